@@ -1,0 +1,208 @@
+"""The integer graph: what every importer produces and the mapper consumes.
+
+Tensors are named as in the model file, have the file's shapes (NHWC for images) and types. An operator
+holds its weights and its integer constants, so that `arithmetic.py` needs nothing else to compute it.
+All zero points, multipliers and shifts are already those of the format's integer arithmetic; the float
+scales stay on the tensors, for edges and reports only.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+class Rounding(enum.Enum):
+    """How a 32-bit accumulator is scaled by multiplier * 2**(shift - 31). Named per operator, never global."""
+
+    DOUBLE = "double"
+    """gemmlowp: saturating rounding doubling high multiply, then rounding divide by a power of two
+    (half away from zero). TFLite convolutions, Add, Quantize."""
+    SINGLE = "single"
+    """(acc * m + 2**(s-1)) >> s with s = 31 - shift. TFLite fully connected."""
+    AWAY = "away"
+    """sign(acc) * ((|acc| * m + 2**(s-1)) >> s): half away from zero. Exact division in average pooling."""
+
+
+@dataclass(frozen=True)
+class Requantize:
+    """Scaling of 32-bit sums to the output's type.
+
+    multiplier: int32 [C] or [1], 0 or 2**30 <= m < 2**31. shift: int32 [C] or [1], -31..30, positive is left
+    (TFLite's convention: real scale = multiplier / 2**31 * 2**shift).
+    """
+
+    multiplier: np.ndarray
+    shift: np.ndarray
+    rounding: Rounding
+
+
+@dataclass(frozen=True)
+class Padding:
+    """Rows and columns of zero points around an input; all >= 0."""
+
+    top: int = 0
+    bottom: int = 0
+    left: int = 0
+    right: int = 0
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """real = scale * (integer - zero_point). scale float32 [1] or [C]; zero_point int64, same length;
+    axis: the dimension of per-channel scales, or None."""
+
+    scale: np.ndarray
+    zero_point: np.ndarray
+    axis: int | None = None
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A value of the graph. data is set for constants only."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    quantization: Quantization | None = None
+    data: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Operator:
+    """inputs and outputs: names of run-time tensors (weights and biases are fields, not inputs)."""
+
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+    @property
+    def kind(self) -> str:
+        return type(self).__name__
+
+    @property
+    def on_host(self) -> bool:
+        """True for operators that only the host runs (float edges, Softmax)."""
+        return isinstance(self, HostOperator)
+
+
+@dataclass(frozen=True)
+class Conv2D(Operator):
+    """out[n,y,x,o] = clamp(requantize(bias[o] + sum (in - input_zero_point) * weights[o,kh,kw,i]) + output_zero_point).
+
+    weights int8 [O, KH, KW, I]; bias int32 [O]; stride, dilation (rows, columns) >= 1;
+    clamp: lowest and highest output integer, within the output's type.
+    """
+
+    weights: np.ndarray
+    bias: np.ndarray
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
+    padding: Padding
+    input_zero_point: int
+    output_zero_point: int
+    requantize: Requantize
+    clamp: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class FullyConnected(Operator):
+    """out[n,o] = clamp(requantize(bias[o] + sum_i (in[n,i] - input_zero_point) * weights[o,i]) + output_zero_point).
+
+    The input is flattened to [N, I]. weights int8 [O, I]; bias int32 [O].
+    """
+
+    weights: np.ndarray
+    bias: np.ndarray
+    input_zero_point: int
+    output_zero_point: int
+    requantize: Requantize
+    clamp: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Add(Operator):
+    """Element-wise sum of two int8 tensors of one shape, TFLite's arithmetic:
+
+    a' = scale((a - zero_points[0]) << left_shift, operand_requantize[0]), b' likewise,
+    out = clamp(scale(a' + b', requantize) + output_zero_point). Every Requantize here is per tensor.
+    """
+
+    input_zero_points: tuple[int, int]
+    left_shift: int
+    operand_requantize: tuple[Requantize, Requantize]
+    output_zero_point: int
+    requantize: Requantize
+    clamp: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class AveragePool2D(Operator):
+    """Mean of the window's elements that lie inside the input, half away from zero; no zero points enter
+    (input and output share their quantization)."""
+
+    filter: tuple[int, int]
+    stride: tuple[int, int]
+    padding: Padding
+    clamp: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Mean(Operator):
+    """Mean over rows and columns of [N,H,W,C] (global average):
+    out = clamp(requantize(sum (in - input_zero_point)) + output_zero_point), division folded into the multiplier."""
+
+    input_zero_point: int
+    output_zero_point: int
+    requantize: Requantize
+    clamp: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Rescale(Operator):
+    """Element-wise change of quantization (Quantize int8 to int8, a stand-alone Relu or Relu6):
+    out = clamp(requantize(in - input_zero_point) + output_zero_point)."""
+
+    input_zero_point: int
+    output_zero_point: int
+    requantize: Requantize
+    clamp: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Reshape(Operator):
+    """Same elements in the same order, new shape (also Squeeze, ExpandDims, Flatten)."""
+
+
+class HostOperator(Operator):
+    """An operator that runs on the host, exactly as the format's reference does."""
+
+
+@dataclass(frozen=True)
+class Quantize(HostOperator):
+    """float32 to int8 at the network's input; the output tensor holds scale and zero point."""
+
+
+@dataclass(frozen=True)
+class Dequantize(HostOperator):
+    """int8 to float32 at the network's output; the input tensor holds scale and zero point."""
+
+
+@dataclass(frozen=True)
+class Softmax(HostOperator):
+    """int8 softmax over the last axis; beta from the model file."""
+
+    beta: float
+
+
+@dataclass
+class Graph:
+    """A network. operators stand in an order in which they can be run."""
+
+    name: str
+    tensors: dict[str, Tensor]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    operators: list[Operator] = field(default_factory=list)
