@@ -1,0 +1,290 @@
+"""The one configuration that RTL, mapper, simulator and power model read.
+
+A frozen dataclass, loaded from YAML and validated: every refusal names the field, its value, what is
+allowed and why.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from intaglio.errors import InputError
+
+KIB = 1024
+ROUNDINGS = ("double", "single", "away")
+"""Rounding modes a requantizer can have built in (network.graph.Rounding has their meaning)."""
+CHANNEL_RECORD_BYTES = 16
+"""Bytes of one output channel's constants: bias, multiplier, shift; the rest is reserved (isa.py)."""
+INSTRUCTION_SET = 1
+"""Version of the command format and of the registers; part of the configuration's hash."""
+
+
+def next_power_of_two(n: int) -> int:
+    return 1 << max(0, n - 1).bit_length()
+
+
+@dataclass(frozen=True)
+class MemoryConfig:
+    """External memory: one channel shared by reads and writes.
+
+    bytes_per_cycle: its rate, at most bus_bytes. latency: cycles from a request's acceptance to its first
+    beat, and from a write's last beat to its response. outstanding: bursts in flight, a limit that the
+    hardware keeps.
+    """
+
+    bytes_per_cycle: int = 8
+    latency: int = 32
+    outstanding: int = 8
+
+
+@dataclass(frozen=True)
+class Config:
+    """An accelerator. Sizes in bytes, rates in bytes a cycle.
+
+    rows x cols: processing elements, output pixels x output channels.
+    feed_bytes: width of the activation memory's unaligned read; 0 takes the smallest that never starves
+        the array, the power of two that holds 2 * rows and 2 * requantizers.
+    requantizers: output elements a cycle.
+    activation_bytes, activation_banks: the activation memory and the banks (one read and one write port
+        each) that it is divided into. weight_bytes, channel_bytes: the memories for weights and for
+        per-channel constants.
+    bus_bytes: width of the external port. clock_mhz: for times and power only; cycles do not depend on it.
+    weight_bits, activation_bits: operand widths built in. rounding: requantizer modes built in.
+    """
+
+    name: str = "custom"
+    rows: int = 8
+    cols: int = 8
+    feed_bytes: int = 0
+    requantizers: int = 4
+    activation_bytes: int = 32 * KIB
+    activation_banks: int = 2
+    weight_bytes: int = 28 * KIB
+    channel_bytes: int = 4 * KIB
+    bus_bytes: int = 8
+    memory: MemoryConfig = field(default_factory=MemoryConfig)
+    clock_mhz: float = 200.0
+    weight_bits: tuple[int, ...] = (8,)
+    activation_bits: tuple[int, ...] = (8,)
+    rounding: tuple[str, ...] = ROUNDINGS
+
+    def __post_init__(self) -> None:
+        if self.feed_bytes == 0 and _is_int(self.rows) and _is_int(self.requantizers):
+            width = next_power_of_two(2 * max(self.rows, self.requantizers, 1))
+            object.__setattr__(self, "feed_bytes", max(4, width))
+        _validate(self)
+
+    # Widths and depths that follow from the fields.
+
+    @property
+    def channel_groups(self) -> int:
+        """Requantizer passes for one row of the array: ceil(cols / requantizers)."""
+        return -(-self.cols // self.requantizers)
+
+    @property
+    def weight_word_bytes(self) -> int:
+        """Bytes of one step's weights in the weight memory: cols, padded to a power of two."""
+        return next_power_of_two(self.cols)
+
+    @property
+    def channel_word_bytes(self) -> int:
+        """Bytes of one requantizer pass's records in the channel memory, padded to a power of two."""
+        return CHANNEL_RECORD_BYTES * next_power_of_two(self.requantizers)
+
+    @property
+    def bank_bytes(self) -> int:
+        """Bytes of one activation bank; a bank's addresses are contiguous."""
+        return self.activation_bytes // self.activation_banks
+
+    @property
+    def half_word_bytes(self) -> int:
+        """Width of each of the two interleaved memories (even and odd words) that make up a bank."""
+        return max(self.feed_bytes, self.bus_bytes)
+
+    @property
+    def macs_per_cycle(self) -> int:
+        return self.rows * self.cols
+
+    @property
+    def on_chip_bytes(self) -> int:
+        return self.activation_bytes + self.weight_bytes + self.channel_bytes
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as in YAML."""
+        out = dataclasses.asdict(self)
+        for key in ("weight_bits", "activation_bits", "rounding"):
+            out[key] = list(out[key])
+        return out
+
+    def to_yaml(self) -> str:
+        return yaml.safe_dump(self.to_dict(), sort_keys=False)
+
+    def hardware_hash(self) -> int:
+        """64 bits that name the hardware that a Program was made for; shown in a register.
+
+        Covers every field that the RTL or a Program's validity depends on: not the name, the clock, or the
+        external memory's rate and latency.
+        """
+        d = self.to_dict()
+        for key in ("name", "clock_mhz"):
+            d.pop(key)
+        d["memory"] = {"outstanding": self.memory.outstanding}
+        d["instruction_set"] = INSTRUCTION_SET
+        return int.from_bytes(hashlib.sha256(json.dumps(d, sort_keys=True).encode()).digest()[:8], "little")
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _refuse(where: str, value: Any, allowed: str, why: str) -> None:
+    raise InputError(f"configuration field {where} = {value!r}: must be {allowed} ({why})")
+
+
+def _whole(c: Any, where: str, low: int, high: int, why: str) -> None:
+    value = c
+    for part in where.split("."):
+        value = getattr(value, part)
+    if not _is_int(value) or not low <= value <= high:
+        _refuse(where, value, f"a whole number from {low} to {high}", why)
+
+
+def _validate(c: Config) -> None:
+    if not isinstance(c.name, str):
+        _refuse("name", c.name, "text", "it appears in reports")
+    _whole(c, "rows", 1, 64, "output pixels computed side by side")
+    _whole(c, "cols", 1, 128, "output channels computed side by side")
+    _whole(c, "requantizers", 1, c.cols, "output elements a cycle, at most one a column")
+    if c.bus_bytes not in (4, 8, 16, 32, 64) or not _is_int(c.bus_bytes):
+        _refuse("bus_bytes", c.bus_bytes, "4, 8, 16, 32 or 64", "AXI4 data widths")
+    need = max(4, next_power_of_two(2 * max(c.rows, c.requantizers)))
+    if not _is_int(c.feed_bytes) or c.feed_bytes & (c.feed_bytes - 1) or not need <= c.feed_bytes <= 256:
+        _refuse("feed_bytes", c.feed_bytes, f"a power of two from {need} to 256, or 0 for {need}",
+                "one read feeds each row in turn, and holds two passes of the requantizers")
+    _whole(c, "activation_banks", 1, 8, "each has a read and a write port")
+    unit = 2 * c.half_word_bytes * c.activation_banks
+    _size(c, "activation_bytes", unit, 4 * unit, "whole even and odd words in each bank")
+    if c.bank_bytes & (c.bank_bytes - 1):
+        _refuse("activation_bytes", c.activation_bytes, f"{c.activation_banks} banks of a power of two",
+                "the top address bits choose the bank")
+    unit = max(c.weight_word_bytes, c.bus_bytes)
+    _size(c, "weight_bytes", unit, 4 * unit, "whole words of one step's weights")
+    unit = max(c.channel_word_bytes, c.bus_bytes)
+    _size(c, "channel_bytes", unit, c.channel_groups * unit, "the records of one row of the array")
+    if not isinstance(c.memory, MemoryConfig):
+        _refuse("memory", c.memory, "a mapping of bytes_per_cycle, latency, outstanding", "external memory")
+    if not _is_int(c.memory.bytes_per_cycle) or not 1 <= c.memory.bytes_per_cycle <= c.bus_bytes:
+        _refuse("memory.bytes_per_cycle", c.memory.bytes_per_cycle, f"a whole number from 1 to bus_bytes ({c.bus_bytes})",
+                "the bus carries no more; raise bus_bytes too for a faster memory")
+    _whole(c, "memory.latency", 1, 10000, "cycles from a request to its first beat")
+    _whole(c, "memory.outstanding", 1, 16, "bursts in flight")
+    if isinstance(c.clock_mhz, bool) or not isinstance(c.clock_mhz, int | float) or not 0 < c.clock_mhz <= 10000:
+        _refuse("clock_mhz", c.clock_mhz, "a number above 0, at most 10000", "it turns cycles into seconds")
+    for where in ("weight_bits", "activation_bits"):
+        if getattr(c, where) != (8,):
+            _refuse(where, getattr(c, where), "[8]", "INT8 is what this version builds")
+    if not isinstance(c.rounding, tuple) or not c.rounding or any(m not in ROUNDINGS for m in c.rounding):
+        _refuse("rounding", c.rounding, f"a list of {', '.join(ROUNDINGS)}", "modes of the requantizers")
+
+
+def _size(c: Config, where: str, unit: int, least: int, why: str) -> None:
+    value = getattr(c, where)
+    if not _is_int(value) or value % unit or not least <= value <= 16 * 1024 * KIB:
+        _refuse(where, value, f"a multiple of {unit} from {least} to {16 * 1024 * KIB}", why)
+
+
+# Loading.
+
+
+def shipped_names() -> list[str]:
+    folder = resources.files("intaglio") / "configs"
+    return sorted(p.name[:-5] for p in folder.iterdir() if p.name.endswith(".yaml"))
+
+
+def load_config(config: str | Path = "edge64", overrides: list[str] | tuple[str, ...] = ()) -> Config:
+    """A shipped configuration by name, or a YAML file by path, with overrides "field=value" (dotted) applied.
+
+    Raises InputError that names the file or field, the reason and the remedy.
+    """
+    text, where = _read(str(config))
+    try:
+        data = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise InputError(f"{where}: not YAML ({' '.join(str(error).split())[:300]}); "
+                         f"`intaglio configs edge64` prints one to start from") from None
+    if not isinstance(data, dict):
+        raise InputError(f"{where}: a configuration is a mapping of fields to values, "
+                         f"not {type(data).__name__}; `intaglio configs edge64` prints one to start from")
+    for item in overrides:
+        _override(data, item)
+    return config_from_dict(data, where)
+
+
+def config_from_dict(data: dict[str, Any], where: str = "configuration") -> Config:
+    """A Config from plain values; where names their origin in messages."""
+    data = dict(data)
+    _known(data, [f.name for f in dataclasses.fields(Config)], where, "")
+    memory = data.get("memory", {})
+    if not isinstance(memory, dict):
+        raise InputError(f"{where}: configuration field memory = {memory!r}: must be a mapping of "
+                         f"bytes_per_cycle, latency, outstanding (external memory)")
+    _known(memory, [f.name for f in dataclasses.fields(MemoryConfig)], where, "memory.")
+    data["memory"] = MemoryConfig(**memory)
+    for key in ("weight_bits", "activation_bits", "rounding"):
+        if isinstance(data.get(key), list):
+            data[key] = tuple(data[key])
+    try:
+        return Config(**data)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+
+
+def _known(data: dict[Any, Any], names: list[str], where: str, prefix: str) -> None:
+    for key in data:
+        if key not in names:
+            raise InputError(f"{where}: unknown configuration field {prefix}{key}; "
+                             f"the fields are {', '.join(prefix + n for n in names)}")
+
+
+def _read(config: str) -> tuple[str, str]:
+    shipped = shipped_names()
+    if config in shipped:
+        return (resources.files("intaglio") / "configs" / f"{config}.yaml").read_text(), config
+    path = Path(config)
+    try:
+        return path.read_text(encoding="utf-8"), config
+    except UnicodeDecodeError:
+        raise InputError(f"{config}: not a text file; a configuration is YAML") from None
+    except OSError as error:
+        raise InputError(f"configuration {config}: {error.strerror or error}; give a YAML file or one of "
+                         f"{', '.join(shipped)}") from None
+    except ValueError as error:
+        raise InputError(f"configuration {config!r}: {error}") from None
+
+
+def _override(data: dict[str, Any], item: str) -> None:
+    name, equals, text = item.partition("=")
+    if not equals or not name:
+        raise InputError(f"--set {item}: write FIELD=VALUE, for example --set memory.latency=100")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise InputError(f"--set {item}: the value is not YAML") from None
+    target: Any = data
+    *parents, leaf = name.split(".")
+    for part in parents:
+        target = target.setdefault(part, {})
+        if not isinstance(target, dict):
+            raise InputError(f"--set {item}: {part} has no fields of its own")
+    # A changed shape asks for the feed width that goes with it, unless the width is set too.
+    if not parents and leaf in ("rows", "requantizers"):
+        target["feed_bytes"] = 0
+    target[leaf] = value

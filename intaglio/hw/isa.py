@@ -1,0 +1,305 @@
+"""The command format: what the mapper writes, the hardware decodes, the simulators execute.
+
+A program is a sequence of commands of 32-bit little-endian words: LOAD and STORE have 8, CONV, ADD and POOL
+have 32. Each command runs on one engine, in program order there; engines meet only through tokens
+(`wait`, `signal`). All addresses inside the accelerator are byte addresses unless said otherwise; external
+addresses are offsets from the base register. Fields that are not named here must be zero.
+
+The meaning of each command, as a program:
+
+LOAD, STORE: for row in range(rows): copy row_bytes from external + row * external_stride to
+    local + row * local_stride (STORE: the other way). `memory` chooses the local memory; STORE reads
+    activations only. Everything is a multiple of bus_bytes.
+
+CONV: convolution of one region of pixels with one range of output channels, accumulating in the array:
+    for tile_c in range(channel_tiles):              # cols channels; the last has last_channels
+      for tile_p in range(pixel_tiles):              # rows_per_tile pixels; the last has last_pixels
+        for kh, kw, chunk:                           # kernel_rows x kernel_cols x chunks "slots"
+          one slot: each pixel of the tile takes chunk_bytes (last_chunk_bytes in the last chunk) bytes of
+          input, starting at
+              iy = iy_start + (pixel // region_width) * stride_rows + kh * dilation_rows
+              x  = x_start + (pixel % region_width) * x_step + kw * kernel_x_step + chunk * chunk_bytes
+          byte i is activation[in_base + iy * in_row_stride + x + i] where 0 <= iy < in_rows and
+          0 <= x + i < in_row_bytes, and in_zero_point elsewhere; each is multiplied with the next word of
+          cols weights (word weight_base + step, step counted through the tile; the words of channel tile
+          tile_c follow those of tile_c - 1).
+      with `drain`, out[y][x][c] = requantize(sum + bias[c]) is written to
+          out_base + y * out_row_stride + x * out_pixel_stride + tile_c * cols + c, pixel = y * region_width + x
+    iy * in_row_stride etc. are wrapping 32-bit sums that the hardware forms from the given steps
+    (row_step = stride_rows * in_row_stride, kernel_row_step = dilation_rows * in_row_stride,
+    origin = in_base + iy_start * in_row_stride + x_start).
+    `start`: sums start at 0; otherwise they continue the previous command's (then there is one tile).
+    Timing: a slot lasts slot_cycles (last_slot_cycles in the last chunk of a run), a tile its slots and
+    idle_cycles.
+
+ADD: for each row: out[i] = clamp(scale((a[i] - zero_a) << 20, mult_a, shift_a) + likewise b, scaled by
+    mult_out, shift_out, + out_zero_point), all DOUBLE rounding.
+
+POOL: for each pixel of region_rows x region_cols and each of `channels` bytes c:
+    sum over kernel_rows x kernel_cols of in[in_base + y * row_step + x * x_step + kh * in_row_stride +
+    kw * kernel_x_step + c], plus bias, scaled (mult_out, shift_out, rounding), + out_zero_point, clamped, to
+    out_base + y * out_row_stride + x * out_pixel_stride + c.
+    Average pooling, Mean, Rescale and copies are POOL commands; windows lie inside the input.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class Engine(enum.IntEnum):
+    """The engines that execute commands. Also the order of the token counters."""
+
+    LOAD = 0
+    COMPUTE = 1
+    STORE = 2
+
+
+class Opcode(enum.IntEnum):
+    LOAD = 1
+    STORE = 2
+    CONV = 3
+    ADD = 4
+    POOL = 5
+
+
+class LocalMemory(enum.IntEnum):
+    """Targets of LOAD."""
+
+    ACTIVATION = 0
+    WEIGHT = 1
+    CHANNEL = 2
+
+
+class RoundingCode(enum.IntEnum):
+    """Requantizer modes as encoded; network.graph.Rounding has their meaning."""
+
+    DOUBLE = 0
+    SINGLE = 1
+    AWAY = 2
+
+
+ADD_LEFT_SHIFT = 20
+"""Headroom of ADD's operands, as in TFLite's int8 Add (reference kernels, kLeftShift)."""
+
+ENGINE_OF = {
+    Opcode.LOAD: Engine.LOAD,
+    Opcode.STORE: Engine.STORE,
+    Opcode.CONV: Engine.COMPUTE,
+    Opcode.ADD: Engine.COMPUTE,
+    Opcode.POOL: Engine.COMPUTE,
+}
+
+WORDS_OF = {Opcode.LOAD: 8, Opcode.STORE: 8, Opcode.CONV: 32, Opcode.ADD: 32, Opcode.POOL: 32}
+"""Length of each command in 32-bit words."""
+
+
+def token_bit(me: Engine, other: Engine) -> int:
+    """The bit of `wait` and `signal` that means `other` in a command of engine `me`: the other two engines
+    in Engine order."""
+    return [e for e in Engine if e != me].index(other)
+
+
+@dataclass(frozen=True)
+class Field:
+    """Bits [lsb, lsb + width) of one word."""
+
+    name: str
+    word: int
+    lsb: int = 0
+    width: int = 32
+    signed: bool = False
+
+
+HEADER = (
+    Field("opcode", 0, 0, 8),
+    Field("wait", 0, 8, 2),
+    Field("signal", 0, 10, 2),
+    Field("tag", 0, 16, 16),  # the layer's number; the trace port shows it
+)
+
+_TRANSFER = (
+    Field("external", 1),
+    Field("external_stride", 2),
+    Field("local", 3, 0, 30),
+    Field("memory", 3, 30, 2),
+    Field("local_stride", 4),
+    Field("row_bytes", 5),
+    Field("rows", 6),
+)
+
+_OUTPUT = (  # shared by the compute commands
+    Field("out_base", 24),
+    Field("out_row_stride", 25),
+    Field("out_pixel_stride", 26),
+    Field("out_zero_point", 27, 0, 8, True),
+    Field("clamp_min", 27, 8, 8, True),
+    Field("clamp_max", 27, 16, 8, True),
+    Field("rounding", 27, 24, 2),
+)
+
+_SCALE_OUT = (
+    Field("mult_out", 20),
+    Field("shift_out", 21, 0, 8, True),
+    Field("bias", 22, 0, 32, True),
+)
+
+FIELDS: dict[Opcode, tuple[Field, ...]] = {
+    Opcode.LOAD: HEADER + _TRANSFER,
+    Opcode.STORE: HEADER + _TRANSFER,
+    Opcode.CONV: HEADER
+    + (
+        Field("origin", 1),
+        Field("in_row_bytes", 2),
+        Field("iy_start", 3, 0, 32, True),
+        Field("x_start", 4, 0, 32, True),
+        Field("in_rows", 5, 0, 16),
+        Field("stride_rows", 5, 16, 16),
+        Field("x_step", 6),
+        Field("row_step", 7),
+        Field("kernel_rows", 8, 0, 16),
+        Field("dilation_rows", 8, 16, 16),
+        Field("kernel_row_step", 9),
+        Field("kernel_cols", 10, 0, 16),
+        Field("chunks", 10, 16, 16),
+        Field("kernel_x_step", 11),
+        Field("chunk_bytes", 12, 0, 16),
+        Field("last_chunk_bytes", 12, 16, 16),
+        Field("slot_cycles", 13, 0, 16),
+        Field("last_slot_cycles", 13, 16, 16),
+        Field("idle_cycles", 14),
+        Field("weight_base", 15),  # in words of weight_word_bytes
+        Field("channel_base", 16),  # in words of channel_word_bytes
+        Field("region_width", 17, 0, 16),
+        Field("pixel_tiles", 17, 16, 16),
+        Field("rows_per_tile", 18, 0, 16),
+        Field("last_pixels", 18, 16, 16),
+        Field("channel_tiles", 19, 0, 16),
+        Field("last_channels", 19, 16, 16),
+        Field("in_zero_point", 20, 0, 8, True),
+        Field("start", 20, 8, 1),
+        Field("drain", 20, 9, 1),
+    )
+    + _OUTPUT,
+    Opcode.ADD: HEADER
+    + (
+        Field("a_base", 1),
+        Field("a_row_stride", 2),
+        Field("b_base", 3),
+        Field("b_row_stride", 4),
+        Field("row_bytes", 5),
+        Field("rows", 6),
+        Field("mult_a", 7),
+        Field("mult_b", 8),
+        Field("shift_a", 9, 0, 8, True),
+        Field("shift_b", 9, 8, 8, True),
+        Field("zero_a", 9, 16, 8, True),
+        Field("zero_b", 9, 24, 8, True),
+    )
+    + _SCALE_OUT[:2]
+    + _OUTPUT,
+    Opcode.POOL: HEADER
+    + (
+        Field("in_base", 1),
+        Field("in_row_stride", 2),
+        Field("row_step", 3),
+        Field("x_step", 4),
+        Field("kernel_rows", 5, 0, 16),
+        Field("kernel_cols", 5, 16, 16),
+        Field("kernel_x_step", 6),
+        Field("region_rows", 7, 0, 16),
+        Field("region_cols", 7, 16, 16),
+        Field("channels", 8),
+    )
+    + _SCALE_OUT
+    + _OUTPUT,
+}
+
+CHANNEL_FIELDS = (  # one output channel's record of CHANNEL_RECORD_BYTES, in the channel memory
+    Field("bias", 0, 0, 32, True),
+    Field("multiplier", 1),
+    Field("shift", 2, 0, 8, True),
+)
+
+
+def field_of(opcode: Opcode, name: str) -> Field:
+    return next(f for f in FIELDS[opcode] if f.name == name)
+
+
+def pack(fields: tuple[Field, ...], values: dict[str, int], words: int) -> list[int]:
+    """Words from values by field name; a field that is not given is 0.
+
+    Raises ValueError that names a field whose value does not fit or that does not exist.
+    """
+    out = [0] * words
+    known = {f.name: f for f in fields}
+    for name, value in values.items():
+        if name not in known:
+            raise ValueError(f"no field {name}")
+        f = known[name]
+        low, high = (-(1 << (f.width - 1)), (1 << (f.width - 1)) - 1) if f.signed else (0, (1 << f.width) - 1)
+        if not low <= value <= high:
+            raise ValueError(f"field {name} = {value} does not fit: {low} to {high}")
+        out[f.word] |= (int(value) & ((1 << f.width) - 1)) << f.lsb
+    return out
+
+
+def unpack(fields: tuple[Field, ...], words: list[int]) -> dict[str, int]:
+    """The inverse of pack: every field's value by name."""
+    out = {}
+    for f in fields:
+        value = (words[f.word] >> f.lsb) & ((1 << f.width) - 1)
+        if f.signed and value >> (f.width - 1):
+            value -= 1 << f.width
+        out[f.name] = value
+    return out
+
+
+def unnamed_bits(opcode: Opcode) -> list[int]:
+    """For each word of a command, the mask of bits that no field names; they must be zero."""
+    masks = [0xFFFFFFFF] * WORDS_OF[opcode]
+    for f in FIELDS[opcode]:
+        masks[f.word] &= ~(((1 << f.width) - 1) << f.lsb)
+    return masks
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command: an opcode and its fields by name (header fields included, opcode excluded)."""
+
+    opcode: Opcode
+    fields: dict[str, int]
+
+    @property
+    def engine(self) -> Engine:
+        return ENGINE_OF[self.opcode]
+
+    def words(self) -> list[int]:
+        return pack(FIELDS[self.opcode], {"opcode": int(self.opcode), **self.fields}, WORDS_OF[self.opcode])
+
+    def __getitem__(self, name: str) -> int:
+        return self.fields.get(name, 0)
+
+
+def decode(words: list[int]) -> list[Command]:
+    """Commands of a program. Raises ValueError that names the word where a command is malformed: an unknown
+    opcode, a command cut short, or a bit set that no field names."""
+    out = []
+    at = 0
+    while at < len(words):
+        code = words[at] & 0xFF
+        if code not in Opcode._value2member_map_:
+            raise ValueError(f"word {at}: unknown opcode {code}")
+        opcode = Opcode(code)
+        part = words[at : at + WORDS_OF[opcode]]
+        if len(part) < WORDS_OF[opcode]:
+            raise ValueError(f"word {at}: {opcode.name} is cut short")
+        for i, (word, mask) in enumerate(zip(part, unnamed_bits(opcode), strict=True)):
+            if word & mask:
+                raise ValueError(f"word {at + i}: {opcode.name} sets bits that no field names")
+        values = unpack(FIELDS[opcode], part)
+        values.pop("opcode")
+        out.append(Command(opcode, values))
+        at += WORDS_OF[opcode]
+    return out

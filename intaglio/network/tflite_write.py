@@ -1,0 +1,338 @@
+"""Write int8 networks as .tflite files, through LiteRT's own flatbuffer schema.
+
+    b = TfliteBuilder("net")
+    x = b.input((1, 8, 8, 3), scale=0.02, zero_point=-1)
+    y = b.conv2d(x, weights, bias, weight_scales, scale=0.05, zero_point=3, stride=(2, 2), activation="RELU")
+    b.write(Path("net.tflite"), outputs=[y])
+
+Tensors are NHWC; pairs are (rows, columns); padding is "SAME" or "VALID"; an activation is None, "RELU",
+"RELU6" or "RELU_N1_TO_1". scale and zero_point are those of the result: real = scale * (q - zero_point),
+zero_point -128..127. The same calls give the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from intaglio.errors import InputError
+from intaglio.network.float_network import output_size
+
+try:
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+except ImportError as error:
+    raise InputError(
+        "writing .tflite files needs LiteRT's schema: pip install 'intaglio[litert]'"
+    ) from error
+
+SCHEMA_VERSION = 3
+SOFTMAX_SCALE, SOFTMAX_ZERO_POINT = 1 / 256, -128
+"""The only output quantization that TFLite's int8 softmax accepts."""
+
+_VERSIONS = {
+    "ADD": 2, "AVERAGE_POOL_2D": 2, "CONV_2D": 3, "DEQUANTIZE": 2, "FULLY_CONNECTED": 4, "MEAN": 2,
+    "QUANTIZE": 1, "RELU": 2, "RELU6": 2, "RESHAPE": 1, "SOFTMAX": 2,
+}  # fmt: skip
+"""Operator -> the version that introduced its int8 form."""
+
+_TYPES = {"float32": schema.TensorType.FLOAT32, "int8": schema.TensorType.INT8, "int32": schema.TensorType.INT32}
+
+
+@dataclass(frozen=True)
+class Value:
+    """A tensor of the file. scale and zero_point are None for float32."""
+
+    index: int
+    shape: tuple[int, ...]
+    scale: float | None = None
+    zero_point: int | None = None
+
+
+class TfliteBuilder:
+    """Collects operators in the order of the calls; each call returns its result's Value."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._buffers: list[Any] = [schema.BufferT()]
+        self._tensors: list[Any] = []
+        self._operators: list[Any] = []
+        self._codes: dict[str, int] = {}
+        self._inputs: list[int] = []
+
+    def input(self, shape: Sequence[int], scale: float, zero_point: int, name: str = "input") -> Value:
+        """An int8 input of the network."""
+        value = self._activation(name, shape, scale, zero_point)
+        self._inputs.append(value.index)
+        return value
+
+    def float_input(self, shape: Sequence[int], name: str = "input") -> Value:
+        """A float32 input of the network."""
+        value = Value(self._tensor(name, shape, "float32"), tuple(shape))
+        self._inputs.append(value.index)
+        return value
+
+    def conv2d(
+        self,
+        x: Value,
+        weights: np.ndarray,
+        bias: np.ndarray,
+        weight_scales: np.ndarray,
+        scale: float,
+        zero_point: int,
+        stride: tuple[int, int] = (1, 1),
+        dilation: tuple[int, int] = (1, 1),
+        padding: str = "SAME",
+        activation: str | None = None,
+        name: str | None = None,
+    ) -> Value:
+        """x [N, H, W, I]; weights int8 [O, KH, KW, I]; bias int32 [O] at scale x.scale * weight_scales;
+        weight_scales float32 [O], or [1] for all channels."""
+        sizes = self._window_sizes(x, weights.shape[1:3], stride, dilation, padding)
+        options = schema.Conv2DOptionsT(
+            padding=getattr(schema.Padding, padding),
+            strideH=stride[0],
+            strideW=stride[1],
+            dilationHFactor=dilation[0],
+            dilationWFactor=dilation[1],
+            fusedActivationFunction=_activation_code(activation),
+        )
+        name = name or self._new_name("conv2d")
+        inputs = [x.index, *self._parameters(name, x, weights, bias, weight_scales)]
+        y = self._activation(name, (x.shape[0], *sizes, len(weights)), scale, zero_point)
+        return self._operator("CONV_2D", inputs, y, options)
+
+    def fully_connected(
+        self,
+        x: Value,
+        weights: np.ndarray,
+        bias: np.ndarray,
+        weight_scales: np.ndarray,
+        scale: float,
+        zero_point: int,
+        activation: str | None = None,
+        name: str | None = None,
+    ) -> Value:
+        """x of N * I elements; weights int8 [O, I]; bias int32 [O] at scale x.scale * weight_scales;
+        weight_scales float32 [1], or [O] for per-channel weights. The result is [N, O]."""
+        options = schema.FullyConnectedOptionsT(fusedActivationFunction=_activation_code(activation))
+        name = name or self._new_name("fully_connected")
+        inputs = [x.index, *self._parameters(name, x, weights, bias, weight_scales)]
+        batch = int(np.prod(x.shape)) // weights.shape[1]
+        return self._operator(
+            "FULLY_CONNECTED", inputs, self._activation(name, (batch, len(weights)), scale, zero_point), options
+        )
+
+    def add(
+        self,
+        a: Value,
+        b: Value,
+        scale: float,
+        zero_point: int,
+        activation: str | None = None,
+        name: str | None = None,
+    ) -> Value:
+        """Element-wise sum of two tensors of one shape."""
+        options = schema.AddOptionsT(fusedActivationFunction=_activation_code(activation), potScaleInt16=False)
+        y = self._activation(name or self._new_name("add"), a.shape, scale, zero_point)
+        return self._operator("ADD", [a.index, b.index], y, options)
+
+    def average_pool(
+        self,
+        x: Value,
+        filter: tuple[int, int],
+        stride: tuple[int, int],
+        padding: str = "VALID",
+        activation: str | None = None,
+        name: str | None = None,
+    ) -> Value:
+        """Mean over windows of x [N, H, W, C]; the result keeps x's quantization, as TFLite demands."""
+        sizes = self._window_sizes(x, filter, stride, (1, 1), padding)
+        options = schema.Pool2DOptionsT(
+            padding=getattr(schema.Padding, padding),
+            strideH=stride[0],
+            strideW=stride[1],
+            filterHeight=filter[0],
+            filterWidth=filter[1],
+            fusedActivationFunction=_activation_code(activation),
+        )
+        y = self._like(x, name or self._new_name("average_pool"), (x.shape[0], *sizes, x.shape[3]))
+        return self._operator("AVERAGE_POOL_2D", [x.index], y, options)
+
+    def mean(
+        self, x: Value, scale: float, zero_point: int, keep_dims: bool = False, name: str | None = None
+    ) -> Value:
+        """Mean over rows and columns of x [N, H, W, C]: [N, 1, 1, C] with keep_dims, else [N, C]."""
+        name = name or self._new_name("mean")
+        axes = self._tensor(f"{name}/axes", (2,), "int32", data=np.array([1, 2], np.int32))
+        shape = (x.shape[0], 1, 1, x.shape[3]) if keep_dims else (x.shape[0], x.shape[3])
+        y = self._activation(name, shape, scale, zero_point)
+        return self._operator("MEAN", [x.index, axes], y, schema.ReducerOptionsT(keepDims=keep_dims))
+
+    def reshape(self, x: Value, shape: Sequence[int], name: str | None = None) -> Value:
+        """The same elements in the same order; shape gives every dimension."""
+        name = name or self._new_name("reshape")
+        target = np.array(shape, np.int32)
+        constant = self._tensor(f"{name}/shape", target.shape, "int32", data=target)
+        options = schema.ReshapeOptionsT(newShape=target)
+        return self._operator("RESHAPE", [x.index, constant], self._like(x, name, shape), options)
+
+    def relu(
+        self, x: Value, scale: float, zero_point: int, kind: str = "RELU", name: str | None = None
+    ) -> Value:
+        """A stand-alone "RELU" or "RELU6"; the result has its own quantization."""
+        y = self._activation(name or self._new_name(kind.lower()), x.shape, scale, zero_point)
+        return self._operator(kind, [x.index], y, None)
+
+    def quantize(self, x: Value, scale: float, zero_point: int, name: str | None = None) -> Value:
+        """float32 to int8, or int8 to int8 of another scale and zero point."""
+        y = self._activation(name or self._new_name("quantize"), x.shape, scale, zero_point)
+        return self._operator("QUANTIZE", [x.index], y, schema.QuantizeOptionsT())
+
+    def dequantize(self, x: Value, name: str | None = None) -> Value:
+        """int8 to float32."""
+        y = Value(self._tensor(name or self._new_name("dequantize"), x.shape, "float32"), x.shape)
+        return self._operator("DEQUANTIZE", [x.index], y, schema.DequantizeOptionsT())
+
+    def softmax(self, x: Value, beta: float = 1.0, name: str | None = None) -> Value:
+        """Softmax over the last axis; int8 out at scale 1/256, zero point -128."""
+        y = self._activation(name or self._new_name("softmax"), x.shape, SOFTMAX_SCALE, SOFTMAX_ZERO_POINT)
+        return self._operator("SOFTMAX", [x.index], y, schema.SoftmaxOptionsT(beta=beta))
+
+    def to_bytes(self, outputs: Sequence[Value]) -> bytes:
+        """The file's contents, with outputs as the network's outputs."""
+        graph = schema.SubGraphT(
+            tensors=self._tensors,
+            inputs=self._inputs,
+            outputs=[value.index for value in outputs],
+            operators=self._operators,
+            name=self._name,
+        )
+        codes = [
+            schema.OperatorCodeT(deprecatedBuiltinCode=code, builtinCode=code, version=_VERSIONS[kind])
+            for kind, code in ((kind, getattr(schema.BuiltinOperator, kind)) for kind in self._codes)
+        ]
+        model = schema.ModelT(
+            version=SCHEMA_VERSION,
+            operatorCodes=codes,
+            subgraphs=[graph],
+            description=self._name,
+            buffers=self._buffers,
+        )
+        builder = flatbuffers.Builder(1 << 16)
+        builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+        return bytes(builder.Output())
+
+    def write(self, path: Path, outputs: Sequence[Value]) -> None:
+        """Write to_bytes(outputs) to path."""
+        path.write_bytes(self.to_bytes(outputs))
+
+    def _parameters(
+        self, name: str, x: Value, weights: np.ndarray, bias: np.ndarray, weight_scales: np.ndarray
+    ) -> list[int]:
+        """Weight and bias tensors' indices; the bias's scale is x.scale * weight_scales in float32."""
+        if weights.dtype != np.int8 or bias.dtype != np.int32:
+            raise TypeError(f"{name}: weights int8 and bias int32 needed, got {weights.dtype} and {bias.dtype}")
+        scales = np.asarray(weight_scales, np.float32)
+        if x.scale is None or bias.shape != (len(weights),) or scales.shape not in ((1,), bias.shape):
+            raise ValueError(f"{name}: x must be int8; bias [{len(weights)}], weight_scales [1] or as many")
+        bias_scales = np.float32(x.scale) * scales
+        return [
+            self._tensor(f"{name}/weights", weights.shape, "int8", scales, np.zeros(len(scales), np.int64), weights),
+            self._tensor(f"{name}/bias", bias.shape, "int32", bias_scales, np.zeros(len(scales), np.int64), bias),
+        ]
+
+    def _window_sizes(
+        self,
+        x: Value,
+        kernel: Sequence[int],
+        stride: tuple[int, int],
+        dilation: tuple[int, int],
+        padding: str,
+    ) -> list[int]:
+        sizes = [
+            output_size(x.shape[1 + axis], kernel[axis], stride[axis], dilation[axis], padding) for axis in range(2)
+        ]
+        if min(sizes) < 1:
+            raise ValueError(f"{padding} window {tuple(kernel)}, dilation {dilation}, does not fit input {x.shape}")
+        return sizes
+
+    def _like(self, x: Value, name: str, shape: Sequence[int]) -> Value:
+        if x.scale is None or x.zero_point is None:
+            raise ValueError(f"{name}: its input must be int8")
+        return self._activation(name, shape, x.scale, x.zero_point)
+
+    def _activation(self, name: str, shape: Sequence[int], scale: float, zero_point: int) -> Value:
+        if not -128 <= zero_point <= 127:
+            raise ValueError(f"{name}: zero point {zero_point} outside -128..127")
+        scales = np.array([scale], np.float32)
+        index = self._tensor(name, shape, "int8", scales, np.array([zero_point], np.int64))
+        return Value(index, tuple(shape), float(scales[0]), zero_point)
+
+    def _tensor(
+        self,
+        name: str,
+        shape: Sequence[int],
+        dtype: str,
+        scale: np.ndarray | None = None,
+        zero_point: np.ndarray | None = None,
+        data: np.ndarray | None = None,
+    ) -> int:
+        """Append a tensor; per-channel scales run over dimension 0. Buffer 0 is the empty one."""
+        buffer = 0
+        if data is not None:
+            buffer = len(self._buffers)
+            self._buffers.append(_AlignedBuffer(np.frombuffer(data.tobytes(), np.uint8)))
+        quantization = schema.QuantizationParametersT(scale=scale, zeroPoint=zero_point)
+        self._tensors.append(
+            schema.TensorT(
+                shape=np.array(shape, np.int32),
+                type=_TYPES[dtype],
+                buffer=buffer,
+                name=name,
+                quantization=quantization,
+                hasRank=True,
+            )
+        )
+        return len(self._tensors) - 1
+
+    def _operator(self, kind: str, inputs: list[int], y: Value, options: object | None) -> Value:
+        self._operators.append(
+            schema.OperatorT(
+                opcodeIndex=self._codes.setdefault(kind, len(self._codes)),
+                inputs=inputs,
+                outputs=[y.index],
+                builtinOptionsType=_options_code(options),
+                builtinOptions=options,
+            )
+        )
+        return y
+
+    def _new_name(self, kind: str) -> str:
+        return f"{kind}_{len(self._operators)}"
+
+
+class _AlignedBuffer(schema.BufferT):
+    """A constant's bytes, aligned to 16 as the schema's force_align asks and the generated Pack does not do."""
+
+    def Pack(self, builder: Any) -> int:  # noqa: N802
+        builder.StartVector(1, len(self.data), 16)
+        builder.head -= len(self.data)
+        builder.Bytes[builder.head : builder.head + len(self.data)] = self.data.tobytes()
+        data = builder.EndVector()
+        schema.BufferStart(builder)
+        schema.BufferAddData(builder, data)
+        return schema.BufferEnd(builder)
+
+
+def _activation_code(activation: str | None) -> int:
+    return getattr(schema.ActivationFunctionType, activation or "NONE")
+
+
+def _options_code(options: object | None) -> int:
+    """The union's tag of an options object, by its class's name without the closing T."""
+    return 0 if options is None else getattr(schema.BuiltinOptions, type(options).__name__[:-1])
