@@ -1,0 +1,258 @@
+"""The Program: a network scheduled onto one configuration, as the simulators, the RTL and a board run it.
+
+Plain data that can be printed, saved, loaded and checked (`validate`). All offsets are bytes from the
+base register.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import os
+import tempfile
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from intaglio.errors import InputError
+from intaglio.hw import isa
+from intaglio.hw.config import Config, config_from_dict
+
+VERSION = 1
+"""Version of the saved form."""
+BASE_ALIGNMENT = 4096
+"""Alignment of every base in external memory: bursts then split alike wherever the program is placed."""
+PROGRAM_OFFSET = 0
+"""Where the commands lie in the image."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A tensor in external memory: row r holds row_bytes elements from offset + r * row_stride.
+
+    An image [N, H, W, C] has N * H rows of W * C; a rank-2 tensor [N, I] has N rows of I.
+    """
+
+    offset: int
+    rows: int
+    row_bytes: int
+    row_stride: int
+
+    @property
+    def span(self) -> int:
+        """Bytes from offset to the end of the last row's padding."""
+        return self.rows * self.row_stride
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One operator of the network and what limits it. A layer's tag is its index in Program.layers.
+
+    name: its output tensor or the file's name. kind: the operator's class. where: 'accelerator' or 'host'.
+    macs: multiply-accumulates as usually counted (each output element times the whole kernel).
+    compute_cycles: fewest cycles of the array (macs / (rows * cols)) or of the vector path.
+    external_bytes: bytes that any schedule must move (weights, records, the network's inputs and outputs).
+    memory_cycles: external_bytes at the external memory's rate.
+    """
+
+    name: str
+    kind: str
+    where: str
+    macs: int
+    compute_cycles: int
+    external_bytes: int
+    memory_cycles: int
+
+    @property
+    def bound_cycles(self) -> int:
+        """No schedule of this layer alone takes fewer cycles on the accelerator."""
+        return max(self.compute_cycles, self.memory_cycles)
+
+    @property
+    def bound_by(self) -> str:
+        """'compute', 'memory', or 'nothing' where there is no work (host layers, free reshapes)."""
+        if self.bound_cycles == 0:
+            return "nothing"
+        return "compute" if self.compute_cycles >= self.memory_cycles else "memory"
+
+
+@dataclass(frozen=True)
+class Program:
+    """commands: in program order. image: external memory's first bytes: the commands' words from
+    PROGRAM_OFFSET, then weights and channel records. memory_bytes: external bytes that the program uses,
+    tensors included. places: every tensor that has a place outside (inputs, outputs, spilled ones; all of the
+    accelerator's with keep_all). inputs: tensors that the host writes before the start; outputs: those that
+    it reads after the end. config: the configuration as plain values; config_hash: its hardware_hash.
+    """
+
+    network: str
+    config: dict[str, Any]
+    config_hash: int
+    commands: tuple[isa.Command, ...]
+    image: bytes
+    memory_bytes: int
+    places: dict[str, Place]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    layers: tuple[Layer, ...]
+    version: int = VERSION
+
+    def words(self) -> np.ndarray:
+        """The commands as the hardware reads them, uint32."""
+        return np.array([word for command in self.commands for word in command.words()], np.uint32)
+
+    @property
+    def macs(self) -> int:
+        return sum(layer.macs for layer in self.layers)
+
+    def validate(self, config: Config) -> None:
+        """Proves the program safe on `config`; InputError names the first command at fault (validate.py)."""
+        from intaglio.mapper.validate import validate
+
+        validate(self, config)
+
+    # Files.
+
+    def save(self, path: str | Path) -> None:
+        """Writes one .npz file, atomically: an existing file stays whole until the new one is complete."""
+        path = Path(path)
+        head = {
+            "format": "intaglio program",
+            "version": self.version,
+            "network": self.network,
+            "config": self.config,
+            "config_hash": self.config_hash,
+            "program_words": sum(isa.WORDS_OF[c.opcode] for c in self.commands),
+            "memory_bytes": self.memory_bytes,
+            "places": {name: dataclasses.asdict(place) for name, place in self.places.items()},
+            "inputs": list(self.inputs),
+            "outputs": list(self.outputs),
+            "layers": [dataclasses.asdict(layer) for layer in self.layers],
+        }
+        data = io.BytesIO()
+        np.savez_compressed(
+            data,
+            head=np.frombuffer(json.dumps(head).encode(), np.uint8),
+            image=np.frombuffer(self.image, np.uint8),
+        )
+        _write_atomically(path, data.getvalue())
+
+    @staticmethod
+    def load(path: str | Path) -> Program:
+        """Reads what `save` wrote. A file that is missing, broken or of another version raises InputError."""
+        path = Path(path)
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                head = json.loads(bytes(_bytes_of(file, "head")))
+                image = bytes(_bytes_of(file, "image"))
+            return _from_parts(head, image)
+        except OSError as error:
+            raise InputError(f"program {path}: {error.strerror or 'not a program file'}; "
+                             "give a file that `intaglio map` wrote") from None
+        except InputError as error:
+            raise InputError(f"program {path}: {error}; map the network again") from None
+        except (ValueError, KeyError, TypeError, AttributeError, EOFError, RecursionError, OverflowError,
+                MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            raise InputError(f"program {path}: broken ({reason}); map the network again") from None
+
+    # Reading by people.
+
+    def listing(self) -> str:
+        """The program as text: layers, places, then each command with its tokens and its nonzero fields."""
+        lines = [f"program for {self.network} on {self.config.get('name', '?')} (hash {self.config_hash:016x}): "
+                 f"{len(self.commands)} commands, {len(self.image)} bytes of image, "
+                 f"{self.memory_bytes} bytes of external memory, {self.macs} MACs"]
+        for index, layer in enumerate(self.layers):
+            lines.append(f"layer {index}: {layer.name} {layer.kind} on {layer.where}, {layer.macs} MACs, at least "
+                         f"{layer.bound_cycles} cycles ({layer.bound_by})")
+        for name, place in self.places.items():
+            role = "input" if name in self.inputs else "output" if name in self.outputs else "kept outside"
+            lines.append(f"tensor {name} ({role}): offset {place.offset}, {place.rows} rows of "
+                         f"{place.row_bytes} bytes every {place.row_stride}")
+        tag = -1
+        for index, command in enumerate(self.commands):
+            if command["tag"] != tag:
+                tag = command["tag"]
+                name = self.layers[tag].name if tag < len(self.layers) else "?"
+                lines.append(f"-- layer {tag}: {name}")
+            lines.append(f"{index:5d} {describe_command(command)}")
+        return "\n".join(lines) + "\n"
+
+
+def describe_command(command: isa.Command) -> str:
+    """One command on one line: its tokens, then its fields except those that are 0."""
+    others = [e for e in isa.Engine if e != command.engine]
+    tokens = []
+    for verb in ("wait", "signal"):
+        names = [e.name for bit, e in enumerate(others) if command[verb] >> bit & 1]
+        tokens.append(f"{verb} {'+'.join(names)}" if names else "")
+    values = [f"{f.name}={command[f.name]}" for f in isa.FIELDS[command.opcode]
+              if f.name not in ("opcode", "wait", "signal", "tag") and command[f.name]]
+    return f"{command.opcode.name:5s} {tokens[0]:18s} {tokens[1]:21s} {' '.join(values)}"
+
+
+def _bytes_of(file: Any, name: str) -> np.ndarray:
+    array = file[name]
+    if array.dtype != np.uint8 or array.ndim != 1:
+        raise ValueError(f"{name} is not a run of bytes")
+    return array
+
+
+def _from_parts(head: Any, image: bytes) -> Program:
+    if not isinstance(head, dict) or head.get("format") != "intaglio program":
+        raise InputError("not a program of intaglio")
+    if head["version"] != VERSION:
+        raise InputError(f"version {head['version']!r}, this intaglio reads {VERSION}")
+    config_from_dict(head["config"], "its configuration")
+    words = _whole(head["program_words"])
+    code = image[PROGRAM_OFFSET : PROGRAM_OFFSET + 4 * words]
+    if len(code) < 4 * words:
+        raise InputError("the image ends before the commands do")
+    commands = isa.decode([int(w) for w in np.frombuffer(code, "<u4")])
+    places = {
+        str(name): Place(**{k: _whole(v) for k, v in place.items()}) for name, place in head["places"].items()
+    }
+    layers = []
+    for layer in head["layers"]:
+        texts = {k: str(layer[k]) for k in ("name", "kind", "where")}
+        layers.append(Layer(**texts, **{k: _whole(v) for k, v in layer.items() if k not in texts}))
+    return Program(
+        network=str(head["network"]),
+        config=head["config"],
+        config_hash=_whole(head["config_hash"]),
+        commands=tuple(commands),
+        image=image,
+        memory_bytes=_whole(head["memory_bytes"]),
+        places=places,
+        inputs=tuple(str(name) for name in head["inputs"]),
+        outputs=tuple(str(name) for name in head["outputs"]),
+        layers=tuple(layers),
+    )
+
+
+def _whole(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError(f"{value!r} is not a whole number")
+    return value
+
+
+def _write_atomically(path: Path, data: bytes) -> None:
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise InputError(f"program {path}: cannot be written ({error.strerror}); choose another folder") from None
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise InputError(f"program {path}: cannot be written ({error.strerror}); choose another folder") from None
+    finally:
+        Path(temporary).unlink(missing_ok=True)
