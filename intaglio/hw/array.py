@@ -1,0 +1,124 @@
+"""The array of processing elements: output-stationary, rows = output pixels, columns = output channels."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from intaglio.hw.pipeline import delay
+
+SUM_BITS = 32
+
+
+class StepControl(data.Struct):
+    """What travels with an activation through a row.
+
+    valid: this cycle is a step. first: the sum starts anew with it. last: the sum is complete after it.
+    """
+
+    valid: 1
+    first: 1
+    last: 1
+
+
+class ProcessingElement(wiring.Component):
+    """Multiplies and adds; hands activation and control to the right and weight down, each one cycle later.
+
+    activation, control: In, 8 bits and StepControl, from the left. weight, enable: In, 8 bits and 1, from above;
+    enable is low in columns that hold no channel. A step that is valid in an enabled column adds
+    activation * weight. activation_out, control_out, weight_out, enable_out: Out, one cycle later.
+    sum: Out, signed 32; the complete sum while `done` is high, which is one cycle,
+    3 cycles after the last step entered. No flow control.
+    """
+
+    LATENCY = 3
+
+    activation: In(signed(8))
+    control: In(StepControl)
+    weight: In(signed(8))
+    enable: In(1)
+    activation_out: Out(signed(8))
+    control_out: Out(StepControl)
+    weight_out: Out(signed(8))
+    enable_out: Out(1)
+    sum: Out(signed(SUM_BITS))
+    done: Out(1)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.d.sync += [
+            self.activation_out.eq(self.activation),
+            self.control_out.eq(self.control),
+            self.weight_out.eq(self.weight),
+            self.enable_out.eq(self.enable),
+        ]
+        control = self.control_out
+        product = Signal(signed(16))
+        add = Signal()
+        first = Signal()
+        last = Signal()
+        m.d.sync += [
+            add.eq(control.valid & self.enable_out),
+            first.eq(control.first),
+            last.eq(control.valid & self.enable_out & control.last),
+            self.done.eq(last),
+        ]
+        with m.If(control.valid & self.enable_out):
+            m.d.sync += product.eq(self.activation_out * self.weight_out)
+        with m.If(add):
+            m.d.sync += self.sum.eq(Mux(first, 0, self.sum) + product)
+        return m
+
+
+class Array(wiring.Component):
+    """rows x cols processing elements with the skew of weights and the gathering of sums.
+
+    activation[r], control[r]: In, the stream of row r, which runs r cycles behind row 0.
+    weight[c], enable[c]: In, one step's weights for all columns in the cycle in which row 0 takes that
+    step; skewed inside. sum[c]: Out, signed 32; column c's sum of row r in the cycle
+    r + c + LATENCY after row 0's last step entered, 0 where no sum is complete. A column shows one row's sum a cycle: a tile lasts at
+    least as many cycles as it has rows in use. No flow control.
+    """
+
+    LATENCY = ProcessingElement.LATENCY + 1
+
+    def __init__(self, rows: int, cols: int):
+        self.rows, self.cols = rows, cols
+        super().__init__(
+            {
+                "activation": In(signed(8)).array(rows),
+                "control": In(StepControl).array(rows),
+                "weight": In(signed(8)).array(cols),
+                "enable": In(1).array(cols),
+                "sum": Out(signed(SUM_BITS)).array(cols),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        above = []
+        for c in range(self.cols):
+            above.append((delay(m, self.weight[c], c, f"weight{c}"), delay(m, self.enable[c], c, f"enable{c}")))
+        gathered: list[list[Signal]] = [[] for _ in range(self.cols)]
+        for r in range(self.rows):
+            activation, control = self.activation[r], self.control[r]
+            for c in range(self.cols):
+                m.submodules[f"pe_{r}_{c}"] = pe = ProcessingElement()
+                weight, enable = above[c]
+                m.d.comb += [
+                    pe.activation.eq(activation),
+                    pe.control.eq(control),
+                    pe.weight.eq(weight),
+                    pe.enable.eq(enable),
+                ]
+                activation, control = pe.activation_out, pe.control_out
+                above[c] = (pe.weight_out, pe.enable_out)
+                masked = Signal(signed(SUM_BITS), name=f"masked_{r}_{c}")
+                m.d.comb += masked.eq(Mux(pe.done, pe.sum, 0))
+                gathered[c].append(masked)
+        for c, parts in enumerate(gathered):
+            while len(parts) > 1:
+                parts = [a | b for a, b in zip(parts[::2], parts[1::2], strict=False)] + parts[len(parts) & ~1 :]
+            m.d.sync += self.sum[c].eq(parts[0])
+        return m

@@ -1,0 +1,61 @@
+"""Memories for weights and channel records: narrow aligned writes from the bus, one wide word a cycle out."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Array, Module, Signal, unsigned
+from amaranth.lib import memory, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from intaglio.hw.pipeline import delay
+
+
+class StepMemory(wiring.Component):
+    """size bytes, read in words of word_bytes, written in words of bus_bytes (powers of two).
+
+    read_en, read_address (words): In; read_data: Out, word_bytes, LATENCY cycles later, held until the next read.
+    write_en, write_address (bytes, a multiple of bus_bytes), write_data: In, bus_bytes; takes effect for
+    reads from the next cycle on. One port each way, no flow control; a read and a write of one word in the
+    same cycle are the program's fault (tokens exclude it) and read undefined data.
+    """
+
+    LATENCY = 2
+
+    def __init__(self, size: int, word_bytes: int, bus_bytes: int):
+        self._row = max(word_bytes, bus_bytes)
+        self._word, self._bus = word_bytes, bus_bytes
+        self._depth = size // self._row
+        super().__init__(
+            {
+                "read_en": In(1),
+                "read_address": In(unsigned(ceil_log2(max(2, size // word_bytes)))),
+                "read_data": Out(unsigned(8 * word_bytes)),
+                "write_en": In(1),
+                "write_address": In(unsigned(max(1, ceil_log2(size)))),
+                "write_data": In(unsigned(8 * bus_bytes)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.memory = mem = memory.Memory(shape=unsigned(8 * self._row), depth=self._depth, init=[])
+        read = mem.read_port()
+        write = mem.write_port(granularity=8 * self._bus)
+        lanes = self._row // self._bus
+        low = ceil_log2(self._bus)
+        m.d.comb += [
+            write.addr.eq(self.write_address >> ceil_log2(self._row)),
+            write.data.eq(self.write_data.replicate(lanes)),
+            write.en.eq(self.write_en << self.write_address[low : ceil_log2(self._row)]),
+        ]
+        words = self._row // self._word
+        select_bits = ceil_log2(words)
+        m.d.comb += [read.en.eq(self.read_en), read.addr.eq(self.read_address >> select_bits)]
+        taken = delay(m, self.read_en, 1, "taken")
+        select = Signal(max(1, select_bits))
+        with m.If(self.read_en):
+            m.d.sync += select.eq(self.read_address[:select_bits])
+        parts = Array(read.data.word_select(i, 8 * self._word) for i in range(words))
+        with m.If(taken):
+            m.d.sync += self.read_data.eq(parts[select] if words > 1 else read.data)
+        return m
