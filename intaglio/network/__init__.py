@@ -1,0 +1,28 @@
+"""Networks as integer graphs: importers, the exact integer arithmetic, the reference executor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from intaglio.errors import InputError
+from intaglio.network.execute import check_inputs, execute, extreme_inputs, random_inputs
+from intaglio.network.graph import Graph
+from intaglio.network.tflite import load_tflite
+
+__all__ = ["Graph", "check_inputs", "execute", "extreme_inputs", "load", "load_tflite", "random_inputs"]
+
+
+def load(path: str | Path) -> Graph:
+    """The graph of a model file, by its suffix; a file without one is taken for what its bytes say."""
+    path = Path(path)
+    if path.suffix.lower() == ".onnx":
+        raise InputError(f"{path}: ONNX is not supported yet; convert the model to an int8 .tflite file")
+    if path.suffix.lower() == ".tflite" or not path.is_file() or has_tflite_identifier(path):
+        return load_tflite(path)
+    raise InputError(f"{path}: neither a .tflite file nor one by its content; give a quantized .tflite model")
+
+
+def has_tflite_identifier(path: Path) -> bool:
+    """True if the file has TensorFlow Lite's mark at byte 4."""
+    with path.open("rb") as file:
+        return file.read(8)[4:] == b"TFL3"

@@ -71,3 +71,23 @@ def exact_multiplier(
     if low > high:
         return None
     return min(max(math.floor(fraction * 2.0**31 + 0.5), low), high), shift
+
+
+def sums_off(
+    scale: float, pair: tuple[int, int], sums: Reach, zero_point: int, clamp: tuple[int, int]
+) -> int:
+    """How many sums in reach give another output with (m, shift) and SINGLE rounding than the reference gives."""
+    multiplier, shift = pair
+    half = 2 ** (30 - shift)
+    up = range(max(1, clamp[0] - zero_point + 1), clamp[1] - zero_point + 1)
+    down = range(max(1, zero_point + 1 - clamp[1]), zero_point - clamp[0] + 1)
+    off = 0
+    for steps, farthest, positive in ((up, sums.highest, True), (down, sums.lowest, False)):
+        for step in steps:
+            edge = (2 * step - 1) * half
+            ours = -(-edge // multiplier) if positive else edge // multiplier + 1
+            theirs = first_sum_reaching(step, scale)
+            if min(ours, theirs) > farthest:
+                break
+            off += abs(min(ours, farthest + 1) - min(theirs, farthest + 1))
+    return off

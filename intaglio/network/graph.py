@@ -21,17 +21,18 @@ class Rounding(enum.Enum):
     """gemmlowp: saturating rounding doubling high multiply, then rounding divide by a power of two
     (half away from zero). TFLite convolutions, Add, Quantize."""
     SINGLE = "single"
-    """(acc * m + 2**(s-1)) >> s with s = 31 - shift. TFLite fully connected."""
+    """(acc * m + 2**(s-1)) >> s with s = 31 - shift. TFLite fully connected, with a multiplier from
+    `exact_multiplier` (LiteRT's reference rounds a double there)."""
     AWAY = "away"
-    """sign(acc) * ((|acc| * m + 2**(s-1)) >> s): half away from zero. Exact division in average pooling."""
+    """sign(acc) * ((|acc| * m + 2**(s-1)) >> s): half away from zero."""
 
 
 @dataclass(frozen=True)
 class Requantize:
     """Scaling of 32-bit sums to the output's type.
 
-    multiplier: int32 [C] or [1], 0 or 2**30 <= m < 2**31. shift: int32 [C] or [1], -31..30, positive is left
-    (TFLite's convention: real scale = multiplier / 2**31 * 2**shift).
+    multiplier: int32 [C] or [1], 0 or 2**30 <= m < 2**31 (in a Mean any 0 <= m < 2**31). shift: int32 [C]
+    or [1], -31..30, positive is left (TFLite's convention: real scale = multiplier / 2**31 * 2**shift).
     """
 
     multiplier: np.ndarray
@@ -152,7 +153,8 @@ class AveragePool2D(Operator):
 @dataclass(frozen=True)
 class Mean(Operator):
     """Mean over rows and columns of [N,H,W,C] (global average):
-    out = clamp(requantize(sum (in - input_zero_point)) + output_zero_point), division folded into the multiplier."""
+    out = clamp(requantize(sum (in - input_zero_point)) + output_zero_point), division folded into the multiplier.
+    The output is [N,C] or [N,1,1,C], as its tensor says."""
 
     input_zero_point: int
     output_zero_point: int
@@ -206,3 +208,6 @@ class Graph:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     operators: list[Operator] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What a person should know about the import, such as a sum that no fixed-point multiplier can round
+    as the format's reference does; empty for most networks."""

@@ -1,0 +1,46 @@
+"""LiteRT's own reference kernels as an oracle: every tensor of a .tflite file for given inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from intaglio.errors import InputError
+from intaglio.network.tflite_file import read_model_file
+
+
+class LiteRTOracle:
+    """Runs a .tflite file with LiteRT's BUILTIN_REF kernels, one thread, nothing fused or delegated.
+
+    Tensors carry our names (`tflite_file`, unique in the file). preserve_all_tensors keeps every
+    intermediate value. A tensor that LiteRT does not allocate (constants without use) is left out, and so
+    are constants: the result holds the inputs and what operators compute, the output of a PAD included
+    that `load_tflite` folds away.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        path = Path(path)
+        model = read_model_file(path)
+        try:
+            from ai_edge_litert.interpreter import Interpreter, OpResolverType
+        except ImportError as error:
+            raise InputError("the LiteRT oracle needs: pip install 'intaglio[litert]'") from error
+        self.interpreter = Interpreter(
+            str(path),
+            num_threads=1,
+            experimental_op_resolver_type=OpResolverType.BUILTIN_REF,
+            experimental_preserve_all_tensors=True,
+        )
+        self.interpreter.allocate_tensors()
+        computed = {i for op in model.operators for i in op.outputs} | set(model.inputs)
+        self.names = {t.index: t.name for t in model.tensors if t.index in computed}
+        self.inputs = {model.tensors[i].name: i for i in model.inputs}
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Every input and computed tensor by name."""
+        for name, index in self.inputs.items():
+            self.interpreter.set_tensor(index, np.asarray(inputs[name]))
+        self.interpreter.invoke()
+        return {name: self.interpreter.get_tensor(index) for index, name in self.names.items()}
