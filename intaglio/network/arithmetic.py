@@ -1,4 +1,4 @@
-"""The integer meaning of every operator, in plain numpy: what LiteRT's reference kernels compute, bit for bit.
+"""The integer meaning of every operator, in plain numpy: LiteRT's reference kernels, bit for bit.
 
 Everything is int64 inside and int8 at the edges. Each rule names the reference it follows; all are in
 LiteRT's `tflite/kernels/internal` (google-ai-edge/LiteRT), the version measured is 2.3.0 with BUILTIN_REF.
@@ -37,7 +37,7 @@ def wrap32(x: np.ndarray) -> np.ndarray:
     return x.astype(np.int64).astype(np.int32).astype(np.int64)
 
 
-def rounding_doubling_high_multiply(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def rounding_doubling_high_multiply(a: np.ndarray, b: np.ndarray | int) -> np.ndarray:
     """gemmlowp SaturatingRoundingDoublingHighMul: round(a * b / 2**31), a tie towards plus infinity.
 
     a, b: 32-bit values. (-2**31) squared saturates to 2**31 - 1.

@@ -47,12 +47,12 @@ def exact_multiplier(
 ) -> tuple[int, int] | None:
     """(m, shift) so that SINGLE rounding equals the reference for every sum in reach; None if no m does.
 
-    scale: double, > 0. zero_point and clamp: the output's, int8.
-    2**30 <= m < 2**31 and -31 <= shift <= 30.
+    scale: double, 0 < scale < 2**30; sums below 2**31. zero_point and clamp: the output's, int8.
+    m is 0 or 2**30 <= m < 2**31; -31 <= shift <= 30.
     """
     fraction, shift = math.frexp(scale)
-    if not -31 <= shift <= 30:
-        return None
+    if shift < -31:
+        return 0, 0  # sums below 2**31 stay below one half
     half = 2 ** (30 - shift)  # 2**(s-1) with s = 31 - shift
     low, high = 2**30, 2**31 - 1
     up = range(max(1, clamp[0] - zero_point + 1), clamp[1] - zero_point + 1)
@@ -76,7 +76,7 @@ def exact_multiplier(
 def sums_off(
     scale: float, pair: tuple[int, int], sums: Reach, zero_point: int, clamp: tuple[int, int]
 ) -> int:
-    """How many sums in reach give another output with (m, shift) and SINGLE rounding than the reference gives."""
+    """How many sums in reach give another output with (m, shift) and SINGLE rounding than the reference."""
     multiplier, shift = pair
     half = 2 ** (30 - shift)
     up = range(max(1, clamp[0] - zero_point + 1), clamp[1] - zero_point + 1)

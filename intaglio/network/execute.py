@@ -37,7 +37,9 @@ def check_inputs(graph: Graph, inputs: Mapping[str, np.ndarray]) -> None:
     for name in graph.inputs:
         tensor = graph.tensors[name]
         if name not in inputs:
-            faults.append(f"input {name!r} is missing; expected {describe(tensor)}; pass an array under this key")
+            faults.append(
+                f"input {name!r} is missing; expected {describe(tensor)}; pass an array under this key"
+            )
             continue
         value = np.asarray(inputs[name])
         if value.dtype != tensor.dtype:
@@ -51,11 +53,15 @@ def check_inputs(graph: Graph, inputs: Mapping[str, np.ndarray]) -> None:
                 "reshape it or add the batch axis"
             )
         elif value.dtype.kind == "f" and not np.isfinite(value).all():
-            faults.append(f"input {name!r} holds NaN or infinity; expected finite {describe(tensor)}; remove them")
+            faults.append(
+                f"input {name!r} holds NaN or infinity; expected finite {describe(tensor)}; remove them"
+            )
     known = ", ".join(repr(name) for name in graph.inputs)
     for key in inputs:
         if key not in graph.inputs:
-            faults.append(f"{key!r} is not an input of {graph.name!r}; its inputs are {known}; remove or rename it")
+            faults.append(
+                f"{key!r} is not an input of {graph.name!r}; its inputs are {known}; remove or rename it"
+            )
     if faults:
         raise InputError("\n".join(faults))
 
@@ -69,7 +75,7 @@ def conversion_hint(tensor: Tensor, given: np.dtype) -> str:
 
 
 def random_inputs(graph: Graph, seed: int) -> dict[str, np.ndarray]:
-    """One random array for each input, uniform over int8; for a float input the float image of such an array."""
+    """One random array for each input, uniform over int8; for a float input the float image of one."""
     generator = np.random.default_rng(seed)
     return {
         name: as_input(graph, name, generator.integers(-128, 128, graph.tensors[name].shape, np.int8))
@@ -99,7 +105,7 @@ def extreme_inputs(graph: Graph) -> dict[str, dict[str, np.ndarray]]:
 
 
 def int8_image(graph: Graph, name: str) -> tuple[float, int]:
-    """(scale, zero point) of the int8 numbers behind an input: its own, or those of the Quantize that reads it.
+    """(scale, zero point) of the int8 numbers behind an input: its own, or the reading Quantize's.
 
     A float input that no Quantize reads has the image of 1/128 and 0, so that it covers -1 to 1.
     """

@@ -15,7 +15,7 @@ import numpy as np
 
 
 class Rounding(enum.Enum):
-    """How a 32-bit accumulator is scaled by multiplier * 2**(shift - 31). Named per operator, never global."""
+    """How a 32-bit sum is scaled by multiplier * 2**(shift - 31). Named per operator, never global."""
 
     DOUBLE = "double"
     """gemmlowp: saturating rounding doubling high multiply, then rounding divide by a power of two
@@ -91,7 +91,8 @@ class Operator:
 
 @dataclass(frozen=True)
 class Conv2D(Operator):
-    """out[n,y,x,o] = clamp(requantize(bias[o] + sum (in - input_zero_point) * weights[o,kh,kw,i]) + output_zero_point).
+    """out[n,y,x,o] = clamp(requantize(sum) + output_zero_point),
+    sum = bias[o] + sum over kh, kw, i of (in - input_zero_point) * weights[o,kh,kw,i].
 
     weights int8 [O, KH, KW, I]; bias int32 [O]; stride, dilation (rows, columns) >= 1;
     clamp: lowest and highest output integer, within the output's type.
@@ -110,7 +111,8 @@ class Conv2D(Operator):
 
 @dataclass(frozen=True)
 class FullyConnected(Operator):
-    """out[n,o] = clamp(requantize(bias[o] + sum_i (in[n,i] - input_zero_point) * weights[o,i]) + output_zero_point).
+    """out[n,o] = clamp(requantize(sum) + output_zero_point),
+    sum = bias[o] + sum over i of (in[n,i] - input_zero_point) * weights[o,i].
 
     The input is flattened to [N, I]. weights int8 [O, I]; bias int32 [O].
     """
@@ -153,8 +155,8 @@ class AveragePool2D(Operator):
 @dataclass(frozen=True)
 class Mean(Operator):
     """Mean over rows and columns of [N,H,W,C] (global average):
-    out = clamp(requantize(sum (in - input_zero_point)) + output_zero_point), division folded into the multiplier.
-    The output is [N,C] or [N,1,1,C], as its tensor says."""
+    out = clamp(requantize(sum (in - input_zero_point)) + output_zero_point), the division folded into
+    the multiplier. The output is [N,C] or [N,1,1,C], as its tensor says."""
 
     input_zero_point: int
     output_zero_point: int

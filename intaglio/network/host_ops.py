@@ -65,20 +65,20 @@ def exp_between_minus_quarter_and_zero(a: np.ndarray) -> np.ndarray:
     x2 = rounding_doubling_high_multiply(x, x)
     x3 = rounding_doubling_high_multiply(x2, x)
     x4_over_4 = rounding_divide_by_power_of_two(rounding_doubling_high_multiply(x2, x2), 2)
-    third = rounding_doubling_high_multiply(x4_over_4 + x3, np.int64(ONE_THIRD))
+    third = rounding_doubling_high_multiply(x4_over_4 + x3, ONE_THIRD)
     tail = rounding_divide_by_power_of_two(third + x2, 1)
-    return EXP_MINUS_ONE_EIGHTH + rounding_doubling_high_multiply(np.int64(EXP_MINUS_ONE_EIGHTH), x + tail)
+    return EXP_MINUS_ONE_EIGHTH + rounding_doubling_high_multiply(x + tail, EXP_MINUS_ONE_EIGHTH)
 
 
 def exp_on_negative_values(a: np.ndarray) -> np.ndarray:
-    """exp(a) for a <= 0: Q5.26 in, Q0.31 out. A quarter by the polynomial, the rest by a factor for each bit."""
+    """exp(a) for a <= 0: Q5.26 in, Q0.31 out. A quarter by polynomial, the rest by a factor for each bit."""
     fraction_bits = 31 - SCALED_DIFFERENCE_BITS
     quarter = 1 << (fraction_bits - 2)
     in_quarter = (a & (quarter - 1)) - quarter
     result = exp_between_minus_quarter_and_zero(saturating_left_shift(in_quarter, SCALED_DIFFERENCE_BITS))
     remainder = in_quarter - a
     for bit, factor in enumerate(EXPONENTIALS, start=fraction_bits - 2):
-        scaled = rounding_doubling_high_multiply(result, np.int64(factor))
+        scaled = rounding_doubling_high_multiply(result, factor)
         result = np.where(remainder & (1 << bit), scaled, result)
     return np.where(a == 0, INT32_MAX, result)
 
@@ -87,7 +87,7 @@ def one_over_one_plus(x: np.ndarray) -> np.ndarray:
     """1 / (1 + x) for 0 <= x < 1, Q0.31: three Newton-Raphson steps in Q2.29."""
     half_denominator = (x + INT32_MAX + 1) >> 1  # RoundingHalfSum of two non-negative numbers
     estimate = FORTY_EIGHT_OVER_17 + rounding_doubling_high_multiply(
-        half_denominator, np.int64(MINUS_THIRTY_TWO_OVER_17)
+        half_denominator, MINUS_THIRTY_TWO_OVER_17
     )
     for _ in range(3):
         error = (1 << 29) - rounding_doubling_high_multiply(half_denominator, estimate)
@@ -96,7 +96,10 @@ def one_over_one_plus(x: np.ndarray) -> np.ndarray:
 
 
 def softmax_scaling(beta: float, scale: float) -> tuple[int, int]:
-    """PreprocessSoftmaxScaling: (multiplier, left shift) of an input difference to Q5.26; beta * scale > 2**-26."""
+    """PreprocessSoftmaxScaling: (multiplier, left shift) to Q5.26 of an input difference.
+
+    beta * scale > 2**-26.
+    """
     real = min(beta * scale * 2.0 ** (31 - SCALED_DIFFERENCE_BITS), 2.0**31 - 1)
     return quantize_multiplier(real)
 
@@ -110,9 +113,7 @@ def softmax(x: np.ndarray, beta: float, scale: float) -> np.ndarray:
     lowest = -math.floor((2**SCALED_DIFFERENCE_BITS - 1) * 2.0 ** (31 - SCALED_DIFFERENCE_BITS - left_shift))
     difference = x.astype(np.int64) - x.max(axis=-1, keepdims=True)
     counted = difference >= lowest
-    scaled = rounding_doubling_high_multiply(
-        np.where(counted, difference, 0) << left_shift, np.int64(multiplier)
-    )
+    scaled = rounding_doubling_high_multiply(np.where(counted, difference, 0) << left_shift, multiplier)
     exponential = exp_on_negative_values(scaled)
     addends = np.where(counted, rounding_divide_by_power_of_two(exponential, ACCUMULATION_BITS), 0)
     total = addends.sum(axis=-1, keepdims=True)

@@ -10,7 +10,7 @@ from intaglio.errors import InputError
 from intaglio.network.graph import Graph, Quantization, Tensor
 from intaglio.network.tflite_file import FileOperator, FileTensor, ModelFile, read_model_file
 from intaglio.network.tflite_ops import RULES, foldable_pads
-from intaglio.network.tflite_tensors import Refusal, Scope, checked_quantization
+from intaglio.network.tflite_tensors import Refusal, Scope, activation, checked_quantization, run_time
 
 
 def load_tflite(path: str | Path) -> Graph:
@@ -26,16 +26,24 @@ def load_tflite(path: str | Path) -> Graph:
     for op in model.operators:
         try:
             if op.code not in RULES:
-                raise Refusal("", "this operator is not supported", f"use operators out of {', '.join(RULES)}")
+                raise Refusal(
+                    "", "this operator is not supported", f"use operators out of {', '.join(RULES)}"
+                )
             converted = RULES[op.code](scope, op)
         except Refusal as refusal:
             refusals.append(describe(model, op, refusal))
         else:
             if converted is not None:
                 operators.append(converted)
+    for i in model.inputs:
+        try:
+            check_input(model.tensors[i])
+        except Refusal as refusal:
+            refusals.append(f"  input {refusal.tensor!r}: {refusal.reason}; {refusal.remedy}")
     if refusals:
         raise InputError(
-            f"{path}: {len(refusals)} of {len(model.operators)} operators cannot be imported:\n" + "\n".join(refusals)
+            f"{path}: {len(refusals)} of its {len(model.operators)} operators and {len(model.inputs)} inputs "
+            "cannot be imported:\n" + "\n".join(refusals)
         )
     used = {name for op in operators for name in (*op.inputs, *op.outputs)}
     used |= {model.tensors[i].name for i in model.inputs + model.outputs}
@@ -56,10 +64,18 @@ def describe(model: ModelFile, op: FileOperator, refusal: Refusal) -> str:
     return f"  #{op.index} {op.code} {name!r}: {tensor}{refusal.reason}; {refusal.remedy}"
 
 
+def check_input(tensor: FileTensor) -> None:
+    """Refuses a network input that is neither int8 nor float32; operators check what they read themselves."""
+    if tensor.type == "FLOAT32":
+        run_time(tensor, "FLOAT32")
+    else:
+        activation(tensor)
+
+
 def graph_tensor(tensor: FileTensor) -> Tensor:
     """A run-time tensor; the rules have checked those that operators touch."""
     quantization: Quantization | None = None
-    dtype = np.dtype(np.float32)
+    dtype: np.dtype = np.dtype(np.float32)
     if tensor.type == "INT8":
         dtype = np.dtype(np.int8)
         quantization = checked_quantization(tensor)

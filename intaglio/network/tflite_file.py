@@ -19,7 +19,7 @@ MAX_RANK = 8
 MAX_ELEMENTS = 2**28
 """Elements of the largest tensor we accept: more than any network of the kind, little enough to allocate."""
 
-ITEM_TYPES = {
+ITEM_TYPES: dict[str, np.dtype] = {
     "FLOAT32": np.dtype("<f4"),
     "INT8": np.dtype("i1"),
     "UINT8": np.dtype("u1"),
@@ -170,7 +170,9 @@ class Decoder:
         if model.Version() != 3:
             raise BrokenFile(f"its schema version is {model.Version()}, not 3")
         if model.SubgraphsLength() != 1:
-            raise BrokenFile(f"it has {model.SubgraphsLength()} subgraphs; only models with one are supported")
+            raise BrokenFile(
+                f"it has {model.SubgraphsLength()} subgraphs; only models with one are supported"
+            )
         graph = model.Subgraphs(0)
         count = self.spend(graph.TensorsLength())
         tensors = [self.tensor(model, graph.Tensors(i), i) for i in range(count)]
@@ -248,7 +250,9 @@ class Decoder:
 
     def operator(self, codes: list[str], operator: Any, index: int, tensors: int) -> FileOperator:
         if operator.OpcodeIndex() >= len(codes):
-            raise BrokenFile(f"operator #{index} names code {operator.OpcodeIndex()}, but there are {len(codes)}")
+            raise BrokenFile(
+                f"operator #{index} names code {operator.OpcodeIndex()}, but there are {len(codes)}"
+            )
         code = codes[operator.OpcodeIndex()]
         owner = f"operator #{index} ({code})"
         return FileOperator(
@@ -301,8 +305,10 @@ def check_order(model: ModelFile) -> None:
             raise BrokenFile(f"operator #{op.index} ({op.code}) has no output")
         for i in op.outputs:
             if i in ready:
-                raise BrokenFile(f"operator #{op.index} ({op.code}) writes {names[i]!r}, which exists already")
+                raise BrokenFile(
+                    f"operator #{op.index} ({op.code}) writes {names[i]!r}, which exists already"
+                )
             ready.add(i)
     for i in model.outputs:
-        if i not in ready:
-            raise BrokenFile(f"output {names[i]!r} of the graph is never produced")
+        if i not in ready or model.tensors[i].data is not None:
+            raise BrokenFile(f"output {names[i]!r} of the graph is never computed")

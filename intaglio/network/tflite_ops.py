@@ -53,7 +53,7 @@ ACTIVATIONS: dict[int, tuple[float | None, float | None]] = {
     2: (-1.0, 1.0),
     3: (0.0, 6.0),
 }
-"""schema.fbs, enum ActivationFunctionType: NONE, RELU, RELU_N1_TO_1, RELU6 -> lowest and highest real value."""
+"""schema.fbs, ActivationFunctionType NONE, RELU, RELU_N1_TO_1, RELU6 -> lowest and highest real value."""
 BIAS_SCALE_TOLERANCE = 0.02
 """LiteRT refuses a fully connected bias whose scale is off by more than this share of the output's scale."""
 
@@ -79,16 +79,20 @@ def image(tensor: Activation) -> Activation:
     """Refuses what is not [N, H, W, C]."""
     if len(tensor.shape) != 4:
         raise Refusal(
-            tensor.name, f"its shape is {list(tensor.shape)}, not [N, H, W, C]", "reshape it to four dimensions"
+            tensor.name,
+            f"its shape is {list(tensor.shape)}, not [N, H, W, C]",
+            "reshape it to four dimensions",
         )
     return tensor
 
 
 def quantized_limit(real: float, output: Activation) -> int:
-    """kernel_util.cc, Quantize: zero point + round(real / scale), the division in float32, half away from zero."""
+    """kernel_util.cc, Quantize: zero point + round(real / scale), in float32, half away from zero."""
     ratio = float(np.float32(real) / output.scale)
     if not abs(ratio) < 2.0**31:
-        raise Refusal(output.name, f"its scale {output.scale:g} is too small for the activation", "quantize it again")
+        raise Refusal(
+            output.name, f"its scale {output.scale:g} is too small for the activation", "quantize it again"
+        )
     return output.zero_point + int(math.copysign(math.floor(abs(ratio) + 0.5), ratio))
 
 
@@ -104,7 +108,9 @@ def clamp(code: int, output: Activation) -> tuple[int, int]:
     low = -128 if lowest is None else max(-128, quantized_limit(lowest, output))
     high = 127 if highest is None else min(127, quantized_limit(highest, output))
     if low > high:
-        raise Refusal(output.name, f"the activation leaves no value between {low} and {high}", "quantize it again")
+        raise Refusal(
+            output.name, f"the activation leaves no value between {low} and {high}", "quantize it again"
+        )
     return low, high
 
 
@@ -131,7 +137,9 @@ def window(
         count = -(-length // s) if padding == SAME else -(-(length - span + 1) // s)
         total = max((count - 1) * s + span - length, 0) if padding == SAME else 0
         if count < 1:
-            raise Refusal("", f"a window of {span} does not fit into {length} rows or columns", "use SAME padding")
+            raise Refusal(
+                "", f"a window of {span} does not fit into {length} rows or columns", "use SAME padding"
+            )
         before.append(total // 2)
         after.append(total - total // 2)
         counts.append(count)
@@ -196,7 +204,9 @@ def fully_connected(scope: Scope, op: FileOperator) -> Operator:
     units, depth = kernel.shape
     options = op.options or {}
     if options.get("WeightsFormat", 0) != 0:
-        raise Refusal(scope.tensor(op, 1).name, "weights are stored shuffled", "export the default weights format")
+        raise Refusal(
+            scope.tensor(op, 1).name, "weights are stored shuffled", "export the default weights format"
+        )
     keep = options.get("KeepNumDims", False)
     elements = math.prod(x.shape)
     if elements % depth or (keep and x.shape[-1] != depth):
@@ -235,7 +245,15 @@ def check_bias_scale(
 def fully_connected_requantize(
     scope: Scope, reals: list[float], sums: list[Reach], y: Activation, limits: tuple[int, int]
 ) -> Requantize:
-    """Multipliers equal to the reference on every reachable sum; where there is none, the nearest and a note."""
+    """Multipliers equal to the reference on every reachable sum; where none is, the nearest and a note."""
+    for channel, reachable in enumerate(sums):
+        farthest, real = max(reachable.lowest, reachable.highest), reals[channel % len(reals)]
+        if farthest >= 2**31 or real >= 2**30 or farthest * real >= 2**31 - 256:
+            raise Refusal(
+                y.name,
+                f"sums of channel {channel}, up to {farthest} times the scale {real:g}, exceed 32 bits",
+                "use fewer inputs, smaller biases or a larger output scale",
+            )
     if len(reals) == 1:
         widest = Reach(max(r.lowest for r in sums), max(r.highest for r in sums))
         if (found := exact_multiplier(reals[0], widest, y.zero_point, limits)) is not None:
@@ -243,20 +261,15 @@ def fully_connected_requantize(
         reals = reals * len(sums)
     chosen = []
     for channel, (real, reachable) in enumerate(zip(reals, sums, strict=True)):
-        if max(reachable.lowest, reachable.highest) >= 2**31 or real * 2.0**31 >= 2.0**31 * 2**30:
-            raise Refusal(
-                y.name,
-                f"sums of channel {channel} exceed 32 bits or its scale {real:g} is too large",
-                "use fewer inputs or smaller biases",
-            )
         found = exact_multiplier(real, reachable, y.zero_point, limits)
         if found is None:
             found = quantize_multiplier(real)
             off = sums_off(real, found, reachable, y.zero_point, limits)
             if off:
                 scope.notes.append(
-                    f"FullyConnected {y.name!r}, channel {channel}: no 31-bit multiplier equals LiteRT's double "
-                    f"precision; {off} of {reachable.lowest + reachable.highest + 1} sums give an output 1 off"
+                    f"FullyConnected {y.name!r}, channel {channel}: no 31-bit multiplier equals LiteRT's "
+                    f"double precision; {off} of {reachable.lowest + reachable.highest + 1} possible sums "
+                    "give an output that is 1 off"
                 )
         chosen.append(found)
     return single(chosen)
@@ -305,7 +318,9 @@ def average_pool_2d(scope: Scope, op: FileOperator) -> Operator:
     x, y = image(operand(scope, op)), image(result(scope, op))
     if x.zero_point != y.zero_point or abs(float(x.scale) - float(y.scale)) > 1e-6:
         raise Refusal(
-            y.name, "pooling must not change scale or zero point", "quantize it again with the TFLite converter"
+            y.name,
+            "pooling must not change scale or zero point",
+            "quantize it again with the TFLite converter",
         )
     options = options_of(op)
     size = (options["FilterHeight"], options["FilterWidth"])
@@ -383,7 +398,9 @@ def softmax(scope: Scope, op: FileOperator) -> Operator:
     if not beta * float(x.scale) * 2.0**26 > 1.0 or not math.isfinite(beta):
         raise Refusal(x.name, f"beta {beta:g} times its scale {x.scale:g} is too small", "quantize it again")
     if x.shape[-1] > 4095:
-        raise Refusal(x.name, f"a softmax over {x.shape[-1]} values overflows LiteRT's sum", "use at most 4095")
+        raise Refusal(
+            x.name, f"a softmax over {x.shape[-1]} values overflows LiteRT's sum", "use at most 4095"
+        )
     return Softmax(y.name, (x.name,), (y.name,), beta)
 
 
@@ -418,7 +435,9 @@ def squeeze(scope: Scope, op: FileOperator) -> Operator:
     named = {d + rank if d < 0 else d for d in (op.options or {}).get("SqueezeDims", ())}
     axes = named or {i for i, d in enumerate(x.shape) if d == 1}
     if any(not 0 <= a < rank or x.shape[a] != 1 for a in axes):
-        raise Refusal(x.name, f"axes {sorted(axes)} of {list(x.shape)} cannot be removed", "export the model again")
+        raise Refusal(
+            x.name, f"axes {sorted(axes)} of {list(x.shape)} cannot be removed", "export the model again"
+        )
     return same_elements(scope, op, tuple(d for i, d in enumerate(x.shape) if i not in axes))
 
 
@@ -428,7 +447,9 @@ def expand_dims(scope: Scope, op: FileOperator) -> Operator:
     x = operand(scope, op)
     axes = constant_integers(scope.tensor(op, 1))
     if len(axes) != 1 or not -len(x.shape) - 1 <= axes[0] <= len(x.shape):
-        raise Refusal(x.name, f"axis {list(axes)} cannot be added to {list(x.shape)}", "export the model again")
+        raise Refusal(
+            x.name, f"axis {list(axes)} cannot be added to {list(x.shape)}", "export the model again"
+        )
     axis = axes[0] + len(x.shape) + 1 if axes[0] < 0 else axes[0]
     return same_elements(scope, op, (*x.shape[:axis], 1, *x.shape[axis:]))
 
@@ -440,7 +461,7 @@ def pad(scope: Scope, op: FileOperator) -> None:
     if op.outputs[0] not in scope.padded:
         raise Refusal(
             y.name,
-            "padding is supported only of rows and columns, with the scale unchanged, before one VALID CONV_2D",
+            "padding is supported only of rows and columns, at one scale, before one VALID CONV_2D",
             "use SAME padding, or pad directly before one convolution",
         )
     around = scope.padded[op.outputs[0]][1]

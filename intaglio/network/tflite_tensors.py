@@ -83,7 +83,9 @@ def run_time(tensor: FileTensor, kind: str) -> None:
     if tensor.unusual:
         raise Refusal(tensor.name, f"it is {tensor.unusual}", "export the model with ordinary tensors")
     if tensor.data is not None:
-        raise Refusal(tensor.name, "it is a constant where a computed tensor must be", "fold it when exporting")
+        raise Refusal(
+            tensor.name, "it is a constant where a computed tensor must be", "fold it when exporting"
+        )
     check_shape(tensor)
 
 
@@ -109,7 +111,9 @@ def checked_quantization(tensor: FileTensor) -> Quantization:
         raise Refusal(tensor.name, "a scale is not finite and positive", "quantize the network again")
     if len(zero_point) not in (1, len(scale)):
         raise Refusal(
-            tensor.name, f"it has {len(scale)} scales and {len(zero_point)} zero points", "export the model again"
+            tensor.name,
+            f"it has {len(scale)} scales and {len(zero_point)} zero points",
+            "export the model again",
         )
     if zero_point.min() < -128 or zero_point.max() > 127:
         raise Refusal(tensor.name, "a zero point is outside -128..127", "quantize the network again")
@@ -136,14 +140,20 @@ def weights(tensor: FileTensor, rank: int) -> tuple[np.ndarray, np.ndarray]:
     if tensor.unusual:
         raise Refusal(tensor.name, f"weights are {tensor.unusual}", "export dense weights")
     if tensor.data is None:
-        raise Refusal(tensor.name, "weights are computed at run time", "export the model with constant weights")
+        raise Refusal(
+            tensor.name, "weights are computed at run time", "export the model with constant weights"
+        )
     check_shape(tensor)
     if len(tensor.shape) != rank:
-        raise Refusal(tensor.name, f"weights have shape {list(tensor.shape)}, not rank {rank}", "export it again")
+        raise Refusal(
+            tensor.name, f"weights have shape {list(tensor.shape)}, not rank {rank}", "export it again"
+        )
     quantization = checked_quantization(tensor)
     if quantization.zero_point.any():
         raise Refusal(
-            tensor.name, "weights have a zero point that is not 0", "quantize weights symmetrically (zero point 0)"
+            tensor.name,
+            "weights have a zero point that is not 0",
+            "quantize weights symmetrically (zero point 0)",
         )
     if quantization.axis not in (None, 0):
         raise Refusal(
@@ -174,7 +184,9 @@ def bias(scope: Scope, op: FileOperator, channels: int) -> np.ndarray:
 def constant_integers(tensor: FileTensor) -> tuple[int, ...]:
     """The values of a constant int32 or int64 tensor, such as axes or a shape; at most 64."""
     if tensor.type not in ("INT32", "INT64") or tensor.data is None:
-        raise Refusal(tensor.name, "it must be a constant of integers", "export the model with constant shapes")
+        raise Refusal(
+            tensor.name, "it must be a constant of integers", "export the model with constant shapes"
+        )
     if tensor.data.size > 64:
         raise Refusal(tensor.name, f"it has {tensor.data.size} values", "export the model again")
     return tuple(int(v) for v in tensor.data.reshape(-1))

@@ -97,8 +97,12 @@ class FileBuilder:
         return path
 
 
-def conv(padding: str = "VALID", stride: tuple[int, int] = (1, 1), dilation: tuple[int, int] = (1, 1),
-         activation: str = "NONE") -> dict[str, Any]:
+def conv(
+    padding: str = "VALID",
+    stride: tuple[int, int] = (1, 1),
+    dilation: tuple[int, int] = (1, 1),
+    activation: str = "NONE",
+) -> dict[str, Any]:
     """Keyword arguments of FileBuilder.operator for CONV_2D."""
     return {
         "options": "Conv2DOptions",
