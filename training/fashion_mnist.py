@@ -12,7 +12,7 @@ FOLDER = Path("/usr/share/datasets/fashion-mnist")
 
 
 def load_split(split: str) -> tuple[np.ndarray, np.ndarray]:
-    """split: "train" (60,000) or "t10k" (10,000). Returns images uint8 [N, 28, 28] and labels uint8 [N], 0..9."""
+    """Images uint8 [N, 28, 28] and labels uint8 [N], 0..9; split: "train" (60,000) or "t10k" (10,000)."""
     if not FOLDER.is_dir():
         sys.exit(f"{FOLDER} is missing: apt-get install dataset-fashion-mnist")
     images = gzip.decompress((FOLDER / f"{split}-images-idx3-ubyte.gz").read_bytes())

@@ -1,6 +1,6 @@
 """Train the shipped network on Fashion-MNIST and write its folded float weights.
 
-    /work/venv-train/bin/python training/train.py        (PyTorch 2.13.0, one thread, about six minutes)
+    python -m training.train        (PyTorch 2.13.0, one thread, about eight minutes)
 
 Reads the data set from Debian's package dataset-fashion-mnist. Writes intaglio/data/fashion_resnet_float.npz
 (intaglio.network.float_network tells its format). Pixels enter as value / 255, range 0..1.
@@ -9,7 +9,6 @@ Reads the data set from Debian's package dataset-fashion-mnist. Writes intaglio/
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from pathlib import Path
 
@@ -18,11 +17,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from fashion_mnist import load_split
-
+from intaglio import data
 from intaglio.network.float_network import FloatNetwork, Layer
+from training.fashion_mnist import load_split
 
 SEED = 20240607
 EPOCHS = 9
@@ -31,7 +28,7 @@ PEAK_RATE = 0.15
 
 
 class SameConv(nn.Module):
-    """Convolution and batch norm with TensorFlow's SAME padding: at stride 2 the odd pixel goes below and right."""
+    """Convolution with TensorFlow's SAME padding (an odd pixel goes below and right), then batch norm."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1) -> None:
         super().__init__()
@@ -55,7 +52,7 @@ class SameConv(nn.Module):
 
 
 class Block(nn.Module):
-    """relu(second(relu(first(x))) + shortcut(x)); the shortcut is a 1x1 convolution where the shape changes."""
+    """relu(second(relu(first(x))) + shortcut(x)), through a 1x1 convolution where the shape changes."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -144,7 +141,9 @@ def train(epochs: int) -> Network:
 
     network = Network().to(memory_format=torch.channels_last)
     steps = -(-len(images) // BATCH)
-    optimizer = torch.optim.SGD(network.parameters(), PEAK_RATE, momentum=0.9, nesterov=True, weight_decay=5e-4)
+    optimizer = torch.optim.SGD(
+        network.parameters(), PEAK_RATE, momentum=0.9, nesterov=True, weight_decay=5e-4
+    )
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_RATE, total_steps=epochs * steps)
     start = time.monotonic()
     for epoch in range(epochs):
@@ -156,16 +155,18 @@ def train(epochs: int) -> Network:
             loss.backward()
             optimizer.step()
             schedule.step()
-        print(f"epoch {epoch + 1}/{epochs}: test accuracy {accuracy(network, test_images, test_labels):.4f}, "
-              f"{time.monotonic() - start:.0f} s", flush=True)
+        print(
+            f"epoch {epoch + 1}/{epochs}: test accuracy {accuracy(network, test_images, test_labels):.4f}, "
+            f"{time.monotonic() - start:.0f} s",
+            flush=True,
+        )
     return network
 
 
 def main() -> None:
     """Train, fold, save."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    data = Path(__file__).resolve().parents[1] / "intaglio" / "data"
-    parser.add_argument("--output", type=Path, default=data / "fashion_resnet_float.npz")
+    parser = argparse.ArgumentParser(description="Train the shipped network on Fashion-MNIST.")
+    parser.add_argument("--output", type=Path, default=data.FLOAT_MODEL)
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     arguments = parser.parse_args()
     network = train(arguments.epochs)

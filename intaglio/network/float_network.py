@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,8 +29,8 @@ ACTIVATIONS = {
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer. inputs: names of earlier layers or "input"; pairs are (rows, columns); padding: SAME or VALID,
-    TensorFlow's meaning; filter: the window of a pool."""
+    """One layer. inputs: names of earlier layers or "input"; pairs are (rows, columns); padding: "SAME" or
+    "VALID" as TensorFlow means them; filter: the window of a pool."""
 
     name: str
     kind: str
@@ -51,8 +52,8 @@ class FloatNetwork:
     arrays: dict[str, np.ndarray]
 
     def run(self, images: np.ndarray, dtype: type = np.float32) -> dict[str, np.ndarray]:
-        """Every value of the network by layer name, "input" too, for images [N, H, W, C], computed in dtype."""
-        values = {"input": images.astype(dtype)}
+        """Every value by layer name, "input" too, for images [N, H, W, C], computed in dtype."""
+        values: dict[str, np.ndarray] = {"input": images.astype(dtype)}
         for layer in self.layers:
             values[layer.name] = self._run_layer(layer, [values[name] for name in layer.inputs], dtype)
         return values
@@ -69,8 +70,8 @@ class FloatNetwork:
         elif layer.kind == "average_pool":
             y = average_pool(inputs[0], layer.filter, layer.stride, layer.padding)
         else:
-            weights = self.arrays[f"{layer.name}/weights"].astype(dtype)
-            bias = self.arrays[f"{layer.name}/bias"].astype(dtype)
+            weights: np.ndarray = self.arrays[f"{layer.name}/weights"].astype(dtype)
+            bias: np.ndarray = self.arrays[f"{layer.name}/bias"].astype(dtype)
             if layer.kind == "conv2d":
                 y = conv2d(inputs[0], weights, layer.stride, layer.dilation, layer.padding) + bias
             else:
@@ -79,11 +80,13 @@ class FloatNetwork:
 
     def save(self, path: Path) -> None:
         """Write the .npz; equal networks give equal arrays."""
-        text = json.dumps({
-            "name": self.name,
-            "input_shape": self.input_shape,
-            "layers": [dataclasses.asdict(layer) for layer in self.layers],
-        })
+        text = json.dumps(
+            {
+                "name": self.name,
+                "input_shape": self.input_shape,
+                "layers": [dataclasses.asdict(layer) for layer in self.layers],
+            }
+        )
         np.savez(path, allow_pickle=False, network=np.array(text), **self.arrays)
 
     @classmethod
@@ -101,10 +104,11 @@ class FloatNetwork:
             ) from error
 
 
-def _layer(fields: dict) -> Layer:
+def _layer(fields: dict[str, Any]) -> Layer:
     if fields["kind"] not in KINDS:
         raise ValueError(f"layer {fields['name']}: kind {fields['kind']}, known are {', '.join(KINDS)}")
-    return Layer(**{key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()})
+    pairs = {key: tuple(value) for key, value in fields.items() if isinstance(value, list)}
+    return Layer(**(fields | pairs))
 
 
 def activate(x: np.ndarray, activation: str | None) -> np.ndarray:
@@ -137,9 +141,7 @@ def conv2d(
     return _over_windows(x, weights.shape[1:3], stride, dilation, padding, add_tap)
 
 
-def average_pool(
-    x: np.ndarray, filter: tuple[int, int], stride: tuple[int, int], padding: str
-) -> np.ndarray:
+def average_pool(x: np.ndarray, filter: tuple[int, int], stride: tuple[int, int], padding: str) -> np.ndarray:
     """Mean of the elements of each window that lie inside x [N, H, W, C]."""
 
     def add_tap(total: np.ndarray | float, window: np.ndarray, row: int, col: int) -> np.ndarray:
@@ -158,7 +160,7 @@ def _over_windows(
     padding: str,
     add_tap: Callable[[np.ndarray | float, np.ndarray, int, int], np.ndarray],
 ) -> np.ndarray:
-    """add_tap(total, window, row, col) over the kernel's taps; window [N, OH, OW, C] is what that tap sees."""
+    """The last add_tap(total, window, row, col); window [N, OH, OW, C] is what the kernel's tap sees."""
     pads = [(0, 0)] * 4
     sizes = []
     for axis in range(2):

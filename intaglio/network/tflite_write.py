@@ -26,9 +26,7 @@ try:
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 except ImportError as error:
-    raise InputError(
-        "writing .tflite files needs LiteRT's schema: pip install 'intaglio[litert]'"
-    ) from error
+    raise InputError("writing .tflite files needs LiteRT's schema: pip install 'intaglio[litert]'") from error
 
 SCHEMA_VERSION = 3
 SOFTMAX_SCALE, SOFTMAX_ZERO_POINT = 1 / 256, -128
@@ -39,8 +37,6 @@ _VERSIONS = {
     "QUANTIZE": 1, "RELU": 2, "RELU6": 2, "RESHAPE": 1, "SOFTMAX": 2,
 }  # fmt: skip
 """Operator -> the version that introduced its int8 form."""
-
-_TYPES = {"float32": schema.TensorType.FLOAT32, "int8": schema.TensorType.INT8, "int32": schema.TensorType.INT32}
 
 
 @dataclass(frozen=True)
@@ -123,9 +119,8 @@ class TfliteBuilder:
         name = name or self._new_name("fully_connected")
         inputs = [x.index, *self._parameters(name, x, weights, bias, weight_scales)]
         batch = int(np.prod(x.shape)) // weights.shape[1]
-        return self._operator(
-            "FULLY_CONNECTED", inputs, self._activation(name, (batch, len(weights)), scale, zero_point), options
-        )
+        y = self._activation(name, (batch, len(weights)), scale, zero_point)
+        return self._operator("FULLY_CONNECTED", inputs, y, options)
 
     def add(
         self,
@@ -137,7 +132,9 @@ class TfliteBuilder:
         name: str | None = None,
     ) -> Value:
         """Element-wise sum of two tensors of one shape."""
-        options = schema.AddOptionsT(fusedActivationFunction=_activation_code(activation), potScaleInt16=False)
+        options = schema.AddOptionsT(
+            fusedActivationFunction=_activation_code(activation), potScaleInt16=False
+        )
         y = self._activation(name or self._new_name("add"), a.shape, scale, zero_point)
         return self._operator("ADD", [a.index, b.index], y, options)
 
@@ -236,14 +233,15 @@ class TfliteBuilder:
     ) -> list[int]:
         """Weight and bias tensors' indices; the bias's scale is x.scale * weight_scales in float32."""
         if weights.dtype != np.int8 or bias.dtype != np.int32:
-            raise TypeError(f"{name}: weights int8 and bias int32 needed, got {weights.dtype} and {bias.dtype}")
+            raise TypeError(f"{name}: weights {weights.dtype}, bias {bias.dtype}; int8 and int32 needed")
         scales = np.asarray(weight_scales, np.float32)
         if x.scale is None or bias.shape != (len(weights),) or scales.shape not in ((1,), bias.shape):
             raise ValueError(f"{name}: x must be int8; bias [{len(weights)}], weight_scales [1] or as many")
         bias_scales = np.float32(x.scale) * scales
+        zeros = np.zeros(len(scales), np.int64)
         return [
-            self._tensor(f"{name}/weights", weights.shape, "int8", scales, np.zeros(len(scales), np.int64), weights),
-            self._tensor(f"{name}/bias", bias.shape, "int32", bias_scales, np.zeros(len(scales), np.int64), bias),
+            self._tensor(f"{name}/weights", weights.shape, "int8", scales, zeros, weights),
+            self._tensor(f"{name}/bias", bias.shape, "int32", bias_scales, zeros, bias),
         ]
 
     def _window_sizes(
@@ -255,10 +253,11 @@ class TfliteBuilder:
         padding: str,
     ) -> list[int]:
         sizes = [
-            output_size(x.shape[1 + axis], kernel[axis], stride[axis], dilation[axis], padding) for axis in range(2)
+            output_size(x.shape[1 + axis], kernel[axis], stride[axis], dilation[axis], padding)
+            for axis in range(2)
         ]
         if min(sizes) < 1:
-            raise ValueError(f"{padding} window {tuple(kernel)}, dilation {dilation}, does not fit input {x.shape}")
+            raise ValueError(f"window {tuple(kernel)}, dilation {dilation} does not fit into {x.shape}")
         return sizes
 
     def _like(self, x: Value, name: str, shape: Sequence[int]) -> Value:
@@ -291,7 +290,7 @@ class TfliteBuilder:
         self._tensors.append(
             schema.TensorT(
                 shape=np.array(shape, np.int32),
-                type=_TYPES[dtype],
+                type=getattr(schema.TensorType, dtype.upper()),
                 buffer=buffer,
                 name=name,
                 quantization=quantization,
@@ -317,9 +316,9 @@ class TfliteBuilder:
 
 
 class _AlignedBuffer(schema.BufferT):
-    """A constant's bytes, aligned to 16 as the schema's force_align asks and the generated Pack does not do."""
+    """A constant's bytes, aligned to 16: the schema asks for that, the generated Pack does not do it."""
 
-    def Pack(self, builder: Any) -> int:  # noqa: N802
+    def Pack(self, builder: Any) -> int:
         builder.StartVector(1, len(self.data), 16)
         builder.head -= len(self.data)
         builder.Bytes[builder.head : builder.head + len(self.data)] = self.data.tobytes()
