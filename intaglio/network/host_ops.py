@@ -108,6 +108,8 @@ def softmax(x: np.ndarray, beta: float, scale: float) -> np.ndarray:
     """int8 softmax over the last axis, at most 4,095 long. Output scale 1/256, zero point -128.
 
     beta: float32 of the model file; scale: the input's.
+    LiteRT 2.3.0 aborts the process where the sum of exponentials reaches 512 (more than 511 values near the
+    largest); here the same formula goes on.
     """
     multiplier, left_shift = softmax_scaling(beta, scale)
     lowest = -math.floor((2**SCALED_DIFFERENCE_BITS - 1) * 2.0 ** (31 - SCALED_DIFFERENCE_BITS - left_shift))

@@ -97,6 +97,12 @@ class FileBuilder:
         return path
 
 
+def enum(kind: str, name: str) -> int:
+    """The value of a schema enumeration's member."""
+    value: int = getattr(getattr(schema, kind), name)
+    return value
+
+
 def conv(
     padding: str = "VALID",
     stride: tuple[int, int] = (1, 1),
@@ -106,10 +112,10 @@ def conv(
     """Keyword arguments of FileBuilder.operator for CONV_2D."""
     return {
         "options": "Conv2DOptions",
-        "padding": getattr(schema.Padding, padding),
+        "padding": enum("Padding", padding),
         "strideH": stride[0],
         "strideW": stride[1],
         "dilationHFactor": dilation[0],
         "dilationWFactor": dilation[1],
-        "fusedActivationFunction": getattr(schema.ActivationFunctionType, activation),
+        "fusedActivationFunction": enum("ActivationFunctionType", activation),
     }
