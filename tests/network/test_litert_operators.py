@@ -12,6 +12,7 @@ pytest.importorskip("ai_edge_litert")
 from tflite_files import FileBuilder, conv, enum
 
 from intaglio.network import execute, load_tflite
+from intaglio.network.exact_multiplier import Reach, exact_multiplier
 from intaglio.network.litert_oracle import LiteRTOracle
 
 INPUTS = 3
@@ -266,3 +267,22 @@ def test_shapes_and_folded_padding(tmp_path: Path) -> None:
     path = file.write(tmp_path / "m.tflite", [x], [expanded])
     assert_equal(path, [{"x": int8(rng, (1, 5, 6, 2))} for _ in range(INPUTS)])
     assert "padded" not in load_tflite(path).tensors
+
+
+def test_a_scale_that_no_multiplier_meets_is_noted(tmp_path: Path) -> None:
+    """Below about 2**-13 some scales have no exact multiplier: the graph says how many sums are off."""
+    si, so = np.float32(0.3), np.float32(0.7)
+    weight_scales = np.float32(np.random.default_rng(1).uniform(0.5, 1, 10000) * 2.0**-14)
+    sw = next(
+        s
+        for s in weight_scales
+        if exact_multiplier(float(si) * float(s) / float(so), Reach(0, 10**7), -128, (-128, 127)) is None
+    )
+    file = FileBuilder()
+    x = file.tensor("x", (1, 1), scale=si)
+    weights = file.tensor("w", (1, 1), scale=sw, data=np.zeros((1, 1)))
+    bias = file.tensor("b", (1,), np.int32, scale=si * sw, data=np.array([10**7]))
+    y = file.tensor("y", (1, 1), scale=so, zero_point=-128)
+    file.operator("FULLY_CONNECTED", [x, weights, bias], [y], options="FullyConnectedOptions")
+    (note,) = load_tflite(file.write(tmp_path / "m.tflite", [x], [y])).notes
+    assert "'y', channel 0" in note and "of 10000001 possible sums" in note

@@ -1,0 +1,62 @@
+"""Real networks: every tensor equals LiteRT BUILTIN_REF on 20 random and 5 extreme inputs."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("ai_edge_litert")
+
+import numpy as np
+from network_data import SHARED, needs_shared
+
+from intaglio.errors import InputError
+from intaglio.network import execute, extreme_inputs, load, random_inputs
+from intaglio.network.litert_oracle import LiteRTOracle
+
+pytestmark = [pytest.mark.conformance, needs_shared]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mlptiny_ic_resnet8_int8",
+        "mlptiny_ad_int8",
+        "tinymaix_mnist_valid_q",
+        "tinymaix_mnist_resnet_q",
+    ],
+)
+def test_every_tensor_equals_litert(name: str) -> None:
+    path = SHARED / "models" / f"{name}.tflite"
+    graph = load(path)
+    oracle = LiteRTOracle(path)
+    assert graph.notes == []
+    for inputs in [random_inputs(graph, seed) for seed in range(20)] + list(extreme_inputs(graph).values()):
+        ours, theirs = execute(graph, inputs), oracle.run(inputs)
+        assert ours.keys() == theirs.keys()
+        differences = {name: int((ours[name] != theirs[name]).sum()) for name in ours}
+        assert not any(differences.values()), differences
+        assert all(ours[name].dtype == theirs[name].dtype for name in ours)
+
+
+def test_resnet_is_what_its_file_says() -> None:
+    graph = load(SHARED / "models" / "mlptiny_ic_resnet8_int8.tflite")
+    kinds = [op.kind for op in graph.operators]
+    assert kinds.count("Conv2D") == 9 and kinds.count("Add") == 3 and len(kinds) == 16
+    assert graph.inputs == ("input_1_int8",) and graph.outputs == ("Identity_int8",)
+    assert graph.tensors["input_1_int8"].shape == (1, 32, 32, 3)
+    assert graph.tensors["input_1_int8"].dtype == np.int8
+
+
+@pytest.mark.parametrize(
+    ("name", "operator", "reason"),
+    [
+        ("mlptiny_ic_resnet8_float", "CONV_2D", "quantize the network to int8 first"),
+        ("mlptiny_kws_int8", "DEPTHWISE_CONV_2D", "not supported"),
+        ("tflm_micro_speech_quantized", "DEPTHWISE_CONV_2D", "not supported"),
+    ],
+)
+def test_what_is_not_supported_is_listed(name: str, operator: str, reason: str) -> None:
+    with pytest.raises(InputError) as error:
+        load(SHARED / "models" / f"{name}.tflite")
+    lines = str(error.value).splitlines()
+    assert name in lines[0] and any(operator in line and reason in line for line in lines[1:])
