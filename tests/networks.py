@@ -1,0 +1,262 @@
+"""Small random int8 networks as .tflite files, for every test that holds one engine against another.
+
+    network = random_network(seed, tmp_path / "net.tflite")
+
+Scales follow the values that random inputs give, so that activations fill int8 without all saturating;
+one seed gives one file.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from intaglio.network.float_network import ACTIVATIONS, average_pool, conv2d, output_size
+from intaglio.network.tflite_write import TfliteBuilder, Value
+
+LARGEST_MACS = 200_000
+LARGEST_SIZE, LARGEST_CHANNELS, LARGEST_LAYERS = 20, 40, 6
+LARGEST_SOFTMAX = 1000
+"""Values; LiteRT's int8 softmax overflows above 4,095."""
+SAMPLES = 4
+"""Random inputs whose values set the scales."""
+
+
+@dataclass(frozen=True)
+class RandomNetwork:
+    """What random_network wrote. description: one line a layer; macs: with padding, at most LARGEST_MACS."""
+
+    seed: int
+    path: Path
+    description: str
+    macs: int
+
+
+def random_network(seed: int, path: Path, edges: bool = False) -> RandomNetwork:
+    """Write one random network of 1 to 6 layers, batch 1, to path.
+
+    edges: give it a float32 input before a QUANTIZE, and SOFTMAX or DEQUANTIZE at the end.
+    """
+    sketch = _Sketch(seed, edges)
+    wanted = int(sketch.rng.integers(1, LARGEST_LAYERS + 1))
+    while len(sketch.lines) - sketch.edge_lines < wanted:
+        sketch.add_layer(wanted - len(sketch.lines) + sketch.edge_lines)
+    sketch.finish(path)
+    return RandomNetwork(seed, path, "\n".join(sketch.lines), sketch.macs)
+
+
+class _Sketch:
+    """A network under construction: x is its newest value, samples the real numbers of each value."""
+
+    def __init__(self, seed: int, edges: bool) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.builder = TfliteBuilder(f"random_{seed}")
+        self.edges = edges
+        self.macs = 0
+        self.lines: list[str] = []
+        self.earlier: list[Value] = []
+        self.samples: dict[int, np.ndarray] = {}
+        rows, cols = self.rng.integers(1, LARGEST_SIZE + 1, 2).tolist()
+        shape = (1, rows, cols, int(self.rng.integers(1, LARGEST_CHANNELS + 1)))
+        scale, zero_point = float(self.rng.uniform(0.01, 0.1)), int(self.rng.integers(-128, 128))
+        integers = self.rng.integers(-128, 128, (SAMPLES, *shape[1:]))
+        if edges:
+            self.x = self.builder.quantize(self.builder.float_input(shape), scale, zero_point)
+        else:
+            self.x = self.builder.input(shape, scale, zero_point)
+        self.edge_lines = 1
+        self._record(self.x, (integers - zero_point) * scale, "input")
+
+    def add_layer(self, room: int) -> None:
+        """Append one layer, or a convolution and the Add over it where room for two is left."""
+        steps: list[tuple[float, Callable[[], None]]] = [(1, self._relu), (1, self._rescale)]
+        if self._partners():
+            steps.append((2, self._add))
+        if len(self.x.shape) == 4:
+            steps += [(7, self._conv), (2, self._pool), (1, self._mean), (1, self._fully_connected)]
+            steps += [(3, self._residual), (2, self._flatten_and_connect)] if room > 1 else []
+        else:
+            steps.append((5, self._fully_connected))
+        odds = np.array([weight for weight, _ in steps])
+        steps[self.rng.choice(len(steps), p=odds / odds.sum())][1]()
+
+    def finish(self, path: Path) -> None:
+        """Close the network and write it."""
+        y = self.x
+        if self.edges:
+            if len(y.shape) == 2 and y.shape[1] <= LARGEST_SOFTMAX and self._happens(0.7):
+                y = self.builder.softmax(y)
+                self.lines.append("softmax")
+            y = self.builder.dequantize(y)
+            self.lines.append("dequantize")
+        self.builder.write(path, [y])
+
+    def _residual(self) -> None:
+        before = self.x
+        self._conv(keep_shape=True)
+        self._add(before)
+
+    def _flatten_and_connect(self) -> None:
+        samples = self.samples[self.x.index].reshape(SAMPLES, -1)
+        self._record(self.builder.reshape(self.x, (1, samples.shape[1])), samples, "reshape")
+        self._fully_connected()
+
+    def _conv(self, keep_shape: bool = False) -> None:
+        _, *size, channels = self.x.shape
+        kernel, stride, dilation = (self._pair((1, 2, 3, 4, 5), (4, 2, 5, 1, 2)), (1, 1), (1, 1))
+        padding = "SAME"
+        if not keep_shape:
+            stride = self._pair((1, 2, 3), (6, 3, 1))
+            dilation = self._pair((1, 2), (5, 1))
+            padding = "SAME" if self._happens(0.6) else "VALID"
+        if padding == "VALID":
+            fits = [(n - 1) // d + 1 for n, d in zip(size, dilation, strict=True)]
+            kernel = (min(kernel[0], fits[0]), min(kernel[1], fits[1]))
+        out = [output_size(*g, padding) for g in zip(size, kernel, stride, dilation, strict=True)]
+        outputs = channels if keep_shape else int(self.rng.integers(1, LARGEST_CHANNELS + 1))
+        if self._room_for(out[0] * out[1] * channels * kernel[0] * kernel[1]) < outputs:
+            kernel = (1, 1)  # fits wherever one output channel does; the rest of the budget sets the channels
+            out = [output_size(*g, padding) for g in zip(size, kernel, stride, dilation, strict=True)]
+            room = self._room_for(out[0] * out[1] * channels)
+            if room < (outputs if keep_shape else 1):
+                return self._rescale()
+            outputs = min(outputs, room)
+        weights = self._weights((outputs, *kernel, channels))
+        x = self.samples[self.x.index]
+        scales, bias, real = self._parameters(
+            weights, conv2d(x, weights.astype(np.float64), stride, dilation, padding), self._happens(0.8)
+        )
+        activation = self._fused()
+        real = np.clip(real, *ACTIVATIONS[activation])
+        y = self.builder.conv2d(
+            self.x, weights, bias, scales, *self._scaling(real), stride, dilation, padding, activation
+        )
+        self.macs += int(np.prod(y.shape)) * weights[0].size
+        self._record(y, real, f"conv2d {kernel} stride {stride} dilation {dilation} {padding} {activation}")
+
+    def _fully_connected(self) -> None:
+        x = self.samples[self.x.index].reshape(SAMPLES, -1)
+        units = min(int(self.rng.integers(1, LARGEST_CHANNELS + 1)), self._room_for(x.shape[1]))
+        if units < 1:
+            return self._rescale()
+        weights = self._weights((units, x.shape[1]))
+        scales, bias, real = self._parameters(weights, x @ weights.T.astype(np.float64), self._happens(0.2))
+        activation = self._fused()
+        real = np.clip(real, *ACTIVATIONS[activation])
+        y = self.builder.fully_connected(self.x, weights, bias, scales, *self._scaling(real), activation)
+        self.macs += weights.size
+        self._record(y, real, f"fully_connected {activation}")
+
+    def _add(self, other: Value | None = None) -> None:
+        partners = self._partners()
+        other = other or partners[self.rng.integers(len(partners))]
+        operands = [self.x, other] if self._happens(0.5) else [other, self.x]
+        activation = self._fused()
+        total = self.samples[self.x.index] + self.samples[other.index]
+        real = np.clip(total, *ACTIVATIONS[activation])
+        y = self.builder.add(operands[0], operands[1], *self._scaling(real), activation)
+        self._record(y, real, f"add {activation}")
+
+    def _pool(self) -> None:
+        size = self.x.shape[1:3]
+        padding = "SAME" if self._happens(0.5) else "VALID"
+        filter = self._pair((1, 2, 3, 4, 5), (1, 5, 3, 1, 1))
+        if self._happens(0.2):
+            filter = (size[0], size[1])
+        if padding == "VALID":
+            filter = (min(filter[0], size[0]), min(filter[1], size[1]))
+        stride = self._pair((1, 2, 3), (3, 5, 1))
+        activation = self._fused()
+        x = self.samples[self.x.index]
+        real = np.clip(average_pool(x, filter, stride, padding), *ACTIVATIONS[activation])
+        y = self.builder.average_pool(self.x, filter, stride, padding, activation)
+        self._record(y, real, f"average_pool {filter} stride {stride} {padding} {activation}")
+
+    def _mean(self) -> None:
+        keep = self._happens(0.4)
+        real = self.samples[self.x.index].mean(axis=(1, 2), keepdims=keep)
+        self._record(self.builder.mean(self.x, *self._scaling(real), keep), real, "mean")
+
+    def _relu(self) -> None:
+        kind = "RELU" if self._happens(0.5) else "RELU6"
+        real = np.clip(self.samples[self.x.index], *ACTIVATIONS[kind])
+        self._record(self.builder.relu(self.x, *self._scaling(real), kind), real, kind.lower())
+
+    def _rescale(self) -> None:
+        real = self.samples[self.x.index]
+        self._record(self.builder.quantize(self.x, *self._scaling(real)), real, "quantize")
+
+    def _record(self, y: Value, real: np.ndarray, text: str) -> None:
+        """Make y the newest value, its samples real numbers rounded and clamped as int8 would."""
+        assert y.scale is not None and y.zero_point is not None
+        integers = np.clip(np.rint(real / y.scale) + y.zero_point, -128, 127)
+        self.samples[y.index] = (integers - y.zero_point) * y.scale
+        self.lines.append(f"{text} -> {y.shape} scale {y.scale:.4g} zero point {y.zero_point}")
+        self.earlier.append(y)
+        self.x = y
+
+    def _partners(self) -> list[Value]:
+        """Earlier values that can be added to x."""
+        return [value for value in self.earlier[:-1] if value.shape == self.x.shape]
+
+    def _scaling(self, real: np.ndarray) -> tuple[float, int]:
+        """(scale, zero point) that spread most of real over int8, a little moved and stretched at random."""
+        low, high = np.percentile(real, [2, 98])
+        low, high = min(float(low), 0.0), max(float(high), 0.0)
+        scale = (high - low) / 255 * float(self.rng.uniform(0.8, 1.3)) or 0.02
+        moved = -128 - low / scale + self.rng.integers(-20, 21) * self._happens(0.5)
+        return scale, int(np.clip(np.rint(moved), -128, 127))
+
+    def _weights(self, shape: tuple[int, ...]) -> np.ndarray:
+        """int8 weights; now and then tiny ones, which ask for multipliers near or above 1."""
+        largest = self.rng.choice([127, 31, 3, 1], p=[0.7, 0.1, 0.1, 0.1])
+        return self.rng.integers(-largest, largest + 1, shape).astype(np.int8)
+
+    def _parameters(
+        self, weights: np.ndarray, sums: np.ndarray, per_channel: bool
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Weight scales, bias, real outputs of about -6..6; sums [..., O]: x times the integer weights."""
+        assert self.x.scale is not None
+        outputs = len(weights)
+        spread = float(sums.std()) or float(np.abs(sums).max()) or 1.0
+        factors = 2.0 ** self.rng.uniform(-1, 1, outputs if per_channel else 1)
+        scales = (3 / spread * factors).astype(np.float32)
+        bias_scales = self.x.scale * scales.astype(np.float64)
+        bias = np.rint(self.rng.normal(0, 1.5, outputs) / bias_scales).clip(-(2**30), 2**30).astype(np.int32)
+        return scales, bias, sums * scales + bias * bias_scales
+
+    def _room_for(self, macs: int) -> int:
+        """How often macs, those of one output channel, still fit."""
+        return (LARGEST_MACS - self.macs) // macs
+
+    def _fused(self) -> str | None:
+        names = (None, "RELU", "RELU6", "RELU_N1_TO_1")
+        return names[self.rng.choice(4, p=[0.4, 0.35, 0.2, 0.05])]
+
+    def _pair(self, values: tuple[int, ...], weights: tuple[int, ...]) -> tuple[int, int]:
+        """Two of values, equal three times in four."""
+        odds = np.array(weights) / sum(weights)
+        first, second = self.rng.choice(values, 2, p=odds).tolist()
+        return first, (first if self._happens(0.75) else second)
+
+    def _happens(self, probability: float) -> bool:
+        return bool(self.rng.random() < probability)
+
+
+def main() -> None:
+    """Write one network and print it: python -m tests.networks SEED FILE."""
+    parser = argparse.ArgumentParser(description="Write a random int8 network.")
+    parser.add_argument("seed", type=int)
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--edges", action="store_true", help="float32 input and output")
+    arguments = parser.parse_args()
+    network = random_network(arguments.seed, arguments.file, arguments.edges)
+    print(f"{network.description}\n{network.macs} MACs")
+
+
+if __name__ == "__main__":
+    main()
