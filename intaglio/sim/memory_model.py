@@ -122,8 +122,8 @@ def memory_reset(state, bus_bytes, bytes_per_cycle, latency, outstanding):
 def memory_step(state, ar_valid, aw_valid, address, beats, w_valid, r_ready, b_ready):
     """One cycle: commits this cycle's handshakes, then derives the next cycle's outputs.
 
-    address (bytes, a multiple of the bus) and beats (1 to 256) belong to the request; the read is accepted if a
-    read's and a write's are both valid, which the accelerator's arbiter never does.
+    address (bytes, a multiple of the bus) and beats (1 to 256) belong to the request; the read is accepted
+    if a read's and a write's are both valid, which the accelerator's arbiter never does.
     """
     s = state
     now = s[CYCLE]

@@ -53,9 +53,13 @@ def test_first_beat_comes_a_latency_after_the_request_and_bursts_follow_without_
 
 @pytest.mark.parametrize(
     "rate, cycles",
-    [(8, [5, 6, 7, 8, 9, 10]), (4, [5, 7, 9, 11, 13, 15]), (1, [5, 13, 21, 29, 37, 45]),
-     # t * 3 >= 0 at 5; then due 23, 31, 39, 47, 55: cycles ceil(due / 3).
-     (3, [5, 8, 11, 13, 16, 19])],
+    [
+        (8, [5, 6, 7, 8, 9, 10]),
+        (4, [5, 7, 9, 11, 13, 15]),
+        (1, [5, 13, 21, 29, 37, 45]),
+        # t * 3 >= 0 at 5; then due 23, 31, 39, 47, 55: cycles ceil(due / 3).
+        (3, [5, 8, 11, 13, 16, 19]),
+    ],
 )
 def test_beats_are_spaced_evenly_by_the_rate(rate, cycles):
     seen = run(memory(rate=rate, latency=5), [("r", 0, 6)], 60)

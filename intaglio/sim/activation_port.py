@@ -1,0 +1,21 @@
+"""What COMPUTE's accesses to the activation memory cost and where they may go."""
+
+from __future__ import annotations
+
+import numba
+
+ADDRESS_MASK = 2**32 - 1
+"""Addresses are wrapping sums of 32 bits."""
+
+
+@numba.njit(cache=True)
+def half_words(address, count, half_shift):
+    """Half words that `count` >= 1 bytes from `address` touch."""
+    return ((address + count - 1) >> half_shift) - (address >> half_shift) + 1
+
+
+@numba.njit(cache=True)
+def check_inside(address, count, memory):
+    """Raises IndexError unless memory (bytes) holds `count` bytes from `address`."""
+    if address + count > memory.size:
+        raise IndexError("an address beyond the activation memory")

@@ -1,0 +1,58 @@
+"""What compiled kernels are given: fields of commands and sizes of the machine, as named tuples of int."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from typing import Any, NamedTuple
+
+from intaglio.hw import isa
+from intaglio.hw.config import Config
+
+
+class Sizes(NamedTuple):
+    """The sizes of a Config that decide results and ledger. half_shift: log2 of half_word_bytes."""
+
+    rows: int
+    cols: int
+    requantizers: int
+    channel_groups: int
+    weight_word_bytes: int
+    channel_word_bytes: int
+    half_shift: int
+
+
+def sizes_of(config: Config) -> Sizes:
+    return Sizes(
+        rows=config.rows,
+        cols=config.cols,
+        requantizers=config.requantizers,
+        channel_groups=config.channel_groups,
+        weight_word_bytes=config.weight_word_bytes,
+        channel_word_bytes=config.channel_word_bytes,
+        half_shift=config.half_word_bytes.bit_length() - 1,
+    )
+
+
+def _names(opcode: isa.Opcode) -> list[str]:
+    return [f.name for f in isa.FIELDS[opcode] if f not in isa.HEADER]
+
+
+# Fields by the names that isa.py gives them.
+Transfer = namedtuple("Transfer", _names(isa.Opcode.LOAD))  # type: ignore[misc]
+Conv = namedtuple("Conv", _names(isa.Opcode.CONV))  # type: ignore[misc]
+Add = namedtuple("Add", _names(isa.Opcode.ADD))  # type: ignore[misc]
+Pool = namedtuple("Pool", _names(isa.Opcode.POOL))  # type: ignore[misc]
+
+_FORM: dict[isa.Opcode, Any] = {
+    isa.Opcode.LOAD: Transfer,
+    isa.Opcode.STORE: Transfer,
+    isa.Opcode.CONV: Conv,
+    isa.Opcode.ADD: Add,
+    isa.Opcode.POOL: Pool,
+}
+
+
+def operands_of(command: isa.Command) -> Any:
+    """The command's fields, those of the header left out, as the named tuple of its opcode."""
+    form = _FORM[command.opcode]
+    return form._make(command[name] for name in form._fields)

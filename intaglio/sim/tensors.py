@@ -1,0 +1,52 @@
+"""Tensors in external memory: where a Place says, row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from intaglio.errors import InputError
+from intaglio.mapper.program import Place, Program
+
+
+def rows_at(memory: np.ndarray, place: Place) -> np.ndarray:
+    """The tensor's elements in memory (uint8 [bytes]) as a view, int8 [rows, row_bytes]."""
+    last = place.offset + (place.rows - 1) * place.row_stride + place.row_bytes
+    if place.rows < 1 or place.row_bytes < 1 or last > memory.size:
+        raise InputError(
+            f"a tensor at offset {place.offset}, {place.rows} rows of {place.row_bytes} bytes, "
+            f"is outside the program's {memory.size} bytes of memory; map the network again"
+        )
+    return np.lib.stride_tricks.as_strided(
+        memory[place.offset :].view(np.int8), (place.rows, place.row_bytes), (place.row_stride, 1)
+    )
+
+
+def initial_memory(program: Program, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+    """External memory before the start, uint8 [memory_bytes]: the image and the inputs (int8, any shape of
+    the place's number of elements)."""
+    memory = np.zeros(program.memory_bytes, np.uint8)
+    if len(program.image) > memory.size:
+        raise InputError(
+            f"the program's image ({len(program.image)} bytes) is larger than its memory "
+            f"({memory.size} bytes); map the network again"
+        )
+    memory[: len(program.image)] = np.frombuffer(program.image, np.uint8)
+    for name in program.inputs:
+        if name not in inputs:
+            raise InputError(f"input {name!r} is missing; pass an int8 array under this key")
+        place = program.places[name]
+        value = np.asarray(inputs[name])
+        if value.dtype != np.int8 or value.size != place.rows * place.row_bytes:
+            raise InputError(
+                f"input {name!r} is {value.dtype} with {value.size} elements; "
+                f"expected int8 with {place.rows * place.row_bytes}"
+            )
+        rows_at(memory, place)[:] = value.reshape(place.rows, place.row_bytes)
+    return memory
+
+
+def read_tensors(program: Program, memory: np.ndarray) -> dict[str, np.ndarray]:
+    """The program's outputs after the end, by name: int8 [rows, row_bytes] as the Place has them, copies."""
+    return {name: rows_at(memory, program.places[name]).copy() for name in program.outputs}

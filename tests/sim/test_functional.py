@@ -1,0 +1,479 @@
+"""The functional simulator against isa.py read literally: plain loops, one element at a time."""
+
+import numpy as np
+import pytest
+
+from intaglio.errors import InputError
+from intaglio.hw.config import Config
+from intaglio.hw.counters import Counter
+from intaglio.hw.isa import Command, Opcode, RoundingCode
+from intaglio.mapper.program import Place, Program
+from intaglio.network import arithmetic
+from intaglio.network.graph import Requantize, Rounding
+from intaglio.sim.functional import execute_program
+from intaglio.sim.requantize import requantize
+
+CONFIG = Config(
+    rows=3,
+    cols=5,
+    requantizers=2,
+    activation_bytes=2048,
+    activation_banks=2,
+    weight_bytes=4096,
+    channel_bytes=2048,
+    bus_bytes=8,
+)
+H = CONFIG.half_word_bytes
+IMAGE = 8192  # activations, weights, channels lie at 0, 2048, 6144 of the image
+
+
+def halves(addresses):
+    return len({a // H for a in addresses})
+
+
+def scale(total, multiplier, shift, code):
+    how = Requantize(np.array(multiplier), np.array(shift), Rounding(RoundingCode(code).name.lower()))
+    return int(arithmetic.wrap32(arithmetic.requantize(arithmetic.wrap32(np.array(total)), how)))
+
+
+def finish(c, total, multiplier, shift):
+    scaled = scale(total, multiplier, shift, c["rounding"]) + c["out_zero_point"]
+    return min(max(scaled, c["clamp_min"]), c["clamp_max"])
+
+
+class Plain:
+    """The compute commands as isa.py writes them. Writes land after all reads of a command."""
+
+    def __init__(self, activation, weight, channel):
+        self.activation, self.weight, self.channel = activation, weight, channel
+        self.sums = np.zeros((CONFIG.rows, CONFIG.cols), np.int64)
+
+    def run(self, c):
+        self.count = dict.fromkeys(Counter, 0)
+        self.written = {}
+        {Opcode.CONV: self.conv, Opcode.ADD: self.add, Opcode.POOL: self.pool}[c.opcode](c)
+        for address, value in self.written.items():
+            self.activation[address] = value
+
+    def read(self, addresses):
+        self.count[Counter.ACTIVATION_READS] += halves(addresses)
+        return [int(self.activation[a]) for a in addresses]
+
+    def write(self, address, values):
+        self.count[Counter.ACTIVATION_WRITES] += halves(range(address, address + len(values)))
+        self.count[Counter.REQUANTIZATIONS] += len(values)
+        self.written.update({address + i: v for i, v in enumerate(values)})
+
+    def conv(self, c):
+        groups = -(-CONFIG.cols // CONFIG.requantizers)
+        word = c["weight_base"]
+        for tile_c in range(c["channel_tiles"]):
+            channels = c["last_channels"] if tile_c == c["channel_tiles"] - 1 else CONFIG.cols
+            tile_word = word
+            for tile_p in range(c["pixel_tiles"]):
+                word = tile_word
+                pixels = c["last_pixels"] if tile_p == c["pixel_tiles"] - 1 else c["rows_per_tile"]
+                if c["start"]:
+                    self.sums[:] = 0
+                for kh in range(c["kernel_rows"]):
+                    for kw in range(c["kernel_cols"]):
+                        for chunk in range(c["chunks"]):
+                            count = c["last_chunk_bytes" if chunk == c["chunks"] - 1 else "chunk_bytes"]
+                            for row in range(pixels):
+                                self.slot(
+                                    c, tile_p * c["rows_per_tile"] + row, row, kh, kw, chunk, count, word
+                                )
+                            word += count
+                            self.count[Counter.WEIGHT_READS] += count
+                            self.count[Counter.MACS] += count * pixels * channels
+                if c["drain"]:
+                    for row in range(pixels):
+                        y, x = divmod(tile_p * c["rows_per_tile"] + row, c["region_width"])
+                        out = c["out_base"] + y * c["out_row_stride"] + x * c["out_pixel_stride"]
+                        for g in range(0, channels, CONFIG.requantizers):
+                            record_word = c["channel_base"] + tile_c * groups + g // CONFIG.requantizers
+                            values = []
+                            for n in range(g, min(g + CONFIG.requantizers, channels)):
+                                at = record_word * CONFIG.channel_word_bytes + 16 * (n - g)
+                                bias, multiplier = self.channel[at : at + 8].view(np.int32)
+                                shift = int(self.channel[at + 8 : at + 9].view(np.int8)[0])
+                                values.append(
+                                    finish(c, int(self.sums[row, n]) + int(bias), multiplier, shift)
+                                )
+                            self.write(out + tile_c * CONFIG.cols + g, values)
+                            self.count[Counter.CHANNEL_READS] += 1
+
+    def slot(self, c, pixel, row, kh, kw, chunk, count, word):
+        y, x = divmod(pixel, c["region_width"])
+        iy = c["iy_start"] + y * c["stride_rows"] + kh * c["dilation_rows"]
+        at = c["x_start"] + x * c["x_step"] + kw * c["kernel_x_step"] + chunk * c["chunk_bytes"]
+        stride = c["kernel_row_step"] // c["dilation_rows"]
+        base = (c["origin"] - c["iy_start"] * stride - c["x_start"]) % 2**32  # in_base
+        good = [i for i in range(count) if 0 <= iy < c["in_rows"] and 0 <= at + i < c["in_row_bytes"]]
+        values = dict(zip(good, self.read([base + iy * stride + at + i for i in good]), strict=True))
+        for i in range(count):
+            weights = self.weight[(word + i) * CONFIG.weight_word_bytes :][: CONFIG.cols].view(np.int8)
+            self.sums[row] += values.get(i, c["in_zero_point"]) * weights.astype(np.int64)
+
+    def add(self, c):
+        q = CONFIG.requantizers
+        for row in range(c["rows"]):
+            for begin in range(0, c["row_bytes"], 2 * q):
+                count = min(2 * q, c["row_bytes"] - begin)
+                total = [0] * count
+                for n in "ab":
+                    base = c[f"{n}_base"] + row * c[f"{n}_row_stride"] + begin
+                    for i, value in enumerate(self.read(range(base, base + count))):
+                        centred = (value - c[f"zero_{n}"]) << 20
+                        total[i] += scale(centred, c[f"mult_{n}"], c[f"shift_{n}"], RoundingCode.DOUBLE)
+                values = [finish(c, t, c["mult_out"], c["shift_out"]) for t in total]
+                for g in range(0, count, q):
+                    self.write(c["out_base"] + row * c["out_row_stride"] + begin + g, values[g : g + q])
+
+    def pool(self, c):
+        q = CONFIG.requantizers
+        for y in range(c["region_rows"]):
+            for x in range(c["region_cols"]):
+                for g in range(0, c["channels"], q):
+                    count = min(q, c["channels"] - g)
+                    total = np.full(count, c["bias"])
+                    for kh in range(c["kernel_rows"]):
+                        for kw in range(c["kernel_cols"]):
+                            at = c["in_base"] + y * c["row_step"] + x * c["x_step"] + g
+                            at += kh * c["in_row_stride"] + kw * c["kernel_x_step"]
+                            total += self.read(range(at, at + count))
+                    out = c["out_base"] + y * c["out_row_stride"] + x * c["out_pixel_stride"] + g
+                    self.write(out, [finish(c, int(t), c["mult_out"], c["shift_out"]) for t in total])
+
+
+# Programs of the commands under test between a LOAD of everything and a STORE of all activations.
+
+
+def transfer(opcode, external, memory, local, size):
+    return Command(
+        opcode, {"external": external, "memory": memory, "local": local, "row_bytes": size, "rows": 1}
+    )
+
+
+def execute(commands, image):
+    around = [
+        transfer(Opcode.LOAD, 0, 0, 0, 2048),
+        transfer(Opcode.LOAD, 2048, 1, 0, 4096),
+        transfer(Opcode.LOAD, 6144, 2, 0, 2048),
+    ]
+    program = Program(
+        network="test",
+        config=CONFIG.to_dict(),
+        config_hash=CONFIG.hardware_hash(),
+        commands=(*around, *commands, transfer(Opcode.STORE, IMAGE, 0, 0, 2048)),
+        image=image.tobytes(),
+        memory_bytes=IMAGE + 2048,
+        places={"all": Place(IMAGE, 1, 2048, 2048)},
+        inputs=(),
+        outputs=("all",),
+        layers=(),
+    )
+    return execute_program(CONFIG, program, {})
+
+
+def check(commands, image):
+    """Results and ledger of every command equal Plain's."""
+    result = execute(commands, image)
+    plain = Plain(image[:2048].view(np.int8).copy(), image[2048:6144], image[6144:])
+    for i, command in enumerate(commands):
+        plain.run(command)
+        for counter, expected in plain.count.items():
+            if counter >= Counter.MACS and counter <= Counter.REQUANTIZATIONS:
+                assert result.counters[3 + i, counter] == expected, (i, counter.name)
+    assert np.array_equal(result.outputs["all"][0], plain.activation)
+    return result
+
+
+def random_image(rng):
+    image = rng.integers(0, 256, IMAGE, np.uint8)
+    records = image[6144:].view(np.int32).reshape(-1, 4)
+    records[:, 1] = rng.integers(2**30, 2**31, len(records))
+    records[:, 2] = rng.integers(-12, 3, len(records))
+    return image
+
+
+OUT = {"out_base": 1024, "clamp_min": -128, "clamp_max": 127}
+
+
+def random_conv(rng):
+    """Input of 3 to 9 rows at 0..1023, output from 1024."""
+    channels, in_cols, in_rows = (int(rng.integers(*r)) for r in ((1, 8), (3, 9), (3, 10)))
+    row_bytes = channels * in_cols
+    stride_bytes = -(-row_bytes // 8) * 8
+    kernel_rows, kernel_cols, dilation, stride, pad = (
+        int(rng.integers(*r)) for r in ((1, 4), (1, 4), (1, 3), (1, 3), (0, 3))
+    )
+    out_cols = max(1, (in_cols + 2 * pad - kernel_cols) // stride + 1)
+    out_rows = max(1, (in_rows + 2 * pad - (kernel_rows - 1) * dilation - 1) // stride + 1)
+    # One run a kernel row (kernel columns are neighbours), or a run a kernel element.
+    fused = bool(rng.integers(0, 2))
+    run = channels * kernel_cols if fused else channels
+    chunk = int(rng.integers(1, min(run, CONFIG.feed_bytes) + 1))
+    chunks = -(-run // chunk)
+    outputs = int(rng.integers(1, 14))
+    tiles_c = -(-outputs // CONFIG.cols)
+    per_tile = int(rng.integers(1, CONFIG.rows + 1))
+    pixels = out_cols * out_rows
+    tiles_p = -(-pixels // per_tile)
+    pitch = outputs + int(rng.integers(0, 3))
+    out_stride = pitch * out_cols + 3
+    base = int(rng.integers(0, 9))
+    if 1024 + out_stride * out_rows > 2048 or base + stride_bytes * in_rows > 1024:
+        return random_conv(rng)
+    return Command(
+        Opcode.CONV,
+        {
+            **OUT,
+            "origin": (base - pad * stride_bytes - pad * channels) % 2**32,
+            "in_row_bytes": row_bytes,
+            "iy_start": -pad,
+            "x_start": -pad * channels,
+            "in_rows": in_rows,
+            "stride_rows": stride,
+            "x_step": stride * channels,
+            "row_step": stride * stride_bytes,
+            "kernel_rows": kernel_rows,
+            "dilation_rows": dilation,
+            "kernel_row_step": dilation * stride_bytes,
+            "kernel_cols": 1 if fused else kernel_cols,
+            "chunks": chunks,
+            "kernel_x_step": channels,
+            "chunk_bytes": chunk,
+            "last_chunk_bytes": run - (chunks - 1) * chunk,
+            "weight_base": int(rng.integers(0, 9)),
+            "channel_base": int(rng.integers(0, 9)),
+            "region_width": out_cols,
+            "pixel_tiles": tiles_p,
+            "rows_per_tile": per_tile,
+            "last_pixels": pixels - (tiles_p - 1) * per_tile,
+            "channel_tiles": tiles_c,
+            "last_channels": outputs - (tiles_c - 1) * CONFIG.cols,
+            "in_zero_point": int(rng.integers(-128, 128)),
+            "start": 1,
+            "drain": 1,
+            "out_row_stride": out_stride,
+            "out_pixel_stride": pitch,
+            "out_zero_point": int(rng.integers(-20, 20)),
+            "rounding": int(rng.integers(0, 3)),
+        },
+    )
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_conv(seed):
+    rng = np.random.default_rng(seed)
+    check([random_conv(rng)], random_image(rng))
+
+
+def test_conv_continues_sums():
+    rng = np.random.default_rng(0)
+    tile = {
+        **random_conv(rng).fields,
+        "pixel_tiles": 1,
+        "channel_tiles": 1,
+        "rows_per_tile": 3,
+        "last_pixels": 3,
+        "last_channels": 5,
+    }
+    parts = [
+        {**tile, "start": 1, "drain": 0},
+        {**tile, "start": 0, "drain": 0, "weight_base": 40},
+        {**tile, "start": 0, "drain": 1, "weight_base": 80},
+    ]
+    result = check([Command(Opcode.CONV, part) for part in parts], random_image(rng))
+    assert result.counters[3, Counter.ACTIVATION_WRITES] == result.counters[4, Counter.REQUANTIZATIONS] == 0
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_add(seed):
+    rng = np.random.default_rng(seed)
+    row_bytes, rows = int(rng.integers(1, 30)), int(rng.integers(1, 9))
+    check(
+        [
+            Command(
+                Opcode.ADD,
+                {
+                    **OUT,
+                    "a_base": int(rng.integers(0, 20)),
+                    "a_row_stride": 40,
+                    "b_base": int(rng.integers(512, 530)),
+                    "b_row_stride": 37,
+                    "row_bytes": row_bytes,
+                    "rows": rows,
+                    "mult_a": int(rng.integers(2**30, 2**31)),
+                    "mult_b": int(rng.integers(2**30, 2**31)),
+                    "shift_a": int(rng.integers(-4, 1)),
+                    "shift_b": int(rng.integers(-4, 1)),
+                    "zero_a": int(rng.integers(-128, 128)),
+                    "zero_b": int(rng.integers(-128, 128)),
+                    "mult_out": int(rng.integers(2**30, 2**31)),
+                    "shift_out": int(rng.integers(-22, -17)),
+                    "out_row_stride": 33,
+                    "out_zero_point": -5,
+                },
+            )
+        ],
+        random_image(rng),
+    )
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_pool(seed):
+    rng = np.random.default_rng(seed)
+    channels = int(rng.integers(1, 8))
+    check(
+        [
+            Command(
+                Opcode.POOL,
+                {
+                    **OUT,
+                    "in_base": int(rng.integers(0, 20)),
+                    "in_row_stride": 64,
+                    "row_step": 128,
+                    "x_step": channels * 2,
+                    "kernel_rows": 3,
+                    "kernel_cols": 2,
+                    "kernel_x_step": channels,
+                    "region_rows": 3,
+                    "region_cols": 4,
+                    "channels": channels,
+                    "mult_out": int(rng.integers(2**30, 2**31)),
+                    "shift_out": int(rng.integers(-6, 3)),
+                    "bias": int(rng.integers(-500, 500)),
+                    "out_row_stride": 50,
+                    "out_pixel_stride": channels + 1,
+                    "out_zero_point": 3,
+                    "rounding": int(rng.integers(0, 3)),
+                },
+            )
+        ],
+        random_image(rng),
+    )
+
+
+def test_commands_in_order_share_the_memories():
+    rng = np.random.default_rng(5)
+    conv = random_conv(rng)
+    pool = Command(
+        Opcode.POOL,
+        {
+            **OUT,
+            "in_base": 1024,
+            "kernel_rows": 1,
+            "kernel_cols": 1,
+            "region_rows": 1,
+            "region_cols": 1,
+            "channels": 33,
+            "mult_out": 2**30,
+            "out_base": 100,
+        },
+    )
+    check([conv, pool, conv], random_image(rng))
+
+
+@pytest.mark.parametrize("rounding", list(RoundingCode))
+def test_requantizing_is_that_of_the_network(rounding):
+    rng = np.random.default_rng(int(rounding))
+    edges = np.array([0, 1, -1, 2, -2, 2**31 - 1, -(2**31), 2**30, -(2**30), 12345, -12345])
+    multipliers = [0, 2**30, 2**30 + 1, 2**31 - 1, 1518500250]
+    for shift in range(-31, 31):
+        totals = np.concatenate([edges, rng.integers(-(2**31), 2**31, 20)])
+        for multiplier in multipliers:
+            how = Requantize(np.array(multiplier), np.array(shift), Rounding(rounding.name.lower()))
+            expected = arithmetic.wrap32(arithmetic.requantize(totals, how))
+            found = [requantize(int(t), multiplier, shift, int(rounding)) for t in totals]
+            assert np.array_equal(found, expected), (shift, multiplier)
+
+
+def test_transfers_move_rows_and_count_words():
+    image = random_image(np.random.default_rng(1))
+    fields = {
+        "external": 64,
+        "external_stride": 40,
+        "memory": 0,
+        "local": 8,
+        "local_stride": 24,
+        "row_bytes": 16,
+        "rows": 3,
+    }
+    result = execute([Command(Opcode.LOAD, fields), Command(Opcode.STORE, {**fields, "external": 0})], image)
+    expected = image[:2048].copy()
+    for r in range(3):
+        expected[8 + 24 * r :][:16] = image[64 + 40 * r :][:16]
+    assert np.array_equal(result.outputs["all"][0].view(np.uint8), expected)
+    assert np.array_equal(result.memory[40:56], expected[32:48])
+    assert result.counters[3, Counter.LOAD_ACTIVATION_WORDS] == result.counters[4, Counter.STORE_WORDS] == 6
+    assert result.counters[1, Counter.LOAD_WEIGHT_WORDS] == 512
+    assert result.counters[:, Counter.COMMANDS].tolist() == [1] * 6
+
+
+@pytest.mark.parametrize(
+    "opcode, change, message",
+    [
+        (Opcode.CONV, {"weight_base": 2**31}, "weight memory"),
+        (Opcode.CONV, {"channel_base": 2**31}, "channel memory"),
+        (Opcode.CONV, {"out_base": 2**31}, "activation memory"),
+        (Opcode.CONV, {"origin": 2**31}, "activation memory"),
+        (Opcode.CONV, {"rows_per_tile": 4}, "larger than the array"),
+        (Opcode.CONV, {"kernel_rows": 0}, "without work"),
+        (Opcode.ADD, {"b_base": 2048}, "activation memory"),
+        (Opcode.ADD, {"shift_a": 40}, "shift"),
+        (Opcode.POOL, {"in_base": 2047, "channels": 2}, "activation memory"),
+        (Opcode.POOL, {"shift_out": -40}, "shift"),
+        (Opcode.LOAD, {"external": 2**31}, "memory"),
+        (Opcode.LOAD, {"memory": 3}, "no memory 3"),
+        (Opcode.STORE, {"local": 2048}, "memory"),
+    ],
+)
+def test_reaching_outside_is_refused_by_command(opcode, change, message):
+    rng = np.random.default_rng(3)
+    fields = {
+        Opcode.CONV: random_conv(rng).fields,
+        Opcode.ADD: {**OUT, "row_bytes": 1, "rows": 1},
+        Opcode.POOL: {
+            **OUT,
+            "channels": 1,
+            "region_rows": 1,
+            "region_cols": 1,
+            "kernel_rows": 1,
+            "kernel_cols": 1,
+        },
+    }.get(opcode, {"row_bytes": 8, "rows": 1})
+    with pytest.raises(InputError, match=rf"command 3 \({opcode.name}\).*{message}"):
+        execute([Command(opcode, {**fields, **change})], random_image(rng))
+
+
+def test_tensors_are_placed_and_read_by_rows():
+    program = Program(
+        network="test",
+        config={},
+        config_hash=0,
+        commands=(
+            Command(
+                Opcode.LOAD,
+                {"external": 4096, "row_bytes": 8, "rows": 2, "external_stride": 8, "local_stride": 8},
+            ),
+            Command(
+                Opcode.STORE,
+                {"external": 8192, "row_bytes": 8, "rows": 2, "external_stride": 16, "local_stride": 8},
+            ),
+        ),
+        image=b"",
+        memory_bytes=12288,
+        places={"x": Place(4096, 2, 6, 8), "y": Place(8192, 2, 6, 16)},
+        inputs=("x",),
+        outputs=("y",),
+        layers=(),
+    )
+    x = np.arange(12, dtype=np.int8).reshape(1, 2, 2, 3)
+    result = execute_program(CONFIG, program, {"x": x})
+    assert np.array_equal(result.outputs["y"], x.reshape(2, 6))
+    with pytest.raises(InputError, match="'x' is missing"):
+        execute_program(CONFIG, program, {})
+    with pytest.raises(InputError, match="int16 with 12 elements; expected int8 with 12"):
+        execute_program(CONFIG, program, {"x": x.astype(np.int16)})
