@@ -1,0 +1,246 @@
+"""The accelerator: every engine between the two AXI ports."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from intaglio.hw.arbiter import Arbiter
+from intaglio.hw.axi import INCR, Axi4, Axi4Lite
+from intaglio.hw.config import Config
+from intaglio.hw.counters import Counter
+from intaglio.hw.dispatch import QUEUE_DEPTHS, Dispatch
+from intaglio.hw.faults import FAULT_BITS, Fault
+from intaglio.hw.fetch import Fetch
+from intaglio.hw.isa import FIELDS, WORDS_OF, Engine, Field, Opcode
+from intaglio.hw.ledger import CAUSES, LOAD_COUNTERS, Ledger, StallCause, Watchdog
+from intaglio.hw.load import Load
+from intaglio.hw.queues import CommandQueue
+from intaglio.hw.registers import Registers
+from intaglio.hw.store import Store
+from intaglio.hw.tokens import Tokens
+
+QUEUE_WORDS = {
+    Engine.LOAD: WORDS_OF[Opcode.LOAD],
+    Engine.COMPUTE: WORDS_OF[Opcode.CONV],
+    Engine.STORE: WORDS_OF[Opcode.STORE],
+}
+
+
+class Accelerator(wiring.Component):
+    """An accelerator as configured. core: an object with ComputeCore's ports; None builds the ComputeCore.
+
+    m_axi: master to external memory. Every output from registers; rready and bready are always high.
+    s_axi: slave, see Registers.
+    interrupt: a level, see Registers.
+    counting: this cycle counts (see Registers): the k-th cycle with it, from 0, is cycle k.
+    retire: for each engine, a command of its is complete in this cycle (Engine order). tags: their tags, 16 bits each; no
+        meaning without the retire bit.
+    """
+
+    def __init__(self, config: Config, core: Any = None):
+        self.config = config
+        if core is None:
+            from intaglio.hw.core import ComputeCore
+
+            core = ComputeCore(config)
+        self.core = core
+        super().__init__({
+            "m_axi": Out(Axi4(config.bus_bytes)),
+            "s_axi": In(Axi4Lite()),
+            "interrupt": Out(1),
+            "counting": Out(1),
+            "retire": Out(len(Engine)),
+            "tags": Out(16 * len(Engine)),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config, core, axi = self.config, self.core, self.m_axi
+        m.submodules.registers = registers = Registers(config)
+        clear, run = registers.clear, registers.run
+        m.submodules.fetch = _reset(clear, fetch := Fetch(config))
+        m.submodules.dispatch = _reset(clear, dispatch := Dispatch(config))
+        m.submodules.tokens = _reset(clear, tokens := Tokens())
+        m.submodules.load = _reset(clear, load := Load(config))
+        m.submodules.store = _reset(clear, store := Store(config, core.READ_LATENCY))
+        m.submodules.arbiter = _reset(clear, arbiter := Arbiter(config))
+        m.submodules.core = _reset(clear, core)
+        queues = {}
+        for engine in Engine:
+            queue = queues[engine] = CommandQueue(QUEUE_WORDS[engine], QUEUE_DEPTHS[engine])
+            m.submodules[f"{engine.name.lower()}_queue"] = _reset(clear, queue)
+        wiring.connect(m, wiring.flipped(self.s_axi), registers.lite)
+
+        # The program, on its way to the queues.
+        wiring.connect(m, fetch.request, arbiter.fetch)
+        wiring.connect(m, fetch.words, dispatch.words)
+        m.d.comb += [
+            fetch.begin.eq(registers.begin), fetch.address.eq(registers.program_address),
+            fetch.size.eq(registers.program_size),
+            dispatch.begin.eq(registers.begin), dispatch.size.eq(registers.program_size), dispatch.run.eq(run),
+        ]
+        for engine, queue in queues.items():
+            m.d.comb += [
+                queue.write.eq(dispatch.write[engine]), queue.word.eq(dispatch.word),
+                queue.index.eq(dispatch.index), queue.last.eq(dispatch.last),
+                dispatch.full[engine].eq(queue.full),
+            ]
+
+        # Starts, through the gate; retirements, back to it.
+        starts = {Engine.LOAD: load.start, Engine.COMPUTE: core.start, Engine.STORE: store.start}
+        core_signal, core_tag = Signal(2), Signal(16)
+        retired = {
+            Engine.LOAD: (load.retire, load.signal, load.tag),
+            Engine.COMPUTE: (core.retire, core_signal, core_tag),
+            Engine.STORE: (store.retire, store.signal, store.tag),
+        }
+        counts = []
+        for engine, queue in queues.items():
+            start, waits, available = starts[engine], Signal(2), Signal(2)
+            retire, signal, tag = retired[engine]
+            count = Signal(32, name=f"retired_{engine.name.lower()}")
+            counts.append(count)
+            allowed = Signal(name=f"allowed_{engine.name.lower()}")
+            m.d.comb += [
+                waits.eq(Mux(queue.commands.valid, _header(queue.commands.payload, "wait"), 0)),
+                available.eq(tokens.available.word_select(int(engine), 2)),
+                allowed.eq(run & ((waits & ~available) == 0)),
+                start.valid.eq(queue.commands.valid & allowed),
+                start.payload.eq(queue.commands.payload),
+                queue.commands.ready.eq(start.ready & allowed),
+                tokens.start[engine].eq(start.valid & start.ready),
+                tokens.waits.word_select(int(engine), 2).eq(waits),
+                tokens.retire[engine].eq(retire),
+                tokens.signals.word_select(int(engine), 2).eq(signal),
+                self.retire[engine].eq(retire),
+                self.tags.word_select(int(engine), 16).eq(tag),
+            ]
+            with m.If(clear):
+                m.d.sync += count.eq(0)
+            with m.Else():
+                m.d.sync += count.eq(count + retire)
+        staged = queues[Engine.COMPUTE].commands
+        with m.If(core.start.valid & core.start.ready):
+            m.d.sync += [core_signal.eq(_header(staged.payload, "signal")), core_tag.eq(_header(staged.payload, "tag"))]
+        m.d.comb += [load.base.eq(registers.base_address), store.base.eq(registers.base_address)]
+
+        # The external port.
+        wiring.connect(m, load.request, arbiter.load)
+        wiring.connect(m, store.request, arbiter.store)
+        self._external(m, arbiter, store)
+        fetch_beat, load_beat = Signal(), Signal()
+        m.d.comb += [
+            arbiter.run.eq(run),
+            fetch_beat.eq(axi.rvalid & arbiter.r_known & arbiter.r_fetch),
+            load_beat.eq(axi.rvalid & arbiter.r_known & ~arbiter.r_fetch),
+            fetch.beat.eq(fetch_beat), fetch.beat_data.eq(axi.rdata),
+            load.beat.eq(load_beat), load.beat_data.eq(axi.rdata), load.beat_last.eq(axi.rlast),
+            store.response.eq(axi.bvalid),
+        ]
+
+        # Memories on chip.
+        m.d.comb += [
+            core.write_en.eq(load.write_en), core.write_memory.eq(load.write_memory),
+            core.write_address.eq(load.write_address), core.write_data.eq(load.write_data),
+            core.read_en.eq(store.read_en), core.read_address.eq(store.read_address), store.read_data.eq(core.read_data),
+        ]
+
+        # What the machine is doing.
+        m.submodules.stall_cause = cause = StallCause()
+        busy = cause.busy
+        m.d.comb += [
+            busy.eq(~core.start.ready | core.start.valid),
+            cause.staged.eq(staged.valid),
+            cause.waits.eq(_header(staged.payload, "wait")),
+            cause.available.eq(tokens.available.word_select(int(Engine.COMPUTE), 2)),
+            cause.dispatched.eq(dispatch.done & ~registers.begin),
+            registers.finished.eq(
+                fetch.idle & dispatch.done & ~Cat(q.commands.valid for q in queues.values()).any()
+                & core.start.ready & load.idle & store.idle & (arbiter.in_flight == 0)
+            ),
+            registers.in_flight.eq(arbiter.in_flight != 0),
+            registers.retired.eq(Cat(*counts)),
+            self.interrupt.eq(registers.interrupt),
+            self.counting.eq(registers.counting),
+        ]
+        m.submodules.watchdog = _reset(clear, watchdog := Watchdog())
+        m.d.comb += [
+            watchdog.run.eq(run), watchdog.limit.eq(registers.watchdog),
+            watchdog.progress.eq(
+                axi.rvalid | axi.bvalid | (axi.wvalid & axi.wready) | (axi.arvalid & axi.arready)
+                | (axi.awvalid & axi.awready) | dispatch.write.any() | busy | self.retire.any()
+            ),
+        ]
+        self._faults(m, registers, arbiter, dispatch, tokens, watchdog)
+        self._ledger(m, registers, cause, load, store, fetch_beat)
+        return m
+
+    def _external(self, m: Module, arbiter: Arbiter, store: Store) -> None:
+        """The five channels of the master."""
+        axi, size = self.m_axi, self.config.bus_bytes.bit_length() - 1
+        m.d.comb += [
+            axi.arvalid.eq(arbiter.ar_valid), arbiter.ar_ready.eq(axi.arready),
+            axi.awvalid.eq(arbiter.aw_valid), arbiter.aw_ready.eq(axi.awready),
+            arbiter.r_last.eq(axi.rvalid & axi.rlast), arbiter.b.eq(axi.bvalid),
+            axi.wvalid.eq(store.words.valid), axi.wdata.eq(store.words.payload), axi.wlast.eq(store.word_last),
+            axi.wstrb.eq(-1), store.words.ready.eq(axi.wready),
+            axi.rready.eq(1), axi.bready.eq(1),
+        ]
+        for address, length, sizes, burst in ((axi.araddr, axi.arlen, axi.arsize, axi.arburst),
+                                              (axi.awaddr, axi.awlen, axi.awsize, axi.awburst)):
+            m.d.comb += [
+                address.eq(arbiter.request.address), length.eq(arbiter.request.beats - 1),
+                sizes.eq(size), burst.eq(INCR),
+            ]
+
+    def _faults(self, m: Module, registers: Registers, arbiter: Arbiter, dispatch: Dispatch, tokens: Tokens,
+                watchdog: Watchdog) -> None:
+        """The one error of a cycle."""
+        axi, fault, address = self.m_axi, Signal(FAULT_BITS), Signal(32)
+        m.d.comb += address.eq(dispatch.position)
+        with m.If(axi.rvalid & axi.rresp[1]):
+            m.d.comb += [fault.eq(Fault.READ_RESPONSE), address.eq(arbiter.r_address)]
+        with m.Elif(axi.bvalid & axi.bresp[1]):
+            m.d.comb += [fault.eq(Fault.WRITE_RESPONSE), address.eq(arbiter.b_address)]
+        with m.Elif(self.core.conflict):
+            m.d.comb += fault.eq(Fault.PORT_CONFLICT)
+        with m.Elif(tokens.overflow):
+            m.d.comb += fault.eq(Fault.TOKEN_OVERFLOW)
+        with m.Elif(dispatch.fault != 0):
+            m.d.comb += fault.eq(dispatch.fault)
+        with m.Elif(watchdog.expired):
+            m.d.comb += fault.eq(Fault.WATCHDOG)
+        m.d.comb += [registers.fault.eq(fault), registers.fault_address.eq(address)]
+
+    def _ledger(self, m: Module, registers: Registers, cause: StallCause, load: Load, store: Store,
+                fetch_beat: Signal) -> None:
+        """What each counter counts."""
+        counting = registers.counting
+        events = {counter: counting & cause.causes[i] for i, counter in enumerate(CAUSES)}
+        events[Counter.CYCLES] = counting
+        for memory, counter in LOAD_COUNTERS.items():
+            events[counter] = load.write_en & (load.write_memory == memory)
+        events[Counter.STORE_WORDS] = store.words.valid & store.words.ready
+        events[Counter.FETCH_WORDS] = fetch_beat
+        events[Counter.COMMANDS] = sum(self.retire[engine] for engine in Engine)
+        for counter in Counter:
+            if counter not in events:
+                events[counter] = getattr(self.core.events, counter.name.lower())
+        m.submodules.ledger = _reset(registers.clear, ledger := Ledger({c: len(v) for c, v in events.items()}))
+        m.d.comb += [ledger.increments[c.name.lower()].eq(v) for c, v in events.items()]
+        m.d.comb += registers.counters.eq(ledger.counters)
+
+
+def _reset(clear: Signal, component: wiring.Component) -> Any:
+    """component, also reset by clear."""
+    return ResetInserter(clear)(component)
+
+
+def _header(payload: Any, name: str) -> Any:
+    """A field of a command's header."""
+    f: Field = next(f for f in FIELDS[Opcode.LOAD] if f.name == name)
+    return payload[f.lsb : f.lsb + f.width]

@@ -1,0 +1,85 @@
+"""The one way out: chooses whose burst goes to the external port, and remembers whose beats come back."""
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.wiring import In, Out
+
+from intaglio.hw.bursts import Request
+from intaglio.hw.config import Config
+
+
+class _Read(data.Struct):
+    address: 32
+    fetch: 1
+
+
+class Arbiter(wiring.Component):
+    """One request a cycle; priority FETCH, STORE, LOAD; at most memory.outstanding bursts in flight.
+
+    run: requests are taken only while it is high. A request that was taken goes out all the same.
+    fetch, load (reads), store (writes): bursts. `ready` depends on registers, on ar_ready and aw_ready, and on the
+        valids of higher priority.
+    ar_valid, aw_valid, request: the address channels, from registers, the cycle after a request is taken; never both.
+        They stand until ar_ready, aw_ready.
+    r_last: the last beat of the oldest read is accepted in this cycle. b: the oldest write is answered. Both may come at once.
+    r_fetch: the oldest read in flight is FETCH's (else LOAD's). r_address, b_address: first address of the oldest read, write.
+    in_flight: bursts taken and not finished. r_known, b_known: at least one read, write among them.
+    """
+
+    def __init__(self, config: Config):
+        self._outstanding = config.memory.outstanding
+        super().__init__({
+            "run": In(1),
+            "fetch": In(stream.Signature(Request)),
+            "store": In(stream.Signature(Request)),
+            "load": In(stream.Signature(Request)),
+            "ar_valid": Out(1), "ar_ready": In(1), "aw_valid": Out(1), "aw_ready": In(1), "request": Out(Request),
+            "r_last": In(1), "b": In(1),
+            "r_known": Out(1), "r_fetch": Out(1), "r_address": Out(32), "b_known": Out(1), "b_address": Out(32),
+            "in_flight": Out(range(self._outstanding + 1)),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.reads = reads = SyncFIFO(width=_Read.as_shape().size, depth=self._outstanding)
+        m.submodules.writes = writes = SyncFIFO(width=32, depth=self._outstanding)
+        free, taken, finished_read, finished_write = Signal(), Signal(), Signal(), Signal()
+        chosen, new, oldest = Signal(Request), Signal(_Read), Signal(_Read)
+        m.d.comb += free.eq(
+            self.run & (self.in_flight != self._outstanding)
+            & ~(self.ar_valid & ~self.ar_ready) & ~(self.aw_valid & ~self.aw_ready)
+        )
+        with m.If(self.fetch.valid):
+            m.d.comb += [self.fetch.ready.eq(free), chosen.eq(self.fetch.payload)]
+        with m.Elif(self.store.valid):
+            m.d.comb += [self.store.ready.eq(free), chosen.eq(self.store.payload)]
+        with m.Else():
+            m.d.comb += [self.load.ready.eq(free), chosen.eq(self.load.payload)]
+        is_read, is_write = Signal(), Signal()
+        m.d.comb += [
+            is_read.eq((self.fetch.valid & self.fetch.ready) | (self.load.valid & self.load.ready)),
+            is_write.eq(self.store.valid & self.store.ready),
+            taken.eq(is_read | is_write),
+            new.address.eq(chosen.address),
+            new.fetch.eq(self.fetch.valid),
+            reads.w_en.eq(is_read), reads.w_data.eq(new),
+            writes.w_en.eq(is_write), writes.w_data.eq(chosen.address),
+            oldest.as_value().eq(reads.r_data),
+            finished_read.eq(self.r_last & reads.r_rdy), reads.r_en.eq(self.r_last),
+            finished_write.eq(self.b & writes.r_rdy), writes.r_en.eq(self.b),
+            self.r_known.eq(reads.r_rdy), self.r_fetch.eq(oldest.fetch), self.r_address.eq(oldest.address),
+            self.b_known.eq(writes.r_rdy), self.b_address.eq(writes.r_data),
+        ]
+        m.d.sync += self.in_flight.eq(self.in_flight + taken - finished_read - finished_write)
+        with m.If(self.ar_ready):
+            m.d.sync += self.ar_valid.eq(0)
+        with m.If(self.aw_ready):
+            m.d.sync += self.aw_valid.eq(0)
+        with m.If(is_read):
+            m.d.sync += self.ar_valid.eq(1)
+        with m.If(is_write):
+            m.d.sync += self.aw_valid.eq(1)
+        with m.If(taken):
+            m.d.sync += self.request.eq(chosen)
+        return m

@@ -1,0 +1,113 @@
+"""Splits a LOAD's or STORE's rows into bursts: whole bus words, at most 256 beats, none across 4 KiB."""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from intaglio.hw.axi import MOST_BEATS, PAGE
+from intaglio.hw.command_view import CommandView
+from intaglio.hw.config import Config
+from intaglio.hw.isa import WORDS_OF, Opcode
+
+TRANSFER_BITS = 32 * WORDS_OF[Opcode.LOAD]
+BEATS_BITS = MOST_BEATS.bit_length()
+
+
+class Request(data.Struct):
+    """One burst on the external port. address: bytes, a multiple of the bus; beats: 1 to 256."""
+
+    address: 32
+    beats: BEATS_BITS
+
+
+class Burst(data.Struct):
+    """One burst and what it means to its command. local: byte address on chip of its first word; last: it is the
+    command's last; memory, signal, tag: the command's."""
+
+    request: Request
+    local: 30
+    last: 1
+    memory: 2
+    signal: 2
+    tag: 16
+
+
+class Splitter(wiring.Component):
+    """The bursts of one command at a time.
+
+    start: a LOAD or STORE command (its 8 words, word 0 lowest), ready while no command is under way (1 cycle between
+        the last burst of one and the start of the next).
+    base: added to the command's external address in the start's cycle.
+    bursts: row after row, in address order; the first is valid the cycle after start, then one a cycle if taken.
+        `valid` does not depend on `ready`.
+    """
+
+    def __init__(self, config: Config):
+        self.bus_bytes = config.bus_bytes
+        super().__init__({
+            "start": In(stream.Signature(TRANSFER_BITS)),
+            "base": In(32),
+            "bursts": Out(stream.Signature(Burst)),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        shift = self.bus_bytes.bit_length() - 1
+        command = CommandView(self.start.payload, Opcode.LOAD)
+        active = Signal()
+        # Byte addresses; of the row and of the burst. Counts of bus words; of a row, left in this row.
+        row_address, address, stride = Signal(32), Signal(32), Signal(32)
+        row_local, local, local_stride = Signal(30), Signal(30), Signal(30)
+        row_words, left = Signal(32 - shift), Signal(32 - shift)
+        rows = Signal(32)
+        memory, signal, tag = Signal(2), Signal(2), Signal(16)
+
+        to_page = Signal(range(PAGE // self.bus_bytes + 1))
+        most = Signal(BEATS_BITS)
+        beats = Signal(BEATS_BITS)
+        last_of_row = Signal()
+        m.d.comb += [
+            to_page.eq(PAGE // self.bus_bytes - address[shift:12]),
+            most.eq(Mux(to_page > MOST_BEATS, MOST_BEATS, to_page)),
+            last_of_row.eq(left <= most),
+            beats.eq(Mux(last_of_row, left, most)),
+            self.start.ready.eq(~active),
+            self.bursts.valid.eq(active),
+            self.bursts.payload.request.address.eq(address),
+            self.bursts.payload.request.beats.eq(beats),
+            self.bursts.payload.local.eq(local),
+            self.bursts.payload.last.eq(last_of_row & (rows == 1)),
+            self.bursts.payload.memory.eq(memory),
+            self.bursts.payload.signal.eq(signal),
+            self.bursts.payload.tag.eq(tag),
+        ]
+        with m.If(self.start.valid & self.start.ready):
+            external = Signal(32)
+            words = command["row_bytes"][shift:]
+            m.d.comb += external.eq(self.base + Cat(Const(0, shift), command["external"][shift:]))
+            m.d.sync += [
+                active.eq(1),
+                row_address.eq(external), address.eq(external),
+                stride.eq(Cat(Const(0, shift), command["external_stride"][shift:])),
+                row_local.eq(command["local"]), local.eq(command["local"]), local_stride.eq(command["local_stride"]),
+                row_words.eq(words), left.eq(words), rows.eq(command["rows"]),
+                memory.eq(command["memory"]), signal.eq(command["signal"]), tag.eq(command["tag"]),
+            ]
+        with m.If(self.bursts.valid & self.bursts.ready):
+            with m.If(~last_of_row):
+                m.d.sync += [
+                    address.eq(address + (beats << shift)),
+                    local.eq(local + (beats << shift)),
+                    left.eq(left - beats),
+                ]
+            with m.Elif(rows == 1):
+                m.d.sync += active.eq(0)
+            with m.Else():
+                next_row, next_local = Signal(32), Signal(30)
+                m.d.comb += [next_row.eq(row_address + stride), next_local.eq(row_local + local_stride)]
+                m.d.sync += [
+                    row_address.eq(next_row), address.eq(next_row),
+                    row_local.eq(next_local), local.eq(next_local),
+                    left.eq(row_words), rows.eq(rows - 1),
+                ]
+        return m

@@ -1,0 +1,104 @@
+"""Hands each command, in program order, to the queue of its engine: one 32-bit word a cycle."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Array, Const, Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from intaglio.hw.config import Config
+from intaglio.hw.faults import FAULT_BITS, Fault
+from intaglio.hw.isa import ENGINE_OF, WORDS_OF, Engine, LocalMemory, Opcode, field_of, unnamed_bits
+
+QUEUE_DEPTHS = {Engine.LOAD: 4, Engine.COMPUTE: 1, Engine.STORE: 4}
+
+
+class Dispatch(wiring.Component):
+    """Takes bus words apart and checks them.
+
+    begin: one cycle; starts on a program of size bytes. run: words move only while it is high.
+    words: the program, see Fetch; what follows its last command is left there.
+    full: for each engine (Engine order), its queue takes no word.
+    write: for each engine, `word` is word `index` of a command of its; last: it completes it. At most one engine a cycle.
+    done: every command is handed over. position: byte offset of the command under way, or of the next.
+    fault: not NONE in the one cycle in which a word is refused, which is then not handed over. Whoever watches lowers
+        `run` from the next cycle on.
+    """
+
+    def __init__(self, config: Config):
+        self.lanes = config.bus_bytes // 4
+        super().__init__({
+            "begin": In(1), "size": In(32), "run": In(1),
+            "words": In(stream.Signature(32 * self.lanes)),
+            "full": In(len(Engine)), "write": Out(len(Engine)),
+            "word": Out(32), "index": Out(5), "last": Out(1),
+            "done": Out(1), "position": Out(32), "fault": Out(FAULT_BITS),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        lane = Signal(range(max(self.lanes, 2)))
+        index = Signal(5)
+        left = Signal(30)  # 32-bit words of the program
+        held = Signal(8)  # opcode of the command under way
+        position = Signal(30)  # of the command under way, in 32-bit words
+
+        opcode = Signal(8)
+        word = Signal(32)
+        engine = Signal(2)
+        last_index = Signal(5)
+        unnamed = Signal(32)
+        known = Signal()
+        m.d.comb += [
+            word.eq(self.words.payload.word_select(lane, 32) if self.lanes > 1 else self.words.payload),
+            opcode.eq(Mux(index == 0, word[:8], held)),
+            self.word.eq(word),
+            self.index.eq(index),
+            self.last.eq(index == last_index),
+            self.done.eq(left == 0),
+            self.position.eq(position << 2),
+        ]
+        with m.Switch(opcode):
+            for code in Opcode:
+                with m.Case(int(code)):
+                    masks = Array(Const(mask, 32) for mask in _padded(unnamed_bits(code)))
+                    m.d.comb += [
+                        known.eq(1),
+                        engine.eq(int(ENGINE_OF[code])),
+                        last_index.eq(WORDS_OF[code] - 1),
+                        unnamed.eq(masks[index]),
+                    ]
+        transfer = (opcode == Opcode.LOAD) | (opcode == Opcode.STORE)
+        memory = field_of(Opcode.LOAD, "memory")
+        bad_memory = (index == memory.word) & (word[memory.lsb :] >= len(LocalMemory))
+        nothing = ((index == field_of(Opcode.LOAD, "row_bytes").word) | (index == field_of(Opcode.LOAD, "rows").word)
+                   ) & (word == 0)
+        present, accepted, blocked = Signal(), Signal(), Signal()
+        m.d.comb += [
+            present.eq(self.run & self.words.valid & (left != 0)),
+            blocked.eq(self.full.bit_select(engine, 1)),
+        ]
+        with m.If(self.run & (left == 0) & (index != 0)):
+            m.d.comb += self.fault.eq(Fault.CUT_SHORT)
+        with m.Elif(present & ~known):
+            m.d.comb += self.fault.eq(Fault.BAD_OPCODE)
+        with m.Elif(present & (((word & unnamed) != 0) | (transfer & (bad_memory | nothing)))):
+            m.d.comb += self.fault.eq(Fault.BAD_FIELD)
+        with m.Elif(present & ~blocked):
+            m.d.comb += accepted.eq(1)
+        m.d.comb += [
+            self.write.eq(accepted << engine),
+            self.words.ready.eq(accepted & (lane == self.lanes - 1)),
+        ]
+        with m.If(self.begin):
+            m.d.sync += left.eq(self.size[2:])
+        with m.Elif(accepted):
+            m.d.sync += [left.eq(left - 1), held.eq(opcode), index.eq(index + 1)]
+            m.d.sync += lane.eq(Mux(lane == self.lanes - 1, 0, lane + 1))
+            with m.If(self.last):
+                m.d.sync += [index.eq(0), position.eq(position + last_index + 1)]
+        return m
+
+
+def _padded(masks: list[int]) -> list[int]:
+    return masks + [0] * (32 - len(masks))

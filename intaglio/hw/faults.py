@@ -1,0 +1,22 @@
+"""Why the machine stopped: the codes in the status register."""
+
+from __future__ import annotations
+
+import enum
+
+
+class Fault(enum.IntEnum):
+    """What the error address holds is said in brackets; lower codes win in one cycle."""
+
+    NONE = 0
+    READ_RESPONSE = 1  # a read burst was answered with an error [its external address]
+    WRITE_RESPONSE = 2  # a write burst was answered with an error [its external address]
+    PORT_CONFLICT = 3  # two engines used one memory port in one cycle [bytes of program dispatched]
+    TOKEN_OVERFLOW = 4  # more than 255 tokens wait between two engines [bytes of program dispatched]
+    BAD_OPCODE = 5  # no such command [the command's offset in the program]
+    BAD_FIELD = 6  # a bit that no field names, no rows or bytes, or no such memory [the command's offset]
+    CUT_SHORT = 7  # the program ends inside a command [the command's offset]
+    WATCHDOG = 8  # no progress for the watchdog's time [bytes of program dispatched]
+
+
+FAULT_BITS = 4

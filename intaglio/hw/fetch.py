@@ -1,0 +1,74 @@
+"""Reads the program in blocks into a small FIFO, ahead of dispatch."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.fifo import SyncFIFOBuffered
+from amaranth.lib.wiring import In, Out
+
+from intaglio.hw.bursts import Request
+from intaglio.hw.config import Config
+
+BLOCK_BYTES = 128
+"""of one burst: a compute command. Programs start at a multiple of PROGRAM_ALIGNMENT, so no block crosses 4 KiB."""
+FIFO_BYTES = 512
+"""of commands on chip, in the FIFO or on the way to it"""
+PROGRAM_ALIGNMENT = 4096
+
+
+class Fetch(wiring.Component):
+    """The command stream, in order.
+
+    begin: one cycle; starts on size bytes from address (a multiple of PROGRAM_ALIGNMENT), everything else idle.
+    request: a block's burst, valid the cycle after begin at the earliest and only when the FIFO has room for a whole
+        block; `valid` does not depend on `ready`.
+    beat, beat_data: a word of the bus read for fetch; always accepted.
+    words: the bus words in order, 2 cycles after their beats at the earliest; the last may hold padding beyond
+        the program's end.
+    idle: nothing is left to request.
+    """
+
+    def __init__(self, config: Config):
+        self.bus_bytes = config.bus_bytes
+        width = 8 * config.bus_bytes
+        super().__init__({
+            "begin": In(1), "address": In(32), "size": In(32),
+            "request": Out(stream.Signature(Request)),
+            "beat": In(1), "beat_data": In(width),
+            "words": Out(stream.Signature(width)),
+            "idle": Out(1),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        shift = self.bus_bytes.bit_length() - 1
+        block, depth = BLOCK_BYTES >> shift, FIFO_BYTES >> shift
+        # The FIFO's depth counts its output register; the room below keeps it from ever being full.
+        m.submodules.fifo = fifo = SyncFIFOBuffered(width=8 * self.bus_bytes, depth=depth + 1)
+        left = Signal(33 - shift)
+        address = Signal(32)
+        room = Signal(range(depth + 1), init=depth)
+        taken = Signal()
+        popped = Signal()
+        beats = Signal(range(block + 1))
+        m.d.comb += [
+            beats.eq(Mux(left > block, block, left)),
+            self.request.valid.eq((left != 0) & (room >= block)),
+            self.request.payload.address.eq(address),
+            self.request.payload.beats.eq(beats),
+            taken.eq(self.request.valid & self.request.ready),
+            fifo.w_en.eq(self.beat),
+            fifo.w_data.eq(self.beat_data),
+            self.words.valid.eq(fifo.r_rdy),
+            self.words.payload.eq(fifo.r_data),
+            popped.eq(self.words.valid & self.words.ready),
+            fifo.r_en.eq(popped),
+            self.idle.eq(left == 0),
+        ]
+        m.d.sync += room.eq(room - Mux(taken, beats, 0) + popped)
+        with m.If(self.begin):
+            m.d.sync += [left.eq((self.size + (self.bus_bytes - 1)) >> shift), address.eq(self.address)]
+        with m.Elif(taken):
+            m.d.sync += [left.eq(left - beats), address.eq(address + BLOCK_BYTES)]
+        return m

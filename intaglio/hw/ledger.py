@@ -1,0 +1,95 @@
+"""The counters, and the one function that says what each cycle was spent on."""
+
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from intaglio.hw.counters import Counter
+from intaglio.hw.isa import Engine, LocalMemory, token_bit
+
+COUNTER_BITS = 64
+CAUSES = (Counter.BUSY, Counter.WAIT_LOAD, Counter.WAIT_STORE, Counter.WAIT_COMMAND, Counter.FINISHING)
+LOAD_COUNTERS = {
+    LocalMemory.ACTIVATION: Counter.LOAD_ACTIVATION_WORDS,
+    LocalMemory.WEIGHT: Counter.LOAD_WEIGHT_WORDS,
+    LocalMemory.CHANNEL: Counter.LOAD_CHANNEL_WORDS,
+}
+
+
+class StallCause(wiring.Component):
+    """What COMPUTE does in this cycle; exactly one of the outputs is high (combinational).
+
+    busy: a command runs, its first and last cycles included. staged: a whole command waits at COMPUTE. waits, available: the
+    tokens that it waits for and those that are there (isa.token_bit). dispatched: no command is left in the program.
+    """
+
+    busy: In(1)
+    staged: In(1)
+    waits: In(2)
+    available: In(2)
+    dispatched: In(1)
+    causes: Out(len(CAUSES))  # in the order of CAUSES
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        missing = self.waits & ~self.available
+        with m.If(self.busy):
+            m.d.comb += self.causes[CAUSES.index(Counter.BUSY)].eq(1)
+        with m.Elif(self.staged & missing[token_bit(Engine.COMPUTE, Engine.LOAD)]):
+            m.d.comb += self.causes[CAUSES.index(Counter.WAIT_LOAD)].eq(1)
+        with m.Elif(self.staged):
+            m.d.comb += self.causes[CAUSES.index(Counter.WAIT_STORE)].eq(1)
+        with m.Elif(self.dispatched):
+            m.d.comb += self.causes[CAUSES.index(Counter.FINISHING)].eq(1)
+        with m.Else():
+            m.d.comb += self.causes[CAUSES.index(Counter.WAIT_COMMAND)].eq(1)
+        return m
+
+
+class Ledger(wiring.Component):
+    """One 64-bit counter for each member of Counter.
+
+    increments: for each counter, in order, what this cycle adds; packed, widths[i] bits for counter i.
+    counters: the sums, packed 64 bits each, 2 cycles later.
+    """
+
+    def __init__(self, widths: dict[Counter, int]):
+        self._layout = data.StructLayout({c.name.lower(): widths[c] for c in Counter})
+        super().__init__({
+            "increments": In(self._layout),
+            "counters": Out(COUNTER_BITS * len(Counter)),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        held = Signal(self._layout)
+        m.d.sync += held.eq(self.increments)
+        sums = []
+        for c in Counter:
+            total = Signal(COUNTER_BITS, name=c.name.lower())
+            m.d.sync += total.eq(total + held[c.name.lower()])
+            sums.append(total)
+        m.d.comb += self.counters.eq(Cat(*sums))
+        return m
+
+
+class Watchdog(wiring.Component):
+    """Bounds every wait.
+
+    expired: high in the `limit`th cycle in a row with run and without progress; limit 0 never expires.
+    """
+
+    run: In(1)
+    progress: In(1)
+    limit: In(32)
+    expired: Out(1)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        idle = Signal(32)
+        m.d.comb += self.expired.eq(self.run & ~self.progress & (self.limit != 0) & (idle + 1 == self.limit))
+        with m.If(self.progress | ~self.run):
+            m.d.sync += idle.eq(0)
+        with m.Else():
+            m.d.sync += idle.eq(idle + 1)
+        return m

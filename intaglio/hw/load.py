@@ -1,0 +1,70 @@
+"""LOAD: external memory to the memories on chip. The issue side runs ahead of the receive side."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.wiring import In, Out
+
+from intaglio.hw.axi import PAGE
+from intaglio.hw.bursts import TRANSFER_BITS, Burst, Request, Splitter
+from intaglio.hw.config import Config
+
+
+class Load(wiring.Component):
+    """Starts a command while beats of earlier ones are still on their way.
+
+    start: a LOAD command whose tokens are there; ready when the last burst of the one before is issued. base: see Splitter.
+    request: bursts, from the cycle after start on; `valid` does not depend on `ready`. At most memory.outstanding
+        are in flight, which the arbiter sees to.
+    beat, beat_last, beat_data: a beat of the oldest burst in flight, and whether it is its last; always accepted.
+    write_*: the beat's write on chip, 1 cycle later. write_memory is an isa.LocalMemory.
+    retire, signal, tag: with the command's last write, one cycle; signal and tag are that command's.
+    idle: no command started and not retired.
+    """
+
+    def __init__(self, config: Config):
+        self._config = config
+        width = 8 * config.bus_bytes
+        super().__init__({
+            "start": In(stream.Signature(TRANSFER_BITS)), "base": In(32),
+            "request": Out(stream.Signature(Request)),
+            "beat": In(1), "beat_last": In(1), "beat_data": In(width),
+            "write_en": Out(1), "write_memory": Out(2), "write_address": Out(30), "write_data": Out(width),
+            "retire": Out(1), "signal": Out(2), "tag": Out(16), "idle": Out(1),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self._config
+        m.submodules.splitter = splitter = Splitter(config)
+        m.submodules.in_flight = in_flight = SyncFIFO(width=Burst.as_shape().size, depth=config.memory.outstanding)
+        wiring.connect(m, wiring.flipped(self.start), splitter.start)
+        oldest = Signal(Burst)
+        m.d.comb += [
+            splitter.base.eq(self.base),
+            self.request.valid.eq(splitter.bursts.valid),
+            self.request.payload.eq(splitter.bursts.payload.request),
+            splitter.bursts.ready.eq(self.request.ready),
+            in_flight.w_en.eq(self.request.valid & self.request.ready),
+            in_flight.w_data.eq(splitter.bursts.payload),
+            in_flight.r_en.eq(self.beat & self.beat_last),
+            oldest.as_value().eq(in_flight.r_data),
+        ]
+        offset = Signal(range(PAGE))
+        last = Signal()
+        m.d.comb += last.eq(self.beat & self.beat_last & oldest.last)
+        with m.If(self.beat):
+            m.d.sync += offset.eq(Mux(self.beat_last, 0, offset + config.bus_bytes))
+        m.d.sync += [
+            self.write_en.eq(self.beat),
+            self.write_memory.eq(oldest.memory),
+            self.write_address.eq(oldest.local + offset),
+            self.write_data.eq(self.beat_data),
+            self.retire.eq(last),
+            self.signal.eq(oldest.signal),
+            self.tag.eq(oldest.tag),
+        ]
+        m.d.comb += self.idle.eq(splitter.start.ready & ~in_flight.r_rdy & ~self.retire)
+        return m

@@ -1,0 +1,126 @@
+"""STORE: activation memory to external memory."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
+from amaranth.lib.wiring import In, Out
+
+from intaglio.hw.bursts import BEATS_BITS, TRANSFER_BITS, Request, Splitter
+from intaglio.hw.config import Config
+from intaglio.hw.pipeline import delay
+
+BUFFER_WORDS = 8
+"""Bus words read ahead of the write channel: the loop of one credit takes READ_LATENCY + 4 cycles."""
+
+
+class _Read(data.Struct):
+    """One burst's words on chip."""
+
+    local: 30
+    beats: BEATS_BITS
+
+
+class _Ending(data.Struct):
+    """What the burst's response means."""
+
+    last: 1
+    signal: 2
+    tag: 16
+
+
+class Store(wiring.Component):
+    """Starts a command while responses to earlier ones are still on their way.
+
+    start: a STORE command whose tokens are there; ready when the last burst of the one before is issued. base: see Splitter.
+    request: bursts, from the cycle after start on; `valid` does not depend on `ready`. At most memory.outstanding
+        are in flight, which the arbiter sees to.
+    read_en, read_address: a read of the activation memory; from registers, 2 cycles after the burst's request is taken
+        at the earliest, one a cycle. read_data: its word, read_latency cycles later.
+    words, word_last: the write channel: words of the bursts in order, and whether each is its burst's last. From
+        registers, valid 2 cycles after read_data at the earliest, then one a cycle; `valid` does not depend on `ready`.
+    response: the oldest burst in flight is answered; always accepted.
+    retire, signal, tag: 1 cycle after the command's last response, one cycle; signal and tag are that command's.
+    idle: no command started and not retired.
+    """
+
+    def __init__(self, config: Config, read_latency: int):
+        if read_latency + 4 > BUFFER_WORDS:
+            raise ValueError(f"read_latency is {read_latency}: {BUFFER_WORDS} words of buffer keep up with at most "
+                             f"{BUFFER_WORDS - 4}")
+        self._config, self._read_latency = config, read_latency
+        width = 8 * config.bus_bytes
+        super().__init__({
+            "start": In(stream.Signature(TRANSFER_BITS)), "base": In(32),
+            "request": Out(stream.Signature(Request)),
+            "read_en": Out(1), "read_address": Out(30), "read_data": In(width),
+            "words": Out(stream.Signature(width)), "word_last": Out(1),
+            "response": In(1),
+            "retire": Out(1), "signal": Out(2), "tag": Out(16), "idle": Out(1),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self._config
+        depth = config.memory.outstanding
+        m.submodules.splitter = splitter = Splitter(config)
+        m.submodules.to_read = to_read = SyncFIFO(width=_Read.as_shape().size, depth=depth)
+        m.submodules.in_flight = in_flight = SyncFIFO(width=_Ending.as_shape().size, depth=depth)
+        m.submodules.buffer = buffer = SyncFIFOBuffered(width=8 * config.bus_bytes + 1, depth=BUFFER_WORDS + 1)
+        wiring.connect(m, wiring.flipped(self.start), splitter.start)
+
+        # Requests, and what is to be remembered of each.
+        burst, read, ending, oldest, answered = splitter.bursts.payload, Signal(_Read), Signal(_Ending), \
+            Signal(_Read), Signal(_Ending)
+        taken = Signal()
+        m.d.comb += [
+            splitter.base.eq(self.base),
+            self.request.valid.eq(splitter.bursts.valid),
+            self.request.payload.eq(burst.request),
+            splitter.bursts.ready.eq(self.request.ready),
+            taken.eq(self.request.valid & self.request.ready),
+            read.local.eq(burst.local), read.beats.eq(burst.request.beats),
+            ending.last.eq(burst.last), ending.signal.eq(burst.signal), ending.tag.eq(burst.tag),
+            to_read.w_en.eq(taken), to_read.w_data.eq(read),
+            in_flight.w_en.eq(taken), in_flight.w_data.eq(ending),
+            oldest.as_value().eq(to_read.r_data),
+            answered.as_value().eq(in_flight.r_data),
+        ]
+
+        # Reads, as long as there is room for their words.
+        shift = config.bus_bytes.bit_length() - 1
+        room = Signal(range(BUFFER_WORDS + 1), init=BUFFER_WORDS)
+        beat = Signal(BEATS_BITS)
+        issue, last_beat, sent = Signal(), Signal(), Signal()
+        m.d.comb += [
+            issue.eq(to_read.r_rdy & (room != 0)),
+            last_beat.eq(beat + 1 == oldest.beats),
+            to_read.r_en.eq(issue & last_beat),
+        ]
+        m.d.sync += [
+            room.eq(room - issue + sent),
+            self.read_en.eq(issue),
+            self.read_address.eq(oldest.local + (beat << shift)),
+        ]
+        with m.If(issue):
+            m.d.sync += beat.eq(Mux(last_beat, 0, beat + 1))
+
+        # Words on their way, and the write channel.
+        back = 1 + self._read_latency
+        m.d.comb += [
+            buffer.w_en.eq(delay(m, issue, back, "word")),
+            buffer.w_data.eq(Cat(self.read_data, delay(m, last_beat, back, "word_last"))),
+            self.words.valid.eq(buffer.r_rdy),
+            Cat(self.words.payload, self.word_last).eq(buffer.r_data),
+            sent.eq(self.words.valid & self.words.ready),
+            buffer.r_en.eq(sent),
+        ]
+
+        # Responses.
+        m.d.comb += in_flight.r_en.eq(self.response)
+        m.d.sync += [
+            self.retire.eq(self.response & in_flight.r_rdy & answered.last),
+            self.signal.eq(answered.signal),
+            self.tag.eq(answered.tag),
+        ]
+        m.d.comb += self.idle.eq(splitter.start.ready & ~in_flight.r_rdy & ~self.retire)
+        return m

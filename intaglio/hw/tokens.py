@@ -1,0 +1,47 @@
+"""The counted tokens between engines, and the gate that they are to the start of a command."""
+
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from intaglio.hw.isa import Engine, token_bit
+
+TOKEN_BITS = 8
+
+
+class Tokens(wiring.Component):
+    """Six counters, one for each ordered pair of engines.
+
+    Ports hold one element for each engine, in Engine order, packed: bit e, or bits [2e, 2e + 2) where each engine has a
+    mask over the other two (isa.token_bit).
+
+    available: tokens that wait for an engine; from registers only.
+    start: an engine starts a command that waits for `waits`, all available; they are consumed.
+    retire: a command with `signals` is complete; its tokens are available from the next cycle on.
+    overflow: a counter would pass 255 in this cycle.
+    """
+
+    available: Out(2 * len(Engine))
+    start: In(len(Engine))
+    waits: In(2 * len(Engine))
+    retire: In(len(Engine))
+    signals: In(2 * len(Engine))
+    overflow: Out(1)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        available, overflow = [], []
+        for to in Engine:
+            others = sorted((e for e in Engine if e != to), key=lambda e: token_bit(to, e))
+            for bit, of in enumerate(others):
+                count = Signal(TOKEN_BITS, name=f"{of.name.lower()}_to_{to.name.lower()}")
+                up, down = Signal(name=f"up_{of}_{to}"), Signal(name=f"down_{of}_{to}")
+                m.d.comb += [
+                    down.eq(self.start[to] & self.waits[2 * to + bit]),
+                    up.eq(self.retire[of] & self.signals[2 * of + token_bit(of, to)]),
+                ]
+                m.d.sync += count.eq(count + up - down)
+                available.append(count != 0)
+                overflow.append(up & ~down & count.all())
+        m.d.comb += [self.available.eq(Cat(*available)), self.overflow.eq(Cat(*overflow).any())]
+        return m
