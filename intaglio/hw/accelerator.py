@@ -31,7 +31,8 @@ QUEUE_WORDS = {
 
 
 class Accelerator(wiring.Component):
-    """An accelerator as configured. core: an object with ComputeCore's ports; None builds the ComputeCore.
+    """An accelerator as configured. core: an object with ComputeCore's ports (a command takes it at least 2
+    cycles); None builds the ComputeCore.
 
     m_axi: master to external memory. Every output from registers; rready and bready are always high.
     s_axi: slave, see Registers.

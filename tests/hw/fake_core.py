@@ -1,4 +1,5 @@
-"""A stand-in for ComputeCore: the same ports, byte memories, commands that last as many cycles as word 1 says."""
+"""A stand-in for ComputeCore: the same ports, byte memories, commands that last the cycles (at least 2)
+that word 1 says."""
 
 from amaranth.hdl import Module, Signal
 from amaranth.lib import data, stream, wiring
@@ -44,7 +45,7 @@ class FakeCore(wiring.Component):
             self.start.ready.eq(left == 0),
             starting.eq(self.start.valid & self.start.ready),
             cycles.eq(self.start.payload[32:64]),
-            self.retire.eq((starting & (cycles == 1)) | (left == 1)),
+            self.retire.eq(left == 1),
             self.conflict.eq(self.raise_conflict),
         ]
         with m.If(starting | (left != 0)):
@@ -67,6 +68,8 @@ class FakeCore(wiring.Component):
             ]
         read = self.memories[LocalMemory.ACTIVATION].read_port(domain="sync")
         second, third = Signal(8 * c.bus_bytes), Signal(8 * c.bus_bytes)
-        m.d.comb += [read.en.eq(self.read_en), read.addr.eq(self.read_address >> shift), self.read_data.eq(third)]
+        m.d.comb += [
+            read.en.eq(self.read_en), read.addr.eq(self.read_address >> shift), self.read_data.eq(third),
+        ]
         m.d.sync += [second.eq(read.data), third.eq(second)]
         return m

@@ -1,0 +1,502 @@
+"""The host's clock: every cycle of the accelerator's control, without its data.
+
+Steps the machines of intaglio/hw (named here as there) register by register against sim.memory_model, so that its
+cycles are the RTL's. A compute command is a length: the core's schedule is rigid (hw.timing).
+
+In _run, a cycle is: the memory's outputs; what follows from the registers ("combinational"); the memory's step; the
+registers' next values. Nothing below the memory's step is read in the same cycle before it is written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from intaglio.hw.config import Config
+from intaglio.hw.counters import Counter
+from intaglio.hw.isa import ENGINE_OF, WORDS_OF, Engine, Field, LocalMemory, Opcode, field_of
+from intaglio.sim.memory_model import (
+    B_VALID,
+    R_LAST,
+    R_VALID,
+    REQUEST_READY,
+    STATE_SIZE,
+    W_READY,
+    memory_reset,
+    memory_step,
+)
+
+# Sizes of the hardware that the clock depends on; tests hold them against hw.fetch, dispatch, store and core.
+BLOCK_BYTES = 128
+FIFO_BYTES = 512
+TRANSFER_QUEUE = 4
+BUFFER_WORDS = 8
+READ_LATENCY = 3
+PAGE = 4096
+MOST_BEATS = 256
+MOST_TOKENS = 255
+DEFAULT_WATCHDOG = 1 << 20
+
+LOAD, COMPUTE, STORE = int(Engine.LOAD), int(Engine.COMPUTE), int(Engine.STORE)
+ENGINES = len(Engine)
+
+# Columns of a command's row.
+_ENGINE, _WORDS, _WAIT, _SIGNAL, _ADDRESS, _STRIDE, _ROW_WORDS, _ROWS, _MEMORY = range(9)
+_COLUMNS = 9
+
+# A splitter's registers.
+_ACTIVE, _COMMAND, _ROW_AT, _AT, _LEFT, _ROWS_LEFT = range(6)
+
+_DONE, _STUCK, _OVERFLOW = range(3)
+_RING = 32  # a power of two above the largest memory.outstanding
+
+_COUNTERS = len(Counter)
+_CYCLES = int(Counter.CYCLES)
+_BUSY = int(Counter.BUSY)
+_WAIT_LOAD = int(Counter.WAIT_LOAD)
+_WAIT_STORE = int(Counter.WAIT_STORE)
+_WAIT_COMMAND = int(Counter.WAIT_COMMAND)
+_FINISHING = int(Counter.FINISHING)
+_LOAD_WORDS = int(Counter.LOAD_ACTIVATION_WORDS)  # then those of the other memories, in LocalMemory order
+_STORE_WORDS = int(Counter.STORE_WORDS)
+_FETCH_WORDS = int(Counter.FETCH_WORDS)
+_COMMANDS = int(Counter.COMMANDS)
+assert [Counter.LOAD_ACTIVATION_WORDS + m for m in LocalMemory] == [
+    Counter.LOAD_ACTIVATION_WORDS, Counter.LOAD_WEIGHT_WORDS, Counter.LOAD_CHANNEL_WORDS,
+]
+
+SYSTEM_COUNTERS = (
+    Counter.CYCLES, Counter.BUSY, Counter.WAIT_LOAD, Counter.WAIT_STORE, Counter.WAIT_COMMAND, Counter.FINISHING,
+    Counter.LOAD_ACTIVATION_WORDS, Counter.LOAD_WEIGHT_WORDS, Counter.LOAD_CHANNEL_WORDS, Counter.STORE_WORDS,
+    Counter.FETCH_WORDS, Counter.COMMANDS,
+)
+"""What run_cycles counts; the other counters are functions of the compute commands alone."""
+
+
+class StuckError(RuntimeError):
+    """The program does not end: the hardware's watchdog or token counters would stop it. A valid Program never does this."""
+
+
+@dataclass(frozen=True)
+class CycleResult:
+    """cycles: the counter CYCLES. retire_cycles: int64, the cycle of each command's retirement, in program order.
+    counters: SYSTEM_COUNTERS."""
+
+    cycles: int
+    retire_cycles: NDArray[np.int64]
+    counters: dict[Counter, int]
+
+
+def run_cycles(config: Config, words: NDArray[np.uint32], compute_cycles: NDArray[np.int64],
+               watchdog: int = DEFAULT_WATCHDOG) -> CycleResult:
+    """Runs a program's clock.
+
+    words: the program, valid. compute_cycles: hw.timing's cycles, at least 2, for each compute command in order.
+    Raises ValueError for a malformed program, StuckError for one that does not end.
+    """
+    words = np.ascontiguousarray(words, dtype=np.uint32)
+    lengths = np.ascontiguousarray(compute_cycles, dtype=np.int64)
+    shift = config.bus_bytes.bit_length() - 1
+    commands = _commands(words, shift)
+    if len(lengths) != np.count_nonzero(commands[:, _ENGINE] == COMPUTE):
+        raise ValueError(f"{len(lengths)} lengths for {np.count_nonzero(commands[:, _ENGINE] == COMPUTE)} compute commands")
+    if len(lengths) and lengths.min() < 2:
+        raise ValueError(f"a compute command of {lengths.min()} cycles; every one takes at least 2")
+    memory = np.zeros(STATE_SIZE, np.int64)
+    m = config.memory
+    memory_reset(memory, config.bus_bytes, m.bytes_per_cycle, m.latency, m.outstanding)
+    retired = np.full(len(commands), -1, np.int64)
+    counters = np.zeros(_COUNTERS, np.int64)
+    end = _run(memory, commands, lengths, len(words), shift, m.outstanding, watchdog, retired, counters)
+    if end == _STUCK:
+        raise StuckError(f"no progress for {watchdog} cycles, after {np.count_nonzero(retired >= 0)} of {len(commands)} "
+                         f"commands, in cycle {counters[_CYCLES]}")
+    if end == _OVERFLOW:
+        raise StuckError(f"more than {MOST_TOKENS} tokens wait, in cycle {counters[_CYCLES]}")
+    return CycleResult(int(counters[_CYCLES]), retired, {c: int(counters[c]) for c in SYSTEM_COUNTERS})
+
+
+def _table(values: dict[Opcode, int]) -> NDArray[np.int64]:
+    out = np.zeros(256, np.int64)
+    for opcode, value in values.items():
+        out[opcode] = value
+    return out
+
+
+_WORDS_OF = _table({o: WORDS_OF[o] for o in Opcode})
+_ENGINE_OF = _table({o: int(ENGINE_OF[o]) for o in Opcode})
+
+
+def _commands(words: NDArray[np.uint32], shift: int) -> NDArray[np.int64]:
+    """[commands, _COLUMNS]: what the clock depends on."""
+    starts = _starts(words, _WORDS_OF)
+    if len(starts) and starts[-1] < 0:
+        raise ValueError(f"word {-starts[-1] - 1}: no such command, or cut short")
+    out = np.zeros((len(starts), _COLUMNS), np.int64)
+
+    def get(field: Field) -> NDArray[np.int64]:
+        at = starts + field.word
+        return (words[at].astype(np.int64) >> field.lsb) & ((1 << field.width) - 1)
+
+    opcode = get(field_of(Opcode.LOAD, "opcode"))
+    out[:, _ENGINE] = _ENGINE_OF[opcode]
+    out[:, _WORDS] = _WORDS_OF[opcode]
+    columns = {
+        _WAIT: "wait", _SIGNAL: "signal", _ADDRESS: "external", _STRIDE: "external_stride", _ROW_WORDS: "row_bytes",
+        _ROWS: "rows", _MEMORY: "memory",
+    }
+    for column, name in columns.items():
+        out[:, column] = get(field_of(Opcode.LOAD, name))
+    for column in (_ADDRESS, _STRIDE, _ROW_WORDS):
+        out[:, column] >>= shift  # in bus words
+    transfer = out[:, _ENGINE] != COMPUTE
+    if (out[transfer][:, [_ROW_WORDS, _ROWS]] == 0).any():
+        raise ValueError("a LOAD or STORE of no rows or no bytes")
+    return out
+
+
+@njit(cache=True)
+def _starts(words, words_of):
+    """Index of each command's first word; at a malformed one, -1 - its index and an end."""
+    out = np.empty(len(words), np.int64)
+    at, n = 0, 0
+    while at < len(words):
+        length = words_of[words[at] & 255]
+        if length == 0 or at + length > len(words):
+            out[n] = -1 - at
+            return out[: n + 1]
+        out[n] = at
+        n += 1
+        at += length
+    return out[:n]
+
+
+@njit(cache=True, inline="always")
+def _beats(splitter, page_words):
+    """Splitter: beats of the burst that stands at its output."""
+    most = min(page_words - splitter[_AT] % page_words, MOST_BEATS)
+    return min(splitter[_LEFT], most)
+
+
+@njit(cache=True, inline="always")
+def _take(splitter, beats, commands, address_mask):
+    """Splitter: its burst is taken. Returns whether it was its command's last."""
+    if splitter[_LEFT] != beats:
+        splitter[_AT] = (splitter[_AT] + beats) & address_mask
+        splitter[_LEFT] -= beats
+        return False
+    if splitter[_ROWS_LEFT] == 1:
+        splitter[_ACTIVE] = 0
+        return True
+    command = commands[splitter[_COMMAND]]
+    splitter[_ROW_AT] = (splitter[_ROW_AT] + command[_STRIDE]) & address_mask
+    splitter[_AT] = splitter[_ROW_AT]
+    splitter[_LEFT] = command[_ROW_WORDS]
+    splitter[_ROWS_LEFT] -= 1
+    return False
+
+
+@njit(cache=True, inline="always")
+def _begin(splitter, number, commands):
+    """Splitter: a command starts."""
+    command = commands[number]
+    splitter[_ACTIVE] = 1
+    splitter[_COMMAND] = number
+    splitter[_ROW_AT] = command[_ADDRESS]
+    splitter[_AT] = command[_ADDRESS]
+    splitter[_LEFT] = command[_ROW_WORDS]
+    splitter[_ROWS_LEFT] = command[_ROWS]
+
+
+@njit(cache=True, inline="always")
+def _may_start(tokens, engine, waits):
+    return not ((waits & 1 and tokens[2 * engine] == 0) or (waits & 2 and tokens[2 * engine + 1] == 0))
+
+
+@njit(cache=True, inline="always")
+def _consume(tokens, engine, waits):
+    tokens[2 * engine] -= waits & 1
+    tokens[2 * engine + 1] -= waits >> 1
+
+
+@njit(cache=True)
+def _run(memory, commands, lengths, program_words, shift, outstanding, watchdog, retired, counters):
+    """Cycle 0 to the end. Fills retired and counters."""
+    total = len(commands)
+    lanes = (1 << shift) // 4
+    page_words = PAGE >> shift
+    address_mask = (1 << (32 - shift)) - 1
+    block = BLOCK_BYTES >> shift
+    back_bit = READ_LATENCY  # of the pipe: issued 1 + READ_LATENCY cycles ago
+
+    # Commands of each engine in order; how many have started, are complete in its queue, or were dispatched.
+    order = np.zeros((ENGINES, max(total, 1)), np.int64)
+    filled = np.zeros(ENGINES, np.int64)
+    for i in range(total):
+        engine = commands[i, _ENGINE]
+        order[engine, filled[engine]] = i
+        filled[engine] += 1
+    load_next, load_queued = 0, 0
+    compute_next, staged = 0, 0
+    store_next, store_queued = 0, 0
+
+    tokens = np.zeros(2 * ENGINES, np.int64)  # [of engine, from the first or second of the others]
+
+    # Fetch.
+    fetch_left, fetch_room, fetch_at = 0, FIFO_BYTES >> shift, 0
+    fifo_count, fifo_valid = 0, 0
+    # Dispatch.
+    lane, index, words_left, current = 0, 0, 0, 0
+    # Load: bursts in flight (command if it is the command's last, else -1; memory).
+    load = np.zeros(6, np.int64)
+    load_last, load_memory = np.zeros(_RING, np.int64), np.zeros(_RING, np.int64)
+    load_head, load_tail = 0, 0
+    load_retire = -1
+    # Store: bursts to read; bursts in flight; words on their way; the buffer.
+    store = np.zeros(6, np.int64)
+    read_beats = np.zeros(_RING, np.int64)
+    read_head, read_tail, read_beat, room = 0, 0, 0, BUFFER_WORDS
+    store_last = np.zeros(_RING, np.int64)
+    store_head, store_tail = 0, 0
+    pipe = 0
+    buffer_count, buffer_valid = 0, 0
+    store_retire = -1
+    # Arbiter.
+    ar_valid, aw_valid, address, beats, in_flight = 0, 0, 0, 0, 0
+    read_is_fetch = np.zeros(_RING, np.int64)
+    owner_head, owner_tail = 0, 0
+    # Core.
+    core_left, core_command = 0, 0
+
+    idle = 0
+    # Cycle 0: begin.
+    memory_step(memory, 0, 0, 0, 0, 0, 1, 1)
+    fetch_left = (4 * program_words + (1 << shift) - 1) >> shift
+    words_left = program_words
+    counters[_WAIT_COMMAND] += 1
+    cycle = 1
+
+    while True:
+        counters[_CYCLES] = cycle
+        if (
+            words_left == 0 and fetch_left == 0 and in_flight == 0 and core_left == 0 and staged == 0
+            and load_queued == 0 and store_queued == 0 and load[_ACTIVE] == 0 and store[_ACTIVE] == 0
+            and load_retire < 0 and store_retire < 0
+        ):
+            return _DONE
+
+        # The memory's outputs.
+        ready = memory[REQUEST_READY]
+        r_valid, r_last = memory[R_VALID], memory[R_LAST]
+        w_ready = memory[W_READY]
+        b_valid = memory[B_VALID]
+
+        # Combinational: starts through the gate.
+        load_starts = -1
+        if load_queued and not load[_ACTIVE]:
+            number = order[LOAD, load_next]
+            if _may_start(tokens, LOAD, commands[number, _WAIT]):
+                load_starts = number
+        store_starts = -1
+        if store_queued and not store[_ACTIVE]:
+            number = order[STORE, store_next]
+            if _may_start(tokens, STORE, commands[number, _WAIT]):
+                store_starts = number
+        compute_starts = -1
+        compute_retires = -1
+        busy = core_left != 0
+        if busy:
+            counters[_BUSY] += 1
+            if core_left == 1:
+                compute_retires = core_command
+        elif staged:
+            number = order[COMPUTE, compute_next]
+            waits = commands[number, _WAIT]
+            if _may_start(tokens, COMPUTE, waits):
+                compute_starts = number
+                busy = True
+                counters[_BUSY] += 1
+            elif waits & 1 and tokens[2 * COMPUTE] == 0:
+                counters[_WAIT_LOAD] += 1
+            else:
+                counters[_WAIT_STORE] += 1
+        elif words_left == 0:
+            counters[_FINISHING] += 1
+        else:
+            counters[_WAIT_COMMAND] += 1
+
+        # Combinational: arbiter, dispatch, reads of STORE.
+        take_fetch, take_store, take_load = False, False, False
+        if in_flight != outstanding and (ready or not (ar_valid or aw_valid)):
+            if fetch_left != 0 and fetch_room >= block:
+                take_fetch = True
+            elif store[_ACTIVE]:
+                take_store = True
+            elif load[_ACTIVE]:
+                take_load = True
+        accepted = False
+        if fifo_valid and words_left != 0:
+            engine = commands[current, _ENGINE]
+            if engine == LOAD:
+                accepted = load_queued != TRANSFER_QUEUE
+            elif engine == STORE:
+                accepted = store_queued != TRANSFER_QUEUE
+            else:
+                accepted = staged == 0
+        popped = accepted and lane == lanes - 1
+        issued = read_head != read_tail and room != 0
+        sent = buffer_valid and w_ready
+
+        # Watchdog.
+        if (
+            r_valid or b_valid or sent or ((ar_valid or aw_valid) and ready) or accepted or busy
+            or load_retire >= 0 or store_retire >= 0
+        ):
+            idle = 0
+        else:
+            idle += 1
+            if idle == watchdog:
+                return _STUCK
+
+        # The memory's step.
+        memory_step(memory, ar_valid, aw_valid, address, beats, buffer_valid, 1, 1)
+
+        # Registers: tokens.
+        if load_retire >= 0:
+            signals = commands[load_retire, _SIGNAL]
+            tokens[2 * COMPUTE] += signals & 1
+            tokens[2 * STORE] += signals >> 1
+            retired[load_retire] = cycle
+            counters[_COMMANDS] += 1
+        if compute_retires >= 0:
+            signals = commands[compute_retires, _SIGNAL]
+            tokens[2 * LOAD] += signals & 1
+            tokens[2 * STORE + 1] += signals >> 1
+            retired[compute_retires] = cycle
+            counters[_COMMANDS] += 1
+        if store_retire >= 0:
+            signals = commands[store_retire, _SIGNAL]
+            tokens[2 * LOAD + 1] += signals & 1
+            tokens[2 * COMPUTE + 1] += signals >> 1
+            retired[store_retire] = cycle
+            counters[_COMMANDS] += 1
+        if load_starts >= 0:
+            _consume(tokens, LOAD, commands[load_starts, _WAIT])
+        if compute_starts >= 0:
+            _consume(tokens, COMPUTE, commands[compute_starts, _WAIT])
+        if store_starts >= 0:
+            _consume(tokens, STORE, commands[store_starts, _WAIT])
+        if load_retire >= 0 or store_retire >= 0 or compute_retires >= 0:
+            for i in range(2 * ENGINES):
+                if tokens[i] > MOST_TOKENS:
+                    return _OVERFLOW
+
+        # Registers: arbiter, fetch's and the splitters' sides of it.
+        if ready:
+            ar_valid, aw_valid = 0, 0
+        if take_fetch:
+            beats = min(fetch_left, block)
+            ar_valid, address = 1, fetch_at
+            fetch_left -= beats
+            fetch_at += BLOCK_BYTES
+            fetch_room -= beats
+            read_is_fetch[owner_tail % _RING] = 1
+            owner_tail += 1
+            in_flight += 1
+        elif take_store:
+            beats = _beats(store, page_words)
+            aw_valid, address = 1, store[_AT] << shift
+            read_beats[read_tail % _RING] = beats
+            read_tail += 1
+            number = store[_COMMAND]
+            last = _take(store, beats, commands, address_mask)
+            store_last[store_tail % _RING] = number if last else -1
+            store_tail += 1
+            in_flight += 1
+        elif take_load:
+            beats = _beats(load, page_words)
+            ar_valid, address = 1, load[_AT] << shift
+            number = load[_COMMAND]
+            load_memory[load_tail % _RING] = commands[number, _MEMORY]
+            last = _take(load, beats, commands, address_mask)
+            load_last[load_tail % _RING] = number if last else -1
+            load_tail += 1
+            read_is_fetch[owner_tail % _RING] = 0
+            owner_tail += 1
+            in_flight += 1
+
+        # Registers: dispatch and the queues.
+        if popped:
+            fetch_room += 1
+        fifo_count -= popped
+        fifo_valid = fifo_count != 0
+        if accepted:
+            words_left -= 1
+            lane = 0 if popped else lane + 1
+            index += 1
+            if index == commands[current, _WORDS]:
+                index = 0
+                engine = commands[current, _ENGINE]
+                if engine == LOAD:
+                    load_queued += 1
+                elif engine == STORE:
+                    store_queued += 1
+                else:
+                    staged = 1
+                current += 1
+
+        # Registers: core.
+        if core_left != 0:
+            core_left -= 1
+        if compute_starts >= 0:
+            core_left = lengths[compute_next] - 1
+            core_command = compute_starts
+            compute_next += 1
+            staged = 0
+        if load_starts >= 0:
+            _begin(load, load_starts, commands)
+            load_next += 1
+            load_queued -= 1
+        if store_starts >= 0:
+            _begin(store, store_starts, commands)
+            store_next += 1
+            store_queued -= 1
+
+        # Registers: beats read.
+        load_retire = -1
+        if r_valid:
+            if read_is_fetch[owner_head % _RING]:
+                fifo_count += 1
+                counters[_FETCH_WORDS] += 1
+            else:
+                i = load_head % _RING
+                counters[_LOAD_WORDS + load_memory[i]] += 1
+                if r_last:
+                    load_retire = load_last[i]
+                    load_head += 1
+            if r_last:
+                owner_head += 1
+                in_flight -= 1
+
+        # Registers: words stored, responses.
+        buffer_count -= sent
+        buffer_valid = buffer_count != 0
+        buffer_count += (pipe >> back_bit) & 1
+        pipe = (pipe << 1) & 0xFFFF | issued
+        room += sent
+        room -= issued
+        counters[_STORE_WORDS] += sent
+        if issued:
+            read_beat += 1
+            if read_beat == read_beats[read_head % _RING]:
+                read_beat = 0
+                read_head += 1
+        store_retire = -1
+        if b_valid:
+            store_retire = store_last[store_head % _RING]
+            store_head += 1
+            in_flight -= 1
+        cycle += 1
