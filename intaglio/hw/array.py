@@ -1,7 +1,5 @@
 """The array of processing elements: output-stationary, rows = output pixels, columns = output channels."""
 
-from __future__ import annotations
-
 from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out

@@ -3,8 +3,6 @@
 Where a rounding is decided in hardware. The integer meaning is that of intaglio.network.arithmetic.
 """
 
-from __future__ import annotations
-
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out

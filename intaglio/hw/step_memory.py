@@ -1,7 +1,5 @@
 """Memories for weights and channel records: narrow aligned writes from the bus, one wide word a cycle out."""
 
-from __future__ import annotations
-
 from amaranth.hdl import Array, Module, Signal, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out

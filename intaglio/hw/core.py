@@ -1,0 +1,215 @@
+"""The compute core: memories on chip, the array, the vector path, the requantizers, and the one schedule."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from intaglio.hw.activation_memory import ActivationMemory
+from intaglio.hw.array import Array
+from intaglio.hw.command_view import CommandView
+from intaglio.hw.config import CHANNEL_RECORD_BYTES, Config
+from intaglio.hw.drain import Drain, OutputPass
+from intaglio.hw.feed import FeedRequest, FeedRows, FeedSequencer
+from intaglio.hw.isa import CHANNEL_FIELDS, LocalMemory, Opcode
+from intaglio.hw.pipeline import delay
+from intaglio.hw.scale import Requantizer
+from intaglio.hw.step_memory import StepMemory
+from intaglio.hw.vector import AddPath, PoolPath
+
+COMMAND_BITS = 1024
+
+
+class ComputeEvents(data.Struct):
+    """What happened in this cycle, for the counters of the same names (hw.counters.Counter)."""
+
+    macs: unsigned(14)
+    activation_reads: unsigned(2)
+    activation_writes: unsigned(2)
+    weight_reads: 1
+    channel_reads: 1
+    requantizations: unsigned(8)
+
+
+class ComputeCore(wiring.Component):
+    """Executes CONV, ADD and POOL commands, one at a time.
+
+    start: In, stream of commands (1024 bits, word 0 lowest); ready while idle. retire: Out, high in the command's last cycle, in
+    which its last write is in the activation memory. From the handshake's cycle to retire's, both counted, a command takes
+    timing.compute_cycles(config, command) cycles: fixed by the command, no handshake inside.
+    write_en, write_memory (isa.LocalMemory), write_address, write_data: In, one bus word of LOAD, always accepted; readable
+    by a command that starts in the next cycle. read_en, read_address: In, STORE's read of activations; read_data: Out,
+    READ_LATENCY cycles later. conflict: Out, two owners of one port in this cycle (the program lacks a token).
+    events: Out, ComputeEvents.
+    """
+
+    READ_LATENCY = ActivationMemory.READ_LATENCY
+
+    def __init__(self, config: Config):
+        self.config = config
+        super().__init__(
+            {
+                "start": In(stream.Signature(COMMAND_BITS)),
+                "retire": Out(1),
+                "write_en": In(1),
+                "write_memory": In(2),
+                "write_address": In(30),
+                "write_data": In(8 * config.bus_bytes),
+                "read_en": In(1),
+                "read_address": In(30),
+                "read_data": Out(8 * config.bus_bytes),
+                "conflict": Out(1),
+                "events": Out(ComputeEvents),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self.config
+        q = config.requantizers
+
+        m.submodules.activations = activations = ActivationMemory(config)
+        m.submodules.weights = weights = StepMemory(config.weight_bytes, config.weight_word_bytes, config.bus_bytes)
+        m.submodules.channels = channels = StepMemory(
+            config.channel_bytes, config.channel_word_bytes, config.bus_bytes
+        )
+        for target, port_en, port_address, port_data in (
+            (LocalMemory.ACTIVATION, activations.load_en, activations.load_address, activations.load_data),
+            (LocalMemory.WEIGHT, weights.write_en, weights.write_address, weights.write_data),
+            (LocalMemory.CHANNEL, channels.write_en, channels.write_address, channels.write_data),
+        ):
+            m.d.comb += [
+                port_en.eq(self.write_en & (self.write_memory == target)),
+                port_address.eq(self.write_address),
+                port_data.eq(self.write_data),
+            ]
+        m.d.comb += [
+            activations.store_en.eq(self.read_en),
+            activations.store_address.eq(self.read_address),
+            self.read_data.eq(activations.store_data),
+            self.conflict.eq(activations.conflict),
+        ]
+
+        # One command at a time.
+        command = Signal(COMMAND_BITS)
+        busy = Signal()
+        started = Signal()
+        m.d.comb += self.start.ready.eq(~busy)
+        m.d.sync += started.eq(0)
+        with m.If(self.start.valid & self.start.ready):
+            m.d.sync += [command.eq(self.start.payload), busy.eq(1), started.eq(1)]
+        with m.If(self.retire):
+            m.d.sync += busy.eq(0)
+        opcode = command[:8]
+        is_conv = opcode == Opcode.CONV
+        is_add = opcode == Opcode.ADD
+
+        # CONV: sequencer, feed, array, drain.
+        m.submodules.sequencer = sequencer = FeedSequencer(config)
+        m.submodules.rows = rows = FeedRows(config, ActivationMemory.READ_LATENCY)
+        m.submodules.array = array = Array(config.rows, config.cols)
+        m.submodules.drain = drain = Drain(config)
+        conv = CommandView(command, Opcode.CONV)
+        m.d.comb += [
+            sequencer.command.eq(command),
+            sequencer.start.eq(started & is_conv),
+            drain.command.eq(command),
+            drain.start.eq(started & is_conv),
+            rows.request.eq(sequencer.request),
+            rows.read_data.eq(activations.read_data),
+            rows.zero_point.eq(conv["in_zero_point"]),
+        ]
+        # A step of row 0 meets its weights at the array's edge.
+        to_array = FeedSequencer.REQUEST_LATENCY + ActivationMemory.READ_LATENCY + FeedRows.LATENCY
+        to_weights = to_array - StepMemory.LATENCY
+        step = delay(m, sequencer.step, to_weights, "step")
+        m.d.comb += [weights.read_en.eq(step.control.valid), weights.read_address.eq(step.weight_address)]
+        entering = delay(m, step, StepMemory.LATENCY, "entering")
+        m.d.comb += [rows.control.eq(entering.control), rows.pixels.eq(entering.pixels)]
+        for r in range(config.rows):
+            m.d.comb += [array.activation[r].eq(rows.activation[r]), array.control[r].eq(rows.control_out[r])]
+        for c in range(config.cols):
+            m.d.comb += [
+                array.weight[c].eq(weights.read_data.word_select(c, 8).as_signed()),
+                array.enable[c].eq(c < entering.channels),
+                drain.sum[c].eq(array.sum[c]),
+            ]
+        last_steps = Cat(control.valid & control.last for control in (rows.control_out[r] for r in range(config.rows)))
+        m.d.comb += drain.row0_done.eq(delay(m, last_steps.any(), Array.LATENCY, "row0_done"))
+
+        # ADD and POOL.
+        m.submodules.add = add = AddPath(config, ActivationMemory.READ_LATENCY)
+        m.submodules.pool = pool = PoolPath(config, ActivationMemory.READ_LATENCY)
+        m.d.comb += [
+            add.command.eq(command),
+            add.start.eq(started & is_add),
+            add.read_data.eq(activations.read_data),
+            pool.command.eq(command),
+            pool.start.eq(started & (opcode == Opcode.POOL)),
+            pool.read_data.eq(activations.read_data),
+        ]
+        feed: FeedRequest = sequencer.request  # type: ignore[assignment]
+        vector = Mux(is_add, add.read.as_value(), pool.read.as_value())
+        vector = add.read.shape()(vector)
+        m.d.comb += [
+            activations.read_en.eq(Mux(is_conv, feed.read, vector.count != 0)),  # type: ignore[attr-defined]
+            activations.read_address.eq(Mux(is_conv, feed.address, vector.address)),  # type: ignore[attr-defined]
+            activations.read_low.eq(Mux(is_conv, feed.low, 0)),  # type: ignore[attr-defined]
+            activations.read_high.eq(Mux(is_conv, feed.high, vector.count)),  # type: ignore[attr-defined]
+        ]
+
+        # Requantizers: CONV's constants come from the channel memory, the others' from the command.
+        m.d.comb += [channels.read_en.eq(drain.channel_en), channels.read_address.eq(drain.channel_address)]
+        pool_view = CommandView(command, Opcode.POOL)
+        records = {f.name: f for f in CHANNEL_FIELDS}
+        results = []
+        for lane in range(q):
+            record = channels.read_data.word_select(lane, 8 * CHANNEL_RECORD_BYTES)
+
+            def of_record(name: str, record: object = record) -> object:
+                f = records[name]
+                low = 32 * f.word + f.lsb
+                return record[low : low + f.width]  # type: ignore[index]
+
+            m.submodules[f"requantizer{lane}"] = lane_unit = Requantizer(config.rounding)
+            vector_sum = Mux(is_add, add.sums[lane], pool.sums[lane])
+            m.d.comb += [
+                lane_unit.sum.eq(Mux(is_conv, drain.sums[lane], vector_sum)),
+                lane_unit.bias.eq(Mux(is_conv, of_record("bias"), Mux(is_add, 0, pool_view["bias"]))),
+                lane_unit.multiplier.eq(Mux(is_conv, of_record("multiplier"), pool_view["mult_out"])),
+                lane_unit.shift.eq(Mux(is_conv, of_record("shift"), pool_view["shift_out"])),
+                lane_unit.rounding.eq(conv["rounding"]),
+                lane_unit.zero_point.eq(conv["out_zero_point"]),
+                lane_unit.clamp_min.eq(conv["clamp_min"]),
+                lane_unit.clamp_max.eq(conv["clamp_max"]),
+            ]
+            results.append(lane_unit.out)
+        entering_pass = Signal(OutputPass(config))
+        m.d.comb += entering_pass.eq(
+            Mux(is_conv, drain.output.as_value(), Mux(is_add, add.output.as_value(), pool.output.as_value()))
+        )
+        leaving = delay(m, entering_pass, Requantizer.LATENCY, "leaving")
+        m.d.comb += [
+            activations.write_count.eq(leaving.count),
+            activations.write_address.eq(leaving.address),
+            activations.write_data.eq(Cat(results)),
+        ]
+
+        # The end: the last write is committed, or, without a drain, the last step has left the feed.
+        undrained = delay(m, sequencer.finished & ~conv["drain"], to_array + config.rows + config.cols, "undrained")
+        written = delay(m, leaving.final & (leaving.count != 0), ActivationMemory.WRITE_LATENCY - 1, "written")
+        m.d.comb += self.retire.eq(undrained | written)
+
+        # Events.
+        in_use = Signal(14)
+        m.d.sync += in_use.eq(sequencer.step.pixels * sequencer.step.channels)
+        stepping = delay(m, sequencer.step.control.valid, 1, "stepping")
+        m.d.comb += [
+            self.events.macs.eq(Mux(stepping, in_use, 0)),
+            self.events.activation_reads.eq(activations.read_touched),
+            self.events.activation_writes.eq(activations.write_touched),
+            self.events.weight_reads.eq(weights.read_en),
+            self.events.channel_reads.eq(channels.read_en),
+            self.events.requantizations.eq(leaving.count),
+        ]
+        return m

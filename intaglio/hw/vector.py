@@ -1,0 +1,263 @@
+"""The vector path: ADD and POOL read the activation memory and feed the requantizers without the array."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from intaglio.hw.command_view import CommandView
+from intaglio.hw.config import Config
+from intaglio.hw.drain import OutputPass
+from intaglio.hw.isa import Opcode
+from intaglio.hw.pipeline import delay
+from intaglio.hw.scale import OperandScale
+
+
+class VectorRead(data.StructLayout):
+    """A read of `count` bytes (0: none) at `address`."""
+
+    def __init__(self, config: Config):
+        super().__init__(
+            {
+                "count": unsigned(ceil_log2(2 * config.requantizers + 1)),
+                "address": unsigned(ceil_log2(config.activation_bytes)),
+            }
+        )
+
+
+class AddPath(wiring.Component):
+    """Walks an ADD command.
+
+    command: In, stable while it runs. start: In, a pulse; the first read is in the next cycle. read: Out,
+    VectorRead, operand a's and b's chunks of up to 2Q bytes in turn, a read each cycle without a gap. read_data:
+    In, 2Q bytes, memory_latency cycles after its read. sums: Out, Q x signed 32; output: Out, OutputPass, in the same
+    cycle: the lower Q elements of a chunk OUTPUT_LATENCY cycles after its b was read, the upper Q in the next cycle.
+    """
+
+    def __init__(self, config: Config, memory_latency: int):
+        self.config = config
+        self.memory_latency = memory_latency
+        super().__init__(
+            {
+                "command": In(1024),
+                "start": In(1),
+                "read": Out(VectorRead(config)),
+                "read_data": In(16 * config.requantizers),
+                "sums": Out(signed(32)).array(config.requantizers),
+                "output": Out(OutputPass(config)),
+            }
+        )
+
+    @property
+    def OUTPUT_LATENCY(self) -> int:
+        return self.memory_latency + 1 + OperandScale.LATENCY + 1
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        q = self.config.requantizers
+        f = CommandView(self.command, Opcode.ADD)
+        bits = ceil_log2(self.config.activation_bytes)
+
+        active = Signal()
+        second = Signal()
+        row = Signal(32)
+        left = Signal(32)
+        a_row, a_at, b_row, b_at, out_row, out_at = (
+            Signal(bits, name=n) for n in ("a_row", "a_at", "b_row", "b_at", "out_row", "out_at")
+        )
+        count = Signal(range(2 * q + 1))
+        final = Signal()
+        m.d.comb += [
+            count.eq(Mux(left > 2 * q, 2 * q, left)),
+            self.read.count.eq(Mux(active, count, 0)),
+            self.read.address.eq(Mux(second, b_at, a_at)),
+            final.eq((left <= 2 * q) & (row == f["rows"] - 1)),
+        ]
+        with m.If(active):
+            m.d.sync += second.eq(~second)
+            with m.If(second):
+                m.d.sync += [
+                    left.eq(left - 2 * q),
+                    a_at.eq(a_at + 2 * q),
+                    b_at.eq(b_at + 2 * q),
+                    out_at.eq(out_at + 2 * q),
+                ]
+                with m.If(left <= 2 * q):
+                    m.d.sync += [row.eq(row + 1), left.eq(f["row_bytes"])]
+                    for base, at, stride in (
+                        (a_row, a_at, f["a_row_stride"]),
+                        (b_row, b_at, f["b_row_stride"]),
+                        (out_row, out_at, f["out_row_stride"]),
+                    ):
+                        following = Signal(bits)
+                        m.d.comb += following.eq(base + stride)
+                        m.d.sync += [base.eq(following), at.eq(following)]
+                with m.If(final):
+                    m.d.sync += active.eq(0)
+        with m.If(self.start):
+            m.d.sync += [
+                active.eq(1),
+                second.eq(0),
+                row.eq(0),
+                left.eq(f["row_bytes"]),
+                a_row.eq(f["a_base"]),
+                a_at.eq(f["a_base"]),
+                b_row.eq(f["b_base"]),
+                b_at.eq(f["b_base"]),
+                out_row.eq(f["out_base"]),
+                out_at.eq(f["out_base"]),
+            ]
+
+        # Passes: lower half when b's chunk has arrived, upper half in the next cycle.
+        lower = Signal(OutputPass(self.config))
+        upper = Signal(OutputPass(self.config))
+        emits = active & second
+        wide = count > q
+        m.d.comb += [
+            lower.count.eq(Mux(emits, Mux(wide, q, count), 0)),
+            lower.address.eq(out_at),
+            lower.final.eq(emits & final & ~wide),
+            upper.count.eq(Mux(emits & wide, count - q, 0)),
+            upper.address.eq(out_at + q),
+            upper.final.eq(emits & final & wide),
+        ]
+        lower_d = delay(m, lower, self.memory_latency, "lower")
+        upper_d = delay(m, upper, self.memory_latency + 1, "upper")
+        upper_next = delay(m, lower.count != 0, self.memory_latency + 1, "upper_next")
+
+        # Data: a is held one cycle while b arrives; the upper halves are held one more.
+        a = Signal(16 * q)
+        m.d.sync += a.eq(self.read_data)
+        a_upper = Signal(8 * q)
+        b_upper = Signal(8 * q)
+        m.d.sync += [a_upper.eq(a[8 * q :]), b_upper.eq(self.read_data[8 * q :])]
+        a_now = Signal(8 * q)
+        b_now = Signal(8 * q)
+        output = Signal(OutputPass(self.config))
+        m.d.sync += [
+            a_now.eq(Mux(upper_next, a_upper, a[: 8 * q])),
+            b_now.eq(Mux(upper_next, b_upper, self.read_data[: 8 * q])),
+            output.eq(Mux(upper_next, upper_d.as_value(), lower_d.as_value())),
+        ]
+        for lane in range(q):
+            scaled = []
+            for name, now in (("a", a_now), ("b", b_now)):
+                m.submodules[f"scale_{name}{lane}"] = scale = OperandScale()
+                m.d.comb += [
+                    scale.value.eq(now.word_select(lane, 8)),
+                    scale.zero_point.eq(f[f"zero_{name}"]),
+                    scale.multiplier.eq(f[f"mult_{name}"]),
+                    scale.shift.eq(f[f"shift_{name}"]),
+                ]
+                scaled.append(scale.out)
+            m.d.sync += self.sums[lane].eq(scaled[0] + scaled[1])
+        m.d.comb += self.output.eq(delay(m, output, OperandScale.LATENCY + 1, "output"))
+        return m
+
+
+class PoolPath(wiring.Component):
+    """Walks a POOL command.
+
+    command: In, stable while it runs. start: In, a pulse; the first read is in the next cycle. read: Out,
+    VectorRead of up to Q bytes, a read each cycle without a gap. read_data: In, memory_latency cycles after
+    its read. sums: Out, Q x signed 32, and output: Out, OutputPass, in the same cycle, OUTPUT_LATENCY cycles after the window's last read.
+    """
+
+    def __init__(self, config: Config, memory_latency: int):
+        self.config = config
+        self.memory_latency = memory_latency
+        super().__init__(
+            {
+                "command": In(1024),
+                "start": In(1),
+                "read": Out(VectorRead(config)),
+                "read_data": In(8 * config.requantizers),
+                "sums": Out(signed(32)).array(config.requantizers),
+                "output": Out(OutputPass(config)),
+            }
+        )
+
+    @property
+    def OUTPUT_LATENCY(self) -> int:
+        return self.memory_latency + 1
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        q = self.config.requantizers
+        f = CommandView(self.command, Opcode.POOL)
+        bits = ceil_log2(self.config.activation_bytes)
+
+        active = Signal()
+        kw = Signal(16)
+        kh = Signal(16)
+        col = Signal(16)
+        row = Signal(16)
+        left = Signal(32)
+        # Addresses of the region's row, the pixel, the group, the window's row, and the element.
+        in_row, in_pixel, in_group, in_line, in_at = (
+            Signal(bits, name=n) for n in ("in_row", "in_pixel", "in_group", "in_line", "in_at")
+        )
+        out_row, out_pixel, out_at = (Signal(bits, name=n) for n in ("out_row", "out_pixel", "out_at"))
+        count = Signal(range(q + 1))
+        end_kw = kw == f["kernel_cols"] - 1
+        end_window = Signal()
+        end_pixel = Signal()
+        end_row = Signal()
+        final = Signal()
+        m.d.comb += [
+            count.eq(Mux(left > q, q, left)),
+            self.read.count.eq(Mux(active, count, 0)),
+            self.read.address.eq(in_at),
+            end_window.eq(end_kw & (kh == f["kernel_rows"] - 1)),
+            end_pixel.eq(end_window & (left <= q)),
+            end_row.eq(end_pixel & (col == f["region_cols"] - 1)),
+            final.eq(end_row & (row == f["region_rows"] - 1)),
+        ]
+
+        def go(value: Signal, *registers: Signal) -> None:
+            m.d.sync += [register.eq(value) for register in registers]
+
+        def plus(base: Signal, step: object) -> Signal:
+            total = Signal(bits)
+            m.d.comb += total.eq(base + step)  # type: ignore[operator]
+            return total
+
+        with m.If(active):
+            m.d.sync += kw.eq(kw + 1)
+            go(plus(in_at, f["kernel_x_step"]), in_at)
+            with m.If(end_kw):
+                m.d.sync += [kw.eq(0), kh.eq(kh + 1)]
+                go(plus(in_line, f["in_row_stride"]), in_line, in_at)
+            with m.If(end_window):
+                m.d.sync += [kh.eq(0), left.eq(left - q)]
+                go(plus(in_group, q), in_group, in_line, in_at)
+                go(plus(out_at, q), out_at)
+            with m.If(end_pixel):
+                m.d.sync += [left.eq(f["channels"]), col.eq(col + 1)]
+                go(plus(in_pixel, f["x_step"]), in_pixel, in_group, in_line, in_at)
+                go(plus(out_pixel, f["out_pixel_stride"]), out_pixel, out_at)
+            with m.If(end_row):
+                m.d.sync += [col.eq(0), row.eq(row + 1)]
+                go(plus(in_row, f["row_step"]), in_row, in_pixel, in_group, in_line, in_at)
+                go(plus(out_row, f["out_row_stride"]), out_row, out_pixel, out_at)
+            with m.If(final):
+                m.d.sync += active.eq(0)
+        with m.If(self.start):
+            m.d.sync += [active.eq(1), kw.eq(0), kh.eq(0), col.eq(0), row.eq(0), left.eq(f["channels"])]
+            go(f["in_base"], in_row, in_pixel, in_group, in_line, in_at)
+            go(f["out_base"], out_row, out_pixel, out_at)
+
+        # Sums: the window's elements arrive one a cycle.
+        output = Signal(OutputPass(self.config))
+        m.d.comb += [
+            output.count.eq(Mux(active & end_window, count, 0)),
+            output.address.eq(out_at),
+            output.final.eq(active & final),
+        ]
+        m.d.comb += self.output.eq(delay(m, output, self.memory_latency + 1, "output"))
+        arriving = delay(m, Cat(active, (kw == 0) & (kh == 0)), self.memory_latency, "arriving")
+        for lane in range(q):
+            byte = self.read_data.word_select(lane, 8).as_signed()
+            with m.If(arriving[0]):
+                m.d.sync += self.sums[lane].eq(Mux(arriving[1], 0, self.sums[lane]) + byte)
+        return m
