@@ -36,30 +36,31 @@ R_LAST = 2
 R_ADDRESS = 3  # byte address of the beat; has a meaning with R_VALID, as R_LAST and R_RESPONSE
 R_RESPONSE = 4  # OKAY, SLVERR or DECERR
 W_READY = 5
-W_ADDRESS = 6  # byte address of the beat that the memory takes next; has a meaning with W_READY
-B_VALID = 7
-B_RESPONSE = 8
+W_ADDRESS = 6  # byte address of the beat that the memory takes next; has a meaning with W_READY, as W_LAST
+W_LAST = 7
+B_VALID = 8
+B_RESPONSE = 9
 # Parameters; those for faults may be set after a reset, before the first step.
-BUS_BYTES = 9
-BYTES_PER_CYCLE = 10
-LATENCY = 11
-OUTSTANDING = 12
-ERROR_FROM = 13
-ERROR_TO = 14
-MEMORY_END = 15
-SILENT_FROM = 16
+BUS_BYTES = 10
+BYTES_PER_CYCLE = 11
+LATENCY = 12
+OUTSTANDING = 13
+ERROR_FROM = 14
+ERROR_TO = 15
+MEMORY_END = 16
+SILENT_FROM = 17
 # What the machine remembers.
-CYCLE = 17
-_DUE = 18
-IN_FLIGHT = 19  # bursts outstanding
-_HEAD = 20  # number of the burst that owns the channel; bursts count up and lie in the ring at number % RING
-_TAIL = 21  # number of the next burst to be accepted
-_BEAT = 22  # beats of the head burst that are done
-_WORST = 23  # worst response among them
-_B_HEAD = 24  # the same for responses of writes
-_B_TAIL = 25
+CYCLE = 18
+_DUE = 19
+IN_FLIGHT = 20  # bursts outstanding
+_HEAD = 21  # number of the burst that owns the channel; bursts count up and lie in the ring at number % RING
+_TAIL = 22  # number of the next burst to be accepted
+_BEAT = 23  # beats of the head burst that are done
+_WORST = 24  # worst response among them
+_B_HEAD = 25  # the same for responses of writes
+_B_TAIL = 26
 RING = 16  # the largest N
-_IS_WRITE = 26  # rings of bursts
+_IS_WRITE = 27  # rings of bursts
 _ADDRESS = _IS_WRITE + RING
 _BEATS = _ADDRESS + RING
 _ACCEPTED = _BEATS + RING
@@ -86,6 +87,7 @@ def _outputs(s):
             if s[_IS_WRITE + i]:
                 s[W_READY] = 1
                 s[W_ADDRESS] = address
+                s[W_LAST] = s[_BEAT] + 1 == s[_BEATS + i]
             elif now >= s[_ACCEPTED + i] + s[LATENCY]:
                 s[R_VALID] = 1
                 s[R_LAST] = s[_BEAT] + 1 == s[_BEATS + i]

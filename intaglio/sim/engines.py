@@ -1,0 +1,113 @@
+"""One Program, two engines: the host's models, or the RTL. Both give the same RunResult."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from intaglio.errors import InputError
+from intaglio.hw.config import Config
+from intaglio.hw.counters import Counter
+from intaglio.hw.faults import Fault
+from intaglio.hw.isa import Engine
+from intaglio.hw.timing import compute_cycles
+from intaglio.mapper.program import Program
+from intaglio.sim.cycle_model import SYSTEM_COUNTERS, run_cycles
+from intaglio.sim.functional import execute_program
+from intaglio.sim.rtl.build import Progress
+from intaglio.sim.rtl.simulate import run_rtl
+
+ENGINES = ("host", "rtl")
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run gives, whichever engine ran it; equal in every field for a valid program.
+
+    engine: who ran it. outputs: by name, int8 [rows, row_bytes] as the Program's places have them. memory: external memory
+    after the end, uint8 [memory_bytes]. cycles: from the start to the end. retire_cycles: int64 [commands], the cycle in
+    which each command retired, in program order. layer_cycles: for each tag that COMPUTE retired, in order of time, the
+    cycles of its interval; they add up to `cycles`. counters: the ledger.
+    """
+
+    engine: str
+    outputs: dict[str, np.ndarray]
+    memory: np.ndarray
+    cycles: int
+    retire_cycles: np.ndarray
+    layer_cycles: dict[int, int]
+    counters: dict[Counter, int]
+
+
+def run_program(
+    config: Config,
+    program: Program,
+    inputs: Mapping[str, np.ndarray],
+    engine: str = "host",
+    progress: Progress | None = None,
+    waves: Path | None = None,
+) -> RunResult:
+    """Runs a validated program on `engine`, one of ENGINES. inputs: int8 arrays by name.
+
+    progress and waves are the RTL's (see run_rtl).
+    """
+    if engine == "host":
+        return _on_host(config, program, inputs)
+    if engine == "rtl":
+        return _on_rtl(config, program, inputs, progress, waves)
+    raise InputError(f"engine {engine!r}: must be one of {', '.join(ENGINES)}")
+
+
+def layer_intervals(program: Program, retire_cycles: np.ndarray, cycles: int) -> dict[int, int]:
+    """Cycles of each tag's interval: a layer ends with the cycle in which COMPUTE retires its last command, the last
+    layer with the run. Tags in the order of their ends; a layer without compute commands has no interval."""
+    ends: dict[int, int] = {}
+    for command, cycle in zip(program.commands, retire_cycles, strict=True):
+        if command.engine == Engine.COMPUTE:
+            ends[command["tag"]] = int(cycle) + 1
+    order = sorted(ends, key=ends.__getitem__)
+    if order:
+        ends[order[-1]] = cycles
+    begins = [0] + [ends[tag] for tag in order[:-1]]
+    return {tag: ends[tag] - begin for tag, begin in zip(order, begins, strict=True)}
+
+
+def _on_host(config: Config, program: Program, inputs: Mapping[str, np.ndarray]) -> RunResult:
+    done = execute_program(config, program, inputs)
+    lengths = [compute_cycles(config, c) for c in program.commands if c.engine == Engine.COMPUTE]
+    clock = run_cycles(config, program.words(), np.array(lengths, np.int64))
+    ledger = done.counters.sum(axis=0)
+    counters = {c: clock.counters[c] if c in SYSTEM_COUNTERS else int(ledger[c]) for c in Counter}
+    layers = layer_intervals(program, clock.retire_cycles, clock.cycles)
+    return RunResult("host", done.outputs, done.memory, clock.cycles, clock.retire_cycles, layers, counters)
+
+
+def _on_rtl(
+    config: Config, program: Program, inputs: Mapping[str, np.ndarray], progress: Progress | None, waves: Path | None
+) -> RunResult:
+    done = run_rtl(config, program, inputs, progress, waves)
+    if done.fault != Fault.NONE:
+        raise RuntimeError(
+            f"the RTL stopped with {done.fault.name} at 0x{done.fault_address:x} in cycle "
+            f"{done.cycles}; `validate` the program"
+        )
+    retired = in_program_order(program, done.events)
+    layers = layer_intervals(program, retired, done.cycles)
+    return RunResult("rtl", done.outputs, done.memory, done.cycles, retired, layers, done.counters)
+
+
+def in_program_order(program: Program, events: np.ndarray) -> np.ndarray:
+    """Retire cycles of the commands, int64 [commands], from events [events, 3] in order of time: engines retire in
+    order. RuntimeError if the trace's tags or number are not those of the program."""
+    out = np.zeros(len(program.commands), np.int64)
+    for engine in Engine:
+        mine = [i for i, c in enumerate(program.commands) if c.engine == engine]
+        seen = events[events[:, 1] == engine]
+        tags = [program.commands[i]["tag"] for i in mine]
+        if seen[:, 2].tolist() != tags:
+            raise RuntimeError(f"{engine.name} retired tags {seen[:, 2].tolist()[:20]}..., not {tags[:20]}...")
+        out[mine] = seen[:, 0]
+    return out

