@@ -1,0 +1,66 @@
+"""From an integer graph to a Program: layers to tiles, order, addresses, commands and tokens."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from intaglio.errors import InputError
+from intaglio.hw import isa
+from intaglio.hw.config import Config
+from intaglio.mapper.emit import Emitter
+from intaglio.mapper.layout import align_up
+from intaglio.mapper.lower import lower
+from intaglio.mapper.program import BASE_ALIGNMENT, PROGRAM_OFFSET, Place, Program
+from intaglio.mapper.residency import Scheduler
+from intaglio.mapper.tokens import with_tokens
+from intaglio.network.graph import Graph
+
+__all__ = ["Program", "map_network"]
+
+
+def map_network(graph: Graph, config: Config, keep_all: bool = False) -> Program:
+    """Schedules an int8 graph onto a configuration; the program is validated.
+
+    keep_all: every tensor of the accelerator also gets a place in external memory, for comparison. Raises
+    InputError with everything that cannot run, or with the field of the configuration that is too small.
+    """
+    network = lower(graph, config)
+    schedule = Scheduler(network, config, keep_all).run()
+    emitted = Emitter(network, config, schedule)
+    code_bytes = 4 * sum(isa.WORDS_OF[c.opcode] for c in emitted.commands)
+    data = align_up(PROGRAM_OFFSET + code_bytes, BASE_ALIGNMENT)
+    if data + emitted.size >= 1 << 32:
+        raise InputError(
+            f"network {graph.name!r} needs {data + emitted.size} bytes of external memory; addresses have "
+            "32 bits; use a smaller network"
+        )
+    commands = with_tokens(config, [_moved(command, data) for command in emitted.commands])
+    code = b"".join(word.to_bytes(4, "little") for command in commands for word in command.words())
+    places = {
+        name: Place(
+            data + emitted.bases[x.value], x.layout.rows, x.layout.row_bytes, x.layout.stride
+        )
+        for name, x in network.operands.items()
+        if x.value in emitted.bases
+    }
+    program = Program(
+        network=graph.name,
+        config=config.to_dict(),
+        config_hash=config.hardware_hash(),
+        commands=tuple(commands),
+        image=bytes(PROGRAM_OFFSET) + code + bytes(data - PROGRAM_OFFSET - len(code)) + bytes(emitted.constants),
+        memory_bytes=data + emitted.size,
+        places=places,
+        inputs=network.inputs,
+        outputs=network.outputs,
+        layers=network.layers,
+    )
+    program.validate(config)
+    return program
+
+
+def _moved(command: isa.Command, by: int) -> isa.Command:
+    """A command whose external address counts from `by`."""
+    if command.opcode in (isa.Opcode.LOAD, isa.Opcode.STORE):
+        return replace(command, fields={**command.fields, "external": command["external"] + by})
+    return command

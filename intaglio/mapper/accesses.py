@@ -1,0 +1,131 @@
+"""What each command reads and writes: bounding intervals of bytes in each memory."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from intaglio.hw.config import Config
+from intaglio.hw.isa import Command, LocalMemory, Opcode
+
+WORD = 1 << 32
+
+
+class Space(enum.IntEnum):
+    """Memories; the local ones as in LocalMemory."""
+
+    ACTIVATION = LocalMemory.ACTIVATION
+    WEIGHT = LocalMemory.WEIGHT
+    CHANNEL = LocalMemory.CHANNEL
+    EXTERNAL = 3
+
+
+@dataclass(frozen=True)
+class Access:
+    """Bytes [low, high) of a memory, all that lie between the first and the last byte touched."""
+
+    space: Space
+    low: int
+    high: int
+    write: bool
+
+    def overlaps(self, other: Access) -> bool:
+        return self.space == other.space and self.low < other.high and other.low < self.high
+
+    def shares_port(self, other: Access, bank_bytes: int) -> bool:
+        """True for two accesses of the same kind, of different engines, to one activation bank."""
+        return (
+            self.space == other.space == Space.ACTIVATION
+            and self.write == other.write
+            and self.low // bank_bytes <= (other.high - 1) // bank_bytes
+            and other.low // bank_bytes <= (self.high - 1) // bank_bytes
+        )
+
+
+def conflict(a: Access, b: Access, bank_bytes: int) -> bool:
+    """True where two engines must not make these accesses at once, or in another order."""
+    return ((a.write or b.write) and a.overlaps(b)) or a.shares_port(b, bank_bytes)
+
+
+def accesses(config: Config, command: Command) -> list[Access]:
+    """Every access of a legal command."""
+    match command.opcode:
+        case Opcode.LOAD | Opcode.STORE:
+            return _transfer(command)
+        case Opcode.CONV:
+            return _conv(config, command)
+        case Opcode.ADD:
+            extra = command["row_bytes"]
+            sides = [(command[f"{x}_base"], command[f"{x}_row_stride"], x == "out") for x in ("a", "b", "out")]
+            return [
+                Access(Space.ACTIVATION, base, base + (command["rows"] - 1) * stride + extra, write)
+                for base, stride, write in sides
+            ]
+        case _:
+            return _pool(command)
+
+
+def _transfer(c: Command) -> list[Access]:
+    out = []
+    load = c.opcode is Opcode.LOAD
+    sides = (
+        (Space.EXTERNAL, c["external"], c["external_stride"], not load),
+        (Space(c["memory"]), c["local"], c["local_stride"], load),
+    )
+    for space, base, stride, write in sides:
+        out.append(Access(space, base, base + (c["rows"] - 1) * stride + c["row_bytes"], write))
+    return out
+
+
+def _pool(c: Command) -> list[Access]:
+    read = (
+        (c["region_rows"] - 1) * c["row_step"]
+        + (c["region_cols"] - 1) * c["x_step"]
+        + (c["kernel_rows"] - 1) * c["in_row_stride"]
+        + (c["kernel_cols"] - 1) * c["kernel_x_step"]
+    )
+    written = (c["region_rows"] - 1) * c["out_row_stride"] + (c["region_cols"] - 1) * c["out_pixel_stride"]
+    return [
+        Access(Space.ACTIVATION, c["in_base"], c["in_base"] + read + c["channels"], False),
+        Access(Space.ACTIVATION, c["out_base"], c["out_base"] + written + c["channels"], True),
+    ]
+
+
+def conv_steps(c: Command) -> int:
+    """Weight words of one channel tile of a CONV."""
+    run = (c["chunks"] - 1) * c["chunk_bytes"] + c["last_chunk_bytes"]
+    return c["kernel_rows"] * c["kernel_cols"] * run
+
+
+def conv_pixels(c: Command) -> int:
+    return (c["pixel_tiles"] - 1) * c["rows_per_tile"] + c["last_pixels"]
+
+
+def _conv(config: Config, c: Command) -> list[Access]:
+    pixels = conv_pixels(c)
+    last_row, width = (pixels - 1) // c["region_width"], min(pixels, c["region_width"])
+    out = []
+    iy0 = max(c["iy_start"], 0)
+    iy1 = c["iy_start"] + last_row * c["stride_rows"] + (c["kernel_rows"] - 1) * c["dilation_rows"]
+    iy1 = min(iy1 + 1, c["in_rows"])
+    x0 = max(c["x_start"], 0)
+    run = (c["chunks"] - 1) * c["chunk_bytes"] + c["last_chunk_bytes"]
+    x1 = c["x_start"] + (width - 1) * c["x_step"] + (c["kernel_cols"] - 1) * c["kernel_x_step"] + run
+    x1 = min(x1, c["in_row_bytes"])
+    if iy0 < iy1 and x0 < x1:
+        stride = c["kernel_row_step"] // c["dilation_rows"]
+        low = (c["origin"] + (iy0 - c["iy_start"]) * stride + x0 - c["x_start"]) % WORD
+        out.append(Access(Space.ACTIVATION, low, low + (iy1 - 1 - iy0) * stride + x1 - x0, False))
+    word = config.weight_word_bytes
+    low = c["weight_base"] * word
+    out.append(Access(Space.WEIGHT, low, low + c["channel_tiles"] * conv_steps(c) * word, False))
+    if c["drain"]:
+        word = config.channel_word_bytes
+        low = c["channel_base"] * word
+        out.append(
+            Access(Space.CHANNEL, low, low + c["channel_tiles"] * config.channel_groups * word, False)
+        )
+        channels = (c["channel_tiles"] - 1) * config.cols + c["last_channels"]
+        high = c["out_base"] + last_row * c["out_row_stride"] + (width - 1) * c["out_pixel_stride"] + channels
+        out.append(Access(Space.ACTIVATION, c["out_base"], high, True))
+    return out

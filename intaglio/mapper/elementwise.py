@@ -1,0 +1,195 @@
+"""Add and Rescale, element by element, and Reshape where the rows of the two layouts differ."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from intaglio.hw import isa
+from intaglio.mapper.layout import Region, View
+from intaglio.mapper.task import Cut, Operand, output_fields
+from intaglio.network.graph import Add, Rescale, Rounding
+
+IDENTITY = (1 << 30, 1)
+"""Multiplier and shift of a scale of exactly 1: every rounding mode returns the sum itself."""
+
+
+def flat(region: Region, *views: View) -> tuple[int, int]:
+    """(rows, bytes a row) of a region; one row where it is dense in every view."""
+    if all(view.stride == region.width for view in views):
+        return 1, region.rows * region.width
+    return region.rows, region.width
+
+
+@dataclass(frozen=True, eq=False)
+class AddTask:
+    tag: int
+    name: str
+    inputs: tuple[Operand, ...]
+    output: Operand
+    op: Add
+    in_place: bool = True
+
+    @property
+    def cut(self) -> Cut:
+        return Cut(self.output.layout.rows, 1)
+
+    def reads(self, region: Region) -> tuple[Region, ...]:
+        return region, region
+
+    def bytes_read(self) -> int:
+        return self.output.layout.elements
+
+    def commands(self, region: Region, inputs: tuple[View, ...], output: View) -> list[isa.Command]:
+        rows, row_bytes = flat(region, *inputs, output)
+        a, b = inputs
+        how_a, how_b = self.op.operand_requantize
+        fields = {
+            "tag": self.tag,
+            "a_base": a.address(region.row0, region.x0),
+            "a_row_stride": a.stride,
+            "b_base": b.address(region.row0, region.x0),
+            "b_row_stride": b.stride,
+            "row_bytes": row_bytes,
+            "rows": rows,
+            "mult_a": int(how_a.multiplier[0]),
+            "mult_b": int(how_b.multiplier[0]),
+            "shift_a": int(how_a.shift[0]),
+            "shift_b": int(how_b.shift[0]),
+            "zero_a": self.op.input_zero_points[0],
+            "zero_b": self.op.input_zero_points[1],
+            "mult_out": int(self.op.requantize.multiplier[0]),
+            "shift_out": int(self.op.requantize.shift[0]),
+        }
+        fields |= output_fields(
+            output.address(region.row0, region.x0),
+            output.stride,
+            0,
+            self.op.output_zero_point,
+            self.op.clamp,
+            Rounding.DOUBLE,
+        )
+        return [isa.Command(isa.Opcode.ADD, fields)]
+
+
+@dataclass(frozen=True, eq=False)
+class RescaleTask:
+    """A POOL of 1 x 1 windows, each row one pixel of row_bytes channels."""
+
+    tag: int
+    name: str
+    inputs: tuple[Operand, ...]
+    output: Operand
+    op: Rescale
+    in_place: bool = True
+
+    @property
+    def cut(self) -> Cut:
+        return Cut(self.output.layout.rows, 1)
+
+    def reads(self, region: Region) -> tuple[Region, ...]:
+        return (region,)
+
+    def bytes_read(self) -> int:
+        return self.output.layout.elements
+
+    def commands(self, region: Region, inputs: tuple[View, ...], output: View) -> list[isa.Command]:
+        rows, row_bytes = flat(region, *inputs, output)
+        fields = run_fields(
+            inputs[0].address(region.row0, region.x0), inputs[0].stride, rows, row_bytes, self.tag
+        )
+        fields |= {
+            "mult_out": int(self.op.requantize.multiplier[0]),
+            "shift_out": int(self.op.requantize.shift[0]),
+            "bias": -self.op.input_zero_point,
+        }
+        fields |= output_fields(
+            output.address(region.row0, region.x0),
+            output.stride,
+            0,
+            self.op.output_zero_point,
+            self.op.clamp,
+            self.op.requantize.rounding,
+        )
+        return [isa.Command(isa.Opcode.POOL, fields)]
+
+
+def run_fields(base: int, row_step: int, rows: int, row_bytes: int, tag: int) -> dict[str, int]:
+    """The input side of a POOL that takes `rows` runs of `row_bytes` bytes as they are."""
+    return {
+        "tag": tag,
+        "in_base": base,
+        "row_step": row_step,
+        "kernel_rows": 1,
+        "kernel_cols": 1,
+        "region_rows": rows,
+        "region_cols": 1,
+        "channels": row_bytes,
+    }
+
+
+@dataclass(frozen=True)
+class Segments:
+    """`count` runs of `length` bytes: from in_at + i * in_step to out_at + i * out_step."""
+
+    in_at: int
+    out_at: int
+    length: int
+    count: int
+    in_step: int
+    out_step: int
+
+
+def segments(in_view: View, in_row: int, out_view: View, out_row: int, elements: int) -> list[Segments]:
+    """Moves `elements` bytes from rows of in_row bytes to rows of out_row bytes, element order kept.
+
+    Neighbouring runs of equal length and equal steps are one entry.
+    """
+    out: list[Segments] = []
+    at = 0
+    while at < elements:
+        (iy, ix), (oy, ox) = divmod(at, in_row), divmod(at, out_row)
+        length = min(in_row - ix, out_row - ox, elements - at)
+        new = Segments(in_view.address(iy, ix), out_view.address(oy, ox), length, 1, 0, 0)
+        at += length
+        if out and out[-1].length == length:
+            last = out[-1]
+            in_step = new.in_at - last.in_at - (last.count - 1) * last.in_step
+            out_step = new.out_at - last.out_at - (last.count - 1) * last.out_step
+            if last.count == 1 or (in_step, out_step) == (last.in_step, last.out_step):
+                out[-1] = Segments(last.in_at, last.out_at, length, last.count + 1, in_step, out_step)
+                continue
+        out.append(new)
+    return out
+
+
+@dataclass(frozen=True, eq=False)
+class CopyTask:
+    """A Reshape between layouts whose rows do not match. rounding: any mode built in, the scale is 1."""
+
+    tag: int
+    name: str
+    inputs: tuple[Operand, ...]
+    output: Operand
+    rounding: Rounding
+    in_place: bool = False
+
+    @property
+    def cut(self) -> Cut:
+        return Cut(self.output.layout.rows, self.output.layout.row_bytes, whole=True)
+
+    def reads(self, region: Region) -> tuple[Region, ...]:
+        layout = self.inputs[0].layout
+        return (Region(0, layout.rows, 0, layout.row_bytes),)
+
+    def bytes_read(self) -> int:
+        return self.output.layout.elements
+
+    def commands(self, region: Region, inputs: tuple[View, ...], output: View) -> list[isa.Command]:
+        out = []
+        row, out_row = self.inputs[0].layout.row_bytes, self.output.layout.row_bytes
+        for s in segments(inputs[0], row, output, out_row, self.output.layout.elements):
+            fields = run_fields(s.in_at, s.in_step, s.count, s.length, self.tag)
+            fields |= {"mult_out": IDENTITY[0], "shift_out": IDENTITY[1]}
+            fields |= output_fields(s.out_at, s.out_step, 0, 0, (-128, 127), self.rounding)
+            out.append(isa.Command(isa.Opcode.POOL, fields))
+        return out

@@ -1,0 +1,113 @@
+"""Where bytes of a tensor lie: rows padded to whole bus words, on chip and outside alike."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+def align_down(n: int, unit: int) -> int:
+    return n - n % unit
+
+
+def align_up(n: int, unit: int) -> int:
+    return n + -n % unit
+
+
+@dataclass(frozen=True)
+class Layout:
+    """rows of row_bytes elements, one every stride bytes (a multiple of the bus width)."""
+
+    rows: int
+    row_bytes: int
+    stride: int
+
+    @property
+    def size(self) -> int:
+        """Bytes from the first row to the end of the last row's padding."""
+        return self.rows * self.stride
+
+    @property
+    def elements(self) -> int:
+        return self.rows * self.row_bytes
+
+    @property
+    def dense(self) -> bool:
+        """True where no padding lies between elements, so that the rows are one run of bytes."""
+        return self.row_bytes == self.stride or self.rows == 1
+
+
+def layout_of(shape: Sequence[int], bus_bytes: int) -> Layout:
+    """The layout of a tensor: [N, H, W, C] is N * H rows of W * C, [N, I] is N rows of I."""
+    split = len(shape) - 2 if len(shape) > 2 else len(shape) - 1
+    split = max(split, 0)
+    row_bytes = math.prod(shape[split:])
+    return Layout(math.prod(shape[:split]), row_bytes, align_up(row_bytes, bus_bytes))
+
+
+@dataclass(frozen=True)
+class Region:
+    """Rows [row0, row1) and bytes [x0, x1) of each of them; empty where row0 == row1 or x0 == x1."""
+
+    row0: int
+    row1: int
+    x0: int
+    x1: int
+
+    @property
+    def rows(self) -> int:
+        return self.row1 - self.row0
+
+    @property
+    def width(self) -> int:
+        return self.x1 - self.x0
+
+    @property
+    def empty(self) -> bool:
+        return self.row1 <= self.row0 or self.x1 <= self.x0
+
+    def on_bus(self, bus_bytes: int) -> Region:
+        """The smallest region of whole bus words around this one."""
+        return Region(self.row0, self.row1, align_down(self.x0, bus_bytes), align_up(self.x1, bus_bytes))
+
+    def transfer_bytes(self, bus_bytes: int) -> int:
+        """Bytes that a LOAD or STORE of this region moves, and that its buffer takes."""
+        return 0 if self.empty else self.rows * self.on_bus(bus_bytes).width
+
+
+def whole(layout: Layout) -> Region:
+    return Region(0, layout.rows, 0, layout.row_bytes)
+
+
+@dataclass(frozen=True)
+class View:
+    """A tensor seen from the array: byte x of row r has address base + r * stride + x.
+
+    base may be negative where only a region of the tensor is on chip.
+    """
+
+    base: int
+    stride: int
+
+    def address(self, row: int, x: int) -> int:
+        return self.base + row * self.stride + x
+
+
+def view_of_buffer(address: int, region: Region, bus_bytes: int) -> View:
+    """The view of a tensor of which `region` (whole bus words of it) lies at `address`, row after row."""
+    bus = region.on_bus(bus_bytes)
+    return View(address - bus.row0 * bus.width - bus.x0, bus.width)
+
+
+def regions(layout: Layout, image_rows: int, band_rows: int, width: int) -> list[Region]:
+    """Cuts a tensor into bands of at most band_rows rows within each image of image_rows rows, and each band
+    into columns of at most width bytes."""
+    out = []
+    for first in range(0, layout.rows, image_rows):
+        for row in range(first, first + image_rows, band_rows):
+            for x in range(0, layout.row_bytes, width):
+                out.append(
+                    Region(row, min(row + band_rows, first + image_rows), x, min(x + width, layout.row_bytes))
+                )
+    return out

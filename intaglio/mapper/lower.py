@@ -1,0 +1,450 @@
+"""Graph -> tasks: which operator runs where, with which layouts; everything that cannot run is refused at once."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from intaglio.errors import InputError
+from intaglio.hw.config import CHANNEL_RECORD_BYTES, Config
+from intaglio.hw.isa import ADD_LEFT_SHIFT
+from intaglio.mapper.convolution import ConvTask, Geometry
+from intaglio.mapper.elementwise import AddTask, CopyTask, RescaleTask
+from intaglio.mapper.layout import Layout, layout_of
+from intaglio.mapper.pooling import PoolTask
+from intaglio.mapper.program import Layer
+from intaglio.mapper.task import Operand
+from intaglio.network.graph import (
+    Add,
+    AveragePool2D,
+    Conv2D,
+    FullyConnected,
+    Graph,
+    Mean,
+    Operator,
+    Padding,
+    Requantize,
+    Rescale,
+    Reshape,
+    Rounding,
+)
+
+AnyTask = ConvTask | AddTask | RescaleTask | CopyTask | PoolTask
+SUPPORTED = (Conv2D, FullyConnected, Add, AveragePool2D, Mean, Rescale, Reshape)
+FIELD_LIMIT = (1 << 16) - 1
+"""Greatest row count, width or window that a command's 16-bit fields hold."""
+
+
+@dataclass
+class Value:
+    """Storage behind one or several tensors. producer: index of the task that writes it, None for an input of
+    the accelerator. uses: indices of the tasks that read it, ascending."""
+
+    name: str
+    size: int
+    producer: int | None
+    uses: list[int] = field(default_factory=list)
+
+
+@dataclass
+class Lowered:
+    """tasks in order; values by name; operands: each tensor's value and layout; inputs, outputs: the
+    accelerator's; layers: one for each operator of the graph."""
+
+    tasks: list[AnyTask]
+    values: dict[str, Value]
+    operands: dict[str, Operand]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    layers: tuple[Layer, ...]
+
+
+def lower(graph: Graph, config: Config) -> Lowered:
+    """Raises InputError that lists every operator that this configuration cannot run, with the remedy."""
+    host = host_operators(graph)
+    faults = [
+        f"layer {op.name!r} ({op.kind}): {fault}"
+        for index, op in enumerate(graph.operators)
+        if index not in host
+        for fault in refusals(graph, op, config)
+    ]
+    faults += _interruptions(graph, host)
+    if len(host) == len(graph.operators) and not faults:
+        faults.append("no operator runs on the accelerator; give a network with int8 layers")
+    if faults:
+        raise InputError(f"network {graph.name!r} cannot be mapped:\n" + "\n".join(faults))
+    return _Lowering(graph, config, host).run()
+
+
+def host_operators(graph: Graph) -> set[int]:
+    """Indices of the operators that the host runs: host operators, reshapes of anything but int8, and reshapes
+    between host operators."""
+    before = {name for name in graph.inputs if graph.tensors[name].dtype != np.int8}
+    after: set[str] = set()
+    out = set()
+    for index, op in enumerate(graph.operators):
+        not_int8 = any(graph.tensors[name].dtype != np.int8 for name in op.inputs + op.outputs)
+        moved = isinstance(op, Reshape) and (not_int8 or any(name in after for name in op.inputs))
+        if op.on_host or moved:
+            out.add(index)
+            (before if all(n in before or n in graph.inputs for n in op.inputs) else after).update(op.outputs)
+    return out
+
+
+def _interruptions(graph: Graph, host: set[int]) -> list[str]:
+    """Host operators whose results the accelerator would need after it has begun."""
+    made: set[str] = set()
+    late: dict[str, Operator] = {}
+    faults = []
+    for index, op in enumerate(graph.operators):
+        if index not in host:
+            made.update(op.outputs)
+            for name in op.inputs:
+                if name in late:
+                    first = late[name]
+                    faults.append(
+                        f"layer {first.name!r} ({first.kind}): runs on the host in the middle of the network, "
+                        f"before {op.name!r}; only the network's edges may; split the network there"
+                    )
+        elif any(name in made or name in late for name in op.inputs):
+            late.update((name, op) for name in op.outputs)
+    return faults
+
+
+def refusals(graph: Graph, op: Operator, config: Config) -> list[str]:
+    """Why the accelerator cannot run an operator, each with the remedy."""
+    if not isinstance(op, SUPPORTED):
+        return ["not supported by this accelerator; remove or replace the operator"]
+    out = []
+    for name in op.inputs + op.outputs:
+        tensor = graph.tensors[name]
+        if tensor.dtype != np.int8:
+            out.append(f"tensor {name!r} is {tensor.dtype}; quantize the network to int8")
+        if 0 in tensor.shape:
+            out.append(f"tensor {name!r} has shape {list(tensor.shape)}, no elements; remove it")
+        if any(n > FIELD_LIMIT for n in tensor.shape[:-1]):
+            out.append(f"tensor {name!r} has shape {list(tensor.shape)}; at most {FIELD_LIMIT} along an axis")
+        if tensor.data is not None:
+            out.append(f"tensor {name!r} is a constant operand; fold it into the network")
+    if out:
+        return out
+    if isinstance(op, Conv2D | AveragePool2D | Mean) and len(graph.tensors[op.inputs[0]].shape) != 4:
+        shape = list(graph.tensors[op.inputs[0]].shape)
+        return [f"input of shape {shape}; four dimensions [N, H, W, C] are needed; reshape it"]
+    if isinstance(op, Add):
+        if op.left_shift != ADD_LEFT_SHIFT:
+            out.append(
+                f"left_shift is {op.left_shift}, the hardware has {ADD_LEFT_SHIFT}; quantize to int8 anew"
+            )
+        shapes = {tuple(graph.tensors[name].shape) for name in op.inputs + op.outputs}
+        if len(shapes) > 1:
+            out.append("operands of different shapes (broadcasting); give both the output's shape")
+    for how in _scales(op):
+        if how.rounding.value not in config.rounding:
+            out.append(
+                f"needs rounding {how.rounding.value!r}, configuration field rounding has "
+                f"{', '.join(config.rounding)}; add it there"
+            )
+        if isinstance(op, Add) and how.rounding is not Rounding.DOUBLE:
+            out.append(f"rounding {how.rounding.value!r} in an Add; only 'double' is built; requantize it")
+        multiplier, shift = np.asarray(how.multiplier), np.asarray(how.shift)
+        if multiplier.min() < 0 or shift.min() < -31 or shift.max() > 30:
+            out.append("a scale beyond multiplier 0 to 2**31 - 1 and shift -31 to 30; requantize it")
+        if not isinstance(op, Conv2D | FullyConnected) and multiplier.size != 1:
+            out.append("scales per channel; only convolutions and fully connected layers have them")
+    return out + _shape_refusals(graph, op)
+
+
+def _scales(op: Operator) -> list[Requantize]:
+    match op:
+        case Add():
+            return [*op.operand_requantize, op.requantize]
+        case AveragePool2D():
+            return [Requantize(np.array([1 << 30]), np.array([1]), Rounding.AWAY)]
+        case Conv2D() | FullyConnected() | Mean() | Rescale():
+            return [op.requantize]
+    return []
+
+
+def _shape_refusals(graph: Graph, op: Operator) -> list[str]:
+    source, target = (graph.tensors[name].shape for name in (op.inputs[0], op.outputs[0]))
+    match op:
+        case Conv2D():
+            outputs, rows, cols, channels = op.weights.shape
+            span = [(k - 1) * d + 1 for k, d in zip((rows, cols), op.dilation, strict=True)]
+            shape = _window_shape(source, span, op.stride, op.padding)
+            if channels != source[3] or tuple(target) != (source[0], *shape, outputs):
+                return [
+                    f"weights {list(op.weights.shape)} do not fit input {list(source)} and output "
+                    f"{list(target)}; export the network again"
+                ]
+        case AveragePool2D():
+            shape = _window_shape(source, op.filter, op.stride, op.padding)
+            if tuple(target) != (source[0], *shape, source[3]):
+                return [f"window does not fit input {list(source)} and output {list(target)}; export again"]
+            p = op.padding
+            if max(p.top, p.bottom) >= op.filter[0] or max(p.left, p.right) >= op.filter[1]:
+                return ["padding as large as the window; reduce it"]
+        case FullyConnected():
+            outputs, inputs = op.weights.shape
+            if math.prod(source) % inputs or math.prod(target) != math.prod(source) // inputs * outputs:
+                return [f"weights {[outputs, inputs]} do not fit input {list(source)}; export again"]
+            row = layout_of(source, 1).row_bytes
+            if inputs % row and row % inputs:
+                return [f"{inputs} inputs straddle the rows of {list(source)}; reshape it to [N, {inputs}]"]
+        case Mean():
+            if math.prod(target) != source[0] * source[3]:
+                return ["not a mean over rows and columns; use a global average"]
+            if source[1] * source[2] >= 1 << 22:
+                return ["a mean over more than 4194303 elements; use a smaller input"]
+        case _:
+            if math.prod(source) != math.prod(target):
+                return [f"{list(source)} to {list(target)} changes the number of elements; export again"]
+    return []
+
+
+def _window_shape(
+    source: tuple[int, ...], span: list[int] | tuple[int, int], stride: tuple[int, int], padding: Padding
+) -> tuple[int, int]:
+    rows = (source[1] + padding.top + padding.bottom - span[0]) // stride[0] + 1
+    return rows, (source[2] + padding.left + padding.right - span[1]) // stride[1] + 1
+
+
+class _Lowering:
+    """One pass over the operators."""
+
+    def __init__(self, graph: Graph, config: Config, host: set[int]):
+        self.graph, self.config, self.host = graph, config, host
+        self.tasks: list[AnyTask] = []
+        self.values: dict[str, Value] = {}
+        self.operands: dict[str, Operand] = {}
+        self.inputs: list[str] = []
+        self.layers: list[Layer] = []
+        accelerated = [op for i, op in enumerate(graph.operators) if i not in host]
+        made = {name for op in accelerated for name in op.outputs}
+        read_by_host = {n for i, op in enumerate(graph.operators) if i in host for n in op.inputs}
+        self.outputs = tuple(
+            name
+            for op in accelerated
+            for name in op.outputs
+            if name in made and (name in graph.outputs or name in read_by_host)
+        )
+
+    def run(self) -> Lowered:
+        for index, op in enumerate(self.graph.operators):
+            if index in self.host:
+                self.layers.append(Layer(op.name, op.kind, "host", 0, 0, 0, 0))
+                continue
+            fresh = [name for name in op.inputs if name not in self.operands]
+            for name in dict.fromkeys(fresh):
+                self.inputs.append(name)
+                self._new_value(name, self._layout(name), None)
+            count = len(self.tasks)
+            task = self._task(index, op)
+            if task is not None:
+                self.tasks.append(task)
+                for operand in task.inputs:
+                    uses = self.values[operand.value].uses
+                    if count not in uses:
+                        uses.append(count)
+            self.layers.append(self._layer(op, task, fresh))
+        return Lowered(
+            self.tasks, self.values, self.operands, tuple(self.inputs), self.outputs, tuple(self.layers)
+        )
+
+    def _layout(self, name: str) -> Layout:
+        return layout_of(self.graph.tensors[name].shape, self.config.bus_bytes)
+
+    def _new_value(self, name: str, layout: Layout, producer: int | None) -> Operand:
+        self.values[name] = Value(name, layout.size, producer)
+        self.operands[name] = Operand(name, name, layout)
+        return self.operands[name]
+
+    def _target(self, op: Operator, layout: Layout | None = None) -> Operand:
+        name = op.outputs[0]
+        return self._new_value(name, layout or self._layout(name), len(self.tasks))
+
+    def _task(self, index: int, op: Operator) -> AnyTask | None:
+        inputs = tuple(self.operands[name] for name in op.inputs)
+        match op:
+            case Conv2D():
+                return self._convolution(index, op, (self._standard(op, inputs[0]),))
+            case FullyConnected():
+                return self._fully_connected(index, op, inputs)
+            case Add():
+                layout = inputs[0].layout
+                if inputs[1].layout != layout:
+                    inputs = tuple(self._standard(op, x) for x in inputs)
+                return AddTask(index, op.name, inputs, self._target(op, inputs[0].layout), op)
+            case Rescale():
+                return RescaleTask(index, op.name, inputs, self._target(op, inputs[0].layout), op)
+            case Reshape():
+                return self._reshape(index, op, inputs[0])
+            case AveragePool2D() | Mean():
+                return self._pool(index, op, (self._standard(op, inputs[0]),))
+        raise TypeError(f"no task for {op.kind}")
+
+    def _standard(self, op: Operator, operand: Operand) -> Operand:
+        """The operand under its own shape's layout, as windows need it."""
+        layout = self._layout(operand.tensor)
+        if operand.layout == layout:
+            return operand
+        if operand.layout.dense and layout.dense:
+            return Operand(operand.tensor, operand.value, layout)
+        raise InputError(
+            f"layer {op.name!r} ({op.kind}): its input {operand.tensor!r} has rows of "
+            f"{operand.layout.row_bytes} bytes, {layout.row_bytes} are needed and configuration field bus_bytes = "
+            f"{self.config.bus_bytes} pads them; use a narrower bus or a channel count that it divides"
+        )
+
+    def _convolution(self, index: int, op: Conv2D, inputs: tuple[Operand, ...]) -> ConvTask:
+        source, target = (self.graph.tensors[name].shape for name in (op.inputs[0], op.outputs[0]))
+        outputs, rows, cols, channels = op.weights.shape
+        geometry = Geometry(
+            images=source[0],
+            in_rows=source[1],
+            in_cols=source[2],
+            channels=channels,
+            kernel_rows=rows,
+            kernel_cols=cols,
+            stride_rows=op.stride[0],
+            stride_cols=op.stride[1],
+            dilation_rows=op.dilation[0],
+            dilation_cols=op.dilation[1],
+            top=op.padding.top,
+            left=op.padding.left,
+            out_rows=target[1],
+            out_cols=target[2],
+            out_channels=outputs,
+        )
+        return self._conv_task(index, op, inputs, geometry, self._target(op))
+
+    def _fully_connected(self, index: int, op: FullyConnected, inputs: tuple[Operand, ...]) -> ConvTask:
+        """A window of whole rows of the layout for each entry of the batch; or, where a row holds several
+        entries, a 1 x 1 convolution."""
+        layout = inputs[0].layout
+        outputs, length = op.weights.shape
+        entries = max(layout.row_bytes // length, 1)
+        rows = max(length // layout.row_bytes, 1)
+        geometry = Geometry(
+            images=1,
+            in_rows=layout.rows,
+            in_cols=entries,
+            channels=layout.row_bytes // entries,
+            kernel_rows=rows,
+            kernel_cols=1,
+            stride_rows=rows,
+            stride_cols=1,
+            dilation_rows=1,
+            dilation_cols=1,
+            top=0,
+            left=0,
+            out_rows=layout.rows // rows,
+            out_cols=entries,
+            out_channels=outputs,
+        )
+        target = self._target(op, layout_of((geometry.out_rows, entries * outputs), self.config.bus_bytes))
+        return self._conv_task(index, op, inputs, geometry, target)
+
+    def _conv_task(
+        self,
+        index: int,
+        op: Conv2D | FullyConnected,
+        inputs: tuple[Operand, ...],
+        geometry: Geometry,
+        target: Operand,
+    ) -> ConvTask:
+        return ConvTask(
+            index,
+            op.name,
+            inputs,
+            target,
+            geometry,
+            op.weights.reshape(geometry.out_channels, -1),
+            op.bias,
+            op.input_zero_point,
+            op.output_zero_point,
+            op.requantize,
+            op.clamp,
+        )
+
+    def _pool(self, index: int, op: AveragePool2D | Mean, inputs: tuple[Operand, ...]) -> PoolTask:
+        images, in_rows, in_cols, channels = self.graph.tensors[op.inputs[0]].shape
+        if isinstance(op, Mean):
+            layout = layout_of((images, channels), self.config.bus_bytes)
+            return PoolTask(
+                index,
+                op.name,
+                inputs,
+                self._target(op, layout),
+                in_rows,
+                in_cols,
+                channels,
+                window=(in_rows, in_cols),
+                stride=(1, 1),
+                top=0,
+                left=0,
+                out_rows=1,
+                requantize=op.requantize,
+                input_zero_point=op.input_zero_point,
+                output_zero_point=op.output_zero_point,
+                clamp=op.clamp,
+            )
+        return PoolTask(
+            index,
+            op.name,
+            inputs,
+            self._target(op),
+            in_rows,
+            in_cols,
+            channels,
+            window=op.filter,
+            stride=op.stride,
+            top=op.padding.top,
+            left=op.padding.left,
+            out_rows=self.graph.tensors[op.outputs[0]].shape[1],
+            requantize=None,
+            input_zero_point=0,
+            output_zero_point=0,
+            clamp=op.clamp,
+        )
+
+    def _reshape(self, index: int, op: Reshape, source: Operand) -> CopyTask | None:
+        """Another name for the same bytes where layouts agree or only fully connected layers read it."""
+        name = op.outputs[0]
+        layout = self._layout(name)
+        readers = [r for r in self.graph.operators if name in r.inputs]
+        flattened = (
+            name not in self.outputs
+            and all(isinstance(r, FullyConnected) and self._reads_rows(r, source.layout) for r in readers)
+            and bool(readers)
+        )
+        if layout == source.layout or (layout.dense and source.layout.dense) or flattened:
+            if not (layout.dense and source.layout.dense):
+                layout = source.layout
+            self.operands[name] = Operand(name, source.value, layout)
+            return None
+        rounding = Rounding(self.config.rounding[0])
+        return CopyTask(index, op.name, (source,), self._target(op), rounding)
+
+    @staticmethod
+    def _reads_rows(op: FullyConnected, layout: Layout) -> bool:
+        """True where each batch entry is a whole number of the layout's rows."""
+        return bool(op.weights.shape[1] % layout.row_bytes == 0)
+
+    def _layer(self, op: Operator, task: AnyTask | None, fresh: list[str]) -> Layer:
+        config = self.config
+        macs = cycles = moved = 0
+        if isinstance(task, ConvTask):
+            g = task.geometry
+            macs = g.images * g.out_rows * g.out_cols * g.out_channels * g.steps
+            cycles = -(-macs // config.macs_per_cycle)
+            moved = g.out_channels * (g.steps + CHANNEL_RECORD_BYTES)
+        elif task is not None:
+            cycles = -(-task.bytes_read() // config.requantizers)
+        for name in [*fresh, *(name for name in op.outputs if name in self.outputs)]:
+            moved += math.prod(self.graph.tensors[name].shape)
+        memory = -(-moved // config.memory.bytes_per_cycle)
+        return Layer(op.name, op.kind, "accelerator", macs, cycles, moved, memory)

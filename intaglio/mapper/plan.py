@@ -1,0 +1,341 @@
+"""How one layer runs, given which of its tensors stay on chip: the cheapest of all ways that fit.
+
+A layer is cut into pieces, regions of its output. A tensor that stays on chip is used in place; of the others
+the piece's region is loaded into, or stored from, one of one or two buffers. Convolutions further take their
+channel tiles in groups, or, where even one tile's weights do not fit, the reduction in parts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from intaglio.hw.config import Config
+from intaglio.mapper.allocate import FreeSpace, Interval
+from intaglio.mapper.convolution import ConvTask, Part
+from intaglio.mapper.layout import Region, View, align_up, regions, whole
+from intaglio.mapper.lower import AnyTask
+from intaglio.mapper.task import compute_cycles
+
+MOST_PIECES = 4096
+"""Cuts into more pieces are not considered."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What surrounds a layer. resident: on-chip address of each input, then of the output, None where it is
+    outside. stored: the output goes outside (too). free: intervals for buffers."""
+
+    resident: tuple[int | None, ...]
+    stored: bool
+    free: tuple[Interval, ...]
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Order of a convolution's weights. tiles: channel tiles in a command. kept: all stay on chip during the
+    layer. outer: each group runs over all pieces before the next. parts: of the reduction, more than one
+    where a tile's weights come in parts; by_part: so does its input."""
+
+    tiles: int
+    kept: bool
+    outer: bool
+    parts: tuple[Part, ...]
+    by_part: bool = False
+
+
+@dataclass(frozen=True)
+class LayerPlan:
+    """pieces: in order. buffers: addresses for each input, then for the output; empty where it is resident.
+    groups: for convolutions. cycles: the estimate that it was chosen by."""
+
+    pieces: tuple[Region, ...]
+    buffers: tuple[tuple[int, ...], ...]
+    groups: Groups | None
+    cycles: float
+
+
+class LayerPlanner:
+    """Plans of one layer on one configuration."""
+
+    def __init__(self, task: AnyTask, config: Config):
+        self.task, self.config = task, config
+        self._cycles: dict[tuple[object, ...], int] = {}
+        self._plans: dict[Setting, LayerPlan | None] = {}
+
+    def plan(self, setting: Setting) -> LayerPlan | None:
+        """The plan with the fewest estimated cycles; None where nothing fits."""
+        if setting not in self._plans:
+            self._plans[setting] = self._best(setting)
+        return self._plans[setting]
+
+    def _best(self, setting: Setting) -> LayerPlan | None:
+        best: LayerPlan | None = None
+        for cuts in (self._bands(), self._columns()):
+            for pieces in cuts:
+                for plan in self._plans_of(setting, pieces):
+                    if best is None or plan.cycles < best.cycles:
+                        best = plan
+            if best is not None:
+                return best
+        if isinstance(self.task, ConvTask):
+            return self._best_in_parts(setting)
+        return None
+
+    # Cuts.
+
+    def _bands(self) -> Iterator[list[Region]]:
+        layout, cut = self.task.output.layout, self.task.cut
+        if cut.whole:
+            yield [whole(layout)]
+            return
+        for band in _sizes(cut.image_rows):
+            if layout.rows // band <= MOST_PIECES:
+                yield regions(layout, cut.image_rows, band, layout.row_bytes)
+
+    def _columns(self) -> Iterator[list[Region]]:
+        layout, cut = self.task.output.layout, self.task.cut
+        if cut.whole:
+            return
+        unit = math.lcm(cut.pixel_bytes, self.config.bus_bytes)
+        count = -(-layout.row_bytes // unit)
+        for width in _sizes(count):
+            for band in (b for b in _sizes(cut.image_rows) if b <= 8):
+                if width < count and layout.rows // band * (count // width) <= MOST_PIECES:
+                    yield regions(layout, cut.image_rows, band, width * unit)
+
+    # Plans of one cut.
+
+    def _plans_of(self, setting: Setting, pieces: list[Region]) -> Iterator[LayerPlan]:
+        needs = [self._needed(setting, piece) for piece in pieces]
+        sizes = [max(column) for column in zip(*needs, strict=True)]
+        depths = (1,) if len(pieces) == 1 or not any(sizes) else (2, 1)
+        for depth in depths:
+            placed = self._place(setting, sizes, depth)
+            if placed is None:
+                continue
+            buffers, conflict = placed
+            overlapped = depth > 1 or len(pieces) == 1 or not any(sizes)
+            for groups in self._groups(setting, pieces):
+                cycles = self._estimate(setting, pieces, groups, needs, overlapped and not conflict)
+                yield LayerPlan(tuple(pieces), buffers, groups, cycles)
+            return
+
+    def _needed(self, setting: Setting, piece: Region) -> list[int]:
+        """Buffer bytes of each input, then of the output, for a piece."""
+        bus = self.config.bus_bytes
+        out = [
+            region.transfer_bytes(bus) if place is None else 0
+            for region, place in zip(self.task.reads(piece), setting.resident[:-1], strict=True)
+        ]
+        return [*out, piece.transfer_bytes(bus) if setting.resident[-1] is None else 0]
+
+    def _place(
+        self, setting: Setting, sizes: list[int], depth: int
+    ) -> tuple[tuple[tuple[int, ...], ...], bool] | None:
+        """Buffers, and whether transfers and computing share a port of a bank and so cannot overlap."""
+        config = self.config
+        taken = _complement(setting.free, config.activation_bytes)
+        space = FreeSpace(config.activation_bytes, config.bank_bytes, taken)
+        layouts = [operand.layout for operand in (*self.task.inputs, self.task.output)]
+        banks: list[set[int]] = [
+            set() if at is None else space.banks(at, layout.size)
+            for at, layout in zip(setting.resident, layouts, strict=True)
+        ]
+        out: list[tuple[int, ...]] = [() for _ in sizes]
+        last = len(sizes) - 1
+        for i in sorted(range(len(sizes)), key=lambda i: -sizes[i]):
+            if not sizes[i]:
+                continue
+            avoid = set().union(*banks[:last]) if i == last else banks[last]
+            addresses = []
+            for _ in range(depth):
+                at = space.take(align_up(sizes[i], config.bus_bytes), avoid)
+                if at is None:
+                    return None
+                addresses.append(at)
+                banks[i] |= space.banks(at, sizes[i])
+            out[i] = tuple(addresses)
+        loaded: set[int] = set().union(*(b for b, size in zip(banks[:last], sizes, strict=False) if size))
+        read: set[int] = set().union(*banks[:last])
+        conflict = bool(loaded & banks[last]) or bool(setting.stored and read & banks[last])
+        return tuple(out), conflict
+
+    def _groups(self, setting: Setting, pieces: list[Region]) -> Iterator[Groups | None]:
+        task, config = self.task, self.config
+        if not isinstance(task, ConvTask):
+            yield None
+            return
+        tiles = task.channel_tiles(config)
+        part = task.geometry.whole_part
+        for each in _sizes(tiles):
+            block, records = weight_bytes(config, part, each), record_bytes(config, each)
+            if block > config.weight_bytes or records > config.channel_bytes:
+                continue
+            count = -(-tiles // each)
+            if count * block <= config.weight_bytes:
+                yield Groups(each, True, False, (part,))
+                continue
+            yield Groups(each, False, False, (part,))
+            if len(pieces) > 1 and setting.resident[-1] is not None and not setting.stored:
+                yield Groups(each, False, True, (part,))
+
+    # Estimates.
+
+    def _estimate(
+        self,
+        setting: Setting,
+        pieces: list[Region],
+        groups: Groups | None,
+        needs: list[list[int]],
+        overlapped: bool,
+    ) -> float:
+        config = self.config
+        compute = sum(
+            count * self._piece_cycles(shape, groups)
+            for shape, count in Counter((p.rows, p.width, self._class(p)) for p in pieces).items()
+        )
+        rate = config.memory.bytes_per_cycle
+        latency = config.memory.latency
+        inputs = sum(sum(need[:-1]) for need in needs)
+        stored = sum(p.transfer_bytes(config.bus_bytes) for p in pieces) if setting.stored else 0
+        transfers = sum(1 for need in needs for size in need[:-1] if size)
+        first = sum(needs[0][:-1]) / rate + latency
+        weights = 0
+        if groups is not None and isinstance(self.task, ConvTask):
+            tiles = self.task.channel_tiles(config)
+            count = -(-tiles // groups.tiles)
+            block = weight_bytes(config, groups.parts[0], groups.tiles) + record_bytes(config, groups.tiles)
+            repeats = 1 if groups.kept or groups.outer else len(pieces)
+            if groups.outer:
+                inputs, transfers = inputs * count, transfers * count
+            weights = count * block * repeats
+            transfers += 2 * count * repeats
+            first += block / rate + latency
+            if not groups.kept and 2 * block > config.weight_bytes:
+                compute += weights / rate  # nothing overlaps
+        moved = (inputs + stored + weights) / rate + transfers * latency
+        final = pieces[-1].transfer_bytes(config.bus_bytes) / rate + latency if setting.stored else 0
+        if overlapped:
+            return max(compute, moved) + first + final
+        return compute + (inputs + stored) / rate + transfers * latency + first + final
+
+    def _class(self, piece: Region) -> object:
+        """What else than its size tells a piece's cycles: windows at the edges of pools are smaller."""
+        if isinstance(self.task, ConvTask):
+            return ()
+        rows = self.task.cut.image_rows
+        return piece.row0 % rows == 0, piece.row1 % rows == 0, piece.x0 == 0
+
+    def _piece_cycles(self, shape: tuple[int, int, object], groups: Groups | None) -> int:
+        key = (shape, groups and (groups.tiles, len(groups.parts)))
+        if key not in self._cycles:
+            self._cycles[key] = self._count_cycles(Region(0, shape[0], 0, shape[1]), groups)
+        return self._cycles[key]
+
+    def _count_cycles(self, piece: Region, groups: Groups | None) -> int:
+        task, config = self.task, self.config
+        views = [View(0, operand.layout.stride) for operand in (*task.inputs, task.output)]
+        if not isinstance(task, ConvTask):
+            commands = task.commands(piece, tuple(views[:-1]), views[-1])
+            return sum(compute_cycles(config, command) for command in commands)
+        assert groups is not None
+        total = 0
+        for tiles in tile_groups(task.channel_tiles(config), groups.tiles):
+            command = task.command(config, piece, views[0], views[1], tiles, groups.parts[0], 0, 0)
+            total += compute_cycles(config, command)
+        return total
+
+    # Reductions in parts.
+
+    def _best_in_parts(self, setting: Setting) -> LayerPlan | None:
+        """One array tile at a time, its reduction in parts of weights (and of input where that does not fit)."""
+        task, config = self.task, self.config
+        assert isinstance(task, ConvTask)
+        word = config.weight_word_bytes
+        most = min(config.weight_bytes // 2 // word, task.geometry.steps)
+        while most >= 1:
+            parts = tuple(task.geometry.parts(most))
+            for by_part in (False, True):
+                for cuts in (self._bands(), self._columns()):
+                    for pieces in cuts:
+                        plan = self._plan_in_parts(setting, pieces, parts, by_part)
+                        if plan is not None:
+                            return plan
+            most //= 2
+        return None
+
+    def _plan_in_parts(
+        self, setting: Setting, pieces: list[Region], parts: tuple[Part, ...], by_part: bool
+    ) -> LayerPlan | None:
+        task, config = self.task, self.config
+        assert isinstance(task, ConvTask)
+        if by_part and setting.resident[0] is not None:
+            return None
+        bus = config.bus_bytes
+        if max(weight_bytes(config, part, 1) for part in parts) > config.weight_bytes:
+            return None
+        needs = [self._needed(setting, piece) for piece in pieces]
+        if by_part:
+            for piece, need in zip(pieces, needs, strict=True):
+                tiles = task.tile_regions(piece, config.rows)
+                need[0] = max(task.reads_part(t, p).transfer_bytes(bus) for t in tiles for p in parts)
+        sizes = [max(column) for column in zip(*needs, strict=True)]
+        for depth in (2, 1):
+            placed = self._place(setting, sizes, depth)
+            if placed is not None:
+                steps = sum(align_up(weight_bytes(config, part, 1), bus) for part in parts)
+                tiles_of = sum(len(task.tile_regions(piece, config.rows)) for piece in pieces)
+                passes = tiles_of * task.channel_tiles(config)
+                cycles = passes * steps / config.memory.bytes_per_cycle
+                groups = Groups(1, False, False, parts, by_part)
+                return LayerPlan(tuple(pieces), placed[0], groups, cycles)
+        return None
+
+    def shortage(self, free: int) -> str:
+        """What the smallest piece needs and does not get, for the message."""
+        task, config = self.task, self.config
+        layout, cut = task.output.layout, task.cut
+        unit = math.lcm(cut.pixel_bytes, config.bus_bytes)
+        piece = whole(layout)
+        if not cut.whole:
+            piece = Region(0, 1, 0, min(unit, layout.row_bytes))
+        reads = sum(r.transfer_bytes(config.bus_bytes) for r in task.reads(piece))
+        need = reads + piece.transfer_bytes(config.bus_bytes)
+        return (
+            f"configuration field activation_bytes = {config.activation_bytes} is too small: its smallest piece "
+            f"needs {max(need, free + 1)} bytes; raise activation_bytes, or reduce the layer"
+        )
+
+
+def tile_groups(tiles: int, each: int) -> list[range]:
+    """Channel tiles in groups of at most `each`."""
+    return [range(i, min(i + each, tiles)) for i in range(0, tiles, each)]
+
+
+def weight_bytes(config: Config, part: Part, tiles: int) -> int:
+    """Bytes of the weight memory that the block of `tiles` channel tiles takes, whole bus words."""
+    return align_up(tiles * part.steps * config.weight_word_bytes, max(config.bus_bytes, config.weight_word_bytes))
+
+
+def record_bytes(config: Config, tiles: int) -> int:
+    """Bytes of the channel memory that the records of `tiles` channel tiles take, whole bus words."""
+    size = tiles * config.channel_groups * config.channel_word_bytes
+    return align_up(size, max(config.bus_bytes, config.channel_word_bytes))
+
+
+def _sizes(total: int) -> list[int]:
+    """The distinct sizes of nearly equal pieces of `total`, largest first."""
+    return sorted({-(-total // count) for count in range(1, total + 1)}, reverse=True)
+
+
+def _complement(free: tuple[Interval, ...], size: int) -> list[Interval]:
+    out = []
+    at = 0
+    for low, high in free:
+        out.append((at, low))
+        at = high
+    out.append((at, size))
+    return [(low, high) for low, high in out if low < high]

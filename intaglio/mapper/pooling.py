@@ -1,0 +1,140 @@
+"""AveragePool2D and Mean as POOL commands: rectangles of outputs whose windows have one size."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from intaglio.hw import isa
+from intaglio.mapper.layout import Region, View
+from intaglio.mapper.task import Cut, Operand, output_fields
+from intaglio.network.graph import Requantize, Rounding
+
+
+def division(count: int) -> tuple[int, int]:
+    """(multiplier, shift) with which AWAY rounding divides exactly, ties away from zero, by count.
+
+    For |sum| <= 128 * count and count < 2**22. The multiplier is rounded up, so m * |sum| / 2**s exceeds
+    |sum| / count by at most 2**-23: a tie stays at or above its half, and nothing below a half, which is
+    at least 1 / (2 * count) away, reaches it.
+    """
+    _, shift = math.frexp(1.0 / count)
+    return -(-(1 << (31 - shift)) // count), shift
+
+
+@dataclass(frozen=True)
+class Span:
+    """Outputs [first, first + count) whose windows have `size` elements and start at start + i * stride."""
+
+    first: int
+    count: int
+    start: int
+    size: int
+
+
+def spans(outputs: range, length: int, window: int, stride: int, before: int) -> list[Span]:
+    """Groups neighbouring outputs of one axis with windows of equal size inside [0, length)."""
+    out: list[Span] = []
+    for o in outputs:
+        start = max(o * stride - before, 0)
+        size = min(o * stride - before + window, length) - start
+        if out:
+            last = out[-1]
+            if last.size == size and start == last.start + last.count * stride:
+                out[-1] = Span(last.first, last.count + 1, last.start, size)
+                continue
+        out.append(Span(o, 1, start, size))
+    return out
+
+
+@dataclass(frozen=True, eq=False)
+class PoolTask:
+    """Windows over images of in_rows x in_cols pixels of `channels` bytes.
+
+    requantize: None divides by the window's size (average pooling); else the per-tensor scale of the sum of
+    (input - input_zero_point).
+    """
+
+    tag: int
+    name: str
+    inputs: tuple[Operand, ...]
+    output: Operand
+    in_rows: int
+    in_cols: int
+    channels: int
+    window: tuple[int, int]
+    stride: tuple[int, int]
+    top: int
+    left: int
+    out_rows: int
+    requantize: Requantize | None
+    input_zero_point: int
+    output_zero_point: int
+    clamp: tuple[int, int]
+    in_place: bool = False
+
+    @property
+    def cut(self) -> Cut:
+        return Cut(self.out_rows, self.channels)
+
+    def _spans(self, region: Region) -> tuple[list[Span], list[Span]]:
+        rows = range(region.row0 % self.out_rows, region.row0 % self.out_rows + region.rows)
+        cols = range(region.x0 // self.channels, region.x1 // self.channels)
+        return (
+            spans(rows, self.in_rows, self.window[0], self.stride[0], self.top),
+            spans(cols, self.in_cols, self.window[1], self.stride[1], self.left),
+        )
+
+    def reads(self, region: Region) -> tuple[Region, ...]:
+        rows, cols = self._spans(region)
+        first = region.row0 // self.out_rows * self.in_rows
+        last_row = rows[-1].start + (rows[-1].count - 1) * self.stride[0] + rows[-1].size
+        last_col = cols[-1].start + (cols[-1].count - 1) * self.stride[1] + cols[-1].size
+        return (
+            Region(
+                first + rows[0].start,
+                first + last_row,
+                cols[0].start * self.channels,
+                last_col * self.channels,
+            ),
+        )
+
+    def bytes_read(self) -> int:
+        layout = self.output.layout
+        rows, cols = self._spans(Region(0, self.out_rows, 0, layout.row_bytes))
+        one = sum(s.count * s.size for s in rows) * sum(s.count * s.size for s in cols) * self.channels
+        return one * (layout.rows // self.out_rows)
+
+    def commands(self, region: Region, inputs: tuple[View, ...], output: View) -> list[isa.Command]:
+        image = region.row0 // self.out_rows
+        rows, cols = self._spans(region)
+        return [self._command(image, r, c, inputs[0], output) for r in rows for c in cols]
+
+    def _command(self, image: int, rows: Span, cols: Span, view: View, output: View) -> isa.Command:
+        count = rows.size * cols.size
+        if self.requantize is None:
+            (multiplier, shift), rounding, bias = division(count), Rounding.AWAY, 0
+        else:
+            multiplier, shift = int(self.requantize.multiplier[0]), int(self.requantize.shift[0])
+            rounding, bias = self.requantize.rounding, -self.input_zero_point * count
+        fields = {
+            "tag": self.tag,
+            "in_base": view.address(image * self.in_rows + rows.start, cols.start * self.channels),
+            "in_row_stride": view.stride,
+            "row_step": self.stride[0] * view.stride,
+            "x_step": self.stride[1] * self.channels,
+            "kernel_rows": rows.size,
+            "kernel_cols": cols.size,
+            "kernel_x_step": self.channels,
+            "region_rows": rows.count,
+            "region_cols": cols.count,
+            "channels": self.channels,
+            "mult_out": multiplier,
+            "shift_out": shift,
+            "bias": bias,
+        }
+        base = output.address(image * self.out_rows + rows.first, cols.first * self.channels)
+        fields |= output_fields(
+            base, output.stride, self.channels, self.output_zero_point, self.clamp, rounding
+        )
+        return isa.Command(isa.Opcode.POOL, fields)

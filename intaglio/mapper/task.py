@@ -1,0 +1,94 @@
+"""What the scheduler needs to know of a layer, whatever its operator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from intaglio.hw import isa
+from intaglio.hw.config import Config
+from intaglio.mapper.layout import Layout, Region, View
+from intaglio.network.graph import Rounding
+
+ROUNDING_CODE = {
+    Rounding.DOUBLE: isa.RoundingCode.DOUBLE,
+    Rounding.SINGLE: isa.RoundingCode.SINGLE,
+    Rounding.AWAY: isa.RoundingCode.AWAY,
+}
+
+
+@dataclass(frozen=True)
+class Operand:
+    """A tensor that a task reads or writes: its name, the value (storage) behind it and its layout there."""
+
+    tensor: str
+    value: str
+    layout: Layout
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How a task's output may be divided.
+
+    image_rows: bands stay within images of this many rows. pixel_bytes: columns are whole pixels of this many
+    bytes. whole: cut nothing but images apart.
+    """
+
+    image_rows: int
+    pixel_bytes: int
+    whole: bool = False
+
+
+class Task(Protocol):
+    """A layer on the accelerator. tag: its layer's index."""
+
+    tag: int
+    name: str
+    inputs: tuple[Operand, ...]
+    output: Operand
+
+    @property
+    def cut(self) -> Cut: ...
+
+    def reads(self, region: Region) -> tuple[Region, ...]:
+        """The region of each input that a region of the output needs."""
+        ...
+
+
+class VectorTask(Task, Protocol):
+    """A task of ADD and POOL commands, which need no weights."""
+
+    @property
+    def in_place(self) -> bool:
+        """True where the output may take the place of an input of the same layout."""
+        ...
+
+    def commands(self, region: Region, inputs: tuple[View, ...], output: View) -> list[isa.Command]:
+        """The commands that compute a region of the output (tokens not set)."""
+        ...
+
+    def bytes_read(self) -> int:
+        """Elements of its first input that the vector path takes in, for the lower bound."""
+        ...
+
+
+def output_fields(
+    base: int, row_stride: int, pixel_stride: int, zero_point: int, clamp: tuple[int, int], rounding: Rounding
+) -> dict[str, int]:
+    """The fields that CONV, ADD and POOL share."""
+    return {
+        "out_base": base,
+        "out_row_stride": row_stride,
+        "out_pixel_stride": pixel_stride,
+        "out_zero_point": zero_point,
+        "clamp_min": int(clamp[0]),
+        "clamp_max": int(clamp[1]),
+        "rounding": int(ROUNDING_CODE[rounding]),
+    }
+
+
+def compute_cycles(config: Config, command: isa.Command) -> int:
+    """Cycles that COMPUTE is busy with a command, to compare schedules by."""
+    from intaglio.hw import timing
+
+    return timing.compute_cycles(config, command)
