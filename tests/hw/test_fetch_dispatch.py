@@ -1,0 +1,194 @@
+"""FETCH's blocks and DISPATCH's words, checks and refusals, alone."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from amaranth.hdl import Module
+from amaranth.lib import wiring
+from streams import random_stream, words_of
+from units import BUSES, simulate, small_config
+
+from intaglio.hw.dispatch import QUEUE_DEPTHS, Dispatch
+from intaglio.hw.faults import Fault
+from intaglio.hw.fetch import BLOCK_BYTES, FIFO_BYTES, Fetch
+from intaglio.hw.isa import WORDS_OF, Command, Engine, Opcode
+from intaglio.hw.queues import CommandQueue
+
+
+class Both(wiring.Component):
+    """Fetch's words go to Dispatch."""
+
+    def __init__(self, config):
+        self.fetch, self.dispatch = Fetch(config), Dispatch(config)
+        super().__init__({})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.fetch, m.submodules.dispatch = self.fetch, self.dispatch
+        wiring.connect(m, self.fetch.words, self.dispatch.words)
+        return m
+
+
+def run(bus: int, words: list[int], rng: random.Random, program_bytes: int | None = None):
+    """Memory answers after random waits, queues are full at random. Returns words by engine, fault, position."""
+    dut = Both(small_config(bus))
+    size = 4 * len(words) if program_bytes is None else program_bytes
+    program = b"".join(w.to_bytes(4, "little") for w in words) + b"\xff" * 64
+    address = 0x7000
+    got: dict[Engine, list[tuple[int, int, bool]]] = {e: [] for e in Engine}
+    result = {}
+    ended = False
+
+    async def memory(ctx):
+        pending, expected = [], address
+        in_fifo = 0
+        request = dut.fetch.request
+        while not ended:
+            ctx.set(request.ready, rng.random() < 0.5)
+            if ctx.get(request.valid) and ctx.get(request.ready):
+                at, beats = ctx.get(request.payload.address), ctx.get(request.payload.beats)
+                assert at == expected and 1 <= beats <= BLOCK_BYTES // bus
+                assert at // 4096 == (at + beats * bus - 1) // 4096
+                expected += beats * bus
+                pending += [at + i * bus for i in range(beats)]
+            in_fifo -= ctx.get(dut.fetch.words.valid) and ctx.get(dut.fetch.words.ready)
+            beat = bool(pending) and rng.random() < 0.6
+            ctx.set(dut.fetch.beat, beat)
+            if beat:
+                at = pending.pop(0) - address
+                data = program[at : at + bus]
+                ctx.set(dut.fetch.beat_data, int.from_bytes(data.ljust(bus, b"\xff"), "little"))
+                in_fifo += 1
+            assert len(pending) + in_fifo <= FIFO_BYTES // bus
+            await ctx.tick()
+
+    async def check(ctx):
+        nonlocal ended
+        d = dut.dispatch
+        for component in (dut.fetch, d):
+            ctx.set(component.begin, 1)
+            ctx.set(component.size, size)
+        ctx.set(dut.fetch.address, address)
+        await ctx.tick()
+        ctx.set(dut.fetch.begin, 0)
+        ctx.set(d.begin, 0)
+        ctx.set(d.run, 1)
+        for _ in range(40 * len(words) + 200):
+            ctx.set(d.full, rng.randrange(8) & rng.randrange(8))
+            write, fault = ctx.get(d.write), ctx.get(d.fault)
+            assert write in (0, 1, 2, 4) and not (write and fault)
+            if write:
+                engine = Engine(write.bit_length() - 1)
+                assert not ctx.get(d.full) >> engine & 1
+                got[engine].append((ctx.get(d.word), ctx.get(d.index), bool(ctx.get(d.last))))
+            if fault:
+                result["fault"] = Fault(fault)
+                break
+            if ctx.get(d.done):
+                break
+            await ctx.tick()
+        else:
+            raise AssertionError("neither done nor refused")
+        result["position"] = ctx.get(d.position)
+        ended = True
+
+    simulate(dut, check, memory)  # full is set before memory looks
+    return got, result.get("fault", Fault.NONE), result["position"]
+
+
+@pytest.mark.parametrize("bus", BUSES)
+@pytest.mark.parametrize("count", [1, 40])
+def test_words_in_order(bus: int, count: int) -> None:
+    rng = random.Random(f"{bus} {count}")
+    commands = random_stream(rng, small_config(bus), count)
+    words = words_of(commands)
+    got, fault, position = run(bus, words, rng)
+    assert fault == Fault.NONE and position == 4 * len(words)
+    for engine in Engine:
+        expected = []
+        for c in commands:
+            if c.engine == engine:
+                part = c.words()
+                expected += [(w, i, i == len(part) - 1) for i, w in enumerate(part)]
+        assert got[engine] == expected
+
+
+LOAD = Command(Opcode.LOAD, {"row_bytes": 64, "rows": 1}).words()
+POOL = Command(Opcode.POOL, {"channels": 4}).words()
+
+
+def _changed(words: list[int], at: int, value: int) -> list[int]:
+    return words[:at] + [value] + words[at + 1 :]
+
+
+REFUSED = {
+    "opcode 0": ([0] * 8, Fault.BAD_OPCODE),
+    "opcode 6": (_changed(POOL, 0, 6), Fault.BAD_OPCODE),
+    "header": (_changed(LOAD, 0, Opcode.LOAD | 1 << 12), Fault.BAD_FIELD),
+    "tail": (_changed(LOAD, 7, 1), Fault.BAD_FIELD),
+    "word 31": (_changed(POOL, 31, 1 << 31), Fault.BAD_FIELD),
+    "memory": (_changed(LOAD, 3, 3 << 30), Fault.BAD_FIELD),
+    "no bytes": (_changed(LOAD, 5, 0), Fault.BAD_FIELD),
+    "no rows": (_changed(LOAD, 6, 0), Fault.BAD_FIELD),
+    "cut short": (POOL[:24], Fault.CUT_SHORT),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize("bus", [4, 64])
+def test_refused(name: str, bus: int) -> None:
+    words, fault = REFUSED[name]
+    before = LOAD + POOL + LOAD
+    got, found, position = run(bus, before + words, random.Random(name))
+    assert (found, position) == (fault, 4 * len(before))
+    for engine in Engine:
+        assert sum(last for _, _, last in got[engine]) == {Engine.LOAD: 2, Engine.COMPUTE: 1, Engine.STORE: 0}[engine]
+
+
+def test_unnamed_bits_of_every_word() -> None:
+    from intaglio.hw.isa import unnamed_bits
+
+    rng = random.Random(3)
+    for opcode in Opcode:
+        fields = {"row_bytes": 64, "rows": 1} if opcode in (Opcode.LOAD, Opcode.STORE) else {}
+        words = Command(opcode, fields).words()
+        for i, mask in enumerate(unnamed_bits(opcode)):
+            if mask and i:
+                bit = rng.choice([b for b in range(32) if mask >> b & 1])
+                _, found, _ = run(8, _changed(words, i, words[i] | 1 << bit), rng)
+                assert found == Fault.BAD_FIELD, (opcode, i)
+
+
+@pytest.mark.parametrize("engine", list(Engine))
+def test_queue(engine: Engine) -> None:
+    rng = random.Random(engine)
+    words, depth = (32, 1) if engine == Engine.COMPUTE else (8, QUEUE_DEPTHS[engine])
+    assert words == WORDS_OF[{Engine.LOAD: Opcode.LOAD, Engine.COMPUTE: Opcode.CONV, Engine.STORE: Opcode.STORE}[engine]]
+    dut = CommandQueue(words, depth)
+    sent = [[rng.getrandbits(32) for _ in range(words)] for _ in range(12)]
+
+    async def writer(ctx):
+        for command in sent:
+            for i, word in enumerate(command):
+                while ctx.get(dut.full) or rng.random() < 0.1:
+                    ctx.set(dut.write, 0)
+                    await ctx.tick()
+                ctx.set(dut.write, 1)
+                ctx.set(dut.word, word)
+                ctx.set(dut.index, i)
+                ctx.set(dut.last, i == words - 1)
+                await ctx.tick()
+            ctx.set(dut.write, 0)
+
+    async def reader(ctx):
+        for command in sent:
+            for _ in range(rng.choice([0, 0, 100])):
+                await ctx.tick()
+            ctx.set(dut.commands.ready, 1)
+            (got,) = await ctx.tick().sample(dut.commands.payload).until(dut.commands.valid)
+            ctx.set(dut.commands.ready, 0)
+            assert got == sum(w << 32 * i for i, w in enumerate(command))
+
+    simulate(dut, writer, reader)
