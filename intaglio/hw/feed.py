@@ -344,7 +344,7 @@ class FeedRows(wiring.Component):
         row = Signal.like(request.row)
         m.d.sync += [
             masked.eq(
-                Cat(Mux(wanted[i], self.read_data.word_select(i, 8), self.zero_point) for i in range(width))
+                Cat(Mux(wanted[i], self.read_data.word_select(i, 8), self.zero_point.as_unsigned()) for i in range(width))
             ),
             capture.eq(request.row_valid),
             row.eq(request.row),

@@ -1,0 +1,134 @@
+"""Random commands for the compute core, legal for a configuration."""
+
+import numpy as np
+
+from intaglio.hw.config import Config
+from intaglio.hw.isa import Command, Opcode, RoundingCode
+
+
+def _clamp(rng: np.random.Generator) -> dict[str, int]:
+    low, high = sorted(int(v) for v in rng.integers(-128, 128, 2))
+    return {"clamp_min": low, "clamp_max": high} if rng.random() < 0.3 else {"clamp_min": -128, "clamp_max": 127}
+
+
+def _scale(rng: np.random.Generator, mean_shift: int) -> tuple[int, int]:
+    return int(rng.integers(1 << 30, 1 << 31)), int(np.clip(mean_shift + rng.integers(-3, 4), -31, 30))
+
+
+def _out(rng: np.random.Generator, base: int, row_stride: int, pixel_stride: int, rounding: int) -> dict[str, int]:
+    return {
+        "out_base": base,
+        "out_row_stride": row_stride,
+        "out_pixel_stride": pixel_stride,
+        "out_zero_point": int(rng.integers(-128, 128)),
+        "rounding": rounding,
+        **_clamp(rng),
+    }
+
+
+def random_conv(config: Config, rng: np.random.Generator, small: bool = False) -> Command:
+    """A CONV whose input lies in the lower half of the activation memory and whose output in the upper."""
+    most = 4 if small else 9
+    while True:
+        channels = int(rng.integers(1, 3 * most))
+        height, width = (int(v) for v in rng.integers(1, most + 1, 2))
+        kh, kw = (int(v) for v in rng.integers(1, 4, 2))
+        stride, dilation = rng.integers(1, 3, 2), rng.integers(1, 3, 2)
+        pad = rng.integers(0, 3, 4)
+        out_h = (height + int(pad[0] + pad[1]) - (kh - 1) * int(dilation[0]) - 1) // int(stride[0]) + 1
+        out_w = (width + int(pad[2] + pad[3]) - (kw - 1) * int(dilation[1]) - 1) // int(stride[1]) + 1
+        outputs = int(rng.integers(1, 3 * config.cols))
+        row_stride = width * channels + int(rng.integers(0, 9))
+        out_stride = out_w * outputs + int(rng.integers(0, 9))
+        half = config.activation_bytes // 2
+        tiles = -(-outputs // config.cols)
+        steps = kh * kw * channels
+        if (
+            out_h < 1 or out_w < 1 or row_stride * height > half or out_stride * out_h > half - 64
+            or tiles * steps > config.weight_bytes // config.weight_word_bytes
+            or tiles * config.channel_groups > config.channel_bytes // config.channel_word_bytes
+        ):
+            continue
+        break
+    base = int(rng.integers(0, half - row_stride * height + 1))
+    merged = bool(dilation[1] == 1 and rng.random() < 0.8)
+    run = kw * channels if merged else channels
+    pixels = out_h * out_w
+    per_tile = min(config.rows if rng.random() < 0.8 else int(rng.integers(1, config.rows + 1)), pixels)
+    chunks = int(rng.integers(-(-run // config.feed_bytes), run + 1)) if rng.random() < 0.3 else -(-run // config.feed_bytes)
+    chunk = -(-run // chunks)
+    chunks = -(-run // chunk)
+    last = run - (chunks - 1) * chunk
+    slot, last_slot = max(per_tile, chunk) + int(rng.integers(0, 2)), max(per_tile, last) + int(rng.integers(0, 2))
+    slots = kh * (1 if merged else kw) * ((chunks - 1) * slot + last_slot)
+    groups = min(config.channel_groups, -(-outputs // config.requantizers))
+    idle = max(0, per_tile * groups - slots) + int(rng.integers(0, 3))
+    iy, x = -int(pad[0]), -int(pad[2]) * channels
+    origin = (base + iy * row_stride + x) % (1 << 32)
+    fields = {
+        "origin": origin, "in_row_bytes": width * channels, "iy_start": iy, "x_start": x, "in_rows": height,
+        "stride_rows": int(stride[0]), "x_step": int(stride[1]) * channels, "row_step": int(stride[0]) * row_stride,
+        "kernel_rows": kh, "dilation_rows": int(dilation[0]), "kernel_row_step": int(dilation[0]) * row_stride,
+        "kernel_cols": 1 if merged else kw, "chunks": chunks, "kernel_x_step": int(dilation[1]) * channels,
+        "chunk_bytes": chunk if chunks > 1 else last, "last_chunk_bytes": last, "slot_cycles": slot,
+        "last_slot_cycles": last_slot, "idle_cycles": idle,
+        "weight_base": int(rng.integers(0, config.weight_bytes // config.weight_word_bytes - tiles * steps + 1)),
+        "channel_base": int(rng.integers(
+            0, config.channel_bytes // config.channel_word_bytes - tiles * config.channel_groups + 1)),
+        "region_width": out_w, "pixel_tiles": -(-pixels // per_tile), "rows_per_tile": per_tile,
+        "last_pixels": pixels - (-(-pixels // per_tile) - 1) * per_tile, "channel_tiles": tiles,
+        "last_channels": outputs - (tiles - 1) * config.cols, "in_zero_point": int(rng.integers(-128, 128)),
+        "start": 1, "drain": 1,
+        **_out(rng, int(rng.integers(half, config.activation_bytes - out_stride * out_h + 1)), out_stride, outputs,
+               int(rng.choice([RoundingCode.DOUBLE, RoundingCode.SINGLE, RoundingCode.AWAY]))),
+    }
+    return Command(Opcode.CONV, fields)
+
+
+def split_reduction(command: Command, kernel_rows: int) -> list[Command]:
+    """A single-tile CONV as two commands, the second continuing the first's sums after `kernel_rows` kernel rows."""
+    f = command.fields
+    runs = kernel_rows * f["kernel_cols"]
+    steps = runs * ((f["chunks"] - 1) * f["chunk_bytes"] + f["last_chunk_bytes"])
+    first = {**f, "kernel_rows": kernel_rows, "drain": 0}
+    second = {
+        **f,
+        "kernel_rows": f["kernel_rows"] - kernel_rows,
+        "start": 0,
+        "iy_start": f["iy_start"] + kernel_rows * f["dilation_rows"],
+        "origin": (f["origin"] + kernel_rows * f["kernel_row_step"]) % (1 << 32),
+        "weight_base": f["weight_base"] + steps,
+    }
+    return [Command(Opcode.CONV, first), Command(Opcode.CONV, second)]
+
+
+def random_add(config: Config, rng: np.random.Generator) -> Command:
+    row_bytes, rows = int(rng.integers(1, 6 * config.requantizers)), int(rng.integers(1, 5))
+    third = config.activation_bytes // 3
+    strides = [row_bytes + int(v) for v in rng.integers(0, 9, 3)]
+    bases = [i * third + int(rng.integers(0, third - rows * s)) for i, s in enumerate(strides)]
+    (ma, sa), (mb, sb), (mo, so) = _scale(rng, -2), _scale(rng, -2), _scale(rng, -17)
+    return Command(Opcode.ADD, {
+        "a_base": bases[0], "a_row_stride": strides[0], "b_base": bases[1], "b_row_stride": strides[1],
+        "row_bytes": row_bytes, "rows": rows, "mult_a": ma, "mult_b": mb, "shift_a": min(0, sa), "shift_b": min(0, sb),
+        "zero_a": int(rng.integers(-128, 128)), "zero_b": int(rng.integers(-128, 128)), "mult_out": mo, "shift_out": so,
+        **_out(rng, bases[2], strides[2], 0, RoundingCode.DOUBLE),
+    })
+
+
+def random_pool(config: Config, rng: np.random.Generator) -> Command:
+    channels = int(rng.integers(1, 4 * config.requantizers))
+    kh, kw, rows, cols = (int(v) for v in rng.integers(1, 4, 4))
+    sh, sw = (int(v) for v in rng.integers(1, 3, 2))
+    height, width = (rows - 1) * sh + kh, (cols - 1) * sw + kw
+    stride, out_stride = width * channels + int(rng.integers(0, 5)), cols * channels + int(rng.integers(0, 5))
+    half = config.activation_bytes // 2
+    mult, shift = _scale(rng, -4)
+    return Command(Opcode.POOL, {
+        "in_base": int(rng.integers(0, half - stride * height)), "in_row_stride": stride, "row_step": sh * stride,
+        "x_step": sw * channels, "kernel_rows": kh, "kernel_cols": kw, "kernel_x_step": channels, "region_rows": rows,
+        "region_cols": cols, "channels": channels, "mult_out": mult, "shift_out": shift,
+        "bias": int(rng.integers(-2000, 2000)),
+        **_out(rng, int(rng.integers(half, config.activation_bytes - out_stride * rows)), out_stride, channels,
+               int(rng.choice([RoundingCode.DOUBLE, RoundingCode.SINGLE, RoundingCode.AWAY]))),
+    })

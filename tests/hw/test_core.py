@@ -1,0 +1,133 @@
+"""The compute core against the host's execution of the same commands: memory, ledger and cycles."""
+
+import numpy as np
+import pytest
+from amaranth.sim import Simulator
+from tests.hw.core_commands import random_add, random_conv, random_pool, split_reduction
+
+from intaglio.hw.config import Config, MemoryConfig
+from intaglio.hw.core import ComputeCore
+from intaglio.hw.counters import Counter
+from intaglio.hw.isa import LocalMemory
+from intaglio.hw.timing import compute_cycles
+from intaglio.sim.functional import _Machine
+
+SHAPES = [
+    dict(rows=2, cols=3, requantizers=2, bus_bytes=4),
+    dict(rows=4, cols=2, requantizers=1, bus_bytes=8),
+    dict(rows=1, cols=4, requantizers=4, bus_bytes=8),
+    dict(rows=3, cols=3, requantizers=3, bus_bytes=16),
+]
+EVENTS = ["macs", "activation_reads", "activation_writes", "weight_reads", "channel_reads", "requantizations"]
+
+
+def small(**fields) -> Config:
+    return Config(**{**dict(activation_bytes=2048, weight_bytes=2048, channel_bytes=1024, memory=MemoryConfig(4)), **fields})
+
+
+def run_on_core(config: Config, memories: dict[LocalMemory, np.ndarray], commands) -> tuple[np.ndarray, list, list]:
+    """Loads the memories, runs the commands; returns the activation memory, the cycles and the events of each."""
+    core = ComputeCore(config)
+    cycles, counts = [], []
+    after = np.zeros(config.activation_bytes, np.uint8)
+
+    async def bench(ctx):
+        bus = config.bus_bytes
+        for memory, content in memories.items():
+            for at in range(0, len(content), bus):
+                ctx.set(core.write_en, 1)
+                ctx.set(core.write_memory, int(memory))
+                ctx.set(core.write_address, at)
+                ctx.set(core.write_data, int.from_bytes(content[at : at + bus].tobytes(), "little"))
+                await ctx.tick()
+        ctx.set(core.write_en, 0)
+        for command in commands:
+            payload = sum(w << 32 * i for i, w in enumerate(command.words()))
+            ctx.set(core.start.payload, payload)
+            ctx.set(core.start.valid, 1)
+            assert ctx.get(core.start.ready)
+            taken, total = 0, dict.fromkeys(EVENTS, 0)
+            while True:
+                taken += 1
+                for name in EVENTS:
+                    total[name] += ctx.get(getattr(core.events, name))
+                assert not ctx.get(core.conflict)
+                done = ctx.get(core.retire)
+                await ctx.tick()
+                ctx.set(core.start.valid, 0)
+                if done:
+                    break
+                assert taken < 20000, f"no end: {command}"
+            cycles.append(taken)
+            counts.append(total)
+        for at in range(0, config.activation_bytes, bus):
+            ctx.set(core.read_en, 1)
+            ctx.set(core.read_address, at)
+            await ctx.tick()
+            ctx.set(core.read_en, 0)
+            await ctx.tick().repeat(core.READ_LATENCY - 1)
+            word = int(ctx.get(core.read_data)).to_bytes(bus, "little")
+            after[at : at + bus] = np.frombuffer(word, np.uint8)
+
+    sim = Simulator(core)
+    sim.add_clock(1e-6)
+    sim.add_testbench(bench)
+    sim.run()
+    return after, cycles, counts
+
+
+def channel_memory(config: Config, rng: np.random.Generator) -> np.ndarray:
+    records = np.zeros((config.channel_bytes // 16, 4), np.int32)
+    records[:, 0] = rng.integers(-5000, 5000, len(records))
+    records[:, 1] = rng.integers(1 << 30, 1 << 31, len(records))
+    records[:, 2] = rng.integers(-14, -5, len(records)) & 0xFF
+    records[rng.random(len(records)) < 0.1, 2] = 3
+    return records.view(np.uint8).reshape(-1)
+
+
+def check(config: Config, commands, rng: np.random.Generator) -> None:
+    memories = {
+        LocalMemory.ACTIVATION: rng.integers(0, 256, config.activation_bytes, dtype=np.uint8),
+        LocalMemory.WEIGHT: rng.integers(0, 256, config.weight_bytes, dtype=np.uint8),
+        LocalMemory.CHANNEL: channel_memory(config, rng),
+    }
+    host = _Machine(config, np.zeros(16, np.uint8))
+    for memory, content in memories.items():
+        host._local[memory][:] = content
+    ledgers = []
+    for command in commands:
+        ledgers.append(np.zeros(len(Counter), np.int64))
+        host.run(command, ledgers[-1])
+    after, cycles, counts = run_on_core(config, memories, commands)
+    for i, command in enumerate(commands):
+        assert cycles[i] == compute_cycles(config, command), (i, command)
+        for name in EVENTS:
+            assert counts[i][name] == ledgers[i][Counter[name.upper()]], (name, i, command)
+    wrong = np.flatnonzero(after != host._local[LocalMemory.ACTIVATION])
+    assert wrong.size == 0, (wrong[:8], after[wrong[:8]], host._local[LocalMemory.ACTIVATION][wrong[:8]], commands)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda s: f"{s['rows']}x{s['cols']}")
+@pytest.mark.parametrize("make", [random_conv, random_add, random_pool], ids=lambda f: f.__name__)
+def test_random_commands(shape, make):
+    seed = int(np.random.SeedSequence().entropy % 2**32)
+    print("seed", seed)
+    rng = np.random.default_rng(seed)
+    config = small(**shape)
+    commands = [make(config, rng, True) if make is random_conv else make(config, rng) for _ in range(4)]
+    check(config, commands, rng)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda s: f"{s['rows']}x{s['cols']}")
+def test_sum_continues_in_next_command(shape):
+    seed = int(np.random.SeedSequence().entropy % 2**32)
+    print("seed", seed)
+    rng = np.random.default_rng(seed)
+    config = small(**shape)
+    while True:
+        command = random_conv(config, rng, True)
+        if command["kernel_rows"] > 1 and command["pixel_tiles"] == command["channel_tiles"] == 1:
+            break
+    check(config, split_reduction(command, 1), rng)
+
+
