@@ -1,0 +1,181 @@
+"""The register block alone: the map, the machine's state, refusals, and the document made from the table."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+from system import lite_read, lite_write
+from units import simulate, small_config
+
+from intaglio.hw.axi import OKAY, SLVERR
+from intaglio.hw.counters import Counter
+from intaglio.hw.faults import Fault
+from intaglio.hw.registers import (
+    DEFAULT_WATCHDOG,
+    FAULT_MEANINGS,
+    ID_VALUE,
+    STATUS_FAULT_LSB,
+    TABLE,
+    Control,
+    Register,
+    Registers,
+    Status,
+    counter_offset,
+    document,
+)
+
+SETTINGS = (Register.PROGRAM_ADDRESS, Register.PROGRAM_SIZE, Register.BASE_ADDRESS, Register.WATCHDOG)
+
+
+def test_document_is_current() -> None:
+    path = Path(__file__).parents[2] / "docs" / "registers.md"
+    assert path.read_text() == document(), "run `python -m intaglio.hw.registers > docs/registers.md`"
+
+
+def test_table() -> None:
+    offsets = [e.offset for e in TABLE]
+    assert offsets == sorted(set(offsets)) and all(o % 4 == 0 for o in offsets)
+    assert {e.name for e in TABLE} >= {r.name for r in Register} - {"COUNTERS"}
+    assert set(FAULT_MEANINGS) == set(Fault)
+
+
+def test_every_register() -> None:
+    config = small_config(8)
+    dut = Registers(config)
+    rng = random.Random(11)
+
+    async def check(ctx):
+        lite = dut.lite
+        counters = {c: rng.getrandbits(64) for c in Counter}
+        ctx.set(dut.counters, sum(v << 64 * c for c, v in counters.items()))
+        ctx.set(dut.retired, 3 << 64 | 2 << 32 | 1)
+        assert await lite_read(ctx, lite, Register.WATCHDOG) == (DEFAULT_WATCHDOG, OKAY)
+        values = {r: rng.getrandbits(32) for r in SETTINGS}
+        for register, value in values.items():
+            assert await lite_write(ctx, lite, register, value) == OKAY
+            assert await lite_write(ctx, lite, register, ~value & 0xFFFFFFFF, strobes=7) == SLVERR
+        expected = {
+            Register.ID: ID_VALUE, Register.VERSION: 1,
+            Register.HASH_LOW: config.hardware_hash() & 0xFFFFFFFF, Register.HASH_HIGH: config.hardware_hash() >> 32,
+            Register.CONTROL: 0, Register.STATUS: 0, Register.ERROR_ADDRESS: 0,
+            Register.RETIRED_LOAD: 1, Register.RETIRED_COMPUTE: 2, Register.RETIRED_STORE: 3, **values,
+        }
+        for c, value in counters.items():
+            expected[counter_offset(c)] = value & 0xFFFFFFFF
+            expected[counter_offset(c) + 4] = value >> 32
+        assert set(expected) == {e.offset for e in TABLE}
+        for offset in range(0, 4096, 4):
+            if offset in expected:
+                assert await lite_read(ctx, lite, offset) == (expected[offset], OKAY), hex(offset)
+            elif offset < 0x200 or offset > 0xFF0:
+                assert await lite_read(ctx, lite, offset) == (0, SLVERR), hex(offset)
+        assert await lite_write(ctx, lite, Register.ID, 0) == SLVERR
+        assert await lite_write(ctx, lite, 0x40, 0) == SLVERR
+
+    simulate(dut, check)
+
+
+def test_address_and_data_apart_and_a_late_master() -> None:
+    dut = Registers(small_config(8))
+
+    async def check(ctx):
+        lite = dut.lite
+        for order in ("aw", "w"), ("w", "aw"):
+            value = 0x1234_0000 + len(order[0])
+            for channel in order:
+                ctx.set(lite.awaddr, Register.BASE_ADDRESS)
+                ctx.set(lite.wdata, value)
+                ctx.set(lite.wstrb, 15)
+                ctx.set(getattr(lite, channel + "valid"), 1)
+                await ctx.tick()
+                ctx.set(getattr(lite, channel + "valid"), 0)
+                for _ in range(3):
+                    await ctx.tick()
+            for _ in range(5):
+                assert ctx.get(lite.bvalid) and ctx.get(dut.base_address) == value
+                await ctx.tick()
+            ctx.set(lite.bready, 1)
+            await ctx.tick()
+            ctx.set(lite.bready, 0)
+            assert not ctx.get(lite.bvalid)
+        ctx.set(lite.araddr, Register.ID)
+        ctx.set(lite.arvalid, 1)
+        await ctx.tick()
+        ctx.set(lite.arvalid, 0)
+        await ctx.tick()
+        for _ in range(5):
+            assert ctx.get(lite.rvalid) and ctx.get(lite.rdata) == ID_VALUE
+            await ctx.tick()
+
+    simulate(dut, check)
+
+
+def test_state() -> None:
+    dut = Registers(small_config(8))
+
+    async def status(ctx):
+        return (await lite_read(ctx, dut.lite, Register.STATUS))[0]
+
+    async def control(ctx, value):
+        assert await lite_write(ctx, dut.lite, Register.CONTROL, value) == OKAY
+
+    async def check(ctx):
+        ctx.set(dut.fault, Fault.WATCHDOG)  # means nothing while idle
+        assert await status(ctx) == 0
+        ctx.set(dut.fault, 0)
+        # Bursts in flight forbid a start.
+        ctx.set(dut.in_flight, 1)
+        await control(ctx, Control.START)
+        assert await status(ctx) == Status.DRAINING
+        ctx.set(dut.in_flight, 0)
+        await control(ctx, Control.START)
+        assert await status(ctx) == Status.BUSY
+        assert await lite_write(ctx, dut.lite, Register.BASE_ADDRESS, 4096) == SLVERR
+        assert ctx.get(dut.run) and ctx.get(dut.counting) and not ctx.get(dut.interrupt)
+        await control(ctx, Control.START | Control.INTERRUPT_ENABLE)  # ignored but for the enable
+        assert ctx.get(dut.run)
+        ctx.set(dut.finished, 1)
+        assert not ctx.get(dut.counting)
+        await ctx.tick()
+        assert ctx.get(dut.interrupt) and not ctx.get(dut.run)
+        assert await status(ctx) == Status.DONE | Status.INTERRUPT
+        await control(ctx, Control.INTERRUPT_ENABLE | Control.INTERRUPT_CLEAR)
+        assert not ctx.get(dut.interrupt)
+        assert await status(ctx) == Status.DONE
+        ctx.set(dut.finished, 0)
+        await control(ctx, Control.START)
+        assert await status(ctx) == Status.BUSY
+        # An error wins over the end.
+        ctx.set(dut.finished, 1)
+        ctx.set(dut.fault, Fault.WRITE_RESPONSE)
+        ctx.set(dut.fault_address, 0xABC0)
+        await ctx.tick()
+        ctx.set(dut.fault, Fault.WATCHDOG)
+        ctx.set(dut.fault_address, 0)
+        await ctx.tick()
+        assert await status(ctx) == Status.ERROR | Status.INTERRUPT | Fault.WRITE_RESPONSE << STATUS_FAULT_LSB
+        assert await lite_read(ctx, dut.lite, Register.ERROR_ADDRESS) == (0xABC0, OKAY)
+        await control(ctx, Control.SOFT_RESET | Control.START)
+        assert await status(ctx) == 0
+
+    simulate(dut, check)
+
+
+def test_clear_begin_run_counting() -> None:
+    dut = Registers(small_config(8))
+    seen = []
+
+    async def watch(ctx):
+        ctx.set(dut.finished, 1)  # in cycle 0 nothing has begun: it does not end there
+        while len(seen) < 40:
+            seen.append((ctx.get(dut.clear), ctx.get(dut.begin), ctx.get(dut.run), ctx.get(dut.counting)))
+            await ctx.tick()
+
+    async def software(ctx):
+        await lite_write(ctx, dut.lite, Register.CONTROL, Control.START)
+
+    simulate(dut, software, watch)
+    p = next(i for i, s in enumerate(seen) if s[0])
+    assert seen[p : p + 4] == [(1, 0, 0, 0), (0, 1, 1, 1), (0, 0, 1, 0), (0, 0, 0, 0)]
+    assert sum(s[0] for s in seen) == sum(s[1] for s in seen) == 1
