@@ -1,5 +1,7 @@
 """The one way out: chooses whose burst goes to the external port, and remembers whose beats come back."""
 
+from __future__ import annotations
+
 from amaranth.hdl import Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
@@ -8,10 +10,7 @@ from amaranth.lib.wiring import In, Out
 from intaglio.hw.bursts import Request
 from intaglio.hw.config import Config
 
-
-class _Read(data.Struct):
-    address: 32
-    fetch: 1
+_READ = data.StructLayout({"address": 32, "fetch": 1})
 
 
 class Arbiter(wiring.Component):
@@ -42,10 +41,10 @@ class Arbiter(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.reads = reads = SyncFIFO(width=_Read.as_shape().size, depth=self._outstanding)
+        m.submodules.reads = reads = SyncFIFO(width=_READ.size, depth=self._outstanding)
         m.submodules.writes = writes = SyncFIFO(width=32, depth=self._outstanding)
         free, taken, finished_read, finished_write = Signal(), Signal(), Signal(), Signal()
-        chosen, new, oldest = Signal(Request), Signal(_Read), Signal(_Read)
+        chosen, new, oldest = Signal(Request), Signal(_READ), Signal(_READ)
         m.d.comb += free.eq(
             self.run & (self.in_flight != self._outstanding)
             & ~(self.ar_valid & ~self.ar_ready) & ~(self.aw_valid & ~self.aw_ready)

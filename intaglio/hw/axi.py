@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -19,7 +21,7 @@ class Axi4(wiring.Signature):
 
     def __init__(self, bus_bytes: int):
         self.bus_bytes = bus_bytes
-        members = {}
+        members: dict[str, Any] = {}
         for c in ("aw", "ar"):
             members |= {
                 f"{c}id": Out(1), f"{c}addr": Out(32), f"{c}len": Out(8), f"{c}size": Out(3), f"{c}burst": Out(2),

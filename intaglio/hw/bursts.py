@@ -1,5 +1,7 @@
 """Splits a LOAD's or STORE's rows into bursts: whole bus words, at most 256 beats, none across 4 KiB."""
 
+from __future__ import annotations
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -12,24 +14,12 @@ from intaglio.hw.isa import WORDS_OF, Opcode
 TRANSFER_BITS = 32 * WORDS_OF[Opcode.LOAD]
 BEATS_BITS = MOST_BEATS.bit_length()
 
+Request = data.StructLayout({"address": 32, "beats": BEATS_BITS})
+"""One burst on the external port. address: bytes, a multiple of the bus; beats: 1 to 256."""
 
-class Request(data.Struct):
-    """One burst on the external port. address: bytes, a multiple of the bus; beats: 1 to 256."""
-
-    address: 32
-    beats: BEATS_BITS
-
-
-class Burst(data.Struct):
-    """One burst and what it means to its command. local: byte address on chip of its first word; last: it is the
-    command's last; memory, signal, tag: the command's."""
-
-    request: Request
-    local: 30
-    last: 1
-    memory: 2
-    signal: 2
-    tag: 16
+Burst = data.StructLayout({"request": Request, "local": 30, "last": 1, "memory": 2, "signal": 2, "tag": 16})
+"""One burst and what it means to its command. local: byte address on chip of its first word; last: it is the
+command's last; memory, signal, tag: the command's."""
 
 
 class Splitter(wiring.Component):

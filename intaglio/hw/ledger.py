@@ -1,5 +1,7 @@
 """The counters, and the one function that says what each cycle was spent on."""
 
+from __future__ import annotations
+
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
@@ -23,12 +25,11 @@ class StallCause(wiring.Component):
     tokens that it waits for and those that are there (isa.token_bit). dispatched: no command is left in the program.
     """
 
-    busy: In(1)
-    staged: In(1)
-    waits: In(2)
-    available: In(2)
-    dispatched: In(1)
-    causes: Out(len(CAUSES))  # in the order of CAUSES
+    def __init__(self) -> None:
+        super().__init__({
+            "busy": In(1), "staged": In(1), "waits": In(2), "available": In(2), "dispatched": In(1),
+            "causes": Out(len(CAUSES)),  # in the order of CAUSES
+        })
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -79,10 +80,8 @@ class Watchdog(wiring.Component):
     expired: high in the `limit`th cycle in a row with run and without progress; limit 0 never expires.
     """
 
-    run: In(1)
-    progress: In(1)
-    limit: In(32)
-    expired: Out(1)
+    def __init__(self) -> None:
+        super().__init__({"run": In(1), "progress": In(1), "limit": In(32), "expired": Out(1)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -39,7 +39,7 @@ class Load(wiring.Component):
         m = Module()
         config = self._config
         m.submodules.splitter = splitter = Splitter(config)
-        m.submodules.in_flight = in_flight = SyncFIFO(width=Burst.as_shape().size, depth=config.memory.outstanding)
+        m.submodules.in_flight = in_flight = SyncFIFO(width=Burst.size, depth=config.memory.outstanding)
         wiring.connect(m, wiring.flipped(self.start), splitter.start)
         oldest = Signal(Burst)
         m.d.comb += [

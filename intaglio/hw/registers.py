@@ -190,15 +190,14 @@ class Registers(wiring.Component):
         }
         wrong = Signal()
         with m.Switch(address):
-            with m.Case(Register.CONTROL >> 2):
-                with m.If(performed):
-                    m.d.comb += [
-                        reset.eq(written[1]),
-                        start.eq(written[0] & ~written[1] & ~self.run & ~self.in_flight),
-                    ]
-                    m.d.sync += enabled.eq(written[2])
-                    with m.If(written[3]):
-                        m.d.sync += pending.eq(0)
+            with m.Case(Register.CONTROL >> 2), m.If(performed):
+                m.d.comb += [
+                    reset.eq(written[1]),
+                    start.eq(written[0] & ~written[1] & ~self.run & ~self.in_flight),
+                ]
+                m.d.sync += enabled.eq(written[2])
+                with m.If(written[3]):
+                    m.d.sync += pending.eq(0)
             for register, value in settings.items():
                 with m.Case(register >> 2):
                     m.d.comb += wrong.eq(self.run)

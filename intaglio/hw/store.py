@@ -1,5 +1,7 @@
 """STORE: activation memory to external memory."""
 
+from __future__ import annotations
+
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
@@ -12,20 +14,10 @@ from intaglio.hw.pipeline import delay
 BUFFER_WORDS = 8
 """Bus words read ahead of the write channel: the loop of one credit takes READ_LATENCY + 4 cycles."""
 
-
-class _Read(data.Struct):
-    """One burst's words on chip."""
-
-    local: 30
-    beats: BEATS_BITS
-
-
-class _Ending(data.Struct):
-    """What the burst's response means."""
-
-    last: 1
-    signal: 2
-    tag: 16
+_READ = data.StructLayout({"local": 30, "beats": BEATS_BITS})
+"""One burst's words on chip."""
+_ENDING = data.StructLayout({"last": 1, "signal": 2, "tag": 16})
+"""What the burst's response means."""
 
 
 class Store(wiring.Component):
@@ -63,14 +55,15 @@ class Store(wiring.Component):
         config = self._config
         depth = config.memory.outstanding
         m.submodules.splitter = splitter = Splitter(config)
-        m.submodules.to_read = to_read = SyncFIFO(width=_Read.as_shape().size, depth=depth)
-        m.submodules.in_flight = in_flight = SyncFIFO(width=_Ending.as_shape().size, depth=depth)
+        m.submodules.to_read = to_read = SyncFIFO(width=_READ.size, depth=depth)
+        m.submodules.in_flight = in_flight = SyncFIFO(width=_ENDING.size, depth=depth)
         m.submodules.buffer = buffer = SyncFIFOBuffered(width=8 * config.bus_bytes + 1, depth=BUFFER_WORDS + 1)
         wiring.connect(m, wiring.flipped(self.start), splitter.start)
 
         # Requests, and what is to be remembered of each.
-        burst, read, ending, oldest, answered = splitter.bursts.payload, Signal(_Read), Signal(_Ending), \
-            Signal(_Read), Signal(_Ending)
+        burst = splitter.bursts.payload
+        read, oldest = Signal(_READ), Signal(_READ)
+        ending, answered = Signal(_ENDING), Signal(_ENDING)
         taken = Signal()
         m.d.comb += [
             splitter.base.eq(self.base),

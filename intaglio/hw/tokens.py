@@ -1,5 +1,7 @@
 """The counted tokens between engines, and the gate that they are to the start of a command."""
 
+from __future__ import annotations
+
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -21,12 +23,12 @@ class Tokens(wiring.Component):
     overflow: a counter would pass 255 in this cycle.
     """
 
-    available: Out(2 * len(Engine))
-    start: In(len(Engine))
-    waits: In(2 * len(Engine))
-    retire: In(len(Engine))
-    signals: In(2 * len(Engine))
-    overflow: Out(1)
+    def __init__(self) -> None:
+        each = len(Engine)
+        super().__init__({
+            "available": Out(2 * each), "start": In(each), "waits": In(2 * each),
+            "retire": In(each), "signals": In(2 * each), "overflow": Out(1),
+        })
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

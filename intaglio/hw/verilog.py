@@ -10,6 +10,7 @@ from typing import Any
 
 from amaranth.back import rtlil
 from amaranth.hdl import Value, ValueCastable
+from amaranth.hdl._ir import PortDirection  # what rtlil.convert takes; amaranth.lib has no other way to name ports
 from amaranth.lib import wiring
 
 from intaglio.hw.accelerator import Accelerator
@@ -21,8 +22,6 @@ _PASSES = "proc; flatten; opt_expr; opt_clean; opt_dff; opt_clean"
 
 def ports_of(component: wiring.Component) -> dict[str, Any]:
     """The component's ports by their names in Verilog: path joined with one underscore (m_axi_awaddr)."""
-    from amaranth.hdl._ir import PortDirection
-
     ports = {}
     for path, member, value in component.signature.flatten(component):
         value = value.as_value() if isinstance(value, ValueCastable) else value

@@ -1,6 +1,8 @@
 """A stand-in for ComputeCore: the same ports, byte memories, commands that last the cycles (at least 2)
 that word 1 says."""
 
+from __future__ import annotations
+
 from amaranth.hdl import Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
@@ -9,14 +11,8 @@ from amaranth.lib.wiring import In, Out
 from intaglio.hw.config import Config
 from intaglio.hw.isa import LocalMemory
 
-
-class FakeEvents(data.Struct):
-    macs: 16
-    activation_reads: 2
-    activation_writes: 2
-    weight_reads: 1
-    channel_reads: 1
-    requantizations: 8
+EVENTS = data.StructLayout({"macs": 16, "activation_reads": 2, "activation_writes": 2, "weight_reads": 1,
+                            "channel_reads": 1, "requantizations": 8})
 
 
 class FakeCore(wiring.Component):
@@ -32,7 +28,7 @@ class FakeCore(wiring.Component):
             "start": In(stream.Signature(1024)), "retire": Out(1),
             "write_en": In(1), "write_memory": In(2), "write_address": In(30), "write_data": In(width),
             "read_en": In(1), "read_address": In(30), "read_data": Out(width),
-            "conflict": Out(1), "events": Out(FakeEvents),
+            "conflict": Out(1), "events": Out(EVENTS),
         })
 
     def elaborate(self, platform: object) -> Module:

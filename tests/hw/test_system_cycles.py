@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import random
+import time
 
 import numpy as np
 import pytest
+from fake_core import FakeCore
+from numpy.typing import NDArray
 from streams import EXTERNAL, EXTERNAL_BYTES, compute_lengths, random_stream, words_of
 from system import Outcome, run_system
 
+from intaglio.hw import axi, dispatch, fetch, registers, store, tokens
 from intaglio.hw.config import Config, MemoryConfig
+from intaglio.hw.core import ComputeCore
 from intaglio.hw.counters import Counter
-from intaglio.hw.isa import Command, Engine
+from intaglio.hw.isa import Command, Engine, Opcode
 from intaglio.hw.ledger import CAUSES
 from intaglio.hw.registers import Register, Status
+from intaglio.sim import cycle_model
 from intaglio.sim.cycle_model import run_cycles
 
 
@@ -54,3 +60,49 @@ def test_random_streams(shape: tuple[int, int, int, int], seed: int) -> None:
     image = bytearray(EXTERNAL + EXTERNAL_BYTES)
     for outcome in run_system(config, words_of(commands), image, runs=2):
         hold_equal(config, commands, outcome)
+
+
+def test_sizes_are_the_hardwares() -> None:
+    """The model's copies of the RTL's sizes (it does not import amaranth)."""
+    assert (cycle_model.BLOCK_BYTES, cycle_model.FIFO_BYTES) == (fetch.BLOCK_BYTES, fetch.FIFO_BYTES)
+    assert dispatch.QUEUE_DEPTHS == {Engine.LOAD: cycle_model.TRANSFER_QUEUE, Engine.COMPUTE: 1,
+                                     Engine.STORE: cycle_model.TRANSFER_QUEUE}
+    assert cycle_model.BUFFER_WORDS == store.BUFFER_WORDS
+    assert cycle_model.READ_LATENCY == ComputeCore.READ_LATENCY == FakeCore.READ_LATENCY
+    assert (cycle_model.PAGE, cycle_model.MOST_BEATS) == (axi.PAGE, axi.MOST_BEATS)
+    assert (1 << tokens.TOKEN_BITS) - 1 == cycle_model.MOST_TOKENS
+    assert cycle_model.DEFAULT_WATCHDOG == registers.DEFAULT_WATCHDOG
+
+
+def test_model_refuses() -> None:
+    config = config_of(8, 8, 32, 8)
+    no = np.zeros(0, np.int64)
+    load = Command(Opcode.LOAD, {"row_bytes": 64, "rows": 1})
+    pool = Command(Opcode.POOL, {"wait": 1})
+
+    def run(commands: list[Command], lengths: list[int] | NDArray[np.int64] = no) -> None:
+        run_cycles(config, np.array(words_of(commands), np.uint32), np.array(lengths, np.int64), watchdog=300)
+
+    with pytest.raises(cycle_model.StuckError, match="no progress for 300 cycles, after 1 of 3 commands"):
+        run([load, pool, pool], [2, 2])
+    with pytest.raises(cycle_model.StuckError, match="more than 255 tokens"):
+        run([Command(Opcode.POOL, {"signal": 1})] * 256, [2] * 256)
+    with pytest.raises(ValueError, match="1 lengths for 0 compute commands"):
+        run([load], [5])
+    with pytest.raises(ValueError, match="a compute command of 1 cycles"):
+        run([pool], [1])
+    with pytest.raises(ValueError, match="no rows or no bytes"):
+        run([Command(Opcode.STORE, {"rows": 1})])
+    with pytest.raises(ValueError, match="word 8: no such command, or cut short"):
+        run_cycles(config, np.array([*load.words(), *pool.words()[:31]], np.uint32), no)
+
+
+def test_model_is_fast() -> None:
+    """Far below what it does (8 M cycles/s), but not interpreted."""
+    config = config_of(8, 4, 32, 8)
+    commands = random_stream(random.Random(5), config, 4000)
+    words, lengths = np.array(words_of(commands), np.uint32), np.array(compute_lengths(commands), np.int64)
+    run_cycles(config, words[:0], lengths[:0])
+    start = time.perf_counter()
+    result = run_cycles(config, words, lengths)
+    assert result.cycles / (time.perf_counter() - start) > 5e5
