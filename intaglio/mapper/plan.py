@@ -11,6 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from intaglio.hw.config import Config
 from intaglio.mapper.allocate import FreeSpace, Interval
@@ -21,6 +22,8 @@ from intaglio.mapper.task import compute_cycles
 
 MOST_PIECES = 4096
 """Cuts into more pieces are not considered."""
+COLUMN_BANDS = (1, 2, 4, 8)
+"""Heights of pieces that are narrower than the output."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,21 @@ class LayerPlan:
     cycles: float
 
 
+class Pieces:
+    """One way to cut a layer, and the bytes that its pieces transfer: for each input, then for the output, in
+    all (total), of the largest piece and of the first; last_output: of the last piece's output."""
+
+    def __init__(self, task: AnyTask, bus_bytes: int, pieces: list[Region]):
+        self.pieces = tuple(pieces)
+        sizes = [
+            [*(r.transfer_bytes(bus_bytes) for r in task.reads(piece)), piece.transfer_bytes(bus_bytes)]
+            for piece in pieces
+        ]
+        self.first, self.last_output = sizes[0], sizes[-1][-1]
+        self.total = [sum(column) for column in zip(*sizes, strict=True)]
+        self.largest = [max(column) for column in zip(*sizes, strict=True)]
+
+
 class LayerPlanner:
     """Plans of one layer on one configuration."""
 
@@ -72,65 +90,61 @@ class LayerPlanner:
         return self._plans[setting]
 
     def _best(self, setting: Setting) -> LayerPlan | None:
-        best: LayerPlan | None = None
-        for cuts in (self._bands(), self._columns()):
-            for pieces in cuts:
-                for plan in self._plans_of(setting, pieces):
-                    if best is None or plan.cycles < best.cycles:
-                        best = plan
-            if best is not None:
-                return best
+        for cuts in (self._bands, self._columns):
+            plans = [plan for cut in cuts for plan in self._plans_of(setting, cut)]
+            if plans:
+                return min(plans, key=lambda plan: plan.cycles)
         if isinstance(self.task, ConvTask):
             return self._best_in_parts(setting)
         return None
 
     # Cuts.
 
-    def _bands(self) -> Iterator[list[Region]]:
+    @cached_property
+    def _bands(self) -> list[Pieces]:
         layout, cut = self.task.output.layout, self.task.cut
         if cut.whole:
-            yield [whole(layout)]
-            return
-        for band in _sizes(cut.image_rows):
-            if layout.rows // band <= MOST_PIECES:
-                yield regions(layout, cut.image_rows, band, layout.row_bytes)
+            return [Pieces(self.task, self.config.bus_bytes, [whole(layout)])]
+        return [
+            Pieces(self.task, self.config.bus_bytes, regions(layout, cut.image_rows, band, layout.row_bytes))
+            for band in _sizes(cut.image_rows)
+            if layout.rows // band <= MOST_PIECES
+        ]
 
-    def _columns(self) -> Iterator[list[Region]]:
+    @cached_property
+    def _columns(self) -> list[Pieces]:
         layout, cut = self.task.output.layout, self.task.cut
-        if cut.whole:
-            return
         unit = math.lcm(cut.pixel_bytes, self.config.bus_bytes)
         count = -(-layout.row_bytes // unit)
-        for width in _sizes(count):
-            for band in (b for b in _sizes(cut.image_rows) if b <= 8):
-                if width < count and layout.rows // band * (count // width) <= MOST_PIECES:
-                    yield regions(layout, cut.image_rows, band, width * unit)
+        if cut.whole or count == 1:
+            return []
+        sizes = [
+            (band, width)
+            for width in _sizes(count)[1:]
+            for band in _sizes(cut.image_rows)
+            if band in COLUMN_BANDS and layout.rows // band * (count // width) <= MOST_PIECES
+        ]
+        return [
+            Pieces(self.task, self.config.bus_bytes, regions(layout, cut.image_rows, band, width * unit))
+            for band, width in sizes
+        ]
 
     # Plans of one cut.
 
-    def _plans_of(self, setting: Setting, pieces: list[Region]) -> Iterator[LayerPlan]:
-        needs = [self._needed(setting, piece) for piece in pieces]
-        sizes = [max(column) for column in zip(*needs, strict=True)]
-        depths = (1,) if len(pieces) == 1 or not any(sizes) else (2, 1)
+    def _plans_of(self, setting: Setting, cut: Pieces) -> Iterator[LayerPlan]:
+        outside = [at is None for at in setting.resident]
+        sizes = [size if out else 0 for size, out in zip(cut.largest, outside, strict=True)]
+        depths = (1,) if len(cut.pieces) == 1 or not any(sizes) else (2, 1)
         for depth in depths:
             placed = self._place(setting, sizes, depth)
             if placed is None:
                 continue
             buffers, conflict = placed
-            overlapped = depth > 1 or len(pieces) == 1 or not any(sizes)
-            for groups in self._groups(setting, pieces):
-                cycles = self._estimate(setting, pieces, groups, needs, overlapped and not conflict)
-                yield LayerPlan(tuple(pieces), buffers, groups, cycles)
+            overlapped = depth > 1 or len(cut.pieces) == 1 or not any(sizes)
+            for groups in self._groups(setting, cut):
+                cycles = self._estimate(setting, cut, groups, overlapped and not conflict)
+                yield LayerPlan(cut.pieces, buffers, groups, cycles)
             return
-
-    def _needed(self, setting: Setting, piece: Region) -> list[int]:
-        """Buffer bytes of each input, then of the output, for a piece."""
-        bus = self.config.bus_bytes
-        out = [
-            region.transfer_bytes(bus) if place is None else 0
-            for region, place in zip(self.task.reads(piece), setting.resident[:-1], strict=True)
-        ]
-        return [*out, piece.transfer_bytes(bus) if setting.resident[-1] is None else 0]
 
     def _place(
         self, setting: Setting, sizes: list[int], depth: int
@@ -163,7 +177,7 @@ class LayerPlanner:
         conflict = bool(loaded & banks[last]) or bool(setting.stored and read & banks[last])
         return tuple(out), conflict
 
-    def _groups(self, setting: Setting, pieces: list[Region]) -> Iterator[Groups | None]:
+    def _groups(self, setting: Setting, cut: Pieces) -> Iterator[Groups | None]:
         task, config = self.task, self.config
         if not isinstance(task, ConvTask):
             yield None
@@ -179,48 +193,46 @@ class LayerPlanner:
                 yield Groups(each, True, False, (part,))
                 continue
             yield Groups(each, False, False, (part,))
-            if len(pieces) > 1 and setting.resident[-1] is not None and not setting.stored:
+            if len(cut.pieces) > 1 and setting.resident[-1] is not None and not setting.stored:
                 yield Groups(each, False, True, (part,))
 
     # Estimates.
 
-    def _estimate(
-        self,
-        setting: Setting,
-        pieces: list[Region],
-        groups: Groups | None,
-        needs: list[list[int]],
-        overlapped: bool,
-    ) -> float:
+    def _estimate(self, setting: Setting, cut: Pieces, groups: Groups | None, overlapped: bool) -> float:
         config = self.config
-        compute = sum(
-            count * self._piece_cycles(shape, groups)
-            for shape, count in Counter((p.rows, p.width, self._class(p)) for p in pieces).items()
-        )
+        compute = float(self._compute_cycles(cut, groups))
         rate = config.memory.bytes_per_cycle
         latency = config.memory.latency
-        inputs = sum(sum(need[:-1]) for need in needs)
-        stored = sum(p.transfer_bytes(config.bus_bytes) for p in pieces) if setting.stored else 0
-        transfers = sum(1 for need in needs for size in need[:-1] if size)
-        first = sum(needs[0][:-1]) / rate + latency
+        count = len(cut.pieces)
+        streamed = [i for i, at in enumerate(setting.resident[:-1]) if at is None]
+        inputs = sum(cut.total[i] for i in streamed)
+        stored = cut.total[-1] if setting.stored else 0
+        transfers = count * len(streamed)
+        first = sum(cut.first[i] for i in streamed) / rate + latency
         weights = 0
         if groups is not None and isinstance(self.task, ConvTask):
-            tiles = self.task.channel_tiles(config)
-            count = -(-tiles // groups.tiles)
+            runs = -(-self.task.channel_tiles(config) // groups.tiles)
             block = weight_bytes(config, groups.parts[0], groups.tiles) + record_bytes(config, groups.tiles)
-            repeats = 1 if groups.kept or groups.outer else len(pieces)
+            repeats = 1 if groups.kept or groups.outer else count
             if groups.outer:
-                inputs, transfers = inputs * count, transfers * count
-            weights = count * block * repeats
-            transfers += 2 * count * repeats
+                inputs, transfers = inputs * runs, transfers * runs
+            weights = runs * block * repeats
+            transfers += 2 * runs * repeats
             first += block / rate + latency
             if not groups.kept and 2 * block > config.weight_bytes:
                 compute += weights / rate  # nothing overlaps
         moved = (inputs + stored + weights) / rate + transfers * latency
-        final = pieces[-1].transfer_bytes(config.bus_bytes) / rate + latency if setting.stored else 0
+        final = cut.last_output / rate + latency if setting.stored else 0
         if overlapped:
             return max(compute, moved) + first + final
         return compute + (inputs + stored) / rate + transfers * latency + first + final
+
+    def _compute_cycles(self, cut: Pieces, groups: Groups | None) -> int:
+        key = (id(cut), groups.tiles if groups else 0)
+        if key not in self._cycles:
+            shapes = Counter((p.rows, p.width, self._class(p)) for p in cut.pieces)
+            self._cycles[key] = sum(n * self._piece_cycles(shape, groups) for shape, n in shapes.items())
+        return self._cycles[key]
 
     def _class(self, piece: Region) -> object:
         """What else than its size tells a piece's cycles: windows at the edges of pools are smaller."""
@@ -251,47 +263,42 @@ class LayerPlanner:
     # Reductions in parts.
 
     def _best_in_parts(self, setting: Setting) -> LayerPlan | None:
-        """One array tile at a time, its reduction in parts of weights (and of input where that does not fit)."""
+        """One array tile at a time, its reduction in parts of weights, and of input where that does not fit."""
         task, config = self.task, self.config
         assert isinstance(task, ConvTask)
-        word = config.weight_word_bytes
-        most = min(config.weight_bytes // 2 // word, task.geometry.steps)
+        most = min(config.weight_bytes // 2 // config.weight_word_bytes, task.geometry.steps)
         while most >= 1:
             parts = tuple(task.geometry.parts(most))
             for by_part in (False, True):
-                for cuts in (self._bands(), self._columns()):
-                    for pieces in cuts:
-                        plan = self._plan_in_parts(setting, pieces, parts, by_part)
-                        if plan is not None:
-                            return plan
+                for cut in (*self._bands, *self._columns):
+                    plan = self._plan_in_parts(setting, cut, parts, by_part)
+                    if plan is not None:
+                        return plan
             most //= 2
         return None
 
     def _plan_in_parts(
-        self, setting: Setting, pieces: list[Region], parts: tuple[Part, ...], by_part: bool
+        self, setting: Setting, cut: Pieces, parts: tuple[Part, ...], by_part: bool
     ) -> LayerPlan | None:
         task, config = self.task, self.config
         assert isinstance(task, ConvTask)
         if by_part and setting.resident[0] is not None:
             return None
-        bus = config.bus_bytes
         if max(weight_bytes(config, part, 1) for part in parts) > config.weight_bytes:
             return None
-        needs = [self._needed(setting, piece) for piece in pieces]
+        tiles = [tile for piece in cut.pieces for tile in task.tile_regions(piece, config.rows)]
+        sizes = [size if at is None else 0 for size, at in zip(cut.largest, setting.resident, strict=True)]
         if by_part:
-            for piece, need in zip(pieces, needs, strict=True):
-                tiles = task.tile_regions(piece, config.rows)
-                need[0] = max(task.reads_part(t, p).transfer_bytes(bus) for t in tiles for p in parts)
-        sizes = [max(column) for column in zip(*needs, strict=True)]
+            sizes[0] = max(
+                task.reads_part(tile, part).transfer_bytes(config.bus_bytes) for tile in tiles for part in parts
+            )
         for depth in (2, 1):
             placed = self._place(setting, sizes, depth)
             if placed is not None:
-                steps = sum(align_up(weight_bytes(config, part, 1), bus) for part in parts)
-                tiles_of = sum(len(task.tile_regions(piece, config.rows)) for piece in pieces)
-                passes = tiles_of * task.channel_tiles(config)
-                cycles = passes * steps / config.memory.bytes_per_cycle
-                groups = Groups(1, False, False, parts, by_part)
-                return LayerPlan(tuple(pieces), placed[0], groups, cycles)
+                block = sum(weight_bytes(config, part, 1) for part in parts)
+                passes = len(tiles) * task.channel_tiles(config)
+                cycles = passes * (block + (sizes[0] if by_part else 0)) / config.memory.bytes_per_cycle
+                return LayerPlan(cut.pieces, placed[0], Groups(1, False, False, parts, by_part), cycles)
         return None
 
     def shortage(self, free: int) -> str:

@@ -220,8 +220,9 @@ def _from_parts(head: Any, image: bytes) -> Program:
     }
     layers = []
     for layer in head["layers"]:
-        texts = {k: str(layer[k]) for k in ("name", "kind", "where")}
-        layers.append(Layer(**texts, **{k: _whole(v) for k, v in layer.items() if k not in texts}))
+        texts = [str(layer[k]) for k in ("name", "kind", "where")]
+        numbers = [_whole(layer[k]) for k in ("macs", "compute_cycles", "external_bytes", "memory_cycles")]
+        layers.append(Layer(*texts, *numbers))
     return Program(
         network=str(head["network"]),
         config=head["config"],

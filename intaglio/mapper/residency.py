@@ -145,7 +145,7 @@ class Scheduler:
         self, index: int, keep: Keep, held: dict[str, tuple[int, int]]
     ) -> tuple[PlacedLayer | None, tuple[str, ...]]:
         """Places one layer; adds its output and fetched inputs to `held` (name to interval)."""
-        config, task = self.config, self.network.tasks[index]
+        task = self.network.tasks[index]
         fetched = []
         for operand in task.inputs:
             value = self.network.values[operand.value]

@@ -1,0 +1,168 @@
+"""Whether a single command is one that a configuration executes as isa.py says: `validate`'s first half.
+
+Every check returns reasons as text; none raises, whatever the fields hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from intaglio.hw.config import ROUNDINGS, Config
+from intaglio.hw.isa import FIELDS, Command, LocalMemory, Opcode, RoundingCode
+from intaglio.mapper.footprint import MOST_ROWS, Footprint, footprints
+
+WORD = 1 << 32
+SHIFTS = range(-31, 31)
+_COUNTS = {
+    Opcode.LOAD: ("rows", "row_bytes"),
+    Opcode.STORE: ("rows", "row_bytes"),
+    Opcode.CONV: (
+        "in_rows", "in_row_bytes", "stride_rows", "kernel_rows", "dilation_rows", "kernel_cols", "chunks",
+        "chunk_bytes", "last_chunk_bytes", "slot_cycles", "last_slot_cycles", "region_width", "pixel_tiles",
+        "rows_per_tile", "last_pixels", "channel_tiles", "last_channels",
+    ),
+    Opcode.ADD: ("rows", "row_bytes"),
+    Opcode.POOL: ("kernel_rows", "kernel_cols", "region_rows", "region_cols", "channels"),
+}  # fmt: skip
+"""Fields that count something: at least 1."""
+
+
+def faults(config: Config, command: Command, external_bytes: int) -> Iterator[str]:
+    """Reasons why a command is not legal; further ones are looked for only where the earlier allow."""
+    try:
+        command.words()
+    except (ValueError, TypeError) as error:
+        yield f"cannot be encoded: {error}"
+        return
+    names = {f.name for f in FIELDS[command.opcode]}
+    extra = [name for name in command.fields if name not in names]
+    if extra:
+        yield f"has no field {extra[0]!r}"
+        return
+    zero = [name for name in _COUNTS[command.opcode] if command[name] < 1]
+    if zero:
+        yield f"{zero[0]} is 0"
+        return
+    specific = list(_SPECIFIC[command.opcode](config, command))
+    yield from specific
+    if not specific:
+        yield from _inside(config, command, external_bytes)
+
+
+def _inside(config: Config, command: Command, external_bytes: int) -> Iterator[str]:
+    sizes = {
+        LocalMemory.ACTIVATION: config.activation_bytes,
+        LocalMemory.WEIGHT: config.weight_bytes,
+        LocalMemory.CHANNEL: config.channel_bytes,
+        None: external_bytes,
+    }
+    touched = footprints(config, command)
+    for part in touched:
+        size = sizes[part.memory]
+        if part.low < 0 or part.high > size:
+            where = "external memory" if part.memory is None else f"the {part.memory.name.lower()} memory"
+            verb = "writes" if part.write else "reads"
+            yield f"{verb} bytes {part.low} to {part.high - 1} of {where}, which has {size}"
+            return
+    yield from _overlap(command, touched)
+
+
+def _overlap(command: Command, touched: list[Footprint]) -> Iterator[str]:
+    """A command that overwrites its own input, except element by element in the same place."""
+    written = [part for part in touched if part.write and part.memory is LocalMemory.ACTIVATION]
+    read = [part for part in touched if not part.write and part.memory is LocalMemory.ACTIVATION]
+    for w in written:
+        for r in read:
+            same = (
+                command.opcode is Opcode.ADD
+                or (command.opcode is Opcode.POOL and command["kernel_rows"] * command["kernel_cols"] == 1)
+            ) and w.same_bytes(r)
+            if w.overlaps(r) and not same:
+                yield f"writes bytes {w.low} to {w.high - 1}, which it also reads"
+
+
+def _transfer(config: Config, c: Command) -> Iterator[str]:
+    for name in ("external", "external_stride", "local", "local_stride", "row_bytes"):
+        if c[name] % config.bus_bytes:
+            yield f"{name} = {c[name]} is not a multiple of bus_bytes ({config.bus_bytes})"
+    if c["memory"] not in LocalMemory._value2member_map_:
+        yield f"memory = {c['memory']} is none"
+    elif c.opcode is Opcode.STORE and c["memory"] != LocalMemory.ACTIVATION:
+        yield "stores from another memory than activations"
+    if c["rows"] > MOST_ROWS:
+        yield f"rows = {c['rows']} is more than {MOST_ROWS}"
+
+
+def _output(config: Config, c: Command) -> Iterator[str]:
+    if c["clamp_min"] > c["clamp_max"]:
+        yield f"clamp_min = {c['clamp_min']} is above clamp_max = {c['clamp_max']}"
+    if c["rounding"] not in RoundingCode._value2member_map_:
+        yield f"rounding = {c['rounding']} is none"
+    elif ROUNDINGS[c["rounding"]] not in config.rounding:
+        yield f"rounding {ROUNDINGS[c['rounding']]!r} is not built in ({', '.join(config.rounding)})"
+
+
+def _scales(c: Command, *names: str) -> Iterator[str]:
+    for name in names:
+        if c[f"mult_{name}"] >= 1 << 31:
+            yield f"mult_{name} = {c[f'mult_{name}']} is not below 2**31"
+        if c[f"shift_{name}"] not in SHIFTS:
+            yield f"shift_{name} = {c[f'shift_{name}']} is not in -31 to 30"
+
+
+def _add(config: Config, c: Command) -> Iterator[str]:
+    yield from _output(config, c)
+    yield from _scales(c, "a", "b", "out")
+    if c["rounding"] != RoundingCode.DOUBLE:
+        yield "ADD rounds DOUBLE only"
+    if c["rows"] > MOST_ROWS:
+        yield f"rows = {c['rows']} is more than {MOST_ROWS}"
+
+
+def _pool(config: Config, c: Command) -> Iterator[str]:
+    yield from _output(config, c)
+    yield from _scales(c, "out")
+    if c["region_rows"] * c["kernel_rows"] > MOST_ROWS:
+        yield f"reads more than {MOST_ROWS} rows"
+
+
+def _conv(config: Config, c: Command) -> Iterator[str]:
+    if c["drain"]:
+        yield from _output(config, c)
+    for name, most, limit in (
+        ("chunk_bytes", config.feed_bytes, "feed_bytes"),
+        ("last_chunk_bytes", config.feed_bytes, "feed_bytes"),
+        ("rows_per_tile", config.rows, "rows"),
+        ("last_channels", config.cols, "cols"),
+        ("last_pixels", c["rows_per_tile"], "rows_per_tile"),
+    ):
+        if c[name] > most:
+            yield f"{name} = {c[name]} is above {limit} ({most})"
+    most_rows = c["pixel_tiles"] * c["rows_per_tile"] // c["region_width"] + 1
+    if most_rows * c["kernel_rows"] > MOST_ROWS:
+        yield f"reads more than {MOST_ROWS} rows"
+    tiles = c["pixel_tiles"] * c["channel_tiles"]
+    if tiles > 1 and not (c["start"] and c["drain"]):
+        yield f"has {tiles} tiles, but only one may continue or keep its sums"
+    pixels = c["rows_per_tile"] if c["pixel_tiles"] > 1 else c["last_pixels"]
+    for slot, chunk in (("slot_cycles", "chunk_bytes"), ("last_slot_cycles", "last_chunk_bytes")):
+        if (c["chunks"] > 1 or slot == "last_slot_cycles") and c[slot] < max(pixels, c[chunk]):
+            yield f"{slot} = {c[slot]} is below {max(pixels, c[chunk])}, its pixels or {chunk}"
+    runs = c["kernel_rows"] * c["kernel_cols"]
+    cycles = runs * ((c["chunks"] - 1) * c["slot_cycles"] + c["last_slot_cycles"]) + c["idle_cycles"]
+    channels = config.cols if c["channel_tiles"] > 1 else c["last_channels"]
+    least = pixels * max(1, -(-channels // config.requantizers))
+    if cycles < least:
+        yield f"a tile lasts {cycles} cycles, its results need {least}"
+    stride, rest = divmod(c["kernel_row_step"], c["dilation_rows"])
+    if rest or c["row_step"] != stride * c["stride_rows"] % WORD:
+        yield "row_step, kernel_row_step, stride_rows and dilation_rows do not name one row stride"
+
+
+_SPECIFIC = {
+    Opcode.LOAD: _transfer,
+    Opcode.STORE: _transfer,
+    Opcode.CONV: _conv,
+    Opcode.ADD: _add,
+    Opcode.POOL: _pool,
+}
