@@ -71,8 +71,12 @@ def layer_intervals(program: Program, retire_cycles: np.ndarray, cycles: int) ->
     order = sorted(ends, key=ends.__getitem__)
     if order:
         ends[order[-1]] = cycles
-    begins = [0] + [ends[tag] for tag in order[:-1]]
-    return {tag: ends[tag] - begin for tag, begin in zip(order, begins, strict=True)}
+    out = {}
+    begin = 0
+    for tag in order:
+        out[tag] = ends[tag] - begin
+        begin = ends[tag]
+    return out
 
 
 def _on_host(config: Config, program: Program, inputs: Mapping[str, np.ndarray]) -> RunResult:

@@ -80,9 +80,7 @@ class Plain:
                         for chunk in range(c["chunks"]):
                             count = c["last_chunk_bytes" if chunk == c["chunks"] - 1 else "chunk_bytes"]
                             for row in range(pixels):
-                                self.slot(
-                                    c, tile_p * c["rows_per_tile"] + row, row, kh, kw, chunk, count, word
-                                )
+                                self.slot(c, tile_p * c["rows_per_tile"] + row, row, kh, kw, chunk, count, word)
                             word += count
                             self.count[Counter.WEIGHT_READS] += count
                             self.count[Counter.MACS] += count * pixels * channels
@@ -97,9 +95,7 @@ class Plain:
                                 at = record_word * CONFIG.channel_word_bytes + 16 * (n - g)
                                 bias, multiplier = self.channel[at : at + 8].view(np.int32)
                                 shift = int(self.channel[at + 8 : at + 9].view(np.int8)[0])
-                                values.append(
-                                    finish(c, int(self.sums[row, n]) + int(bias), multiplier, shift)
-                                )
+                                values.append(finish(c, int(self.sums[row, n]) + int(bias), multiplier, shift))
                             self.write(out + tile_c * CONFIG.cols + g, values)
                             self.count[Counter.CHANNEL_READS] += 1
 
@@ -150,9 +146,7 @@ class Plain:
 
 
 def transfer(opcode, external, memory, local, size):
-    return Command(
-        opcode, {"external": external, "memory": memory, "local": local, "row_bytes": size, "rows": 1}
-    )
+    return Command(opcode, {"external": external, "memory": memory, "local": local, "row_bytes": size, "rows": 1})
 
 
 def execute(commands, image):

@@ -44,7 +44,7 @@ _FLAGS = [
     "-LDFLAGS",
     "-shared",
     "-MAKEFLAGS",
-    "OPT_FAST=-O2 OPT_SLOW=-O0 OPT_GLOBAL=-O2",
+    "OPT_FAST=-O2 OPT_SLOW=-O0 OPT_GLOBAL=-O0",
 ]
 _INDICES = (
     "REQUEST_READY",
