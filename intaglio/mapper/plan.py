@@ -20,8 +20,10 @@ from intaglio.mapper.layout import Region, View, align_up, regions, whole
 from intaglio.mapper.lower import AnyTask
 from intaglio.mapper.task import compute_cycles
 
-MOST_PIECES = 4096
+MOST_PIECES = 1 << 14
 """Cuts into more pieces are not considered."""
+ENOUGH = 8
+"""Cuts into columns that fit, coarsest first, after which no finer ones are tried."""
 COLUMN_BANDS = (1, 2, 4, 8)
 """Heights of pieces that are narrower than the output."""
 
@@ -82,6 +84,7 @@ class LayerPlanner:
         self.task, self.config = task, config
         self._cycles: dict[tuple[object, ...], int] = {}
         self._plans: dict[Setting, LayerPlan | None] = {}
+        self._column_cuts: dict[int, Pieces] = {}
 
     def plan(self, setting: Setting) -> LayerPlan | None:
         """The plan with the fewest estimated cycles; None where nothing fits."""
@@ -90,13 +93,29 @@ class LayerPlanner:
         return self._plans[setting]
 
     def _best(self, setting: Setting) -> LayerPlan | None:
-        for cuts in (self._bands, self._columns):
-            plans = [plan for cut in cuts for plan in self._plans_of(setting, cut)]
-            if plans:
-                return min(plans, key=lambda plan: plan.cycles)
-        if isinstance(self.task, ConvTask):
-            return self._best_in_parts(setting)
-        return None
+        plans = [plan for cut in self._bands for plan in self._plans_of(setting, cut)]
+        fitting = 0
+        for index in range(0 if plans else len(self._column_sizes)):
+            found = list(self._plans_of(setting, self._columns(index)))
+            plans += found
+            fitting += bool(found)
+            if fitting == ENOUGH:
+                break
+        if plans:
+            return min(plans, key=lambda plan: plan.cycles)
+        return self._best_in_parts(setting) if self._needs_parts else None
+
+    @cached_property
+    def _needs_parts(self) -> bool:
+        """True for a convolution of which one channel tile's weights, or the smallest piece's input and output,
+        do not even fit into empty memories."""
+        task, config = self.task, self.config
+        if not isinstance(task, ConvTask):
+            return False
+        finest = self._columns(len(self._column_sizes) - 1) if self._column_sizes else self._bands[-1]
+        smallest = sum(finest.largest)
+        block = weight_bytes(config, task.geometry.whole_part, 1)
+        return block > config.weight_bytes or smallest > config.activation_bytes
 
     # Cuts.
 
@@ -112,22 +131,26 @@ class LayerPlanner:
         ]
 
     @cached_property
-    def _columns(self) -> list[Pieces]:
+    def _column_sizes(self) -> list[tuple[int, int]]:
+        """(rows, bytes) of pieces narrower than the output, coarsest first."""
         layout, cut = self.task.output.layout, self.task.cut
         unit = math.lcm(cut.pixel_bytes, self.config.bus_bytes)
         count = -(-layout.row_bytes // unit)
-        if cut.whole or count == 1:
-            return []
         sizes = [
-            (band, width)
+            (band, width * unit)
             for width in _sizes(count)[1:]
-            for band in _sizes(cut.image_rows)
-            if band in COLUMN_BANDS and layout.rows // band * (count // width) <= MOST_PIECES
+            for band in sorted({min(b, cut.image_rows) for b in COLUMN_BANDS}, reverse=True)
+            if -(-layout.rows // band) * -(-count // width) <= MOST_PIECES
         ]
-        return [
-            Pieces(self.task, self.config.bus_bytes, regions(layout, cut.image_rows, band, width * unit))
-            for band, width in sizes
-        ]
+        return [] if cut.whole else sorted(sizes, key=lambda size: -size[0] * size[1])
+
+    def _columns(self, index: int) -> Pieces:
+        if index not in self._column_cuts:
+            band, width = self._column_sizes[index]
+            layout = self.task.output.layout
+            pieces = regions(layout, self.task.cut.image_rows, band, width)
+            self._column_cuts[index] = Pieces(self.task, self.config.bus_bytes, pieces)
+        return self._column_cuts[index]
 
     # Plans of one cut.
 
@@ -270,7 +293,7 @@ class LayerPlanner:
         while most >= 1:
             parts = tuple(task.geometry.parts(most))
             for by_part in (False, True):
-                for cut in (*self._bands, *self._columns):
+                for cut in (*self._bands, *map(self._columns, range(len(self._column_sizes)))):
                     plan = self._plan_in_parts(setting, cut, parts, by_part)
                     if plan is not None:
                         return plan
@@ -286,8 +309,11 @@ class LayerPlanner:
             return None
         if max(weight_bytes(config, part, 1) for part in parts) > config.weight_bytes:
             return None
-        tiles = [tile for piece in cut.pieces for tile in task.tile_regions(piece, config.rows)]
+        room = sum(high - low for low, high in setting.free)
         sizes = [size if at is None else 0 for size, at in zip(cut.largest, setting.resident, strict=True)]
+        if sum(sizes[by_part:]) > room:
+            return None
+        tiles = [tile for piece in cut.pieces for tile in task.tile_regions(piece, config.rows)]
         if by_part:
             sizes[0] = max(
                 task.reads_part(tile, part).transfer_bytes(config.bus_bytes) for tile in tiles for part in parts

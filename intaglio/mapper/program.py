@@ -220,9 +220,8 @@ def _from_parts(head: Any, image: bytes) -> Program:
     }
     layers = []
     for layer in head["layers"]:
-        texts = [str(layer[k]) for k in ("name", "kind", "where")]
         numbers = [_whole(layer[k]) for k in ("macs", "compute_cycles", "external_bytes", "memory_cycles")]
-        layers.append(Layer(*texts, *numbers))
+        layers.append(Layer(str(layer["name"]), str(layer["kind"]), str(layer["where"]), *numbers))
     return Program(
         network=str(head["network"]),
         config=head["config"],
