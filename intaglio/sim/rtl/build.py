@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import metadata, resources
 from pathlib import Path
 
@@ -19,6 +18,17 @@ Progress = Callable[[str], None]
 
 WAVES = {".fst": "--trace-fst", ".vcd": "--trace-vcd"}
 """Verilator's option for each form of waves. FST needs zlib's headers on the host."""
+WAIVED = {
+    "UNUSEDSIGNAL": "Yosys keeps the names of signals that it optimized away",
+    "UNDRIVEN": "likewise for bits of them; a signal of Amaranth always has a driver or an initial value",
+    "PROCASSINIT": "registers have initial values beside their reset, which FPGAs load",
+    "WIDTHEXPAND": "Yosys writes constants as short as they go",
+    "WIDTHTRUNC": "Yosys writes `!vector` for a comparison with zero",
+    "VARHIDDEN": "functions that Yosys writes for multiplexers name their arguments a, b and s",
+    "CASEOVERLAP": "the same functions list one-hot selects as casez",
+    "SYMRSVDWORD": "the port `interrupt` is a keyword of some C++ compilers; driver.cpp knows",
+}
+"""Warnings of -Wall that the generated text earns by its style, and why none of them hides a defect."""
 _FLAGS = [
     "--cc",
     "--exe",
@@ -115,20 +125,18 @@ def library_of(verilog: str, tool: Verilator, waves: str | None = None, progress
 
 
 def lint_verilog(config: Config) -> str:
-    """What `verilator --lint-only -Wall` says about the Verilog of `config`; "" if it finds nothing."""
-    return lint_of(verilog_of(config).read_text())
+    """What `verilator --lint-only -Wall` says about the Verilog of `config`, WAIVED left out; "" if nothing."""
+    return lint_of(verilog_of(config).read_text(), tuple(WAIVED))
 
 
-def lint_of(verilog: str, ignore: tuple[str, ...] = ()) -> str:
-    """The same for a Verilog text. ignore: names of warnings, as UNUSEDSIGNAL."""
-    scratch = Path(tempfile.mkdtemp())
-    try:
-        (scratch / "intaglio.v").write_text(verilog)
-        switches = [f"-Wno-{name}" for name in ignore]
-        done = verilator().run(["--lint-only", "-Wall", *switches, "intaglio.v"], scratch)
-        return done.stdout.strip()
-    finally:
-        shutil.rmtree(scratch)
+def lint_of(verilog: str, waived: Sequence[str] = ()) -> str:
+    """The same for a Verilog text. waived: names of warnings."""
+    with tempfile.TemporaryDirectory() as scratch:
+        (Path(scratch) / "intaglio.v").write_text(verilog)
+        switches = [f"-Wno-{name}" for name in waived]
+        done = verilator().run(["--lint-only", "-Wall", *switches, "intaglio.v"], Path(scratch))
+        # Lines that begin with a dash are statistics.
+        return "\n".join(line for line in done.stdout.splitlines() if not line.startswith("- "))
 
 
 def _tell(progress: Progress | None, message: str) -> None:

