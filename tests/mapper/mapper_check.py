@@ -1,0 +1,23 @@
+"""Maps a graph, runs the program on the functional simulator and holds every tensor against the reference."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from intaglio.hw.config import Config
+from intaglio.mapper import map_network
+from intaglio.mapper.program import Program
+from intaglio.network.execute import execute, random_inputs
+from intaglio.network.graph import Graph
+from intaglio.sim.functional import execute_program
+from intaglio.sim.tensors import rows_at
+
+
+def check(graph: Graph, config: Config, keep_all: bool = False, seed: int = 0) -> Program:
+    program = map_network(graph, config, keep_all)
+    wanted = execute(graph, random_inputs(graph, seed))
+    result = execute_program(config, program, {name: wanted[name] for name in program.inputs})
+    for name in program.places if keep_all else program.outputs:
+        got = rows_at(result.memory, program.places[name])
+        assert np.array_equal(got.ravel(), wanted[name].ravel()), f"tensor {name} differs (seed {seed})"
+    return program

@@ -1,0 +1,41 @@
+"""The multiplier that stands for a division, against the division."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from intaglio.mapper.pooling import Span, division, spans
+from intaglio.network.arithmetic import requantize
+from intaglio.network.graph import Requantize, Rounding
+
+
+def exact(sums: np.ndarray, count: int) -> np.ndarray:
+    return np.sign(sums) * ((np.abs(sums) + count // 2) // count)
+
+
+def by_multiplier(sums: np.ndarray, count: int) -> np.ndarray:
+    multiplier, shift = division(count)
+    assert 1 << 30 <= multiplier < 1 << 31
+    return requantize(sums, Requantize(np.array([multiplier]), np.array([shift]), Rounding.AWAY))
+
+
+@pytest.mark.parametrize("counts", [range(1, 300), [7 * 7, 14 * 14, 32 * 32, 3 * 1023]])
+def test_every_sum(counts: list[int]) -> None:
+    for count in counts:
+        sums = np.arange(-128 * count, 128 * count + 1)
+        assert np.array_equal(by_multiplier(sums, count), exact(sums, count)), count
+
+
+def test_large_counts_at_every_step() -> None:
+    """Results change only at half steps, so the sums on both sides of each tell all."""
+    for count in (2**22 - 1, 2**21, 3_000_001, 1_234_566):
+        steps = np.arange(-128, 128)
+        around = (steps[:, None] * 2 + 1) * count // 2 + np.arange(-2, 3)
+        sums = np.clip(around, -128 * count, 128 * count).ravel()
+        assert np.array_equal(by_multiplier(sums, count), exact(sums, count)), count
+
+
+def test_spans_of_a_padded_axis() -> None:
+    assert spans(range(5), 9, 3, 2, 1) == [Span(0, 1, 0, 2), Span(1, 3, 1, 3), Span(4, 1, 7, 2)]
+    assert spans(range(3), 3, 3, 1, 1) == [Span(0, 1, 0, 2), Span(1, 1, 0, 3), Span(2, 1, 1, 2)]

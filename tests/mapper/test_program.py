@@ -1,0 +1,78 @@
+"""Programs as files and as text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mapper_graphs import Builder
+
+from intaglio.errors import InputError
+from intaglio.hw.config import load_config
+from intaglio.hw.isa import decode
+from intaglio.mapper import map_network
+from intaglio.mapper.program import Program
+
+
+def sample() -> Program:
+    b = Builder(2)
+    return map_network(b.graph(b.dense(b.mean(b.conv(b.input(1, 5, 5, 3), 7, (2, 2))), 4)), load_config("tiny16"))
+
+
+def test_saved_and_loaded(tmp_path: Path) -> None:
+    program = sample()
+    program.save(tmp_path / "p.npz")
+    loaded = Program.load(tmp_path / "p.npz")
+    assert np.array_equal(loaded.words(), program.words())
+    assert [c.opcode for c in loaded.commands] == [c.opcode for c in program.commands]
+    assert (loaded.image, loaded.places, loaded.layers) == (program.image, program.places, program.layers)
+    assert (loaded.inputs, loaded.outputs, loaded.config) == (program.inputs, program.outputs, program.config)
+    loaded.validate(load_config("tiny16"))
+    assert [p.name for p in tmp_path.iterdir()] == ["p.npz"]
+
+
+def test_same_network_same_bytes() -> None:
+    assert sample().image == sample().image
+
+
+def test_words_are_the_start_of_the_image() -> None:
+    program = sample()
+    words = np.frombuffer(program.image[: 4 * len(program.words())], "<u4")
+    assert np.array_equal(words, program.words())
+    assert len(decode(words.tolist())) == len(program.commands)
+
+
+def test_bases_are_aligned() -> None:
+    assert all(place.offset % 4096 == 0 for place in sample().places.values())
+
+
+def test_broken_files(tmp_path: Path) -> None:
+    sample().save(tmp_path / "p.npz")
+    data = (tmp_path / "p.npz").read_bytes()
+    random = np.random.default_rng(3)
+    bad = tmp_path / "bad.npz"
+    for _ in range(150):
+        cut = bytearray(data)
+        for at in random.integers(0, len(cut), 4):
+            cut[at] = random.integers(256)
+        bad.write_bytes(cut[: random.integers(1, len(cut) + 1)])
+        try:
+            Program.load(bad)
+        except InputError as error:
+            assert str(bad) in str(error)
+    bad.write_bytes(b"")
+    for path in (bad, tmp_path, tmp_path / "none.npz"):
+        with pytest.raises(InputError, match="program "):
+            Program.load(path)
+
+
+def test_unwritable_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be written"):
+        sample().save(tmp_path / "none" / "p.npz")
+
+
+def test_listing_names_layers_and_tokens() -> None:
+    text = sample().listing()
+    for part in ("-- layer 0: op0", "layer 1: op1 Mean", "CONV", "wait LOAD", "signal STORE", "(input)"):
+        assert part in text

@@ -1,0 +1,76 @@
+"""What cannot be mapped is refused at once, with layer, reason and remedy."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from mapper_graphs import Builder
+
+from intaglio.errors import InputError
+from intaglio.hw.config import load_config
+from intaglio.mapper import map_network
+from intaglio.network.graph import Graph, Operator, Quantize, Softmax, Tensor
+
+
+def refusal(graph: Graph, *overrides: str) -> str:
+    with pytest.raises(InputError) as caught:
+        map_network(graph, load_config("tiny16", overrides))
+    return str(caught.value)
+
+
+def test_everything_at_once() -> None:
+    b = Builder(1)
+    x = b.conv(b.input(1, 4, 4, 4), 4, (1, 1))
+    y = b.add(x, b.average(x, (1, 1), (1, 1)))
+    b.operators[-1] = replace(b.operators[-1], left_shift=19)  # type: ignore[call-arg]
+    z = b.tensor((1, 4, 4, 4))
+    b.operators.append(Operator("odd", (y,), (z,)))
+    text = refusal(b.graph(z), "rounding=[double]")
+    for part in ("'op1' (AveragePool2D): needs rounding 'away'", "left_shift is 19", "'odd' (Operator): not supported"):
+        assert part in text
+
+
+def test_host_operator_in_the_middle() -> None:
+    b = Builder(1)
+    x = b.dense(b.input(1, 8), 8)
+    y = b.tensor((1, 8))
+    b.operators.append(Softmax("soft", (x,), (y,), 1.0))
+    text = refusal(b.graph(b.dense(y, 4)))
+    assert "layer 'soft' (Softmax): runs on the host in the middle of the network, before 'op2'" in text
+
+
+def test_host_operators_at_the_edges() -> None:
+    b = Builder(1)
+    b.tensors["image"] = Tensor("image", (1, 8), np.dtype(np.float32))
+    x = b.tensor((1, 8))
+    b.operators.append(Quantize("q", ("image",), (x,)))
+    y = b.dense(x, 8)
+    z = b.tensor((1, 8))
+    b.operators.append(Softmax("soft", (y,), (z,), 1.0))
+    graph = replace(b.graph(z), inputs=("image",))
+    program = map_network(graph, load_config("tiny16"))
+    assert [layer.where for layer in program.layers] == ["host", "accelerator", "host"]
+    assert (program.inputs, program.outputs) == ((x,), (y,))
+
+
+def test_nothing_to_run() -> None:
+    b = Builder(1)
+    x = b.input(1, 8)
+    y = b.tensor((1, 8))
+    b.operators.append(Softmax("soft", (x,), (y,), 1.0))
+    assert "no operator runs on the accelerator" in refusal(b.graph(y))
+
+
+def test_float_tensor() -> None:
+    b = Builder(1)
+    y = b.dense(b.input(1, 8), 4)
+    b.tensors[y] = replace(b.tensors[y], dtype=np.dtype(np.float32))
+    assert "is float32; quantize the network to int8" in refusal(b.graph(y))
+
+
+def test_memory_too_small() -> None:
+    b = Builder(1)
+    text = refusal(b.graph(b.mean(b.input(1, 20, 20, 60))))
+    assert "'op0'" in text and "activation_bytes = 16384 is too small" in text and "needs 24064 bytes" in text
