@@ -37,9 +37,7 @@ def map_network(graph: Graph, config: Config, keep_all: bool = False) -> Program
     commands = with_tokens(config, [_moved(command, data) for command in emitted.commands])
     code = b"".join(word.to_bytes(4, "little") for command in commands for word in command.words())
     places = {
-        name: Place(
-            data + emitted.bases[x.value], x.layout.rows, x.layout.row_bytes, x.layout.stride
-        )
+        name: Place(data + emitted.bases[x.value], x.layout.rows, x.layout.row_bytes, x.layout.stride)
         for name, x in network.operands.items()
         if x.value in emitted.bases
     }

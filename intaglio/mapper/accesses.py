@@ -122,9 +122,7 @@ def _conv(config: Config, c: Command) -> list[Access]:
     if c["drain"]:
         word = config.channel_word_bytes
         low = c["channel_base"] * word
-        out.append(
-            Access(Space.CHANNEL, low, low + c["channel_tiles"] * config.channel_groups * word, False)
-        )
+        out.append(Access(Space.CHANNEL, low, low + c["channel_tiles"] * config.channel_groups * word, False))
         channels = (c["channel_tiles"] - 1) * config.cols + c["last_channels"]
         high = c["out_base"] + last_row * c["out_row_stride"] + (width - 1) * c["out_pixel_stride"] + channels
         out.append(Access(Space.ACTIVATION, c["out_base"], high, True))

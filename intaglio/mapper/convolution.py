@@ -284,9 +284,7 @@ class ConvTask:
         """Channel words of each tile of `tiles`: one for each group of `requantizers` columns."""
         multiplier = np.broadcast_to(self.requantize.multiplier, self.bias.shape)
         shift = np.broadcast_to(self.requantize.shift, self.bias.shape)
-        out = np.zeros(
-            (len(tiles), config.channel_groups, config.channel_word_bytes // CHANNEL_RECORD_BYTES, 4), "<u4"
-        )
+        out = np.zeros((len(tiles), config.channel_groups, config.channel_word_bytes // CHANNEL_RECORD_BYTES, 4), "<u4")
         for i, tile in enumerate(tiles):
             for column in range(min(config.cols, self.geometry.out_channels - tile * config.cols)):
                 channel = tile * config.cols + column

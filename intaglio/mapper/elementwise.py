@@ -94,9 +94,7 @@ class RescaleTask:
 
     def commands(self, region: Region, inputs: tuple[View, ...], output: View) -> list[isa.Command]:
         rows, row_bytes = flat(region, *inputs, output)
-        fields = run_fields(
-            inputs[0].address(region.row0, region.x0), inputs[0].stride, rows, row_bytes, self.tag
-        )
+        fields = run_fields(inputs[0].address(region.row0, region.x0), inputs[0].stride, rows, row_bytes, self.tag)
         fields |= {
             "mult_out": int(self.op.requantize.multiplier[0]),
             "shift_out": int(self.op.requantize.shift[0]),

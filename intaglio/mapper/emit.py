@@ -45,9 +45,7 @@ class Emitter:
                         key = ("weights", task.tag, tiles.start, task.geometry.first_step(part))
                         self._add_block(key, task.weight_block(self.config, tiles, part))
                 for tiles in record_groups(task, self.config, groups.tiles):
-                    self._add_block(
-                        ("records", task.tag, tiles.start), task.record_block(self.config, tiles)
-                    )
+                    self._add_block(("records", task.tag, tiles.start), task.record_block(self.config, tiles))
         end = align_up(len(self.constants), BASE_ALIGNMENT)
         for name in self.network.values:
             if name in self.schedule.outside:
@@ -133,9 +131,7 @@ class _LayerEmitter:
             size = self.program.network.values[name].size
             source = self.program.bases[name]
             memory = isa.LocalMemory.ACTIVATION
-            self.program.transfer(
-                isa.Opcode.LOAD, self.task.tag, memory, (source, size), (at, size), 1, size
-            )
+            self.program.transfer(isa.Opcode.LOAD, self.task.tag, memory, (source, size), (at, size), 1, size)
         if not isinstance(self.task, ConvTask):
             for index, piece in enumerate(self.layer.plan.pieces):
                 inputs = self._inputs(index, self.task.reads(piece))
@@ -177,9 +173,7 @@ class _LayerEmitter:
             (view,) = self._inputs(index, task.reads(piece))
             out = self._output(index, piece)
             weights = held[t.start]
-            self.program.commands.append(
-                task.command(config, piece, view, out, t, part, weights, records)
-            )
+            self.program.commands.append(task.command(config, piece, view, out, t, part, weights, records))
             if t is tiles[-1] or groups.outer:
                 self._store(index, piece)
 
@@ -213,9 +207,7 @@ class _LayerEmitter:
                         turn += 1
                         start, drain = part is groups.parts[0], part is groups.parts[-1]
                         self.program.commands.append(
-                            task.command(
-                                config, region, view, out, tiles, part, weights, records, start, drain
-                            )
+                            task.command(config, region, view, out, tiles, part, weights, records, start, drain)
                         )
             self._store(index, piece)
 
@@ -269,5 +261,3 @@ class _LayerEmitter:
             bus.rows,
             bus.width,
         )
-
-

@@ -107,7 +107,5 @@ def regions(layout: Layout, image_rows: int, band_rows: int, width: int) -> list
     for first in range(0, layout.rows, image_rows):
         for row in range(first, first + image_rows, band_rows):
             for x in range(0, layout.row_bytes, width):
-                out.append(
-                    Region(row, min(row + band_rows, first + image_rows), x, min(x + width, layout.row_bytes))
-                )
+                out.append(Region(row, min(row + band_rows, first + image_rows), x, min(x + width, layout.row_bytes)))
     return out

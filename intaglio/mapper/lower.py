@@ -135,9 +135,7 @@ def refusals(graph: Graph, op: Operator, config: Config) -> list[str]:
         return [f"input of shape {shape}; four dimensions [N, H, W, C] are needed; reshape it"]
     if isinstance(op, Add):
         if op.left_shift != ADD_LEFT_SHIFT:
-            out.append(
-                f"left_shift is {op.left_shift}, the hardware has {ADD_LEFT_SHIFT}; quantize to int8 anew"
-            )
+            out.append(f"left_shift is {op.left_shift}, the hardware has {ADD_LEFT_SHIFT}; quantize to int8 anew")
         shapes = {tuple(graph.tensors[name].shape) for name in op.inputs + op.outputs}
         if len(shapes) > 1:
             out.append("operands of different shapes (broadcasting); give both the output's shape")
@@ -250,9 +248,7 @@ class _Lowering:
                     if count not in uses:
                         uses.append(count)
             self.layers.append(self._layer(op, task, fresh))
-        return Lowered(
-            self.tasks, self.values, self.operands, tuple(self.inputs), self.outputs, tuple(self.layers)
-        )
+        return Lowered(self.tasks, self.values, self.operands, tuple(self.inputs), self.outputs, tuple(self.layers))
 
     def _layout(self, name: str) -> Layout:
         return layout_of(self.graph.tensors[name].shape, self.config.bus_bytes)

@@ -169,9 +169,7 @@ class LayerPlanner:
                 yield LayerPlan(cut.pieces, buffers, groups, cycles)
             return
 
-    def _place(
-        self, setting: Setting, sizes: list[int], depth: int
-    ) -> tuple[tuple[tuple[int, ...], ...], bool] | None:
+    def _place(self, setting: Setting, sizes: list[int], depth: int) -> tuple[tuple[tuple[int, ...], ...], bool] | None:
         """Buffers, and whether transfers and computing share a port of a bank and so cannot overlap."""
         config = self.config
         taken = _complement(setting.free, config.activation_bytes)
@@ -300,9 +298,7 @@ class LayerPlanner:
             most //= 2
         return None
 
-    def _plan_in_parts(
-        self, setting: Setting, cut: Pieces, parts: tuple[Part, ...], by_part: bool
-    ) -> LayerPlan | None:
+    def _plan_in_parts(self, setting: Setting, cut: Pieces, parts: tuple[Part, ...], by_part: bool) -> LayerPlan | None:
         task, config = self.task, self.config
         assert isinstance(task, ConvTask)
         if by_part and setting.resident[0] is not None:

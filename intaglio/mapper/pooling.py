@@ -134,7 +134,5 @@ class PoolTask:
             "bias": bias,
         }
         base = output.address(image * self.out_rows + rows.first, cols.first * self.channels)
-        fields |= output_fields(
-            base, output.stride, self.channels, self.output_zero_point, self.clamp, rounding
-        )
+        fields |= output_fields(base, output.stride, self.channels, self.output_zero_point, self.clamp, rounding)
         return isa.Command(isa.Opcode.POOL, fields)

@@ -152,12 +152,24 @@ class Program:
                 image = bytes(_bytes_of(file, "image"))
             return _from_parts(head, image)
         except OSError as error:
-            raise InputError(f"program {path}: {error.strerror or 'not a program file'}; "
-                             "give a file that `intaglio map` wrote") from None
+            raise InputError(
+                f"program {path}: {error.strerror or 'not a program file'}; give a file that `intaglio map` wrote"
+            ) from None
         except InputError as error:
             raise InputError(f"program {path}: {error}; map the network again") from None
-        except (ValueError, KeyError, TypeError, AttributeError, EOFError, RecursionError, OverflowError,
-                MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        except (
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            EOFError,
+            RecursionError,
+            OverflowError,
+            MemoryError,
+            RuntimeError,
+            zipfile.BadZipFile,
+            zlib.error,
+        ) as error:
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise InputError(f"program {path}: broken ({reason}); map the network again") from None
 
@@ -165,16 +177,22 @@ class Program:
 
     def listing(self) -> str:
         """The program as text: layers, places, then each command with its tokens and its nonzero fields."""
-        lines = [f"program for {self.network} on {self.config.get('name', '?')} (hash {self.config_hash:016x}): "
-                 f"{len(self.commands)} commands, {len(self.image)} bytes of image, "
-                 f"{self.memory_bytes} bytes of external memory, {self.macs} MACs"]
+        lines = [
+            f"program for {self.network} on {self.config.get('name', '?')} (hash {self.config_hash:016x}): "
+            f"{len(self.commands)} commands, {len(self.image)} bytes of image, "
+            f"{self.memory_bytes} bytes of external memory, {self.macs} MACs"
+        ]
         for index, layer in enumerate(self.layers):
-            lines.append(f"layer {index}: {layer.name} {layer.kind} on {layer.where}, {layer.macs} MACs, at least "
-                         f"{layer.bound_cycles} cycles ({layer.bound_by})")
+            lines.append(
+                f"layer {index}: {layer.name} {layer.kind} on {layer.where}, {layer.macs} MACs, at least "
+                f"{layer.bound_cycles} cycles ({layer.bound_by})"
+            )
         for name, place in self.places.items():
             role = "input" if name in self.inputs else "output" if name in self.outputs else "kept outside"
-            lines.append(f"tensor {name} ({role}): offset {place.offset}, {place.rows} rows of "
-                         f"{place.row_bytes} bytes every {place.row_stride}")
+            lines.append(
+                f"tensor {name} ({role}): offset {place.offset}, {place.rows} rows of "
+                f"{place.row_bytes} bytes every {place.row_stride}"
+            )
         tag = -1
         for index, command in enumerate(self.commands):
             if command["tag"] != tag:
@@ -192,8 +210,11 @@ def describe_command(command: isa.Command) -> str:
     for verb in ("wait", "signal"):
         names = [e.name for bit, e in enumerate(others) if command[verb] >> bit & 1]
         tokens.append(f"{verb} {'+'.join(names)}" if names else "")
-    values = [f"{f.name}={command[f.name]}" for f in isa.FIELDS[command.opcode]
-              if f.name not in ("opcode", "wait", "signal", "tag") and command[f.name]]
+    values = [
+        f"{f.name}={command[f.name]}"
+        for f in isa.FIELDS[command.opcode]
+        if f.name not in ("opcode", "wait", "signal", "tag") and command[f.name]
+    ]
     return f"{command.opcode.name:5s} {tokens[0]:18s} {tokens[1]:21s} {' '.join(values)}"
 
 
@@ -215,9 +236,7 @@ def _from_parts(head: Any, image: bytes) -> Program:
     if len(code) < 4 * words:
         raise InputError("the image ends before the commands do")
     commands = isa.decode([int(w) for w in np.frombuffer(code, "<u4")])
-    places = {
-        str(name): Place(**{k: _whole(v) for k, v in place.items()}) for name, place in head["places"].items()
-    }
+    places = {str(name): Place(**{k: _whole(v) for k, v in place.items()}) for name, place in head["places"].items()}
     layers = []
     for layer in head["layers"]:
         numbers = [_whole(layer[k]) for k in ("macs", "compute_cycles", "external_bytes", "memory_cycles")]

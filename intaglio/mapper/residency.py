@@ -157,8 +157,7 @@ class Scheduler:
                 held[value.name] = (at, at + value.size)
                 fetched.append((value.name, at))
         inputs = tuple(
-            held[x.value][0] if x.value in held and self._kept(x.value, index, keep) else None
-            for x in task.inputs
+            held[x.value][0] if x.value in held and self._kept(x.value, index, keep) else None for x in task.inputs
         )
         output = self.network.values[task.output.value]
         stored = self._outside(output, keep)
@@ -177,9 +176,7 @@ class Scheduler:
     def _kept(self, name: str, index: int, keep: Keep) -> bool:
         return self.network.values[name].uses.index(index) < keep[name]
 
-    def _output_address(
-        self, index: int, keep: Keep, held: dict[str, tuple[int, int]], stored: bool
-    ) -> int | None:
+    def _output_address(self, index: int, keep: Keep, held: dict[str, tuple[int, int]], stored: bool) -> int | None:
         """A new block, or the block of an input that is not needed any more (where transfers do not suffer)."""
         task = self.network.tasks[index]
         space = self._space(held)

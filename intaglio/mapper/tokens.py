@@ -33,8 +33,7 @@ def with_tokens(config: Config, commands: Sequence[Command]) -> list[Command]:
                 known[me, other] = found
         seen[me].append(index)
     return [
-        Command(c.opcode, {**c.fields, "wait": w, "signal": s})
-        for c, w, s in zip(commands, wait, signal, strict=True)
+        Command(c.opcode, {**c.fields, "wait": w, "signal": s}) for c, w, s in zip(commands, wait, signal, strict=True)
     ]
 
 

@@ -116,8 +116,7 @@ class Builder:
         name = self.tensor(self.tensors[a].shape)
         one = np.array([0])
         operand = tuple(
-            Requantize(self.random.integers(1 << 30, (1 << 31) - 1, 1), one, Rounding.DOUBLE)
-            for _ in range(2)
+            Requantize(self.random.integers(1 << 30, (1 << 31) - 1, 1), one, Rounding.DOUBLE) for _ in range(2)
         )
         out = Requantize(self.random.integers(1 << 30, (1 << 31) - 1, 1), one - 19, Rounding.DOUBLE)
         self.operators.append(
@@ -136,26 +135,20 @@ class Builder:
         rows = (height + p.top + p.bottom - window[0]) // stride[0] + 1
         cols = (width + p.left + p.right - window[1]) // stride[1] + 1
         name = self.tensor((images, rows, cols, channels))
-        self.operators.append(
-            AveragePool2D(self._name(), (source,), (name,), window, stride, p, (-120, 120))
-        )
+        self.operators.append(AveragePool2D(self._name(), (source,), (name,), window, stride, p, (-120, 120)))
         return name
 
     def mean(self, source: str) -> str:
         images, height, width, channels = self.tensors[source].shape
         name = self.tensor((images, channels))
         how = Requantize(np.array([(1 << 31) // (height * width)]), np.array([0]), Rounding.DOUBLE)
-        self.operators.append(
-            Mean(self._name(), (source,), (name,), self._point(), self._point(), how, (-128, 127))
-        )
+        self.operators.append(Mean(self._name(), (source,), (name,), self._point(), self._point(), how, (-128, 127)))
         return name
 
     def rescale(self, source: str) -> str:
         name = self.tensor(self.tensors[source].shape)
         how = Requantize(self.random.integers(1 << 30, (1 << 31) - 1, 1), np.array([0]), Rounding.DOUBLE)
-        self.operators.append(
-            Rescale(self._name(), (source,), (name,), self._point(), self._point(), how, (-128, 127))
-        )
+        self.operators.append(Rescale(self._name(), (source,), (name,), self._point(), self._point(), how, (-128, 127)))
         return name
 
     def reshape(self, source: str, *shape: int) -> str:

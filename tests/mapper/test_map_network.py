@@ -6,14 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mapper_check import check
+from mapper_graphs import Builder
 
 from intaglio.hw.config import Config, load_config
 from intaglio.hw.isa import Engine, Opcode
 from intaglio.hw.timing import compute_cycles
 from intaglio.network.graph import Graph, Padding
-
-from mapper_check import check
-from mapper_graphs import Builder
 
 MODELS = Path("/work/shared/models")
 CONFIGS = {

@@ -57,13 +57,9 @@ def test_every_token_is_needed() -> None:
         for other in (e for e in Engine if e != me):
             if not command["wait"] >> token_bit(me, other) & 1:
                 continue
-            nth = sum(
-                c["wait"] >> token_bit(me, other) & 1 for c in PROGRAM.commands[:index] if c.engine is me
-            )
+            nth = sum(c["wait"] >> token_bit(me, other) & 1 for c in PROGRAM.commands[:index] if c.engine is me)
             bit = token_bit(other, me)
-            signals = [
-                i for i, c in enumerate(PROGRAM.commands) if c.engine is other and c["signal"] >> bit & 1
-            ]
+            signals = [i for i, c in enumerate(PROGRAM.commands) if c.engine is other and c["signal"] >> bit & 1]
             source = signals[nth]
             program = edited(
                 {
