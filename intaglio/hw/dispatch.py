@@ -20,6 +20,8 @@ class Dispatch(wiring.Component):
     words: the program, see Fetch; what follows its last command is left there.
     full: for each engine (Engine order), its queue takes no word.
     write: for each engine, `word` is word `index` of a command of its; last: it completes it. At most one engine a cycle.
+    Refused are unknown opcodes, bits that no field names, transfers of no rows or bytes, or not in multiples of the bus, and
+    memories that do not exist or that STORE does not read; and a program that ends inside a command.
     done: every command is handed over. position: byte offset of the command under way, or of the next.
     fault: not NONE in the one cycle in which a word is refused, which is then not handed over. Whoever watches lowers
         `run` from the next cycle on.
@@ -47,7 +49,7 @@ class Dispatch(wiring.Component):
         word = Signal(32)
         engine = Signal(2)
         last_index = Signal(5)
-        unnamed = Signal(32)
+        zero = Signal(32)
         known = Signal()
         m.d.comb += [
             word.eq(self.words.payload.word_select(lane, 32) if self.lanes > 1 else self.words.payload),
@@ -61,12 +63,12 @@ class Dispatch(wiring.Component):
         with m.Switch(opcode):
             for code in Opcode:
                 with m.Case(int(code)):
-                    masks = Array(Const(mask, 32) for mask in _padded(unnamed_bits(code)))
+                    masks = Array(Const(mask, 32) for mask in _zero_bits(code, 4 * self.lanes))
                     m.d.comb += [
                         known.eq(1),
                         engine.eq(int(ENGINE_OF[code])),
                         last_index.eq(WORDS_OF[code] - 1),
-                        unnamed.eq(masks[index]),
+                        zero.eq(masks[index]),
                     ]
         transfer = (opcode == Opcode.LOAD) | (opcode == Opcode.STORE)
         memory = field_of(Opcode.LOAD, "memory")
@@ -82,7 +84,7 @@ class Dispatch(wiring.Component):
             m.d.comb += self.fault.eq(Fault.CUT_SHORT)
         with m.Elif(present & ~known):
             m.d.comb += self.fault.eq(Fault.BAD_OPCODE)
-        with m.Elif(present & (((word & unnamed) != 0) | (transfer & (bad_memory | nothing)))):
+        with m.Elif(present & (((word & zero) != 0) | (transfer & (bad_memory | nothing)))):
             m.d.comb += self.fault.eq(Fault.BAD_FIELD)
         with m.Elif(present & ~blocked):
             m.d.comb += accepted.eq(1)
@@ -100,5 +102,14 @@ class Dispatch(wiring.Component):
         return m
 
 
-def _padded(masks: list[int]) -> list[int]:
+def _zero_bits(opcode: Opcode, bus_bytes: int) -> list[int]:
+    """For each word, padded to 32: bits that must be zero. Those that no field names; the low bits of what is a multiple of
+    the bus; and STORE has one memory."""
+    masks = unnamed_bits(opcode)
+    if ENGINE_OF[opcode] != Engine.COMPUTE:
+        for name in ("external", "external_stride", "local", "local_stride", "row_bytes"):
+            masks[field_of(opcode, name).word] |= bus_bytes - 1
+    if opcode == Opcode.STORE:
+        memory = field_of(opcode, "memory")
+        masks[memory.word] |= ((1 << memory.width) - 1) << memory.lsb
     return masks + [0] * (32 - len(masks))

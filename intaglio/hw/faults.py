@@ -14,7 +14,7 @@ class Fault(enum.IntEnum):
     PORT_CONFLICT = 3  # two engines used one memory port in one cycle [bytes of program dispatched]
     TOKEN_OVERFLOW = 4  # more than 255 tokens wait between two engines [bytes of program dispatched]
     BAD_OPCODE = 5  # no such command [the command's offset in the program]
-    BAD_FIELD = 6  # a bit that no field names, no rows or bytes, or no such memory [the command's offset]
+    BAD_FIELD = 6  # a field or a bit between fields that no command may have, see Dispatch [the command's offset]
     CUT_SHORT = 7  # the program ends inside a command [the command's offset]
     WATCHDOG = 8  # no progress for the watchdog's time [bytes of program dispatched]
 

@@ -11,16 +11,15 @@ from intaglio.hw.bursts import Request
 from intaglio.hw.config import Config
 
 BLOCK_BYTES = 128
-"""of one burst: a compute command. Programs start at a multiple of PROGRAM_ALIGNMENT, so no block crosses 4 KiB."""
+"""of one burst: a compute command. Programs start at a multiple of 4096, so no block crosses one."""
 FIFO_BYTES = 512
 """of commands on chip, in the FIFO or on the way to it"""
-PROGRAM_ALIGNMENT = 4096
 
 
 class Fetch(wiring.Component):
     """The command stream, in order.
 
-    begin: one cycle; starts on size bytes from address (a multiple of PROGRAM_ALIGNMENT), everything else idle.
+    begin: one cycle; starts on size bytes from address (a multiple of 4096), everything else idle.
     request: a block's burst, valid the cycle after begin at the earliest and only when the FIFO has room for a whole
         block; `valid` does not depend on `ready`.
     beat, beat_data: a word of the bus read for fetch; always accepted.

@@ -15,7 +15,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from intaglio.hw.axi import OKAY, SLVERR, Axi4Lite
+from intaglio.hw.axi import OKAY, PAGE, SLVERR, Axi4Lite
 from intaglio.hw.config import INSTRUCTION_SET, Config
 from intaglio.hw.counters import Counter
 from intaglio.hw.faults import FAULT_BITS, Fault
@@ -67,6 +67,8 @@ class Status(enum.IntFlag):
 
 
 STATUS_FAULT_LSB = 8
+_WRITABLE = {Register.PROGRAM_ADDRESS: ~(PAGE - 1) & 0xFFFFFFFF, Register.BASE_ADDRESS: ~(PAGE - 1) & 0xFFFFFFFF}
+"""Bits of settings that hold what is written, if not all do."""
 
 
 @dataclass(frozen=True)
@@ -95,11 +97,11 @@ def _table() -> tuple[Entry, ...]:
               "bit 0 BUSY. bit 1 DONE. bit 2 ERROR. bit 3 INTERRUPT: pending since DONE or ERROR rose. bit 4 DRAINING: bursts are in "
               "flight. bits 8 to 15: the error's code, see below"),
         Entry("ERROR_ADDRESS", r.ERROR_ADDRESS, "ro", "see the codes"),
-        Entry("PROGRAM_ADDRESS", r.PROGRAM_ADDRESS, "rw", "external address of the program, a multiple of 4096"),
+        Entry("PROGRAM_ADDRESS", r.PROGRAM_ADDRESS, "rw", "external address of the program, a multiple of 4096: bits 0 to 11 stay 0"),
         Entry("PROGRAM_SIZE", r.PROGRAM_SIZE, "rw",
               "its bytes, a multiple of 32; whole bus words are read, so up to bus_bytes - 32 bytes beyond it"),
         Entry("BASE_ADDRESS", r.BASE_ADDRESS, "rw",
-              "added to every external address in a command; a multiple of 4096"),
+              "added to every external address in a command, a multiple of 4096: bits 0 to 11 stay 0"),
         Entry("WATCHDOG", r.WATCHDOG, "rw",
               f"cycles without progress that are an error, {DEFAULT_WATCHDOG} after reset; 0: never. Progress: a beat, response or "
               "request on the bus, a dispatched word, COMPUTE busy, a retirement"),
@@ -129,7 +131,8 @@ FAULT_MEANINGS = {
     Fault.PORT_CONFLICT: "two engines used one memory port in one cycle; address: bytes of program dispatched",
     Fault.TOKEN_OVERFLOW: "more than 255 tokens wait between two engines; address: bytes of program dispatched",
     Fault.BAD_OPCODE: "no such command; address: the command's byte offset in the program",
-    Fault.BAD_FIELD: "a bit that no field names, no rows, no bytes or no such memory; address: the command's byte offset",
+    Fault.BAD_FIELD: "a bit that no field names, no rows, no bytes, not a multiple of the bus, or no such memory; "
+    "address: the command's byte offset",
     Fault.CUT_SHORT: "the program ends inside a command; address: the command's byte offset",
     Fault.WATCHDOG: "no progress for the watchdog's time; address: bytes of program dispatched",
 }
@@ -202,7 +205,7 @@ class Registers(wiring.Component):
                 with m.Case(register >> 2):
                     m.d.comb += wrong.eq(self.run)
                     with m.If(performed & ~self.run):
-                        m.d.sync += value.eq(written)
+                        m.d.sync += value.eq(written & _WRITABLE.get(register, 0xFFFFFFFF))
             with m.Default():
                 m.d.comb += wrong.eq(1)
         with m.If(performed):

@@ -150,9 +150,11 @@ def _commands(words: NDArray[np.uint32], shift: int) -> NDArray[np.int64]:
     }
     for column, name in columns.items():
         out[:, column] = get(field_of(Opcode.LOAD, name))
-    for column in (_ADDRESS, _STRIDE, _ROW_WORDS):
-        out[:, column] >>= shift  # in bus words
     transfer = out[:, _ENGINE] != COMPUTE
+    for column in (_ADDRESS, _STRIDE, _ROW_WORDS):
+        if (out[transfer, column] & ((1 << shift) - 1)).any():
+            raise ValueError(f"a LOAD or STORE whose {columns[column]} is not a multiple of the bus")
+        out[:, column] >>= shift  # in bus words
     if (out[transfer][:, [_ROW_WORDS, _ROWS]] == 0).any():
         raise ValueError("a LOAD or STORE of no rows or no bytes")
     return out

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
+from amaranth.hdl import Cat
 from amaranth.sim import Simulator
 from fake_core import FakeCore
 
@@ -76,10 +78,12 @@ async def lite_read(ctx, lite, offset: int) -> tuple[int, int]:
 
 def run_system(config: Config, words: list[int], image: bytearray | None = None, watchdog: int = 1 << 20,
                base: int = 0, faults: dict[int, int] | None = None, program_bytes: int | None = None,
-               runs: int = 1, prepare: Callable[[FakeCore], Callable | None] | None = None) -> list[Outcome]:
+               runs: int = 1, prepare: Callable[[FakeCore], Callable | None] | None = None,
+               probe: bool = False) -> list[Outcome]:
     """One outcome a run; each run starts the same program again, without a reset between.
 
-    faults: memory model state to set after its reset. prepare(core) may return a testbench to add.
+    faults: memory model state to set after its reset. prepare(core) may return a testbench to add. probe: shows each cycle that no
+    output of the master follows its inputs within the cycle.
     """
     core = FakeCore(config)
     dut = Accelerator(config, core)
@@ -97,7 +101,15 @@ def run_system(config: Config, words: list[int], image: bytearray | None = None,
 
     async def memory_side(ctx):
         axi, b = dut.m_axi, config.bus_bytes
+        inputs = Cat(axi.arready, axi.awready, axi.wready, axi.rvalid, axi.rlast, axi.rresp, axi.bvalid, axi.bresp)
+        outputs = Cat(axi.arvalid, axi.araddr, axi.arlen, axi.awvalid, axi.awaddr, axi.awlen, axi.wvalid, axi.wdata,
+                      axi.wlast, axi.rready, axi.bready)
         while not ended:
+            if probe:
+                before = ctx.get(outputs)
+                for value in (0, (1 << len(inputs)) - 1, random.getrandbits(len(inputs))):
+                    ctx.set(inputs, value)
+                    assert ctx.get(outputs) == before
             r_valid, w_ready = memory[mm.R_VALID], memory[mm.W_READY]
             ready = int(memory[mm.REQUEST_READY])
             ctx.set(axi.arready, ready)

@@ -116,6 +116,7 @@ def test_words_in_order(bus: int, count: int) -> None:
 
 
 LOAD = Command(Opcode.LOAD, {"row_bytes": 64, "rows": 1}).words()
+STORE = Command(Opcode.STORE, {"row_bytes": 64, "rows": 1}).words()
 POOL = Command(Opcode.POOL, {"channels": 4}).words()
 
 
@@ -131,6 +132,9 @@ REFUSED = {
     "word 31": (_changed(POOL, 31, 1 << 31), Fault.BAD_FIELD),
     "memory": (_changed(LOAD, 3, 3 << 30), Fault.BAD_FIELD),
     "no bytes": (_changed(LOAD, 5, 0), Fault.BAD_FIELD),
+    "address beside the bus": (_changed(LOAD, 1, 2), Fault.BAD_FIELD),
+    "bytes beside the bus": (_changed(LOAD, 5, 66), Fault.BAD_FIELD),
+    "STORE of weights": (_changed(STORE, 3, 1 << 30), Fault.BAD_FIELD),
     "no rows": (_changed(LOAD, 6, 0), Fault.BAD_FIELD),
     "cut short": (POOL[:24], Fault.CUT_SHORT),
 }

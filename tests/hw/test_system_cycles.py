@@ -62,6 +62,13 @@ def test_random_streams(shape: tuple[int, int, int, int], seed: int) -> None:
         hold_equal(config, commands, outcome)
 
 
+def test_no_output_follows_an_input_within_a_cycle() -> None:
+    config = config_of(8, 3, 5, 4)
+    commands = random_stream(random.Random(9), config, 20)
+    (outcome,) = run_system(config, words_of(commands), bytearray(EXTERNAL + EXTERNAL_BYTES), probe=True)
+    hold_equal(config, commands, outcome)
+
+
 def test_sizes_are_the_hardwares() -> None:
     """The model's copies of the RTL's sizes (it does not import amaranth)."""
     assert (cycle_model.BLOCK_BYTES, cycle_model.FIFO_BYTES) == (fetch.BLOCK_BYTES, fetch.FIFO_BYTES)
@@ -93,6 +100,8 @@ def test_model_refuses() -> None:
         run([pool], [1])
     with pytest.raises(ValueError, match="no rows or no bytes"):
         run([Command(Opcode.STORE, {"rows": 1})])
+    with pytest.raises(ValueError, match="row_bytes is not a multiple of the bus"):
+        run([Command(Opcode.LOAD, {"rows": 1, "row_bytes": 12})])
     with pytest.raises(ValueError, match="word 8: no such command, or cut short"):
         run_cycles(config, np.array([*load.words(), *pool.words()[:31]], np.uint32), no)
 
