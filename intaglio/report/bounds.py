@@ -1,0 +1,94 @@
+"""Where each layer's cycles go: every cycle of a run has one cause, and the largest is what bounds the layer.
+
+array: useful steps of the array, and filling and emptying it. feed: the array waits for its inputs because runs of
+bytes are shorter than the rows they feed. requantizer: a tile waits for the results of the one before. onchip: adds
+and pools, which go at the rate of the activation memory and the requantizers. external: COMPUTE waits for a LOAD or a
+STORE, or the run's last results leave. command: COMPUTE waits for its next command.
+
+The shares inside compute commands and the cycles of waiting are exact. Which of external and command a wait is
+follows from the retire cycles of the commands that it waits for; the counters WAIT_LOAD, WAIT_STORE and WAIT_COMMAND
+count one priority a cycle and can differ from it by some cycles.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+import numpy as np
+
+from intaglio.hw.config import Config
+from intaglio.hw.isa import Command, Engine, Opcode, token_bit
+from intaglio.hw.timing import compute_cycles, conv_timing
+from intaglio.mapper.program import Program
+
+CAUSES = ("array", "feed", "requantizer", "onchip", "external", "command")
+
+
+def causes_of_layers(
+    config: Config, program: Program, retire_cycles: np.ndarray, cycles: int
+) -> dict[int, dict[str, int]]:
+    """For each tag that COMPUTE retires: cycles by cause, which add up to its interval (RunResult.layer_cycles).
+
+    retire_cycles: int64 [commands], in program order; cycles: the run's.
+    """
+    commands = program.commands
+    compute = [i for i, c in enumerate(commands) if c.engine == Engine.COMPUTE]
+    last = {commands[i]["tag"]: i for i in compute}
+    boundaries = sorted((int(retire_cycles[i]), tag) for tag, i in last.items())
+    waited = awaited(commands)
+    out: dict[int, dict[str, int]] = {}
+    free, at = 0, 0  # the first cycle after the previous compute command; the interval in boundaries
+    for i in compute:
+        retired = int(retire_cycles[i])
+        while retired > boundaries[at][0]:
+            at += 1
+        causes = out.setdefault(boundaries[at][1], dict.fromkeys(CAUSES, 0))
+        start = retired - compute_cycles(config, commands[i]) + 1
+        ready = max((int(retire_cycles[other]) + 1 for other in waited[i]), default=0)
+        external = min(max(ready - free, 0), start - free)
+        causes["external"] += external
+        causes["command"] += start - free - external
+        for cause, count in inside(config, commands[i]).items():
+            causes[cause] += count
+        free = retired + 1
+    if boundaries:
+        out[boundaries[-1][1]]["external"] += cycles - free
+    return out
+
+
+def inside(config: Config, command: Command) -> dict[str, int]:
+    """The cycles of one compute command by cause."""
+    total = compute_cycles(config, command)
+    if command.opcode != Opcode.CONV:
+        return {"onchip": total}
+    timing = conv_timing(config, command)
+    tiles = command["pixel_tiles"] * command["channel_tiles"]
+    # The last tile of a command neither idles nor waits for its last slot's end.
+    idle = (tiles - 1) * command["idle_cycles"]
+    starved = tiles * (timing.slots - timing.steps) - (command["last_slot_cycles"] - command["last_chunk_bytes"])
+    feed = max(starved, 0)
+    return {"array": total - feed - idle, "feed": feed, "requantizer": idle}
+
+
+def bound_by(causes: dict[str, int]) -> str:
+    """The largest cause, the first of CAUSES where two are equal."""
+    return max(CAUSES, key=lambda cause: causes[cause])
+
+
+def awaited(commands: Sequence[Command]) -> list[list[int]]:
+    """For each command, the indices of the commands whose tokens it takes: the n-th wait of a pair of engines takes
+    the n-th signal."""
+    signalled: dict[tuple[Engine, Engine], deque[int]] = {
+        (a, b): deque() for a in Engine for b in Engine if a != b
+    }
+    for index, command in enumerate(commands):
+        for other in Engine:
+            if other != command.engine and command["signal"] >> token_bit(command.engine, other) & 1:
+                signalled[command.engine, other].append(index)
+    out: list[list[int]] = []
+    for command in commands:
+        taken = [signalled[other, command.engine] for other in Engine
+                 if other != command.engine and command["wait"] >> token_bit(command.engine, other) & 1]
+        out.append([queue.popleft() for queue in taken])
+    return out

@@ -1,0 +1,93 @@
+"""Files for people and other programs: written whole or not at all."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from intaglio.errors import InputError
+
+
+def check_writable(path: Path | None) -> None:
+    """Refuses a path that cannot be written before any work is done; None is no path."""
+    if path is None:
+        return
+    if path.is_dir():
+        raise InputError(f"{path}: is a directory; give the name of a file")
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: there is no folder {path.parent}; make it or choose another")
+    if not os.access(path.parent, os.W_OK):
+        raise InputError(f"{path}: the folder {path.parent} cannot be written; choose another")
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """An existing file stays whole until the new one is complete."""
+    check_writable(path)
+    temporary: str | None = None
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(temporary, 0o666 & ~mask)
+        os.replace(temporary, path)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: cannot be written ({reason}); choose another file") from None
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    write_bytes(path, text.encode())
+
+
+def json_text(data: Mapping[str, Any]) -> str:
+    return json.dumps(data, indent=2, allow_nan=False) + "\n"
+
+
+def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """An .npz file; any text is a key (np.savez takes keys as arguments and trips over "file")."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, array in arrays.items():
+            part = io.BytesIO()
+            np.lib.format.write_array(part, np.ascontiguousarray(array).reshape(array.shape), allow_pickle=False)
+            file.writestr(zipfile.ZipInfo(f"{name}.npy"), part.getvalue(), zipfile.ZIP_DEFLATED)
+    return out.getvalue()
+
+
+def read_npz(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file by key. InputError that names the file if it is missing, broken or no .npz."""
+    remedy = "give an .npz file of arrays by input name, as np.savez(file, name=array) writes it"
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if not isinstance(file, np.lib.npyio.NpzFile):
+                raise InputError(f"{path}: holds one array without a name (.npy); {remedy}")
+            arrays = {str(key): file[key] for key in file.files}
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or 'not a readable .npz file'}; {remedy}") from None
+    except InputError:
+        raise
+    except Exception as error:  # zipfile, zlib and numpy's header parser raise many kinds on broken bytes
+        raise InputError(f"{path}: not a readable .npz file ({_reason(error)}); {remedy}") from None
+    wrong = [key for key, value in arrays.items() if not isinstance(value, np.ndarray)]
+    if wrong:
+        raise InputError(f"{path}: {wrong[0]!r} is not an array; {remedy}")
+    return arrays
+
+
+def _reason(error: Exception) -> str:
+    if "pickle" in str(error):
+        return "it holds Python objects or text, not arrays of numbers"
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -1,0 +1,93 @@
+"""Which command wrote one element of a tensor: from external memory back to a tile of the array."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from intaglio.hw.config import Config
+from intaglio.hw.isa import Command, Engine, Opcode
+from intaglio.mapper.program import Program
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The compute command that wrote an element. For CONV, pixel_tile and channel_tile count the command's tiles, pixel
+    and channel are the row and the column of the array; for ADD and POOL the tiles are 0, pixel counts the
+    command's pixels (ADD: rows) and channel is the byte in it."""
+
+    command: int
+    opcode: str
+    pixel_tile: int
+    channel_tile: int
+    pixel: int
+    channel: int
+
+
+def origin_of(config: Config, program: Program, tensor: str, index: int) -> Origin | None:
+    """The origin of element `index` (counted in the tensor's order) of a tensor that has a place outside.
+
+    None for a tensor without a place and for the program's inputs.
+    """
+    place = program.places.get(tensor)
+    if place is None or tensor in program.inputs:
+        return None
+    row, x = divmod(index, place.row_bytes)
+    found = _stored(program, place.offset + row * place.row_stride + x)
+    if found is None:
+        return None
+    at, address = found
+    for i in range(at - 1, -1, -1):
+        command = program.commands[i]
+        if command.engine == Engine.COMPUTE:
+            written = _element(config, command, address)
+            if written is not None:
+                return _origin(config, i, command, *written)
+    return None
+
+
+def _stored(program: Program, external: int) -> tuple[int, int] | None:
+    """The last STORE that writes an external byte, and the address on chip that it came from."""
+    for i in range(len(program.commands) - 1, -1, -1):
+        c = program.commands[i]
+        if c.opcode != Opcode.STORE:
+            continue
+        row = _row_of(external - c["external"], c["rows"], c["external_stride"], c["row_bytes"])
+        if row is not None:
+            x = external - c["external"] - row * c["external_stride"]
+            return i, c["local"] + row * c["local_stride"] + x
+    return None
+
+
+def _row_of(distance: int, rows: int, stride: int, row_bytes: int) -> int | None:
+    """The row that holds byte `distance` after the first row's start."""
+    starts = np.arange(rows, dtype=np.int64) * stride
+    hits = np.nonzero((starts <= distance) & (distance < starts + row_bytes))[0]
+    return int(hits[0]) if hits.size else None
+
+
+def _element(config: Config, c: Command, address: int) -> tuple[int, int] | None:
+    """(pixel, channel) of the result that a compute command writes to an address on chip."""
+    if c.opcode == Opcode.ADD:
+        width, pixels, channels = 1, c["rows"], c["row_bytes"]
+    elif c.opcode == Opcode.POOL:
+        width, pixels, channels = c["region_cols"], c["region_rows"] * c["region_cols"], c["channels"]
+    elif c["drain"]:
+        width, pixels = c["region_width"], (c["pixel_tiles"] - 1) * c["rows_per_tile"] + c["last_pixels"]
+        channels = (c["channel_tiles"] - 1) * config.cols + c["last_channels"]
+    else:
+        return None
+    pixel = np.arange(pixels, dtype=np.int64)
+    starts = c["out_base"] + pixel // width * c["out_row_stride"] + pixel % width * c["out_pixel_stride"]
+    distance = (address - starts) % (1 << 32)  # the hardware's sums wrap
+    hits = np.nonzero(distance < channels)[0]
+    return (int(hits[0]), int(distance[hits[0]])) if hits.size else None
+
+
+def _origin(config: Config, index: int, c: Command, pixel: int, channel: int) -> Origin:
+    pixel_tile = channel_tile = 0
+    if c.opcode == Opcode.CONV:
+        pixel_tile, pixel = divmod(pixel, c["rows_per_tile"]) if c["pixel_tiles"] > 1 else (0, pixel)
+        channel_tile, channel = divmod(channel, config.cols)
+    return Origin(index, c.opcode.name, pixel_tile, channel_tile, pixel, channel)

@@ -1,0 +1,131 @@
+"""A network on an engine: its edges on the host, the rest as a Program; tensors as the model file has them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from intaglio.hw.config import Config
+from intaglio.hw.isa import Engine
+from intaglio.hw.timing import compute_cycles
+from intaglio.mapper import map_network
+from intaglio.mapper.lower import host_operators
+from intaglio.mapper.program import Program
+from intaglio.network import Graph, check_inputs, execute, host_ops
+from intaglio.network.graph import Operator
+from intaglio.sim.cycle_model import CycleResult, run_cycles
+from intaglio.sim.engines import RunResult, run_program
+from intaglio.sim.functional import execute_program
+from intaglio.sim.rtl.build import Progress
+from intaglio.sim.tensors import rows_at
+
+
+@dataclass(frozen=True)
+class NetworkRun:
+    """One inference. tensors: inputs, host operators' outputs and what the engine left in external memory, by
+    the model file's names, in its types and shapes. host_seconds: by index into graph.operators, measured."""
+
+    result: RunResult
+    tensors: dict[str, np.ndarray]
+    host_seconds: dict[int, float]
+
+
+@dataclass(frozen=True)
+class Session:
+    """A graph and its Program for one configuration."""
+
+    graph: Graph
+    config: Config
+    program: Program
+
+    @staticmethod
+    def map(graph: Graph, config: Config, keep_all: bool = False) -> Session:
+        """keep_all: the engine leaves every tensor of the accelerator in external memory."""
+        return Session(graph, config, map_network(graph, config, keep_all))
+
+    def run(
+        self,
+        inputs: Mapping[str, np.ndarray],
+        engine: str = "host",
+        progress: Progress | None = None,
+        waves: Path | None = None,
+    ) -> NetworkRun:
+        """inputs: the graph's, by name; InputError if they are not exactly those."""
+        check_inputs(self.graph, inputs)
+        edges = _Edges(self.graph, inputs)
+        edges.advance()
+        operands = {name: edges.values[name] for name in self.program.inputs}
+        result = run_program(self.config, self.program, operands, engine, progress, waves)
+        edges.values.update(self.written(result.memory))
+        edges.advance()
+        return NetworkRun(result, edges.values, edges.seconds)
+
+    def outputs(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The graph's outputs from the Program's commands on the host, without the clock: for many inputs."""
+        check_inputs(self.graph, inputs)
+        edges = _Edges(self.graph, inputs)
+        edges.advance()
+        operands = {name: edges.values[name] for name in self.program.inputs}
+        edges.values.update(self.written(execute_program(self.config, self.program, operands).memory))
+        edges.advance()
+        return {name: edges.values[name] for name in self.graph.outputs}
+
+    def written(self, memory: np.ndarray) -> dict[str, np.ndarray]:
+        """The tensors that the accelerator wrote to external memory (uint8 [memory_bytes]), by name."""
+        return {
+            name: rows_at(memory, place).reshape(self.graph.tensors[name].shape)
+            for name, place in self.program.places.items()
+            if name not in self.program.inputs
+        }
+
+    def clock(self) -> CycleResult:
+        """The cycles of the Program, which no input changes."""
+        lengths = [compute_cycles(self.config, c) for c in self.program.commands if c.engine == Engine.COMPUTE]
+        return run_cycles(self.config, self.program.words(), np.array(lengths, np.int64))
+
+
+def every_tensor(
+    graph: Graph, config: Config, run: NetworkRun, engine: str, progress: Progress | None = None
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Every tensor of the graph for the inputs of `run`, and the names of those that the accelerator never wrote.
+
+    A second Program that keeps all tensors outside runs on the engine; what it does not write (the edges, and
+    tensors that exist inside a fused layer only) comes from the host.
+    """
+    inputs = {name: run.tensors[name] for name in graph.inputs}
+    keeping = Session.map(graph, config, keep_all=True)
+    kept = keeping.run(inputs, engine, progress)
+    on_host = execute(graph, inputs)
+    written = set(keeping.program.places) - set(keeping.program.inputs)
+    missing = [name for name in on_host if name not in written and name not in graph.inputs]
+    return {name: kept.tensors.get(name, value) for name, value in on_host.items()}, missing
+
+
+class _Edges:
+    """Runs host operators as soon as their operands are known, and times them."""
+
+    def __init__(self, graph: Graph, inputs: Mapping[str, np.ndarray]):
+        self.values = {name: np.asarray(inputs[name]) for name in graph.inputs}
+        self.seconds: dict[int, float] = {}
+        self._graph = graph
+        self._host = sorted(host_operators(graph))
+
+    def advance(self) -> None:
+        """Runs every host operator that can run and has not."""
+        for index in self._host:
+            op = self._graph.operators[index]
+            if index not in self.seconds and all(name in self.values for name in op.inputs):
+                begin = time.perf_counter()
+                self.values.update(self._run(op))
+                self.seconds[index] = time.perf_counter() - begin
+
+    def _run(self, op: Operator) -> dict[str, np.ndarray]:
+        sources, targets = ([self._graph.tensors[name] for name in names] for names in (op.inputs, op.outputs))
+        operands = [self.values[name] for name in op.inputs]
+        if op.on_host:
+            return dict(zip(op.outputs, host_ops.run(op, operands, sources, targets), strict=True))
+        return {op.outputs[0]: operands[0].reshape(targets[0].shape)}  # a Reshape at the edge

@@ -1,0 +1,89 @@
+"""Holds host engine, RTL and LiteRT against each other on random inputs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from intaglio.hw.config import Config
+from intaglio.network import Graph, random_inputs
+from intaglio.network.litert_oracle import LiteRTOracle
+from intaglio.report.compare import Difference, first_difference, first_tensor
+from intaglio.session import Session
+from intaglio.sim.rtl.build import library
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Verification:
+    """inputs, seed: random inputs seed to seed + inputs - 1. tensors, elements: compared with LiteRT for each input.
+    cycles: of the Program. unwritten: tensors that the RTL never writes, computed on the host. difference: the
+    first, None where all are equal. build_seconds, simulate_seconds: of the RTL."""
+
+    inputs: int
+    seed: int
+    tensors: int
+    elements: int
+    cycles: int
+    commands: int
+    unwritten: tuple[str, ...]
+    difference: Difference | None
+    build_seconds: float
+    simulate_seconds: float
+
+
+def verify(
+    model: Path, graph: Graph, config: Config, inputs: int, seed: int, progress: Progress, waves: Path | None = None
+) -> Verification:
+    """Stops at the first difference. waves: a file for the RTL's run of the first input.
+
+    Each input runs as two Programs on both engines: the ordinary one (outputs, cycles, retire cycles, counters) and one
+    that keeps every tensor outside, for every tensor.
+    """
+    oracle = LiteRTOracle(model)
+    progress(f"mapping {graph.name} onto {config.name}")
+    plain, keeping = Session.map(graph, config), Session.map(graph, config, keep_all=True)
+    begin = time.perf_counter()
+    library(config, None, progress)
+    if waves is not None:
+        library(config, waves.suffix, progress)
+    built = time.perf_counter()
+    written = set(keeping.program.places) - set(keeping.program.inputs)
+    computed = [name for op in graph.operators for name in op.outputs]
+    tensors = elements = cycles = 0
+    difference: Difference | None = None
+    simulated = 0.0
+    for number in range(seed, seed + inputs):
+        progress(f"input {number - seed + 1} of {inputs}: LiteRT, host, RTL")
+        values = random_inputs(graph, number)
+        reference = oracle.run(values)
+        kept = keeping.run(values)
+        named = f"seed {number}"
+        both = [name for name in computed if name in reference and name in kept.tensors]
+        tensors, elements = len(both), sum(kept.tensors[name].size for name in both)
+        difference = first_tensor(keeping, kept.result, named, ("host", "LiteRT"), kept.tensors, reference)
+        for session in (plain, keeping):
+            on_host = kept if session is keeping else session.run(values)
+            cycles = on_host.result.cycles if session is plain else cycles
+            start = time.perf_counter()
+            first = waves if number == seed and session is plain else None
+            on_rtl = session.run(values, "rtl", progress, first)
+            simulated += time.perf_counter() - start
+            difference = difference or first_difference(session, named, on_host, on_rtl)
+        if difference is not None:
+            break
+    return Verification(
+        inputs=inputs,
+        seed=seed,
+        tensors=tensors,
+        elements=elements,
+        cycles=cycles,
+        commands=len(plain.program.commands),
+        unwritten=tuple(name for name in computed if name not in written),
+        difference=difference,
+        build_seconds=built - begin,
+        simulate_seconds=simulated,
+    )
