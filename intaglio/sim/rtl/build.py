@@ -46,6 +46,8 @@ _FLAGS = [
     "--no-assert",
     "--output-split",
     "20000",
+    "--output-split-cfuncs",
+    "3000",
     "-Wno-fatal",
     "-Wno-lint",
     "-Wno-style",
