@@ -146,6 +146,10 @@ def test_waves_have_a_known_form():
 def test_waves_are_written_and_change_nothing(form, tmp_path):
     program = random_program(SMALL, 0, 2)
     waves = tmp_path / f"run{form}"
-    result = run_rtl(SMALL, program, {}, waves=waves)
+    try:
+        result = run_rtl(SMALL, program, {}, waves=waves)
+    except InputError as error:
+        assert form == ".fst" and "liblz4-dev" in str(error) and "name the file .vcd" in str(error)
+        pytest.skip("no headers of lz4 here")
     assert waves.stat().st_size > 1000
     assert np.array_equal(result.events, run_rtl(SMALL, program, {}).events)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Callable, Sequence
 from importlib import metadata, resources
 from pathlib import Path
 
+from intaglio.errors import InputError
 from intaglio.hw.config import Config
 from intaglio.hw.verilog import TOP, emit_verilog
 from intaglio.sim import memory_model
@@ -17,7 +19,7 @@ from intaglio.sim.rtl.toolchain import Verilator, verilator
 Progress = Callable[[str], None]
 
 WAVES = {".fst": "--trace-fst", ".vcd": "--trace-vcd"}
-"""Verilator's option for each form of waves. FST needs zlib's headers on the host."""
+"""Verilator's option for each form of waves. FST needs the headers of lz4 and zlib on the host."""
 WAIVED = {
     "UNUSEDSIGNAL": "Yosys keeps the names of signals that it optimized away",
     "UNDRIVEN": "likewise for bits of them; a signal of Amaranth always has a driver or an initial value",
@@ -116,6 +118,11 @@ def library_of(verilog: str, tool: Verilator, waves: str | None = None, progress
         out = ["--build-jobs", jobs, "--Mdir", "build", "-CFLAGS", "-I..", "-o", "libintaglio.so"]
         done = tool.run([*flags, *out, "intaglio.v", "driver.cpp"], scratch)
         result = scratch / "build" / "libintaglio.so"
+        if waves == ".fst" and re.search(r"(lz4|zlib)\.h: No such file", done.stdout):
+            raise InputError(
+                "waves as .fst need the headers of lz4 and zlib; on Debian or Ubuntu: "
+                "apt-get install liblz4-dev zlib1g-dev; or name the file .vcd"
+            )
         if done.returncode or not result.exists():
             log = cache.folder() / f"{name}.log"
             log.write_text(done.stdout)
