@@ -1,0 +1,34 @@
+# The commands of the README. Every one does the set-up that it needs.
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+READY := $(VENV)/.installed
+
+.PHONY: install demo test test-all lint help
+
+help:
+	@echo "make demo      run the shipped network: schedule, cycles, accuracy, RTL against host and LiteRT"
+	@echo "make test      the tests, without the slow ones"
+	@echo "make test-all  all tests"
+	@echo "make lint      ruff and mypy"
+	@echo "make install   the set-up that they share, into $(VENV)"
+
+install: $(READY)
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@
+
+demo: install
+	$(BIN)/python -m intaglio.demo
+
+test: install
+	$(BIN)/python -m pytest -q -n 2 -m "not slow"
+
+test-all: install
+	$(BIN)/python -m pytest -q -n 2
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/mypy

@@ -1,0 +1,28 @@
+"""`intaglio configs`: the shipped configurations."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from intaglio.cli.console import report_console
+from intaglio.cli.options import SetOption, configuration
+from intaglio.errors import InputError
+from intaglio.hw.config import shipped_names
+from intaglio.report.tables import print_configs
+
+
+def configs(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Print this one as YAML.", show_default=False)
+    ] = None,
+    overrides: SetOption = None,
+) -> None:
+    """List the shipped configurations, or print one as YAML to start a file from."""
+    if name is None:
+        if overrides:
+            raise InputError("--set: overrides fields of one configuration; give its NAME too")
+        print_configs(report_console(None), [configuration(shipped, None) for shipped in shipped_names()])
+    else:
+        typer.echo(configuration(name, overrides).to_yaml(), nl=False)

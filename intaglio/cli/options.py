@@ -1,0 +1,47 @@
+"""Options that several commands share, and how they are read."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from intaglio.errors import InputError
+from intaglio.hw.config import Config, load_config
+
+
+class EngineName(StrEnum):
+    """What runs a Program."""
+
+    host = "host"
+    rtl = "rtl"
+
+
+ModelArgument = Annotated[
+    Path, typer.Argument(metavar="MODEL", help="A quantized int8 network, a .tflite file.", show_default=False)
+]
+ConfigOption = Annotated[
+    str,
+    typer.Option("--config", metavar="CONFIG", help="A YAML file, or a shipped configuration (`intaglio configs`)."),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="FIELD=VALUE",
+        help="Override a field of the configuration, dotted, as often as needed: --set memory.latency=100.",
+        show_default=False,
+    ),
+]
+WHOLE = "The file is written whole or not at all."
+
+
+def configuration(config: str, overrides: list[str] | None) -> Config:
+    """The configuration of --config and --set. InputError, whatever the YAML holds."""
+    try:
+        return load_config(config, overrides or ())
+    except (ValueError, RecursionError) as error:  # values that PyYAML cannot build, as the date 2001-99-99
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"configuration {config}: a value cannot be read ({reason}); correct it") from None

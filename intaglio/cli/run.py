@@ -1,0 +1,101 @@
+"""`intaglio run`: one inference on one engine, and where its cycles go."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from intaglio.cli.console import check_targets, progress, report_console, write_json
+from intaglio.cli.options import WHOLE, ConfigOption, EngineName, ModelArgument, SetOption, configuration
+from intaglio.errors import InputError
+from intaglio.network import Graph, check_inputs, load, random_inputs
+from intaglio.report.documents import run_document
+from intaglio.report.files import npz_bytes, read_npz, write_bytes
+from intaglio.report.layers import layer_figures, totals
+from intaglio.report.tables import print_run
+from intaglio.session import Session, every_tensor
+from intaglio.sim.rtl.build import library
+
+SEED = 0
+"""Of the random input where none is given."""
+
+
+def run(
+    model: ModelArgument,
+    config: ConfigOption = "edge64",
+    overrides: SetOption = None,
+    engine: Annotated[
+        EngineName, typer.Option(help="host: the simulator. rtl: the emitted design in Verilator.")
+    ] = EngineName.host,
+    input_file: Annotated[
+        Path | None,
+        typer.Option("--input", metavar="IN.npz", help=f"Arrays by input name; without it, random ones (seed {SEED}).",
+                     show_default=False),
+    ] = None,
+    json: Annotated[
+        Path | None,
+        typer.Option("--json", metavar="R.json|-", help=f"The report as JSON; - is standard output. {WHOLE}",
+                     show_default=False),
+    ] = None,
+    outputs: Annotated[
+        Path | None,
+        typer.Option("--outputs", metavar="O.npz", help=f"The network's outputs by tensor name. {WHOLE}",
+                     show_default=False),
+    ] = None,
+    all_tensors: Annotated[
+        bool, typer.Option("--all-tensors", help="Put every tensor of the graph into --outputs.")
+    ] = False,
+) -> None:
+    """Run one inference; report cycles, bounds and traffic of every layer."""
+    if all_tensors and outputs is None:
+        raise InputError("--all-tensors: says what --outputs holds; give --outputs O.npz too")
+    check_targets(json, outputs)
+    settings = configuration(config, overrides)
+    graph = load(model)
+    values = read_inputs(graph, input_file)
+    seconds: dict[str, float] = {}
+    with progress() as tell:
+        tell.step(f"mapping {graph.name} onto {settings.name}")
+        begin = time.perf_counter()
+        session = Session.map(graph, settings)
+        seconds["map"] = time.perf_counter() - begin
+        if engine == EngineName.rtl:
+            begin = time.perf_counter()
+            library(settings, None, tell.long)
+            seconds["build"] = time.perf_counter() - begin
+        tell.step(f"running {graph.name} on the {engine.value} engine")
+        begin = time.perf_counter()
+        done = session.run(values, engine.value, tell.long)
+        seconds["run"] = time.perf_counter() - begin
+        tensors, host_only = {name: done.tensors[name] for name in graph.outputs}, None
+        if all_tensors:
+            tell.step("running again with every tensor kept outside")
+            tensors, host_only = every_tensor(graph, settings, done, engine.value, tell.long)
+    layers = layer_figures(settings, session.program, done.result.retire_cycles, done.result.cycles, done.host_seconds)
+    summary = totals(settings, session.program, layers, done.result.cycles)
+    document = run_document(
+        model, settings, engine.value, str(input_file or f"random, seed {SEED}"), layers, summary,
+        done.result.counters, seconds, graph.notes, host_only,
+    )  # fmt: skip
+    archive = npz_bytes(tensors) if outputs is not None else b""
+    if outputs is not None:
+        write_bytes(outputs, archive)
+    write_json(json, document)
+    console = report_console(json)
+    print_run(console, document)
+
+
+def read_inputs(graph: Graph, path: Path | None) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file, checked against the graph; without one, random ones."""
+    if path is None:
+        return random_inputs(graph, SEED)
+    values = read_npz(path)
+    try:
+        check_inputs(graph, values)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    return values

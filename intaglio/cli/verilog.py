@@ -1,0 +1,41 @@
+"""`intaglio verilog`: the accelerator as Verilog."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from intaglio.cli.console import progress
+from intaglio.cli.options import ConfigOption, SetOption, configuration
+from intaglio.errors import InputError
+from intaglio.hw.verilog import TOP
+from intaglio.report.files import check_writable, write_text
+from intaglio.sim.rtl.build import verilog_of
+
+
+def verilog(
+    folder: Annotated[
+        Path, typer.Option("-o", "--output", metavar="DIR", help="The folder; made if it is missing.", show_default=False)
+    ],
+    config: ConfigOption = "edge64",
+    overrides: SetOption = None,
+) -> None:
+    """Write the accelerator as one flat Verilog module, and its configuration beside it."""
+    settings = configuration(config, overrides)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is a file; give a folder")
+    with progress() as tell:
+        text = verilog_of(settings, tell.long).read_text()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be made ({error.strerror}); choose another folder") from None
+    design, fields = folder / f"{TOP}.v", folder / f"{TOP}.yaml"
+    check_writable(design)
+    write_text(design, text)
+    write_text(fields, settings.to_yaml())
+    typer.echo(f"{design}: module {TOP}, {settings.rows}x{settings.cols}, {settings.on_chip_bytes} bytes on chip, "
+               f"configuration {settings.hardware_hash():016x}")
+    typer.echo(f"{fields}: its configuration")

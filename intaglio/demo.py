@@ -1,0 +1,117 @@
+"""The main job on the network that comes with Intaglio: `make demo`, or `python -m intaglio.demo`.
+
+Schedules it, runs it, measures its accuracy on 500 images in float, in LiteRT and here, and holds host, RTL and
+LiteRT against each other. Exit status 1 if anything differs.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from intaglio import data
+from intaglio.cli.console import Progress, progress, report_console
+from intaglio.errors import InputError
+from intaglio.hw.config import Config, load_config
+from intaglio.network import Graph, load
+from intaglio.network.float_network import FloatNetwork
+from intaglio.network.litert_oracle import LiteRTOracle
+from intaglio.report.documents import run_document, verify_document
+from intaglio.report.layers import layer_figures, totals
+from intaglio.report.tables import print_run, print_verification
+from intaglio.session import Session
+from intaglio.verify import verify
+
+CONFIG = "edge64"
+RTL_INPUTS = 2
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Right answers of images on each engine; differing: elements of the outputs that differ between LiteRT's
+    and ours; seconds: for our images."""
+
+    images: int
+    right: dict[str, int]
+    differing: int
+    seconds: float
+
+
+def measure_accuracy(session: Session) -> Accuracy:
+    """Of the shipped network over the shipped test images."""
+    pixels, labels = data.test_set()
+    images = data.network_input(pixels)
+    name, output = session.graph.inputs[0], session.graph.outputs[0]
+    oracle = LiteRTOracle(data.MODEL)
+    reference = np.concatenate([oracle.run({name: image[None]})[output] for image in images])
+    begin = time.perf_counter()
+    ours = np.concatenate([session.outputs({name: image[None]})[output] for image in images])
+    seconds = time.perf_counter() - begin
+    scores = {
+        "float32": FloatNetwork.load(data.FLOAT_MODEL).logits(images),
+        "int8, LiteRT": reference,
+        "int8, Intaglio": ours,
+    }
+    right = {who: int((values.argmax(axis=1) == labels).sum()) for who, values in scores.items()}
+    return Accuracy(len(labels), right, int((reference != ours).sum()), seconds)
+
+
+def main() -> int:
+    """The exit status."""
+    begin = time.perf_counter()
+    console = report_console(None)
+    config, graph = load_config(CONFIG), load(data.MODEL)
+    with progress() as tell:
+        equal = _report(console, config, graph, tell)
+    console.print(f"\n{time.perf_counter() - begin:.0f} s in all")
+    return 0 if equal else 1
+
+
+def _report(console: Console, config: Config, graph: Graph, tell: Progress) -> bool:
+    """Whether everything is equal."""
+    tell.step("mapping")
+    begin = time.perf_counter()
+    session = Session.map(graph, config)
+    mapped = time.perf_counter()
+    pixels, labels = data.test_set()
+    run = session.run({graph.inputs[0]: data.network_input(pixels[:1])})
+    seconds = {"map": mapped - begin, "run": time.perf_counter() - mapped}
+    layers = layer_figures(config, session.program, run.result.retire_cycles, run.result.cycles, run.host_seconds)
+    summary = totals(config, session.program, layers, run.result.cycles)
+    model = Path(data.MODEL.name)
+    document = run_document(
+        model, config, "host", "test image 0", layers, summary, run.result.counters, seconds, graph.notes, None
+    )
+    console.print("[bold]One inference[/bold]")
+    print_run(console, document)
+    answer = int(run.tensors[graph.outputs[0]].argmax())
+    console.print(f"answer: {data.CLASSES[answer]}; label: {data.CLASSES[labels[0]]}")
+
+    console.print("\n[bold]Accuracy[/bold]")
+    tell.step("500 images in float, in LiteRT and here")
+    accuracy = measure_accuracy(session)
+    for who, right in accuracy.right.items():
+        console.print(f"{who:15s} {100 * right / accuracy.images:5.2f} % of {accuracy.images} images")
+    console.print(f"{accuracy.differing} of the outputs' elements differ between LiteRT and Intaglio "
+                  f"({1000 * accuracy.seconds / accuracy.images:.1f} ms an image here)")
+
+    console.print("\n[bold]Host, RTL and LiteRT[/bold]")
+    found = verify(data.MODEL, graph, config, RTL_INPUTS, 0, tell.step, tell.long)
+    print_verification(console, verify_document(model, config, found), graph.notes)
+    return found.difference is None and accuracy.differing == 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except InputError as error:
+        print(f"intaglio: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("intaglio: interrupted", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,106 @@
+"""The JSON documents of run, verify and map; docs/json.md and intaglio/schemas describe them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from intaglio import __version__
+from intaglio.hw.config import Config
+from intaglio.hw.counters import Counter
+from intaglio.hw.isa import Engine
+from intaglio.mapper.program import Program
+from intaglio.report.layers import LayerFigures, Totals
+from intaglio.verify import Verification
+
+SCHEMA_VERSION = 1
+
+
+def _head(model: Path, config: Config) -> dict[str, Any]:
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "intaglio_version": __version__,
+        "model": str(model),
+        "config": config.to_dict(),
+    }
+
+
+def run_document(
+    model: Path,
+    config: Config,
+    engine: str,
+    given: str,
+    layers: Sequence[LayerFigures],
+    totals: Totals,
+    counters: Mapping[Counter, int],
+    seconds: Mapping[str, float],
+    notes: Sequence[str],
+    host_only: Sequence[str] | None,
+) -> dict[str, Any]:
+    """given: where the input is from. seconds: measured, by step. host_only: tensors of --all-tensors that the
+    accelerator did not write; None without that option."""
+    document = {
+        **_head(model, config),
+        "engine": engine,
+        "input": given,
+        "layers": [dataclasses.asdict(layer) for layer in layers],
+        "totals": dataclasses.asdict(totals),
+        "counters": {counter.name.lower(): counters[counter] for counter in Counter},
+        "seconds": dict(seconds),
+        "notes": list(notes),
+    }
+    return document if host_only is None else {**document, "host_only_tensors": list(host_only)}
+
+
+def verify_document(model: Path, config: Config, found: Verification) -> dict[str, Any]:
+    difference = None
+    if found.difference is not None:
+        difference = dataclasses.asdict(found.difference)
+        difference.update(engines=list(found.difference.engines), values=list(found.difference.values))
+        difference["index"] = None if found.difference.index is None else list(found.difference.index)
+        difference["message"] = str(found.difference)
+    return {
+        **_head(model, config),
+        "equal": found.difference is None,
+        "inputs": found.inputs,
+        "seed": found.seed,
+        "tensors": found.tensors,
+        "elements": found.elements,
+        "cycles": found.cycles,
+        "commands": found.commands,
+        "host_only_tensors": list(found.unwritten),
+        "difference": difference,
+        "seconds": {"build": found.build_seconds, "simulate": found.simulate_seconds},
+    }
+
+
+def map_document(
+    model: Path, config: Config, program: Program, layers: Sequence[LayerFigures], totals: Totals
+) -> dict[str, Any]:
+    counts: list[dict[str, int]] = [{engine.name.lower(): 0 for engine in Engine} for _ in layers]
+    for command in program.commands:
+        counts[command["tag"]][command.engine.name.lower()] += 1
+    return {
+        **_head(model, config),
+        "config_hash": f"{program.config_hash:016x}",
+        "layers": [
+            {
+                **dataclasses.asdict(layer),
+                "commands": count,
+                "compute_bound": bound.compute_cycles,
+                "external_bound": bound.memory_cycles,
+            }
+            for layer, bound, count in zip(layers, program.layers, counts, strict=True)
+        ],
+        "totals": dataclasses.asdict(totals),
+        "program": {
+            "commands": len(program.commands),
+            "image_bytes": len(program.image),
+            "memory_bytes": program.memory_bytes,
+            "inputs": list(program.inputs),
+            "outputs": list(program.outputs),
+            "tensors_outside": list(program.places),
+        },
+    }
