@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
+
 import cocotb
 import numpy as np
 from cocotb.clock import Clock
-from cocotb.triggers import ClockCycles
+from cocotb.triggers import ClockCycles, RisingEdge
 
 
 def generator() -> np.random.Generator:
@@ -19,3 +21,20 @@ async def started(dut) -> None:
     dut.rst.value = 1
     await ClockCycles(dut.clk, 2)
     dut.rst.value = 0
+
+
+async def tick(dut) -> None:
+    """The next rising edge. Reads after it show the cycle that it ends, writes set the cycle that it begins."""
+    await RisingEdge(dut.clk)
+
+
+class Odds:
+    """Yes or no at random, with odds that change now and then, so that both long stalls and full speed occur."""
+
+    def __init__(self) -> None:
+        self._yes = 0.5
+
+    def __call__(self) -> bool:
+        if random.random() < 0.01:
+            self._yes = random.choice([0.05, 0.5, 0.95, 1.0])
+        return random.random() < self._yes

@@ -7,7 +7,12 @@ from pathlib import Path
 import pytest
 from rtl_bench import run_bench
 
+from intaglio.hw.activation_memory import ActivationMemory
 from intaglio.hw.array import Array
+from intaglio.hw.load import Load
+from intaglio.hw.scale import OperandScale, Requantizer
+from intaglio.hw.store import Store
+from tests.hw.units import small_config
 
 SHAPES = [(3, 5), (4, 4), (8, 2)]
 
@@ -15,3 +20,23 @@ SHAPES = [(3, 5), (4, 4), (8, 2)]
 @pytest.mark.parametrize(("rows", "cols"), SHAPES, ids=lambda n: str(n))
 def test_array(rows: int, cols: int, tmp_path: Path) -> None:
     run_bench(Array(rows, cols), "bench_array", tmp_path, rows=rows, cols=cols)
+
+
+def test_requantizer(tmp_path: Path) -> None:
+    run_bench(Requantizer(), "bench_requantizer", tmp_path)
+
+
+def test_operand_scale(tmp_path: Path) -> None:
+    run_bench(OperandScale(), "bench_operand_scale", tmp_path)
+
+
+@pytest.mark.parametrize(("bus", "outstanding"), [(8, 4), (16, 1)])
+def test_load(bus: int, outstanding: int, tmp_path: Path) -> None:
+    run_bench(Load(small_config(bus, outstanding)), "bench_load", tmp_path, bus=bus, outstanding=outstanding)
+
+
+@pytest.mark.parametrize(("bus", "outstanding"), [(8, 4), (16, 1)])
+def test_store(bus: int, outstanding: int, tmp_path: Path) -> None:
+    latency = ActivationMemory.READ_LATENCY
+    store = Store(small_config(bus, outstanding), latency)
+    run_bench(store, "bench_store", tmp_path, bus=bus, outstanding=outstanding, latency=latency)
