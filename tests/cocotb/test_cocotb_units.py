@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from assemblies import CommandPath, Feed
 from rtl_bench import run_bench
 
 from intaglio.hw.activation_memory import ActivationMemory
 from intaglio.hw.array import Array
+from intaglio.hw.config import Config, MemoryConfig
 from intaglio.hw.load import Load
 from intaglio.hw.scale import OperandScale, Requantizer
 from intaglio.hw.store import Store
@@ -40,3 +42,23 @@ def test_store(bus: int, outstanding: int, tmp_path: Path) -> None:
     latency = ActivationMemory.READ_LATENCY
     store = Store(small_config(bus, outstanding), latency)
     run_bench(store, "bench_store", tmp_path, bus=bus, outstanding=outstanding, latency=latency)
+
+
+@pytest.mark.parametrize("bus", [8, 32])
+def test_fetch_and_dispatch(bus: int, tmp_path: Path) -> None:
+    run_bench(CommandPath(small_config(bus)), "bench_commands", tmp_path, bus=bus)
+
+
+@pytest.mark.parametrize(("rows", "cols", "bus"), [(3, 5, 8), (4, 4, 16), (8, 2, 4)], ids=lambda n: str(n))
+def test_addressing(rows: int, cols: int, bus: int, tmp_path: Path) -> None:
+    config = Config(
+        rows=rows,
+        cols=cols,
+        requantizers=2,
+        activation_bytes=4096,
+        weight_bytes=8192,
+        channel_bytes=1024,
+        bus_bytes=bus,
+        memory=MemoryConfig(bytes_per_cycle=4),
+    )
+    run_bench(Feed(config), "bench_feed", tmp_path, config=config.to_dict())
