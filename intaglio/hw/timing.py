@@ -32,6 +32,16 @@ class ConvTiming:
     total: int
 
 
+def least_tile_cycles(config: Config, pixels: int, groups: int) -> int:
+    """The fewest cycles (slots and idle) of a tile of `pixels` rows in use and `groups` requantizer passes a row.
+
+    Its passes must fit; and its sums wait cols + 1 cycles for the last column, in one of the drain memory's two
+    halves, which the tile after the next one overwrites.
+    """
+    wait = config.cols + 1 + (pixels - 1) * (groups - 1)
+    return max(pixels * groups, -(-wait // 2))
+
+
 def conv_timing(config: Config, c: Command) -> ConvTiming:
     runs = c["kernel_rows"] * c["kernel_cols"]
     steps = runs * ((c["chunks"] - 1) * c["chunk_bytes"] + c["last_chunk_bytes"])

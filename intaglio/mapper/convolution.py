@@ -14,6 +14,7 @@ import numpy as np
 
 from intaglio.hw import isa
 from intaglio.hw.config import CHANNEL_RECORD_BYTES, Config
+from intaglio.hw.timing import least_tile_cycles
 from intaglio.mapper.layout import Region, View
 from intaglio.mapper.task import Cut, Operand, output_fields
 from intaglio.network.graph import Requantize
@@ -230,7 +231,7 @@ class ConvTask:
             "last_chunk_bytes": chunks.last,
             "slot_cycles": chunks.slot,
             "last_slot_cycles": chunks.last_slot,
-            "idle_cycles": max(0, rows * groups - slots),
+            "idle_cycles": max(0, least_tile_cycles(config, rows, groups) - slots),
             "weight_base": weight_base,
             "channel_base": channel_base,
             "region_width": width,

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from intaglio.hw.config import ROUNDINGS, Config
 from intaglio.hw.isa import FIELDS, Command, LocalMemory, Opcode, RoundingCode
+from intaglio.hw.timing import least_tile_cycles
 from intaglio.mapper.footprint import MOST_ROWS, Footprint, footprints
 
 WORD = 1 << 32
@@ -151,7 +152,7 @@ def _conv(config: Config, c: Command) -> Iterator[str]:
     runs = c["kernel_rows"] * c["kernel_cols"]
     cycles = runs * ((c["chunks"] - 1) * c["slot_cycles"] + c["last_slot_cycles"]) + c["idle_cycles"]
     channels = config.cols if c["channel_tiles"] > 1 else c["last_channels"]
-    least = pixels * max(1, -(-channels // config.requantizers))
+    least = least_tile_cycles(config, pixels, max(1, -(-channels // config.requantizers)))
     if cycles < least:
         yield f"a tile lasts {cycles} cycles, its results need {least}"
     stride, rest = divmod(c["kernel_row_step"], c["dilation_rows"])

@@ -4,6 +4,7 @@ import numpy as np
 
 from intaglio.hw.config import Config
 from intaglio.hw.isa import Command, Opcode, RoundingCode
+from intaglio.hw.timing import least_tile_cycles
 
 
 def _clamp(rng: np.random.Generator) -> dict[str, int]:
@@ -62,7 +63,7 @@ def random_conv(config: Config, rng: np.random.Generator, small: bool = False) -
     slot, last_slot = max(per_tile, chunk) + int(rng.integers(0, 2)), max(per_tile, last) + int(rng.integers(0, 2))
     slots = kh * (1 if merged else kw) * ((chunks - 1) * slot + last_slot)
     groups = min(config.channel_groups, -(-outputs // config.requantizers))
-    idle = max(0, per_tile * groups - slots) + int(rng.integers(0, 3))
+    idle = max(0, least_tile_cycles(config, per_tile, groups) - slots) + int(rng.integers(0, 3))
     iy, x = -int(pad[0]), -int(pad[2]) * channels
     origin = (base + iy * row_stride + x) % (1 << 32)
     fields = {

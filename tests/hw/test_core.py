@@ -8,8 +8,8 @@ from tests.hw.core_commands import random_add, random_conv, random_pool, split_r
 from intaglio.hw.config import Config, MemoryConfig
 from intaglio.hw.core import ComputeCore
 from intaglio.hw.counters import Counter
-from intaglio.hw.isa import LocalMemory
-from intaglio.hw.timing import compute_cycles
+from intaglio.hw.isa import Command, LocalMemory, Opcode
+from intaglio.hw.timing import compute_cycles, least_tile_cycles
 from intaglio.sim.functional import _Machine
 
 SHAPES = [
@@ -131,3 +131,21 @@ def test_sum_continues_in_next_command(shape):
     check(config, split_reduction(command, 1), rng)
 
 
+
+
+@pytest.mark.parametrize("cols", [4, 7])
+def test_short_tiles_of_one_pixel(cols):
+    """Their sums leave the drain memory before the tile after the next one overwrites them."""
+    rng = np.random.default_rng(cols)
+    config = small(rows=2, cols=cols, requantizers=2, bus_bytes=4)
+    conv = random_conv(config, rng, True)
+    steps, tiles = 2, 6
+    idle = least_tile_cycles(config, 1, config.channel_groups) - steps
+    conv = Command(Opcode.CONV, {
+        **conv.fields, "origin": 0, "in_row_bytes": steps, "iy_start": 0, "x_start": 0, "in_rows": 1, "kernel_rows": 1,
+        "kernel_cols": 1, "chunks": 1, "chunk_bytes": steps, "last_chunk_bytes": steps, "slot_cycles": steps,
+        "last_slot_cycles": steps, "idle_cycles": idle, "region_width": 1, "pixel_tiles": 1, "rows_per_tile": 1,
+        "last_pixels": 1, "channel_tiles": tiles, "last_channels": cols, "weight_base": 0, "channel_base": 0,
+        "out_base": 1024, "out_row_stride": 64, "out_pixel_stride": 64,
+    })
+    check(config, [conv], rng)

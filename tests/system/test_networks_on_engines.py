@@ -1,0 +1,135 @@
+"""Whole networks on the host engine, on the RTL and in LiteRT: every tensor, cycle and count equal."""
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from intaglio import data
+from intaglio.hw.config import load_config
+from intaglio.network import extreme_inputs, load, random_inputs
+from intaglio.network.litert_oracle import LiteRTOracle
+from intaglio.session import NetworkRun, Session
+from tests.networks import random_network
+
+SHARED = Path(__file__).resolve().parents[2].parent / "shared"
+RESNET8 = SHARED / "models" / "mlptiny_ic_resnet8_int8.tflite"
+
+NETWORKS = [
+    pytest.param(data.MODEL, id="shipped"),
+    pytest.param(
+        RESNET8,
+        id="resnet8",
+        marks=[
+            pytest.mark.conformance,
+            pytest.mark.skipif(not RESNET8.exists(), reason=f"{RESNET8} (conformance data) is missing"),
+        ],
+    ),
+]
+
+# Builds of the RTL, and memories, which need no build of their own. The smallest builds run in `make test`.
+ODD = ("tiny16", ("rows=5", "cols=7", "requantizers=3"))
+WIDE_BUS = ("tiny16", ("bus_bytes=32", "memory.bytes_per_cycle=32"))
+slow = pytest.mark.slow
+MACHINES = [
+    pytest.param("tiny16", (), id="tiny16"),
+    pytest.param(*ODD, id="5x7"),
+    pytest.param("edge64", (), id="edge64"),
+    pytest.param("edge256", (), id="edge256", marks=slow),
+    pytest.param("wide", (), id="wide", marks=slow),
+    pytest.param(*WIDE_BUS, id="bus32", marks=slow),
+    pytest.param("edge64", ("memory.bytes_per_cycle=1",), id="rate1"),
+    pytest.param("edge64", ("memory.bytes_per_cycle=4",), id="rate4"),
+    pytest.param("edge64", ("memory.latency=1",), id="latency1"),
+    pytest.param("edge64", ("memory.latency=200",), id="latency200"),
+    pytest.param("tiny16", ("memory.bytes_per_cycle=3", "memory.latency=77"), id="rate3"),
+]
+
+
+@cache
+def loaded(path: Path):
+    return load(path)
+
+
+@cache
+def oracle(path: Path) -> LiteRTOracle:
+    return LiteRTOracle(path)
+
+
+def assert_engines_equal(host: NetworkRun, rtl: NetworkRun) -> None:
+    for name, value in host.tensors.items():
+        assert np.array_equal(value, rtl.tensors[name]), name
+    assert host.result.cycles == rtl.result.cycles
+    assert host.result.retire_cycles.tolist() == rtl.result.retire_cycles.tolist()
+    assert host.result.layer_cycles == rtl.result.layer_cycles
+    assert host.result.counters == rtl.result.counters
+    assert sum(host.result.layer_cycles.values()) == host.result.cycles
+
+
+def assert_every_tensor(run: NetworkRun, expected: dict[str, np.ndarray]) -> None:
+    for name, value in expected.items():
+        assert np.array_equal(run.tensors[name], value), name
+
+
+def inputs_of(graph, count: int):
+    return [random_inputs(graph, seed) for seed in range(count)]
+
+
+@pytest.mark.parametrize("path", NETWORKS)
+@pytest.mark.parametrize("name, overrides", MACHINES)
+def test_host_equals_rtl(path, name, overrides):
+    session = Session.map(loaded(path), load_config(name, overrides))
+    for inputs in inputs_of(session.graph, 2):
+        assert_engines_equal(session.run(inputs), session.run(inputs, "rtl"))
+
+
+@pytest.mark.parametrize("path", NETWORKS)
+@pytest.mark.parametrize("name", ["tiny16", "edge64", "edge256", "wide"])
+def test_every_tensor_of_the_host_equals_litert(path, name):
+    graph = loaded(path)
+    session = Session.map(graph, load_config(name), keep_all=True)
+    for inputs in [*inputs_of(graph, 20), *extreme_inputs(graph).values()]:
+        assert_every_tensor(session.run(inputs), oracle(path).run(inputs))
+
+
+@pytest.mark.parametrize("path", NETWORKS)
+def test_every_tensor_of_the_rtl_equals_litert(path):
+    graph = loaded(path)
+    session = Session.map(graph, load_config("edge64"), keep_all=True)
+    for inputs in inputs_of(graph, 2):
+        run = session.run(inputs, "rtl")
+        assert_every_tensor(run, oracle(path).run(inputs))
+        assert_engines_equal(session.run(inputs), run)
+
+
+RANDOM_MACHINES = [
+    ("tiny16", ()),
+    (ODD[0], ODD[1]),
+    ("edge64", ()),
+]
+
+
+def run_random_network(seed: int, folder: Path) -> None:
+    """A network, a machine and a memory by the seed: host, RTL and LiteRT agree."""
+    rng = np.random.default_rng(seed)
+    path = folder / f"random{seed}.tflite"
+    network = random_network(seed, path, edges=bool(seed % 2))
+    name, overrides = RANDOM_MACHINES[seed % len(RANDOM_MACHINES)]
+    memory = (f"memory.bytes_per_cycle={rng.integers(1, 9)}", f"memory.latency={rng.choice([1, 7, 32, 200])}")
+    print(f"seed {seed}: {name} {overrides} {memory}: {network.description}")
+    graph = load(path)
+    config = load_config(name, (*overrides, *memory))
+    inputs = random_inputs(graph, seed)
+    session = Session.map(graph, config)
+    assert_engines_equal(session.run(inputs), session.run(inputs, "rtl"))
+    everything = Session.map(graph, config, keep_all=True)
+    host, rtl = everything.run(inputs), everything.run(inputs, "rtl")
+    assert_engines_equal(host, rtl)
+    assert_every_tensor(rtl, LiteRTOracle(path).run(inputs))
+
+
+@pytest.mark.parametrize("block", range(10))
+def test_random_networks(block, tmp_path):
+    for seed in range(20 * block, 20 * block + 20):
+        run_random_network(seed, tmp_path)
