@@ -71,9 +71,10 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
     """The arrays of an .npz file by key. InputError that names the file if it is missing, broken or no .npz."""
     remedy = "give an .npz file of arrays by input name, as np.savez(file, name=array) writes it"
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise InputError(f"{path}: holds one array without a name (.npy); {remedy}")
+        loaded = np.load(path, allow_pickle=False)
+        if not isinstance(loaded, np.lib.npyio.NpzFile):
+            raise InputError(f"{path}: holds one array without a name (.npy); {remedy}")
+        with loaded as file:
             arrays = {str(key): file[key] for key in file.files}
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or 'not a readable .npz file'}; {remedy}") from None

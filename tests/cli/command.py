@@ -1,0 +1,72 @@
+"""Calls the command in this process, as a shell would, and makes small networks for it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import sys
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import jsonschema
+import numpy as np
+
+from intaglio.cli import main
+from intaglio.network.tflite_write import TfliteBuilder
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a shell sees."""
+
+    status: int
+    out: str
+    err: str
+
+
+def intaglio(*arguments: object) -> Done:
+    """`intaglio ARGUMENTS`. An exception other than SystemExit passes: a traceback is a failure."""
+    out, err = io.StringIO(), io.StringIO()
+    status = 0
+    with (
+        mock.patch.object(sys, "argv", ["intaglio", *map(str, arguments)]),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        try:
+            main()
+        except SystemExit as end:
+            status = end.code if isinstance(end.code, int) else int(end.code is not None)
+    return Done(status, out.getvalue(), err.getvalue())
+
+
+def small_network(path: Path, softmax: bool = False) -> Path:
+    """Two convolutions, an Add, a global mean and four classes; with softmax an operator for the host too."""
+    random = np.random.default_rng(1)
+    scale = np.array([0.003], np.float32)
+
+    def weights(*shape: int) -> np.ndarray:
+        return random.integers(-127, 128, shape).astype(np.int8)
+
+    def zeros(length: int) -> np.ndarray:
+        return np.zeros(length, np.int32)
+
+    builder = TfliteBuilder("small")
+    x = builder.input((1, 6, 6, 3), 0.02, -3, "image")
+    y = builder.conv2d(x, weights(5, 3, 3, 3), zeros(5), scale, 0.05, 4, name="first")
+    z = builder.conv2d(y, weights(5, 1, 1, 5), zeros(5), scale, 0.05, 1, name="second")
+    s = builder.add(y, z, 0.08, 2, name="sum")
+    p = builder.mean(s, 0.04, 0, name="mean")
+    out = builder.fully_connected(p, weights(4, 5), zeros(4), scale, 0.05, 0, name="classes")
+    builder.write(path, [builder.softmax(out, name="answer") if softmax else out])
+    return path
+
+
+def validate(document: dict[str, Any], schema: str) -> None:
+    """Holds a document against intaglio/schemas/<schema>.json."""
+    text = (resources.files("intaglio") / "schemas" / f"{schema}.json").read_text()
+    jsonschema.validate(document, json.loads(text), cls=jsonschema.Draft202012Validator)
