@@ -195,10 +195,11 @@ class ComputeCore(wiring.Component):
             activations.write_data.eq(Cat(results)),
         ]
 
-        # The end: the last write is committed, or, without a drain, the last step has left the feed.
+        # The end: the last write is committed, or, where sums stay, the last step has left the feed or been added.
         undrained = delay(m, sequencer.finished & ~conv["drain"], to_array + config.rows + config.cols, "undrained")
         written = delay(m, leaving.final & (leaving.count != 0), ActivationMemory.WRITE_LATENCY - 1, "written")
-        m.d.comb += self.retire.eq(undrained | written)
+        held = delay(m, pool.finished & pool_view["hold"], pool.OUTPUT_LATENCY, "held")
+        m.d.comb += self.retire.eq(undrained | held | written)
 
         # Events.
         in_use = Signal(14)

@@ -40,6 +40,8 @@ POOL: for each pixel of region_rows x region_cols and each of `channels` bytes c
     kw * kernel_x_step + c], plus bias, scaled (mult_out, shift_out, rounding), + out_zero_point, clamped, to
     out_base + y * out_row_stride + x * out_pixel_stride + c.
     Average pooling, Mean, Rescale and copies are POOL commands; windows lie inside the input.
+    A window that does not fit on chip is summed in parts: with `hold` nothing is written and the sums stay, with
+    `resume` they continue those of the previous POOL (one pixel and at most `requantizers` channels then).
 """
 
 from __future__ import annotations
@@ -211,6 +213,8 @@ FIELDS: dict[Opcode, tuple[Field, ...]] = {
         Field("region_rows", 7, 0, 16),
         Field("region_cols", 7, 16, 16),
         Field("channels", 8),
+        Field("resume", 9, 0, 1),
+        Field("hold", 9, 1, 1),
     )
     + _SCALE_OUT
     + _OUTPUT,

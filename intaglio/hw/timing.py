@@ -76,5 +76,5 @@ def compute_cycles(config: Config, c: Command) -> int:
     if c.opcode == Opcode.POOL:
         groups = -(-c["channels"] // config.requantizers)
         reads = c["region_rows"] * c["region_cols"] * groups * c["kernel_rows"] * c["kernel_cols"]
-        return _START + reads + _POOL + _REQUANTIZE + _WRITE - 1
+        return _START + reads + _POOL + (0 if c["hold"] else _REQUANTIZE + _WRITE - 1)
     raise ValueError(f"{c.opcode.name} is not a compute command")

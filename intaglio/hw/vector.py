@@ -160,7 +160,9 @@ class PoolPath(wiring.Component):
 
     command: In, stable while it runs. start: In, a pulse; the first read is in the next cycle. read: Out,
     VectorRead of up to Q bytes, a read each cycle without a gap. read_data: In, memory_latency cycles after
-    its read. sums: Out, Q x signed 32, and output: Out, OutputPass, in the same cycle, OUTPUT_LATENCY cycles after the window's last read.
+    its read. sums: Out, Q x signed 32, and output: Out, OutputPass, in the same cycle, OUTPUT_LATENCY cycles after the
+    window's last read; with `hold` there is no output, and the sums stay for the next command. finished: Out, high with the
+    command's last read.
     """
 
     def __init__(self, config: Config, memory_latency: int):
@@ -174,6 +176,7 @@ class PoolPath(wiring.Component):
                 "read_data": In(8 * config.requantizers),
                 "sums": Out(signed(32)).array(config.requantizers),
                 "output": Out(OutputPass(config)),
+                "finished": Out(1),
             }
         )
 
@@ -250,12 +253,13 @@ class PoolPath(wiring.Component):
         # Sums: the window's elements arrive one a cycle.
         output = Signal(OutputPass(self.config))
         m.d.comb += [
-            output.count.eq(Mux(active & end_window, count, 0)),
+            output.count.eq(Mux(active & end_window & ~f["hold"], count, 0)),
             output.address.eq(out_at),
-            output.final.eq(active & final),
+            output.final.eq(active & final & ~f["hold"]),
+            self.finished.eq(active & final),
         ]
         m.d.comb += self.output.eq(delay(m, output, self.memory_latency + 1, "output"))
-        arriving = delay(m, Cat(active, (kw == 0) & (kh == 0)), self.memory_latency, "arriving")
+        arriving = delay(m, Cat(active, (kw == 0) & (kh == 0) & ~f["resume"]), self.memory_latency, "arriving")
         for lane in range(q):
             byte = self.read_data.word_select(lane, 8).as_signed()
             with m.If(arriving[0]):

@@ -67,6 +67,7 @@ class _Machine:
         self._weight = self._local[LocalMemory.WEIGHT].view(np.int8)
         self._channel = self._local[LocalMemory.CHANNEL].view(np.int32)
         self._sums = np.zeros((config.rows, config.cols), np.int32)
+        self._window_sums = np.zeros(config.requantizers, np.int64)
 
     def run(self, command: Command, ledger: np.ndarray) -> None:
         """Executes one command and adds its part to ledger, int64 [len(Counter)]."""
@@ -96,7 +97,7 @@ class _Machine:
             case Opcode.ADD:
                 add(c, self._sizes, self._activation, ledger)
             case Opcode.POOL:
-                pool(c, self._sizes, self._activation, ledger)
+                pool(c, self._sizes, self._activation, self._window_sums, ledger)
 
     @staticmethod
     def _memory(code: int) -> LocalMemory:

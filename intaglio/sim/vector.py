@@ -44,15 +44,16 @@ def add(c, z, activation, ledger):
 
 
 @numba.njit(cache=True, error_model="numpy")
-def pool(c, z, activation, ledger):
+def pool(c, z, activation, sums, ledger):
+    """sums: int64 [requantizers], kept between commands."""
     if not _in_range(c.shift_out):
         raise IndexError("a shift beyond -31 to 30")
-    sums = np.empty(z.requantizers, np.int64)
     for y in range(c.region_rows):
         for x in range(c.region_cols):
             for begin in range(0, c.channels, z.requantizers):
                 count = min(z.requantizers, c.channels - begin)
-                sums[:] = 0
+                if not c.resume:
+                    sums[:] = 0
                 for kh in range(c.kernel_rows):
                     for kw in range(c.kernel_cols):
                         at = c.in_base + y * c.row_step + x * c.x_step + begin
@@ -61,6 +62,8 @@ def pool(c, z, activation, ledger):
                         ledger[_READS] += half_words(at, count, z.half_shift)
                         for i in range(count):
                             sums[i] += activation[at + i]
+                if c.hold:
+                    continue
                 out = (c.out_base + y * c.out_row_stride + x * c.out_pixel_stride + begin) & ADDRESS_MASK
                 check_inside(out, count, activation)
                 ledger[_WRITES] += half_words(out, count, z.half_shift)

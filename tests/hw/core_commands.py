@@ -133,3 +133,12 @@ def random_pool(config: Config, rng: np.random.Generator) -> Command:
         **_out(rng, int(rng.integers(half, config.activation_bytes - out_stride * rows)), out_stride, channels,
                int(rng.choice([RoundingCode.DOUBLE, RoundingCode.SINGLE, RoundingCode.AWAY]))),
     })
+
+
+def split_window(command: Command, config: Config) -> list[Command]:
+    """A POOL command's first pixel and channels as two commands, the second continuing the first's sums."""
+    f = {**command.fields, "region_rows": 1, "region_cols": 1, "channels": min(command["channels"], config.requantizers)}
+    rows = f["kernel_rows"] // 2
+    first = {**f, "kernel_rows": rows, "hold": 1}
+    second = {**f, "kernel_rows": f["kernel_rows"] - rows, "in_base": f["in_base"] + rows * f["in_row_stride"], "resume": 1}
+    return [Command(Opcode.POOL, first), Command(Opcode.POOL, second)]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from amaranth.sim import Simulator
-from tests.hw.core_commands import random_add, random_conv, random_pool, split_reduction
+from tests.hw.core_commands import random_add, random_conv, random_pool, split_reduction, split_window
 
 from intaglio.hw.config import Config, MemoryConfig
 from intaglio.hw.core import ComputeCore
@@ -131,6 +131,16 @@ def test_sum_continues_in_next_command(shape):
     check(config, split_reduction(command, 1), rng)
 
 
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda s: f"{s['rows']}x{s['cols']}")
+def test_window_continues_in_next_command(shape):
+    seed = int(np.random.SeedSequence().entropy % 2**32)
+    print("seed", seed)
+    rng = np.random.default_rng(seed)
+    config = small(**shape)
+    pools = [p for p in (random_pool(config, rng) for _ in range(30)) if p["kernel_rows"] > 1][:3]
+    check(config, [c for p in pools for c in split_window(p, config)], rng)
 
 
 @pytest.mark.parametrize("cols", [4, 7])
