@@ -17,8 +17,11 @@ from typing import Any
 import yaml
 
 from intaglio.errors import InputError
+from intaglio.files import read_bytes
 
 KIB = 1024
+LARGEST_CONFIG = 64 * KIB
+"""Bytes of a configuration file; YAML of no more is parsed at once."""
 ROUNDINGS = ("double", "single", "away")
 """Rounding modes a requantizer can have built in (network.graph.Rounding has their meaning)."""
 CHANNEL_RECORD_BYTES = 16
@@ -258,16 +261,11 @@ def _read(config: str) -> tuple[str, str]:
     shipped = shipped_names()
     if config in shipped:
         return (resources.files("intaglio") / "configs" / f"{config}.yaml").read_text(), config
-    path = Path(config)
+    data = read_bytes(Path(config), f"give a YAML file or one of {', '.join(shipped)}", LARGEST_CONFIG)
     try:
-        return path.read_text(encoding="utf-8"), config
+        return data.decode(), config
     except UnicodeDecodeError:
         raise InputError(f"{config}: not a text file; a configuration is YAML") from None
-    except OSError as error:
-        raise InputError(f"configuration {config}: {error.strerror or error}; give a YAML file or one of "
-                         f"{', '.join(shipped)}") from None
-    except ValueError as error:
-        raise InputError(f"configuration {config!r}: {error}") from None
 
 
 def _override(data: dict[str, Any], item: str) -> None:

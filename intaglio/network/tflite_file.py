@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from intaglio.errors import InputError
+from intaglio.files import read_bytes
 
 MAX_RANK = 8
 MAX_ELEMENTS = 2**28
@@ -114,11 +115,7 @@ def schema_module() -> Any:
 
 def read_model_file(path: Path) -> ModelFile:
     """Reads and checks the structure; InputError names the file, the reason and the remedy."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        remedy = "name the .tflite file in it" if path.is_dir() else "check the path and the permissions"
-        raise InputError(f"{path}: cannot be read: {error.strerror}; {remedy}") from error
+    data = read_bytes(path, "give a quantized .tflite file")
     schema = schema_module()
     try:
         if len(data) < 8 or data[4:8] != b"TFL3":
