@@ -6,7 +6,7 @@ import random
 
 import cocotb
 import numpy as np
-from bench_side import started
+from bench_side import TIMEOUT_MS, started
 from cocotbext.axi import AxiBus, AxiRam, AxiSlave
 from faulty_memory import FaultyMemory
 from host import Host, quiet, stalled
@@ -37,7 +37,7 @@ def check_outputs(workload: Workload, memory: bytes) -> None:
         assert np.array_equal(found[name].reshape(-1), right.reshape(-1)), f"{name} of network {workload.seed}"
 
 
-@cocotb.test
+@cocotb.test(timeout_time=TIMEOUT_MS, timeout_unit="ms")
 async def networks(dut) -> None:
     """Random networks one after the other: outputs, status, interrupt and every counter of work."""
     quiet(dut)
@@ -61,7 +61,7 @@ async def networks(dut) -> None:
         assert outcome.counters[Counter.CYCLES] == sum(outcome.counters[cause] for cause in CAUSES)
 
 
-@cocotb.test
+@cocotb.test(timeout_time=TIMEOUT_MS, timeout_unit="ms")
 async def errors(dut) -> None:
     """A bad word on a read, on a write, a malformed command: status, code and address; then the same program runs."""
     quiet(dut)

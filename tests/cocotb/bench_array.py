@@ -6,7 +6,7 @@ import random
 
 import cocotb
 import numpy as np
-from bench_side import generator, started
+from bench_side import TIMEOUT_MS, generator, started
 from cocotb.triggers import ReadOnly, RisingEdge
 from rtl_bench import parameters
 
@@ -40,7 +40,7 @@ class Tile:
         return self.activations @ self.weights
 
 
-@cocotb.test
+@cocotb.test(timeout_time=TIMEOUT_MS, timeout_unit="ms")
 async def tiles(dut) -> None:
     """Every sum comes in its cycle, and nothing in the others."""
     shape = parameters()
@@ -60,7 +60,9 @@ async def tiles(dut) -> None:
             entry = steps.get(now - r)
             valid = entry is not None and r < entry[0].pixels
             first, last = valid and entry[1] == 0, valid and now - r == entry[0].end
-            getattr(dut, f"activation_{r}").value = int(entry[0].activations[r, entry[1]] if valid else rng.integers(-128, 128))
+            getattr(dut, f"activation_{r}").value = int(
+                entry[0].activations[r, entry[1]] if valid else rng.integers(-128, 128)
+            )
             getattr(dut, f"control_{r}").value = valid | first << 1 | last << 2
         entry = steps.get(now)
         for c in range(cols):

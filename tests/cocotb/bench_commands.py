@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass
 
 import cocotb
-from bench_side import Odds, started, tick
+from bench_side import TIMEOUT_MS, Odds, started, tick
 from rtl_bench import parameters
 
 from intaglio.hw.config import Config
@@ -17,7 +17,6 @@ from tests.hw.streams import random_stream, words_of
 from tests.hw.units import small_config
 
 PROGRAMS = 40
-TIMEOUT = 20_000
 
 
 @dataclass
@@ -62,7 +61,9 @@ async def memory(dut, bus: int, image: bytes, address: int) -> None:
         at = waiting.pop(0) if beat else None
         dut.request_ready.value = ready
         dut.beat.value = beat
-        dut.beat_data.value = random.getrandbits(8 * bus) if at is None else int.from_bytes(image[at : at + bus], "little")
+        dut.beat_data.value = (
+            random.getrandbits(8 * bus) if at is None else int.from_bytes(image[at : at + bus], "little")
+        )
         await tick(dut)
         if ready and dut.request_valid.value:
             payload = int(dut.request_payload.value)
@@ -92,7 +93,7 @@ async def run(dut, config: Config, words: list[int]) -> tuple[list[tuple[int, in
     outside = cocotb.start_soon(memory(dut, bus, image, address))
     busy = [Odds() for _ in Engine]
     got = []
-    for _ in range(TIMEOUT):
+    while True:
         full = [odds() for odds in busy]
         dut.full.value = sum(1 << engine for engine in Engine if full[engine])
         await tick(dut)
@@ -105,10 +106,9 @@ async def run(dut, config: Config, words: list[int]) -> tuple[list[tuple[int, in
         if fault or dut.done.value:
             outside.cancel()
             return got, fault, int(dut.position.value)
-    raise AssertionError("neither done nor refused")
 
 
-@cocotb.test
+@cocotb.test(timeout_time=TIMEOUT_MS, timeout_unit="ms")
 async def programs(dut) -> None:
     """Programs without a fault, and with one followed by more commands."""
     config = small_config(parameters()["bus"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cocotb
 import numpy as np
 from assemblies import Feed
-from bench_side import generator, started, tick
+from bench_side import TIMEOUT_MS, generator, started, tick
 from rtl_bench import parameters
 
 from intaglio.hw.config import config_from_dict
@@ -78,7 +78,7 @@ async def streams(dut, rows: int) -> tuple[list[list[int]], list[list[tuple[bool
     return data, marks, weights
 
 
-@cocotb.test
+@cocotb.test(timeout_time=TIMEOUT_MS, timeout_unit="ms")
 async def geometries(dut) -> None:
     """Kernels, strides, dilations, paddings, chunks and tiles at random."""
     config = config_from_dict(parameters()["config"])
@@ -103,7 +103,10 @@ async def geometries(dut) -> None:
             assert data[r] == expected.tolist(), f"row {r} of {command}"
             assert marks[r] == once * len(mine) * f["channel_tiles"]
         assert weights == [
-            (f["weight_base"] + tile * steps + step, f["last_channels"] if tile == f["channel_tiles"] - 1 else config.cols)
+            (
+                f["weight_base"] + tile * steps + step,
+                f["last_channels"] if tile == f["channel_tiles"] - 1 else config.cols,
+            )
             for tile in range(f["channel_tiles"])
             for _ in range(f["pixel_tiles"])
             for step in range(steps)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import cocotb
-from bench_side import Odds, started, tick
+from bench_side import TIMEOUT_MS, Odds, started, tick
 from rtl_bench import parameters
 from transfers import random_transfer, start_all
 
@@ -47,7 +47,7 @@ class Port:
                 self.requests.append(in_flight[-1])
 
 
-@cocotb.test
+@cocotb.test(timeout_time=TIMEOUT_MS, timeout_unit="ms")
 async def transfers(dut) -> None:
     """Bursts, writes on chip and retirements, all in order, and nothing else."""
     bus, base = parameters()["bus"], 4096 * random.randrange(1 << 16)

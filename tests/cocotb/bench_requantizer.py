@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import cocotb
 import numpy as np
-from bench_side import generator, started
+from bench_side import TIMEOUT_MS, generator, started
 from cocotb.triggers import ReadOnly, RisingEdge
 
 from intaglio.hw.isa import RoundingCode
@@ -58,7 +58,7 @@ def expected(x: dict[str, np.ndarray]) -> np.ndarray:
     return out
 
 
-@cocotb.test
+@cocotb.test(timeout_time=TIMEOUT_MS, timeout_unit="ms")
 async def elements(dut) -> None:
     """One element each cycle, each by its own constants, LATENCY cycles later."""
     x = inputs(generator())

@@ -9,6 +9,9 @@ import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, RisingEdge
 
+TIMEOUT_MS = 10
+"""Simulated time, a million cycles, after which a test has failed."""
+
 
 def generator() -> np.random.Generator:
     """numpy's random numbers from the run's seed; `random` follows it by itself."""
