@@ -50,7 +50,8 @@ def print_map(console: Console, document: dict[str, Any], notes: Sequence[str]) 
     table.add_row("total", "", *sums, *_figures(totals))
     console.print(table)
     console.print(f"{program['commands']} commands; image {program['image_bytes']:,} bytes; external memory "
-                  f"{program['memory_bytes']:,} bytes; tensors outside: {escape(', '.join(program['tensors_outside']))}")
+                  f"{program['memory_bytes']:,} bytes; tensors outside: "
+                  f"{escape(', '.join(short(name) for name in program['tensors_outside']))}")
     _print_host(console, document["layers"], None)
     _print_notes(console, notes)
 
