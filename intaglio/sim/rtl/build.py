@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 import tempfile
 from collections.abc import Callable, Sequence
 from importlib import metadata, resources
 from pathlib import Path
 
-from intaglio.errors import InputError
 from intaglio.hw.config import Config
 from intaglio.hw.verilog import TOP, emit_verilog
 from intaglio.sim import memory_model
@@ -19,7 +17,10 @@ from intaglio.sim.rtl.toolchain import Verilator, verilator
 Progress = Callable[[str], None]
 
 WAVES = {".fst": "--trace-fst", ".vcd": "--trace-vcd"}
-"""Verilator's option for each form of waves. FST needs the headers of lz4 and zlib on the host."""
+"""Verilator's option for each form of waves."""
+_CODECS = {"lz4.h": "liblz4.a", "zlib.h": "libz.a"}
+"""Stand-ins for the headers that Verilator's FST writer includes, all inline, and the libraries that it links: empty."""
+_EMPTY_ARCHIVE = b"!<arch>\n"
 WAIVED = {
     "UNUSEDSIGNAL": "Yosys keeps the names of signals that it optimized away",
     "UNDRIVEN": "likewise for bits of them; a signal of Amaranth always has a driver or an initial value",
@@ -56,7 +57,7 @@ _FLAGS = [
     "-CFLAGS",
     "-fPIC -fvisibility-inlines-hidden",
     "-LDFLAGS",
-    "-shared",
+    "-shared -L..",
     "-MAKEFLAGS",
     "OPT_FAST=-O2 OPT_SLOW=-O0 OPT_GLOBAL=-O0",
 ]
@@ -106,23 +107,22 @@ def library_of(verilog: str, tool: Verilator, waves: str | None = None, progress
     """The same for a Verilog text with the accelerator's ports."""
     driver = (resources.files("intaglio.sim.rtl") / "driver.cpp").read_text()
     indices = "".join(f"constexpr int {name} = {getattr(memory_model, name)};\n" for name in _INDICES)
+    codecs = {name: (resources.files("intaglio.sim.rtl") / "codecs" / name).read_text() for name in _CODECS}
     flags = _FLAGS + ([WAVES[waves]] if waves else [])
-    name = cache.key(verilog, driver, indices, *flags, tool.version)
+    name = cache.key(verilog, driver, indices, *codecs.values(), *flags, tool.version)
 
     def make(scratch: Path) -> Path:
         _tell(progress, "compiling the RTL with Verilator; this happens once for a configuration")
         (scratch / "intaglio.v").write_text(verilog)
         (scratch / "driver.cpp").write_text(driver)
         (scratch / "memory_indices.h").write_text(f"#pragma once\n{indices}")
+        for header, archive in _CODECS.items():
+            (scratch / header).write_text(codecs[header])
+            (scratch / archive).write_bytes(_EMPTY_ARCHIVE)
         jobs = str(os.cpu_count() or 1)
         out = ["--build-jobs", jobs, "--Mdir", "build", "-CFLAGS", "-I..", "-o", "libintaglio.so"]
         done = tool.run([*flags, *out, "intaglio.v", "driver.cpp"], scratch)
         result = scratch / "build" / "libintaglio.so"
-        if waves == ".fst" and re.search(r"(lz4|zlib)\.h: No such file", done.stdout):
-            raise InputError(
-                "waves as .fst need the headers of lz4 and zlib; on Debian or Ubuntu: "
-                "apt-get install liblz4-dev zlib1g-dev; or name the file .vcd"
-            )
         if done.returncode or not result.exists():
             log = cache.folder() / f"{name}.log"
             log.write_text(done.stdout)
