@@ -36,7 +36,7 @@ class Accelerator(wiring.Component):
 
     m_axi: master to external memory. Every output from registers; rready and bready are always high.
     s_axi: slave, see Registers.
-    interrupt: a level, see Registers.
+    irq: the interrupt, a level, see Registers.
     counting: this cycle counts (see Registers): the k-th cycle with it, from 0, is cycle k.
     retire: for each engine, a command of its is complete in this cycle (Engine order). tags: their tags, 16 bits each; no
         meaning without the retire bit.
@@ -52,7 +52,7 @@ class Accelerator(wiring.Component):
         super().__init__({
             "m_axi": Out(Axi4(config.bus_bytes)),
             "s_axi": In(Axi4Lite()),
-            "interrupt": Out(1),
+            "irq": Out(1),
             "counting": Out(1),
             "retire": Out(len(Engine)),
             "tags": Out(16 * len(Engine)),
@@ -165,7 +165,7 @@ class Accelerator(wiring.Component):
             ),
             registers.in_flight.eq(arbiter.in_flight != 0),
             registers.retired.eq(Cat(*counts)),
-            self.interrupt.eq(registers.interrupt),
+            self.irq.eq(registers.irq),
             self.counting.eq(registers.counting),
         ]
         m.submodules.watchdog = _reset(clear, watchdog := Watchdog())

@@ -163,7 +163,7 @@ class Registers(wiring.Component):
     run: from begin on, until done or error; engines begin nothing new without it. counting: see above.
     finished: everything is idle (a level; ignored in cycle 0). fault, fault_address: an error in this cycle; ignored without run.
     in_flight: bursts are. retired: for each engine, a 32-bit count, packed. counters: packed, see Ledger.
-    interrupt: a level; high while enabled and pending.
+    irq: the interrupt, a level; high while enabled and pending.
     """
 
     def __init__(self, config: Config):
@@ -175,7 +175,7 @@ class Registers(wiring.Component):
             "program_address": Out(32), "program_size": Out(32), "base_address": Out(32),
             "watchdog": Out(32, init=DEFAULT_WATCHDOG),
             "retired": In(32 * len(Engine)), "counters": In(COUNTER_BITS * len(Counter)),
-            "interrupt": Out(1),
+            "irq": Out(1),
         })
 
     def elaborate(self, platform: object) -> Module:
@@ -214,7 +214,7 @@ class Registers(wiring.Component):
         m.d.comb += [
             self.clear.eq(start | reset),
             self.counting.eq(self.run & (self.begin | ~self.finished)),
-            self.interrupt.eq(enabled & pending),
+            self.irq.eq(enabled & pending),
         ]
         m.d.sync += self.begin.eq(start)
         with m.If(reset | start):

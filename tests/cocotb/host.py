@@ -73,10 +73,10 @@ class Host:
         await self.write(Register.PROGRAM_ADDRESS, program)
         await self.write(Register.PROGRAM_SIZE, size)
         await self.write(Register.BASE_ADDRESS, base)
-        assert dut.interrupt.value == 0
+        assert dut.irq.value == 0
         await self.write(Register.CONTROL, Control.START | Control.INTERRUPT_ENABLE)
-        if dut.interrupt.value == 0:
-            await RisingEdge(dut.interrupt)
+        if dut.irq.value == 0:
+            await RisingEdge(dut.irq)
         status = await self.read(Register.STATUS)
         assert status & Status.INTERRUPT and not status & Status.BUSY
         while await self.read(Register.STATUS) & Status.DRAINING:
@@ -87,5 +87,5 @@ class Host:
             counters[counter] = low | await self.read(counter_offset(counter) + 4) << 32
         address = await self.read(Register.ERROR_ADDRESS)
         await self.write(Register.CONTROL, Control.INTERRUPT_ENABLE | Control.INTERRUPT_CLEAR)
-        assert dut.interrupt.value == 0
+        assert dut.irq.value == 0
         return Outcome(Status(status & 0xF), Fault(status >> STATUS_FAULT_LSB & 0xFF), address, counters)

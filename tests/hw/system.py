@@ -157,7 +157,7 @@ def run_system(config: Config, words: list[int], image: bytearray | None = None,
             current = Outcome()
             await lite_write(ctx, lite, Register.CONTROL, Control.START | Control.INTERRUPT_ENABLE)
             for _ in range(TIMEOUT):
-                current.interrupt = ctx.get(dut.interrupt)
+                current.interrupt = ctx.get(dut.irq)
                 if current.interrupt:
                     break
                 await ctx.tick()

@@ -134,16 +134,16 @@ def test_state() -> None:
         await control(ctx, Control.START)
         assert await status(ctx) == Status.BUSY
         assert await lite_write(ctx, dut.lite, Register.BASE_ADDRESS, 4096) == SLVERR
-        assert ctx.get(dut.run) and ctx.get(dut.counting) and not ctx.get(dut.interrupt)
+        assert ctx.get(dut.run) and ctx.get(dut.counting) and not ctx.get(dut.irq)
         await control(ctx, Control.START | Control.INTERRUPT_ENABLE)  # ignored but for the enable
         assert ctx.get(dut.run)
         ctx.set(dut.finished, 1)
         assert not ctx.get(dut.counting)
         await ctx.tick()
-        assert ctx.get(dut.interrupt) and not ctx.get(dut.run)
+        assert ctx.get(dut.irq) and not ctx.get(dut.run)
         assert await status(ctx) == Status.DONE | Status.INTERRUPT
         await control(ctx, Control.INTERRUPT_ENABLE | Control.INTERRUPT_CLEAR)
-        assert not ctx.get(dut.interrupt)
+        assert not ctx.get(dut.irq)
         assert await status(ctx) == Status.DONE
         ctx.set(dut.finished, 0)
         await control(ctx, Control.START)

@@ -42,7 +42,7 @@ def test_same_text_every_time() -> None:
     assert component_rtlil(top, TOP) == first
     ports = {name: len(value) for name, (value, _) in ports_of(top).items()}
     assert widths == {**ports, "clk": 1, "rst": 1}
-    assert {"m_axi_araddr", "m_axi_wstrb", "m_axi_rlast", "s_axi_awvalid", "interrupt", "counting", "retire",
+    assert {"m_axi_araddr", "m_axi_wstrb", "m_axi_rlast", "s_axi_awvalid", "irq", "counting", "retire",
             "tags"} <= set(ports)
 
 

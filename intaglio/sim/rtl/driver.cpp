@@ -69,8 +69,7 @@ struct Model {
         top.rst = 0;
     }
 
-    // Verilator renames the port: `interrupt` is a keyword of some C++ compilers.
-    bool interrupted() const { return top.__SYM__interrupt; }
+    bool interrupted() const { return top.irq; }
 
     // The bytes of the beat at an address; null where there are none.
     uint8_t *bytes_at(int64_t address) {
