@@ -9,8 +9,8 @@ import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, RisingEdge
 
-TIMEOUT_MS = 10
-"""Simulated time, a million cycles, after which a test has failed."""
+TIMEOUT_MS = 4
+"""Simulated time, 400,000 cycles, after which a test has failed."""
 
 
 def generator() -> np.random.Generator:
