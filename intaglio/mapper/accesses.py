@@ -84,11 +84,12 @@ def _pool(c: Command) -> list[Access]:
         + (c["kernel_rows"] - 1) * c["in_row_stride"]
         + (c["kernel_cols"] - 1) * c["kernel_x_step"]
     )
+    low = c["in_base"]
+    out = [Access(Space.ACTIVATION, low, low + read + c["channels"], False)]
+    if c["hold"]:
+        return out
     written = (c["region_rows"] - 1) * c["out_row_stride"] + (c["region_cols"] - 1) * c["out_pixel_stride"]
-    return [
-        Access(Space.ACTIVATION, c["in_base"], c["in_base"] + read + c["channels"], False),
-        Access(Space.ACTIVATION, c["out_base"], c["out_base"] + written + c["channels"], True),
-    ]
+    return [*out, Access(Space.ACTIVATION, c["out_base"], c["out_base"] + written + c["channels"], True)]
 
 
 def conv_steps(c: Command) -> int:

@@ -15,8 +15,8 @@ import numpy as np
 from intaglio.hw import isa
 from intaglio.hw.config import CHANNEL_RECORD_BYTES, Config
 from intaglio.hw.timing import least_tile_cycles
-from intaglio.mapper.layout import Region, View
-from intaglio.mapper.task import Cut, Operand, output_fields
+from intaglio.mapper.layout import Region, View, split
+from intaglio.mapper.task import FIELD_LIMIT, Cut, Operand, output_fields
 from intaglio.network.graph import Requantize
 
 WORD = 1 << 32
@@ -114,25 +114,18 @@ class Geometry:
         full = self.whole_part
         row = full.cols * full.bytes
         if row <= most:
-            return [Part(i, n, 0, full.cols, 0, full.bytes) for i, n in _split(self.kernel_rows, most // row)]
+            return [Part(i, n, 0, full.cols, 0, full.bytes) for i, n in split(self.kernel_rows, most // row)]
         out = []
         for kh in range(self.kernel_rows):
             if full.bytes <= most:
-                out += [Part(kh, 1, i, n, 0, full.bytes) for i, n in _split(full.cols, most // full.bytes)]
+                out += [Part(kh, 1, i, n, 0, full.bytes) for i, n in split(full.cols, most // full.bytes)]
                 continue
             for kw in range(full.cols):
-                out += [Part(kh, 1, kw, 1, i, n) for i, n in _split(full.bytes, most)]
+                out += [Part(kh, 1, kw, 1, i, n) for i, n in split(full.bytes, most)]
         return out
 
     def first_step(self, part: Part) -> int:
         return (part.row0 * self.kernel_cols + part.col0) * self.channels + part.byte0
-
-
-def _split(total: int, most: int) -> list[tuple[int, int]]:
-    """(start, length) of nearly equal pieces of at most `most`."""
-    count = -(-total // most)
-    each = -(-total // count)
-    return [(i, min(each, total - i)) for i in range(0, total, each)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +146,8 @@ class ConvTask:
 
     @property
     def cut(self) -> Cut:
-        return Cut(self.geometry.out_rows, self.geometry.out_channels)
+        g = self.geometry
+        return Cut(g.out_rows, g.out_channels, most_rows=max(1, FIELD_LIMIT // g.out_cols))
 
     def channel_tiles(self, config: Config) -> int:
         return -(-self.geometry.out_channels // config.cols)
@@ -257,7 +251,7 @@ class ConvTask:
         if width <= rows:
             starts = range(region.row0, region.row1, rows // width)
             return [Region(y, min(y + rows // width, region.row1), region.x0, region.x1) for y in starts]
-        pieces = _split(width, rows)
+        pieces = split(width, rows)
         return [
             Region(y, y + 1, region.x0 + i * pixel, region.x0 + (i + n) * pixel)
             for y in range(region.row0, region.row1)

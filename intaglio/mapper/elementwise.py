@@ -137,16 +137,23 @@ class Segments:
     out_step: int
 
 
-def segments(in_view: View, in_row: int, out_view: View, out_row: int, elements: int) -> list[Segments]:
-    """Moves `elements` bytes from rows of in_row bytes to rows of out_row bytes, element order kept.
+def copy(s: Segments, tag: int, rounding: Rounding) -> isa.Command:
+    fields = run_fields(s.in_at, s.in_step, s.count, s.length, tag)
+    fields |= {"mult_out": IDENTITY[0], "shift_out": IDENTITY[1]}
+    fields |= output_fields(s.out_at, s.out_step, 0, 0, (-128, 127), rounding)
+    return isa.Command(isa.Opcode.POOL, fields)
+
+
+def segments(in_view: View, in_row: int, out_view: View, out_row: int, elements: range) -> list[Segments]:
+    """Moves a range of elements from rows of in_row bytes to rows of out_row bytes, element order kept.
 
     Neighbouring runs of equal length and equal steps are one entry.
     """
     out: list[Segments] = []
-    at = 0
-    while at < elements:
+    at = elements.start
+    while at < elements.stop:
         (iy, ix), (oy, ox) = divmod(at, in_row), divmod(at, out_row)
-        length = min(in_row - ix, out_row - ox, elements - at)
+        length = min(in_row - ix, out_row - ox, elements.stop - at)
         new = Segments(in_view.address(iy, ix), out_view.address(oy, ox), length, 1, 0, 0)
         at += length
         if out and out[-1].length == length:
@@ -173,21 +180,27 @@ class CopyTask:
 
     @property
     def cut(self) -> Cut:
-        return Cut(self.output.layout.rows, self.output.layout.row_bytes, whole=True)
+        return Cut(self.output.layout.rows, 1, period=self.inputs[0].layout.row_bytes)
 
     def reads(self, region: Region) -> tuple[Region, ...]:
-        layout = self.inputs[0].layout
-        return (Region(0, layout.rows, 0, layout.row_bytes),)
+        """The elements themselves where they lie in one row, else the rows around them."""
+        row = self.inputs[0].layout.row_bytes
+        ranges = self._elements(region)
+        first, last = ranges[0].start, ranges[-1].stop - 1
+        if first // row == last // row:
+            return (Region(first // row, first // row + 1, first % row, last % row + 1),)
+        return (Region(first // row, last // row + 1, 0, row),)
+
+    def _elements(self, region: Region) -> list[range]:
+        row = self.output.layout.row_bytes
+        if region.width == row:
+            return [range(region.row0 * row, region.row1 * row)]
+        return [range(y * row + region.x0, y * row + region.x1) for y in range(region.row0, region.row1)]
 
     def bytes_read(self) -> int:
         return self.output.layout.elements
 
     def commands(self, region: Region, inputs: tuple[View, ...], output: View) -> list[isa.Command]:
-        out = []
         row, out_row = self.inputs[0].layout.row_bytes, self.output.layout.row_bytes
-        for s in segments(inputs[0], row, output, out_row, self.output.layout.elements):
-            fields = run_fields(s.in_at, s.in_step, s.count, s.length, self.tag)
-            fields |= {"mult_out": IDENTITY[0], "shift_out": IDENTITY[1]}
-            fields |= output_fields(s.out_at, s.out_step, 0, 0, (-128, 127), self.rounding)
-            out.append(isa.Command(isa.Opcode.POOL, fields))
-        return out
+        found = [s for part in self._elements(region) for s in segments(inputs[0], row, output, out_row, part)]
+        return [copy(s, self.tag, self.rounding) for s in found]

@@ -5,16 +5,22 @@ Each command's effect is as if it ran alone, one after another; `tokens` then le
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from intaglio.hw import isa
 from intaglio.hw.config import Config
 from intaglio.mapper.allocate import Ring
 from intaglio.mapper.convolution import ConvTask, Part
-from intaglio.mapper.layout import Region, View, align_up, view_of_buffer
+from intaglio.mapper.elementwise import Segments, copy
+from intaglio.mapper.layout import Region, View, align_up, pixels, view_of_buffer
 from intaglio.mapper.lower import AnyTask, Lowered
 from intaglio.mapper.plan import record_bytes, tile_groups, weight_bytes
+from intaglio.mapper.pooling import PoolTask
 from intaglio.mapper.program import BASE_ALIGNMENT
 from intaglio.mapper.residency import PlacedLayer, Schedule
 from intaglio.mapper.task import Operand
+from intaglio.mapper.windows import Blocks
+from intaglio.network.graph import Rounding
 
 
 class Emitter:
@@ -125,6 +131,7 @@ class _LayerEmitter:
         self.config = program.config
         self._loaded: dict[int, Region] = {}
         self._bases: dict[int, int] = {}
+        self._turn = 0
 
     def run(self) -> None:
         for name, at in self.layer.fetched:
@@ -134,13 +141,16 @@ class _LayerEmitter:
             self.program.transfer(isa.Opcode.LOAD, self.task.tag, memory, (source, size), (at, size), 1, size)
         if not isinstance(self.task, ConvTask):
             for index, piece in enumerate(self.layer.plan.pieces):
+                if self.layer.plan.blocks is not None:
+                    self._in_blocks(index, piece, self.layer.plan.blocks)
+                    continue
                 inputs = self._inputs(index, self.task.reads(piece))
                 self.program.commands += self.task.commands(piece, inputs, self._output(index, piece))
                 self._store(index, piece)
             return
         groups = self.layer.plan.groups
         assert groups is not None
-        if len(groups.parts) > 1:
+        if groups.in_parts:
             self._in_parts(self.task)
         else:
             self._in_groups(self.task)
@@ -192,7 +202,6 @@ class _LayerEmitter:
         config, groups = self.config, self.layer.plan.groups
         assert groups is not None
         last: range | None = None
-        turn = 0
         for index, piece in enumerate(self.layer.plan.pieces):
             out = self._output(index, piece)
             for tile in range(task.channel_tiles(config)):
@@ -203,13 +212,45 @@ class _LayerEmitter:
                     for part in groups.parts:
                         weights = self.program.weights(task, tiles, part)
                         needed = task.reads_part(region, part) if groups.by_part else task.reads(piece)[0]
-                        (view,) = self._inputs(turn if groups.by_part else index, (needed,))
-                        turn += 1
+                        (view,) = self._inputs(self._turn if groups.by_part else index, (needed,))
+                        self._turn += 1
                         start, drain = part is groups.parts[0], part is groups.parts[-1]
                         self.program.commands.append(
                             task.command(config, region, view, out, tiles, part, weights, records, start, drain)
                         )
             self._store(index, piece)
+
+    # Windows.
+
+    def _in_blocks(self, index: int, piece: Region, blocks: Blocks) -> None:
+        """One output pixel after another; its window in blocks, whose sums continue."""
+        task, buffers = self.task, self.layer.plan.buffers[0]
+        assert isinstance(task, PoolTask)
+        layout = task.inputs[0].layout
+        out = self._output(index, piece)
+        for pixel in pixels(piece, task.channels):
+            (window,) = task.reads(pixel)
+            for parts in blocks.of_window(window):
+                for part in parts:
+                    buffer = buffers[self._turn % len(buffers)]
+                    self._turn += 1
+                    for load in blocks.loads(part, layout):
+                        outside = self.program.bases[task.inputs[0].value] + load.outside
+                        self.program.transfer(
+                            isa.Opcode.LOAD,
+                            task.tag,
+                            isa.LocalMemory.ACTIVATION,
+                            (outside, load.outside_stride),
+                            (buffer + load.inside, load.inside_stride),
+                            load.rows,
+                            load.row_bytes,
+                        )
+                    at = buffer + blocks.first_byte(part)
+                    strides = blocks.stride(part.cols), blocks.step
+                    target = out.address(pixel.row0, pixel.x0 + part.channel)
+                    first, last = part is parts[0], part is parts[-1]
+                    self.program.commands.append(task.part(pixel, part, at, strides, target, not first, not last))
+        self._store(index, piece)
 
     # Activations.
 
@@ -240,10 +281,29 @@ class _LayerEmitter:
         return view_of_buffer(buffers[index % len(buffers)], piece, self.config.bus_bytes)
 
     def _store(self, index: int, piece: Region) -> None:
-        if self.layer.setting.stored:
-            view = self._output(index, piece)
-            bus = piece.on_bus(self.config.bus_bytes)
+        if not self.layer.setting.stored:
+            return
+        view = self._output(index, piece)
+        bus = piece.on_bus(self.config.bus_bytes)
+        rest = piece.x1 % self.config.bus_bytes
+        carried = (
+            bool(rest) and self.layer.setting.resident[-1] is None and piece.x1 < self.task.output.layout.row_bytes
+        )
+        if carried:
+            bus = replace(bus, x1=piece.x1 - rest)
+        if not bus.empty:
             self._transfer(isa.Opcode.STORE, self.task.output, bus, view.address(bus.row0, bus.x0), view.stride)
+        if carried:
+            self._carry(index, piece, rest)
+
+    def _carry(self, index: int, piece: Region, rest: int) -> None:
+        """Moves the last `rest` bytes of a piece to the next one's buffer, which stores the word they share."""
+        following = self.layer.plan.pieces[index + 1]
+        source = self._output(index, piece).address(piece.row0, piece.x1 - rest)
+        target = self._output(index + 1, following).address(piece.row0, piece.x1 - rest)
+        if source != target:
+            rounding = Rounding(self.config.rounding[0])
+            self.program.commands.append(copy(Segments(source, target, rest, 1, 0, 0), self.task.tag, rounding))
 
     def _move(self, opcode: isa.Opcode, operand: Operand, region: Region, buffer: int) -> None:
         bus = region.on_bus(self.config.bus_bytes)

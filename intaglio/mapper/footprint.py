@@ -98,12 +98,12 @@ def _pool(c: Command) -> list[Footprint]:
     kernel = np.arange(c["kernel_rows"], dtype=np.int64) * c["in_row_stride"]
     starts = (c["in_base"] + ys[:, None] * c["row_step"] + kernel).ravel()
     across = (c["region_cols"] - 1) * c["x_step"] + (c["kernel_cols"] - 1) * c["kernel_x_step"]
-    outs = c["out_base"] + ys * c["out_row_stride"]
-    wide = (c["region_cols"] - 1) * c["out_pixel_stride"] + c["channels"]
-    return [
-        Footprint(LocalMemory.ACTIVATION, False, starts, starts + across + c["channels"]),
-        Footprint(LocalMemory.ACTIVATION, True, outs, outs + wide),
-    ]
+    out = [Footprint(LocalMemory.ACTIVATION, False, starts, starts + across + c["channels"])]
+    if not c["hold"]:
+        outs = c["out_base"] + ys * c["out_row_stride"]
+        wide = (c["region_cols"] - 1) * c["out_pixel_stride"] + c["channels"]
+        out.append(Footprint(LocalMemory.ACTIVATION, True, outs, outs + wide))
+    return out
 
 
 def _conv(config: Config, c: Command) -> list[Footprint]:

@@ -15,6 +15,13 @@ def align_up(n: int, unit: int) -> int:
     return n + -n % unit
 
 
+def split(total: int, most: int) -> list[tuple[int, int]]:
+    """(start, length) of nearly equal pieces of at most `most`."""
+    count = -(-total // most)
+    each = -(-total // count)
+    return [(i, min(each, total - i)) for i in range(0, total, each)]
+
+
 @dataclass(frozen=True)
 class Layout:
     """rows of row_bytes elements, one every stride bytes (a multiple of the bus width)."""
@@ -76,10 +83,6 @@ class Region:
         return 0 if self.empty else self.rows * self.on_bus(bus_bytes).width
 
 
-def whole(layout: Layout) -> Region:
-    return Region(0, layout.rows, 0, layout.row_bytes)
-
-
 @dataclass(frozen=True)
 class View:
     """A tensor seen from the array: byte x of row r has address base + r * stride + x.
@@ -109,3 +112,12 @@ def regions(layout: Layout, image_rows: int, band_rows: int, width: int) -> list
             for x in range(0, layout.row_bytes, width):
                 out.append(Region(row, min(row + band_rows, first + image_rows), x, min(x + width, layout.row_bytes)))
     return out
+
+
+def pixels(region: Region, pixel_bytes: int) -> list[Region]:
+    """The pixels of a region, row after row."""
+    return [
+        Region(y, y + 1, x, x + pixel_bytes)
+        for y in range(region.row0, region.row1)
+        for x in range(region.x0, region.x1, pixel_bytes)
+    ]

@@ -125,6 +125,11 @@ def _pool(config: Config, c: Command) -> Iterator[str]:
     yield from _scales(c, "out")
     if c["region_rows"] * c["kernel_rows"] > MOST_ROWS:
         yield f"reads more than {MOST_ROWS} rows"
+    if c["resume"] or c["hold"]:
+        if c["region_rows"] * c["region_cols"] > 1:
+            yield f"has {c['region_rows'] * c['region_cols']} pixels, but only one may continue or keep its sums"
+        if c["channels"] > config.requantizers:
+            yield f"channels = {c['channels']} is above requantizers ({config.requantizers}) in a part of a window"
 
 
 def _conv(config: Config, c: Command) -> Iterator[str]:

@@ -15,7 +15,7 @@ from intaglio.mapper.elementwise import AddTask, CopyTask, RescaleTask
 from intaglio.mapper.layout import Layout, layout_of
 from intaglio.mapper.pooling import PoolTask
 from intaglio.mapper.program import Layer
-from intaglio.mapper.task import Operand
+from intaglio.mapper.task import FIELD_LIMIT, Operand
 from intaglio.network.graph import (
     Add,
     AveragePool2D,
@@ -33,8 +33,6 @@ from intaglio.network.graph import (
 
 AnyTask = ConvTask | AddTask | RescaleTask | CopyTask | PoolTask
 SUPPORTED = (Conv2D, FullyConnected, Add, AveragePool2D, Mean, Rescale, Reshape)
-FIELD_LIMIT = (1 << 16) - 1
-"""Greatest row count, width or window that a command's 16-bit fields hold."""
 
 
 @dataclass

@@ -7,7 +7,6 @@ channel tiles in groups, or, where even one tile's weights do not fit, the reduc
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,16 +15,16 @@ from functools import cached_property
 from intaglio.hw.config import Config
 from intaglio.mapper.allocate import FreeSpace, Interval
 from intaglio.mapper.convolution import ConvTask, Part
-from intaglio.mapper.layout import Region, View, align_up, regions, whole
+from intaglio.mapper.cuts import Cuts, Pieces, sizes
+from intaglio.mapper.layout import Region, View, align_up
 from intaglio.mapper.lower import AnyTask
+from intaglio.mapper.pooling import PoolTask
 from intaglio.mapper.task import compute_cycles
+from intaglio.mapper.window_plan import choose_blocks
+from intaglio.mapper.windows import Blocks
 
-MOST_PIECES = 1 << 14
-"""Cuts into more pieces are not considered."""
 ENOUGH = 8
 """Cuts into columns that fit, coarsest first, after which no finer ones are tried."""
-COLUMN_BANDS = (1, 2, 4, 8)
-"""Heights of pieces that are narrower than the output."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Setting:
 class Groups:
     """Order of a convolution's weights. tiles: channel tiles in a command. kept: all stay on chip during the
     layer. outer: each group runs over all pieces before the next. parts: of the reduction, more than one
-    where a tile's weights come in parts; by_part: so does its input."""
+    where a tile's weights come in parts; by_part: so does its input, for one array tile at a time."""
 
     tiles: int
     kept: bool
@@ -50,31 +49,21 @@ class Groups:
     parts: tuple[Part, ...]
     by_part: bool = False
 
+    @property
+    def in_parts(self) -> bool:
+        return self.by_part or len(self.parts) > 1
+
 
 @dataclass(frozen=True)
 class LayerPlan:
     """pieces: in order. buffers: addresses for each input, then for the output; empty where it is resident.
-    groups: for convolutions. cycles: the estimate that it was chosen by."""
+    groups: for convolutions. cycles: the estimate that it was chosen by. blocks: of windows that do not fit."""
 
     pieces: tuple[Region, ...]
     buffers: tuple[tuple[int, ...], ...]
     groups: Groups | None
     cycles: float
-
-
-class Pieces:
-    """One way to cut a layer, and the bytes that its pieces transfer: for each input, then for the output, in
-    all (total), of the largest piece and of the first; last_output: of the last piece's output."""
-
-    def __init__(self, task: AnyTask, bus_bytes: int, pieces: list[Region]):
-        self.pieces = tuple(pieces)
-        sizes = [
-            [*(r.transfer_bytes(bus_bytes) for r in task.reads(piece)), piece.transfer_bytes(bus_bytes)]
-            for piece in pieces
-        ]
-        self.first, self.last_output = sizes[0], sizes[-1][-1]
-        self.total = [sum(column) for column in zip(*sizes, strict=True)]
-        self.largest = [max(column) for column in zip(*sizes, strict=True)]
+    blocks: Blocks | None = None
 
 
 class LayerPlanner:
@@ -84,7 +73,7 @@ class LayerPlanner:
         self.task, self.config = task, config
         self._cycles: dict[tuple[object, ...], int] = {}
         self._plans: dict[Setting, LayerPlan | None] = {}
-        self._column_cuts: dict[int, Pieces] = {}
+        self._cuts = Cuts(task, config)
 
     def plan(self, setting: Setting) -> LayerPlan | None:
         """The plan with the fewest estimated cycles; None where nothing fits."""
@@ -93,64 +82,37 @@ class LayerPlanner:
         return self._plans[setting]
 
     def _best(self, setting: Setting) -> LayerPlan | None:
-        plans = [plan for cut in self._bands for plan in self._plans_of(setting, cut)]
+        plans = [plan for cut in self._cuts.bands for plan in self._plans_of(setting, cut)]
+        for cuts in (self._cuts.columns(), self._cuts.ragged()):
+            if not plans:
+                plans = self._coarsest_plans(setting, cuts)
+        if plans:
+            return min(plans, key=lambda plan: plan.cycles)
+        if not self._needs_parts:
+            return None
+        return self._best_in_parts(setting) if isinstance(self.task, ConvTask) else self._best_in_blocks(setting)
+
+    def _coarsest_plans(self, setting: Setting, cuts: Iterator[Pieces]) -> list[LayerPlan]:
+        plans: list[LayerPlan] = []
         fitting = 0
-        for index in range(0 if plans else len(self._column_sizes)):
-            found = list(self._plans_of(setting, self._columns(index)))
+        for cut in cuts:
+            found = list(self._plans_of(setting, cut))
             plans += found
             fitting += bool(found)
             if fitting == ENOUGH:
                 break
-        if plans:
-            return min(plans, key=lambda plan: plan.cycles)
-        return self._best_in_parts(setting) if self._needs_parts else None
+        return plans
 
     @cached_property
     def _needs_parts(self) -> bool:
-        """True for a convolution of which one channel tile's weights, or the smallest piece's input and output,
-        do not even fit into empty memories."""
+        """True for a convolution of which one channel tile's weights, and for windows of which the smallest
+        piece's input and output, do not even fit into empty memories."""
         task, config = self.task, self.config
-        if not isinstance(task, ConvTask):
+        if not isinstance(task, ConvTask | PoolTask):
             return False
-        finest = self._columns(len(self._column_sizes) - 1) if self._column_sizes else self._bands[-1]
-        smallest = sum(finest.largest)
-        block = weight_bytes(config, task.geometry.whole_part, 1)
-        return block > config.weight_bytes or smallest > config.activation_bytes
-
-    # Cuts.
-
-    @cached_property
-    def _bands(self) -> list[Pieces]:
-        layout, cut = self.task.output.layout, self.task.cut
-        if cut.whole:
-            return [Pieces(self.task, self.config.bus_bytes, [whole(layout)])]
-        return [
-            Pieces(self.task, self.config.bus_bytes, regions(layout, cut.image_rows, band, layout.row_bytes))
-            for band in _sizes(cut.image_rows)
-            if layout.rows // band <= MOST_PIECES
-        ]
-
-    @cached_property
-    def _column_sizes(self) -> list[tuple[int, int]]:
-        """(rows, bytes) of pieces narrower than the output, coarsest first."""
-        layout, cut = self.task.output.layout, self.task.cut
-        unit = math.lcm(cut.pixel_bytes, self.config.bus_bytes)
-        count = -(-layout.row_bytes // unit)
-        sizes = [
-            (band, width * unit)
-            for width in _sizes(count)[1:]
-            for band in sorted({min(b, cut.image_rows) for b in COLUMN_BANDS}, reverse=True)
-            if -(-layout.rows // band) * -(-count // width) <= MOST_PIECES
-        ]
-        return [] if cut.whole else sorted(sizes, key=lambda size: -size[0] * size[1])
-
-    def _columns(self, index: int) -> Pieces:
-        if index not in self._column_cuts:
-            band, width = self._column_sizes[index]
-            layout = self.task.output.layout
-            pieces = regions(layout, self.task.cut.image_rows, band, width)
-            self._column_cuts[index] = Pieces(self.task, self.config.bus_bytes, pieces)
-        return self._column_cuts[index]
+        if isinstance(task, ConvTask) and weight_bytes(config, task.geometry.whole_part, 1) > config.weight_bytes:
+            return True
+        return sum(self._cuts.finest.largest) > config.activation_bytes
 
     # Plans of one cut.
 
@@ -171,9 +133,13 @@ class LayerPlanner:
 
     def _place(self, setting: Setting, sizes: list[int], depth: int) -> tuple[tuple[tuple[int, ...], ...], bool] | None:
         """Buffers, and whether transfers and computing share a port of a bank and so cannot overlap."""
-        config = self.config
-        taken = _complement(setting.free, config.activation_bytes)
-        space = FreeSpace(config.activation_bytes, config.bank_bytes, taken)
+        return self._place_apart(setting, sizes, depth, True) or self._place_apart(setting, sizes, depth, False)
+
+    def _place_apart(
+        self, setting: Setting, sizes: list[int], depth: int, apart: bool
+    ) -> tuple[tuple[tuple[int, ...], ...], bool] | None:
+        """apart: inputs and output in different banks where that leaves room."""
+        config, space = self.config, self._free_space(setting)
         layouts = [operand.layout for operand in (*self.task.inputs, self.task.output)]
         banks: list[set[int]] = [
             set() if at is None else space.banks(at, layout.size)
@@ -187,7 +153,7 @@ class LayerPlanner:
             avoid = set().union(*banks[:last]) if i == last else banks[last]
             addresses = []
             for _ in range(depth):
-                at = space.take(align_up(sizes[i], config.bus_bytes), avoid)
+                at = space.take(align_up(sizes[i], config.bus_bytes), avoid if apart else set())
                 if at is None:
                     return None
                 addresses.append(at)
@@ -198,6 +164,10 @@ class LayerPlanner:
         conflict = bool(loaded & banks[last]) or bool(setting.stored and read & banks[last])
         return tuple(out), conflict
 
+    def _free_space(self, setting: Setting) -> FreeSpace:
+        config = self.config
+        return FreeSpace(config.activation_bytes, config.bank_bytes, _complement(setting.free, config.activation_bytes))
+
     def _groups(self, setting: Setting, cut: Pieces) -> Iterator[Groups | None]:
         task, config = self.task, self.config
         if not isinstance(task, ConvTask):
@@ -205,7 +175,7 @@ class LayerPlanner:
             return
         tiles = task.channel_tiles(config)
         part = task.geometry.whole_part
-        for each in _sizes(tiles):
+        for each in sizes(tiles):
             block, records = weight_bytes(config, part, each), record_bytes(config, each)
             if block > config.weight_bytes or records > config.channel_bytes:
                 continue
@@ -291,7 +261,7 @@ class LayerPlanner:
         while most >= 1:
             parts = tuple(task.geometry.parts(most))
             for by_part in (False, True):
-                for cut in (*self._bands, *map(self._columns, range(len(self._column_sizes)))):
+                for cut in self._cuts.all:
                     plan = self._plan_in_parts(setting, cut, parts, by_part)
                     if plan is not None:
                         return plan
@@ -323,19 +293,38 @@ class LayerPlanner:
                 return LayerPlan(cut.pieces, placed[0], Groups(1, False, False, parts, by_part), cycles)
         return None
 
+    # Windows in blocks.
+
+    def _best_in_blocks(self, setting: Setting) -> LayerPlan | None:
+        """One output pixel at a time, its window in slabs of channels or in parts."""
+        task, config = self.task, self.config
+        assert isinstance(task, PoolTask)
+        if setting.resident[0] is not None:
+            return None
+        plans: list[LayerPlan] = []
+        for cut in self._cuts.all:
+            space = self._free_space(setting)
+            size = 0 if setting.resident[-1] is not None else align_up(cut.largest[-1], config.bus_bytes)
+            outputs = [space.take(size, set())] if size else []
+            room = max((high - low for low, high in space.free), default=0)
+            chosen = None if None in outputs else choose_blocks(task, config, room)
+            if chosen is None:
+                continue
+            blocks, depth, cycles = chosen
+            inputs = [space.take(blocks.buffer_bytes, set()) for _ in range(depth)]
+            buffers = tuple(tuple(at for at in side if at is not None) for side in (inputs, outputs))
+            plans.append(LayerPlan(cut.pieces, buffers, None, cycles, blocks))
+            if len(plans) == ENOUGH:
+                break
+        return min(plans, key=lambda plan: plan.cycles, default=None)
+
     def shortage(self, free: int) -> str:
         """What the smallest piece needs and does not get, for the message."""
-        task, config = self.task, self.config
-        layout, cut = task.output.layout, task.cut
-        unit = math.lcm(cut.pixel_bytes, config.bus_bytes)
-        piece = whole(layout)
-        if not cut.whole:
-            piece = Region(0, 1, 0, min(unit, layout.row_bytes))
-        reads = sum(r.transfer_bytes(config.bus_bytes) for r in task.reads(piece))
-        need = reads + piece.transfer_bytes(config.bus_bytes)
+        config = self.config
+        need = self._cuts.finest.largest[-1] + 2 * config.bus_bytes
         return (
-            f"configuration field activation_bytes = {config.activation_bytes} is too small: its smallest piece "
-            f"needs {max(need, free + 1)} bytes; raise activation_bytes, or reduce the layer"
+            f"configuration field activation_bytes = {config.activation_bytes} is too small: an output pixel and what "
+            f"it is computed from need {max(need, free + 1)} bytes; raise activation_bytes, or reduce the layer"
         )
 
 
@@ -353,11 +342,6 @@ def record_bytes(config: Config, tiles: int) -> int:
     """Bytes of the channel memory that the records of `tiles` channel tiles take, whole bus words."""
     size = tiles * config.channel_groups * config.channel_word_bytes
     return align_up(size, max(config.bus_bytes, config.channel_word_bytes))
-
-
-def _sizes(total: int) -> list[int]:
-    """The distinct sizes of nearly equal pieces of `total`, largest first."""
-    return sorted({-(-total // count) for count in range(1, total + 1)}, reverse=True)
 
 
 def _complement(free: tuple[Interval, ...], size: int) -> list[Interval]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from intaglio.hw import isa
 from intaglio.mapper.layout import Region, View
 from intaglio.mapper.task import Cut, Operand, output_fields
+from intaglio.mapper.windows import Block
 from intaglio.network.graph import Requantize, Rounding
 
 
@@ -111,14 +112,8 @@ class PoolTask:
         return [self._command(image, r, c, inputs[0], output) for r in rows for c in cols]
 
     def _command(self, image: int, rows: Span, cols: Span, view: View, output: View) -> isa.Command:
-        count = rows.size * cols.size
-        if self.requantize is None:
-            (multiplier, shift), rounding, bias = division(count), Rounding.AWAY, 0
-        else:
-            multiplier, shift = int(self.requantize.multiplier[0]), int(self.requantize.shift[0])
-            rounding, bias = self.requantize.rounding, -self.input_zero_point * count
+        base = output.address(image * self.out_rows + rows.first, cols.first * self.channels)
         fields = {
-            "tag": self.tag,
             "in_base": view.address(image * self.in_rows + rows.start, cols.start * self.channels),
             "in_row_stride": view.stride,
             "row_step": self.stride[0] * view.stride,
@@ -129,10 +124,37 @@ class PoolTask:
             "region_rows": rows.count,
             "region_cols": cols.count,
             "channels": self.channels,
-            "mult_out": multiplier,
-            "shift_out": shift,
-            "bias": bias,
         }
-        base = output.address(image * self.out_rows + rows.first, cols.first * self.channels)
-        fields |= output_fields(base, output.stride, self.channels, self.output_zero_point, self.clamp, rounding)
-        return isa.Command(isa.Opcode.POOL, fields)
+        return isa.Command(isa.Opcode.POOL, fields | self._result(rows.size * cols.size, base, output.stride))
+
+    def part(
+        self, pixel: Region, block: Block, at: int, strides: tuple[int, int], out: int, resume: bool, hold: bool
+    ) -> isa.Command:
+        """The part of one output pixel's window that lies on chip.
+
+        at: address of the block's first byte; strides: of its rows and pixels. out: address of the result.
+        """
+        (window,) = self.reads(pixel)
+        fields = {
+            "in_base": at,
+            "in_row_stride": strides[0],
+            "kernel_rows": block.rows,
+            "kernel_cols": block.cols,
+            "kernel_x_step": strides[1],
+            "region_rows": 1,
+            "region_cols": 1,
+            "channels": block.count,
+            "resume": int(resume),
+            "hold": int(hold),
+        }
+        return isa.Command(isa.Opcode.POOL, fields | self._result(window.rows * window.width // self.channels, out, 0))
+
+    def _result(self, count: int, base: int, row_stride: int) -> dict[str, int]:
+        """Fields that turn sums of `count` elements into outputs."""
+        if self.requantize is None:
+            (multiplier, shift), rounding, bias = division(count), Rounding.AWAY, 0
+        else:
+            multiplier, shift = int(self.requantize.multiplier[0]), int(self.requantize.shift[0])
+            rounding, bias = self.requantize.rounding, -self.input_zero_point * count
+        fields = {"tag": self.tag, "mult_out": multiplier, "shift_out": shift, "bias": bias}
+        return fields | output_fields(base, row_stride, self.channels, self.output_zero_point, self.clamp, rounding)

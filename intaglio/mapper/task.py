@@ -26,17 +26,23 @@ class Operand:
     layout: Layout
 
 
+FIELD_LIMIT = (1 << 16) - 1
+"""Greatest row count, width or window that a command's 16-bit fields hold."""
+
+
 @dataclass(frozen=True)
 class Cut:
     """How a task's output may be divided.
 
     image_rows: bands stay within images of this many rows. pixel_bytes: columns are whole pixels of this many
-    bytes. whole: cut nothing but images apart.
+    bytes. most_rows: of a band, as far as commands count. period: where pieces are narrow, they end after every
+    so many elements too, since there an input row ends; 0 for never.
     """
 
     image_rows: int
     pixel_bytes: int
-    whole: bool = False
+    most_rows: int = FIELD_LIMIT
+    period: int = 0
 
 
 class Task(Protocol):

@@ -1,8 +1,8 @@
 """Proves a Program safe on a configuration, without trusting how it was made.
 
-Every command legal; the image whole; dispatch, queues and tokens without a deadlock and without a counter's
-overflow; and each pair of commands of different engines that must not overlap or change places ordered by
-tokens. Ordering is by vector clocks over the three engines, footprints are this side's own (footprint.py).
+Every command legal; sums continued where they were kept; the image whole; dispatch, queues and tokens without a
+deadlock and without a counter's overflow; and each pair of commands of different engines that must not overlap or
+change places ordered by tokens. Ordering is by vector clocks over the three engines, footprints are this side's own (footprint.py).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from intaglio.errors import InputError
 from intaglio.hw.config import Config
 from intaglio.hw.isa import Command, Engine, LocalMemory, token_bit
+from intaglio.mapper.continuation import continuation_faults
 from intaglio.mapper.footprint import Footprint, footprints
 from intaglio.mapper.legality import faults
 from intaglio.mapper.program import PROGRAM_OFFSET, VERSION, Program
@@ -31,6 +32,8 @@ def validate(program: Program, config: Config) -> None:
             _refuse(index, command, fault)
         if command["tag"] >= len(program.layers):
             _refuse(index, command, f"tag = {command['tag']}, the program has {len(program.layers)} layers")
+    for index, fault in continuation_faults(program.commands):
+        _refuse(index, program.commands[index], fault)
     if _code(program) != program.image[PROGRAM_OFFSET : PROGRAM_OFFSET + len(_code(program))]:
         raise InputError("program: its image does not begin with its commands; map the network again")
     order = _run(program.commands, None)

@@ -1,0 +1,128 @@
+"""Ways to cut a layer's output into pieces, from coarse to fine.
+
+Bands of rows; then columns of whole bus words; then ragged columns, whole pixels whose ends share bus words
+with their neighbours. The finest ragged piece is one pixel, or in a reshape what lies in one row on both sides.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cached_property
+from itertools import pairwise
+
+from intaglio.hw.config import Config
+from intaglio.mapper.layout import Region, regions
+from intaglio.mapper.lower import AnyTask
+
+MOST_PIECES = 1 << 14
+"""Cuts into more pieces are considered only where nothing else is left."""
+COLUMN_BANDS = (1, 2, 4, 8)
+"""Heights of pieces that are narrower than the output."""
+
+
+class Pieces:
+    """One way to cut a layer, and the bytes that its pieces transfer: for each input, then for the output, in
+    all (total), of the largest piece and of the first; last_output: of the last piece's output."""
+
+    def __init__(self, task: AnyTask, bus_bytes: int, pieces: list[Region]):
+        self.pieces = tuple(pieces)
+        sizes = [
+            [*(r.transfer_bytes(bus_bytes) for r in task.reads(piece)), piece.transfer_bytes(bus_bytes)]
+            for piece in pieces
+        ]
+        self.first, self.last_output = sizes[0], sizes[-1][-1]
+        self.total = [sum(column) for column in zip(*sizes, strict=True)]
+        self.largest = [max(column) for column in zip(*sizes, strict=True)]
+
+
+class Cuts:
+    """Every cut of one layer that is worth a look; each is measured once."""
+
+    def __init__(self, task: AnyTask, config: Config):
+        self.task, self.config = task, config
+        self._made: dict[tuple[int, int, bool], Pieces] = {}
+
+    @cached_property
+    def bands(self) -> list[Pieces]:
+        """Coarsest first."""
+        layout, cut = self.task.output.layout, self.task.cut
+        bands = [n for n in sizes(cut.image_rows) if n <= cut.most_rows and layout.rows // n <= MOST_PIECES]
+        return [self._pieces(band, layout.row_bytes) for band in bands or [1]]
+
+    def columns(self) -> Iterator[Pieces]:
+        """Pieces narrower than the output, coarsest first."""
+        for band, width in self._column_sizes:
+            yield self._pieces(band, width)
+
+    def ragged(self) -> Iterator[Pieces]:
+        """Pieces of one row whose ends are not those of bus words, coarsest first."""
+        for width in self._ragged_widths:
+            yield self._pieces(1, width, True)
+
+    @property
+    def all(self) -> Iterator[Pieces]:
+        yield from self.bands
+        yield from self.columns()
+        yield from self.ragged()
+
+    @cached_property
+    def finest(self) -> Pieces:
+        if self._ragged_widths:
+            return self._pieces(1, self._ragged_widths[-1], True)
+        if self._column_sizes:
+            return self._pieces(*self._column_sizes[-1])
+        return self.bands[-1]
+
+    @property
+    def _unit(self) -> int:
+        """Bytes of the narrowest piece of whole pixels and whole bus words."""
+        return math.lcm(self.task.cut.pixel_bytes, self.config.bus_bytes)
+
+    @cached_property
+    def _column_sizes(self) -> list[tuple[int, int]]:
+        """(rows, bytes)."""
+        layout, cut = self.task.output.layout, self.task.cut
+        count = -(-layout.row_bytes // self._unit)
+        if count == 1:
+            return []
+        found = {
+            (min(band, cut.image_rows), width * self._unit)
+            for width in sizes(count)[1:]
+            for band in COLUMN_BANDS
+            if -(-layout.rows // min(band, cut.image_rows)) * -(-count // width) <= MOST_PIECES
+        }
+        return sorted(found | {(1, self._unit)}, key=lambda size: (-size[0] * size[1], size))
+
+    @cached_property
+    def _ragged_widths(self) -> list[int]:
+        layout, cut = self.task.output.layout, self.task.cut
+        pixel = cut.pixel_bytes
+        if cut.period:
+            return [width for band, width in self._column_sizes if band == 1] or [layout.row_bytes]
+        most = min(self._unit, layout.row_bytes) - 1
+        widths = [n * pixel for n in sizes(layout.row_bytes // pixel) if n * pixel <= most]
+        return [w for w in widths[:-1] if layout.rows * -(-layout.row_bytes // w) <= MOST_PIECES] + widths[-1:]
+
+    def _pieces(self, band: int, width: int, ragged: bool = False) -> Pieces:
+        if (band, width, ragged) not in self._made:
+            layout, cut = self.task.output.layout, self.task.cut
+            pieces = regions(layout, cut.image_rows, band, width)
+            if ragged and cut.period:
+                pieces = [part for piece in pieces for part in _broken(piece, layout.row_bytes, cut.period)]
+            self._made[band, width, ragged] = Pieces(self.task, self.config.bus_bytes, pieces)
+        return self._made[band, width, ragged]
+
+
+def _broken(piece: Region, row_bytes: int, period: int) -> list[Region]:
+    """A piece of one row, cut where the count of the tensor's elements is a multiple of `period`."""
+    row = piece.row0 * row_bytes
+    breaks = range((row + piece.x0) // period * period + period, row + piece.x1, period)
+    edges = [piece.x0, *(at - row for at in breaks), piece.x1]
+    return [replace(piece, x0=a, x1=b) for a, b in pairwise(edges)]
+
+
+def sizes(total: int) -> list[int]:
+    """The distinct sizes of nearly equal pieces of `total`, largest first."""
+    return sorted({-(-total // count) for count in range(1, total + 1)}, reverse=True)

@@ -1,0 +1,77 @@
+"""Which blocks the windows of a pooling layer are loaded in where they do not fit whole (windows.py)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from intaglio.hw.config import Config
+from intaglio.mapper.layout import Region, align_down, align_up
+from intaglio.mapper.pooling import PoolTask
+from intaglio.mapper.windows import Blocks
+
+COMMAND_CYCLES = 20
+"""Of a short POOL beside its reads, about."""
+
+
+def choose_blocks(task: PoolTask, config: Config, room: int) -> tuple[Blocks, int, float] | None:
+    """The best blocks for buffers within `room` bytes, their number of buffers and the estimated cycles."""
+    found = []
+    for depth in (2, 1):
+        each = align_down(room // depth, config.bus_bytes)
+        for blocks in (_slab(task, config, each), _part(task, config, each)):
+            if blocks is not None:
+                found.append((blocks, depth, _cycles(task, config, blocks, depth)))
+    return min(found, key=lambda option: option[2], default=None)
+
+
+def _window(task: PoolTask) -> tuple[int, int]:
+    """Rows and columns of the largest window inside the input."""
+    return min(task.window[0], task.in_rows), min(task.window[1], task.in_cols)
+
+
+def _slab(task: PoolTask, config: Config, room: int) -> Blocks | None:
+    """Whole windows of the most channels."""
+    rows, cols = _window(task)
+    words = -(-task.channels // config.bus_bytes)
+    sizes = {-(-words // count) * config.bus_bytes for count in range(1, words + 1)}
+    sizes |= set(range(config.requantizers, config.bus_bytes, config.requantizers))
+    for channels in sorted({min(n, task.channels) for n in sizes if n >= config.requantizers}, reverse=True):
+        blocks = replace(_strips(task, config, channels), rows=rows, cols=cols)
+        if blocks.buffer_bytes <= room:
+            return blocks
+    return None
+
+
+def _part(task: PoolTask, config: Config, room: int) -> Blocks | None:
+    """For one pass of the requantizers the largest pieces of a window: bands of rows, or parts of one row."""
+    rows, cols = _window(task)
+    bus = config.bus_bytes
+    blocks = _strips(task, config, min(config.requantizers, task.channels))
+    if task.channels <= blocks.step:
+        blocks = replace(blocks, dense=True, step=task.channels, lead=bus - math.gcd(task.channels, bus))
+    fitting = min(cols, (room - blocks.stride(1)) // blocks.step + 1)
+    while fitting > 0 and blocks.stride(fitting) > room:
+        fitting -= 1
+    if fitting < 1:
+        return None
+    return replace(blocks, rows=min(rows, room // blocks.stride(cols)) if fitting == cols else 1, cols=fitting)
+
+
+def _strips(task: PoolTask, config: Config, channels: int) -> Blocks:
+    """Blocks of `channels` channels and the words around them; of one pixel."""
+    bus = config.bus_bytes
+    lead = bus - math.gcd(task.channels, channels, bus)
+    step = align_up(lead + channels, bus) + task.channels % bus
+    return Blocks(task.channels, bus, channels, False, step, lead, 1, 1)
+
+
+def _cycles(task: PoolTask, config: Config, blocks: Blocks, depth: int) -> float:
+    rows, cols = _window(task)
+    first, *_ = blocks.of_window(Region(0, rows, 0, cols * task.channels))
+    passes = task.output.layout.elements // task.channels * -(-task.channels // blocks.channels)
+    compute = rows * cols * -(-blocks.channels // config.requantizers) + COMMAND_CYCLES * len(first)
+    loads = [load for block in first for load in blocks.loads(block, task.inputs[0].layout)]
+    memory = config.memory
+    moved = sum(load.rows * load.row_bytes / memory.bytes_per_cycle + memory.latency for load in loads)
+    return passes * (max(compute, moved) if depth > 1 else compute + moved)

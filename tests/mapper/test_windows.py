@@ -1,0 +1,91 @@
+"""Pooling windows that do not fit on chip: slabs of channels, parts whose sums continue, and pieces that share words."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from mapper_check import check
+from mapper_graphs import Builder
+
+from intaglio.hw.config import load_config
+from intaglio.hw.isa import Opcode
+from intaglio.mapper.program import Program
+from intaglio.network.graph import Padding
+
+SMALL = ["activation_bytes=512", "weight_bytes=256", "channel_bytes=64", "activation_banks=1"]
+SHAPES = [SMALL, [*SMALL, "bus_bytes=32"], ["rows=3", "cols=5", "requantizers=3", "activation_bytes=1024", "bus_bytes=4",
+          "memory.bytes_per_cycle=4"]]  # fmt: skip
+
+
+def parts(program: Program) -> int:
+    return sum(c["hold"] for c in program.commands if c.opcode is Opcode.POOL)
+
+
+def loaded(program: Program) -> int:
+    return sum(c["rows"] * c["row_bytes"] for c in program.commands if c.opcode is Opcode.LOAD)
+
+
+@pytest.mark.parametrize("overrides", SHAPES)
+@pytest.mark.parametrize("channels", [1, 2, 3, 8, 30, 64])
+def test_mean(channels: int, overrides: list[str]) -> None:
+    b = Builder(channels)
+    y = b.mean(b.input(2, 23, 19, channels))
+    program = check(b.graph(y), load_config("tiny16", overrides), seed=channels)
+    assert channels == 1 or parts(program) or "bus_bytes=4" in overrides
+
+
+@pytest.mark.parametrize("overrides", SHAPES)
+def test_one_row_longer_than_the_memory(overrides: list[str]) -> None:
+    b = Builder(2)
+    x = b.input(1, 2, 700, 3)
+    program = check(b.graph(b.mean(x), b.average(x, (2, 699), (1, 1))), load_config("tiny16", overrides))
+    assert parts(program)
+
+
+@pytest.mark.parametrize("overrides", SHAPES)
+def test_windows_with_padding(overrides: list[str]) -> None:
+    b = Builder(3)
+    x = b.input(2, 14, 15, 21)
+    y = b.average(x, (12, 11), (2, 3), Padding(5, 6, 4, 5))
+    check(b.graph(y), load_config("tiny16", overrides))
+
+
+def test_random_windows() -> None:
+    for seed in range(40):
+        random = np.random.default_rng(seed)
+        b = Builder(seed)
+        size = [int(n) for n in random.integers(4, 17, 2)]
+        channels = int(random.integers(1, 41))
+        window = (int(random.integers(1, size[0] + 1)), int(random.integers(1, size[1] + 1)))
+        stride = (int(random.integers(1, 4)), int(random.integers(1, 4)))
+        pad = Padding(*(int(random.integers(0, n)) for n in (window[0], window[0], window[1], window[1])))
+        y = b.average(b.input(1, *size, channels), window, stride, pad)
+        bus = int(random.choice([4, 8, 16, 32]))
+        rate = f"memory.bytes_per_cycle={min(bus, 8)}"
+        config = load_config("tiny16", [*SMALL, "channel_bytes=256", f"bus_bytes={bus}", rate, f"requantizers={random.integers(1, 5)}"])
+        check(b.graph(y), config, seed=seed)
+
+
+@pytest.mark.parametrize("size", [(7, 7, 512), (16, 16, 256), (20, 20, 60), (20, 20, 61)])
+def test_slabs_load_little_more_than_the_input(size: tuple[int, int, int]) -> None:
+    b = Builder(4)
+    program = check(b.graph(b.mean(b.input(1, *size))), load_config("tiny16"))
+    assert not parts(program)
+    assert loaded(program) < (1.6 if size[2] % 8 else 1.2) * np.prod(size)
+
+
+def test_whole_windows_are_taken_where_they_fit() -> None:
+    b = Builder(5)
+    program = check(b.graph(b.mean(b.input(1, 8, 8, 64))), load_config("tiny16"))
+    assert [c.opcode for c in program.commands] == [Opcode.LOAD, Opcode.POOL, Opcode.STORE]
+
+
+@pytest.mark.parametrize("overrides", SHAPES)
+@pytest.mark.parametrize("channels", [33, 47, 101, 239])
+def test_pieces_that_share_bus_words(channels: int, overrides: list[str]) -> None:
+    """Neither a row nor the least common multiple of pixel and bus word fits: pieces are whole pixels, and the
+    word between two of them is carried from one to the next."""
+    b = Builder(channels)
+    x = b.conv(b.input(2, 2, 9, 5), channels, (1, 2))
+    y = b.average(x, (2, 2), (1, 1))
+    check(b.graph(y), load_config("tiny16", overrides), keep_all=True)
