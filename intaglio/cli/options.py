@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from intaglio.errors import InputError
 from intaglio.hw.config import Config, load_config
 
 
@@ -39,9 +38,5 @@ WHOLE = "The file is written whole or not at all."
 
 
 def configuration(config: str, overrides: list[str] | None) -> Config:
-    """The configuration of --config and --set. InputError, whatever the YAML holds."""
-    try:
-        return load_config(config, overrides or ())
-    except (ValueError, RecursionError) as error:  # values that PyYAML cannot build, as the date 2001-99-99
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"configuration {config}: a value cannot be read ({reason}); correct it") from None
+    """The configuration of --config and --set."""
+    return load_config(config, overrides or ())

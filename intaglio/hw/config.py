@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import reprlib
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -149,7 +150,7 @@ def _is_int(value: Any) -> bool:
 
 
 def _refuse(where: str, value: Any, allowed: str, why: str) -> None:
-    raise InputError(f"configuration field {where} = {value!r}: must be {allowed} ({why})")
+    raise InputError(f"configuration field {where} = {reprlib.repr(value)}: must be {allowed} ({why})")
 
 
 def _whole(c: Any, where: str, low: int, high: int, why: str) -> None:
@@ -218,11 +219,7 @@ def load_config(config: str | Path = "edge64", overrides: list[str] | tuple[str,
     Raises InputError that names the file or field, the reason and the remedy.
     """
     text, where = _read(str(config))
-    try:
-        data = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
-        raise InputError(f"{where}: not YAML ({' '.join(str(error).split())[:300]}); "
-                         f"`intaglio configs edge64` prints one to start from") from None
+    data = _yaml(text, f"configuration {where}", "`intaglio configs edge64` prints one to start from")
     if not isinstance(data, dict):
         raise InputError(f"{where}: a configuration is a mapping of fields to values, "
                          f"not {type(data).__name__}; `intaglio configs edge64` prints one to start from")
@@ -237,7 +234,7 @@ def config_from_dict(data: dict[str, Any], where: str = "configuration") -> Conf
     _known(data, [f.name for f in dataclasses.fields(Config)], where, "")
     memory = data.get("memory", {})
     if not isinstance(memory, dict):
-        raise InputError(f"{where}: configuration field memory = {memory!r}: must be a mapping of "
+        raise InputError(f"{where}: configuration field memory = {reprlib.repr(memory)}: must be a mapping of "
                          f"bytes_per_cycle, latency, outstanding (external memory)")
     _known(memory, [f.name for f in dataclasses.fields(MemoryConfig)], where, "memory.")
     data["memory"] = MemoryConfig(**memory)
@@ -257,6 +254,13 @@ def _known(data: dict[Any, Any], names: list[str], where: str, prefix: str) -> N
                              f"the fields are {', '.join(prefix + n for n in names)}")
 
 
+def _yaml(text: str, where: str, remedy: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:  # ValueError: a value such as the date 2001-99-99
+        raise InputError(f"{where}: not YAML ({' '.join(str(error).split())[:300]}); {remedy}") from None
+
+
 def _read(config: str) -> tuple[str, str]:
     shipped = shipped_names()
     if config in shipped:
@@ -272,10 +276,7 @@ def _override(data: dict[str, Any], item: str) -> None:
     name, equals, text = item.partition("=")
     if not equals or not name:
         raise InputError(f"--set {item}: write FIELD=VALUE, for example --set memory.latency=100")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise InputError(f"--set {item}: the value is not YAML") from None
+    value = _yaml(text, f"--set {item[:100]}", "write FIELD=VALUE with a number, a name or a [list]")
     target: Any = data
     *parents, leaf = name.split(".")
     for part in parents:

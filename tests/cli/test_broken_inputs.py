@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("ai_edge_litert")
 
 from intaglio import data
+from intaglio.network.tflite_write import TfliteBuilder
 from tests.cli.command import Done, intaglio, small_network
 from tests.network.tflite_files import FileBuilder, conv, enum
 
@@ -138,7 +139,7 @@ def test_configurations(tmp_path: Path, model: Path, text: str, monkeypatch: pyt
         "memory.speed=1": ["unknown", "memory.speed"],
         "rows.x=1": ["rows", "no fields"],
         "rows=[": ["not YAML"],
-        "rows=" + "[" * 3000: ["configuration"],
+        "rows=" + "[" * 3000: ["not YAML"],
         "name=2001-99-99": ["month"],
     }.items(),
 )
@@ -153,12 +154,17 @@ def test_configuration_that_is_no_text_file(tmp_path: Path, model: Path) -> None
     refused(intaglio("run", model, "--config", tmp_path), str(tmp_path), "irectory")
 
 
-def test_buffers_too_small_for_one_tile(tmp_path: Path, model: Path) -> None:
-    """Legal sizes, but no tile of the network fits."""
+def test_buffers_too_small_for_one_tile(tmp_path: Path) -> None:
+    """A legal size, but one pixel of the output does not fit."""
+    builder = TfliteBuilder("broad")
+    x = builder.input((1, 2, 2, 4), 0.1, 0)
+    weights = np.ones((600, 1, 1, 4), np.int8)
+    y = builder.conv2d(x, weights, np.zeros(600, np.int32), np.full(600, 0.1), 0.1, 0)
+    builder.write(tmp_path / "broad.tflite", [y])
     small = ["--set", "activation_bytes=256"]
-    done = intaglio("map", data.MODEL, *small, "--listing", tmp_path / "P.txt")
-    refused(done, "activation_bytes")
-    only(tmp_path, "small.tflite")
+    done = intaglio("map", tmp_path / "broad.tflite", *small, "--listing", tmp_path / "P.txt")
+    refused(done, "activation_bytes = 256 is too small", "raise activation_bytes")
+    only(tmp_path, "broad.tflite")
 
 
 def write_inputs(folder: Path) -> dict[str, list[str]]:

@@ -1,0 +1,105 @@
+"""Configurations: what is accepted, what is refused, and with which words."""
+
+import dataclasses
+
+import pytest
+
+from intaglio.errors import InputError
+from intaglio.hw.config import Config, MemoryConfig, load_config, shipped_names
+
+KIB = 1024
+SHIPPED = {  # name: rows, cols, bytes on chip, bus
+    "tiny16": (4, 4, 32 * KIB, 8),
+    "edge64": (8, 8, 64 * KIB, 8),
+    "edge256": (16, 16, 128 * KIB, 8),
+    "wide": (8, 32, 128 * KIB, 8),
+    "edge1024": (32, 32, 512 * KIB, 32),
+}
+
+
+def test_the_shipped_ones():
+    assert shipped_names() == sorted(SHIPPED)
+    for name, (rows, cols, on_chip, bus) in SHIPPED.items():
+        c = load_config(name)
+        assert (c.name, c.rows, c.cols, c.on_chip_bytes, c.bus_bytes) == (name, rows, cols, on_chip, bus)
+        assert c.memory == MemoryConfig(bus, 32, 8) and c.clock_mhz == 200
+
+
+@pytest.mark.parametrize(
+    "override, message",
+    [
+        ("rows=0", "field rows = 0: must be a whole number from 1 to 64"),
+        ("rows=true", "field rows = True: must be"),
+        ("cols=2.5", "field cols = 2.5: must be"),
+        ("requantizers=9", "field requantizers = 9: must be a whole number from 1 to 8"),
+        ("bus_bytes=12", "field bus_bytes = 12: must be 4, 8, 16, 32 or 64"),
+        ("feed_bytes=8", "field feed_bytes = 8: must be a power of two from 16 to 256"),
+        ("activation_bytes=100", "field activation_bytes = 100: must be a multiple of 64"),
+        ("activation_bytes=12288", "field activation_bytes = 12288: must be 2 banks of a power of two"),
+        ("channel_bytes=64", "field channel_bytes = 64: must be"),
+        ("memory.bytes_per_cycle=9", "field memory.bytes_per_cycle = 9: must be a whole number from 1 to bus_bytes"),
+        ("memory.latency=0", "field memory.latency = 0: must be"),
+        ("memory=fast", "field memory = 'fast': must be a mapping"),
+        ("clock_mhz=.nan", "field clock_mhz = nan: must be"),
+        ("weight_bits=[4]", r"field weight_bits = \(4,\): must be \[8\]"),
+        ("rounding=[]", r"field rounding = \(\): must be a list of double, single, away"),
+        ("speed=3", "unknown configuration field speed; the fields are name, rows"),
+        ("memory.speed=3", "unknown configuration field memory.speed; the fields are memory.bytes_per_cycle"),
+        ("rows", "--set rows: write FIELD=VALUE"),
+        ("rows=[", "--set rows=.: not YAML"),
+        ("rows.x=1", "--set rows.x=1: rows has no fields of its own"),
+    ],
+)
+def test_refusals_name_field_value_and_what_is_allowed(override, message):
+    with pytest.raises(InputError, match=message):
+        load_config("edge64", [override])
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("", "a configuration is a mapping of fields to values, not NoneType"),
+        ("[" * 5000, "not YAML"),
+        ("rows: 2001-99-99", "not YAML"),
+        ("rows: *x", "not YAML"),
+        ("1: 2", "unknown configuration field 1"),
+        # Nested aliases, 9**9 elements if they were written out.
+        ("rows: [x]\n".replace("rows", "a").replace("[x]", "&a [x, x, x, x, x, x, x, x, x]")
+         + "".join(f"{n}: &{n} [{', '.join(['*' + p] * 9)}]\n" for p, n in zip("abcdefgh", "bcdefghi", strict=True))
+         + "rows: *i\n", "unknown configuration field a"),
+    ],
+    ids=["empty", "deep", "date", "alias", "key", "bomb"],
+)
+def test_files_that_are_no_configuration(tmp_path, text, message):
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message) as refusal:
+        load_config(path)
+    assert str(path) in str(refusal.value) and len(str(refusal.value)) < 1000
+
+
+def test_paths_that_cannot_be_read(tmp_path):
+    for path in (tmp_path / "none.yaml", tmp_path, "/dev/zero"):
+        with pytest.raises(InputError, match="give a YAML file or one of edge1024"):
+            load_config(path)
+
+
+def test_the_feed_follows_a_changed_shape():
+    assert load_config("tiny16").feed_bytes == 8
+    assert load_config("tiny16", ["rows=5", "cols=7"]).feed_bytes == 16
+    assert load_config("tiny16", ["rows=5", "cols=7", "feed_bytes=64"]).feed_bytes == 64
+
+
+def test_yaml_round_trip(tmp_path):
+    c = load_config("wide", ["memory.latency=7", "clock_mhz=62.5"])
+    path = tmp_path / "c.yaml"
+    path.write_text(c.to_yaml())
+    assert load_config(path) == c
+
+
+def test_the_hash_names_the_hardware_only():
+    c = Config()
+    same = dataclasses.replace(c, name="x", clock_mhz=5, memory=MemoryConfig(1, 200))
+    assert same.hardware_hash() == c.hardware_hash()
+    for change in ({"rows": 7}, {"weight_bytes": 14336}, {"memory": MemoryConfig(outstanding=4)}):
+        assert dataclasses.replace(c, **change).hardware_hash() != c.hardware_hash()

@@ -1,0 +1,72 @@
+"""The command format: fields do not overlap, commands survive encoding, malformed ones are named."""
+
+import numpy as np
+import pytest
+
+from intaglio.hw.isa import (
+    CHANNEL_FIELDS,
+    ENGINE_OF,
+    FIELDS,
+    WORDS_OF,
+    Command,
+    Engine,
+    Opcode,
+    decode,
+    pack,
+    token_bit,
+    unnamed_bits,
+    unpack,
+)
+
+
+@pytest.mark.parametrize("opcode", Opcode)
+def test_fields_do_not_overlap(opcode):
+    bits = [(f.word, b) for f in FIELDS[opcode] for b in range(f.lsb, f.lsb + f.width)]
+    assert len(bits) == len(set(bits))
+    assert all(word < WORDS_OF[opcode] and bit < 32 for word, bit in bits)
+    free = sum(mask.bit_count() for mask in unnamed_bits(opcode))
+    assert free + len(bits) == 32 * WORDS_OF[opcode]
+
+
+def random_command(opcode, rng):
+    def value(f):
+        low, high = (-(1 << (f.width - 1)), 1 << (f.width - 1)) if f.signed else (0, 1 << f.width)
+        return int(rng.integers(low, high))
+
+    return Command(opcode, {f.name: value(f) for f in FIELDS[opcode] if f.name != "opcode"})
+
+
+def test_commands_survive_encoding():
+    rng = np.random.default_rng(5)
+    commands = [random_command(Opcode(int(rng.integers(1, 6))), rng) for _ in range(200)]
+    assert decode([word for c in commands for word in c.words()]) == commands
+
+
+def test_malformed_programs_are_named():
+    good = Command(Opcode.LOAD, {"rows": 1}).words()
+    with pytest.raises(ValueError, match="word 8: unknown opcode 0"):
+        decode([*good, 0])
+    with pytest.raises(ValueError, match="word 8: LOAD is cut short"):
+        decode([*good, *good[:5]])
+    with pytest.raises(ValueError, match="word 7: LOAD sets bits that no field names"):
+        decode([*good[:7], 1])
+
+
+def test_values_that_do_not_fit_are_named():
+    with pytest.raises(ValueError, match="field rows = 4294967296 does not fit: 0 to 4294967295"):
+        Command(Opcode.LOAD, {"rows": 1 << 32}).words()
+    with pytest.raises(ValueError, match="field zero_a = 128 does not fit: -128 to 127"):
+        Command(Opcode.ADD, {"zero_a": 128}).words()
+    with pytest.raises(ValueError, match="no field colour"):
+        Command(Opcode.ADD, {"colour": 1}).words()
+
+
+def test_records_hold_the_extremes():
+    for record in ({"bias": -(1 << 31), "multiplier": (1 << 31) - 1, "shift": -31}, {"bias": 5, "multiplier": 0, "shift": 30}):
+        assert unpack(CHANNEL_FIELDS, pack(CHANNEL_FIELDS, record, 4)) == record
+
+
+def test_each_pair_of_engines_has_its_bit():
+    for me in Engine:
+        assert sorted(token_bit(me, other) for other in Engine if other != me) == [0, 1]
+    assert set(ENGINE_OF) == set(Opcode)
