@@ -1,7 +1,9 @@
-"""Files that come from outside: only regular ones, of a bearable size, whole."""
+"""Files: read only if regular and of a bearable size; written whole or not at all."""
 
 from __future__ import annotations
 
+import os
+import tempfile
 from pathlib import Path
 
 from intaglio.errors import InputError
@@ -23,3 +25,35 @@ def read_bytes(path: Path, remedy: str, largest: int = LARGEST) -> bytes:
         raise InputError(f"{path}: cannot be read ({error.strerror or error}); {remedy}") from None
     except ValueError as error:
         raise InputError(f"{str(path)!r}: {error}; {remedy}") from None
+
+
+def check_writable(path: Path | None) -> None:
+    """Refuses a path that cannot be written before any work is done; None is no path."""
+    if path is None:
+        return
+    if path.is_dir():
+        raise InputError(f"{path}: is a directory; give the name of a file")
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: there is no folder {path.parent}; make it or choose another")
+    if not os.access(path.parent, os.W_OK):
+        raise InputError(f"{path}: the folder {path.parent} cannot be written; choose another")
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """An existing file stays whole until the new one is complete."""
+    check_writable(path)
+    temporary: str | None = None
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(temporary, 0o666 & ~mask)
+        os.replace(temporary, path)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: cannot be written ({reason}); choose another file") from None
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)

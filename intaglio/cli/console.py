@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
 
-from intaglio.report.files import check_writable, json_text, write_text
+from intaglio.files import check_writable
+from intaglio.report.files import json_text, write_text
 
 STANDARD_OUTPUT = Path("-")
 

@@ -12,9 +12,10 @@ import typer
 from intaglio.cli.console import check_targets, progress, report_console, write_json
 from intaglio.cli.options import WHOLE, ConfigOption, EngineName, ModelArgument, SetOption, configuration
 from intaglio.errors import InputError
+from intaglio.files import write_bytes
 from intaglio.network import Graph, check_inputs, load, random_inputs
 from intaglio.report.documents import run_document
-from intaglio.report.files import npz_bytes, read_npz, write_bytes
+from intaglio.report.files import npz_bytes, read_npz
 from intaglio.report.layers import layer_figures, totals
 from intaglio.report.tables import print_run
 from intaglio.session import Session, every_tensor

@@ -9,8 +9,6 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
-import os
-import tempfile
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from intaglio.errors import InputError
+from intaglio.files import write_bytes
 from intaglio.hw import isa
 from intaglio.hw.config import Config, config_from_dict
 
@@ -140,7 +139,7 @@ class Program:
             head=np.frombuffer(json.dumps(head).encode(), np.uint8),
             image=np.frombuffer(self.image, np.uint8),
         )
-        _write_atomically(path, data.getvalue())
+        write_bytes(path, data.getvalue())
 
     @staticmethod
     def load(path: str | Path) -> Program:
@@ -259,19 +258,3 @@ def _whole(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise ValueError(f"{value!r} is not a whole number")
     return value
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise InputError(f"program {path}: cannot be written ({error.strerror}); choose another folder") from None
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise InputError(f"program {path}: cannot be written ({error.strerror}); choose another folder") from None
-    finally:
-        Path(temporary).unlink(missing_ok=True)
