@@ -103,6 +103,14 @@ def test_every_tensor_of_the_rtl_equals_litert(path):
         assert_engines_equal(session.run(inputs), run)
 
 
+@pytest.mark.conformance
+@pytest.mark.skipif(not RESNET8.exists(), reason=f"{RESNET8} (conformance data) is missing")
+def test_resnet8_in_fewer_cycles_than_its_bar():
+    """An ideal array of 256 needs 48,834 cycles; Ethos-U55-256, as Vela estimates it, 107,151."""
+    config = load_config("edge256", ("bus_bytes=16", "memory.bytes_per_cycle=16"))
+    assert Session.map(loaded(RESNET8), config).clock().cycles < 75_000
+
+
 RANDOM_MACHINES = [
     ("tiny16", ()),
     (ODD[0], ODD[1]),

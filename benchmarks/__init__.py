@@ -1,0 +1,1 @@
+"""Figures that are ratios to a bound or to a rival, measured in one run; never tests."""
