@@ -28,8 +28,13 @@ _COUNTS = {
 """Fields that count something: at least 1."""
 
 
-def faults(config: Config, command: Command, external_bytes: int) -> Iterator[str]:
-    """Reasons why a command is not legal; further ones are looked for only where the earlier allow."""
+def faults(
+    config: Config, command: Command, external_bytes: int, touched: list[Footprint] | None = None
+) -> Iterator[str]:
+    """Reasons why a command is not legal; further ones are looked for only where the earlier allow.
+
+    touched: takes the footprints of a command without fault, for further use.
+    """
     try:
         command.words()
     except (ValueError, TypeError) as error:
@@ -47,17 +52,19 @@ def faults(config: Config, command: Command, external_bytes: int) -> Iterator[st
     specific = list(_SPECIFIC[command.opcode](config, command))
     yield from specific
     if not specific:
-        yield from _inside(config, command, external_bytes)
+        found = footprints(config, command)
+        yield from _inside(config, command, external_bytes, found)
+        if touched is not None:
+            touched += found
 
 
-def _inside(config: Config, command: Command, external_bytes: int) -> Iterator[str]:
+def _inside(config: Config, command: Command, external_bytes: int, touched: list[Footprint]) -> Iterator[str]:
     sizes = {
         LocalMemory.ACTIVATION: config.activation_bytes,
         LocalMemory.WEIGHT: config.weight_bytes,
         LocalMemory.CHANNEL: config.channel_bytes,
         None: external_bytes,
     }
-    touched = footprints(config, command)
     for part in touched:
         size = sizes[part.memory]
         if part.low < 0 or part.high > size:

@@ -183,6 +183,8 @@ def _shape_refusals(graph: Graph, op: Operator) -> list[str]:
             p = op.padding
             if max(p.top, p.bottom) >= op.filter[0] or max(p.left, p.right) >= op.filter[1]:
                 return ["padding as large as the window; reduce it"]
+            if min(op.filter[0], source[1]) * min(op.filter[1], source[2]) >= 1 << 22:
+                return ["windows of more than 4194303 elements; use smaller ones"]
         case FullyConnected():
             outputs, inputs = op.weights.shape
             if math.prod(source) % inputs or math.prod(target) != math.prod(source) // inputs * outputs:

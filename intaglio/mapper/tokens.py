@@ -20,12 +20,11 @@ def with_tokens(config: Config, commands: Sequence[Command]) -> list[Command]:
     touched = [accesses(config, command) for command in commands]
     wait, signal = [0] * len(commands), [0] * len(commands)
     seen: dict[Engine, list[int]] = {engine: [] for engine in Engine}
+    others_of = {me: [other for other in Engine if other != me] for me in Engine}
     known = {(a, b): -1 for a in Engine for b in Engine if a != b}
     for index, command in enumerate(commands):
         me = command.engine
-        for other in Engine:
-            if other == me:
-                continue
+        for other in others_of[me]:
             found = _latest_conflict(config, touched, index, seen[other], known[me, other])
             if found is not None:
                 wait[index] |= 1 << token_bit(me, other)
@@ -44,6 +43,8 @@ def _latest_conflict(
     for other in reversed(others):
         if other <= known:
             return None
-        if any(conflict(a, b, config.bank_bytes) for a in touched[index] for b in touched[other]):
-            return other
+        for a in touched[index]:
+            for b in touched[other]:
+                if a.space == b.space and conflict(a, b, config.bank_bytes):
+                    return other
     return None

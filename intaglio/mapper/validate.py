@@ -14,7 +14,7 @@ from intaglio.errors import InputError
 from intaglio.hw.config import Config
 from intaglio.hw.isa import Command, Engine, LocalMemory, token_bit
 from intaglio.mapper.continuation import continuation_faults
-from intaglio.mapper.footprint import Footprint, footprints
+from intaglio.mapper.footprint import Footprint
 from intaglio.mapper.legality import faults
 from intaglio.mapper.program import PROGRAM_OFFSET, VERSION, Program
 
@@ -27,27 +27,27 @@ PAIRS = tuple((a, b) for a in Engine for b in Engine if a != b)
 def validate(program: Program, config: Config) -> None:
     """Raises InputError that names the first command at fault, or the part of the program."""
     _check_frame(program, config)
+    touched: list[list[Footprint]] = []
     for index, command in enumerate(program.commands):
-        for fault in faults(config, command, program.memory_bytes):
+        touched.append([])
+        for fault in faults(config, command, program.memory_bytes, touched[-1]):
             _refuse(index, command, fault)
         if command["tag"] >= len(program.layers):
             _refuse(index, command, f"tag = {command['tag']}, the program has {len(program.layers)} layers")
     for index, fault in continuation_faults(program.commands):
         _refuse(index, program.commands[index], fault)
-    if _code(program) != program.image[PROGRAM_OFFSET : PROGRAM_OFFSET + len(_code(program))]:
+    code = program.words().astype("<u4").tobytes()
+    if code != program.image[PROGRAM_OFFSET : PROGRAM_OFFSET + len(code)]:
         raise InputError("program: its image does not begin with its commands; map the network again")
-    order = _run(program.commands, None)
+    links = [_links(command) for command in program.commands]
+    order = _run(program.commands, links, None)
     for engine in Engine:
-        _run(program.commands, engine)
-    _check_order(config, program.commands, _clocks(program.commands, order))
+        _run(program.commands, links, engine)
+    _check_order(config, program.commands, touched, _clocks(links, order))
 
 
 def _refuse(index: int, command: Command, reason: str) -> None:
     raise InputError(f"program: command {index} ({command.opcode.name}): {reason}; map the network again")
-
-
-def _code(program: Program) -> bytes:
-    return program.words().astype("<u4").tobytes()
 
 
 def _check_frame(program: Program, config: Config) -> None:
@@ -73,11 +73,30 @@ def _check_frame(program: Program, config: Config) -> None:
 # Dispatch without time.
 
 
+@dataclass(frozen=True)
+class _Links:
+    """A command's engine, the engines whose tokens it waits for, and those that it signals."""
+
+    engine: Engine
+    waits: tuple[Engine, ...]
+    signals: tuple[Engine, ...]
+
+
+def _links(command: Command) -> _Links:
+    me = command.engine
+    others = [other for other in Engine if other != me]
+    waits, signals = (
+        tuple(other for other in others if command[name] >> token_bit(me, other) & 1) for name in ("wait", "signal")
+    )
+    return _Links(me, waits, signals)
+
+
 @dataclass
 class _Machine:
     """Dispatch, three queues and six token counters; any amount of time may pass between two events."""
 
     commands: tuple[Command, ...]
+    links: list[_Links]
     next: int = 0
     queues: dict[Engine, deque[int]] = field(default_factory=lambda: {e: deque() for e in Engine})
     tokens: dict[tuple[Engine, Engine], int] = field(default_factory=lambda: dict.fromkeys(PAIRS, 0))
@@ -87,7 +106,7 @@ class _Machine:
         """Moves as many commands as the queues take; the first that does not fit blocks those behind it."""
         moved = False
         while self.next < len(self.commands):
-            engine = self.commands[self.next].engine
+            engine = self.links[self.next].engine
             if len(self.queues[engine]) > QUEUE_DEPTH[engine]:  # the first of the queue is the one staged
                 break
             self.queues[engine].append(self.next)
@@ -100,27 +119,25 @@ class _Machine:
         if not self.queues[engine]:
             return False
         index = self.queues[engine][0]
-        command = self.commands[index]
-        others = [other for other in Engine if other != engine]
-        waits = [o for o in others if command["wait"] >> token_bit(engine, o) & 1]
-        if any(not self.tokens[o, engine] for o in waits):
-            return False
-        for o in waits:
-            self.tokens[o, engine] -= 1
-        for o in others:
-            if command["signal"] >> token_bit(engine, o) & 1:
-                self.tokens[engine, o] += 1
-                if self.tokens[engine, o] > MOST_TOKENS:
-                    _refuse(index, command, f"may leave more than {MOST_TOKENS} tokens for {o.name}")
+        links = self.links[index]
+        for other in links.waits:
+            if not self.tokens[other, engine]:
+                return False
+        for other in links.waits:
+            self.tokens[other, engine] -= 1
+        for other in links.signals:
+            self.tokens[engine, other] += 1
+            if self.tokens[engine, other] > MOST_TOKENS:
+                _refuse(index, self.commands[index], f"may leave more than {MOST_TOKENS} tokens for {other.name}")
         self.queues[engine].popleft()
         self.order.append(index)
         return True
 
 
-def _run(commands: tuple[Command, ...], late: Engine | None) -> list[int]:
+def _run(commands: tuple[Command, ...], links: list[_Links], late: Engine | None) -> list[int]:
     """An order in which the commands can complete; engine `late` moves only when nothing else can, so that its
     tokens pile up as high as they ever may. A program that stops raises InputError."""
-    machine = _Machine(commands)
+    machine = _Machine(commands, links)
     eager = [engine for engine in Engine if engine != late]
     while len(machine.order) < len(commands):
         moved = machine.dispatch()
@@ -140,31 +157,29 @@ Clock = dict[Engine, int]
 """For each engine the greatest index of its commands known to be complete, -1 for none."""
 
 
-def _clocks(commands: tuple[Command, ...], order: list[int]) -> list[Clock]:
+def _clocks(links: list[_Links], order: list[int]) -> list[Clock]:
     """What is complete when each command starts."""
-    started: list[Clock] = [{} for _ in commands]
+    started: list[Clock] = [{} for _ in links]
     last: dict[Engine, Clock] = {e: dict.fromkeys(Engine, -1) for e in Engine}
     signals: dict[tuple[Engine, Engine], deque[Clock]] = {pair: deque() for pair in PAIRS}
     for index in order:
-        command = commands[index]
-        me = command.engine
+        me = links[index].engine
         clock = dict(last[me])
-        for other in Engine:
-            if other != me and command["wait"] >> token_bit(me, other) & 1:
-                heard = signals[other, me].popleft()
-                clock = {e: max(clock[e], heard[e]) for e in Engine}
+        for other in links[index].waits:
+            heard = signals[other, me].popleft()
+            clock = {e: max(clock[e], heard[e]) for e in Engine}
         started[index] = clock
         done = {**clock, me: index}
         last[me] = done
-        for other in Engine:
-            if other != me and command["signal"] >> token_bit(me, other) & 1:
-                signals[me, other].append(done)
+        for other in links[index].signals:
+            signals[me, other].append(done)
     return started
 
 
-def _check_order(config: Config, commands: tuple[Command, ...], clocks: list[Clock]) -> None:
+def _check_order(
+    config: Config, commands: tuple[Command, ...], touched: list[list[Footprint]], clocks: list[Clock]
+) -> None:
     """Each command against those before it, of other engines, that may still run when it starts."""
-    touched = [footprints(config, command) for command in commands]
     indices: dict[Engine, list[int]] = {engine: [] for engine in Engine}
     for index, command in enumerate(commands):
         for other in Engine:
