@@ -80,7 +80,9 @@ class Region:
 
     def transfer_bytes(self, bus_bytes: int) -> int:
         """Bytes that a LOAD or STORE of this region moves, and that its buffer takes."""
-        return 0 if self.empty else self.rows * self.on_bus(bus_bytes).width
+        if self.row1 <= self.row0 or self.x1 <= self.x0:
+            return 0
+        return (self.row1 - self.row0) * (self.x1 + -self.x1 % bus_bytes - self.x0 + self.x0 % bus_bytes)
 
 
 @dataclass(frozen=True)
