@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from intaglio.errors import InputError
 from intaglio.hw import isa
 from intaglio.hw.config import Config
@@ -35,7 +37,7 @@ def map_network(graph: Graph, config: Config, keep_all: bool = False) -> Program
             "32 bits; use a smaller network"
         )
     commands = with_tokens(config, [_moved(command, data) for command in emitted.commands])
-    code = b"".join(word.to_bytes(4, "little") for command in commands for word in command.words())
+    code = np.array([word for command in commands for word in command.words()], "<u4").tobytes()
     places = {
         name: Place(data + emitted.bases[x.value], x.layout.rows, x.layout.row_bytes, x.layout.stride)
         for name, x in network.operands.items()

@@ -29,22 +29,20 @@ class Access:
     high: int
     write: bool
 
-    def overlaps(self, other: Access) -> bool:
-        return self.space == other.space and self.low < other.high and other.low < self.high
-
-    def shares_port(self, other: Access, bank_bytes: int) -> bool:
-        """True for two accesses of the same kind, of different engines, to one activation bank."""
-        return (
-            self.space == other.space == Space.ACTIVATION
-            and self.write == other.write
-            and self.low // bank_bytes <= (other.high - 1) // bank_bytes
-            and other.low // bank_bytes <= (self.high - 1) // bank_bytes
-        )
-
 
 def conflict(a: Access, b: Access, bank_bytes: int) -> bool:
-    """True where two engines must not make these accesses at once, or in another order."""
-    return ((a.write or b.write) and a.overlaps(b)) or a.shares_port(b, bank_bytes)
+    """True where two engines must not make these accesses at once, or in another order: the same bytes, one of
+    them written, or the same kind of port of one activation bank."""
+    if a.space != b.space:
+        return False
+    if (a.write or b.write) and a.low < b.high and b.low < a.high:
+        return True
+    return (
+        a.space == Space.ACTIVATION
+        and a.write == b.write
+        and a.low // bank_bytes <= (b.high - 1) // bank_bytes
+        and b.low // bank_bytes <= (a.high - 1) // bank_bytes
+    )
 
 
 def accesses(config: Config, command: Command) -> list[Access]:

@@ -45,6 +45,6 @@ def _latest_conflict(
             return None
         for a in touched[index]:
             for b in touched[other]:
-                if a.space == b.space and conflict(a, b, config.bank_bytes):
+                if conflict(a, b, config.bank_bytes):
                     return other
     return None

@@ -21,6 +21,7 @@ from intaglio.mapper.program import PROGRAM_OFFSET, VERSION, Program
 QUEUE_DEPTH = {Engine.LOAD: 4, Engine.COMPUTE: 1, Engine.STORE: 4}
 """Commands that wait in an engine's queue beside the one that runs."""
 MOST_TOKENS = 255
+TOKEN_BITS = {me: [(other, token_bit(me, other)) for other in Engine if other != me] for me in Engine}
 PAIRS = tuple((a, b) for a in Engine for b in Engine if a != b)
 
 
@@ -84,9 +85,8 @@ class _Links:
 
 def _links(command: Command) -> _Links:
     me = command.engine
-    others = [other for other in Engine if other != me]
     waits, signals = (
-        tuple(other for other in others if command[name] >> token_bit(me, other) & 1) for name in ("wait", "signal")
+        tuple(other for other, bit in TOKEN_BITS[me] if command[name] >> bit & 1) for name in ("wait", "signal")
     )
     return _Links(me, waits, signals)
 
