@@ -10,6 +10,7 @@ from intaglio import data
 from intaglio.hw.config import load_config
 from intaglio.network import extreme_inputs, load, random_inputs
 from intaglio.network.litert_oracle import LiteRTOracle
+from intaglio.network.tflite_write import TfliteBuilder
 from intaglio.session import NetworkRun, Session
 from tests.networks import random_network
 
@@ -109,6 +110,24 @@ def test_resnet8_in_fewer_cycles_than_its_bar():
     """An ideal array of 256 needs 48,834 cycles; Ethos-U55-256, as Vela estimates it, 107,151."""
     config = load_config("edge256", ("bus_bytes=16", "memory.bytes_per_cycle=16"))
     assert Session.map(loaded(RESNET8), config).clock().cycles < 75_000
+
+
+@slow
+def test_windows_that_do_not_fit(tmp_path):
+    """Pooling in parts that continue each other's sums (`hold`, `resume`)."""
+    builder = TfliteBuilder("windows")
+    x = builder.input((1, 16, 16, 64), 0.1, 3)
+    outputs = [builder.mean(x, 0.05, 1), builder.average_pool(x, (9, 9), stride=(5, 5), padding="SAME")]
+    path = tmp_path / "windows.tflite"
+    builder.write(path, outputs)
+    session = Session.map(load(path), load_config("tiny16", ["activation_bytes=4096"]))
+    assert any(command["hold"] for command in session.program.commands)
+    inputs = random_inputs(session.graph, 1)
+    host, rtl = session.run(inputs), session.run(inputs, "rtl")
+    assert_engines_equal(host, rtl)
+    expected = LiteRTOracle(path).run(inputs)
+    for name in session.graph.outputs:
+        assert np.array_equal(rtl.tensors[name], expected[name]), name
 
 
 RANDOM_MACHINES = [
