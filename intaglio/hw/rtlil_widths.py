@@ -82,13 +82,17 @@ class _Rewriter:
     def _shift(self, cell: str, kind: str, name: str, parameters: dict[str, str], ports: dict[str, str]) -> str:
         a, b, y = (int(parameters[f"{port}_WIDTH"]) for port in "ABY")
         to = max(a, y)
-        if a == y or parameters["B_SIGNED"] == "1" and kind in ("$shift", "$shiftx"):
-            return cell
-        # By an unsigned amount $shift is a shift to the right; so is $shiftx, with zeros for its x.
-        signed = parameters["A_SIGNED"] == "1" and kind != "$shiftx"
         if kind in ("$shift", "$shiftx"):
-            kind = "$sshr" if signed else "$shr"
-        return _cell_text(kind, name, {
+            # Either way by a signed amount; what fills from above for a signed number, Yosys's own tools dispute.
+            if parameters["B_SIGNED"] == "1" or parameters["A_SIGNED"] == "1" and kind == "$shift":
+                return cell
+            to_kind = "$shr"
+        else:
+            to_kind = kind
+        if a == y:
+            return cell
+        signed = parameters["A_SIGNED"] == "1" and kind != "$shiftx"
+        return _cell_text(to_kind, name, {
             "A_SIGNED": int(signed), "A_WIDTH": to, "B_SIGNED": 0, "B_WIDTH": b, "Y_WIDTH": to,
         }, {
             "A": self._extended(ports["A"], a, to, signed), "B": ports["B"], "Y": self._wider(name, ports["Y"], y, to),

@@ -139,7 +139,7 @@ def random_cells(seed: int, kinds: tuple[str, ...], count: int) -> list[Cell]:
             cells.append((kind, {"WIDTH": width, "S_WIDTH": cases}, ports))
             continue
         a, b = draw.choice(OPERANDS), draw.choice(OPERANDS)
-        signed = draw.randint(0, 1)
+        signed = 0 if kind == "$shift" else draw.randint(0, 1)
         if kind in SHIFTS:
             b = draw.choice([o for o in OPERANDS if width_of(o) < 5])
         y = 1 if kind in (*COMPARISONS, "$logic_not") else draw.randint(1, 9)
@@ -248,14 +248,14 @@ def test_verilog_computes_the_same(tmp_path: Path) -> None:
     """Through Yosys and Verilator: the Verilog of a module and of the rewritten one."""
     # $shiftx has no value outside, and of several selected inputs of $pmux the Verilog before takes the lowest too.
     text = module(random_cells(4, tuple(k for k in KINDS if k != "$shiftx"), 600))
-    before = plain_verilog(text).replace("module intaglio(", "module before(")
+    before = plain_verilog(text).replace("module intaglio(", "module original(")
     after = verilog._tidy(plain_verilog(rewrite(text)))
-    assert "WIDTH" in lint_of(before.replace("module before(", "module intaglio("), ())
+    assert "WIDTH" in lint_of(before.replace("module original(", "module intaglio("), ())
     assert set(re.findall("%Warning-([A-Z]+)", lint_of(after, ()))) <= {"CMPCONST"}
     names = [f"y{i}" for i in range(600)]
     wires = "".join(f"  wire [8:0] {n}_0, {n}_1;\n" for n in names)
     tops = [f"  {module_name} i{i}(.a(a), .b(b), {', '.join(f'.{n}({n}_{i})' for n in names)});\n"
-            for i, module_name in enumerate(("before", "intaglio"))]
+            for i, module_name in enumerate(("original", "intaglio"))]
     both = (f"{{{', '.join(f'{n}_{i}' for n in names)}}}" for i in range(2))
     top = (f"module top(input [3:0] a, input [2:0] b, output same);\n{wires}{''.join(tops)}"
            f"  assign same = {' === '.join(both)};\nendmodule\n")
@@ -263,6 +263,6 @@ def test_verilog_computes_the_same(tmp_path: Path) -> None:
     (tmp_path / "main.cpp").write_text(MAIN)
     done = toolchain.verilator().run(
         ["--cc", "--exe", "--build", "--prefix", "Vtop", "--top-module", "top", "-Wno-fatal", "-Wno-lint", "-Wno-style",
-         "-MAKEFLAGS", "OPT_FAST=-O0", "-o", "same", "all.v", "main.cpp"], tmp_path)
+         "--no-assert", "-MAKEFLAGS", "OPT_FAST=-O0", "-o", "same", "all.v", "main.cpp"], tmp_path)
     assert done.returncode == 0, done.stdout[-2000:]
     assert subprocess.run([tmp_path / "obj_dir" / "same"], check=False).returncode == 0
