@@ -1,4 +1,4 @@
-"""The integer meaning of every operator, in plain numpy: LiteRT's reference kernels, bit for bit.
+"""The integer meaning of every operator, in plain numpy: LiteRT's reference kernels, and onnxruntime's, bit for bit.
 
 Everything is int64 inside and int8 at the edges. Each rule names the reference it follows; all are in
 LiteRT's `tflite/kernels/internal` (google-ai-edge/LiteRT), the version measured is 2.3.0 with BUILTIN_REF.
@@ -60,11 +60,14 @@ def requantize(sums: np.ndarray, how: Requantize) -> np.ndarray:
     """Scales 32-bit sums by multiplier * 2**(shift - 31) with the named rounding; int64, not yet clamped.
 
     DOUBLE (MultiplyByQuantizedMultiplier): a positive shift is applied first and wraps in 32 bits.
-    SINGLE and AWAY keep every bit until the one rounding.
+    SINGLE and AWAY keep every bit until the one rounding. FLOAT is onnxruntime's MlasRequantizeOutput.
     """
     sums = np.asarray(sums, np.int64)
     multiplier = np.asarray(how.multiplier, np.int64)
     shift = np.asarray(how.shift, np.int64)
+    if how.rounding is Rounding.FLOAT:
+        scale = np.ldexp(multiplier.astype(np.float32), shift.astype(np.int32) - 31)
+        return np.rint(sums.astype(np.float32) * scale).astype(np.int64)
     if how.rounding is Rounding.DOUBLE:
         shifted = wrap32(sums << np.maximum(shift, 0))
         high = rounding_doubling_high_multiply(shifted, multiplier)
@@ -82,7 +85,7 @@ def finish(sums: np.ndarray, how: Requantize, zero_point: int, clamp: tuple[int,
 
 
 def dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Exact integer matrix product [M, K] x [K, O] by float64: 9-bit by 8-bit operands stay below 2**53."""
+    """Exact integer matrix product [M, K] x [K, O] by float64: 9-bit operands stay below 2**53."""
     return (a.astype(np.float64) @ b.astype(np.float64)).astype(np.int64)
 
 
@@ -104,11 +107,12 @@ def windows(
 def conv2d(op: Conv2D, image: np.ndarray) -> np.ndarray:
     """reference_integer_ops::ConvPerChannel. image int8 [N, H, W, I] -> int8 [N, OH, OW, O]."""
     centred = pad_rows_and_columns(image.astype(np.int16) - op.input_zero_point, op.padding, 0)
-    outputs, rows, columns, channels = op.weights.shape
+    weights = op.weights.astype(np.int16) - op.weight_zero_point
+    outputs, rows, columns, channels = weights.shape
     view = windows(centred, (rows, columns), op.stride, op.dilation)
     n, height, width = view.shape[:3]
     patches = view.transpose(0, 1, 2, 4, 5, 3).reshape(n * height * width, rows * columns * channels)
-    sums = dot(patches, op.weights.reshape(outputs, -1).T) + op.bias
+    sums = dot(patches, weights.reshape(outputs, -1).T) + op.bias
     result = finish(sums, op.requantize, op.output_zero_point, op.clamp)
     return result.reshape(n, height, width, outputs)
 
@@ -120,30 +124,36 @@ def fully_connected(op: FullyConnected, x: np.ndarray) -> np.ndarray:
     by `exact_multiplier` to give the same integers for every sum the operator can reach.
     """
     rows = x.reshape(-1, op.weights.shape[1]).astype(np.int16) - op.input_zero_point
-    sums = dot(rows, op.weights.T) + op.bias
+    sums = dot(rows, op.weights.T.astype(np.int16) - op.weight_zero_point) + op.bias
     return finish(sums, op.requantize, op.output_zero_point, op.clamp)
 
 
 def add(op: Add, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """reference_integer_ops::Add. a, b int8 of one shape -> int8 of that shape."""
-    total = np.zeros(a.shape, np.int64)
+    total = np.full(a.shape, op.bias, np.int64)
     for x, zero_point, how in zip((a, b), op.input_zero_points, op.operand_requantize, strict=True):
         total += requantize((x.astype(np.int64) - zero_point) << op.left_shift, how)
     return finish(total, op.requantize, op.output_zero_point, op.clamp)
 
 
 def average_pool2d(op: AveragePool2D, image: np.ndarray) -> np.ndarray:
-    """reference_integer_ops::AveragePool. image int8 [N, H, W, C] -> int8 [N, OH, OW, C].
+    """reference_integer_ops::AveragePool, or onnxruntime's mean in exact sums. image int8 [N, H, W, C] -> int8
+    [N, OH, OW, C].
 
-    The mean of the elements inside the image, half away from zero; padding is not counted.
+    TFLite's: the mean of the elements inside the image, half away from zero; padding is not counted.
     """
     inside = np.ones((1, *image.shape[1:3], 1), np.int64)
     sums, counts = (
         windows(pad_rows_and_columns(x, op.padding, 0), op.filter, op.stride, (1, 1)).sum(axis=(4, 5))
-        for x in (image.astype(np.int64), inside)
+        for x in (image.astype(np.int64) - op.input_zero_point, inside)
     )
-    mean = np.sign(sums) * ((np.abs(sums) + counts // 2) // counts)
-    return np.clip(mean, *op.clamp).astype(np.int8)
+    if op.rescale is None:
+        mean = np.sign(sums) * ((np.abs(sums) + counts // 2) // counts)
+        return np.clip(mean, *op.clamp).astype(np.int8)
+    if op.count_padding:
+        counts = np.full_like(counts, op.filter[0] * op.filter[1])
+    scale = np.float32(op.rescale) / counts.astype(np.float32)
+    return np.clip(np.rint(sums.astype(np.float32) * scale) + op.output_zero_point, *op.clamp).astype(np.int8)
 
 
 def mean(op: Mean, image: np.ndarray) -> np.ndarray:

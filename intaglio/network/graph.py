@@ -25,6 +25,9 @@ class Rounding(enum.Enum):
     `exact_multiplier` (LiteRT's reference rounds a double there)."""
     AWAY = "away"
     """sign(acc) * ((|acc| * m + 2**(s-1)) >> s): half away from zero."""
+    FLOAT = "float"
+    """rint(float32(acc) * float32(scale)): both roundings of IEEE 754 binary32, then half to even.
+    onnxruntime's integer kernels (MlasRequantizeOutput)."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class Requantize:
 
     multiplier: int32 [C] or [1], 0 or 2**30 <= m < 2**31 (in a Mean any 0 <= m < 2**31). shift: int32 [C]
     or [1], -31..30, positive is left (TFLite's convention: real scale = multiplier / 2**31 * 2**shift).
+    FLOAT: the multiplier is a multiple of 128, so that the scale is a binary32 number.
     """
 
     multiplier: np.ndarray
@@ -61,14 +65,59 @@ class Quantization:
 
 
 @dataclass(frozen=True)
+class FileForm:
+    """How the model file holds a tensor that the graph holds as int8 or NHWC.
+
+    The file's array is array.reshape(unfolded).transpose(permutation).reshape(shape), as dtype; uint8 is
+    the graph's int8 plus 128 (zero points differ by the same).
+    """
+
+    unfolded: tuple[int, ...]
+    permutation: tuple[int, ...]
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    def to_file(self, array: np.ndarray) -> np.ndarray:
+        """The graph's array as the file has it."""
+        moved = array.reshape(self.unfolded).transpose(self.permutation).reshape(self.shape)
+        return (moved ^ np.int8(-128)).view(np.uint8) if self._relabels(array.dtype) else moved.astype(self.dtype)
+
+    def from_file(self, array: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        """The inverse: the graph's array of this shape and dtype."""
+        folded = array.reshape(tuple(self.unfolded[axis] for axis in self.permutation))
+        moved = folded.transpose(np.argsort(self.permutation)).reshape(shape)
+        return moved.view(np.int8) ^ np.int8(-128) if self._relabels(dtype) else moved.astype(dtype)
+
+    def _relabels(self, dtype: np.dtype) -> bool:
+        return self.dtype == np.uint8 and dtype == np.int8
+
+
+@dataclass(frozen=True)
 class Tensor:
-    """A value of the graph. data is set for constants only."""
+    """A value of the graph. data is set for constants only. form: None where the file holds it as it stands here."""
 
     name: str
     shape: tuple[int, ...]
     dtype: np.dtype
     quantization: Quantization | None = None
     data: np.ndarray | None = None
+    form: FileForm | None = None
+
+    def to_file(self, array: np.ndarray) -> np.ndarray:
+        """The graph's array of this tensor as the model file has it: shape, layout, type."""
+        return array if self.form is None else self.form.to_file(array)
+
+    def from_file(self, array: np.ndarray) -> np.ndarray:
+        """The inverse of to_file."""
+        return array if self.form is None else self.form.from_file(array, self.shape, self.dtype)
+
+    @property
+    def file_shape(self) -> tuple[int, ...]:
+        return self.shape if self.form is None else self.form.shape
+
+    @property
+    def file_dtype(self) -> np.dtype:
+        return self.dtype if self.form is None else self.form.dtype
 
 
 @dataclass(frozen=True)
@@ -92,7 +141,7 @@ class Operator:
 @dataclass(frozen=True)
 class Conv2D(Operator):
     """out[n,y,x,o] = clamp(requantize(sum) + output_zero_point),
-    sum = bias[o] + sum over kh, kw, i of (in - input_zero_point) * weights[o,kh,kw,i].
+    sum = bias[o] + sum over kh, kw, i of (in - input_zero_point) * (weights[o,kh,kw,i] - weight_zero_point).
 
     weights int8 [O, KH, KW, I]; bias int32 [O]; stride, dilation (rows, columns) >= 1;
     clamp: lowest and highest output integer, within the output's type.
@@ -107,12 +156,13 @@ class Conv2D(Operator):
     output_zero_point: int
     requantize: Requantize
     clamp: tuple[int, int]
+    weight_zero_point: int = 0
 
 
 @dataclass(frozen=True)
 class FullyConnected(Operator):
     """out[n,o] = clamp(requantize(sum) + output_zero_point),
-    sum = bias[o] + sum over i of (in[n,i] - input_zero_point) * weights[o,i].
+    sum = bias[o] + sum over i of (in[n,i] - input_zero_point) * (weights[o,i] - weight_zero_point).
 
     The input is flattened to [N, I]. weights int8 [O, I]; bias int32 [O].
     """
@@ -123,6 +173,7 @@ class FullyConnected(Operator):
     output_zero_point: int
     requantize: Requantize
     clamp: tuple[int, int]
+    weight_zero_point: int = 0
 
 
 @dataclass(frozen=True)
@@ -130,7 +181,8 @@ class Add(Operator):
     """Element-wise sum of two int8 tensors of one shape, TFLite's arithmetic:
 
     a' = scale((a - zero_points[0]) << left_shift, operand_requantize[0]), b' likewise,
-    out = clamp(scale(a' + b', requantize) + output_zero_point). Every Requantize here is per tensor.
+    out = clamp(scale(a' + b' + bias, requantize) + output_zero_point). Every Requantize here is per tensor;
+    the operands' are DOUBLE.
     """
 
     input_zero_points: tuple[int, int]
@@ -139,17 +191,28 @@ class Add(Operator):
     output_zero_point: int
     requantize: Requantize
     clamp: tuple[int, int]
+    bias: int = 0
 
 
 @dataclass(frozen=True)
 class AveragePool2D(Operator):
-    """Mean of the window's elements that lie inside the input, half away from zero; no zero points enter
-    (input and output share their quantization)."""
+    """Mean of a window's elements.
+
+    rescale None (TFLite): the mean of the elements inside the input, half away from zero; no zero points enter
+    (input and output share their quantization).
+    Else (ONNX): out = clamp(requantize(sum (in - input_zero_point)) + output_zero_point) with FLOAT rounding and
+    the scale float32(rescale / count); rescale is float32(input scale / output scale). count: the window's
+    elements inside the input, or all of them with count_padding.
+    """
 
     filter: tuple[int, int]
     stride: tuple[int, int]
     padding: Padding
     clamp: tuple[int, int]
+    rescale: float | None = None
+    input_zero_point: int = 0
+    output_zero_point: int = 0
+    count_padding: bool = False
 
 
 @dataclass(frozen=True)
