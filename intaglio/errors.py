@@ -1,4 +1,9 @@
-"""The one exception for bad input: what is wrong, where, why and the remedy. The command exits with 2."""
+"""Bad input as exceptions: what is wrong, where, why and the remedy. The command exits with 2."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 
 class InputError(Exception):
@@ -7,3 +12,36 @@ class InputError(Exception):
     Its text is one message for a person: it names the file or field, gives the reason and the remedy.
     Defects of Intaglio itself raise other exceptions.
     """
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why one operator cannot run, or one input of a model cannot be taken.
+
+    layer: the operator's (first output tensor's) or the input's name. operator: its kind, as the model file or the
+    graph calls it; 'input' for an input of the model. number: the operator's index in the model file, None for an input
+    and for what the mapper refuses.
+    """
+
+    layer: str
+    operator: str
+    reason: str
+    remedy: str
+    number: int | None = None
+
+    def __str__(self) -> str:
+        if self.operator == "input":
+            where = f"  input {self.layer!r}"
+        elif self.number is not None:
+            where = f"  #{self.number} {self.operator} {self.layer!r}"
+        else:
+            where = f"layer {self.layer!r} ({self.operator})"
+        return f"{where}: {self.reason}; {self.remedy}"
+
+
+class RefusedError(InputError):
+    """A well-formed model that cannot run as it is: every refusal at once, as data too."""
+
+    def __init__(self, head: str, refusals: Sequence[Refusal]):
+        super().__init__(head + "\n" + "\n".join(str(refusal) for refusal in refusals))
+        self.refusals = tuple(refusals)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from intaglio.errors import InputError
+from intaglio.errors import InputError, Refusal, RefusedError
 from intaglio.hw.config import CHANNEL_RECORD_BYTES, Config
 from intaglio.hw.isa import ADD_LEFT_SHIFT
 from intaglio.mapper.convolution import ConvTask, Geometry
@@ -32,6 +32,8 @@ from intaglio.network.graph import (
 )
 
 AnyTask = ConvTask | AddTask | RescaleTask | CopyTask | PoolTask
+Why = tuple[str, str]
+"""The reason and the remedy of a refusal."""
 SUPPORTED = (Conv2D, FullyConnected, Add, AveragePool2D, Mean, Rescale, Reshape)
 
 
@@ -60,20 +62,41 @@ class Lowered:
 
 
 def lower(graph: Graph, config: Config) -> Lowered:
-    """Raises InputError that lists every operator that this configuration cannot run, with the remedy."""
+    """Raises RefusedError with every operator that this configuration cannot run, and the remedies."""
     host = host_operators(graph)
-    faults = [
-        f"layer {op.name!r} ({op.kind}): {fault}"
-        for index, op in enumerate(graph.operators)
-        if index not in host
-        for fault in refusals(graph, op, config)
-    ]
-    faults += _interruptions(graph, host)
+    faults = [r for found in refused_operators(graph, config, host).values() for r in found]
     if len(host) == len(graph.operators) and not faults:
-        faults.append("no operator runs on the accelerator; give a network with int8 layers")
-    if faults:
-        raise InputError(f"network {graph.name!r} cannot be mapped:\n" + "\n".join(faults))
-    return _Lowering(graph, config, host).run()
+        raise InputError(
+            f"network {graph.name!r} cannot be mapped:\nno operator runs on the accelerator; give a network with "
+            "int8 layers"
+        )
+    if not faults:
+        lowering = _Lowering(graph, config, host)
+        lowered = lowering.run()
+        if not lowering.refusals:
+            return lowered
+        faults = lowering.refusals
+    raise RefusedError(f"network {graph.name!r} cannot be mapped:", faults)
+
+
+def lower_part(graph: Graph, config: Config, left_out: set[int]) -> tuple[list[AnyTask], list[Refusal]]:
+    """The tasks of a graph without the operators `left_out` (indices; whatever else is no task among them), each
+    as in the whole graph, and further refusals that show only in lowering. For reports: nothing runs from it."""
+    lowering = _Lowering(graph, config, left_out)
+    return lowering.run().tasks, lowering.refusals
+
+
+def refused_operators(graph: Graph, config: Config, host: set[int]) -> dict[int, list[Refusal]]:
+    """What cannot run, by index into graph.operators. host: host_operators(graph)."""
+    out: dict[int, list[Refusal]] = {}
+    for index, op in enumerate(graph.operators):
+        if index not in host:
+            for reason, remedy in refusals(graph, op, config):
+                out.setdefault(index, []).append(Refusal(op.name, op.kind, reason, remedy))
+    for index, reason in _interruptions(graph, host):
+        op = graph.operators[index]
+        out.setdefault(index, []).append(Refusal(op.name, op.kind, reason, "split the network there"))
+    return out
 
 
 def host_operators(graph: Graph) -> set[int]:
@@ -91,65 +114,63 @@ def host_operators(graph: Graph) -> set[int]:
     return out
 
 
-def _interruptions(graph: Graph, host: set[int]) -> list[str]:
-    """Host operators whose results the accelerator would need after it has begun."""
+def _interruptions(graph: Graph, host: set[int]) -> list[tuple[int, str]]:
+    """Host operators whose results the accelerator would need after it has begun: index and reason."""
     made: set[str] = set()
-    late: dict[str, Operator] = {}
+    late: dict[str, int] = {}
     faults = []
     for index, op in enumerate(graph.operators):
         if index not in host:
             made.update(op.outputs)
-            for name in op.inputs:
-                if name in late:
-                    first = late[name]
-                    faults.append(
-                        f"layer {first.name!r} ({first.kind}): runs on the host in the middle of the network, "
-                        f"before {op.name!r}; only the network's edges may; split the network there"
-                    )
+            faults += [
+                (late[name], f"runs on the host in the middle of the network, before {op.name!r}; only the network's "
+                             "edges may")
+                for name in op.inputs if name in late
+            ]  # fmt: skip
         elif any(name in made or name in late for name in op.inputs):
-            late.update((name, op) for name in op.outputs)
+            late.update((name, index) for name in op.outputs)
     return faults
 
 
-def refusals(graph: Graph, op: Operator, config: Config) -> list[str]:
-    """Why the accelerator cannot run an operator, each with the remedy."""
+def refusals(graph: Graph, op: Operator, config: Config) -> list[Why]:
+    """Why the accelerator cannot run an operator: reasons and remedies."""
     if not isinstance(op, SUPPORTED):
-        return ["not supported by this accelerator; remove or replace the operator"]
-    out = []
+        return [("not supported by this accelerator", "remove or replace the operator")]
+    out: list[Why] = []
     for name in op.inputs + op.outputs:
         tensor = graph.tensors[name]
         if tensor.dtype != np.int8:
-            out.append(f"tensor {name!r} is {tensor.dtype}; quantize the network to int8")
+            out.append((f"tensor {name!r} is {tensor.dtype}", "quantize the network to int8"))
         if 0 in tensor.shape:
-            out.append(f"tensor {name!r} has shape {list(tensor.shape)}, no elements; remove it")
+            out.append((f"tensor {name!r} has shape {list(tensor.shape)}, no elements", "remove it"))
         if any(n > FIELD_LIMIT for n in tensor.shape[:-1]):
-            out.append(f"tensor {name!r} has shape {list(tensor.shape)}; at most {FIELD_LIMIT} along an axis")
+            out.append((f"tensor {name!r} has shape {list(tensor.shape)}", f"at most {FIELD_LIMIT} along an axis"))
         if tensor.data is not None:
-            out.append(f"tensor {name!r} is a constant operand; fold it into the network")
+            out.append((f"tensor {name!r} is a constant operand", "fold it into the network"))
     if out:
         return out
     if isinstance(op, Conv2D | AveragePool2D | Mean) and len(graph.tensors[op.inputs[0]].shape) != 4:
         shape = list(graph.tensors[op.inputs[0]].shape)
-        return [f"input of shape {shape}; four dimensions [N, H, W, C] are needed; reshape it"]
+        return [(f"input of shape {shape}; four dimensions [N, H, W, C] are needed", "reshape it")]
     if isinstance(op, Add):
         if op.left_shift != ADD_LEFT_SHIFT:
-            out.append(f"left_shift is {op.left_shift}, the hardware has {ADD_LEFT_SHIFT}; quantize to int8 anew")
+            out.append((f"left_shift is {op.left_shift}, the hardware has {ADD_LEFT_SHIFT}", "quantize to int8 anew"))
         shapes = {tuple(graph.tensors[name].shape) for name in op.inputs + op.outputs}
         if len(shapes) > 1:
-            out.append("operands of different shapes (broadcasting); give both the output's shape")
+            out.append(("operands of different shapes (broadcasting)", "give both the output's shape"))
     for how in _scales(op):
         if how.rounding.value not in config.rounding:
-            out.append(
-                f"needs rounding {how.rounding.value!r}, configuration field rounding has "
-                f"{', '.join(config.rounding)}; add it there"
-            )
+            built = ", ".join(config.rounding)
+            out.append((
+                f"needs rounding {how.rounding.value!r}, configuration field rounding has {built}", "add it there"
+            ))  # fmt: skip
         if isinstance(op, Add) and how.rounding is not Rounding.DOUBLE:
-            out.append(f"rounding {how.rounding.value!r} in an Add; only 'double' is built; requantize it")
+            out.append((f"rounding {how.rounding.value!r} in an Add; only 'double' is built", "requantize it"))
         multiplier, shift = np.asarray(how.multiplier), np.asarray(how.shift)
         if multiplier.min() < 0 or shift.min() < -31 or shift.max() > 30:
-            out.append("a scale beyond multiplier 0 to 2**31 - 1 and shift -31 to 30; requantize it")
+            out.append(("a scale beyond multiplier 0 to 2**31 - 1 and shift -31 to 30", "requantize it"))
         if not isinstance(op, Conv2D | FullyConnected) and multiplier.size != 1:
-            out.append("scales per channel; only convolutions and fully connected layers have them")
+            out.append(("scales per channel", "only convolutions and fully connected layers have them"))
     return out + _shape_refusals(graph, op)
 
 
@@ -164,7 +185,7 @@ def _scales(op: Operator) -> list[Requantize]:
     return []
 
 
-def _shape_refusals(graph: Graph, op: Operator) -> list[str]:
+def _shape_refusals(graph: Graph, op: Operator) -> list[Why]:
     source, target = (graph.tensors[name].shape for name in (op.inputs[0], op.outputs[0]))
     match op:
         case Conv2D():
@@ -172,34 +193,32 @@ def _shape_refusals(graph: Graph, op: Operator) -> list[str]:
             span = [(k - 1) * d + 1 for k, d in zip((rows, cols), op.dilation, strict=True)]
             shape = _window_shape(source, span, op.stride, op.padding)
             if channels != source[3] or tuple(target) != (source[0], *shape, outputs):
-                return [
-                    f"weights {list(op.weights.shape)} do not fit input {list(source)} and output "
-                    f"{list(target)}; export the network again"
-                ]
+                fit = f"weights {list(op.weights.shape)} do not fit input {list(source)} and output {list(target)}"
+                return [(fit, "export the network again")]
         case AveragePool2D():
             shape = _window_shape(source, op.filter, op.stride, op.padding)
             if tuple(target) != (source[0], *shape, source[3]):
-                return [f"window does not fit input {list(source)} and output {list(target)}; export again"]
+                return [(f"window does not fit input {list(source)} and output {list(target)}", "export again")]
             p = op.padding
             if max(p.top, p.bottom) >= op.filter[0] or max(p.left, p.right) >= op.filter[1]:
-                return ["padding as large as the window; reduce it"]
+                return [("padding as large as the window", "reduce it")]
             if min(op.filter[0], source[1]) * min(op.filter[1], source[2]) >= 1 << 22:
-                return ["windows of more than 4194303 elements; use smaller ones"]
+                return [("windows of more than 4194303 elements", "use smaller ones")]
         case FullyConnected():
             outputs, inputs = op.weights.shape
             if math.prod(source) % inputs or math.prod(target) != math.prod(source) // inputs * outputs:
-                return [f"weights {[outputs, inputs]} do not fit input {list(source)}; export again"]
+                return [(f"weights {[outputs, inputs]} do not fit input {list(source)}", "export again")]
             row = layout_of(source, 1).row_bytes
             if inputs % row and row % inputs:
-                return [f"{inputs} inputs straddle the rows of {list(source)}; reshape it to [N, {inputs}]"]
+                return [(f"{inputs} inputs straddle the rows of {list(source)}", f"reshape it to [N, {inputs}]")]
         case Mean():
             if math.prod(target) != source[0] * source[3]:
-                return ["not a mean over rows and columns; use a global average"]
+                return [("not a mean over rows and columns", "use a global average")]
             if source[1] * source[2] >= 1 << 22:
-                return ["a mean over more than 4194303 elements; use a smaller input"]
+                return [("a mean over more than 4194303 elements", "use a smaller input")]
         case _:
             if math.prod(source) != math.prod(target):
-                return [f"{list(source)} to {list(target)} changes the number of elements; export again"]
+                return [(f"{list(source)} to {list(target)} changes the number of elements", "export again")]
     return []
 
 
@@ -211,7 +230,7 @@ def _window_shape(
 
 
 class _Lowering:
-    """One pass over the operators."""
+    """One pass over the operators. refusals: what turns out on the way; the result is then for reports only."""
 
     def __init__(self, graph: Graph, config: Config, host: set[int]):
         self.graph, self.config, self.host = graph, config, host
@@ -220,6 +239,7 @@ class _Lowering:
         self.operands: dict[str, Operand] = {}
         self.inputs: list[str] = []
         self.layers: list[Layer] = []
+        self.refusals: list[Refusal] = []
         accelerated = [op for i, op in enumerate(graph.operators) if i not in host]
         made = {name for op in accelerated for name in op.outputs}
         read_by_host = {n for i, op in enumerate(graph.operators) if i in host for n in op.inputs}
@@ -289,11 +309,14 @@ class _Lowering:
             return operand
         if operand.layout.dense and layout.dense:
             return Operand(operand.tensor, operand.value, layout)
-        raise InputError(
-            f"layer {op.name!r} ({op.kind}): its input {operand.tensor!r} has rows of "
-            f"{operand.layout.row_bytes} bytes, {layout.row_bytes} are needed and configuration field bus_bytes = "
-            f"{self.config.bus_bytes} pads them; use a narrower bus or a channel count that it divides"
-        )
+        self.refusals.append(Refusal(
+            op.name,
+            op.kind,
+            f"its input {operand.tensor!r} has rows of {operand.layout.row_bytes} bytes, {layout.row_bytes} are needed "
+            f"and configuration field bus_bytes = {self.config.bus_bytes} pads them",
+            "use a narrower bus or a channel count that it divides",
+        ))  # fmt: skip
+        return Operand(operand.tensor, operand.value, layout)
 
     def _convolution(self, index: int, op: Conv2D, inputs: tuple[Operand, ...]) -> ConvTask:
         source, target = (self.graph.tensors[name].shape for name in (op.inputs[0], op.outputs[0]))

@@ -318,13 +318,20 @@ class LayerPlanner:
                 break
         return min(plans, key=lambda plan: plan.cycles, default=None)
 
-    def shortage(self, free: int) -> str:
-        """What the smallest piece needs and does not get, for the message."""
+    def alone(self) -> LayerPlan | None:
+        """The plan with the whole activation memory free and every tensor outside; None where not even that fits,
+        and then no schedule of a network has this layer."""
+        nowhere = (None,) * (len(self.task.inputs) + 1)
+        return self.plan(Setting(nowhere, True, ((0, self.config.activation_bytes),)))
+
+    def shortage(self) -> tuple[str, str]:
+        """What the smallest piece needs and does not get, for the message: the reason and the remedy."""
         config = self.config
         need = self._cuts.finest.largest[-1] + 2 * config.bus_bytes
         return (
             f"configuration field activation_bytes = {config.activation_bytes} is too small: an output pixel and what "
-            f"it is computed from need {max(need, free + 1)} bytes; raise activation_bytes, or reduce the layer"
+            f"it is computed from need {max(need, config.activation_bytes + 1)} bytes",
+            "raise activation_bytes, or reduce the layer",
         )
 
 

@@ -9,8 +9,9 @@ long as the estimate falls.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NoReturn
 
-from intaglio.errors import InputError
+from intaglio.errors import Refusal, RefusedError
 from intaglio.hw.config import Config
 from intaglio.mapper.allocate import FreeSpace
 from intaglio.mapper.convolution import ConvTask
@@ -59,7 +60,7 @@ class Scheduler:
         self.required = {network.operands[name].value for name in network.inputs + network.outputs}
 
     def run(self) -> Schedule:
-        """Raises InputError that names the layer and the field that is too small where nothing fits."""
+        """Raises RefusedError with the layers that do not fit and the field that is too small."""
         values = self.network.values.values()
         keep = {v.name: 0 if v.producer is None and len(v.uses) == 1 else len(v.uses) for v in values}
         keep, walk = self._repair(keep)
@@ -93,7 +94,6 @@ class Scheduler:
                     best = score, changed, trial
             if best is None:
                 self._refuse(walk)
-            assert best is not None
             keep = best[1]
             walk = self._walk(keep)
         return keep, walk
@@ -113,11 +113,16 @@ class Scheduler:
                 break
         return keep, walk
 
-    def _refuse(self, walk: Walk) -> None:
+    def _refuse(self, walk: Walk) -> NoReturn:
+        """Every layer that does not fit even alone. Where a walk fails with nothing left to put outside, its layer
+        is one of them."""
         assert walk.failed is not None
-        task = self.network.tasks[walk.failed]
-        reason = self.planners[walk.failed].shortage(self.config.activation_bytes)
-        raise InputError(f"layer {task.name!r}: {reason}")
+        small = {i for i, planner in enumerate(self.planners) if planner.alone() is None} | {walk.failed}
+        named = [(self.network.layers[self.network.tasks[i].tag], self.planners[i]) for i in sorted(small)]
+        raise RefusedError(
+            f"configuration {self.config.name!r} is too small:",
+            [Refusal(layer.name, layer.kind, *planner.shortage()) for layer, planner in named],
+        )
 
     # One walk.
 
