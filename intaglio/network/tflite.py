@@ -6,48 +6,63 @@ from pathlib import Path
 
 import numpy as np
 
-from intaglio.errors import InputError
-from intaglio.network.graph import Graph, Quantization, Tensor
+from intaglio.errors import Refusal, RefusedError
+from intaglio.network.graph import Graph, Operator, Tensor
+from intaglio.network.survey import Refused, Step, Survey
 from intaglio.network.tflite_file import FileOperator, FileTensor, ModelFile, read_model_file
 from intaglio.network.tflite_ops import RULES, foldable_pads
-from intaglio.network.tflite_tensors import Refusal, Scope, activation, checked_quantization, run_time
+from intaglio.network.tflite_tensors import Scope, Unsupported, activation, checked_quantization, run_time
 
 
 def load_tflite(path: str | Path) -> Graph:
     """The graph of a .tflite file, every tensor that is computed in it under the file's name.
 
-    The result equals LiteRT's BUILTIN_REF on every input (see graph.notes for exceptions, if any). A file
-    that cannot be read, or any operator that is not supported, gives one InputError that lists it all.
+    The result equals LiteRT's BUILTIN_REF on every input (see graph.notes for exceptions, if any). InputError for a
+    file that cannot be read; RefusedError with every operator that is not supported.
     """
+    found = survey_tflite(path)
+    if found.refusals:
+        raise RefusedError(
+            f"{path}: {len(found.refusals)} of its {len(found.steps)} operators and {len(found.graph.inputs)} inputs "
+            "cannot be imported:",
+            found.refusals,
+        )
+    return found.graph
+
+
+def survey_tflite(path: str | Path) -> Survey:
+    """What can be imported and what not. InputError for a file that cannot be read."""
     path = Path(path)
     model = read_model_file(path)
     scope = Scope(model, foldable_pads(model), [])
-    operators, refusals = [], []
+    operators: list[Operator] = []
+    refusals: list[Refusal] = []
+    steps = []
     for op in model.operators:
+        name = model.tensors[op.outputs[0]].name
+        became, folded = name, False
         try:
             if op.code not in RULES:
-                raise Refusal(
-                    "", "this operator is not supported", f"use operators out of {', '.join(RULES)}"
-                )
+                raise Unsupported("", "this operator is not supported", f"use operators out of {', '.join(RULES)}")
             converted = RULES[op.code](scope, op)
-        except Refusal as refusal:
-            refusals.append(describe(model, op, refusal))
+        except Unsupported as fault:
+            refusals.append(Refusal(name, op.code, fault.described(), fault.remedy, op.index))
+            operators.append(refused(model, op))
         else:
-            if converted is not None:
+            if converted is None:
+                reader = next(o for o in model.operators if op.outputs[0] in o.inputs)
+                became, folded = model.tensors[reader.outputs[0]].name, True
+            else:
                 operators.append(converted)
+        steps.append(Step(name, op.code, became, folded))
     for i in model.inputs:
         try:
             check_input(model.tensors[i])
-        except Refusal as refusal:
-            refusals.append(f"  input {refusal.tensor!r}: {refusal.reason}; {refusal.remedy}")
-    if refusals:
-        raise InputError(
-            f"{path}: {len(refusals)} of its {len(model.operators)} operators and {len(model.inputs)} inputs "
-            "cannot be imported:\n" + "\n".join(refusals)
-        )
+        except Unsupported as fault:
+            refusals.append(Refusal(fault.tensor, "input", fault.reason, fault.remedy))
     used = {name for op in operators for name in (*op.inputs, *op.outputs)}
     used |= {model.tensors[i].name for i in model.inputs + model.outputs}
-    return Graph(
+    graph = Graph(
         path.stem,
         {t.name: graph_tensor(t) for t in model.tensors if t.name in used},
         tuple(model.tensors[i].name for i in model.inputs),
@@ -55,13 +70,14 @@ def load_tflite(path: str | Path) -> Graph:
         operators,
         scope.notes,
     )
+    return Survey(graph, tuple(steps), tuple(refusals))
 
 
-def describe(model: ModelFile, op: FileOperator, refusal: Refusal) -> str:
-    """One line for a person: operator, tensor, reason, remedy."""
-    name = model.tensors[op.outputs[0]].name
-    tensor = f"tensor {refusal.tensor!r}: " if refusal.tensor else ""
-    return f"  #{op.index} {op.code} {name!r}: {tensor}{refusal.reason}; {refusal.remedy}"
+def refused(model: ModelFile, op: FileOperator) -> Refused:
+    """The gap in the graph where an operator cannot be imported."""
+    read = (model.tensors[i] for i in op.inputs if i >= 0)
+    outputs = tuple(model.tensors[i].name for i in op.outputs)
+    return Refused(outputs[0], tuple(t.name for t in read if t.data is None), outputs, op.code)
 
 
 def check_input(tensor: FileTensor) -> None:
@@ -73,10 +89,11 @@ def check_input(tensor: FileTensor) -> None:
 
 
 def graph_tensor(tensor: FileTensor) -> Tensor:
-    """A run-time tensor; the rules have checked those that operators touch."""
-    quantization: Quantization | None = None
-    dtype: np.dtype = np.dtype(np.float32)
-    if tensor.type == "INT8":
-        dtype = np.dtype(np.int8)
+    """A run-time tensor. The rules have checked those that operators touch, so a fault here was refused there."""
+    if tensor.type != "INT8":
+        return Tensor(tensor.name, tensor.shape, np.dtype(np.float32))
+    try:
         quantization = checked_quantization(tensor)
-    return Tensor(tensor.name, tensor.shape, dtype, quantization)
+    except Unsupported:
+        quantization = None
+    return Tensor(tensor.name, tensor.shape, np.dtype(np.int8), quantization)

@@ -1,7 +1,7 @@
 """TFLite's operators as operators of the integer graph: one rule each, after LiteRT's kernels' Prepare.
 
 A rule takes the scope and the file's operator and returns our operator (None for one that is folded into
-another), or raises Refusal. Sources are named by their path in google-ai-edge/LiteRT `tflite/kernels`.
+another), or raises Unsupported. Sources are named by their path in google-ai-edge/LiteRT `tflite/kernels`.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from intaglio.network.quantized_multiplier import mean_multiplier, quantize_mult
 from intaglio.network.tflite_file import FileOperator, ModelFile
 from intaglio.network.tflite_tensors import (
     Activation,
-    Refusal,
     Scope,
+    Unsupported,
     activation,
     bias,
     checked_quantization,
@@ -61,7 +61,7 @@ BIAS_SCALE_TOLERANCE = 0.02
 def options_of(op: FileOperator) -> dict[str, Any]:
     """The options of an operator that cannot do without."""
     if op.options is None:
-        raise Refusal("", "its options are missing", "export the model again")
+        raise Unsupported("", "its options are missing", "export the model again")
     return op.options
 
 
@@ -78,7 +78,7 @@ def result(scope: Scope, op: FileOperator) -> Activation:
 def image(tensor: Activation) -> Activation:
     """Refuses what is not [N, H, W, C]."""
     if len(tensor.shape) != 4:
-        raise Refusal(
+        raise Unsupported(
             tensor.name,
             f"its shape is {list(tensor.shape)}, not [N, H, W, C]",
             "reshape it to four dimensions",
@@ -90,7 +90,7 @@ def quantized_limit(real: float, output: Activation) -> int:
     """kernel_util.cc, Quantize: zero point + round(real / scale), in float32, half away from zero."""
     ratio = float(np.float32(real) / output.scale)
     if not abs(ratio) < 2.0**31:
-        raise Refusal(
+        raise Unsupported(
             output.name, f"its scale {output.scale:g} is too small for the activation", "quantize it again"
         )
     return output.zero_point + int(math.copysign(math.floor(abs(ratio) + 0.5), ratio))
@@ -99,7 +99,7 @@ def quantized_limit(real: float, output: Activation) -> int:
 def clamp(code: int, output: Activation) -> tuple[int, int]:
     """kernel_util.cc, CalculateActivationRangeQuantized: the fused activation as lowest and highest int8."""
     if code not in ACTIVATIONS:
-        raise Refusal(
+        raise Unsupported(
             output.name,
             f"fused activation {code} is not supported",
             "use none, RELU, RELU6 or RELU_N1_TO_1, or a separate operator",
@@ -108,7 +108,7 @@ def clamp(code: int, output: Activation) -> tuple[int, int]:
     low = -128 if lowest is None else max(-128, quantized_limit(lowest, output))
     high = 127 if highest is None else min(127, quantized_limit(highest, output))
     if low > high:
-        raise Refusal(
+        raise Unsupported(
             output.name, f"the activation leaves no value between {low} and {high}", "quantize it again"
         )
     return low, high
@@ -124,9 +124,9 @@ def window(
     """padding.h, ComputePaddingHeightWidth: explicit padding and the output's rows and columns."""
     padding = options_of(op)["Padding"]
     if padding not in (SAME, VALID):
-        raise Refusal("", f"padding {padding} is neither SAME nor VALID", "export the model again")
+        raise Unsupported("", f"padding {padding} is neither SAME nor VALID", "export the model again")
     if min(*size, *stride, *dilation) < 1:
-        raise Refusal(
+        raise Unsupported(
             "",
             f"window {list(size)}, stride {list(stride)} and dilation {list(dilation)} must be positive",
             "export the model again",
@@ -137,7 +137,7 @@ def window(
         count = -(-length // s) if padding == SAME else -(-(length - span + 1) // s)
         total = max((count - 1) * s + span - length, 0) if padding == SAME else 0
         if count < 1:
-            raise Refusal(
+            raise Unsupported(
                 "", f"a window of {span} does not fit into {length} rows or columns", "use SAME padding"
             )
         before.append(total // 2)
@@ -154,13 +154,13 @@ def conv_2d(scope: Scope, op: FileOperator) -> Operator:
     if source in scope.padded:
         source, folded = scope.padded[source]
     if source < 0:
-        raise Refusal("", "its input is missing", "export the model again")
+        raise Unsupported("", "its input is missing", "export the model again")
     x, y = image(activation(scope.model.tensors[source])), image(result(scope, op))
     kernel, scales = weights(scope.tensor(op, 1), 4)
     channels, rows, columns, depth = kernel.shape
     n, height, width, c = x.shape
     if depth != c:
-        raise Refusal(
+        raise Unsupported(
             scope.tensor(op, 1).name,
             f"weights have {depth} input channels, the input has {c} (a grouped convolution?)",
             "use ordinary convolutions",
@@ -192,7 +192,7 @@ def requantize(reals: list[float], output: Activation) -> Requantize:
     """Double rounding; refuses scales of 2**30 and more, which no shift can hold."""
     how = requantize_by(reals, Rounding.DOUBLE)
     if how.shift.max() > 30:
-        raise Refusal(output.name, f"the scale {max(reals):g} is too large", "quantize the network again")
+        raise Unsupported(output.name, f"the scale {max(reals):g} is too large", "quantize the network again")
     return how
 
 
@@ -204,13 +204,13 @@ def fully_connected(scope: Scope, op: FileOperator) -> Operator:
     units, depth = kernel.shape
     options = op.options or {}
     if options.get("WeightsFormat", 0) != 0:
-        raise Refusal(
+        raise Unsupported(
             scope.tensor(op, 1).name, "weights are stored shuffled", "export the default weights format"
         )
     keep = options.get("KeepNumDims", False)
     elements = math.prod(x.shape)
     if elements % depth or (keep and x.shape[-1] != depth):
-        raise Refusal(
+        raise Unsupported(
             x.name, f"shape {list(x.shape)} does not fit weights of {depth} inputs", "export the model again"
         )
     expect_shape(y, (*x.shape[:-1], units) if keep else (elements // depth, units))
@@ -235,7 +235,7 @@ def check_bias_scale(
     given = 0.0 if tensor.quantization is None else float(tensor.quantization.scale[0])
     difference = abs(float(x.scale) * float(weight_scale) - given)
     if not difference / float(y.scale) <= BIAS_SCALE_TOLERANCE:
-        raise Refusal(
+        raise Unsupported(
             tensor.name,
             f"the bias has scale {given:g}, not input scale times weight scale {x.scale * weight_scale:g}",
             "quantize the network again",
@@ -249,7 +249,7 @@ def fully_connected_requantize(
     for channel, reachable in enumerate(sums):
         farthest, real = max(reachable.lowest, reachable.highest), reals[channel % len(reals)]
         if farthest >= 2**31 or real >= 2**30 or farthest * real >= 2**31 - 256:
-            raise Refusal(
+            raise Unsupported(
                 y.name,
                 f"sums of channel {channel}, up to {farthest} times the scale {real:g}, exceed 32 bits",
                 "use fewer inputs, smaller biases or a larger output scale",
@@ -287,7 +287,7 @@ def add(scope: Scope, op: FileOperator) -> Operator:
     inputs_and_outputs(op, (2,))
     a, b, y = operand(scope, op, 0), operand(scope, op, 1), result(scope, op)
     if a.shape != b.shape:
-        raise Refusal(
+        raise Unsupported(
             b.name,
             f"shapes {list(a.shape)} and {list(b.shape)} differ: broadcasting is not supported",
             "give both operands one shape",
@@ -297,7 +297,7 @@ def add(scope: Scope, op: FileOperator) -> Operator:
     twice = 2 * float(max(a.scale, b.scale))
     to_output = twice / (2.0**left_shift * float(y.scale))
     if to_output >= 1.0:
-        raise Refusal(y.name, f"its scale {y.scale:g} is too small beside the operands'", "quantize it again")
+        raise Unsupported(y.name, f"its scale {y.scale:g} is too small beside the operands'", "quantize it again")
     operands = tuple(requantize_by([float(t.scale) / twice], Rounding.DOUBLE) for t in (a, b))
     return Add(
         y.name,
@@ -317,7 +317,7 @@ def average_pool_2d(scope: Scope, op: FileOperator) -> Operator:
     inputs_and_outputs(op, (1,))
     x, y = image(operand(scope, op)), image(result(scope, op))
     if x.zero_point != y.zero_point or abs(float(x.scale) - float(y.scale)) > 1e-6:
-        raise Refusal(
+        raise Unsupported(
             y.name,
             "pooling must not change scale or zero point",
             "quantize it again with the TFLite converter",
@@ -337,7 +337,7 @@ def mean(scope: Scope, op: FileOperator) -> Operator:
     x, y = image(operand(scope, op)), result(scope, op)
     axes = {a + 4 if a < 0 else a for a in constant_integers(scope.tensor(op, 1))}
     if axes != {1, 2}:
-        raise Refusal(
+        raise Unsupported(
             scope.tensor(op, 1).name,
             f"a mean over axes {sorted(axes)} is not supported",
             "take the mean over rows and columns (axes 1 and 2)",
@@ -347,7 +347,7 @@ def mean(scope: Scope, op: FileOperator) -> Operator:
     expect_shape(y, (n, 1, 1, channels) if keep else (n, channels))
     multiplier, shift = mean_multiplier(float(x.scale) / float(y.scale), height * width)
     if shift > 30:
-        raise Refusal(y.name, "its scale is too small beside the input's", "quantize the network again")
+        raise Unsupported(y.name, "its scale is too small beside the input's", "quantize the network again")
     how = Requantize(np.array([multiplier], np.int32), np.array([shift], np.int32), Rounding.DOUBLE)
     return Mean(y.name, (x.name,), (y.name,), x.zero_point, y.zero_point, how, (-128, 127))
 
@@ -393,12 +393,12 @@ def softmax(scope: Scope, op: FileOperator) -> Operator:
     x, y = operand(scope, op), result(scope, op)
     expect_shape(y, x.shape)
     if y.zero_point != -128 or abs(float(y.scale) - 1 / 256) > 0.001 / 256:
-        raise Refusal(y.name, "a softmax has scale 1/256 and zero point -128", "quantize the network again")
+        raise Unsupported(y.name, "a softmax has scale 1/256 and zero point -128", "quantize the network again")
     beta = float(options_of(op)["Beta"])
     if not beta * float(x.scale) * 2.0**26 > 1.0 or not math.isfinite(beta):
-        raise Refusal(x.name, f"beta {beta:g} times its scale {x.scale:g} is too small", "quantize it again")
+        raise Unsupported(x.name, f"beta {beta:g} times its scale {x.scale:g} is too small", "quantize it again")
     if x.shape[-1] > 4095:
-        raise Refusal(
+        raise Unsupported(
             x.name, f"a softmax over {x.shape[-1]} values overflows LiteRT's sum", "use at most 4095"
         )
     return Softmax(y.name, (x.name,), (y.name,), beta)
@@ -409,7 +409,7 @@ def same_elements(scope: Scope, op: FileOperator, shape: tuple[int, ...]) -> Ope
     x, y = operand(scope, op), result(scope, op)
     expect_shape(y, shape)
     if math.prod(x.shape) != math.prod(y.shape):
-        raise Refusal(y.name, f"{list(x.shape)} and {list(y.shape)} differ in size", "export the model again")
+        raise Unsupported(y.name, f"{list(x.shape)} and {list(y.shape)} differ in size", "export the model again")
     return Reshape(y.name, (x.name,), (y.name,))
 
 
@@ -422,7 +422,7 @@ def reshape(scope: Scope, op: FileOperator) -> Operator:
     else:
         target = options_of(op)["NewShape"]
     if target.count(-1) > 1 or any(d < 1 and d != -1 for d in target):
-        raise Refusal(x.name, f"the new shape {list(target)} is not valid", "export the model again")
+        raise Unsupported(x.name, f"the new shape {list(target)} is not valid", "export the model again")
     known = math.prod(d for d in target if d != -1)
     return same_elements(scope, op, tuple(math.prod(x.shape) // known if d == -1 else d for d in target))
 
@@ -435,7 +435,7 @@ def squeeze(scope: Scope, op: FileOperator) -> Operator:
     named = {d + rank if d < 0 else d for d in (op.options or {}).get("SqueezeDims", ())}
     axes = named or {i for i, d in enumerate(x.shape) if d == 1}
     if any(not 0 <= a < rank or x.shape[a] != 1 for a in axes):
-        raise Refusal(
+        raise Unsupported(
             x.name, f"axes {sorted(axes)} of {list(x.shape)} cannot be removed", "export the model again"
         )
     return same_elements(scope, op, tuple(d for i, d in enumerate(x.shape) if i not in axes))
@@ -447,7 +447,7 @@ def expand_dims(scope: Scope, op: FileOperator) -> Operator:
     x = operand(scope, op)
     axes = constant_integers(scope.tensor(op, 1))
     if len(axes) != 1 or not -len(x.shape) - 1 <= axes[0] <= len(x.shape):
-        raise Refusal(
+        raise Unsupported(
             x.name, f"axis {list(axes)} cannot be added to {list(x.shape)}", "export the model again"
         )
     axis = axes[0] + len(x.shape) + 1 if axes[0] < 0 else axes[0]
@@ -459,7 +459,7 @@ def pad(scope: Scope, op: FileOperator) -> None:
     inputs_and_outputs(op, (2,))
     x, y = image(operand(scope, op)), image(result(scope, op))
     if op.outputs[0] not in scope.padded:
-        raise Refusal(
+        raise Unsupported(
             y.name,
             "padding is supported only of rows and columns, at one scale, before one VALID CONV_2D",
             "use SAME padding, or pad directly before one convolution",
@@ -490,7 +490,7 @@ def foldable_pads(model: ModelFile) -> dict[int, tuple[int, Padding]]:
         try:
             before, after = checked_quantization(source), checked_quantization(target)
             values = constant_integers(amounts)
-        except Refusal:
+        except Unsupported:
             continue
         same = len(before.scale) == len(after.scale) == 1 and (
             before.scale[0] == after.scale[0] and before.zero_point[0] == after.zero_point[0]

@@ -18,12 +18,16 @@ REMEDY_BY_TYPE = {
 }
 
 
-class Refusal(Exception):
+class Unsupported(Exception):
     """Why an operator cannot be imported: the tensor concerned (or ''), the reason and the remedy."""
 
     def __init__(self, tensor: str, reason: str, remedy: str) -> None:
         super().__init__(tensor, reason, remedy)
         self.tensor, self.reason, self.remedy = tensor, reason, remedy
+
+    def described(self) -> str:
+        """The reason with the tensor that it is about."""
+        return f"tensor {self.tensor!r}: {self.reason}" if self.tensor else self.reason
 
 
 @dataclass(frozen=True)
@@ -47,14 +51,14 @@ class Scope:
     def tensor(self, op: FileOperator, position: int) -> FileTensor:
         """The tensor of an input that must be there."""
         if position >= len(op.inputs) or op.inputs[position] < 0:
-            raise Refusal("", f"input {position} is missing", "export the model again")
+            raise Unsupported("", f"input {position} is missing", "export the model again")
         return self.model.tensors[op.inputs[position]]
 
 
 def inputs_and_outputs(op: FileOperator, inputs: tuple[int, ...], outputs: int = 1) -> None:
     """Refuses a number of operands that the operator cannot have."""
     if len(op.inputs) not in inputs or len(op.outputs) != outputs:
-        raise Refusal(
+        raise Unsupported(
             "", f"it has {len(op.inputs)} inputs and {len(op.outputs)} outputs", "export the model again"
         )
 
@@ -63,27 +67,27 @@ def check_shape(tensor: FileTensor) -> None:
     """Refuses dynamic, empty, scalar and absurdly large tensors."""
     elements = math.prod(tensor.shape)
     if not tensor.shape or min(tensor.shape) < 1:
-        raise Refusal(
+        raise Unsupported(
             tensor.name,
             f"its shape {list(tensor.shape)} is not fixed and positive",
             "export the model with a fixed input shape (batch 1)",
         )
     if elements > MAX_ELEMENTS:
-        raise Refusal(tensor.name, f"it has {elements} elements", f"stay at or below {MAX_ELEMENTS}")
+        raise Unsupported(tensor.name, f"it has {elements} elements", f"stay at or below {MAX_ELEMENTS}")
 
 
 def run_time(tensor: FileTensor, kind: str) -> None:
     """Refuses a tensor that is not a run-time value of the type `kind`."""
     if tensor.type != kind:
-        raise Refusal(
+        raise Unsupported(
             tensor.name,
             f"its type is {tensor.type.lower()}, not {kind.lower()}",
             REMEDY_BY_TYPE.get(tensor.type, f"use {kind.lower()} here"),
         )
     if tensor.unusual:
-        raise Refusal(tensor.name, f"it is {tensor.unusual}", "export the model with ordinary tensors")
+        raise Unsupported(tensor.name, f"it is {tensor.unusual}", "export the model with ordinary tensors")
     if tensor.data is not None:
-        raise Refusal(
+        raise Unsupported(
             tensor.name, "it is a constant where a computed tensor must be", "fold it when exporting"
         )
     check_shape(tensor)
@@ -94,7 +98,7 @@ def activation(tensor: FileTensor) -> Activation:
     run_time(tensor, "INT8")
     quantization = checked_quantization(tensor)
     if len(quantization.scale) != 1:
-        raise Refusal(
+        raise Unsupported(
             tensor.name,
             f"an activation has {len(quantization.scale)} scales, TFLite allows one",
             "quantize activations per tensor",
@@ -105,23 +109,23 @@ def activation(tensor: FileTensor) -> Activation:
 def checked_quantization(tensor: FileTensor) -> Quantization:
     """Scales finite and above 0, zero points within int8, one or as many as scales, a valid axis."""
     if tensor.quantization is None:
-        raise Refusal(tensor.name, "it has no scale", "quantize the network to int8 first")
+        raise Unsupported(tensor.name, "it has no scale", "quantize the network to int8 first")
     scale, zero_point = tensor.quantization.scale, tensor.quantization.zero_point
     if not (np.isfinite(scale).all() and (scale > 0).all()):
-        raise Refusal(tensor.name, "a scale is not finite and positive", "quantize the network again")
+        raise Unsupported(tensor.name, "a scale is not finite and positive", "quantize the network again")
     if len(zero_point) not in (1, len(scale)):
-        raise Refusal(
+        raise Unsupported(
             tensor.name,
             f"it has {len(scale)} scales and {len(zero_point)} zero points",
             "export the model again",
         )
     if zero_point.min() < -128 or zero_point.max() > 127:
-        raise Refusal(tensor.name, "a zero point is outside -128..127", "quantize the network again")
+        raise Unsupported(tensor.name, "a zero point is outside -128..127", "quantize the network again")
     axis = None
     if len(scale) > 1:
         axis = tensor.quantization.axis
         if not 0 <= axis < len(tensor.shape) or tensor.shape[axis] != len(scale):
-            raise Refusal(
+            raise Unsupported(
                 tensor.name,
                 f"{len(scale)} scales do not fit axis {axis} of shape {list(tensor.shape)}",
                 "export the model again",
@@ -132,31 +136,31 @@ def checked_quantization(tensor: FileTensor) -> Quantization:
 def weights(tensor: FileTensor, rank: int) -> tuple[np.ndarray, np.ndarray]:
     """Constant int8 weights [O, ...] and their scales float32 [1] or [O]; symmetric, per output channel."""
     if tensor.type != "INT8":
-        raise Refusal(
+        raise Unsupported(
             tensor.name,
             f"weights are {tensor.type.lower()}, not int8",
             REMEDY_BY_TYPE.get(tensor.type, "export int8 weights"),
         )
     if tensor.unusual:
-        raise Refusal(tensor.name, f"weights are {tensor.unusual}", "export dense weights")
+        raise Unsupported(tensor.name, f"weights are {tensor.unusual}", "export dense weights")
     if tensor.data is None:
-        raise Refusal(
+        raise Unsupported(
             tensor.name, "weights are computed at run time", "export the model with constant weights"
         )
     check_shape(tensor)
     if len(tensor.shape) != rank:
-        raise Refusal(
+        raise Unsupported(
             tensor.name, f"weights have shape {list(tensor.shape)}, not rank {rank}", "export it again"
         )
     quantization = checked_quantization(tensor)
     if quantization.zero_point.any():
-        raise Refusal(
+        raise Unsupported(
             tensor.name,
             "weights have a zero point that is not 0",
             "quantize weights symmetrically (zero point 0)",
         )
     if quantization.axis not in (None, 0):
-        raise Refusal(
+        raise Unsupported(
             tensor.name,
             f"scales are given along axis {quantization.axis}, not for each output channel (axis 0)",
             "quantize per output channel",
@@ -170,32 +174,32 @@ def bias(scope: Scope, op: FileOperator, channels: int) -> np.ndarray:
         return np.zeros(channels, np.int32)
     tensor = scope.model.tensors[op.inputs[2]]
     if tensor.type != "INT32" or tensor.data is None or tensor.data.size != channels:
-        raise Refusal(
+        raise Unsupported(
             tensor.name,
             f"the bias must be a constant of {channels} int32 values, not {tensor.type.lower()} "
             f"of shape {list(tensor.shape)}",
             "quantize the network to int8 again",
         )
     if tensor.quantization is not None and tensor.quantization.zero_point.any():
-        raise Refusal(tensor.name, "the bias has a zero point that is not 0", "quantize the network again")
+        raise Unsupported(tensor.name, "the bias has a zero point that is not 0", "quantize the network again")
     return tensor.data.reshape(channels)
 
 
 def constant_integers(tensor: FileTensor) -> tuple[int, ...]:
     """The values of a constant int32 or int64 tensor, such as axes or a shape; at most 64."""
     if tensor.type not in ("INT32", "INT64") or tensor.data is None:
-        raise Refusal(
+        raise Unsupported(
             tensor.name, "it must be a constant of integers", "export the model with constant shapes"
         )
     if tensor.data.size > 64:
-        raise Refusal(tensor.name, f"it has {tensor.data.size} values", "export the model again")
+        raise Unsupported(tensor.name, f"it has {tensor.data.size} values", "export the model again")
     return tuple(int(v) for v in tensor.data.reshape(-1))
 
 
 def expect_shape(tensor: Activation | FileTensor, shape: tuple[int, ...]) -> None:
     """Refuses an output whose shape in the file is not the one that the operator's rules give."""
     if tuple(tensor.shape) != tuple(shape):
-        raise Refusal(
+        raise Unsupported(
             tensor.name,
             f"the file says shape {list(tensor.shape)}, the operator gives {list(shape)}",
             "export the model again with fixed shapes",
