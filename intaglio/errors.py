@@ -19,7 +19,7 @@ class Refusal:
     """Why one operator cannot run, or one input of a model cannot be taken.
 
     layer: the operator's (first output tensor's) or the input's name. operator: its kind, as the model file or the
-    graph calls it; 'input' for an input of the model. number: the operator's index in the model file, None for an input
+    graph calls it; 'input' for an input of the model, 'network' for all of it. number: the operator's index in the model file, None for an input
     and for what the mapper refuses.
     """
 
@@ -30,8 +30,8 @@ class Refusal:
     number: int | None = None
 
     def __str__(self) -> str:
-        if self.operator == "input":
-            where = f"  input {self.layer!r}"
+        if self.operator in ("input", "network"):
+            where = f"  {self.operator} {self.layer!r}"
         elif self.number is not None:
             where = f"  #{self.number} {self.operator} {self.layer!r}"
         else:

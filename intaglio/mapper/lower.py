@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from intaglio.errors import InputError, Refusal, RefusedError
+from intaglio.errors import Refusal, RefusedError
 from intaglio.hw.config import CHANNEL_RECORD_BYTES, Config
 from intaglio.hw.isa import ADD_LEFT_SHIFT
 from intaglio.mapper.convolution import ConvTask, Geometry
@@ -34,6 +34,7 @@ from intaglio.network.graph import (
 AnyTask = ConvTask | AddTask | RescaleTask | CopyTask | PoolTask
 Why = tuple[str, str]
 """The reason and the remedy of a refusal."""
+NOTHING_TO_RUN: Why = ("no operator runs on the accelerator", "give a network with int8 layers")
 SUPPORTED = (Conv2D, FullyConnected, Add, AveragePool2D, Mean, Rescale, Reshape)
 
 
@@ -66,10 +67,7 @@ def lower(graph: Graph, config: Config) -> Lowered:
     host = host_operators(graph)
     faults = [r for found in refused_operators(graph, config, host).values() for r in found]
     if len(host) == len(graph.operators) and not faults:
-        raise InputError(
-            f"network {graph.name!r} cannot be mapped:\nno operator runs on the accelerator; give a network with "
-            "int8 layers"
-        )
+        faults = [Refusal(graph.name, "network", *NOTHING_TO_RUN)]
     if not faults:
         lowering = _Lowering(graph, config, host)
         lowered = lowering.run()

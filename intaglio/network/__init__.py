@@ -7,18 +7,25 @@ from pathlib import Path
 from intaglio.errors import InputError
 from intaglio.network.execute import check_inputs, execute, extreme_inputs, random_inputs
 from intaglio.network.graph import Graph
-from intaglio.network.tflite import load_tflite
+from intaglio.network.survey import Survey
+from intaglio.network.tflite import load_tflite, survey_tflite
 
-__all__ = ["Graph", "check_inputs", "execute", "extreme_inputs", "load", "load_tflite", "random_inputs"]
+__all__ = ["Graph", "check_inputs", "execute", "extreme_inputs", "load", "load_tflite", "random_inputs", "survey"]
 
 
 def load(path: str | Path) -> Graph:
-    """The graph of a model file, by its suffix; a file without one is taken for what its bytes say."""
+    """The graph of a model file, by its suffix; a file without one is taken for what its bytes say. InputError for a
+    file that cannot be read; RefusedError (with every operator at once) for a network that is not supported."""
+    return survey(path).accepted(path)
+
+
+def survey(path: str | Path) -> Survey:
+    """As load, but what is not supported stands beside the rest, without an error."""
     path = Path(path)
     if path.suffix.lower() == ".onnx":
         raise InputError(f"{path}: ONNX is not supported yet; convert the model to an int8 .tflite file")
     if path.suffix.lower() == ".tflite" or not path.is_file() or has_tflite_identifier(path):
-        return load_tflite(path)
+        return survey_tflite(path)
     raise InputError(f"{path}: neither a .tflite file nor one by its content; give a quantized .tflite model")
 
 

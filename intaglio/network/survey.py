@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from intaglio.errors import Refusal
+from intaglio.errors import Refusal, RefusedError
 from intaglio.network.graph import Graph, Operator
 
 
@@ -13,6 +14,8 @@ class Refused(Operator):
     """Stands in a survey's graph for an operator that could not be imported. code: its kind in the model file."""
 
     code: str
+    macs: int = 0
+    """Multiply-accumulates, as far as the file's shapes tell."""
 
     @property
     def kind(self) -> str:
@@ -38,3 +41,13 @@ class Survey:
     graph: Graph
     steps: tuple[Step, ...]
     refusals: tuple[Refusal, ...]
+
+    def accepted(self, path: str | Path) -> Graph:
+        """The graph of a file without refusals; else RefusedError with them all. path: for its message."""
+        if self.refusals:
+            raise RefusedError(
+                f"{path}: {len(self.refusals)} of its {len(self.steps)} operators and {len(self.graph.inputs)} inputs "
+                "cannot be imported:",
+                self.refusals,
+            )
+        return self.graph

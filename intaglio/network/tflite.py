@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
 
-from intaglio.errors import Refusal, RefusedError
+from intaglio.errors import Refusal
 from intaglio.network.graph import Graph, Operator, Tensor
 from intaglio.network.survey import Refused, Step, Survey
 from intaglio.network.tflite_file import FileOperator, FileTensor, ModelFile, read_model_file
 from intaglio.network.tflite_ops import RULES, foldable_pads
 from intaglio.network.tflite_tensors import Scope, Unsupported, activation, checked_quantization, run_time
+
+WEIGHT_AXIS = {"CONV_2D": 0, "FULLY_CONNECTED": 0, "DEPTHWISE_CONV_2D": 3}
+"""Operators with weights, and the axis of their output channels."""
 
 
 def load_tflite(path: str | Path) -> Graph:
@@ -20,14 +24,7 @@ def load_tflite(path: str | Path) -> Graph:
     The result equals LiteRT's BUILTIN_REF on every input (see graph.notes for exceptions, if any). InputError for a
     file that cannot be read; RefusedError with every operator that is not supported.
     """
-    found = survey_tflite(path)
-    if found.refusals:
-        raise RefusedError(
-            f"{path}: {len(found.refusals)} of its {len(found.steps)} operators and {len(found.graph.inputs)} inputs "
-            "cannot be imported:",
-            found.refusals,
-        )
-    return found.graph
+    return survey_tflite(path).accepted(path)
 
 
 def survey_tflite(path: str | Path) -> Survey:
@@ -77,7 +74,19 @@ def refused(model: ModelFile, op: FileOperator) -> Refused:
     """The gap in the graph where an operator cannot be imported."""
     read = (model.tensors[i] for i in op.inputs if i >= 0)
     outputs = tuple(model.tensors[i].name for i in op.outputs)
-    return Refused(outputs[0], tuple(t.name for t in read if t.data is None), outputs, op.code)
+    inputs = tuple(t.name for t in read if t.data is None)
+    return Refused(outputs[0], inputs, outputs, op.code, macs_of(model, op))
+
+
+def macs_of(model: ModelFile, op: FileOperator) -> int:
+    """Multiply-accumulates by the shapes in the file: output elements times the weights of one output channel."""
+    if op.code not in WEIGHT_AXIS or len(op.inputs) < 2 or op.inputs[1] < 0:
+        return 0
+    weights, output = model.tensors[op.inputs[1]].shape, model.tensors[op.outputs[0]].shape
+    axis = WEIGHT_AXIS[op.code]
+    if not weights or min((*weights, *output), default=0) < 1:
+        return 0
+    return math.prod(output) * math.prod(weights) // weights[axis]
 
 
 def check_input(tensor: FileTensor) -> None:
