@@ -1,0 +1,109 @@
+"""A session's work by layer, for power_model: the ledger split by the commands' tags, and the FP32 array's clock."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+
+from intaglio.hw.config import CHANNEL_RECORD_BYTES
+from intaglio.hw.counters import Counter
+from intaglio.hw.isa import WORDS_OF, Command, Engine, LocalMemory, Opcode
+from intaglio.hw.timing import compute_cycles
+from intaglio.mapper.program import Program
+from intaglio.power_model.counts import ACTIONS, LayerCounts
+from intaglio.power_model.work import FP32_BYTES, FP32_RECORD_BYTES
+from intaglio.report.layers import HOST
+from intaglio.session import Session
+from intaglio.sim.cycle_model import CycleResult, run_cycles
+from intaglio.sim.engines import layer_intervals
+from intaglio.sim.functional import execute_program
+
+ELEMENTS = ("array_outputs", "add_elements", "pool_elements", "pool_outputs", "pool_averages")
+_ADDRESSES = 1 << 32
+
+
+def layer_counts(session: Session, host_seconds: Mapping[int, float] | None = None) -> list[LayerCounts]:
+    """One entry for each operator of the graph, in order. host_seconds: by operator, where they were measured.
+
+    Runs the commands once, on zeros: no count depends on values.
+    """
+    program, config = session.program, session.config
+    zeros = {name: np.zeros((program.places[name].rows, program.places[name].row_bytes), np.int8)
+             for name in program.inputs}  # fmt: skip
+    by_command = execute_program(config, program, zeros).counters
+    by_command[:, Counter.FETCH_WORDS] = fetch_words(program, config.bus_bytes)
+    actions = np.zeros((len(program.layers), len(Counter)), np.int64)
+    elements = [dict.fromkeys(ELEMENTS, 0) for _ in program.layers]
+    for command, ledger in zip(program.commands, by_command, strict=True):
+        tag = command["tag"]
+        actions[tag] += ledger
+        for name, count in elements_of(command, int(ledger[Counter.REQUANTIZATIONS])).items():
+            elements[tag][name] += count
+    clock, slow = session.clock(), fp32_clock(session)
+    cycles = layer_intervals(program, clock.retire_cycles, clock.cycles)
+    fp32_cycles = layer_intervals(program, slow.retire_cycles, slow.cycles)
+    return [
+        LayerCounts(
+            name=layer.name,
+            op=layer.kind,
+            where=layer.where,
+            macs=layer.macs,
+            cycles=cycles.get(tag, 0),
+            fp32_cycles=fp32_cycles.get(tag, 0),
+            actions={c: int(actions[tag, c]) for c in ACTIONS},
+            **elements[tag],
+            host_seconds=(host_seconds or {}).get(tag) if layer.where == HOST else None,
+        )
+        for tag, layer in enumerate(program.layers)
+    ]
+
+
+def elements_of(command: Command, requantized: int) -> dict[str, int]:
+    """The elements of LayerCounts of one command that requantized so many; pooled ones follow from its fields."""
+    match command.opcode:
+        case Opcode.LOAD | Opcode.STORE:
+            return {}
+        case Opcode.ADD:
+            return {"add_elements": requantized}
+        case Opcode.POOL:
+            window = command["kernel_rows"] * command["kernel_cols"]
+            read = window * command["region_rows"] * command["region_cols"] * command["channels"]
+            several = window > 1 or command["resume"]
+            return {"pool_elements": read, "pool_outputs": requantized, "pool_averages": requantized if several else 0}
+        case _:
+            return {"array_outputs": requantized}
+
+
+def fetch_words(program: Program, bus_bytes: int) -> list[int]:
+    """Bus words of each command: a word that two commands share is the one's that it begins with."""
+    ends = np.cumsum([0] + [4 * WORDS_OF[c.opcode] for c in program.commands])
+    return np.diff(-(-ends // bus_bytes)).tolist()
+
+
+def fp32_clock(session: Session) -> CycleResult:
+    """The clock of the same schedule with elements of four bytes and the same bus and memory.
+
+    Each LOAD and STORE moves rows of four times the bytes from four times the address; of a channel's record four
+    bytes remain, a row rounded up to bus words. Commands, and cycles inside compute commands, are INT8's.
+    """
+    config = session.config
+    commands = [_fp32(c, config.bus_bytes) for c in session.program.commands]
+    lengths = [compute_cycles(config, c) for c in commands if c.engine == Engine.COMPUTE]
+    words = np.array([word for command in commands for word in command.words()], np.uint32)
+    return run_cycles(config, words, np.array(lengths, np.int64))
+
+
+def _fp32(command: Command, bus_bytes: int) -> Command:
+    if command.engine == Engine.COMPUTE:
+        return command
+    fields = dict(command.fields)
+    if command.opcode == Opcode.LOAD and command["memory"] == LocalMemory.CHANNEL:
+        bytes_left = command["row_bytes"] * FP32_RECORD_BYTES // CHANNEL_RECORD_BYTES
+        fields["row_bytes"] = -(-bytes_left // bus_bytes) * bus_bytes
+    else:
+        fields["row_bytes"] = FP32_BYTES * command["row_bytes"]
+        for name in ("external", "external_stride"):
+            fields[name] = FP32_BYTES * command[name] % _ADDRESSES
+    return dataclasses.replace(command, fields=fields)
