@@ -7,6 +7,7 @@ import sys
 import typer
 
 from intaglio import __version__
+from intaglio.cli.check import check_command
 from intaglio.cli.configs import configs
 from intaglio.cli.map import map_command
 from intaglio.cli.run import run
@@ -26,6 +27,7 @@ app = typer.Typer(
 app.command("run")(run)
 app.command("verify")(verify_command)
 app.command("map")(map_command)
+app.command("check")(check_command)
 app.command("configs")(configs)
 app.command("verilog")(verilog)
 
@@ -44,7 +46,7 @@ def root(
 
 
 def main() -> None:
-    """The entry point. Exit status: 0 done, 1 a difference found by verify, 2 bad input, 130 interrupted."""
+    """The entry point. Exit status: 0 done, 1 a difference found by verify or a refusal by check, 2 bad input, 130 interrupted."""
     try:
         app()
     except InputError as error:

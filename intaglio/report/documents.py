@@ -1,4 +1,4 @@
-"""The JSON documents of run, verify and map; docs/json.md and intaglio/schemas describe them."""
+"""The JSON documents of run, verify, map and check; docs/json.md and intaglio/schemas describe them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from intaglio import __version__
+from intaglio.check import PLACES, Check
 from intaglio.hw.config import Config
 from intaglio.hw.counters import Counter
 from intaglio.hw.isa import Engine
@@ -102,5 +103,35 @@ def map_document(
             "inputs": list(program.inputs),
             "outputs": list(program.outputs),
             "tensors_outside": list(program.places),
+        },
+    }
+
+
+def check_document(model: Path, config: Config, found: Check) -> dict[str, Any]:
+    """The refusals that are no operator's stand apart."""
+    of_operators = {(op.name, reason) for op in found.operators for reason, _ in op.refusals}
+    return {
+        **_head(model, config),
+        "would_run": found.would_run,
+        "operators": [
+            {
+                **dataclasses.asdict(op),
+                "refusals": [{"reason": reason, "remedy": remedy} for reason, remedy in op.refusals],
+                "tiled": list(op.tiled),
+            }
+            for op in found.operators
+        ],
+        "other_refusals": [
+            {"name": r.layer, "kind": r.operator, "reason": r.reason, "remedy": r.remedy}
+            for r in found.refusals
+            if (r.layer, r.reason) not in of_operators
+        ],
+        "totals": {
+            "operators": {place: found.count(place) for place in PLACES},
+            "macs": found.macs,
+            "accelerator_macs": found.accelerator_macs,
+            "weight_bytes": found.weight_bytes,
+            "activation_peak_bytes": found.activation_peak_bytes,
+            "peak_layer": found.peak_layer,
         },
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -72,6 +73,50 @@ def print_verification(console: Console, document: dict[str, Any], notes: Sequen
         console.print(f"DIFFERENT. {escape(document['difference']['message'])}")
     console.print(f"RTL: {seconds['build']:.1f} s to build or find the model, {seconds['simulate']:.2f} s to simulate.")
     _print_notes(console, notes)
+
+
+def print_check(console: Console, document: dict[str, Any]) -> None:
+    """The document of `check`."""
+    config, totals = document["config"], document["totals"]
+    console.print(_title(document))
+    table = _table("layer", "operator", "where", ">MACs", ">weights", ">on chip", "in pieces", "why")
+    for op in document["operators"]:
+        why = _short_quotes("; ".join(refusal["reason"] for refusal in op["refusals"]) or op["why"])
+        onchip = "" if op["onchip_bytes"] is None else _number(op["onchip_bytes"])
+        table.add_row(escape(short(op["name"])), op["op"], op["place"], _number(op["macs"]),
+                      _number(op["weight_bytes"]), onchip, ", ".join(op["tiled"]), escape(why))  # fmt: skip
+    table.columns[0].no_wrap, table.columns[-1].no_wrap = True, False
+    console.print(table)
+    counts = ", ".join(f"{count} {place}" for place, count in totals["operators"].items() if count)
+    share = 100 * totals["accelerator_macs"] / totals["macs"] if totals["macs"] else 0.0
+    console.print(f"{len(document['operators'])} operators: {counts}; {share:.1f} % of {totals['macs']:,} MACs on the "
+                  f"accelerator")
+    fits = "fit" if totals["activation_peak_bytes"] <= config["activation_bytes"] else "do not all fit"
+    console.print(f"weights {totals['weight_bytes']:,} bytes; tensors take at most {totals['activation_peak_bytes']:,} "
+                  f"bytes at once{_at(totals['peak_layer'])}: they {fits} into activation_bytes = "
+                  f"{config['activation_bytes']:,}")
+    if document["would_run"]:
+        console.print("WOULD RUN.")
+        return
+    console.print("REFUSED. What to do:")
+    remedies: dict[str, list[str]] = {}
+    for op in document["operators"]:
+        for refusal in op["refusals"]:
+            remedies.setdefault(refusal["remedy"], []).append(f"{short(op['name'])} ({op['op']})")
+    for remedy, layers in remedies.items():
+        console.print(f"  {escape(remedy)}: {escape(', '.join(layers))}")
+    for refusal in document["other_refusals"]:
+        console.print(f"  {refusal['kind']} {escape(refusal['name'])}: {escape(refusal['reason'])}; "
+                      f"{escape(refusal['remedy'])}")
+
+
+def _short_quotes(text: str) -> str:
+    """A reason with the names in it shortened as the columns'."""
+    return re.sub("'([^']*)'", lambda quoted: repr(short(quoted[1])), text)
+
+
+def _at(layer: str | None) -> str:
+    return "" if layer is None else f" (at {escape(short(layer))})"
 
 
 def print_configs(console: Console, configs: Sequence[Config]) -> None:

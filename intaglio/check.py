@@ -1,0 +1,201 @@
+"""What of a model would run where on a configuration, and why not: everything at once, before any work."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from intaglio.errors import Refusal
+from intaglio.hw.config import Config
+from intaglio.mapper.convolution import ConvTask
+from intaglio.mapper.layout import layout_of
+from intaglio.mapper.lower import NOTHING_TO_RUN, AnyTask, host_operators, lower_part, refused_operators
+from intaglio.mapper.plan import LayerPlanner, weight_bytes
+from intaglio.network import survey
+from intaglio.network.graph import Conv2D, FullyConnected, Graph, Operator, Reshape
+from intaglio.network.survey import Refused, Step, Survey
+
+ACCELERATOR, HOST, FUSED, REFUSED = PLACES = ("accelerator", "host", "fused", "refused")
+
+
+@dataclass(frozen=True)
+class CheckedOperator:
+    """One operator of the model file. place: one of PLACES. why: in words, empty where refused. refusals: reasons and
+    remedies, from importer and mapper. macs: multiply-accumulates (of an operator that could not be imported by the
+    shapes in the file). weight_bytes: of its weights and biases in the network. onchip_bytes: of its inputs and output
+    on chip, rows padded; None where it is no task of the accelerator. tiled: which of 'activations' and 'weights' do not
+    fit on chip whole, so that the layer runs in pieces."""
+
+    name: str
+    op: str
+    place: str
+    why: str
+    refusals: tuple[tuple[str, str], ...]
+    macs: int
+    weight_bytes: int
+    onchip_bytes: int | None
+    tiled: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Check:
+    """operators: in the model file's order. refusals: all, those of inputs and of the whole network included.
+    macs, accelerator_macs: of all operators, and of those that the accelerator takes. weight_bytes: of all of the latter.
+    activation_peak_bytes: the most that tensors of the accelerator take together while one operator runs, were none
+    outside (on-chip form, rows padded); peak_layer: which operator that is."""
+
+    operators: tuple[CheckedOperator, ...]
+    refusals: tuple[Refusal, ...]
+    macs: int
+    accelerator_macs: int
+    weight_bytes: int
+    activation_peak_bytes: int
+    peak_layer: str | None
+
+    @property
+    def would_run(self) -> bool:
+        return not self.refusals
+
+    def count(self, place: str) -> int:
+        return sum(op.place == place for op in self.operators)
+
+
+def check(path: str | Path, config: Config) -> Check:
+    """InputError for a file that cannot be read; whatever else is wrong is in the result."""
+    return check_survey(survey(path), config)
+
+
+def check_survey(found: Survey, config: Config) -> Check:
+    """As check, of a model that is read already."""
+    graph = found.graph
+    host = host_operators(graph)
+    gaps = {i for i, op in enumerate(graph.operators) if isinstance(op, Refused)}
+    refused = {i: list(f) for i, f in refused_operators(graph, config, host).items() if i not in gaps}
+    tasks, further = lower_part(graph, config, host | gaps | refused.keys())
+    by_tag = {task.tag: task for task in tasks}
+    late = [*further, *_too_large(graph, tasks, config)]
+    index_of = {op.name: i for i, op in enumerate(graph.operators)}
+    for refusal in late:
+        refused.setdefault(index_of[refusal.layer], []).append(refusal)
+    refusals = [*found.refusals, *(refusal for i in sorted(refused) for refusal in refused[i])]
+    if len(host) == len(graph.operators) and not refusals:
+        refusals.append(Refusal(graph.name, "network", *NOTHING_TO_RUN))
+    imported = {r.layer: r for r in found.refusals if r.number is not None}
+    rows = []
+    for step in found.steps:
+        index = index_of[step.became]
+        mine = [imported[step.name]] if step.name in imported else [] if step.folded else refused.get(index, [])
+        rows.append(_row(graph, config, step, index, host, mine, by_tag.get(index)))
+    peak, layer = _peak(graph, config, host)
+    taken = [row for row in rows if row.place == ACCELERATOR]
+    return Check(
+        operators=tuple(rows),
+        refusals=tuple(refusals),
+        macs=sum(row.macs for row in rows),
+        accelerator_macs=sum(row.macs for row in taken),
+        weight_bytes=sum(row.weight_bytes for row in taken),
+        activation_peak_bytes=peak,
+        peak_layer=layer,
+    )
+
+
+def _too_large(graph: Graph, tasks: Sequence[AnyTask], config: Config) -> Iterator[Refusal]:
+    for task in tasks:
+        if _tiled(task, config):
+            planner = LayerPlanner(task, config)
+            if planner.alone() is None:
+                yield Refusal(task.name, graph.operators[task.tag].kind, *planner.shortage())
+
+
+def _row(
+    graph: Graph, config: Config, step: Step, index: int, host: set[int], refusals: Sequence[Refusal],
+    task: AnyTask | None,
+) -> CheckedOperator:  # fmt: skip
+    op = graph.operators[index]
+    weights = 0
+    if isinstance(op, Conv2D | FullyConnected) and not step.folded:
+        weights = op.weights.size + op.bias.nbytes
+    if refusals:
+        place, why = REFUSED, ""
+    elif step.folded:
+        place, why = FUSED, f"part of {step.became}"
+    elif index in host:
+        place, why = HOST, _why_host(op)
+    elif task is None:
+        place, why = ACCELERATOR, "another name for bytes on chip, no commands"
+    else:
+        place, why = ACCELERATOR, "array" if isinstance(task, ConvTask) else "vector path"
+    shown = task if place == ACCELERATOR else None
+    return CheckedOperator(
+        name=step.name,
+        op=step.code,
+        place=place,
+        why=why,
+        refusals=tuple((refusal.reason, refusal.remedy) for refusal in refusals),
+        macs=0 if step.folded else _macs(graph, op),
+        weight_bytes=weights,
+        onchip_bytes=None if shown is None else _onchip(shown),
+        tiled=() if shown is None else _tiled(shown, config),
+    )
+
+
+def _why_host(op: Operator) -> str:
+    if isinstance(op, Reshape):
+        return "shape of a tensor at the network's edge"
+    return "at the network's edge, computed as the format's reference does"
+
+
+def _macs(graph: Graph, op: Operator) -> int:
+    """As LayerFigures.macs: output elements times the whole kernel."""
+    if isinstance(op, Refused):
+        return op.macs
+    if isinstance(op, Conv2D | FullyConnected):
+        return math.prod(graph.tensors[op.outputs[0]].shape) * math.prod(op.weights.shape[1:])
+    return 0
+
+
+def _onchip(task: AnyTask) -> int:
+    """Bytes of its inputs and output; one operand twice counts once."""
+    sizes = {operand.value: operand.layout.size for operand in (*task.inputs, task.output)}
+    return sum(sizes.values())
+
+
+def _tiled(task: AnyTask, config: Config) -> tuple[str, ...]:
+    out = []
+    if _onchip(task) > config.activation_bytes:
+        out.append("activations")
+    if isinstance(task, ConvTask):
+        whole = weight_bytes(config, task.geometry.whole_part, task.channel_tiles(config))
+        if whole > config.weight_bytes:
+            out.append("weights")
+    return tuple(out)
+
+
+def _peak(graph: Graph, config: Config, host: set[int]) -> tuple[int, str | None]:
+    """The most bytes of tensors on chip at one operator, and which. A reshape shares its input's bytes."""
+    storage: dict[str, str] = {}
+    for op in graph.operators:
+        for name in op.outputs:
+            storage[name] = storage.get(op.inputs[0], op.inputs[0]) if isinstance(op, Reshape) and op.inputs else name
+    mine = [i for i, op in enumerate(graph.operators) if i not in host and not isinstance(op, Refused)]
+    begin: dict[str, int] = {}
+    end: dict[str, int] = {}
+    for i in mine:
+        op = graph.operators[i]
+        for name in (*op.inputs, *op.outputs):
+            begin.setdefault(storage.get(name, name), i)
+            end[storage.get(name, name)] = i
+    for i, op in enumerate(graph.operators):
+        if isinstance(op, Refused):
+            for name in (*op.inputs, *op.outputs):
+                if storage.get(name, name) in end:
+                    end[storage.get(name, name)] = max(i, end[storage.get(name, name)])
+    best, layer = 0, None
+    for i in mine:
+        alive = [name for name in begin if begin[name] <= i <= end[name]]
+        size = sum(layout_of(graph.tensors[name].shape, config.bus_bytes).size for name in alive)
+        if size > best:
+            best, layer = size, graph.operators[i].name
+    return best, layer
