@@ -8,6 +8,7 @@ import typer
 
 from intaglio import __version__
 from intaglio.cli.check import check_command
+from intaglio.cli.compare import compare_command
 from intaglio.cli.configs import configs
 from intaglio.cli.map import map_command
 from intaglio.cli.run import run
@@ -28,6 +29,7 @@ app.command("run")(run)
 app.command("verify")(verify_command)
 app.command("map")(map_command)
 app.command("check")(check_command)
+app.command("compare")(compare_command)
 app.command("configs")(configs)
 app.command("verilog")(verilog)
 

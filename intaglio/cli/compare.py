@@ -1,0 +1,118 @@
+"""`intaglio compare`: energy and performance per watt beside the same array in FP32."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from intaglio.accuracy import Accuracy, evaluate, read_data
+from intaglio.cli.console import Progress, check_targets, progress, report_console, write_json
+from intaglio.cli.options import WHOLE, ConfigOption, SetOption, configuration
+from intaglio.dataset import read_dataset
+from intaglio.errors import InputError
+from intaglio.mapper.lower import host_operators
+from intaglio.network import load, random_inputs
+from intaglio.power_model import DEFAULT_TABLE, compare, load_table, measured, shipped_tables
+from intaglio.report.energy import compare_document, fingerprint, table_document
+from intaglio.report.energy_counts import layer_counts
+from intaglio.report.energy_tables import print_compare, print_sources
+from intaglio.session import Session
+
+SEED = 0
+"""Of the random input that host operators are timed with."""
+
+
+def compare_command(
+    model: Annotated[
+        Path | None,
+        typer.Argument(metavar="MODEL", help="A quantized int8 network, as for run; --sources alone needs none.",
+                       show_default=False),
+    ] = None,
+    config: ConfigOption = "edge64",
+    overrides: SetOption = None,
+    table: Annotated[
+        str,
+        typer.Option("--table", metavar="TABLE",
+                     help=f"Energies: a YAML file, or a shipped table ({', '.join(shipped_tables())})."),
+    ] = DEFAULT_TABLE,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="D.npz", help="Samples and labels for the accuracy of INT8, as for run.",
+                     show_default=False),
+    ] = None,
+    float_model: Annotated[
+        Path | None,
+        typer.Option("--float-model", metavar="F.onnx", help="The float network, for the accuracy of FP32.",
+                     show_default=False),
+    ] = None,
+    float_data: Annotated[
+        Path | None,
+        typer.Option("--float-data", metavar="D.npz",
+                     help="The same samples as the float network takes them, where its layout differs from --data.",
+                     show_default=False),
+    ] = None,
+    sources: Annotated[bool, typer.Option("--sources", help="Print where every constant comes from.")] = False,
+    json: Annotated[
+        Path | None,
+        typer.Option("--json", metavar="C.json|-", help=f"The comparison as JSON; - is standard output. {WHOLE}",
+                     show_default=False),
+    ] = None,
+) -> None:
+    """Compare energy and performance per watt with the same array and schedule in FP32."""
+    check_targets(json)
+    prices = load_table(table)
+    if model is None:
+        if not sources:
+            raise InputError("compare: no network; give MODEL, or --sources to see where the constants come from")
+        if json or data or float_model or float_data:
+            raise InputError("compare: --json, --data, --float-model and --float-data are about a network; give MODEL too")
+        print_sources(report_console(None), table_document(prices))
+        return
+    if float_model is None and float_data is not None:
+        raise InputError(f"--float-data {float_data}: is for the float network; give --float-model F.onnx too")
+    if float_model is not None and data is None and float_data is None:
+        raise InputError(f"--float-model {float_model}: needs samples and labels; give --data D.npz too")
+    settings = configuration(config, overrides)
+    graph = load(model)
+    with progress() as tell:
+        tell.step(f"mapping {graph.name} onto {settings.name}")
+        session = Session.map(graph, settings)
+        accuracy = {
+            "int8": None if data is None else _int8_accuracy(session, data, tell),
+            "fp32": None if float_model is None else _fp32_accuracy(float_model, float_data or data, tell),
+        }
+        tell.step(f"counting the actions of {graph.name}")
+        timed = session.run(random_inputs(graph, SEED)).host_seconds if host_operators(graph) else None
+        compared = compare(settings, layer_counts(session, timed), prices)
+    document = compare_document(model, compared, accuracy, measured(fingerprint(session)), graph.notes)
+    write_json(json, document)
+    console = report_console(json)
+    print_compare(console, document)
+    if sources:
+        print_sources(console, document["table"])
+
+
+def _int8_accuracy(session: Session, data: Path, tell: Progress) -> Accuracy:
+    """On the host engine: what the hardware computes."""
+    samples = read_data(data, session.graph)
+    try:
+        return evaluate(session, samples, lambda what, done, of: tell.step(f"{what}: {done} of {of}"))
+    except InputError as error:
+        raise InputError(f"{data}: {error}") from None
+
+
+def _fp32_accuracy(model: Path, data: Path | None, tell: Progress) -> Accuracy:
+    """In onnxruntime."""
+    assert data is not None
+    from intaglio.quantize.measure import accuracy
+    from intaglio.quantize.model_file import input_forms, read_float_model
+
+    read = read_float_model(model)
+    samples = read_dataset(data, input_forms(read))
+    try:
+        return accuracy(read, model, "none", "samples in onnxruntime", samples,
+                        lambda what, done, of: tell.step(f"{what}: {done} of {of}"))
+    except InputError as error:
+        raise InputError(f"{data}: {error}") from None

@@ -1,0 +1,164 @@
+"""The document of `compare` as tables for a person. Energies in nJ, an inference."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from intaglio.report.tables import short
+
+NAMES = {"int8": "INT8", "equal_elements": "FP32 (a)", "equal_bytes": "FP32 (b)"}
+COMPONENTS = ("arithmetic", "on_chip", "external", "idle", "total")
+NONE = "-"
+
+
+def print_compare(console: Console, document: dict[str, Any]) -> None:
+    c, table = document["config"], document["table"]
+    console.print(f"{escape(document['model'])} on {escape(c['name'])} ({c['rows']}x{c['cols']}) at {c['clock_mhz']:g} MHz, "
+                  f"energies of {escape(table['name'])} ({table['node_nm']:g} nm, {table['voltage']:g} V), nJ an inference")
+    console.print(_energies(document))
+    console.print()
+    console.print(_rates(document))
+    console.print("FP32: the same array and schedule, operands and buffers of four times the bytes; outside (a) as many "
+                  "elements a cycle, (b) as many bytes a cycle. Gain: FP32's energy over INT8's, which is also the ratio of "
+                  "inferences/s/W, in brackets over the table's bands, each at the same end on both sides. TOPS/W: two "
+                  "operations for each MAC of the network, nothing else.")
+    _print_place(console, document)
+    _print_limits(console, document)
+    _print_accuracy(console, document["accuracy"])
+    _print_measured(console, document)
+    _print_host(console, document)
+    for note in document["notes"]:
+        console.print(f"note: {escape(note)}")
+
+
+def print_sources(console: Console, table: dict[str, Any]) -> None:
+    """table: energy.table_document's."""
+    console.print(f"table {escape(table['name'])}: {table['node_nm']:g} nm, {table['voltage']:g} V")
+    sources = list(dict.fromkeys(entry["source"] for entry in table["entries"]))
+    out = _table("constant", ">value (band)", "unit", ">node", ">voltage", "source", "note")
+    for entry in table["entries"]:
+        out.add_row(
+            entry["name"], entry["given"], entry["unit"], f"{entry['node_nm']:g} nm", f"{entry['voltage']:g} V",
+            f"({sources.index(entry['source']) + 1})", escape(entry["note"]),
+        )  # fmt: skip
+    for name in ("note", "value (band)"):
+        column = next(c for c in out.columns if c.header == name)
+        column.no_wrap, column.overflow = False, "fold"
+    console.print(out)
+    for number, source in enumerate(sources, 1):
+        console.print(f"({number}) {escape(source)}")
+
+
+def _energies(document: dict[str, Any]) -> Table:
+    out = _table("layer", "operator", "", ">arithmetic", ">on chip", ">external", ">idle", ">total", ">gain")
+    sides = [name for name in NAMES if name != "equal_bytes" or document["totals"]["int8"]["energy"]["idle"]]
+    for layer in document["layers"]:
+        if layer["where"] == "host":
+            out.add_row(escape(short(layer["name"])), layer["op"], "host", *[""] * 6)
+            continue
+        _add_sides(out, (escape(short(layer["name"])), layer["op"]), layer, sides)
+    out.add_section()
+    _add_sides(out, ("total", ""), document["totals"], list(NAMES))
+    return out
+
+
+def _add_sides(out: Table, head: tuple[str, str], layer: dict[str, Any], sides: list[str]) -> None:
+    for name in sides:
+        energy = _side(layer, name)["energy"]
+        parts = (f"{energy[c]['value'] / 1000:,.2f}" if energy[c] else NONE for c in COMPONENTS)
+        out.add_row(*(head if name == "int8" else ("", "")), NAMES[name], *parts,
+                    "" if name == "int8" else _gain(layer["gain"][name]))
+
+
+def _rates(document: dict[str, Any]) -> Table:
+    out = _table("", ">cycles", ">inferences/s", ">mW", ">inferences/s/W", ">TOPS/W", ">bytes outside")
+    for name, shown in NAMES.items():
+        side, rates = _side(document["totals"], name), document["rates"][name]
+        watts = rates["watts"]
+        out.add_row(
+            shown, f"{side['cycles']:,}",
+            NONE if rates["inferences_per_second"] is None else f"{rates['inferences_per_second']:,.1f}",
+            _band({key: 1000 * x for key, x in watts.items()} if watts else None, ",.2f"),
+            _band(rates["inferences_per_joule"], ",.0f"), _band(rates["tops_per_watt"], ".4f"),
+            f"{side['external_bytes']:,.0f}",
+        )  # fmt: skip
+    return out
+
+
+def _print_place(console: Console, document: dict[str, Any]) -> None:
+    curve = document["curve"]
+    points = ", ".join(f"{p['value']:.2f}X at {reuse:g}" for reuse, p in curve["points"])
+    console.print(f"Curve of the gain against MACs for each INT8 byte outside: {points}, up to {curve['end']:.1f}X.")
+    if curve["ideal"] is not None:
+        console.print(f"Here: {curve['reuse']:.1f} MACs a byte, where the curve has {_gain(curve['ideal'])}; with memory on "
+                      f"chip, requantization and commands the network has {_gain(curve['gain'])}.")
+    for reason in curve["reasons"]:
+        console.print(f"- {escape(reason)}.")
+    console.print(f"Source of 16X and 4X: {escape(curve['qualcomm'])}. {curve['registers']}.")
+
+
+def _print_limits(console: Console, document: dict[str, Any]) -> None:
+    if document["not_priced"]:
+        console.print(f"Not priced, because the table's source does not have it: {', '.join(document['not_priced'])}. Energy "
+                      "and watts are without it, so inferences/s/W is above what silicon gives.")
+    if document["extrapolated"]:
+        console.print(f"Beyond the table's memory sizes, extrapolated: {', '.join(document['extrapolated'])}.")
+
+
+def _print_accuracy(console: Console, accuracy: dict[str, Any]) -> None:
+    def told(found: dict[str, Any] | None) -> str:
+        if found is None:
+            return "not evaluated"
+        top5 = "" if found["top5"] is None else f", top-5 {100 * found['top5']:.2f} %"
+        return f"{100 * found['top1']:.2f} % ({found['correct']} of {found['total']}{top5})"
+
+    console.print(f"accuracy: INT8 {told(accuracy['int8'])}; FP32 {told(accuracy['fp32'])}")
+
+
+def _print_measured(console: Console, document: dict[str, Any]) -> None:
+    system = document["measured"]
+    if system is None:
+        return
+    energy = document["totals"]["int8"]["energy"]["total"]
+    console.print(
+        f"This network is {system['benchmark']}. System: {system['system']}, {system['microjoules']:,.1f} uJ an inference, "
+        f"{system['inferences_per_second']:g} inferences/s ({system['conditions']}; {escape(system['source'])}). Here: "
+        f"{energy['value'] / 1e6:,.3f} uJ modelled, of the array, its memories and the external memory alone. The first was "
+        f"measured and the second was not: no ratio of the two is a gain."
+    )
+
+
+def _print_host(console: Console, document: dict[str, Any]) -> None:
+    mine = [layer for layer in document["layers"] if layer["where"] == "host"]
+    if not mine:
+        console.print("host: nothing; every operator runs on the accelerator")
+        return
+    seconds = document["totals"]["host_seconds"]
+    measured = "not measured" if seconds is None else f"{1000 * seconds:.2f} ms measured on this machine"
+    names = ", ".join(f"{short(layer['name'])} ({layer['op']})" for layer in mine)
+    console.print(f"host: {len(mine)} of {len(document['layers'])} operators, {measured}, in none of the figures above, "
+                  f"energy not known: {escape(names)}")
+
+
+def _side(layer: dict[str, Any], name: str) -> Any:
+    return layer["int8"] if name == "int8" else layer["fp32"][name]
+
+
+def _gain(gain: dict[str, float] | None) -> str:
+    return NONE if gain is None else f"{gain['value']:.2f}X ({gain['low']:.2f} to {gain['high']:.2f})"
+
+
+def _band(band: dict[str, float] | None, form: str) -> str:
+    return NONE if band is None else f"{band['value']:{form}} ({band['low']:{form}} to {band['high']:{form}})"
+
+
+def _table(*columns: str) -> Table:
+    out = Table(show_edge=False, pad_edge=False, box=None, header_style="bold")
+    for i, column in enumerate(columns):
+        right = column.startswith(">")
+        out.add_column(column.removeprefix(">"), justify="right" if right else "left", no_wrap=i > 0, overflow="fold")
+    return out
