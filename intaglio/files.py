@@ -37,6 +37,8 @@ def check_writable(path: Path | None) -> None:
         raise InputError(f"{path}: there is no folder {path.parent}; make it or choose another")
     if not os.access(path.parent, os.W_OK):
         raise InputError(f"{path}: the folder {path.parent} cannot be written; choose another")
+    if path.exists() and not path.stat().st_mode & 0o222:
+        raise InputError(f"{path}: exists and is read-only; choose another name, or chmod u+w it")
 
 
 def write_bytes(path: Path, data: bytes) -> None:
