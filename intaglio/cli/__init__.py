@@ -11,6 +11,7 @@ from intaglio.cli.check import check_command
 from intaglio.cli.compare import compare_command
 from intaglio.cli.configs import configs
 from intaglio.cli.map import map_command
+from intaglio.cli.quantize import quantize_command
 from intaglio.cli.run import run
 from intaglio.cli.verify import verify_command
 from intaglio.cli.verilog import verilog
@@ -30,6 +31,7 @@ app.command("verify")(verify_command)
 app.command("map")(map_command)
 app.command("check")(check_command)
 app.command("compare")(compare_command)
+app.command("quantize")(quantize_command)
 app.command("configs")(configs)
 app.command("verilog")(verilog)
 

@@ -1,0 +1,83 @@
+"""`intaglio quantize`: a float ONNX network to a quantized one."""
+
+from __future__ import annotations
+
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from intaglio.cli.console import check_targets, progress_bar, report_console, write_json
+from intaglio.cli.options import WHOLE
+from intaglio.errors import InputError
+from intaglio.files import write_bytes
+from intaglio.report.quantization import print_quantization, quantize_document
+
+
+class Weights(StrEnum):
+    int8 = "int8"
+
+
+class Activations(StrEnum):
+    int8 = "int8"
+    uint8 = "uint8"
+    int16 = "int16"
+
+
+class Method(StrEnum):
+    """How an activation's range is chosen."""
+
+    minmax = "minmax"
+    percentile = "percentile"
+    entropy = "entropy"
+    mse = "mse"
+
+
+def quantize_command(
+    model: Annotated[Path, typer.Argument(metavar="FLOAT.onnx", help="A float32 network.", show_default=False)],
+    data: Annotated[
+        Path,
+        typer.Option("--data", metavar="CALIB.npz", show_default=False,
+                     help="Samples [N, ...] by input name, or `inputs` where there is one; `labels` [N] for the accuracy."),
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="Q.onnx", help=f"The quantized network, QDQ. {WHOLE}", show_default=False)
+    ],
+    weights: Annotated[Weights, typer.Option(help="Symmetric.")] = Weights.int8,
+    activations: Annotated[
+        Activations, typer.Option(help="int8 and uint8: asymmetric. int16: symmetric; the accelerator does not run it yet.")
+    ] = Activations.int8,
+    per_channel: Annotated[
+        bool, typer.Option("--per-channel", help="A weight scale for each output channel, not for each tensor.")
+    ] = False,
+    method: Annotated[
+        Method, typer.Option(help="How activations' ranges are chosen; mse: the least squared error.")
+    ] = Method.minmax,
+    percentile: Annotated[
+        float, typer.Option(metavar="P", help="Of --method percentile: the share of values that a range must hold.")
+    ] = 99.999,
+    narrow_range: Annotated[
+        bool, typer.Option("--narrow-range/--full-range", help="Weights in -127..127, or -128..127.")
+    ] = True,
+    json: Annotated[
+        Path | None,
+        typer.Option("--json", metavar="Q.json|-", help=f"The report as JSON; - is standard output. {WHOLE}",
+                     show_default=False),
+    ] = None,
+) -> None:
+    """Quantize a float ONNX network; report the error of every tensor, and both accuracies if there are labels."""
+    check_targets(output, json)
+    if output.exists() and model.exists() and output.samefile(model):
+        raise InputError(f"{output}: is the float network itself; choose another name for the quantized one")
+    from intaglio.quantize.post_training import Settings, quantize
+
+    settings = Settings(method.value, activations.value, per_channel, narrow_range, percentile)
+    begin = time.perf_counter()
+    with progress_bar() as bar:
+        made = quantize(model, data, settings, bar)
+    document = quantize_document(model, data, output, settings, made, time.perf_counter() - begin)
+    write_bytes(output, made.content)
+    write_json(json, document)
+    print_quantization(report_console(json), document)
