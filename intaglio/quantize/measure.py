@@ -29,7 +29,7 @@ class QuantizedTensor:
     """A tensor that has integers in the quantized model.
 
     kind: activation or weight. dtype: int8, uint8 or int16. scale: of all of it, or the least and greatest of its
-    channels. low, high: the real numbers of its lowest and highest integer (of the widest channel). sqnr_db:
+    channels. low, high: an activation's least and greatest representable number, a weight's least and greatest value. sqnr_db:
     10 log10(sum x^2 / sum (x - x_q)^2), x the float model's and x_q the quantized model's values on the calibration data,
     so that an activation's error holds what the layers before it add; None where either sum is 0.
     """
@@ -67,8 +67,11 @@ class _Place:
 def tensor_errors(
     prepared: onnx.ModelProto, quantized: onnx.ModelProto, path: Path, integer: bool, data: Dataset, bar: Bar
 ) -> list[QuantizedTensor]:
-    """Every quantized activation and weight, in the quantized model's order."""
-    places = [place for place in _places(quantized) if _comparable(place, prepared, quantized)]
+    """Every quantized activation and weight, in the order in which the float model first names them."""
+    named = [name for node in prepared.graph.node for name in (*node.input, *node.output)]
+    order = {name: at for at, name in reversed(list(enumerate(named)))}
+    places = [place for place in _places(quantized) if _comparable(place, prepared)]
+    places.sort(key=lambda place: order[place.name])
     activations = [place for place in places if not place.is_weight]
     floats = runtime_session(_with_outputs(prepared, [p.name for p in activations]), path, "none")
     integers = runtime_session(
@@ -83,11 +86,17 @@ def tensor_errors(
             sums[place.name] += _power(x, place.real(y))
         bar("comparing every tensor", index + 1, len(data))
     weights = {w.name: w for model in (prepared, quantized) for w in model.graph.initializer}
+    tensors = []
     for place in places:
         if place.is_weight:
             exact, found = (onnx.numpy_helper.to_array(weights[name]) for name in (place.name, place.integers))
-            sums[place.name] += _power(exact, place.real(found))
-    return [_described(place, *sums[place.name]) for place in places]
+            held = place.real(found)
+            sums[place.name] += _power(exact, held)
+        else:
+            limits = np.iinfo(place.zero_point.dtype)
+            held = place.real(np.array([limits.min, limits.max]))
+        tensors.append(_described(place, float(held.min()), float(held.max()), *sums[place.name]))
+    return tensors
 
 
 def accuracy(model: onnx.ModelProto, path: Path, optimize: str, what: str, data: Dataset, bar: Bar) -> Accuracy:
@@ -139,7 +148,7 @@ def _places(quantized: onnx.ModelProto) -> list[_Place]:
     return list(places.values())
 
 
-def _comparable(place: _Place, prepared: onnx.ModelProto, quantized: onnx.ModelProto) -> bool:
+def _comparable(place: _Place, prepared: onnx.ModelProto) -> bool:
     """False for what the float model does not have, and for a tensor that only a Relu or Clip reads: its range is the
     one behind, so that it is clipped on purpose."""
     if place.is_weight:
@@ -163,17 +172,15 @@ def _power(exact: np.ndarray, found: np.ndarray) -> np.ndarray:
     return np.array([(exact**2).sum(), ((exact - found) ** 2).sum()])
 
 
-def _described(place: _Place, signal: float, noise: float) -> QuantizedTensor:
-    limits = np.iinfo(place.zero_point.dtype)
-    widest, zero_point = float(place.scale.max()), int(place.zero_point.ravel()[0])
+def _described(place: _Place, low: float, high: float, signal: float, noise: float) -> QuantizedTensor:
     return QuantizedTensor(
         place.name,
         "weight" if place.is_weight else "activation",
         str(place.zero_point.dtype),
         place.scale.size,
-        (float(place.scale.min()), widest),
-        zero_point,
-        (limits.min - zero_point) * widest,
-        (limits.max - zero_point) * widest,
+        (float(place.scale.min()), float(place.scale.max())),
+        int(place.zero_point.ravel()[0]),
+        low,
+        high,
         10 * math.log10(signal / noise) if signal and noise else None,
     )
