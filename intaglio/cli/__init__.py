@@ -10,6 +10,7 @@ from intaglio import __version__
 from intaglio.cli.check import check_command
 from intaglio.cli.compare import compare_command
 from intaglio.cli.configs import configs
+from intaglio.cli.export import export
 from intaglio.cli.map import map_command
 from intaglio.cli.quantize import quantize_command
 from intaglio.cli.run import run
@@ -34,6 +35,7 @@ app.command("compare")(compare_command)
 app.command("quantize")(quantize_command)
 app.command("configs")(configs)
 app.command("verilog")(verilog)
+app.command("export")(export)
 
 
 def _version(asked: bool) -> None:

@@ -1,0 +1,54 @@
+"""`intaglio export`: everything for a hardware project in one folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from intaglio.cli.console import STANDARD_OUTPUT, check_targets, progress, write_json
+from intaglio.cli.options import WHOLE, ConfigOption, ModelArgument, SetOption, configuration
+from intaglio.export import check_folder, make_bundle, write_folder
+from intaglio.files import read_bytes
+from intaglio.network import load
+from intaglio.session import Session
+from intaglio.sim.rtl.build import verilog_of
+
+
+def export(
+    model: ModelArgument,
+    folder: Annotated[
+        Path,
+        typer.Option("-o", "--output", metavar="DIR", show_default=False,
+                     help="The folder; made if it is missing. One that holds an unchanged export is written anew."),
+    ],
+    config: ConfigOption = "edge64",
+    overrides: SetOption = None,
+    json: Annotated[
+        Path | None,
+        typer.Option("--json", metavar="M.json", help=f"The manifest once more; - is standard output. {WHOLE}",
+                     show_default=False),
+    ] = None,
+) -> None:
+    """Write Verilog, memory image, C driver and instructions for a network into one folder."""
+    check_targets(json)
+    check_folder(folder)
+    settings = configuration(config, overrides)
+    graph = load(model)
+    content = read_bytes(model, "give a model file")
+    with progress() as tell:
+        tell.step(f"mapping {graph.name} onto {settings.name}")
+        session = Session.map(graph, settings)
+        tell.step(f"writing the Verilog of {settings.name}")
+        verilog = verilog_of(settings, tell.long).read_text()
+    bundle = make_bundle(model.name, content, session, verilog)
+    write_folder(folder, bundle.files)
+    write_json(json, bundle.manifest)
+    memory = bundle.manifest["memory"]
+    typer.echo(
+        f"{folder}: {len(bundle.files)} files, configuration {bundle.manifest['config_hash']}; begin with README.md\n"
+        f"{memory['bytes']:,} bytes of memory, {memory['image_bytes']:,} of them the image; "
+        f"{bundle.manifest['cycles']:,} cycles an inference",
+        err=json == STANDARD_OUTPUT,
+    )
