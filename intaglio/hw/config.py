@@ -23,11 +23,11 @@ from intaglio.files import read_bytes
 KIB = 1024
 LARGEST_CONFIG = 64 * KIB
 """Bytes of a configuration file; YAML of no more is parsed at once."""
-ROUNDINGS = ("double", "single", "away")
-"""Rounding modes a requantizer can have built in (network.graph.Rounding has their meaning)."""
+ROUNDINGS = ("double", "single", "away", "float")
+"""Rounding modes a requantizer can have built in (network.graph.Rounding has their meaning), by isa.RoundingCode."""
 CHANNEL_RECORD_BYTES = 16
 """Bytes of one output channel's constants: bias, multiplier, shift; the rest is reserved (isa.py)."""
-INSTRUCTION_SET = 1
+INSTRUCTION_SET = 2
 """Version of the command format and of the registers; part of the configuration's hash."""
 
 

@@ -3,7 +3,6 @@
 from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
-from amaranth.utils import ceil_log2
 
 from intaglio.hw.activation_memory import ActivationMemory
 from intaglio.hw.array import Array
@@ -15,6 +14,7 @@ from intaglio.hw.isa import CHANNEL_FIELDS, LocalMemory, Opcode
 from intaglio.hw.pipeline import delay
 from intaglio.hw.scale import Requantizer
 from intaglio.hw.step_memory import StepMemory
+from intaglio.hw.timing import requantizer_latency
 from intaglio.hw.vector import AddPath, PoolPath
 
 COMMAND_BITS = 1024
@@ -158,7 +158,7 @@ class ComputeCore(wiring.Component):
             activations.read_high.eq(Mux(is_conv, feed.high, vector.count)),  # type: ignore[attr-defined]
         ]
 
-        # Requantizers: CONV's constants come from the channel memory, the others' from the command.
+        # Requantizers: CONV's constants come from the channel memory, the others' from the command, ADD's as POOL's.
         m.d.comb += [channels.read_en.eq(drain.channel_en), channels.read_address.eq(drain.channel_address)]
         pool_view = CommandView(command, Opcode.POOL)
         records = {f.name: f for f in CHANNEL_FIELDS}
@@ -175,7 +175,7 @@ class ComputeCore(wiring.Component):
             vector_sum = Mux(is_add, add.sums[lane], pool.sums[lane])
             m.d.comb += [
                 lane_unit.sum.eq(Mux(is_conv, drain.sums[lane], vector_sum)),
-                lane_unit.bias.eq(Mux(is_conv, of_record("bias"), Mux(is_add, 0, pool_view["bias"]))),
+                lane_unit.bias.eq(Mux(is_conv, of_record("bias"), pool_view["bias"])),
                 lane_unit.multiplier.eq(Mux(is_conv, of_record("multiplier"), pool_view["mult_out"])),
                 lane_unit.shift.eq(Mux(is_conv, of_record("shift"), pool_view["shift_out"])),
                 lane_unit.rounding.eq(conv["rounding"]),
@@ -188,7 +188,7 @@ class ComputeCore(wiring.Component):
         m.d.comb += entering_pass.eq(
             Mux(is_conv, drain.output.as_value(), Mux(is_add, add.output.as_value(), pool.output.as_value()))
         )
-        leaving = delay(m, entering_pass, Requantizer.LATENCY, "leaving")
+        leaving = delay(m, entering_pass, requantizer_latency(config.rounding), "leaving")
         m.d.comb += [
             activations.write_count.eq(leaving.count),
             activations.write_address.eq(leaving.address),

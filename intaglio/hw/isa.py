@@ -32,8 +32,8 @@ CONV: convolution of one region of pixels with one range of output channels, acc
     Timing: a slot lasts slot_cycles (last_slot_cycles in the last chunk of a run), a tile its slots and
     idle_cycles.
 
-ADD: for each row: out[i] = clamp(scale((a[i] - zero_a) << 20, mult_a, shift_a) + likewise b, scaled by
-    mult_out, shift_out, + out_zero_point), all DOUBLE rounding.
+ADD: for each row: out[i] = clamp((scale((a[i] - zero_a) << 20, mult_a, shift_a) + likewise b + bias) scaled by
+    mult_out, shift_out, rounding, + out_zero_point); the operands' rounding is DOUBLE.
 
 POOL: for each pixel of region_rows x region_cols and each of `channels` bytes c:
     sum over kernel_rows x kernel_cols of in[in_base + y * row_step + x * x_step + kh * in_row_stride +
@@ -80,6 +80,7 @@ class RoundingCode(enum.IntEnum):
     DOUBLE = 0
     SINGLE = 1
     AWAY = 2
+    FLOAT = 3  # multipliers: 0 or at least 2**30
 
 
 ADD_LEFT_SHIFT = 20
@@ -199,7 +200,7 @@ FIELDS: dict[Opcode, tuple[Field, ...]] = {
         Field("zero_a", 9, 16, 8, True),
         Field("zero_b", 9, 24, 8, True),
     )
-    + _SCALE_OUT[:2]
+    + _SCALE_OUT
     + _OUTPUT,
     Opcode.POOL: HEADER
     + (

@@ -69,7 +69,7 @@ class _Rewriter:
             return self._shift(m[0], kind, name, parameters, ports)
         signed = parameters["A_SIGNED"] == parameters["B_SIGNED"] == "1"
         to = max(a, b)
-        if kind in SUMS and y > to + 1 or kind in BITWISE and y > to:
+        if (kind in SUMS and y > to + 1) or (kind in BITWISE and y > to):
             to = y
         if a == b == to and (kind in COMPARISONS or y >= to):
             return m[0]
@@ -84,7 +84,7 @@ class _Rewriter:
         to = max(a, y)
         if kind in ("$shift", "$shiftx"):
             # Either way by a signed amount; what fills from above for a signed number, Yosys's own tools dispute.
-            if parameters["B_SIGNED"] == "1" or parameters["A_SIGNED"] == "1" and kind == "$shift":
+            if parameters["B_SIGNED"] == "1" or (parameters["A_SIGNED"] == "1" and kind == "$shift"):
                 return cell
             to_kind = "$shr"
         else:

@@ -3,12 +3,15 @@
 Where a rounding is decided in hardware. The integer meaning is that of intaglio.network.arithmetic.
 """
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from intaglio.hw.binary32 import FRACTION, WHOLE, rounded_to_significand, rounds_up
+from intaglio.hw.config import ROUNDINGS
 from intaglio.hw.isa import ADD_LEFT_SHIFT, RoundingCode
 from intaglio.hw.pipeline import delay
+from intaglio.hw.timing import requantizer_latency
 
 
 class Requantizer(wiring.Component):
@@ -16,16 +19,15 @@ class Requantizer(wiring.Component):
 
     A pipeline that takes one element every cycle and never stalls; there is no handshake.
 
-    sum, bias: In, signed 32; their sum wraps. multiplier: In, unsigned 32, below 2**31. shift: In, signed 8,
-    -31 to 30, positive is left. rounding: In, 2 bits, isa.RoundingCode; only modes that are built in.
-    zero_point, clamp_min, clamp_max: In, signed 8. All belong to the element that enters in this cycle.
-    out: Out, signed 8, of the element that entered LATENCY cycles ago.
+    sum, bias: In, signed 32; their sum wraps. multiplier: In, unsigned 32, below 2**31; FLOAT: 0 or at least 2**30. shift:
+    In, signed 8, -31 to 30, positive is left. rounding: In, 2 bits, isa.RoundingCode; only modes that
+    are built in. zero_point, clamp_min, clamp_max: In, signed 8. All belong to the element that enters in this cycle.
+    out: Out, signed 8, of the element that entered `latency` cycles ago (timing.requantizer_latency).
     """
 
-    LATENCY = 8
-
-    def __init__(self, rounding: tuple[str, ...] = ("double", "single", "away")):
+    def __init__(self, rounding: tuple[str, ...] = ROUNDINGS):
         self._modes = {RoundingCode[mode.upper()] for mode in rounding}
+        self.latency = requantizer_latency(rounding)
         super().__init__(
             {
                 "sum": In(signed(32)),
@@ -44,15 +46,16 @@ class Requantizer(wiring.Component):
         m = Module()
         double_built = RoundingCode.DOUBLE in self._modes
         away_built = RoundingCode.AWAY in self._modes
+        float_built = RoundingCode.FLOAT in self._modes
 
-        # 1: bias.
+        # Bias.
         total = Signal(signed(32))
         m.d.sync += total.eq(self.sum + self.bias)
-        multiplier = delay(m, self.multiplier, 2, "multiplier")
+        multiplier = delay(m, self.multiplier, 2 + float_built, "multiplier")
         shift = delay(m, self.shift, 1, "shift")
         rounding = delay(m, self.rounding, 1, "rounding")
 
-        # 2: left shift (DOUBLE, wraps at 32 bits as the format's int32 does) or magnitude (AWAY).
+        # Left shift (DOUBLE, wraps at 32 bits as the format's int32 does) or magnitude (AWAY, FLOAT).
         value = Signal(signed(33))
         negate = Signal()
         m.d.sync += [value.eq(total), negate.eq(0)]
@@ -62,53 +65,100 @@ class Requantizer(wiring.Component):
                 left = Mux(shift > 0, shift[:5], 0)
                 m.d.comb += shifted.eq(total << left)
                 m.d.sync += value.eq(shifted)
-        if away_built:
-            with m.If(rounding == RoundingCode.AWAY):
+        if away_built or float_built:
+            of_magnitude = Signal()
+            m.d.comb += of_magnitude.eq(
+                (away_built & (rounding == RoundingCode.AWAY)) | (float_built & (rounding == RoundingCode.FLOAT))
+            )
+            with m.If(of_magnitude):
                 m.d.sync += [value.eq(Mux(total < 0, -total, total)), negate.eq(total < 0)]
-        shift2 = delay(m, shift, 1, "shift2")
-        double2 = delay(m, rounding == RoundingCode.DOUBLE, 1, "double2")
+        shift = delay(m, shift, 1, "shift_valued")
+        is_double = delay(m, rounding == RoundingCode.DOUBLE, 1, "double_valued")
+        is_float = delay(m, rounding == RoundingCode.FLOAT, 1, "float_valued")
 
-        # 3, 4: product, with a second register that a DSP block takes in.
+        # FLOAT: the sum as binary32.
+        if float_built:
+            rounded = Signal(signed(33))
+            significand = rounded_to_significand(m, value[:32])
+            m.d.sync += rounded.eq(Mux(is_float, significand, value))
+            value = rounded
+            shift = delay(m, shift, 1, "shift_rounded")
+            negate = delay(m, negate, 1, "negate_rounded")
+            is_double = delay(m, is_double, 1, "double_rounded")
+            is_float = delay(m, is_float, 1, "float_rounded")
+
+        # Product, with a second register that a DSP block takes in.
         product = Signal(signed(64))
         product2 = Signal(signed(64))
         m.d.sync += [product.eq(value * Cat(multiplier[:31], Const(0, 1)).as_signed()), product2.eq(product)]
-        shift4 = delay(m, shift2, 2, "shift4")
-        double4 = delay(m, double2, 2, "double4")
-        negate4 = delay(m, negate, 2, "negate4")
+        shift = delay(m, shift, 2, "shift_product")
+        is_double = delay(m, is_double, 2, "double_product")
+        is_float = delay(m, is_float, 2, "float_product")
+        negate = delay(m, negate, 2, "negate_product")
 
-        # 5: DOUBLE takes the high half here, rounded half up (its saturating case needs a negative
+        # DOUBLE takes the high half here, rounded half up (its saturating case needs a negative
         # multiplier); the others keep the whole product. What is left is a right shift.
-        high = Signal(signed(64))
+        high = Signal(signed(66 if float_built else 64))
         right = Signal(6)
-        m.d.sync += [high.eq(product2), right.eq(31 - shift4)]
+        m.d.sync += [high.eq(product2), right.eq(31 - shift)]
         if double_built:
-            with m.If(double4):
-                m.d.sync += [high.eq((product2 + (1 << 30)) >> 31), right.eq(Mux(shift4 < 0, -shift4, 0))]
-        double5 = delay(m, double4, 1, "double5")
-        negate5 = delay(m, negate4, 1, "negate5")
+            with m.If(is_double):
+                m.d.sync += [high.eq((product2 + (1 << 30)) >> 31), right.eq(Mux(shift < 0, -shift, 0))]
+        if float_built:
+            # A right shift by 31 - shift that leaves FRACTION bits. Where it would be a left shift, the product, at
+            # least 2**30 if not 0, is beyond WHOLE bits without it.
+            room = 3
+            least = 31 - FRACTION + room
+            with m.If(is_float):
+                m.d.sync += [high.eq(product2 << room), right.eq(Mux(shift < least, least - shift, 0))]
+        is_double = delay(m, is_double, 1, "double_high")
+        is_float = delay(m, is_float, 1, "float_high")
+        negate = delay(m, negate, 1, "negate_high")
 
-        # 6: half of the last place; DOUBLE rounds half away from zero.
-        biased = Signal(signed(65))
-        right6 = delay(m, right, 1, "right6")
-        with m.If(right == 0):
+        # Half of the last place; DOUBLE rounds half away from zero.
+        biased = Signal(signed(66 if float_built else 65))
+        with m.If((right == 0) | (is_float if float_built else 0)):
             m.d.sync += biased.eq(high)
         with m.Else():
             half = Signal(63)
             m.d.comb += half.eq(Const(1, 63) << (right - 1)[:6])
-            m.d.sync += biased.eq(high + half - (double5 & (high < 0)))
-        negate6 = delay(m, negate5, 1, "negate6")
+            m.d.sync += biased.eq(high + half - (is_double & (high < 0)))
+        right = delay(m, right, 1, "right_biased")
+        is_float = delay(m, is_float, 1, "float_biased")
+        negate = delay(m, negate, 1, "negate_biased")
 
-        # 7: the shift, to 32 bits.
+        # The shift, to 32 bits; of FLOAT to WHOLE bits before the point and FRACTION and a sticky one behind it.
+        quotient = Signal.like(biased)
         scaled = Signal(signed(32))
-        quotient = Signal(signed(32))
-        m.d.comb += quotient.eq(biased >> right6)
-        m.d.sync += scaled.eq(Mux(negate6, -quotient, quotient))
+        carry: Value = Const(0, 1)
+        m.d.comb += quotient.eq(biased >> right)
+        near = quotient[:32].as_signed()
+        m.d.sync += scaled.eq(Mux(negate, -near, near))
+        if float_built:
+            whole = Signal(WHOLE + 1)
+            fraction = Signal(FRACTION + 1)
+            sticky = Cat(biased[i] & (right > i) for i in range(least + 31)).any()
+            beyond = quotient[FRACTION + WHOLE :].any()
+            m.d.sync += [
+                fraction.eq(Cat(sticky, quotient[:FRACTION])),
+                whole.eq(Mux(beyond, (1 << (WHOLE + 1)) - 1, quotient[FRACTION : FRACTION + WHOLE])),
+            ]
+            # FLOAT's rounding; the last addition adds it, and completes the negative (-x - up = ~x + 1 - up).
+            is_float = delay(m, is_float, 1, "float_shifted")
+            negate = delay(m, negate, 1, "negate_shifted")
+            up = rounds_up(m, whole[:WHOLE], fraction)
+            chosen = Signal(signed(32))
+            carry = Signal()
+            signed_whole = Cat(whole ^ negate.replicate(len(whole)), negate).as_signed()
+            m.d.sync += [chosen.eq(Mux(is_float, signed_whole, scaled)), carry.eq(is_float & (up ^ negate))]
+            scaled = chosen
 
-        # 8: zero point and clamp.
+        # Zero point and clamp.
         shown = Signal(signed(33))
-        low = delay(m, self.clamp_min, 7, "clamp_min")
-        top = delay(m, self.clamp_max, 7, "clamp_max")
-        m.d.comb += shown.eq(scaled + delay(m, self.zero_point, 7, "zero_point"))
+        zero_point, low, top = (
+            delay(m, getattr(self, name), self.latency - 1, name) for name in ("zero_point", "clamp_min", "clamp_max")
+        )
+        m.d.comb += shown.eq(scaled + zero_point + carry)
         m.d.sync += self.out.eq(Mux(shown < low, low, Mux(shown > top, top, shown)))
         return m
 

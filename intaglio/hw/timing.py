@@ -15,10 +15,15 @@ _START = 2  # the handshake, and the pulse that starts the sequencers
 _FEED = 3 + _MEMORY_READ + 2  # from a slot's cycle to the array's edge
 _ARRAY = 4  # Array.LATENCY
 _PASS = 2  # Drain.PASS_LATENCY
-_REQUANTIZE = 8  # Requantizer.LATENCY
 _WRITE = 2  # to the cycle in which the write is in the memory, counted
 _ADD = _MEMORY_READ + 1 + 5 + 1  # AddPath.OUTPUT_LATENCY
 _POOL = _MEMORY_READ + 1  # PoolPath.OUTPUT_LATENCY
+
+
+def requantizer_latency(rounding: tuple[str, ...]) -> int:
+    """Cycles from an element's entry into a requantizer with these modes built in to its result: FLOAT takes one more
+    before the product, to round the sum, and one more after the shift, to round the result."""
+    return 10 if "float" in rounding else 8
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ def conv_timing(config: Config, c: Command) -> ConvTiming:
     if c["drain"]:
         groups = -(-c["last_channels"] // config.requantizers)
         passes = c["last_pixels"] * groups
-        tail = _FEED + _ARRAY + config.cols + 1 + passes + _PASS + _REQUANTIZE + _WRITE - 1
+        tail = _FEED + _ARRAY + config.cols + 1 + passes + _PASS + requantizer_latency(config.rounding) + _WRITE - 1
         total = _START + before + c["last_chunk_bytes"] + tail - 1
     else:
         tail = _FEED + config.rows + config.cols
@@ -72,9 +77,9 @@ def compute_cycles(config: Config, c: Command) -> int:
         chunk = 2 * config.requantizers
         chunks = -(-c["row_bytes"] // chunk)
         wide = c["row_bytes"] - (chunks - 1) * chunk > config.requantizers
-        return _START + 2 * c["rows"] * chunks + _ADD + wide + _REQUANTIZE + _WRITE - 1
+        return _START + 2 * c["rows"] * chunks + _ADD + wide + requantizer_latency(config.rounding) + _WRITE - 1
     if c.opcode == Opcode.POOL:
         groups = -(-c["channels"] // config.requantizers)
         reads = c["region_rows"] * c["region_cols"] * groups * c["kernel_rows"] * c["kernel_cols"]
-        return _START + reads + _POOL + (0 if c["hold"] else _REQUANTIZE + _WRITE - 1)
+        return _START + reads + _POOL + (0 if c["hold"] else requantizer_latency(config.rounding) + _WRITE - 1)
     raise ValueError(f"{c.opcode.name} is not a compute command")

@@ -59,6 +59,7 @@ class AddTask:
             "zero_b": self.op.input_zero_points[1],
             "mult_out": int(self.op.requantize.multiplier[0]),
             "shift_out": int(self.op.requantize.shift[0]),
+            "bias": self.op.bias,
         }
         fields |= output_fields(
             output.address(region.row0, region.x0),
@@ -66,7 +67,7 @@ class AddTask:
             0,
             self.op.output_zero_point,
             self.op.clamp,
-            Rounding.DOUBLE,
+            self.op.requantize.rounding,
         )
         return [isa.Command(isa.Opcode.ADD, fields)]
 

@@ -111,6 +111,8 @@ def _output(config: Config, c: Command) -> Iterator[str]:
 
 
 def _scales(c: Command, *names: str) -> Iterator[str]:
+    if c["rounding"] == RoundingCode.FLOAT and 0 < c["mult_out"] < 1 << 30:
+        yield f"mult_out = {c['mult_out']} is neither 0 nor at least 2**30, as FLOAT needs it"
     for name in names:
         if c[f"mult_{name}"] >= 1 << 31:
             yield f"mult_{name} = {c[f'mult_{name}']} is not below 2**31"
@@ -121,8 +123,6 @@ def _scales(c: Command, *names: str) -> Iterator[str]:
 def _add(config: Config, c: Command) -> Iterator[str]:
     yield from _output(config, c)
     yield from _scales(c, "a", "b", "out")
-    if c["rounding"] != RoundingCode.DOUBLE:
-        yield "ADD rounds DOUBLE only"
     if c["rows"] > MOST_ROWS:
         yield f"rows = {c['rows']} is more than {MOST_ROWS}"
 

@@ -156,31 +156,45 @@ def refusals(graph: Graph, op: Operator, config: Config) -> list[Why]:
         shapes = {tuple(graph.tensors[name].shape) for name in op.inputs + op.outputs}
         if len(shapes) > 1:
             out.append(("operands of different shapes (broadcasting)", "give both the output's shape"))
-    for how in _scales(op):
-        if how.rounding.value not in config.rounding:
+        if not -(1 << 31) <= op.bias < 1 << 31:
+            out.append((f"bias = {op.bias} does not fit 32 bits", "requantize it"))
+        for how in op.operand_requantize:
+            if how.rounding is not Rounding.DOUBLE:
+                reason = f"an operand's rounding is {how.rounding.value!r}, the hardware has 'double'"
+                out.append((reason, "requantize it"))
+            out += _scale_refusals(op, how)
+    result = _result_scale(op)
+    if result is not None:
+        if result.rounding.value not in config.rounding:
             built = ", ".join(config.rounding)
             out.append((
-                f"needs rounding {how.rounding.value!r}, configuration field rounding has {built}", "add it there"
+                f"needs rounding {result.rounding.value!r}, configuration field rounding has {built}", "add it there"
             ))  # fmt: skip
-        if isinstance(op, Add) and how.rounding is not Rounding.DOUBLE:
-            out.append((f"rounding {how.rounding.value!r} in an Add; only 'double' is built", "requantize it"))
-        multiplier, shift = np.asarray(how.multiplier), np.asarray(how.shift)
-        if multiplier.min() < 0 or shift.min() < -31 or shift.max() > 30:
-            out.append(("a scale beyond multiplier 0 to 2**31 - 1 and shift -31 to 30", "requantize it"))
-        if not isinstance(op, Conv2D | FullyConnected) and multiplier.size != 1:
-            out.append(("scales per channel", "only convolutions and fully connected layers have them"))
+        out += _scale_refusals(op, result)
     return out + _shape_refusals(graph, op)
 
 
-def _scales(op: Operator) -> list[Requantize]:
+def _result_scale(op: Operator) -> Requantize | None:
+    """How an operator scales its sums; a division by a window's size stands in as a scale of 1."""
     match op:
-        case Add():
-            return [*op.operand_requantize, op.requantize]
         case AveragePool2D():
-            return [Requantize(np.array([1 << 30]), np.array([1]), Rounding.AWAY)]
-        case Conv2D() | FullyConnected() | Mean() | Rescale():
-            return [op.requantize]
-    return []
+            return Requantize(np.array([1 << 30]), np.array([1]), Rounding.AWAY)
+        case Add() | Conv2D() | FullyConnected() | Mean() | Rescale():
+            return op.requantize
+    return None
+
+
+def _scale_refusals(op: Operator, how: Requantize) -> list[Why]:
+    out: list[Why] = []
+    multiplier, shift = np.asarray(how.multiplier), np.asarray(how.shift)
+    if multiplier.min() < 0 or shift.min() < -31 or shift.max() > 30:
+        out.append(("a scale beyond multiplier 0 to 2**31 - 1 and shift -31 to 30", "requantize it"))
+    normal = (multiplier == 0) | (multiplier >= 1 << 30) & (multiplier % 128 == 0)
+    if how.rounding is Rounding.FLOAT and not normal.all():
+        out.append(("rounding 'float' by a scale that is no binary32 number", "requantize it"))
+    if not isinstance(op, Conv2D | FullyConnected) and multiplier.size != 1:
+        out.append(("scales per channel", "only convolutions and fully connected layers have them"))
+    return out
 
 
 def _shape_refusals(graph: Graph, op: Operator) -> list[Why]:

@@ -14,6 +14,7 @@ ROUNDING_CODE = {
     Rounding.DOUBLE: isa.RoundingCode.DOUBLE,
     Rounding.SINGLE: isa.RoundingCode.SINGLE,
     Rounding.AWAY: isa.RoundingCode.AWAY,
+    Rounding.FLOAT: isa.RoundingCode.FLOAT,
 }
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from intaglio.hw.counters import Counter
 from intaglio.sim.activation_port import ADDRESS_MASK, check_inside, half_words
-from intaglio.sim.requantize import MULTIPLIER_MASK, SHIFT_MAX, SHIFT_MIN, to_output, wrap32
+from intaglio.sim.requantize import MULTIPLIER_MASK, SHIFT_MAX, SHIFT_MIN, takes, to_output, wrap32
 
 _MACS, _READS, _WRITES = int(Counter.MACS), int(Counter.ACTIVATION_READS), int(Counter.ACTIVATION_WRITES)
 _WEIGHTS, _CHANNELS = int(Counter.WEIGHT_READS), int(Counter.CHANNEL_READS)
@@ -118,6 +118,8 @@ def _drain(c, z, out, tile_c, channels, activation, channel, sums, ledger):
             shift = ((np.int64(channel[record + 2]) + 128) & 255) - 128
             if shift < SHIFT_MIN or shift > SHIFT_MAX:
                 raise IndexError("a shift in a channel's record beyond -31 to 30")
+            if not takes(multiplier, c.rounding):
+                raise IndexError("a multiplier in a channel's record below 2**30, for FLOAT")
             total = wrap32(np.int64(sums[begin + i]) + channel[record])
             activation[address + i] = to_output(
                 total, multiplier, shift, c.rounding, c.out_zero_point, c.clamp_min, c.clamp_max

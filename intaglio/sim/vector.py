@@ -12,7 +12,7 @@ import numpy as np
 from intaglio.hw.counters import Counter
 from intaglio.hw.isa import ADD_LEFT_SHIFT, RoundingCode
 from intaglio.sim.activation_port import ADDRESS_MASK, check_inside, half_words
-from intaglio.sim.requantize import MULTIPLIER_MASK, SHIFT_MAX, SHIFT_MIN, requantize, to_output, wrap32
+from intaglio.sim.requantize import MULTIPLIER_MASK, SHIFT_MAX, SHIFT_MIN, requantize, takes, to_output, wrap32
 
 _READS, _WRITES = int(Counter.ACTIVATION_READS), int(Counter.ACTIVATION_WRITES)
 _REQUANTIZATIONS = int(Counter.REQUANTIZATIONS)
@@ -21,8 +21,9 @@ _DOUBLE = int(RoundingCode.DOUBLE)
 
 @numba.njit(cache=True, error_model="numpy")
 def add(c, z, activation, ledger):
-    if not (_in_range(c.shift_a) and _in_range(c.shift_b) and _in_range(c.shift_out)):
+    if not (_in_range(c.shift_a) and _in_range(c.shift_b)):
         raise IndexError("a shift beyond -31 to 30")
+    _check_scale(c)
     pass_bytes = 2 * z.requantizers
     for row in range(c.rows):
         for begin in range(0, c.row_bytes, pass_bytes):
@@ -46,8 +47,7 @@ def add(c, z, activation, ledger):
 @numba.njit(cache=True, error_model="numpy")
 def pool(c, z, activation, sums, ledger):
     """sums: int64 [requantizers], kept between commands."""
-    if not _in_range(c.shift_out):
-        raise IndexError("a shift beyond -31 to 30")
+    _check_scale(c)
     for y in range(c.region_rows):
         for x in range(c.region_cols):
             for begin in range(0, c.channels, z.requantizers):
@@ -69,12 +69,20 @@ def pool(c, z, activation, sums, ledger):
                 ledger[_WRITES] += half_words(out, count, z.half_shift)
                 ledger[_REQUANTIZATIONS] += count
                 for i in range(count):
-                    activation[out + i] = _output(c, sums[i] + c.bias)
+                    activation[out + i] = _output(c, sums[i])
 
 
 @numba.njit(cache=True)
 def _in_range(shift):
     return SHIFT_MIN <= shift <= SHIFT_MAX
+
+
+@numba.njit(cache=True)
+def _check_scale(c):
+    if not _in_range(c.shift_out):
+        raise IndexError("a shift beyond -31 to 30")
+    if not takes(c.mult_out & MULTIPLIER_MASK, c.rounding):
+        raise IndexError("a multiplier below 2**30, for FLOAT")
 
 
 @numba.njit(cache=True)
@@ -88,7 +96,7 @@ def _operand(value, zero_point, multiplier, shift):
 def _output(c, total):
     multiplier = c.mult_out & MULTIPLIER_MASK
     return to_output(
-        wrap32(total), multiplier, c.shift_out, c.rounding, c.out_zero_point, c.clamp_min, c.clamp_max
+        wrap32(total + c.bias), multiplier, c.shift_out, c.rounding, c.out_zero_point, c.clamp_min, c.clamp_max
     )
 
 

@@ -13,6 +13,7 @@ from intaglio.network.arithmetic import requantize, wrap32
 from intaglio.network.graph import Requantize, Rounding
 
 ELEMENTS = 6000
+LATENCY = Requantizer().latency
 EXTREMES = np.array([-(2**31), -(2**31) + 1, -1, 0, 1, 2**31 - 1])
 MULTIPLIERS = np.array([0, 1, 2**29, 2**30, 2**30 + 1, 2**31 - 1])
 
@@ -33,6 +34,8 @@ def inputs(rng: np.random.Generator) -> dict[str, np.ndarray]:
     sums = np.where(tie, near, sums)
     multiplier = np.where(tie, 2**30, multiplier)
     bias = np.where(tie | (rng.random(ELEMENTS) < 0.5), 0, bias)
+    rounding = rng.choice(list(RoundingCode), ELEMENTS)
+    multiplier = np.where(rounding == RoundingCode.FLOAT, scale_of(multiplier), multiplier)
     low, high = np.sort(rng.integers(-128, 128, (2, ELEMENTS)), axis=0)
     whole = rng.random(ELEMENTS) < 0.8
     return {
@@ -40,20 +43,28 @@ def inputs(rng: np.random.Generator) -> dict[str, np.ndarray]:
         "bias": bias,
         "multiplier": multiplier,
         "shift": shift,
-        "rounding": rng.choice(list(RoundingCode), ELEMENTS),
+        "rounding": rounding,
         "zero_point": np.where(rng.random(ELEMENTS) < 0.5, 0, rng.integers(-128, 128, ELEMENTS)),
         "clamp_min": np.where(whole, -128, low),
         "clamp_max": np.where(whole, 127, high),
     }
 
 
+def scale_of(multiplier: np.ndarray) -> np.ndarray:
+    """FLOAT's multipliers: 0, or 24 significant bits from 2**30 on."""
+    return np.where(multiplier == 0, 0, (multiplier | 2**30) & -128)
+
+
 def expected(x: dict[str, np.ndarray]) -> np.ndarray:
-    """What the network's arithmetic makes of them; a scaled sum beyond 32 bits, which no network reaches, wraps."""
+    """What the network's arithmetic makes of them; a scaled sum beyond 32 bits, which no network reaches, wraps, that of
+    FLOAT saturates."""
     out = np.zeros(ELEMENTS, np.int64)
     for code in RoundingCode:
         at = x["rounding"] == code
         how = Requantize(x["multiplier"][at], x["shift"][at], Rounding[code.name])
-        scaled = wrap32(requantize(wrap32(x["sum"][at] + x["bias"][at]), how))
+        scaled = requantize(wrap32(x["sum"][at] + x["bias"][at]), how)
+        if code is not RoundingCode.FLOAT:
+            scaled = wrap32(scaled)
         out[at] = np.clip(scaled + x["zero_point"][at], x["clamp_min"][at], x["clamp_max"][at])
     return out
 
@@ -64,12 +75,12 @@ async def elements(dut) -> None:
     x = inputs(generator())
     right = expected(x)
     await started(dut)
-    for now in range(ELEMENTS + Requantizer.LATENCY):
+    for now in range(ELEMENTS + LATENCY):
         if now < ELEMENTS:
             for port, values in x.items():
                 getattr(dut, port).value = int(values[now])
         await ReadOnly()
-        at = now - Requantizer.LATENCY
+        at = now - LATENCY
         if at >= 0:
             got = dut.out.value.to_signed()
             assert got == right[at], {port: int(values[at]) for port, values in x.items()} | {"expected": right[at]}

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from amaranth.sim import Simulator
-from tests.hw.core_commands import random_add, random_conv, random_pool, split_reduction, split_window
 
 from intaglio.hw.config import Config, MemoryConfig
 from intaglio.hw.core import ComputeCore
@@ -11,13 +10,22 @@ from intaglio.hw.counters import Counter
 from intaglio.hw.isa import Command, LocalMemory, Opcode
 from intaglio.hw.timing import compute_cycles, least_tile_cycles
 from intaglio.sim.functional import _Machine
+from tests.hw.core_commands import random_add, random_conv, random_pool, split_reduction, split_window
 
 SHAPES = [
     dict(rows=2, cols=3, requantizers=2, bus_bytes=4),
     dict(rows=4, cols=2, requantizers=1, bus_bytes=8),
     dict(rows=1, cols=4, requantizers=4, bus_bytes=8),
     dict(rows=3, cols=3, requantizers=3, bus_bytes=16),
+    dict(rows=2, cols=2, requantizers=2, bus_bytes=4, rounding=("double", "single", "away")),
+    dict(rows=3, cols=2, requantizers=1, bus_bytes=4, rounding=("float",)),
 ]
+
+
+def named(shape) -> str:
+    return f"{shape['rows']}x{shape['cols']}{'-'.join(('', *shape.get('rounding', ())))}"
+
+
 EVENTS = ["macs", "activation_reads", "activation_writes", "weight_reads", "channel_reads", "requantizations"]
 
 
@@ -107,7 +115,7 @@ def check(config: Config, commands, rng: np.random.Generator) -> None:
     assert wrong.size == 0, (wrong[:8], after[wrong[:8]], host._local[LocalMemory.ACTIVATION][wrong[:8]], commands)
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=lambda s: f"{s['rows']}x{s['cols']}")
+@pytest.mark.parametrize("shape", SHAPES, ids=named)
 @pytest.mark.parametrize("make", [random_conv, random_add, random_pool], ids=lambda f: f.__name__)
 def test_random_commands(shape, make):
     seed = int(np.random.SeedSequence().entropy % 2**32)
@@ -118,7 +126,7 @@ def test_random_commands(shape, make):
     check(config, commands, rng)
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=lambda s: f"{s['rows']}x{s['cols']}")
+@pytest.mark.parametrize("shape", SHAPES, ids=named)
 def test_sum_continues_in_next_command(shape):
     seed = int(np.random.SeedSequence().entropy % 2**32)
     print("seed", seed)
@@ -133,7 +141,7 @@ def test_sum_continues_in_next_command(shape):
 
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=lambda s: f"{s['rows']}x{s['cols']}")
+@pytest.mark.parametrize("shape", SHAPES, ids=named)
 def test_window_continues_in_next_command(shape):
     seed = int(np.random.SeedSequence().entropy % 2**32)
     print("seed", seed)

@@ -15,7 +15,7 @@ from intaglio.mapper import map_network
 from intaglio.mapper.program import Program
 from intaglio.network.graph import Padding
 
-CONFIG = load_config("tiny16", ["activation_bytes=4096", "weight_bytes=2048"])
+CONFIG = load_config("tiny16", ["activation_bytes=4096", "weight_bytes=2048", "rounding=[double, single, away]"])
 
 
 def sample() -> Program:
@@ -104,7 +104,8 @@ def test_too_many_tokens() -> None:
         (Opcode.CONV, {"chunk_bytes": 9}, "above feed_bytes"),
         (Opcode.CONV, {"last_slot_cycles": 1}, "last_slot_cycles"),
         (Opcode.CONV, {"start": 0}, "only one may continue"),
-        (Opcode.CONV, {"rounding": 3}, "rounding = 3"),
+        (Opcode.CONV, {"rounding": 3}, r"rounding 'float' is not built in \(double, single, away\)"),
+        (Opcode.CONV, {"rounding": 4}, "cannot be encoded"),
         (Opcode.CONV, {"row_step": 1}, "do not name one row stride"),
         (Opcode.CONV, {"weight_base": 4000}, "weight memory, which has"),
         (Opcode.CONV, {"channel_base": 4000}, "channel memory, which has"),
@@ -114,7 +115,7 @@ def test_too_many_tokens() -> None:
         (Opcode.CONV, {"clamp_min": 5, "clamp_max": 4}, "clamp_min"),
         (Opcode.ADD, {"shift_a": 31}, "shift_a"),
         (Opcode.ADD, {"mult_b": 1 << 31}, "mult_b"),
-        (Opcode.ADD, {"rounding": 1}, "DOUBLE only"),
+        (Opcode.ADD, {"rounding": 3}, r"rounding 'float' is not built in"),
         (Opcode.POOL, {"in_base": 4000}, "activation memory, which has"),
         (Opcode.POOL, {"channels": 1 << 33}, "cannot be encoded"),
         (Opcode.POOL, {"nothing": 1}, "nothing"),

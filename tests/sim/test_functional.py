@@ -1,5 +1,6 @@
 """The functional simulator against isa.py read literally: plain loops, one element at a time."""
 
+import numba
 import numpy as np
 import pytest
 
@@ -12,6 +13,7 @@ from intaglio.network import arithmetic
 from intaglio.network.graph import Requantize, Rounding
 from intaglio.sim.functional import execute_program
 from intaglio.sim.requantize import requantize
+from tests.binary32_cases import all_ties, random_cases
 
 CONFIG = Config(
     rows=3,
@@ -33,7 +35,8 @@ def halves(addresses):
 
 def scale(total, multiplier, shift, code):
     how = Requantize(np.array(multiplier), np.array(shift), Rounding(RoundingCode(code).name.lower()))
-    return int(arithmetic.wrap32(arithmetic.requantize(arithmetic.wrap32(np.array(total)), how)))
+    scaled = arithmetic.requantize(arithmetic.wrap32(np.array(total)), how)
+    return int(np.clip(scaled, -(2**31), 2**31 - 1) if code == RoundingCode.FLOAT else arithmetic.wrap32(scaled))
 
 
 def finish(c, total, multiplier, shift):
@@ -116,7 +119,7 @@ class Plain:
         for row in range(c["rows"]):
             for begin in range(0, c["row_bytes"], 2 * q):
                 count = min(2 * q, c["row_bytes"] - begin)
-                total = [0] * count
+                total = [c["bias"]] * count
                 for n in "ab":
                     base = c[f"{n}_base"] + row * c[f"{n}_row_stride"] + begin
                     for i, value in enumerate(self.read(range(base, base + count))):
@@ -253,7 +256,7 @@ def random_conv(rng):
             "out_row_stride": out_stride,
             "out_pixel_stride": pitch,
             "out_zero_point": int(rng.integers(-20, 20)),
-            "rounding": int(rng.integers(0, 3)),
+            "rounding": int(rng.integers(0, 4)),
         },
     )
 
@@ -307,8 +310,10 @@ def test_add(seed):
                     "zero_b": int(rng.integers(-128, 128)),
                     "mult_out": int(rng.integers(2**30, 2**31)),
                     "shift_out": int(rng.integers(-22, -17)),
+                    "bias": int(rng.integers(-(2**20), 2**20)) << int(rng.integers(0, 12)),
                     "out_row_stride": 33,
                     "out_zero_point": -5,
+                    "rounding": int(rng.integers(0, 4)),
                 },
             )
         ],
@@ -342,7 +347,7 @@ def test_pool(seed):
                     "out_row_stride": 50,
                     "out_pixel_stride": channels + 1,
                     "out_zero_point": 3,
-                    "rounding": int(rng.integers(0, 3)),
+                    "rounding": int(rng.integers(0, 4)),
                 },
             )
         ],
@@ -370,7 +375,26 @@ def test_commands_in_order_share_the_memories():
     check([conv, pool, conv], random_image(rng))
 
 
-@pytest.mark.parametrize("rounding", list(RoundingCode))
+@numba.njit
+def requantized(totals, multipliers, shifts, rounding):
+    out = np.empty(totals.size, np.int64)
+    for i in range(totals.size):
+        out[i] = requantize(totals[i], multipliers[i], shifts[i], rounding)
+    return out
+
+
+def test_float_is_binary32_arithmetic():
+    """Every tie, and 3 million random sums."""
+    seed = int(np.random.SeedSequence().entropy % 2**32)
+    print("seed", seed)
+    for totals, multipliers, shifts in (all_ties(), random_cases(np.random.default_rng(seed), 3_000_000)):
+        how = Requantize(multipliers, shifts, Rounding.FLOAT)
+        expected = np.clip(arithmetic.requantize(totals, how), 1 - 2**31, 2**31 - 1)
+        found = requantized(totals, multipliers, shifts, int(RoundingCode.FLOAT))
+        assert np.array_equal(found, expected), np.flatnonzero(found != expected)[:5]
+
+
+@pytest.mark.parametrize("rounding", [RoundingCode.DOUBLE, RoundingCode.SINGLE, RoundingCode.AWAY])
 def test_requantizing_is_that_of_the_network(rounding):
     rng = np.random.default_rng(int(rounding))
     edges = np.array([0, 1, -1, 2, -2, 2**31 - 1, -(2**31), 2**30, -(2**30), 12345, -12345])
@@ -417,6 +441,7 @@ def test_transfers_move_rows_and_count_words():
         (Opcode.CONV, {"kernel_rows": 0}, "without work"),
         (Opcode.ADD, {"b_base": 2048}, "activation memory"),
         (Opcode.ADD, {"shift_a": 40}, "shift"),
+        (Opcode.ADD, {"rounding": 3, "mult_out": 2**29}, "multiplier below 2..30, for FLOAT"),
         (Opcode.POOL, {"in_base": 2047, "channels": 2}, "activation memory"),
         (Opcode.POOL, {"shift_out": -40}, "shift"),
         (Opcode.LOAD, {"external": 2**31}, "memory"),
