@@ -38,6 +38,17 @@ def read_data(path: Path, graph: Graph) -> Dataset:
     return read_dataset(path, {name: input_form(graph, name) for name in graph.inputs})
 
 
+def read_labelled(path: Path, graph: Graph) -> Dataset:
+    """read_data with labels that fit the graph's first output; InputError that names the file."""
+    data = read_data(path, graph)
+    name = graph.outputs[0]
+    try:
+        fitting_labels(data.labels, graph.tensors[name].shape, name, (-1,))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    return data
+
+
 def input_form(graph: Graph, name: str) -> InputForm:
     """What an input takes, as the model file has it."""
     tensor = graph.tensors[name]
@@ -96,9 +107,6 @@ def score(outputs: np.ndarray, labels: np.ndarray | None, class_axes: Sequence[i
     scores = np.moveaxis(outputs, 1 + axis, -1)
     classes = scores.shape[-1]
     scores, wanted = scores.reshape(-1, classes), labels.reshape(-1)
-    if wanted.min() < 0 or wanted.max() >= classes:
-        wrong = int(wanted[(wanted < 0) | (wanted >= classes)][0])
-        raise InputError(f"label {wrong}: output {name!r} has {classes} classes; labels must be 0 to {classes - 1}")
     correct = int((scores.argmax(axis=1) == wanted).sum())
     top = None
     if classes > TOP:
@@ -114,11 +122,17 @@ def fitting_labels(
     """labels [N, ...], or InputError if they do not belong to outputs of `shape`."""
     if labels is None:
         raise InputError("no labels: accuracy needs an integer array 'labels', one for each sample")
-    if class_axis(labels.shape[1:], shape, class_axes) is None:
+    axis = class_axis(labels.shape[1:], shape, class_axes)
+    if axis is None:
         each = f"shape {list(labels.shape[1:])}" if labels.ndim > 1 else "one integer"
         raise InputError(
             f"labels of {each} a sample do not fit output {name!r} of shape {list(shape)}: accuracy needs scores "
             "[1, classes] and one label, or scores and a label for every place; choose such an output, or leave out labels"
+        )
+    if labels.min() < 0 or labels.max() >= shape[axis]:
+        wrong = int(labels[(labels < 0) | (labels >= shape[axis])][0])
+        raise InputError(
+            f"label {wrong}: output {name!r} has {shape[axis]} classes; labels must be 0 to {shape[axis] - 1}"
         )
     return labels
 

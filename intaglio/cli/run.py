@@ -9,12 +9,13 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from intaglio.cli.console import check_targets, progress, report_console, write_json
+from intaglio.accuracy import evaluate, read_labelled
+from intaglio.cli.console import check_targets, progress, progress_bar, report_console, write_json
 from intaglio.cli.options import WHOLE, ConfigOption, EngineName, ModelArgument, SetOption, configuration
 from intaglio.errors import InputError
 from intaglio.files import write_bytes
 from intaglio.network import Graph, check_inputs, load, random_inputs
-from intaglio.report.documents import run_document
+from intaglio.report.documents import accuracy_document, run_document
 from intaglio.report.files import npz_bytes, read_npz
 from intaglio.report.layers import layer_figures, totals
 from intaglio.report.tables import print_run
@@ -37,6 +38,12 @@ def run(
         typer.Option("--input", metavar="IN.npz", help=f"Arrays by input name; without it, random ones (seed {SEED}).",
                      show_default=False),
     ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="D.npz", show_default=False,
+                     help="Samples [N, ...] by input name, or `inputs`, and `labels` [N]: the accuracy of what the hardware "
+                     "computes, by the host engine."),
+    ] = None,
     json: Annotated[
         Path | None,
         typer.Option("--json", metavar="R.json|-", help=f"The report as JSON; - is standard output. {WHOLE}",
@@ -58,6 +65,7 @@ def run(
     settings = configuration(config, overrides)
     graph = load(model)
     values = read_inputs(graph, input_file)
+    samples = None if data is None else read_labelled(data, graph)
     seconds: dict[str, float] = {}
     with progress() as tell:
         tell.step(f"mapping {graph.name} onto {settings.name}")
@@ -76,12 +84,20 @@ def run(
         if all_tensors:
             tell.step("running again with every tensor kept outside")
             tensors, host_only = every_tensor(graph, settings, done, engine.value, tell.long)
+    accuracy = None
+    if samples is not None:
+        begin = time.perf_counter()
+        with progress_bar() as bar:
+            accuracy = evaluate(session, samples, bar)
+        seconds["accuracy"] = time.perf_counter() - begin
     layers = layer_figures(settings, session.program, done.result.retire_cycles, done.result.cycles, done.host_seconds)
     summary = totals(settings, session.program, layers, done.result.cycles)
     document = run_document(
         model, settings, engine.value, str(input_file or f"random, seed {SEED}"), layers, summary,
         done.result.counters, seconds, graph.notes, host_only,
     )  # fmt: skip
+    if accuracy is not None:
+        document["accuracy"] = accuracy_document(accuracy, str(data), seconds["accuracy"])
     archive = npz_bytes(tensors) if outputs is not None else b""
     if outputs is not None:
         write_bytes(outputs, archive)

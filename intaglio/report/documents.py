@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from intaglio import __version__
+from intaglio.accuracy import Accuracy
 from intaglio.check import PLACES, Check
 from intaglio.hw.config import Config
 from intaglio.hw.counters import Counter
@@ -53,6 +54,11 @@ def run_document(
         "notes": list(notes),
     }
     return document if host_only is None else {**document, "host_only_tensors": list(host_only)}
+
+
+def accuracy_document(accuracy: Accuracy, data: str, seconds: float) -> dict[str, Any]:
+    """data: the file. seconds: measured, for all samples."""
+    return {"data": data, **dataclasses.asdict(accuracy), "seconds": seconds}
 
 
 def verify_document(model: Path, config: Config, found: Verification) -> dict[str, Any]:

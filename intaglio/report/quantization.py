@@ -12,10 +12,9 @@ from rich.table import Table
 
 from intaglio import __version__
 from intaglio.report.documents import SCHEMA_VERSION
-from intaglio.report.tables import short
+from intaglio.report.tables import accuracy_text, short
 
 if TYPE_CHECKING:  # needs the extra `onnx`
-    from intaglio.accuracy import Accuracy
     from intaglio.quantize.post_training import Quantized, Settings
 
 
@@ -71,10 +70,3 @@ def print_quantization(console: Console, document: dict[str, Any]) -> None:
     if settings["activations"] == "int16":
         console.print("note: the accelerator does not run int16 activations yet; the file is for other runtimes")
     console.print(f"{escape(document['output'])}: {document['output_bytes']:,} bytes, {document['seconds']:.1f} s")
-
-
-def accuracy_text(accuracy: dict[str, Any] | Accuracy) -> str:
-    """'467 of 500 right, 93.40 %, top five 99.80 %'."""
-    found = accuracy if isinstance(accuracy, dict) else dataclasses.asdict(accuracy)
-    text = f"{found['correct']} of {found['total']} right, {100 * found['top1']:.2f} %"
-    return text if found["top5"] is None else f"{text}, top five {100 * found['top5']:.2f} %"
