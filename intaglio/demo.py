@@ -15,7 +15,9 @@ import numpy as np
 from rich.console import Console
 
 from intaglio import data
+from intaglio.accuracy import first_outputs, score
 from intaglio.cli.console import Progress, progress, report_console
+from intaglio.dataset import Dataset
 from intaglio.errors import InputError
 from intaglio.hw.config import Config, load_config
 from intaglio.network import Graph, load
@@ -48,16 +50,16 @@ def measure_accuracy(session: Session) -> Accuracy:
     images = data.network_input(pixels)
     name, output = session.graph.inputs[0], session.graph.outputs[0]
     oracle = LiteRTOracle(data.MODEL)
-    reference = np.concatenate([oracle.run({name: image[None]})[output] for image in images])
+    reference = np.stack([oracle.run({name: image[None]})[output] for image in images])
     begin = time.perf_counter()
-    ours = np.concatenate([session.outputs({name: image[None]})[output] for image in images])
+    ours = first_outputs(session, Dataset({name: images[:, None]}, labels))
     seconds = time.perf_counter() - begin
     scores = {
-        "float32": FloatNetwork.load(data.FLOAT_MODEL).logits(images),
+        "float32": FloatNetwork.load(data.FLOAT_MODEL).logits(images)[:, None],
         "int8, LiteRT": reference,
         "int8, Intaglio": ours,
     }
-    right = {who: int((values.argmax(axis=1) == labels).sum()) for who, values in scores.items()}
+    right = {who: score(values, labels, (-1,), output).correct for who, values in scores.items()}
     return Accuracy(len(labels), right, int((reference != ours).sum()), seconds)
 
 
