@@ -30,6 +30,7 @@ LEVELS = {"int8": 255, "uint8": 255, "int16": 65534}
 """Steps of an activation's range; int16 is symmetric, -32767..32767."""
 LAST_IN_FLOAT = ("Softmax", "LogSoftmax", "Sigmoid", "ArgMax", "TopK")
 """At a network's end these stay float: they only rank or rescale the scores, on the host."""
+MOVES = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity")
 OP_TYPES = sorted({*QDQRegistry, *QLinearOpsRegistry} - {"BatchNormalization"})
 
 Bar = Callable[[str, int, int], None]
@@ -95,9 +96,8 @@ def _quantized(
         "ActivationSymmetric": settings.activations == "int16",
         "WeightSymmetric": True,
         "TensorQuantOverrides": overrides,
+        "ForceQuantizeNoInputCheck": True,  # a Reshape or MaxPool of the network's input too
     }
-    outputs = {value.name for value in prepared.graph.output}
-    excluded = [n.name for n in prepared.graph.node if n.op_type in LAST_IN_FLOAT and outputs & set(n.output)]
     with quiet(), tempfile.TemporaryDirectory(prefix="intaglio.") as name:
         folder = Path(name)
         source, target, cache = folder / "float.onnx", folder / "quantized.onnx", folder / "ranges.json"
@@ -116,7 +116,7 @@ def _quantized(
                 per_channel=settings.per_channel,
                 activation_type=ACTIVATIONS[settings.activations],
                 weight_type=QuantType.QInt8,
-                nodes_to_exclude=excluded,
+                nodes_to_exclude=float_tail(prepared),
                 calibrate_method=RUNTIME_METHODS.get(settings.method, CalibrationMethod.MinMax),
                 extra_options=options,
                 calibration_cache_path=cache,
@@ -129,6 +129,27 @@ def _quantized(
             ) from None
     del result.metadata_props[:]
     return result
+
+
+def float_tail(model: onnx.ModelProto) -> list[str]:
+    """Names of the nodes at the network's end that stay float: LAST_IN_FLOAT, and what only moves their results."""
+    readers: dict[str, list[onnx.NodeProto]] = {}
+    for node in model.graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    tail: set[str] = set()
+    for node in reversed(model.graph.node):
+        if node.op_type in (*LAST_IN_FLOAT, *MOVES) and all(
+            reader.name in tail for output in node.output for reader in readers.get(output, [])
+        ):
+            tail.add(node.name)
+    found: list[str] = []
+    real: set[str] = set()
+    for node in model.graph.node:
+        if node.name in tail and (node.op_type in LAST_IN_FLOAT or real & set(node.input)):
+            found.append(node.name)
+            real.update(node.output)
+    return found
 
 
 def _check_labels(model: onnx.ModelProto, prepared: onnx.ModelProto, data_file: Path, data: Dataset) -> None:
