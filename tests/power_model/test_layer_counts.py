@@ -93,7 +93,7 @@ def test_host_seconds_stay_with_their_operators() -> None:
         assert (layer.host_seconds is not None) == (layer.where == "host")
 
 
-@pytest.mark.parametrize("bus", [4, 8, 32])
+@pytest.mark.parametrize("bus", [4, 8, 64, 7])
 def test_fetched_words_have_one_owner(bus: int) -> None:
     program = Session.map(network("shipped"), load_config("tiny16")).program
     words = fetch_words(program, bus)
