@@ -7,10 +7,11 @@ from pathlib import Path
 from intaglio.errors import InputError
 from intaglio.network.execute import check_inputs, execute, extreme_inputs, random_inputs
 from intaglio.network.graph import Graph
+from intaglio.network.onnx import load_onnx, survey_onnx
 from intaglio.network.survey import Survey
 from intaglio.network.tflite import load_tflite, survey_tflite
 
-__all__ = ["Graph", "check_inputs", "execute", "extreme_inputs", "load", "load_tflite", "random_inputs", "survey"]
+__all__ = ["Graph", "check_inputs", "execute", "extreme_inputs", "load", "load_onnx", "load_tflite", "random_inputs", "survey"]
 
 
 def load(path: str | Path) -> Graph:
@@ -23,7 +24,7 @@ def survey(path: str | Path) -> Survey:
     """As load, but what is not supported stands beside the rest, without an error."""
     path = Path(path)
     if path.suffix.lower() == ".onnx":
-        raise InputError(f"{path}: ONNX is not supported yet; convert the model to an int8 .tflite file")
+        return survey_onnx(path)
     if path.suffix.lower() == ".tflite" or not path.is_file() or has_tflite_identifier(path):
         return survey_tflite(path)
     raise InputError(f"{path}: neither a .tflite file nor one by its content; give a quantized .tflite model")

@@ -8,13 +8,13 @@ import numpy as np
 
 from intaglio.errors import InputError
 from intaglio.network import arithmetic, host_ops
-from intaglio.network.graph import Graph, Tensor
+from intaglio.network.graph import Graph, Quantize, Tensor
 
 
 def execute(graph: Graph, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Every tensor of the graph by name: the inputs, then the operators' outputs in order."""
+    """Every tensor of the graph by name, as the model file has it: the inputs, then the operators' outputs in order."""
     check_inputs(graph, inputs)
-    values = {name: np.asarray(inputs[name]) for name in graph.inputs}
+    values = graph_inputs(graph, inputs)
     for op in graph.operators:
         operands = [values[name] for name in op.inputs]
         targets = [graph.tensors[name] for name in op.outputs]
@@ -23,12 +23,17 @@ def execute(graph: Graph, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndar
         else:
             results = arithmetic.run(op, operands, targets)
         values.update(zip(op.outputs, results, strict=True))
-    return values
+    return {name: graph.tensors[name].to_file(value) for name, value in values.items()}
+
+
+def graph_inputs(graph: Graph, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The inputs, given as the model file has them, as the graph holds them; see check_inputs."""
+    return {name: graph.tensors[name].from_file(np.asarray(inputs[name])) for name in graph.inputs}
 
 
 def describe(tensor: Tensor) -> str:
     """What an input must be: 'int8 of shape [1, 32, 32, 3]'."""
-    return f"{tensor.dtype} of shape {list(tensor.shape)}"
+    return f"{tensor.file_dtype} of shape {list(tensor.file_shape)}"
 
 
 def check_inputs(graph: Graph, inputs: Mapping[str, np.ndarray]) -> None:
@@ -42,12 +47,12 @@ def check_inputs(graph: Graph, inputs: Mapping[str, np.ndarray]) -> None:
             )
             continue
         value = np.asarray(inputs[name])
-        if value.dtype != tensor.dtype:
+        if value.dtype != tensor.file_dtype:
             faults.append(
                 f"input {name!r} has type {value.dtype}; expected {describe(tensor)}; "
                 f"{conversion_hint(tensor, value.dtype)}"
             )
-        elif value.shape != tensor.shape:
+        elif value.shape != tensor.file_shape:
             faults.append(
                 f"input {name!r} has shape {list(value.shape)}; expected {describe(tensor)}; "
                 "reshape it or add the batch axis"
@@ -69,16 +74,18 @@ def check_inputs(graph: Graph, inputs: Mapping[str, np.ndarray]) -> None:
 def conversion_hint(tensor: Tensor, given: np.dtype) -> str:
     """The remedy for a wrong type."""
     if given.kind == "f" and tensor.dtype == np.int8 and tensor.quantization is not None:
-        q = tensor.quantization
-        return f"quantize it: clip(round(x / {q.scale[0]:.9g}) + {int(q.zero_point[0])}, -128, 127) as int8"
-    return f"convert it with .astype({str(tensor.dtype)!r}) after checking its range"
+        q, kind = tensor.quantization, tensor.file_dtype
+        low = 0 if kind == np.uint8 else -128
+        zero_point = int(q.zero_point[0]) + low + 128
+        return f"quantize it: clip(round(x / {q.scale[0]:.9g}) + {zero_point}, {low}, {low + 255}) as {kind}"
+    return f"convert it with .astype({str(tensor.file_dtype)!r}) after checking its range"
 
 
 def random_inputs(graph: Graph, seed: int) -> dict[str, np.ndarray]:
-    """One random array for each input, uniform over int8; for a float input the float image of one."""
+    """One random array for each input, uniform over its 8 bits; for a float input the float image of one."""
     generator = np.random.default_rng(seed)
     return {
-        name: as_input(graph, name, generator.integers(-128, 128, graph.tensors[name].shape, np.int8))
+        name: as_input(graph, name, generator.integers(-128, 128, graph.tensors[name].file_shape, np.int8))
         for name in graph.inputs
     }
 
@@ -89,7 +96,7 @@ def extreme_inputs(graph: Graph) -> dict[str, dict[str, np.ndarray]]:
         kind: {} for kind in ("minimum", "maximum", "zero_point", "checkerboard", "ramp")
     }
     for name in graph.inputs:
-        shape = graph.tensors[name].shape
+        shape = graph.tensors[name].file_shape
         parity = np.indices(shape, np.int64).sum(axis=0) % 2
         ramp = np.arange(parity.size).reshape(shape) % 256 - 128
         images = {
@@ -105,22 +112,34 @@ def extreme_inputs(graph: Graph) -> dict[str, dict[str, np.ndarray]]:
 
 
 def int8_image(graph: Graph, name: str) -> tuple[float, int]:
-    """(scale, zero point) of the int8 numbers behind an input: its own, or the reading Quantize's.
+    """(scale, zero point) of the int8 numbers behind an input: its own, or the Quantize's that reads it.
 
-    A float input that no Quantize reads has the image of 1/128 and 0, so that it covers -1 to 1.
+    The reader may stand behind other operators of the host. A float input that no Quantize follows has the image of
+    1/128 and 0, so that it covers -1 to 1.
     """
     quantization = graph.tensors[name].quantization
-    if graph.tensors[name].dtype.kind == "f":
-        readers = [op for op in graph.operators if name in op.inputs and op.kind == "Quantize"]
-        quantization = graph.tensors[readers[0].outputs[0]].quantization if readers else None
+    behind = {name}
+    if graph.tensors[name].dtype != np.int8:
+        for op in graph.operators:
+            if behind.isdisjoint(op.inputs):
+                continue
+            if isinstance(op, Quantize):
+                quantization = graph.tensors[op.outputs[0]].quantization
+                break
+            behind.update(op.outputs)
     if quantization is None:
         return 1 / 128, 0
     return float(quantization.scale[0]), int(quantization.zero_point[0])
 
 
 def as_input(graph: Graph, name: str, image: np.ndarray) -> np.ndarray:
-    """int8 numbers as the input takes them: unchanged, or as the real numbers they stand for."""
-    if graph.tensors[name].dtype == np.int8:
+    """int8 numbers as the input takes them: unchanged, as uint8, as the real numbers they stand for, or plain."""
+    dtype = graph.tensors[name].file_dtype
+    if dtype == np.int8:
         return image
+    if dtype == np.uint8:
+        return (image ^ np.int8(-128)).view(np.uint8)
+    if dtype.kind != "f":
+        return (image.astype(np.int64) + 128 * (dtype.kind == "u")).astype(dtype)
     scale, zero_point = int8_image(graph, name)
-    return ((image.astype(np.float64) - zero_point) * scale).astype(graph.tensors[name].dtype)
+    return ((image.astype(np.float64) - zero_point) * scale).astype(dtype)

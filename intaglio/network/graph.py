@@ -249,7 +249,10 @@ class HostOperator(Operator):
 
 @dataclass(frozen=True)
 class Quantize(HostOperator):
-    """float32 to int8 at the network's input; the output tensor holds scale and zero point."""
+    """float32 to int8 at the network's input; the output tensor holds scale and zero point. half_even: ONNX's
+    rounding, else half away from zero (TFLite)."""
+
+    half_even: bool = False
 
 
 @dataclass(frozen=True)

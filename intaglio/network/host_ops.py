@@ -1,4 +1,4 @@
-"""Operators that only the host runs, exactly as LiteRT's reference kernels do: Quantize, Dequantize, Softmax.
+"""Operators that only the host runs, exactly as LiteRT's reference kernels or onnxruntime do.
 
 Softmax follows `reference/softmax.h` and gemmlowp's `fixedpoint.h`; a comment Qm.n gives the integer and
 fractional bits of a 32-bit value. Values are int64 arrays that hold 32-bit numbers.
@@ -6,11 +6,13 @@ fractional bits of a 32-bit value. Values are int64 arrays that hold 32-bit numb
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 
 import numpy as np
 
+from intaglio.network import onnx_host
 from intaglio.network.arithmetic import (
     INT32_MAX,
     INT32_MIN,
@@ -18,6 +20,7 @@ from intaglio.network.arithmetic import (
     rounding_doubling_high_multiply,
 )
 from intaglio.network.graph import Dequantize, Operator, Quantization, Quantize, Softmax, Tensor
+from intaglio.network.onnx_host import OnnxHost
 from intaglio.network.quantized_multiplier import quantize_multiplier
 
 SCALED_DIFFERENCE_BITS = 5
@@ -38,13 +41,16 @@ def per_tensor(tensor: Tensor) -> Quantization:
     return tensor.quantization
 
 
-def quantize(x: np.ndarray, to: Quantization) -> np.ndarray:
-    """reference_ops::AffineQuantize. x float32, finite -> int8: round(x / scale), half away from zero.
+def quantize(x: np.ndarray, to: Quantization, half_even: bool = False) -> np.ndarray:
+    """reference_ops::AffineQuantize. x float32, finite -> int8: round(x / scale), half away from zero, or half to
+    even (onnxruntime's QuantizeLinear).
 
     The division is float32's. Beyond 32 bits the reference is undefined; here it saturates.
     """
-    ratio = (x.astype(np.float32) / np.float32(to.scale[0])).astype(np.float64)
-    rounded = np.clip(np.sign(ratio) * np.floor(np.abs(ratio) + 0.5), -(2.0**31), 2.0**31)
+    with np.errstate(over="ignore"):
+        ratio = (x.astype(np.float32) / np.float32(to.scale[0])).astype(np.float64)
+    whole = np.rint(ratio) if half_even else np.sign(ratio) * np.floor(np.abs(ratio) + 0.5)
+    rounded = np.clip(whole, -(2.0**31), 2.0**31)
     return np.clip(rounded.astype(np.int64) + int(to.zero_point[0]), -128, 127).astype(np.int8)
 
 
@@ -52,6 +58,18 @@ def dequantize(x: np.ndarray, of: Quantization) -> np.ndarray:
     """reference_ops::Dequantize. x int8 -> float32, rounded once."""
     real = np.float64(of.scale[0]) * (x.astype(np.int64) - int(of.zero_point[0]))
     return real.astype(np.float32)
+
+
+def in_graph(x: np.ndarray, tensor: Tensor) -> np.ndarray:
+    """int8 numbers in the model file's layout, as the graph lays out `tensor`."""
+    if tensor.form is None:
+        return x
+    return dataclasses.replace(tensor.form, dtype=x.dtype).from_file(x, tensor.shape, x.dtype)
+
+
+def in_file(x: np.ndarray, tensor: Tensor) -> np.ndarray:
+    """The inverse, for any type."""
+    return x if tensor.form is None else dataclasses.replace(tensor.form, dtype=x.dtype).to_file(x)
 
 
 def saturating_left_shift(x: np.ndarray, by: int) -> np.ndarray:
@@ -133,10 +151,12 @@ def run(
 ) -> list[np.ndarray]:
     """The values of a host operator's outputs; inputs and outputs are the tensors that op names."""
     match op:
+        case OnnxHost():
+            return onnx_host.run(op, values, inputs, outputs)
         case Quantize():
-            result = quantize(values[0], per_tensor(outputs[0]))
+            result = in_graph(quantize(values[0], per_tensor(outputs[0]), op.half_even), outputs[0])
         case Dequantize():
-            result = dequantize(values[0], per_tensor(inputs[0]))
+            result = in_file(dequantize(values[0], per_tensor(inputs[0])), inputs[0])
         case Softmax():
             result = softmax(values[0], op.beta, float(per_tensor(inputs[0]).scale[0]))
         case _:

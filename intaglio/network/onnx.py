@@ -1,0 +1,229 @@
+"""Reads a quantized .onnx file (QDQ or QOperator form) into the integer graph, by the format's rules."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from intaglio.errors import InputError, Refusal
+from intaglio.network.graph import Graph, Tensor
+from intaglio.network.onnx_file import (
+    MICROSOFT,
+    QUANTIZED,
+    Node,
+    OnnxFile,
+    broken,
+    constants_of,
+    fix_batch,
+    make_node,
+    onnx_module,
+    read_model,
+)
+from intaglio.network.onnx_fold import fold
+from intaglio.network.onnx_nodes import REMEDIES, node_values
+from intaglio.network.onnx_qoperator import Expander
+from intaglio.network.onnx_scope import PRODUCTS, Scope
+from intaglio.network.onnx_values import (
+    INT8,
+    UINT8,
+    Constant,
+    Edge,
+    Stored,
+    Unknown,
+    Unsupported,
+    Weights,
+)
+from intaglio.network.survey import Step, Survey
+
+MOST_LAYOUTS = 4
+"""Entries whose layouts are tried one by one; beyond, all alike."""
+
+
+def load_onnx(path: str | Path) -> Graph:
+    """The graph of an .onnx file; every 8-bit tensor in it under the name of its QuantizeLinear's output.
+
+    The result equals onnxruntime on every input but where graph.notes says otherwise. InputError for a file that
+    cannot be read; RefusedError with every node that is not supported.
+    """
+    return survey_onnx(path).accepted(path)
+
+
+def survey_onnx(path: str | Path) -> Survey:
+    """What can be imported and what not. InputError for a file that cannot be read, or that is not quantized."""
+    path = Path(path)
+    file = read_onnx(path)
+    check_quantized(file)
+    scope, refusals = import_nodes(file, frozenset())
+    for images in _layouts(list(dict.fromkeys(scope.entries))):
+        other, faults = import_nodes(file, images)
+        if len(faults) < len(refusals) or (images and len(faults) == len(refusals)):
+            scope, refusals = other, faults
+        if not refusals:
+            break
+    used = {name for op in scope.operators for name in (*op.inputs, *op.outputs)} | {*file.inputs, *file.outputs}
+    for name in used - set(scope.tensors):  # around what was refused
+        dtype = file.types.get(name, np.dtype(np.float32))
+        scope.tensors[name] = Tensor(name, file.shapes.get(name) or (1,), np.dtype(np.int8) if dtype == UINT8 else dtype)
+    graph = Graph(
+        path.stem,
+        {name: tensor for name, tensor in scope.tensors.items() if name in used},
+        file.inputs,
+        file.outputs,
+        scope.operators,
+        list(dict.fromkeys(file.notes + scope.notes)),
+    )
+    return Survey(graph, _steps(file, scope), tuple(refusals))
+
+
+def _layouts(entries: list[str]) -> list[frozenset[str]]:
+    """Which entries are images: all first, since most are, then every other choice."""
+    if len(entries) > MOST_LAYOUTS:
+        return [frozenset(entries), frozenset()]
+    choices = itertools.product((True, False), repeat=len(entries))
+    return [frozenset(itertools.compress(entries, choice)) for choice in choices]
+
+
+def read_onnx(path: Path) -> OnnxFile:
+    """The file's nodes in QDQ form, with all constants and shapes that are known before it runs."""
+    model = read_model(path)
+    notes = fix_batch(path, model)
+    constants = constants_of(path, model)
+    opsets = {entry.domain: entry.version for entry in model.opset_import}
+    opset = opsets.setdefault("", opsets.get("ai.onnx", 0))
+    nodes: list[Node] = []
+    for number, proto in enumerate(model.graph.node):
+        node = make_node(proto, number)
+        nodes += (Expander(path, node, model, constants, opset).expand() if node.outputs else []) or [node]
+    del model.graph.node[:]
+    for node in nodes:
+        copy = onnx_module().NodeProto.FromString(node.proto.SerializeToString())
+        if copy.domain == MICROSOFT and copy.op_type in QUANTIZED:
+            copy.domain = ""
+        model.graph.node.append(copy)
+    strict = not any("." in node.op for node in nodes)
+    shapes, types = fold(path, model, nodes, constants, strict)
+    inputs = tuple(value.name for value in model.graph.input if value.name not in constants)
+    outputs = tuple(value.name for value in model.graph.output)
+    if not inputs or not outputs:
+        raise broken(path, "it has no inputs or no outputs")
+    if len(set(outputs)) != len(outputs) or set(outputs) & set(inputs):
+        raise broken(path, "an output is named twice, or is an input")
+    return OnnxFile(path, nodes, constants, shapes, types, inputs, outputs, opsets, notes)
+
+
+def check_quantized(file: OnnxFile) -> None:
+    """Refuses a model without any quantized operator, with the command that quantizes it."""
+    if not any(node.op in (*QUANTIZED, *REMEDIES) for node in file.nodes):
+        quantized = file.path.with_name(file.path.stem + "_int8.onnx")
+        raise InputError(
+            f"{file.path}: a float model, without any quantized operator; quantize it: "
+            f"intaglio quantize {file.path} --data CALIB.npz -o {quantized}"
+        )
+
+
+def import_nodes(file: OnnxFile, images: frozenset[str]) -> tuple[Scope, list[Refusal]]:
+    """One pass over the nodes. images: entries that the graph keeps as NHWC."""
+    readers = Counter(name for node in file.nodes for name in node.inputs if name)
+    readers.update(file.outputs)
+    scope = Scope(file, images, readers)
+    middle = _leads_to_products(file)
+    refusals: dict[tuple[str, str], Refusal] = {}
+    for name in file.inputs:
+        try:
+            _input(scope, name)
+        except Unsupported as fault:
+            refusals["input", name] = Refusal(name, "input", fault.reason, fault.remedy)
+            scope.values[name] = Unknown()
+    originals = {node.number: node.outputs for node in file.nodes if node.outputs}  # the last of each
+    for node in file.nodes:
+        if node.outputs and all(name in file.constants for name in node.outputs):
+            continue
+        try:
+            scope.values.update(node_values(scope, node, middle))
+        except Unsupported as fault:
+            at = fault.node or node
+            layer = originals.get(at.number, ("",))[0]
+            refusals.setdefault(("", layer), Refusal(layer, at.code, fault.reason, fault.remedy, at.number))
+            scope.values.update(scope.gap(node, at))
+    for name in file.outputs:
+        try:
+            _output(scope, name)
+        except Unsupported as fault:
+            refusals["output", name] = Refusal(name, "output", fault.reason, fault.remedy)
+    scope.close_gaps()
+    return scope, list(refusals.values())
+
+
+def _leads_to_products(file: OnnxFile) -> set[str]:
+    """The values from which the network's own operators follow."""
+    found: set[str] = set()
+    for node in reversed(file.nodes):
+        if node.op in PRODUCTS or any(name in found for name in node.outputs):
+            found.update(node.inputs)
+    return found
+
+
+def _input(scope: Scope, name: str) -> None:
+    if name not in scope.file.shapes or name not in scope.file.types:
+        raise Unsupported("its type or shape is not known", "export the model with fixed shapes")
+    shape, dtype = scope.file.shapes[name], scope.file.types[name]
+    if dtype in (INT8, UINT8):
+        scope.values[name] = scope.entry(name, shape, dtype)
+        return
+    if dtype.kind not in "fiu" or dtype.itemsize > 8 or 0 in shape:
+        raise Unsupported(f"it is {dtype} of shape {list(shape)}", "use float32, int8 or uint8 inputs")
+    scope.tensors[name] = Tensor(name, shape, dtype)
+    scope.values[name] = Edge(name)
+
+
+def _output(scope: Scope, name: str) -> None:
+    """Sees to it that a tensor of this name exists."""
+    value = scope.value(name)
+    if isinstance(value, Unknown):
+        if not any(name in node.outputs for node in scope.file.nodes):
+            raise Unsupported("nothing computes it", "export the model again")
+        return
+    if isinstance(value, Constant | Weights):
+        raise Unsupported("it is a constant", "remove it from the outputs")
+    if isinstance(value, Stored) and value.pad:
+        raise Unsupported(f"it is padded by {value.pad}", "pad directly before a convolution")
+    held = scope.to_host(value)
+    if held == name:
+        return
+    if name in scope.tensors:
+        raise Unsupported(f"it is only another name of {held!r}", "remove the Identity before it")
+    proto = onnx_module().helper.make_node("Identity", [held], [name])
+    scope.file.shapes.setdefault(held, scope.tensors[held].file_shape)
+    scope.run_on_host([make_node(proto, -1)], [held])
+
+
+def _steps(file: OnnxFile, scope: Scope) -> tuple[Step, ...]:
+    """What became of each node of the file; constants and what nothing reads are left out."""
+    made = {op.name for op in scope.operators}
+    writer = {name: node.number for node in file.nodes for name in node.outputs}
+    became: dict[int, str] = {}
+    for op in scope.operators:
+        number = scope.origin.get(op.name, writer.get(op.outputs[0], -1))
+        became.setdefault(number, op.name)
+    readers: dict[str, list[Node]] = {}
+    for node in file.nodes:
+        for name in node.inputs:
+            readers.setdefault(name, []).append(node)
+    target: dict[str, str] = {name: name for name in made}
+    for node in reversed(file.nodes):  # what nodes behind it became
+        for name in node.outputs:
+            behind = [target[n] for reader in readers.get(name, []) for n in reader.outputs if n in target]
+            if name not in target and behind:
+                target[name] = behind[0]
+    steps = []
+    for number, group in itertools.groupby(file.nodes, lambda node: node.number):
+        nodes = list(group)
+        name = (nodes[-1].outputs or ("",))[0]
+        if number in became:
+            steps.append(Step(name, nodes[0].code, became[number]))
+        elif name in target and name not in file.constants:
+            steps.append(Step(name, nodes[0].code, target[name], folded=True))
+    return tuple(steps)

@@ -1,0 +1,298 @@
+"""What each node of an .onnx file is for the graph: a value now, or part of what QuantizeLinear makes later."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+
+from intaglio.network.graph import Padding
+from intaglio.network.onnx_file import Node
+from intaglio.network.onnx_moves import MOVES, move_order
+from intaglio.network.onnx_ops import RULES, Output, rescale
+from intaglio.network.onnx_scope import PRODUCTS, Scope
+from intaglio.network.onnx_values import (
+    INT8,
+    UINT8,
+    Constant,
+    Edge,
+    Pending,
+    Real,
+    Stored,
+    Unknown,
+    Unsupported,
+    Value,
+    Weights,
+    identity,
+)
+
+NEVER = {
+    "Attention", "Bernoulli", "Concat", "ConvInteger", "ConvTranspose", "DynamicQuantizeLinear", "GRU", "If",
+    "LSTM", "Loop", "MatMulInteger", "MaxPool", "Multinomial", "NonZero", "Optional", "RNN", "RandomNormal",
+    "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Resize", "Scan", "SequenceMap", "Split",
+    "Upsample",
+}  # fmt: skip
+"""Refused wherever they stand: the network's own work, or nothing that repeats."""
+REMEDIES = {
+    "ConvInteger": "quantize statically (onnxruntime.quantization.quantize_static)",
+    "MatMulInteger": "quantize statically (onnxruntime.quantization.quantize_static)",
+    "DynamicQuantizeLinear": "quantize statically (onnxruntime.quantization.quantize_static)",
+    "If": "export the model without control flow",
+    "Loop": "export the model without control flow",
+    "Scan": "export the model without control flow",
+}
+SAME = ("Identity", "Dropout")
+ACTIVATIONS = ("Relu", "Clip")
+
+def node_values(scope: Scope, node: Node, middle: set[str]) -> dict[str, Value]:
+    """What a node's outputs are."""
+    if node.op in NEVER:
+        raise Unsupported("this operator is not supported yet", REMEDIES.get(node.op, "replace it in the model"))
+    if "." in node.op:
+        raise Unsupported(
+            "operators of this domain are not supported", "export the model in QDQ form with ONNX's own operators"
+        )
+    if node.op == "Conv" and node.attributes.get("group", 1) != 1:
+        raise Unsupported(
+            f"group is {node.attributes['group']}: grouped and depthwise convolutions are not supported yet",
+            "use ordinary convolutions (group 1)",
+        )
+    if not node.outputs or not node.outputs[0]:
+        raise Unsupported("it has no output", "export the model again")
+    values = tuple(scope.value(name) for name in node.inputs if name)
+    unknown = next((value for value in values if isinstance(value, Unknown)), None)
+    if unknown is not None:
+        behind = node.outputs[0]
+        return {behind: scope.fill(behind, unknown) if node.op == "QuantizeLinear" else unknown}
+    if any(name in scope.tensors and name not in scope.file.inputs for name in node.outputs):
+        raise Unsupported("its output's name is used twice", "export the model again")
+    return {node.outputs[0]: _value(scope, node, values, middle)}
+
+
+def _value(scope: Scope, node: Node, values: tuple[Value, ...], middle: set[str]) -> Value:
+    if not values:
+        raise Unsupported("it computes something from nothing", "export the model again")
+    first = values[0]
+    if node.op in SAME:
+        return first
+    if node.op == "DequantizeLinear":
+        return _dequantize(scope, node, first)
+    if node.op == "QuantizeLinear":
+        return _quantize(scope, node, first)
+    if all(isinstance(value, Constant | Weights) for value in values):
+        raise Unsupported("it computes a constant that was not folded", "fold it when exporting (onnxsim)")
+    if node.op in MOVES and isinstance(first, Stored | Real) and not _is_late(first):
+        return _move(scope, node, first)
+    if node.op == "Pad" and isinstance(first, Stored | Real):
+        return _pad(scope, node, first)
+    if node.op in ACTIVATIONS and isinstance(first, Pending | Real):
+        return _activation(scope, node, first)
+    if node.op == "Add" and (biased := _bias(node, values)) is not None:
+        return biased
+    if node.op in RULES and any(isinstance(value, Real) for value in values):
+        return Pending((node,), values)
+    if node.op in PRODUCTS:
+        raise Unsupported("it computes in float32", "quantize it too (leave no operator out when quantizing)")
+    return _host(scope, node, values, middle)
+
+
+def _is_late(value: Stored | Real) -> bool:
+    return bool((value if isinstance(value, Stored) else value.stored).late)
+
+
+def _dequantize(scope: Scope, node: Node, value: Value) -> Value:
+    if scope.file.types.get(node.outputs[0], np.dtype(np.float32)) != np.float32:
+        raise Unsupported(f"its result is {scope.file.types[node.outputs[0]]}", "use float32 scales")
+    if isinstance(value, Constant):
+        raw = scope.file.constants[value.name]
+        if raw.dtype not in (INT8, UINT8, np.int32):
+            raise Unsupported(f"{value.name!r} is {raw.dtype}", "quantize weights to int8 or uint8, biases to int32")
+        scale, zero_points = scope.parameters(node, raw.dtype)
+        axis = int(node.attributes.get("axis", 1))
+        if len(scale) > 1 and (not -raw.ndim <= axis < raw.ndim or raw.shape[axis] != len(scale)):
+            raise Unsupported(f"{len(scale)} scales do not fit axis {axis} of {list(raw.shape)}", "export the model again")
+        return Weights(raw, scale, zero_points.astype(np.int64), axis if len(scale) > 1 else 0)
+    if not isinstance(value, Stored):
+        raise Unsupported("its input is no 8-bit tensor", "quantize activations to int8 or uint8")
+    factor, zero_point, _ = scope.quantization(node, value.form.dtype)
+    scope.know(value, factor, zero_point)
+    return Real(value, factor, zero_point, node.outputs[0], value)
+
+
+def _quantize(scope: Scope, node: Node, value: Value) -> Value:
+    if isinstance(value, Constant):
+        return _quantize_constant(scope, node, scope.file.constants[value.name])
+    scale, zero_point, dtype = scope.quantization(node, None)
+    if dtype not in (INT8, UINT8):
+        raise Unsupported(f"it quantizes to {dtype}", "quantize activations to int8 or uint8")
+    out = Output(node.outputs[0], scale, zero_point, dtype, node)
+    match value:
+        case Edge(late=""):
+            if scope.file.types.get(value.name) != np.float32:
+                raise Unsupported(f"its input is {scope.file.types.get(value.name)}", "use float32")
+            return scope.quantize_on_host(value, node, scale, zero_point, dtype)
+        case Edge():
+            return _late(scope, [node], [value.name], value.late, scale, zero_point)
+        case Real() if _is_late(value):
+            return _late(scope, [node], [scope.to_host(value)], value.stored.late, scale, zero_point)
+        case Real() if (value.scale, value.zero_point, value.stored.form.dtype) == (scale, zero_point, dtype):
+            if value.stored.pad:
+                return value.stored
+            return scope.copy(value.stored, out.name)
+        case Real():
+            return rescale(scope, value, out)
+        case Pending():
+            return _quantize_pending(scope, node, value, out)
+    raise Unsupported("its input is not float", "export the model again")
+
+
+def _quantize_pending(scope: Scope, node: Node, value: Pending, out: Output) -> Value:
+    first = value.nodes[0]
+    if first.op in ACTIVATIONS:
+        real = value.operands[0]
+        assert isinstance(real, Real)
+        if not _is_late(real):
+            return rescale(scope, real, out, value)
+    elif first.op in RULES and not any(isinstance(v, Real) and _is_late(v) for v in value.operands):
+        try:
+            scope.origin[out.name] = first.number
+            return RULES[first.op](scope, value, out)
+        except Unsupported as fault:
+            raise Unsupported(fault.reason, fault.remedy, first) from None
+    reals = [v for v in value.operands if isinstance(v, Real)]
+    plain = len(value.nodes) == 1 and all(not real.moves and not real.stored.pad for real in reals)
+    if plain and len(reals) == len([v for v in value.operands if not isinstance(v, Constant)]):
+        makers = {n.outputs[0]: n for n in scope.file.nodes}
+        group = [makers[name] for name in dict.fromkeys(real.name for real in reals)]
+        inputs = [real.origin.tensor for real in reals]
+        return _late(scope, [*group, first, node], inputs, first.label, out.scale, out.zero_point)
+    return _late(scope, [node], [scope.to_host(value)], first.label, out.scale, out.zero_point)
+
+
+def _late(
+    scope: Scope, nodes: list[Node], inputs: list[str], label: str, scale: np.float32, zero_point: int
+) -> Stored:
+    """An 8-bit tensor that the host makes behind the accelerator, as the file has it."""
+    scope.run_on_host(nodes, inputs)
+    name = nodes[-1].outputs[0]
+    tensor = scope.tensors[name]
+    stored = Stored(name, identity(tensor.shape, tensor.dtype), late=label)
+    scope.know(stored, scale, zero_point)
+    return stored
+
+
+def _quantize_constant(scope: Scope, node: Node, real: np.ndarray) -> Value:
+    """Weights stored as float32 in front of their QuantizeLinear."""
+    scale, zero_points = scope.parameters(node, None)
+    if real.dtype != np.float32 or zero_points.dtype not in (INT8, UINT8):
+        raise Unsupported(f"it quantizes {real.dtype} to {zero_points.dtype}", "quantize weights to int8 or uint8")
+    if len(scale) > 1:
+        axis = int(node.attributes.get("axis", 1))
+        if not -real.ndim <= axis < real.ndim or real.shape[axis] != len(scale):
+            raise Unsupported(f"{len(scale)} scales do not fit axis {axis} of {list(real.shape)}", "export the model again")
+        along = [1] * real.ndim
+        along[axis] = -1
+        scale, zero_points = scale.reshape(along), zero_points.reshape(along)
+    limits = np.iinfo(zero_points.dtype)
+    with np.errstate(all="ignore"):
+        rounded = np.rint(real / scale).astype(np.float64) + zero_points
+    integers = np.clip(np.nan_to_num(rounded), limits.min, limits.max).astype(zero_points.dtype)
+    scope.file.constants[node.outputs[0]] = integers
+    return Constant(node.outputs[0])
+
+
+def _move(scope: Scope, node: Node, value: Stored | Real) -> Value:
+    stored = value if isinstance(value, Stored) else value.stored
+    moved = stored.moved(move_order(scope, node, stored.order()))
+    if isinstance(value, Stored):
+        return scope.copy(moved, node.outputs[0])
+    return dataclasses.replace(value, stored=moved, moves=(*value.moves, node))
+
+
+def _pad(scope: Scope, node: Node, value: Stored | Real) -> Value:
+    """Zero points around rows and columns, for a following convolution to take in."""
+    stored = value if isinstance(value, Stored) else value.stored
+    scope.accelerated(stored)
+    amounts = scope.integers(node, "pads", 1) or ()
+    rank = len(stored.shape)
+    axes = [axis % rank for axis in scope.integers(node, "axes", 3) or range(rank)] if rank else []
+    if node.attributes.get("mode", "constant") != "constant" or len(amounts) != 2 * len(axes) or stored.pad:
+        raise Unsupported("it pads with something else than a constant", "use mode 'constant'")
+    fill = scope.constant(node, 2) if len(node.inputs) > 2 and node.inputs[2] else np.zeros(1)
+    wanted = 0
+    if isinstance(value, Stored):
+        quantization = scope.tensors[stored.tensor].quantization
+        if quantization is None:
+            raise Unsupported("it pads integers whose zero point is not known", "pad in float, between Q and DQ nodes")
+        wanted = int(quantization.zero_point[0]) + 128 * (stored.form.dtype == UINT8)
+    before, after = [0] * 4, [0] * 4
+    for axis, begin, end in zip(axes, amounts[: len(axes)], amounts[len(axes) :], strict=True):
+        if begin < 0 or end < 0 or max(begin, end) >= 2**16 or (axis < rank - 2 and begin + end) or rank != 4:
+            raise Unsupported(f"it pads by {list(amounts)}", "pad rows and columns of [N, C, H, W] only, and not by less than 0")
+        before[axis], after[axis] = begin, end
+    if fill.size != 1 or fill.reshape(-1)[0] != wanted:
+        raise Unsupported(f"it pads with {fill.reshape(-1)[:1]}", "pad with the number that stands for 0")
+    padding = Padding(before[2], after[2], before[3], after[3])
+    padded = dataclasses.replace(stored, padding=padding, pad=node.label)
+    if isinstance(value, Stored):
+        return padded
+    return dataclasses.replace(value, stored=padded)
+
+
+def _activation(scope: Scope, node: Node, value: Pending | Real) -> Value:
+    """Relu or Clip taken into the operator before it."""
+    if node.op == "Relu":
+        low, high = 0.0, math.inf
+    else:
+        limits = [-math.inf, math.inf]
+        for position in (1, 2):
+            if position < len(node.inputs) and node.inputs[position]:
+                limit = scope.constant(node, position)
+                if limit.size != 1 or np.isnan(limit).any():
+                    raise Unsupported(f"its limit {node.inputs[position]!r} is no number", "export the model again")
+                limits[position - 1] = float(limit.reshape(-1)[0])
+        low, high = limits
+        if low > high:
+            raise Unsupported(f"its limits {low:g} and {high:g} leave nothing", "export the model again")
+    if isinstance(value, Real):
+        return Pending((node,), (value,), low, high)
+    first = value.nodes[0]
+    if first.op not in RULES and first.op not in ACTIVATIONS:
+        return Pending((*value.nodes, node), value.operands, value.low, value.high)
+    low, high = max(low, min(value.low, high)), min(high, max(value.high, low))
+    return Pending((*value.nodes, node), value.operands, low, high)
+
+
+def _bias(node: Node, values: tuple[Value, ...]) -> Pending | None:
+    """A constant added to a MatMul becomes its bias."""
+    for pending, other in (values, values[::-1]) if len(values) == 2 else ():
+        if not isinstance(pending, Pending) or not isinstance(other, Constant | Weights):
+            continue
+        if len(pending.nodes) == 1 and pending.nodes[0].op == "MatMul" and len(pending.operands) == 2:
+            return Pending((*pending.nodes, node), (*pending.operands, other))
+    return None
+
+
+def _host(scope: Scope, node: Node, values: tuple[Value, ...], middle: set[str]) -> Value:
+    """A node at the network's edges: at once where only the network's inputs lead to it, else when it is read."""
+    run_time = [value for value in values if not isinstance(value, Constant)]
+    if any(isinstance(value, Weights) for value in run_time):
+        raise Unsupported("it reads quantized constants in float32", "quantize it, or store them as float32")
+    early = all(isinstance(value, Edge) and not value.late for value in run_time)
+    names = [name for name in node.inputs if name and name not in scope.file.constants]
+    if early:
+        scope.run_on_host([node], [scope.to_host(scope.value(name)) for name in names])
+        return Edge(node.outputs[0])
+    if node.outputs[0] in middle:
+        raise Unsupported(
+            "it would run in float32 on the host in the middle of the network",
+            "only the network's first and last operators may; remove or replace it",
+        )
+    if len(node.inputs) and all(isinstance(value, Real) for value in run_time):
+        return Pending((node,), values)
+    held = [scope.to_host(scope.value(name)) for name in names]
+    if held != names:
+        raise Unsupported("its input has two names", "remove the Identity before it")
+    scope.run_on_host([node], held)
+    return Edge(node.outputs[0], node.label)

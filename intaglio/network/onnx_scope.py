@@ -1,0 +1,344 @@
+"""The graph while it is built from an .onnx file: its tensors and operators, and what rules share."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+
+from intaglio.network.graph import Dequantize, FileForm, Operator, Quantization, Quantize, Reshape, Tensor
+from intaglio.network.onnx_file import MAX_ELEMENTS, Node, OnnxFile
+from intaglio.network.onnx_host import host_operator
+from intaglio.network.onnx_scale import SMALLEST
+from intaglio.network.onnx_values import (
+    INT8,
+    UINT8,
+    Constant,
+    Edge,
+    Pending,
+    Real,
+    Stored,
+    Unknown,
+    Unsupported,
+    Value,
+    Weights,
+    channels_last,
+    graph_shape,
+    identity,
+    is_channels_last,
+)
+from intaglio.network.survey import Refused
+
+PRODUCTS = ("Conv", "Gemm", "MatMul")
+"""Never left to the host: they are the network."""
+
+
+@dataclasses.dataclass
+class Scope:
+    """images: entries (8-bit tensors that the host makes) that the graph holds as NHWC; entries: all of rank 4
+    that were met. readers: how often each value of the file is read, as an output too."""
+
+    file: OnnxFile
+    images: frozenset[str]
+    readers: dict[str, int]
+    values: dict[str, Value] = dataclasses.field(default_factory=dict)
+    tensors: dict[str, Tensor] = dataclasses.field(default_factory=dict)
+    operators: list[Operator] = dataclasses.field(default_factory=list)
+    notes: list[str] = dataclasses.field(default_factory=list)
+    entries: list[str] = dataclasses.field(default_factory=list)
+    origin: dict[str, int] = dataclasses.field(default_factory=dict)
+    """Operator of the graph -> number of the file's node that it is, where that is not the one that writes its output."""
+    gaps: dict[str, Unknown] = dataclasses.field(default_factory=dict)
+    """Float results of refused nodes that no Refused operator stands for yet."""
+
+    def value(self, name: str) -> Value:
+        if name in self.file.constants:
+            return Constant(name)
+        return self.values.get(name, Unknown())
+
+    def constant(self, node: Node, position: int) -> np.ndarray:
+        """The constant at an input that must be one."""
+        name = node.inputs[position] if position < len(node.inputs) else ""
+        if name not in self.file.constants:
+            raise Unsupported(f"its input {position} {name!r} is not a constant", "store it as an initializer")
+        return self.file.constants[name]
+
+    def integers(self, node: Node, attribute: str, position: int | None = None) -> tuple[int, ...] | None:
+        """Axes and the like: an attribute, or a constant input in later opsets; None where absent."""
+        if attribute in node.attributes:
+            return tuple(int(v) for v in np.atleast_1d(node.attributes[attribute]))
+        if position is None or position >= len(node.inputs) or not node.inputs[position]:
+            return None
+        values = self.constant(node, position)
+        if values.dtype.kind != "i" or values.size > 64:
+            raise Unsupported(f"its input {node.inputs[position]!r} is no short list of integers", "export it again")
+        return tuple(int(v) for v in values.reshape(-1))
+
+    def emit(self, op: Operator, *tensors: Tensor) -> None:
+        for tensor in tensors:
+            if math.prod(tensor.shape) > MAX_ELEMENTS or 0 in tensor.shape:
+                raise Unsupported(f"its output has shape {list(tensor.shape)}", f"use 1 to {MAX_ELEMENTS} elements")
+            self.tensors[tensor.name] = tensor
+        self.operators.append(op)
+
+    def quantization(self, node: Node, dtype: np.dtype | None) -> tuple[np.float32, int, np.dtype]:
+        """Scale, zero point (the file's integers) and type of a QuantizeLinear or DequantizeLinear of a tensor."""
+        scale, zero_point = self.parameters(node, dtype)
+        if scale.size != 1 or zero_point.size != 1:
+            raise Unsupported(f"it has {scale.size} scales for an activation", "quantize activations per tensor")
+        return np.float32(scale.reshape(-1)[0]), int(zero_point.reshape(-1)[0]), zero_point.dtype
+
+    def parameters(self, node: Node, dtype: np.dtype | None) -> tuple[np.ndarray, np.ndarray]:
+        """Checked float32 scales and zero points, both flat. dtype: the integers', None where the node says."""
+        if node.attributes.get("block_size", 0):
+            raise Unsupported("it has scales for blocks of elements", "quantize per tensor or per channel")
+        scale = self.constant(node, 1)
+        if scale.dtype != np.float32:
+            raise Unsupported(f"its scale is {scale.dtype}", "use float32 scales")
+        if len(node.inputs) > 2 and node.inputs[2]:
+            zero_point = self.constant(node, 2)
+            dtype = dtype or zero_point.dtype
+        else:
+            if dtype is None:
+                onnx_type = int(node.attributes.get("output_dtype", 0) or 2)
+                dtype = {2: UINT8, 3: INT8}.get(onnx_type, np.dtype(np.int16))
+            zero_point = np.zeros(scale.shape, dtype)
+        if zero_point.dtype != dtype:
+            raise Unsupported(f"its zero point is {zero_point.dtype}, its integers {dtype}", "export the model again")
+        if not (np.isfinite(scale).all() and (scale >= SMALLEST).all()):
+            worst = scale.reshape(-1)[~(np.isfinite(scale) & (scale >= SMALLEST)).reshape(-1)][0]
+            raise Unsupported(
+                f"its scale {node.inputs[1]!r} is {worst:g}, not a positive normal float32", "quantize the network again"
+            )
+        if zero_point.size not in (1, scale.size) or scale.ndim > 1 or scale.size < 1:
+            raise Unsupported(f"it has {scale.size} scales and {zero_point.size} zero points", "export the model again")
+        return scale.reshape(-1), np.broadcast_to(zero_point.reshape(-1), (scale.size,))
+
+    def know(self, stored: Stored, scale: np.float32, zero_point: int) -> None:
+        """Puts scale and zero point on a graph tensor that has none yet."""
+        tensor = self.tensors[stored.tensor]
+        if tensor.quantization is None:
+            moved = zero_point - 128 * (stored.form.dtype == UINT8 and tensor.dtype == INT8)
+            found = Quantization(np.array([scale], np.float32), np.array([moved], np.int64))
+            self.tensors[stored.tensor] = dataclasses.replace(tensor, quantization=found)
+
+    def entry(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> Stored:
+        """An 8-bit tensor that the host makes, laid out as `images` says; its Tensor is set."""
+        form = identity(shape, dtype)
+        if len(shape) == 4:
+            self.entries.append(name)
+            if name in self.images:
+                form = channels_last(shape, dtype)
+        self.tensors[name] = Tensor(name, form.unfolded or (1,), INT8, None, None, file_form(form))
+        return Stored(name, form)
+
+    def result(
+        self, name: str, form: FileForm, shape: tuple[int, ...], scale: np.float32, zero_point: int
+    ) -> tuple[Tensor, Stored]:
+        """An 8-bit tensor of the graph in `shape`; the file sees it through form."""
+        expected = self.file.shapes.get(name)
+        if expected is not None and expected != form.shape:
+            raise Unsupported(f"its output has shape {list(form.shape)}, the file says {list(expected)}", "export it again")
+        moved = zero_point - 128 * (form.dtype == UINT8)
+        quantization = Quantization(np.array([scale], np.float32), np.array([moved], np.int64))
+        return Tensor(name, shape, INT8, quantization, None, file_form(form)), Stored(name, form)
+
+    def reshaped(self, stored: Stored, shape: tuple[int, ...]) -> str:
+        """The graph tensor with another shape, the same elements in the same order: itself or a Reshape of it."""
+        tensor = self.tensors[stored.tensor]
+        if tensor.shape == shape:
+            return tensor.name
+        name = f"{tensor.name} as {'x'.join(map(str, shape))}"
+        if name not in self.tensors:
+            self.emit(Reshape(name, (tensor.name,), (name,)), Tensor(name, shape, INT8, tensor.quantization))
+        return name
+
+    def copy(self, stored: Stored, name: str) -> Stored:
+        """The same elements under the name of the file's next tensor: a Reshape."""
+        self.accelerated(stored)
+        shape = graph_shape(stored.order())
+        tensor = Tensor(name, shape, INT8, self.tensors[stored.tensor].quantization, None, file_form(stored.form))
+        self.emit(Reshape(name, (stored.tensor,), (name,)), tensor)
+        return Stored(name, stored.form, stored.padding, stored.pad)
+
+    def accelerated(self, stored: Stored) -> None:
+        """Refuses a tensor that the host makes after the accelerator has begun."""
+        if stored.late:
+            raise Unsupported(
+                f"its input comes from {stored.late}, which runs on the host in the middle of the network",
+                "only the network's first and last operators may; remove or replace it",
+            )
+
+    def image(self, real: Real) -> str:
+        """The graph's tensor [N, H, W, C] behind a value that the file sees as [N, C, H, W]."""
+        self.accelerated(real.stored)
+        order = real.stored.order()
+        if order.ndim != 4:
+            raise Unsupported(f"its input has shape {list(order.shape)}", "use two-dimensional images [N, C, H, W]")
+        if not is_channels_last(order):
+            raise Unsupported(
+                "its input's elements would have to move in memory", "leave out the reshape or transpose before it"
+            )
+        n, c, h, w = order.shape
+        return self.reshaped(real.stored, (n, h, w, c))
+
+    def in_float(self, node: Node, why: str) -> None:
+        """Notes that onnxruntime does not use an integer kernel here."""
+        self.notes.append(
+            f"{node.label}: onnxruntime computes it in float32 ({why}), so that an output may differ by 1"
+        )
+
+    # Float values on the host.
+
+    def to_host(self, value: Value) -> str:
+        """The name of the host's tensor that holds a value; makes it where it is not yet."""
+        match value:
+            case Edge():
+                return value.name
+            case Stored():
+                return value.tensor
+            case Real():
+                return self._real_to_host(value)
+            case Pending():
+                return self._pending_to_host(value)
+        raise Unsupported("its input cannot be computed on the host", "export the model again")
+
+    def _real_to_host(self, real: Real) -> str:
+        if real.stored.pad:
+            raise Unsupported(f"its input is padded by {real.stored.pad}", "pad directly before a convolution")
+        if real.name not in self.tensors:
+            self.values.setdefault(real.name, real)
+            tensor = Tensor(real.name, real.origin.shape or (1,), np.dtype(np.float32))
+            if real.origin.shape == ():
+                tensor = dataclasses.replace(tensor, shape=())
+            self.emit(Dequantize(real.name, (real.origin.tensor,), (real.name,)), tensor)
+        name = real.name
+        for node in real.moves:
+            self.run_on_host([node], [name])
+            name = node.outputs[0]
+        return name
+
+    def _pending_to_host(self, pending: Pending) -> str:
+        first = pending.nodes[0]
+        if first.op in PRODUCTS:
+            raise Unsupported(
+                f"its input is the float result of {first.label}, which is never quantized",
+                "let the quantizer put QuantizeLinear behind it",
+            )
+        for node in pending.nodes:
+            for name in node.inputs:
+                if name and name not in self.file.constants and name not in self.tensors:
+                    self.to_host(self.value(name))
+            self.run_on_host([node], [n for n in node.inputs if n and n not in self.file.constants])
+        return pending.nodes[-1].outputs[0]
+
+    def run_on_host(self, nodes: list[Node], inputs: list[str]) -> None:
+        """An OnnxHost of the nodes, once."""
+        outputs = [name for name in nodes[-1].outputs if name]
+        if all(name in self.tensors for name in outputs):
+            return
+        inputs = list(dict.fromkeys(inputs))
+        op = host_operator(self.file, nodes, inputs, outputs)
+        self.emit(op, *(Tensor(n, self.file.shapes[n], self.file.types[n]) for n in outputs))
+
+    def quantize_on_host(self, edge: Edge, node: Node, scale: np.float32, zero_point: int, dtype: np.dtype) -> Stored:
+        """float32 at the network's input as the accelerator's int8."""
+        name = node.outputs[0]
+        stored = self.entry(name, self.file.shapes[edge.name], dtype)
+        self.know(stored, scale, zero_point)
+        self.operators.append(Quantize(name, (edge.name,), (name,), half_even=True))
+        return stored
+
+    def weights(self, value: Value, axis: int, channels: int) -> tuple[np.ndarray, np.ndarray, int]:
+        """Constant weights as int8, their scales [1] or [channels] along `axis`, and their one zero point."""
+        if not isinstance(value, Weights):
+            raise Unsupported("its weights are not constant 8-bit integers with a scale", "quantize its weights to int8")
+        raw, zero_points = value.raw, value.zero_point
+        if raw.dtype not in (INT8, UINT8):
+            raise Unsupported(f"its weights are {raw.dtype}", "quantize its weights to int8")
+        if raw.size == 0:
+            raise Unsupported(f"its weights have shape {list(raw.shape)}", "export the model again")
+        if len(value.scale) > 1 and (value.axis % raw.ndim != axis or len(value.scale) != channels):
+            raise Unsupported(
+                f"its weights have {len(value.scale)} scales along axis {value.axis}",
+                "quantize per output channel or per tensor",
+            )
+        if (zero_points != zero_points[0]).any():
+            raise Unsupported(
+                "its weights' zero points differ from channel to channel",
+                "quantize weights symmetrically, or per tensor",
+            )
+        if raw.dtype == UINT8:
+            return (raw ^ np.uint8(128)).view(np.int8), value.scale, int(zero_points[0]) - 128
+        return raw, value.scale, int(zero_points[0])
+
+
+    # What stands for refused nodes, so that the rest can be told too.
+
+    def gap(self, node: Node, at: Node) -> dict[str, Value]:
+        """The values of a node that was refused (because of the node `at`)."""
+        values = [self.value(name) for name in at.inputs]
+        inputs = tuple(dict.fromkeys(name for value in values for name in _tensors_of(value)))
+        found: dict[str, Value] = {}
+        for name in node.outputs:
+            if node.op == "QuantizeLinear" or self.file.types.get(name) in (INT8, UINT8):
+                found[name] = self.fill(name, Unknown(at, inputs))
+            elif name:
+                found[name] = self.gaps[name] = Unknown(at, inputs)
+        return found
+
+    def fill(self, name: str, unknown: Unknown) -> Value:
+        """A Refused operator that writes an 8-bit tensor."""
+        shape, dtype = self.file.shapes.get(name), self.file.types.get(name)
+        if shape is None or dtype not in (INT8, UINT8) or 0 in shape or name in self.tensors:
+            return unknown
+        form = channels_last(shape, dtype) if len(shape) == 4 else identity(shape, dtype)
+        self.tensors[name] = Tensor(name, form.unfolded or (1,), INT8, None, None, file_form(form))
+        self._refused(name, unknown)
+        return Stored(name, form)
+
+    def close_gaps(self) -> None:
+        for name, unknown in list(self.gaps.items()):
+            self._refused(name, unknown)
+
+    def _refused(self, name: str, unknown: Unknown) -> None:
+        node = unknown.node
+        if node is None or any(op.name == name for op in self.operators):
+            return
+        for other, gap in list(self.gaps.items()):
+            if gap is unknown or (gap.node is not None and gap.node.number == node.number):
+                del self.gaps[other]
+        self.origin[name] = node.number
+        self.operators.append(Refused(name, unknown.inputs, (name,), node.code, macs_of(self.file, node)))
+
+
+def _tensors_of(value: Value) -> tuple[str, ...]:
+    match value:
+        case Stored():
+            return (value.tensor,)
+        case Real():
+            return (value.stored.tensor,)
+        case Edge():
+            return (value.name,)
+        case Pending():
+            return tuple(name for operand in value.operands for name in _tensors_of(operand))
+        case Unknown():
+            return value.inputs
+    return ()
+
+
+def macs_of(file: OnnxFile, node: Node) -> int:
+    """Multiply-accumulates by the shapes in the file: output elements times the weights of one output channel."""
+    if node.op not in PRODUCTS or len(node.inputs) < 2 or not node.outputs:
+        return 0
+    weights, output = (file.shapes.get(name) for name in (node.inputs[1], node.outputs[0]))
+    if not weights or not output or min(weights) < 1:
+        return 0
+    channel = 0 if node.op == "Conv" or node.attributes.get("transB") else len(weights) - 1
+    return math.prod(output) * math.prod(weights) // weights[channel]
+
+def file_form(form: FileForm) -> FileForm | None:
+    """None where the graph's array is the file's."""
+    plain = form == identity(form.shape, INT8)
+    return None if plain else form
