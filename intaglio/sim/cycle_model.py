@@ -24,6 +24,7 @@ from intaglio.sim.memory_model import (
     R_VALID,
     REQUEST_READY,
     STATE_SIZE,
+    W_LAST,
     W_READY,
     memory_reset,
     memory_step,
@@ -76,6 +77,30 @@ SYSTEM_COUNTERS = (
 """What run_cycles counts; the other counters are functions of the compute commands alone."""
 
 
+BURST_COLUMNS = ("command", "is_write", "address", "beats", "requested", "accepted", "first", "last", "answered")
+_B_COMMAND, _B_WRITE, _B_ADDRESS, _B_BEATS, _B_REQUESTED, _B_ACCEPTED, _B_FIRST, _B_LAST, _B_ANSWERED = range(9)
+_BURSTS, _STATES, _READS, _WRITES, _SENT = range(5)  # what the recording has counted
+
+
+@dataclass(frozen=True)
+class Recording:
+    """When everything happened, in cycles.
+
+    dispatched, started: int64 [commands], when the command's last word entered its queue, and when its engine took it
+    with its tokens. A compute command is busy from `started` to its retirement, both counted.
+    bursts: int64 [bursts, BURST_COLUMNS], in the order of their requests. command: index, -1 for FETCH's. address: bytes.
+    beats: bus words. requested: when the arbiter took it; accepted: its handshake outside; first, last: beats;
+    answered: a write's response, a read's last beat.
+    states: int64 [changes, 2], the cause (BUSY, WAIT_LOAD, WAIT_STORE, WAIT_COMMAND, FINISHING of Counter) of every cycle
+    from the second entry on, up to the next change.
+    """
+
+    dispatched: NDArray[np.int64]
+    started: NDArray[np.int64]
+    bursts: NDArray[np.int64]
+    states: NDArray[np.int64]
+
+
 class StuckError(RuntimeError):
     """The program does not end: the hardware's watchdog or token counters would stop it. A valid Program never does this."""
 
@@ -83,19 +108,20 @@ class StuckError(RuntimeError):
 @dataclass(frozen=True)
 class CycleResult:
     """cycles: the counter CYCLES. retire_cycles: int64, the cycle of each command's retirement, in program order.
-    counters: SYSTEM_COUNTERS."""
+    counters: SYSTEM_COUNTERS. recording: if it was asked for."""
 
     cycles: int
     retire_cycles: NDArray[np.int64]
     counters: dict[Counter, int]
+    recording: Recording | None = None
 
 
 def run_cycles(config: Config, words: NDArray[np.uint32], compute_cycles: NDArray[np.int64],
-               watchdog: int = DEFAULT_WATCHDOG) -> CycleResult:
+               watchdog: int = DEFAULT_WATCHDOG, record: bool = False) -> CycleResult:
     """Runs a program's clock.
 
     words: the program, valid. compute_cycles: hw.timing's cycles, at least 2, for each compute command in order.
-    Raises ValueError for a malformed program, StuckError for one that does not end.
+    record: what happens when is written down too (for this, another copy of the loop is compiled). Raises ValueError for a malformed program, StuckError for one that does not end.
     """
     words = np.ascontiguousarray(words, dtype=np.uint32)
     lengths = np.ascontiguousarray(compute_cycles, dtype=np.int64)
@@ -110,13 +136,22 @@ def run_cycles(config: Config, words: NDArray[np.uint32], compute_cycles: NDArra
     memory_reset(memory, config.bus_bytes, m.bytes_per_cycle, m.latency, m.outstanding)
     retired = np.full(len(commands), -1, np.int64)
     counters = np.zeros(_COUNTERS, np.int64)
-    end = _run(memory, commands, lengths, len(words), shift, m.outstanding, watchdog, retired, counters)
+    notes = None
+    if record:
+        bursts = _count_bursts(commands, len(words), shift)
+        notes = (np.full((len(commands), 2), -1, np.int64), np.full((bursts, len(BURST_COLUMNS)), -1, np.int64),
+                 np.zeros((4 * len(lengths) + 4, 2), np.int64), np.zeros((2, bursts), np.int64), np.zeros(5, np.int64))
+    end = _run(memory, commands, lengths, len(words), shift, m.outstanding, watchdog, retired, counters, notes)
     if end == _STUCK:
         raise StuckError(f"no progress for {watchdog} cycles, after {np.count_nonzero(retired >= 0)} of {len(commands)} "
                          f"commands, in cycle {counters[_CYCLES]}")
     if end == _OVERFLOW:
         raise StuckError(f"more than {MOST_TOKENS} tokens wait, in cycle {counters[_CYCLES]}")
-    return CycleResult(int(counters[_CYCLES]), retired, {c: int(counters[c]) for c in SYSTEM_COUNTERS})
+    recording = None
+    if notes is not None:
+        times, burst_rows, states, _, counts = notes
+        recording = Recording(times[:, 0], times[:, 1], burst_rows[: counts[_BURSTS]], states[: counts[_STATES]])
+    return CycleResult(int(counters[_CYCLES]), retired, {c: int(counters[c]) for c in SYSTEM_COUNTERS}, recording)
 
 
 def _table(values: dict[Opcode, int]) -> NDArray[np.int64]:
@@ -225,8 +260,59 @@ def _consume(tokens, engine, waits):
 
 
 @njit(cache=True)
-def _run(memory, commands, lengths, program_words, shift, outstanding, watchdog, retired, counters):
-    """Cycle 0 to the end. Fills retired and counters."""
+def _count_bursts(commands, program_words, shift):
+    """How many bursts a program makes, FETCH's included."""
+    block = BLOCK_BYTES >> shift
+    count = -(-((4 * program_words + (1 << shift) - 1) >> shift) // block)
+    splitter = np.zeros(6, np.int64)
+    for number in range(len(commands)):
+        if commands[number, _ENGINE] != COMPUTE:
+            _begin(splitter, number, commands)
+            while splitter[_ACTIVE]:
+                _take(splitter, _beats(splitter, PAGE >> shift), commands, (1 << (32 - shift)) - 1)
+                count += 1
+    return count
+
+
+@njit(cache=True, inline="always")
+def _note_state(notes, state, cycle):
+    """COMPUTE's cause of this cycle, written down where it changes."""
+    states, counts = notes[2], notes[4]
+    n = counts[_STATES]
+    if n == 0 or states[n - 1, 0] != state:
+        states[n, 0] = state
+        states[n, 1] = cycle
+        counts[_STATES] = n + 1
+
+
+@njit(cache=True, inline="always")
+def _note_request(notes, cycle, command, is_write, address, beats):
+    """A burst that the arbiter takes in this cycle."""
+    bursts, order, counts = notes[1], notes[3], notes[4]
+    n = counts[_BURSTS]
+    bursts[n, _B_COMMAND] = command
+    bursts[n, _B_WRITE] = is_write
+    bursts[n, _B_ADDRESS] = address
+    bursts[n, _B_BEATS] = beats
+    bursts[n, _B_REQUESTED] = cycle
+    counts[_BURSTS] = n + 1
+    kind = _WRITES if is_write else _READS
+    order[is_write, counts[kind]] = n
+    counts[kind] += 1
+
+
+@njit(cache=True, inline="always")
+def _note_beat(notes, cycle, burst):
+    """A beat of a burst in this cycle."""
+    if notes[1][burst, _B_FIRST] < 0:
+        notes[1][burst, _B_FIRST] = cycle
+    notes[1][burst, _B_LAST] = cycle
+
+
+@njit(cache=True)
+def _run(memory, commands, lengths, program_words, shift, outstanding, watchdog, retired, counters, notes):
+    """Cycle 0 to the end. Fills retired and counters, and notes (the arrays of a Recording) unless they are None; numba
+    leaves out the code for them then."""
     total = len(commands)
     lanes = (1 << shift) // 4
     page_words = PAGE >> shift
@@ -279,6 +365,8 @@ def _run(memory, commands, lengths, program_words, shift, outstanding, watchdog,
     fetch_left = (4 * program_words + (1 << shift) - 1) >> shift
     words_left = program_words
     counters[_WAIT_COMMAND] += 1
+    if notes is not None:
+        _note_state(notes, _WAIT_COMMAND, 0)
     cycle = 1
 
     while True:
@@ -293,7 +381,7 @@ def _run(memory, commands, lengths, program_words, shift, outstanding, watchdog,
         # The memory's outputs.
         ready = memory[REQUEST_READY]
         r_valid, r_last = memory[R_VALID], memory[R_LAST]
-        w_ready = memory[W_READY]
+        w_ready, memory_w_last = memory[W_READY], memory[W_LAST]
         b_valid = memory[B_VALID]
 
         # Combinational: starts through the gate.
@@ -329,6 +417,15 @@ def _run(memory, commands, lengths, program_words, shift, outstanding, watchdog,
             counters[_FINISHING] += 1
         else:
             counters[_WAIT_COMMAND] += 1
+
+        if notes is not None:
+            if busy:
+                _note_state(notes, _BUSY, cycle)
+            elif staged:
+                waits = commands[order[COMPUTE, compute_next], _WAIT]
+                _note_state(notes, _WAIT_LOAD if waits & 1 and tokens[2 * COMPUTE] == 0 else _WAIT_STORE, cycle)
+            else:
+                _note_state(notes, _FINISHING if words_left == 0 else _WAIT_COMMAND, cycle)
 
         # Combinational: arbiter, dispatch, reads of STORE.
         take_fetch, take_store, take_load = False, False, False
@@ -396,6 +493,18 @@ def _run(memory, commands, lengths, program_words, shift, outstanding, watchdog,
                 if tokens[i] > MOST_TOKENS:
                     return _OVERFLOW
 
+        if notes is not None:
+            for starts in (load_starts, compute_starts, store_starts):
+                if starts >= 0:
+                    notes[0][starts, 1] = cycle
+            if ready and (ar_valid or aw_valid):
+                notes[1][notes[4][_BURSTS] - 1, _B_ACCEPTED] = cycle
+            if sent:
+                burst = notes[3][1, notes[4][_SENT]]
+                _note_beat(notes, cycle, burst)
+                if memory_w_last:
+                    notes[4][_SENT] += 1
+
         # Registers: arbiter, fetch's and the splitters' sides of it.
         if ready:
             ar_valid, aw_valid = 0, 0
@@ -408,6 +517,8 @@ def _run(memory, commands, lengths, program_words, shift, outstanding, watchdog,
             read_is_fetch[owner_tail % _RING] = 1
             owner_tail += 1
             in_flight += 1
+            if notes is not None:
+                _note_request(notes, cycle, -1, 0, address, beats)
         elif take_store:
             beats = _beats(store, page_words)
             aw_valid, address = 1, store[_AT] << shift
@@ -418,6 +529,8 @@ def _run(memory, commands, lengths, program_words, shift, outstanding, watchdog,
             store_last[store_tail % _RING] = number if last else -1
             store_tail += 1
             in_flight += 1
+            if notes is not None:
+                _note_request(notes, cycle, number, 1, address, beats)
         elif take_load:
             beats = _beats(load, page_words)
             ar_valid, address = 1, load[_AT] << shift
@@ -429,6 +542,8 @@ def _run(memory, commands, lengths, program_words, shift, outstanding, watchdog,
             read_is_fetch[owner_tail % _RING] = 0
             owner_tail += 1
             in_flight += 1
+            if notes is not None:
+                _note_request(notes, cycle, number, 0, address, beats)
 
         # Registers: dispatch and the queues.
         if popped:
@@ -441,6 +556,8 @@ def _run(memory, commands, lengths, program_words, shift, outstanding, watchdog,
             index += 1
             if index == commands[current, _WORDS]:
                 index = 0
+                if notes is not None:
+                    notes[0][current, 0] = cycle
                 engine = commands[current, _ENGINE]
                 if engine == LOAD:
                     load_queued += 1
@@ -469,6 +586,10 @@ def _run(memory, commands, lengths, program_words, shift, outstanding, watchdog,
 
         # Registers: beats read.
         load_retire = -1
+        if notes is not None and r_valid:
+            _note_beat(notes, cycle, notes[3][0, owner_head])
+            if r_last:
+                notes[1][notes[3][0, owner_head], _B_ANSWERED] = cycle
         if r_valid:
             if read_is_fetch[owner_head % _RING]:
                 fifo_count += 1
@@ -497,6 +618,8 @@ def _run(memory, commands, lengths, program_words, shift, outstanding, watchdog,
                 read_beat = 0
                 read_head += 1
         store_retire = -1
+        if notes is not None and b_valid:
+            notes[1][notes[3][1, store_head], _B_ANSWERED] = cycle
         if b_valid:
             store_retire = store_last[store_head % _RING]
             store_head += 1
