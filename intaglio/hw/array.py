@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from intaglio.hw.pipeline import delay
 
 SUM_BITS = 32
+WEIGHT_BITS = 8
 
 
 class StepControl(data.Struct):
@@ -23,7 +24,7 @@ class StepControl(data.Struct):
 class ProcessingElement(wiring.Component):
     """Multiplies and adds; hands activation and control to the right and weight down, each one cycle later.
 
-    activation, control: In, 8 bits and StepControl, from the left. weight, enable: In, 8 bits and 1, from above;
+    activation, control: In, 8 bits and StepControl, from the left. weight, enable: In, weight_bits and 1, from above;
     enable is low in columns that hold no channel. A step that is valid in an enabled column adds
     activation * weight. activation_out, control_out, weight_out, enable_out: Out, one cycle later.
     sum: Out, signed 32; the complete sum while `done` is high, which is one cycle,
@@ -32,16 +33,22 @@ class ProcessingElement(wiring.Component):
 
     LATENCY = 3
 
-    activation: In(signed(8))
-    control: In(StepControl)
-    weight: In(signed(8))
-    enable: In(1)
-    activation_out: Out(signed(8))
-    control_out: Out(StepControl)
-    weight_out: Out(signed(8))
-    enable_out: Out(1)
-    sum: Out(signed(SUM_BITS))
-    done: Out(1)
+    def __init__(self, weight_bits: int = WEIGHT_BITS):
+        self._weight_bits = weight_bits
+        super().__init__(
+            {
+                "activation": In(signed(8)),
+                "control": In(StepControl),
+                "weight": In(signed(weight_bits)),
+                "enable": In(1),
+                "activation_out": Out(signed(8)),
+                "control_out": Out(StepControl),
+                "weight_out": Out(signed(weight_bits)),
+                "enable_out": Out(1),
+                "sum": Out(signed(SUM_BITS)),
+                "done": Out(1),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -52,7 +59,7 @@ class ProcessingElement(wiring.Component):
             self.enable_out.eq(self.enable),
         ]
         control = self.control_out
-        product = Signal(signed(16))
+        product = Signal(signed(8 + self._weight_bits))
         add = Signal()
         first = Signal()
         last = Signal()
@@ -74,20 +81,22 @@ class Array(wiring.Component):
 
     activation[r], control[r]: In, the stream of row r, which runs r cycles behind row 0.
     weight[c], enable[c]: In, one step's weights for all columns in the cycle in which row 0 takes that
-    step; skewed inside. sum[c]: Out, signed 32; column c's sum of row r in the cycle
+    step; skewed inside. weight_zero_point: In, signed 8, stable while steps are under way: it is subtracted from each
+    weight at its column's edge; only with weight_zero_points. sum[c]: Out, signed 32; column c's sum of row r in the cycle
     r + c + LATENCY after row 0's last step entered, 0 where no sum is complete. A column shows one row's sum a cycle: a tile lasts at
     least as many cycles as it has rows in use. No flow control.
     """
 
     LATENCY = ProcessingElement.LATENCY + 1
 
-    def __init__(self, rows: int, cols: int):
-        self.rows, self.cols = rows, cols
+    def __init__(self, rows: int, cols: int, weight_zero_points: bool = True):
+        self.rows, self.cols, self.weight_zero_points = rows, cols, weight_zero_points
         super().__init__(
             {
                 "activation": In(signed(8)).array(rows),
                 "control": In(StepControl).array(rows),
-                "weight": In(signed(8)).array(cols),
+                "weight": In(signed(WEIGHT_BITS)).array(cols),
+                **({"weight_zero_point": In(signed(WEIGHT_BITS))} if weight_zero_points else {}),
                 "enable": In(1).array(cols),
                 "sum": Out(signed(SUM_BITS)).array(cols),
             }
@@ -95,14 +104,20 @@ class Array(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        bits = WEIGHT_BITS + self.weight_zero_points
         above = []
         for c in range(self.cols):
-            above.append((delay(m, self.weight[c], c, f"weight{c}"), delay(m, self.enable[c], c, f"enable{c}")))
+            weight = delay(m, self.weight[c], c, f"weight{c}")
+            if self.weight_zero_points:
+                centred = Signal(signed(bits), name=f"centred{c}")
+                m.d.comb += centred.eq(weight - self.weight_zero_point)
+                weight = centred
+            above.append((weight, delay(m, self.enable[c], c, f"enable{c}")))
         gathered: list[list[Signal]] = [[] for _ in range(self.cols)]
         for r in range(self.rows):
             activation, control = self.activation[r], self.control[r]
             for c in range(self.cols):
-                m.submodules[f"pe_{r}_{c}"] = pe = ProcessingElement()
+                m.submodules[f"pe_{r}_{c}"] = pe = ProcessingElement(bits)
                 weight, enable = above[c]
                 m.d.comb += [
                     pe.activation.eq(activation),

@@ -62,6 +62,8 @@ class Config:
         per-channel constants.
     bus_bytes: width of the external port. clock_mhz: for times and power only; cycles do not depend on it.
     weight_bits, activation_bits: operand widths built in. rounding: requantizer modes built in.
+    weight_zero_points: whether weights of a zero point other than 0 are built in: a subtractor a column, and 9-bit weights in the
+        array.
     """
 
     name: str = "custom"
@@ -79,6 +81,7 @@ class Config:
     weight_bits: tuple[int, ...] = (8,)
     activation_bits: tuple[int, ...] = (8,)
     rounding: tuple[str, ...] = ROUNDINGS
+    weight_zero_points: bool = True
 
     def __post_init__(self) -> None:
         if self.feed_bytes == 0 and _is_int(self.rows) and _is_int(self.requantizers):
@@ -197,6 +200,8 @@ def _validate(c: Config) -> None:
             _refuse(where, getattr(c, where), "[8]", "INT8 is what this version builds")
     if not isinstance(c.rounding, tuple) or not c.rounding or any(m not in ROUNDINGS for m in c.rounding):
         _refuse("rounding", c.rounding, f"a list of {', '.join(ROUNDINGS)}", "modes of the requantizers")
+    if not isinstance(c.weight_zero_points, bool):
+        _refuse("weight_zero_points", c.weight_zero_points, "true or false", "whether the columns have subtractors")
 
 
 def _size(c: Config, where: str, unit: int, least: int, why: str) -> None:

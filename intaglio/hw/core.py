@@ -107,7 +107,7 @@ class ComputeCore(wiring.Component):
         # CONV: sequencer, feed, array, drain.
         m.submodules.sequencer = sequencer = FeedSequencer(config)
         m.submodules.rows = rows = FeedRows(config, ActivationMemory.READ_LATENCY)
-        m.submodules.array = array = Array(config.rows, config.cols)
+        m.submodules.array = array = Array(config.rows, config.cols, config.weight_zero_points)
         m.submodules.drain = drain = Drain(config)
         conv = CommandView(command, Opcode.CONV)
         m.d.comb += [
@@ -126,6 +126,8 @@ class ComputeCore(wiring.Component):
         m.d.comb += [weights.read_en.eq(step.control.valid), weights.read_address.eq(step.weight_address)]
         entering = delay(m, step, StepMemory.LATENCY, "entering")
         m.d.comb += [rows.control.eq(entering.control), rows.pixels.eq(entering.pixels)]
+        if config.weight_zero_points:
+            m.d.comb += array.weight_zero_point.eq(conv["weight_zero_point"])
         for r in range(config.rows):
             m.d.comb += [array.activation[r].eq(rows.activation[r]), array.control[r].eq(rows.control_out[r])]
         for c in range(config.cols):

@@ -22,7 +22,8 @@ CONV: convolution of one region of pixels with one range of output channels, acc
           byte i is activation[in_base + iy * in_row_stride + x + i] where 0 <= iy < in_rows and
           0 <= x + i < in_row_bytes, and in_zero_point elsewhere; each is multiplied with the next word of
           cols weights (word weight_base + step, step counted through the tile; the words of channel tile
-          tile_c follow those of tile_c - 1).
+          tile_c follow those of tile_c - 1), each weight - weight_zero_point, which a configuration without
+          weight_zero_points takes for 0.
       with `drain`, out[y][x][c] = requantize(sum + bias[c]) is written to
           out_base + y * out_row_stride + x * out_pixel_stride + tile_c * cols + c, pixel = y * region_width + x
     iy * in_row_stride etc. are wrapping 32-bit sums that the hardware forms from the given steps
@@ -183,6 +184,7 @@ FIELDS: dict[Opcode, tuple[Field, ...]] = {
         Field("in_zero_point", 20, 0, 8, True),
         Field("start", 20, 8, 1),
         Field("drain", 20, 9, 1),
+        Field("weight_zero_point", 20, 16, 8, True),
     )
     + _OUTPUT,
     Opcode.ADD: HEADER

@@ -130,7 +130,7 @@ class Geometry:
 
 @dataclass(frozen=True, eq=False)
 class ConvTask:
-    """weights: int8 [out_channels, steps]. bias: int32 [out_channels], not yet folded."""
+    """weights: int8 [out_channels, steps], as stored. bias: int32 [out_channels], not yet folded."""
 
     tag: int
     name: str
@@ -139,6 +139,7 @@ class ConvTask:
     geometry: Geometry
     weights: np.ndarray
     bias: np.ndarray
+    weight_zero_point: int
     input_zero_point: int
     output_zero_point: int
     requantize: Requantize
@@ -235,6 +236,7 @@ class ConvTask:
             "channel_tiles": len(tiles),
             "last_channels": channels,
             "in_zero_point": self.input_zero_point,
+            "weight_zero_point": self.weight_zero_point,
             "start": int(start),
             "drain": int(drain),
         }
@@ -262,8 +264,8 @@ class ConvTask:
 
     @cached_property
     def folded_bias(self) -> np.ndarray:
-        """int32 [out_channels]: bias - input_zero_point * (sum of the channel's weights), wrapping."""
-        sums = self.weights.astype(np.int64).sum(axis=1)
+        """int32 [out_channels]: bias - input_zero_point * (sum of the channel's weight - weight_zero_point), wrapping."""
+        sums = (self.weights.astype(np.int64) - self.weight_zero_point).sum(axis=1)
         return (self.bias.astype(np.int64) - self.input_zero_point * sums).astype(np.int32)
 
     def weight_block(self, config: Config, tiles: range, part: Part) -> bytes:

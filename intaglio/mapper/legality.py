@@ -140,6 +140,8 @@ def _pool(config: Config, c: Command) -> Iterator[str]:
 
 
 def _conv(config: Config, c: Command) -> Iterator[str]:
+    if c["weight_zero_point"] and not config.weight_zero_points:
+        yield f"weight_zero_point = {c['weight_zero_point']}, but weight_zero_points is not built in"
     if c["drain"]:
         yield from _output(config, c)
     for name, most, limit in (

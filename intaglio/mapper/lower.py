@@ -163,6 +163,12 @@ def refusals(graph: Graph, op: Operator, config: Config) -> list[Why]:
                 reason = f"an operand's rounding is {how.rounding.value!r}, the hardware has 'double'"
                 out.append((reason, "requantize it"))
             out += _scale_refusals(op, how)
+    if isinstance(op, Conv2D | FullyConnected) and op.weight_zero_point:
+        if not config.weight_zero_points:
+            reason = f"the weights' zero point is {op.weight_zero_point}, configuration field weight_zero_points is false"
+            out.append((reason, "quantize the weights symmetrically, or set weight_zero_points: true"))
+        if not -128 <= op.weight_zero_point <= 127:
+            out.append((f"the weights' zero point is {op.weight_zero_point}, beyond int8", "requantize it"))
     result = _result_scale(op)
     if result is not None:
         if result.rounding.value not in config.rounding:
@@ -395,6 +401,7 @@ class _Lowering:
             geometry,
             op.weights.reshape(geometry.out_channels, -1),
             op.bias,
+            op.weight_zero_point,
             op.input_zero_point,
             op.output_zero_point,
             op.requantize,

@@ -33,7 +33,7 @@ def convolve(c, z, activation, weight, channel, sums, ledger):
         for step in range(steps):
             at = (first_word + step) * z.weight_word_bytes
             for n in range(channels):
-                weights[step, n] = weight[at + n]
+                weights[step, n] = weight[at + n] - c.weight_zero_point
         for tile_p in range(c.pixel_tiles):
             pixels = c.last_pixels if tile_p == c.pixel_tiles - 1 else c.rows_per_tile
             for row in range(pixels):

@@ -36,8 +36,8 @@ class Tile:
         self.cycles = begin + np.cumsum(waits) + np.arange(steps)
         self.end = int(self.cycles[-1])
 
-    def sums(self) -> np.ndarray:
-        return self.activations @ self.weights
+    def sums(self, zero_point: int) -> np.ndarray:
+        return self.activations @ (self.weights - zero_point)
 
 
 @cocotb.test(timeout_time=TIMEOUT_MS, timeout_unit="ms")
@@ -46,12 +46,15 @@ async def tiles(dut) -> None:
     shape = parameters()
     rows, cols = shape["rows"], shape["cols"]
     rng = generator()
+    zero_point = int(rng.choice([-128, 127, rng.integers(-128, 128)])) if shape["zero_points"] else 0
+    if shape["zero_points"]:
+        dut.weight_zero_point.value = zero_point
     await started(dut)
     tile, steps, expected = None, {}, {}
     for _ in range(TILES):
         tile = Tile(rng, rows, cols, random.random(), tile)
         steps |= {int(cycle): (tile, step) for step, cycle in enumerate(tile.cycles)}
-        for (r, c), value in np.ndenumerate(tile.sums()):
+        for (r, c), value in np.ndenumerate(tile.sums(zero_point)):
             when = tile.end + r + c + Array.LATENCY, c
             assert when not in expected
             expected[when] = int(value)

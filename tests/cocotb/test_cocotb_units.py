@@ -21,7 +21,9 @@ SHAPES = [(3, 5), (4, 4), (8, 2)]
 
 @pytest.mark.parametrize(("rows", "cols"), SHAPES, ids=lambda n: str(n))
 def test_array(rows: int, cols: int, tmp_path: Path) -> None:
-    run_bench(Array(rows, cols), "bench_array", tmp_path, rows=rows, cols=cols)
+    zero_points = rows < 8
+    array = Array(rows, cols, zero_points)
+    run_bench(array, "bench_array", tmp_path, rows=rows, cols=cols, zero_points=zero_points)
 
 
 def test_requantizer(tmp_path: Path) -> None:

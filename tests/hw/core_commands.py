@@ -84,6 +84,7 @@ def random_conv(config: Config, rng: np.random.Generator, small: bool = False) -
         "region_width": out_w, "pixel_tiles": -(-pixels // per_tile), "rows_per_tile": per_tile,
         "last_pixels": pixels - (-(-pixels // per_tile) - 1) * per_tile, "channel_tiles": tiles,
         "last_channels": outputs - (tiles - 1) * config.cols, "in_zero_point": int(rng.integers(-128, 128)),
+        "weight_zero_point": int(rng.integers(-128, 128)) * bool(rng.integers(0, 2)) * config.weight_zero_points,
         "start": 1, "drain": 1,
         **_out(rng, int(rng.integers(half, config.activation_bytes - out_stride * out_h + 1)), out_stride, outputs,
                _rounding(config, rng)),

@@ -17,7 +17,7 @@ SHAPES = [
     dict(rows=4, cols=2, requantizers=1, bus_bytes=8),
     dict(rows=1, cols=4, requantizers=4, bus_bytes=8),
     dict(rows=3, cols=3, requantizers=3, bus_bytes=16),
-    dict(rows=2, cols=2, requantizers=2, bus_bytes=4, rounding=("double", "single", "away")),
+    dict(rows=2, cols=2, requantizers=2, bus_bytes=4, rounding=("double", "single", "away"), weight_zero_points=False),
     dict(rows=3, cols=2, requantizers=1, bus_bytes=4, rounding=("float",)),
 ]
 

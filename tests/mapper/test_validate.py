@@ -15,7 +15,10 @@ from intaglio.mapper import map_network
 from intaglio.mapper.program import Program
 from intaglio.network.graph import Padding
 
-CONFIG = load_config("tiny16", ["activation_bytes=4096", "weight_bytes=2048", "rounding=[double, single, away]"])
+CONFIG = load_config(
+    "tiny16",
+    ["activation_bytes=4096", "weight_bytes=2048", "rounding=[double, single, away]", "weight_zero_points=false"],
+)
 
 
 def sample() -> Program:
@@ -105,6 +108,7 @@ def test_too_many_tokens() -> None:
         (Opcode.CONV, {"last_slot_cycles": 1}, "last_slot_cycles"),
         (Opcode.CONV, {"start": 0}, "only one may continue"),
         (Opcode.CONV, {"rounding": 3}, r"rounding 'float' is not built in \(double, single, away\)"),
+        (Opcode.CONV, {"weight_zero_point": -1}, "weight_zero_point = -1, but weight_zero_points is not built in"),
         (Opcode.CONV, {"rounding": 4}, "cannot be encoded"),
         (Opcode.CONV, {"row_step": 1}, "do not name one row stride"),
         (Opcode.CONV, {"weight_base": 4000}, "weight memory, which has"),

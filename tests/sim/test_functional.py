@@ -112,7 +112,7 @@ class Plain:
         values = dict(zip(good, self.read([base + iy * stride + at + i for i in good]), strict=True))
         for i in range(count):
             weights = self.weight[(word + i) * CONFIG.weight_word_bytes :][: CONFIG.cols].view(np.int8)
-            self.sums[row] += values.get(i, c["in_zero_point"]) * weights.astype(np.int64)
+            self.sums[row] += values.get(i, c["in_zero_point"]) * (weights.astype(np.int64) - c["weight_zero_point"])
 
     def add(self, c):
         q = CONFIG.requantizers
@@ -251,6 +251,7 @@ def random_conv(rng):
             "channel_tiles": tiles_c,
             "last_channels": outputs - (tiles_c - 1) * CONFIG.cols,
             "in_zero_point": int(rng.integers(-128, 128)),
+            "weight_zero_point": int(rng.integers(-128, 128)) * int(rng.integers(0, 2)),
             "start": 1,
             "drain": 1,
             "out_row_stride": out_stride,
