@@ -67,7 +67,7 @@ def compare_command(
         if not sources:
             raise InputError("compare: no network; give MODEL, or --sources to see where the constants come from")
         if json or data or float_model or float_data:
-            raise InputError("compare: --json, --data, --float-model and --float-data are about a network; give MODEL too")
+            raise InputError("compare: --json, --data and the --float- options are about a network; give MODEL too")
         print_sources(report_console(None), table_document(prices))
         return
     if float_model is None and float_data is not None:

@@ -22,8 +22,8 @@ QUALCOMM_SOURCE = (
 REUSES = (0, 1, 10, 100, 1000, 10000)
 """MACs for each INT8 byte, of the curve's printed points."""
 REGISTERS = (
-    "The MACs' ratio is of multipliers and adders alone, as the table has them; with its registers a MAC gains less, 6.6X "
-    "to 8.7X on synthesised gates by this project's notes, of which no table ships yet"
+    "The MACs' ratio is of multipliers and adders alone, as the table has them; with its registers a MAC gains less, "
+    "6.6X to 8.7X on synthesised gates by this project's notes, of which no table ships yet"
 )
 _PHRASES = {
     Component.ARITHMETIC: "arithmetic",
@@ -108,6 +108,6 @@ def _reasons(compared: Comparison) -> list[str]:
         out.append(f"bytes outside fall by {compared.bandwidth:.3f}X of Qualcomm's {QUALCOMM_BANDWIDTH:g}X{exact}")
     slower = compared.total.fp32["equal_bytes"].cycles / compared.total.int8.cycles if compared.total.int8.cycles else 0
     if slower:
-        out.append(f"with as many bytes a cycle outside, FP32 takes {slower:.2f} times the cycles; performance per watt "
-                   f"differs by that only where leakage and clock are priced")
+        out.append(f"with as many bytes a cycle outside, FP32 takes {slower:.2f} times the cycles; performance per "
+                   f"watt differs by that only where leakage and clock are priced")
     return out

@@ -104,10 +104,9 @@ def _on_chip(config: Config, counts: LayerCounts, side: Side) -> Iterator[Term]:
             + bus * (a[Counter.LOAD_ACTIVATION_WORDS] + a[Counter.STORE_WORDS])
         ),
     }  # fmt: skip
-    for capacity, amount in (
-        (weight, scale * (config.weight_word_bytes * a[Counter.WEIGHT_READS] + bus * a[Counter.LOAD_WEIGHT_WORDS])),
-        (channel, record * (config.channel_word_bytes * a[Counter.CHANNEL_READS] + bus * a[Counter.LOAD_CHANNEL_WORDS])),
-    ):
+    weights = config.weight_word_bytes * a[Counter.WEIGHT_READS] + bus * a[Counter.LOAD_WEIGHT_WORDS]
+    records = config.channel_word_bytes * a[Counter.CHANNEL_READS] + bus * a[Counter.LOAD_CHANNEL_WORDS]
+    for capacity, amount in ((weight, scale * weights), (channel, record * records)):
         moved[capacity] = moved.get(capacity, 0) + amount
     for capacity, amount in moved.items():
         yield Term(Component.ON_CHIP, "sram", 8 * amount, capacity)

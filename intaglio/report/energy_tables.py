@@ -17,15 +17,17 @@ NONE = "-"
 
 def print_compare(console: Console, document: dict[str, Any]) -> None:
     c, table = document["config"], document["table"]
-    console.print(f"{escape(document['model'])} on {escape(c['name'])} ({c['rows']}x{c['cols']}) at {c['clock_mhz']:g} MHz, "
-                  f"energies of {escape(table['name'])} ({table['node_nm']:g} nm, {table['voltage']:g} V), nJ an inference")
+    console.print(f"{escape(document['model'])} on {escape(c['name'])} ({c['rows']}x{c['cols']}) at "
+                  f"{c['clock_mhz']:g} MHz, energies of {escape(table['name'])} "
+                  f"({table['node_nm']:g} nm, {table['voltage']:g} "
+                  f"V), nJ an inference")
     console.print(_energies(document))
     console.print()
     console.print(_rates(document))
-    console.print("FP32: the same array and schedule, operands and buffers of four times the bytes; outside (a) as many "
-                  "elements a cycle, (b) as many bytes a cycle. Gain: FP32's energy over INT8's, which is also the ratio of "
-                  "inferences/s/W, in brackets over the table's bands, each at the same end on both sides. TOPS/W: two "
-                  "operations for each MAC of the network, nothing else.")
+    console.print("FP32: the same array and schedule, operands and buffers of four times the bytes; outside (a) as "
+                  "many elements a cycle, (b) as many bytes a cycle. Gain: FP32's energy over INT8's, which is also the "
+                  "ratio of inferences/s/W, in brackets over the table's bands, each at the same end on both sides. TOPS/W: "
+                  "two operations for each MAC of the network, nothing else.")
     _print_place(console, document)
     _print_limits(console, document)
     _print_accuracy(console, document["accuracy"])
@@ -94,8 +96,8 @@ def _print_place(console: Console, document: dict[str, Any]) -> None:
     points = ", ".join(f"{p['value']:.2f}X at {reuse:g}" for reuse, p in curve["points"])
     console.print(f"Curve of the gain against MACs for each INT8 byte outside: {points}, up to {curve['end']:.1f}X.")
     if curve["ideal"] is not None:
-        console.print(f"Here: {curve['reuse']:.1f} MACs a byte, where the curve has {_gain(curve['ideal'])}; with memory on "
-                      f"chip, requantization and commands the network has {_gain(curve['gain'])}.")
+        console.print(f"Here: {curve['reuse']:.1f} MACs a byte, where the curve has {_gain(curve['ideal'])}; with "
+                      f"memory on chip, requantization and commands the network has {_gain(curve['gain'])}.")
     for reason in curve["reasons"]:
         console.print(f"- {escape(reason)}.")
     console.print(f"Source of 16X and 4X: {escape(curve['qualcomm'])}. {curve['registers']}.")
@@ -103,8 +105,8 @@ def _print_place(console: Console, document: dict[str, Any]) -> None:
 
 def _print_limits(console: Console, document: dict[str, Any]) -> None:
     if document["not_priced"]:
-        console.print(f"Not priced, because the table's source does not have it: {', '.join(document['not_priced'])}. Energy "
-                      "and watts are without it, so inferences/s/W is above what silicon gives.")
+        console.print(f"Not priced, because the table's source does not have it: {', '.join(document['not_priced'])}. "
+                      "Energy and watts are without it, so inferences/s/W is above what silicon gives.")
     if document["extrapolated"]:
         console.print(f"Beyond the table's memory sizes, extrapolated: {', '.join(document['extrapolated'])}.")
 
@@ -125,10 +127,10 @@ def _print_measured(console: Console, document: dict[str, Any]) -> None:
         return
     energy = document["totals"]["int8"]["energy"]["total"]
     console.print(
-        f"This network is {system['benchmark']}. System: {system['system']}, {system['microjoules']:,.1f} uJ an inference, "
-        f"{system['inferences_per_second']:g} inferences/s ({system['conditions']}; {escape(system['source'])}). Here: "
-        f"{energy['value'] / 1e6:,.3f} uJ modelled, of the array, its memories and the external memory alone. The first was "
-        f"measured and the second was not: no ratio of the two is a gain."
+        f"This network is {system['benchmark']}. System: {system['system']}, {system['microjoules']:,.1f} uJ an "
+        f"inference, {system['inferences_per_second']:g} inferences/s ({system['conditions']}; "
+        f"{escape(system['source'])}). Here: {energy['value'] / 1e6:,.3f} uJ modelled, of the array, its memories and "
+        f"the external memory alone. The first was measured and the second was not: no ratio of the two is a gain."
     )
 
 
@@ -140,8 +142,8 @@ def _print_host(console: Console, document: dict[str, Any]) -> None:
     seconds = document["totals"]["host_seconds"]
     measured = "not measured" if seconds is None else f"{1000 * seconds:.2f} ms measured on this machine"
     names = ", ".join(f"{short(layer['name'])} ({layer['op']})" for layer in mine)
-    console.print(f"host: {len(mine)} of {len(document['layers'])} operators, {measured}, in none of the figures above, "
-                  f"energy not known: {escape(names)}")
+    console.print(f"host: {len(mine)} of {len(document['layers'])} operators, {measured}, in none of the figures "
+                  f"above, energy not known: {escape(names)}")
 
 
 def _side(layer: dict[str, Any], name: str) -> Any:

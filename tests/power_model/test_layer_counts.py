@@ -1,4 +1,4 @@
-"""A session's work by layer: it adds up to the ledger, follows from the graph, and the FP32 clock moves what it says."""
+"""A session's work by layer: it adds up to the ledger and follows from the graph; the FP32 clock moves more bytes."""
 
 from __future__ import annotations
 
