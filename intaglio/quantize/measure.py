@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,9 +110,9 @@ def accuracy(model: onnx.ModelProto, path: Path, optimize: str, what: str, data:
     return score(np.stack(outputs), data.labels, CLASS_AXES, name)
 
 
-def float_operators(quantized: onnx.ModelProto) -> list[tuple[str, str]]:
-    """(name, type) of the operators that compute in float: those whose result no QuantizeLinear takes, or which
-    read a float that no DequantizeLinear gives. Constants aside."""
+def float_operators(quantized: onnx.ModelProto, op_types: Collection[str]) -> list[tuple[str, str]]:
+    """(name, type) of the operators that compute in float: those not of op_types, those whose result no QuantizeLinear
+    takes, and those that read a float which no DequantizeLinear gives. Constants aside."""
     nodes = quantized.graph.node
     dequantized = {n.output[0] for n in nodes if n.op_type == "DequantizeLinear"}
     constants = {w.name for w in quantized.graph.initializer}
@@ -125,7 +125,7 @@ def float_operators(quantized: onnx.ModelProto) -> list[tuple[str, str]]:
             continue
         inputs = [name for name in node.input if name and name not in constants]
         whole = all(name in dequantized for name in inputs) or (node.op_type in REMOVABLE and node.input[0] in fused)
-        if not whole or node.output[0] not in requantized | fused:
+        if node.op_type not in op_types or not whole or node.output[0] not in requantized | fused:
             stays.append((node.name or node.output[0], node.op_type))
     return stays
 

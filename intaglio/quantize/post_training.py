@@ -85,7 +85,7 @@ def quantize(path: Path, data_file: Path, settings: Settings, bar: Bar) -> Quant
             accuracy(model, path, "basic", "accuracy of the float model", data, bar),
             accuracy(result, path, "integer" if integer else "none", "accuracy of the quantized model", data, bar),
         )
-    return Quantized(result.SerializeToString(), tensors, float_operators(result), accuracies, kernels, len(data))
+    return Quantized(result.SerializeToString(), tensors, float_operators(result, OP_TYPES), accuracies, kernels, len(data))
 
 
 def _quantized(
