@@ -13,6 +13,12 @@ from intaglio.report.tables import short
 NAMES = {"int8": "INT8", "equal_elements": "FP32 (a)", "equal_bytes": "FP32 (b)"}
 COMPONENTS = ("arithmetic", "on_chip", "external", "idle", "total")
 NONE = "-"
+LEGEND = (
+    "FP32: the same array and schedule, operands and buffers of four times the bytes; outside (a) as many elements a "
+    "cycle, (b) as many bytes a cycle. Gain: FP32's energy over INT8's, which is also the ratio of inferences/s/W, in "
+    "brackets over the table's bands, each at the same end on both sides. TOPS/W: two operations for each MAC of the "
+    "network, nothing else."
+)
 
 
 def print_compare(console: Console, document: dict[str, Any]) -> None:
@@ -24,10 +30,7 @@ def print_compare(console: Console, document: dict[str, Any]) -> None:
     console.print(_energies(document))
     console.print()
     console.print(_rates(document))
-    console.print("FP32: the same array and schedule, operands and buffers of four times the bytes; outside (a) as "
-                  "many elements a cycle, (b) as many bytes a cycle. Gain: FP32's energy over INT8's, which is also the "
-                  "ratio of inferences/s/W, in brackets over the table's bands, each at the same end on both sides. TOPS/W: "
-                  "two operations for each MAC of the network, nothing else.")
+    console.print(LEGEND)
     _print_place(console, document)
     _print_limits(console, document)
     _print_accuracy(console, document["accuracy"])
