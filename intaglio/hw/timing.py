@@ -12,6 +12,8 @@ from intaglio.hw.isa import Command, Opcode
 
 _MEMORY_READ = 3  # ActivationMemory.READ_LATENCY
 _START = 2  # the handshake, and the pulse that starts the sequencers
+FIRST_SLOT = _START
+"""Cycles from the handshake that starts a CONV to its first slot."""
 _FEED = 3 + _MEMORY_READ + 2  # from a slot's cycle to the array's edge
 _ARRAY = 4  # Array.LATENCY
 _PASS = 2  # Drain.PASS_LATENCY
