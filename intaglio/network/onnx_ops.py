@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from intaglio.network.arithmetic import pad_rows_and_columns, windows
 from intaglio.network.graph import (
     Add,
     AveragePool2D,
@@ -75,8 +76,12 @@ class Output:
 def run_time(value: Value, scope: Scope) -> Real:
     """A dequantized 8-bit tensor."""
     if not isinstance(value, Real):
-        what = "a constant" if isinstance(value, Constant | Weights) else "float"
-        raise Unsupported(f"an input of it is {what}, not a quantized tensor", "quantize activations to int8 or uint8")
+        if isinstance(value, Constant | Weights):
+            raise Unsupported(
+                "one of its operands is a constant",
+                "fold it into the operator before (onnxruntime.quantization.quant_pre_process, then quantize again)",
+            )
+        raise Unsupported("an input of it is float, not a quantized tensor", "quantize activations to int8 or uint8")
     scope.accelerated(value.stored)
     return value
 
@@ -128,6 +133,8 @@ def window(
             raise Unsupported(f"its pads are {list(pads)}", "use four pads that are not negative")
         begin, end = pads[:2], pads[2:]
     elif auto in ("SAME_UPPER", "SAME_LOWER"):
+        if dilation != (1, 1):
+            raise Unsupported(f"it has auto_pad {auto} and dilations; onnxruntime has no kernel for both", "use explicit pads")
         totals = [max((-(-n // s) - 1) * s + k - n, 0) for n, s, k in zip(inner, stride, span, strict=True)]
         begin, end = tuple(t // 2 for t in totals), tuple(t - t // 2 for t in totals)
         if auto == "SAME_LOWER":
@@ -333,16 +340,31 @@ def average_pool(scope: Scope, pending: Pending, out: Output) -> Stored:
     whole = bool(node.attributes.get("count_include_pad", 0))
     form = channels_last((shape[0], shape[1], *sizes), out.dtype)
     tensor, stored = scope.result(out.name, form, form.unfolded, out.scale, out.zero_point)
-    scope.notes.append(
-        f"{node.label}: onnxruntime averages in float32, so that an output may differ by 1 where the exact mean is a "
-        "tie or next to one"
-    )
+    inside = pad_rows_and_columns(np.ones((1, *shape[2:], 1), np.int64), padding, int(whole))
+    counts = np.unique(windows(inside, size, stride, (1, 1)).sum(axis=(4, 5)))
+    if any(_tie_possible(float(real.scale), float(out.scale), int(count)) for count in counts):
+        scope.notes.append(
+            f"{node.label}: onnxruntime averages in float32, so that an output may differ by 1 where the exact mean is a "
+            "tie or next to one"
+        )
     op = AveragePool2D(
         out.name, (scope.image(real),), (out.name,), size, stride, padding, out.clamp(pending), float(factor),
         centre(real), out.moved, whole,
     )  # fmt: skip
     scope.emit(op, tensor)
     return stored
+
+
+def _tie_possible(scale: float, output_scale: float, count: int) -> bool:
+    """Whether a mean of `count` elements can come so near to a tie that float32's rounding decides it.
+
+    onnxruntime adds count products, divides twice and rounds: at most count + 3 relative errors of 2**-24.
+    """
+    if count > 4096:
+        return True
+    means = np.arange(255 * count + 1) * (scale / output_scale / count)
+    means = means[means < 256]
+    return bool((np.abs(means - np.floor(means) - 0.5) <= (count + 3) * 2.0**-24 * np.maximum(means, 1) * 2).any())
 
 
 def global_average_pool(scope: Scope, pending: Pending, out: Output) -> Stored:
