@@ -10,18 +10,21 @@ from pathlib import Path
 import numpy as np
 
 from intaglio.hw.config import Config
+from intaglio.hw.counters import Counter
 from intaglio.hw.isa import Engine
 from intaglio.hw.timing import compute_cycles
 from intaglio.mapper import map_network
 from intaglio.mapper.lower import host_operators
 from intaglio.mapper.program import Program
 from intaglio.network import Graph, check_inputs, execute, host_ops
+from intaglio.network.execute import graph_inputs
 from intaglio.network.graph import Operator
 from intaglio.sim.cycle_model import CycleResult, run_cycles
 from intaglio.sim.engines import RunResult, run_program
 from intaglio.sim.functional import execute_program
 from intaglio.sim.rtl.build import Progress
 from intaglio.sim.tensors import rows_at
+from intaglio.trace import Trace
 
 
 @dataclass(frozen=True)
@@ -29,9 +32,29 @@ class NetworkRun:
     """One inference. tensors: inputs, host operators' outputs and what the engine left in external memory, by
     the model file's names, in its types and shapes. host_seconds: by index into graph.operators, measured."""
 
+    session: Session
     result: RunResult
     tensors: dict[str, np.ndarray]
     host_seconds: dict[int, float]
+
+    @property
+    def outputs(self) -> dict[str, np.ndarray]:
+        """The network's."""
+        return {name: self.tensors[name] for name in self.session.graph.outputs}
+
+    @property
+    def cycles(self) -> int:
+        """Clock cycles of the accelerator; host operators are not in them."""
+        return self.result.cycles
+
+    @property
+    def counters(self) -> dict[Counter, int]:
+        """The hardware's ledger."""
+        return self.result.counters
+
+    def trace(self) -> Trace:
+        """When everything happened, from the simulator's clock, whichever engine ran."""
+        return Trace.of(self.session.config, self.session.program, self.session.clock(record=True), self.result.engine)
 
 
 @dataclass(frozen=True)
@@ -54,7 +77,7 @@ class Session:
         progress: Progress | None = None,
         waves: Path | None = None,
     ) -> NetworkRun:
-        """inputs: the graph's, by name; InputError if they are not exactly those."""
+        """inputs: the graph's, by name, as the model file has them; InputError if they are not exactly those."""
         check_inputs(self.graph, inputs)
         edges = _Edges(self.graph, inputs)
         edges.advance()
@@ -62,7 +85,7 @@ class Session:
         result = run_program(self.config, self.program, operands, engine, progress, waves)
         edges.values.update(self.written(result.memory))
         edges.advance()
-        return NetworkRun(result, edges.values, edges.seconds)
+        return NetworkRun(self, result, edges.in_file(), edges.seconds)
 
     def outputs(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The graph's outputs from the Program's commands on the host, without the clock: for many inputs."""
@@ -72,20 +95,21 @@ class Session:
         operands = {name: edges.values[name] for name in self.program.inputs}
         edges.values.update(self.written(execute_program(self.config, self.program, operands).memory))
         edges.advance()
-        return {name: edges.values[name] for name in self.graph.outputs}
+        return {name: self.graph.tensors[name].to_file(edges.values[name]) for name in self.graph.outputs}
 
     def written(self, memory: np.ndarray) -> dict[str, np.ndarray]:
-        """The tensors that the accelerator wrote to external memory (uint8 [memory_bytes]), by name."""
+        """The tensors that the accelerator wrote to external memory (uint8 [memory_bytes]), by name, as the graph
+        holds them (int8, NHWC)."""
         return {
             name: rows_at(memory, place).reshape(self.graph.tensors[name].shape)
             for name, place in self.program.places.items()
             if name not in self.program.inputs
         }
 
-    def clock(self) -> CycleResult:
-        """The cycles of the Program, which no input changes."""
+    def clock(self, record: bool = False) -> CycleResult:
+        """The cycles of the Program, which no input changes. record: with what happens when."""
         lengths = [compute_cycles(self.config, c) for c in self.program.commands if c.engine == Engine.COMPUTE]
-        return run_cycles(self.config, self.program.words(), np.array(lengths, np.int64))
+        return run_cycles(self.config, self.program.words(), np.array(lengths, np.int64), record=record)
 
 
 def every_tensor(
@@ -109,7 +133,7 @@ class _Edges:
     """Runs host operators as soon as their operands are known, and times them."""
 
     def __init__(self, graph: Graph, inputs: Mapping[str, np.ndarray]):
-        self.values = {name: np.asarray(inputs[name]) for name in graph.inputs}
+        self.values = graph_inputs(graph, inputs)
         self.seconds: dict[int, float] = {}
         self._graph = graph
         self._host = sorted(host_operators(graph))
@@ -122,6 +146,10 @@ class _Edges:
                 begin = time.perf_counter()
                 self.values.update(self._run(op))
                 self.seconds[index] = time.perf_counter() - begin
+
+    def in_file(self) -> dict[str, np.ndarray]:
+        """All values as the model file has them."""
+        return {name: self._graph.tensors[name].to_file(value) for name, value in self.values.items()}
 
     def _run(self, op: Operator) -> dict[str, np.ndarray]:
         sources, targets = ([self._graph.tensors[name] for name in names] for names in (op.inputs, op.outputs))

@@ -1,0 +1,164 @@
+"""A recorded run as named slices of time on tracks, in cycles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from intaglio.hw.config import Config
+from intaglio.hw.counters import Counter
+from intaglio.hw.isa import Command, Engine, Opcode
+from intaglio.hw.timing import FIRST_SLOT, conv_timing
+from intaglio.mapper.program import Program
+from intaglio.sim.cycle_model import CycleResult, Recording
+from intaglio.sim.engines import layer_intervals
+
+STATES = {
+    Counter.BUSY: "busy",
+    Counter.WAIT_LOAD: "wait_load",
+    Counter.WAIT_STORE: "wait_store",
+    Counter.WAIT_COMMAND: "wait_command",
+    Counter.FINISHING: "finishing",
+}
+"""What COMPUTE does, by the counter of those cycles."""
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Cycles [begin, end) of a track. details: plain values for a person."""
+
+    name: str
+    begin: int
+    end: int
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A run by the simulator's clock, which equals the RTL's in every retire cycle and counter.
+
+    engine: who ran the program. retire_cycles: int64 [commands]. Each method gives the slices of one kind in the order
+    of their beginnings; those of one command, burst, tile, state or layer.
+    """
+
+    config: Config
+    program: Program
+    engine: str
+    cycles: int
+    retire_cycles: np.ndarray
+    recording: Recording
+
+    @staticmethod
+    def of(config: Config, program: Program, clock: CycleResult, engine: str) -> Trace:
+        """clock: of run_cycles with record=True."""
+        assert clock.recording is not None
+        return Trace(config, program, engine, clock.cycles, clock.retire_cycles, clock.recording)
+
+    def layers(self) -> Iterator[Slice]:
+        """Intervals between the layers' ends, which add up to the run."""
+        begin = 0
+        for tag, cycles in layer_intervals(self.program, self.retire_cycles, self.cycles).items():
+            layer = self.program.layers[tag]
+            yield Slice(layer.name, begin, begin + cycles, {"operator": layer.kind, "macs": layer.macs})
+            begin += cycles
+
+    def states(self) -> Iterator[Slice]:
+        """COMPUTE's cause of every cycle."""
+        rows = self.recording.states.tolist()
+        ends = [begin for _, begin in rows[1:]] + [self.cycles]
+        for (state, begin), end in zip(rows, ends, strict=True):
+            yield Slice(STATES[Counter(state)], begin, end)
+
+    def commands(self, engine: Engine) -> Iterator[Slice]:
+        """From the cycle in which the engine takes a command to the one in which it retires it, both included. Those of
+        LOAD and STORE can overlap."""
+        for index, command in enumerate(self.program.commands):
+            if command.engine == engine:
+                yield Slice(
+                    f"{command.opcode.name} {self._layer(command)}",
+                    int(self.recording.started[index]),
+                    int(self.retire_cycles[index]) + 1,
+                    {"command": index, "dispatched": int(self.recording.dispatched[index]), **_brief(command)},
+                )
+
+    def tiles(self) -> Iterator[Slice]:
+        """The array's tiles: while their inputs are fed, idle cycles included, and each CONV's last sums on their way out."""
+        for index, command in enumerate(self.program.commands):
+            if command.opcode == Opcode.CONV:
+                begin = int(self.recording.started[index]) + FIRST_SLOT
+                yield from conv_tiles(self.config, command, index, begin, int(self.retire_cycles[index]) + 1)
+
+    def tile_count(self) -> int:
+        """How many slices `tiles` gives."""
+        return sum(
+            c["pixel_tiles"] * c["channel_tiles"] + 1 for c in self.program.commands if c.opcode == Opcode.CONV
+        )
+
+    def fetches(self) -> Iterator[Slice]:
+        """FETCH's bursts, from the request to the last beat. They can overlap."""
+        for row in self.recording.bursts.tolist():
+            command, _, address, beats, requested, _, first, last, _ = row
+            if command < 0:
+                yield Slice("FETCH", requested, last + 1, {"address": address, "words": beats, "first_beat": first})
+
+    def bursts(self, write: bool) -> Iterator[Slice]:
+        """Bursts of reads or of writes on the external channel, from the first beat to the last."""
+        for command, is_write, address, beats, requested, accepted, first, last, answered in (
+            self.recording.bursts.tolist()
+        ):
+            if is_write == write:
+                yield Slice(
+                    "FETCH" if command < 0 else self.program.commands[command].engine.name,
+                    first,
+                    last + 1,
+                    {"command": command, "address": address, "words": beats, "requested": requested,
+                     "accepted": accepted, "answered": answered},
+                )  # fmt: skip
+
+    def _layer(self, command: Command) -> str:
+        return self.program.layers[command["tag"]].name
+
+
+def conv_tiles(config: Config, command: Command, index: int, begin: int, end: int) -> Iterator[Slice]:
+    """The tiles of a CONV command whose first slot begins in cycle `begin` and which is over at `end`, and what remains
+    after the last: the rigid schedule of hw.feed."""
+    timing = conv_timing(config, command)
+    last = command["pixel_tiles"] * command["channel_tiles"] - 1
+    at = begin
+    for number in range(last + 1):
+        channel, pixel = divmod(number, command["pixel_tiles"])
+        # The last tile ends with its work, not with its slot.
+        work = max(command["last_chunk_bytes"], command["last_pixels"]) - command["last_slot_cycles"]
+        until = at + (timing.tile if number < last else timing.slots + work)
+        yield Slice("tile", at, until, {"command": index, "channel_tile": channel, "pixel_tile": pixel})
+        at = until
+    yield Slice("drain" if command["drain"] else "settle", at, end, {"command": index})
+
+
+def lanes(slices: Iterable[Slice]) -> list[list[Slice]]:
+    """The slices, given by their beginnings, on as few lanes as hold them without overlap."""
+    out: list[list[Slice]] = []
+    for piece in slices:
+        for lane in out:
+            if lane[-1].end <= piece.begin:
+                lane.append(piece)
+                break
+        else:
+            out.append([piece])
+    return out
+
+
+def _brief(command: Command) -> dict[str, Any]:
+    """What a person asks of a command first."""
+    match command.opcode:
+        case Opcode.LOAD | Opcode.STORE:
+            return {"rows": command["rows"], "row_bytes": command["row_bytes"], "external": command["external"]}
+        case Opcode.CONV:
+            return {"pixel_tiles": command["pixel_tiles"], "channel_tiles": command["channel_tiles"]}
+        case Opcode.ADD:
+            return {"rows": command["rows"], "row_bytes": command["row_bytes"]}
+        case _:
+            return {"rows": command["region_rows"], "columns": command["region_cols"], "channels": command["channels"]}
