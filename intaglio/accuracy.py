@@ -65,14 +65,13 @@ def _rounds_as_onnx(graph: Graph) -> bool:
 
 
 def first_outputs(session: Session, samples: Dataset, progress: Bar | None = None) -> np.ndarray:
-    """The network's first output for every sample, [N, *its shape in the graph], exactly as the hardware
+    """The network's first output for every sample, [N, *its shape in the graph] (channels last), exactly as the hardware
     computes it: the Program's commands on the host, on all processors."""
     name = session.graph.outputs[0]
-    tensors = {key: session.graph.tensors[key] for key in session.graph.inputs}
+    tensor = session.graph.tensors[name]
 
     def output(index: int) -> np.ndarray:
-        sample = {key: tensors[key].from_file(array) for key, array in samples.sample(index).items()}
-        return session.outputs(sample)[name]
+        return tensor.from_file(session.outputs(samples.sample(index))[name])
 
     results = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -100,5 +100,5 @@ def test_data_without_labels(tmp_path: Path) -> None:
     graph = load(small_network(tmp_path / "small.tflite"))
     np.savez(tmp_path / "d.npz", inputs=np.zeros((2, 6, 6, 3), np.int8))
     assert read_data(tmp_path / "d.npz", graph).labels is None
-    with pytest.raises(InputError, match="d.npz: no labels"):
+    with pytest.raises(InputError, match=r"d\.npz: no labels"):
         read_labelled(tmp_path / "d.npz", graph)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 from onnxruntime.quantization import CalibrationMethod
-from onnxruntime.quantization.calibrate import TensorData, TensorsData, create_calibrator
+from onnxruntime.quantization.calibrate import CalibraterBase, TensorData, TensorsData, create_calibrator
 
 from intaglio.dataset import Dataset
 from intaglio.errors import InputError
@@ -36,15 +38,16 @@ def calibrated(
     minmax, percentile (99.999 keeps all but one value in 100,000) and entropy are onnxruntime's; mse takes the range
     whose quantization to `levels` steps has the least squared error (`mse.best_range`). bar: told of the progress.
     """
-    if method != "mse":
-        options = {"percentile": percentile, "symmetric": False} if method == "percentile" else {}
-        ranges = _by_runtime(model, data, RUNTIME_METHODS[method], options, op_types, f"calibrating ({method})", bar)
-    else:
-        full = _by_runtime(model, data, CalibrationMethod.MinMax, {}, op_types, "calibrating (extremes)", bar)
-        _check(full)
-        ranges = _by_error(model, data, full, levels, op_types, bar)
-    _check(ranges)
-    return ranges
+    extremes = _extremes(model, data, bar)
+    if method == "mse":
+        return _by_error(model, data, extremes, levels, op_types, bar)
+    options = {"percentile": percentile, "symmetric": False} if method == "percentile" else {}
+    with _calibrator(model, RUNTIME_METHODS[method], op_types, options) as calibrator:
+        for at in range(0, len(data), SAMPLES_AT_ONCE):
+            end = min(at + SAMPLES_AT_ONCE, len(data))
+            calibrator.collect_data(_Reader(data.sample(i) for i in range(at, end)))
+            bar(f"calibrating ({method})", end, len(data))
+        return calibrator.compute_data()
 
 
 class _Reader:
@@ -57,48 +60,57 @@ class _Reader:
         return next(self._samples, None)
 
 
-def _by_runtime(
-    model: Path, data: Dataset, method: CalibrationMethod, options: dict[str, Any], op_types: list[str], what: str, bar: Bar
-) -> TensorsData:
+@contextmanager
+def _calibrator(
+    model: Path, method: CalibrationMethod, op_types: list[str] | None, options: dict[str, Any]
+) -> Iterator[CalibraterBase]:
     with quiet(), tempfile.TemporaryDirectory(prefix="intaglio.") as folder:
-        calibrator = create_calibrator(
+        yield create_calibrator(
             model, op_types, f"{folder}/augmented.onnx", calibrate_method=method, extra_options=options
         )
-        for at in range(0, len(data), SAMPLES_AT_ONCE):
-            end = min(at + SAMPLES_AT_ONCE, len(data))
-            calibrator.collect_data(_Reader(data.sample(i) for i in range(at, end)))
-            bar(what, end, len(data))
-        return calibrator.compute_data()
+
+
+def _values(
+    model: Path, data: Dataset, op_types: list[str] | None, what: str, bar: Bar
+) -> Iterator[dict[str, np.ndarray]]:
+    """For each sample, the float tensors that operators of op_types (None: all) read or write, by name."""
+    with _calibrator(model, CalibrationMethod.Percentile, op_types, {}) as calibrator:
+        session, wanted = calibrator.infer_session, calibrator.tensors_to_calibrate
+        names = [output.name for output in session.get_outputs() if output.name in wanted]
+        for index in range(len(data)):
+            yield dict(zip(names, session.run(names, data.sample(index)), strict=True))
+            bar(what, index + 1, len(data))
+
+
+def _extremes(model: Path, data: Dataset, bar: Bar) -> dict[str, tuple[float, float]]:
+    """(least, greatest) of every float tensor; InputError for the first that is not finite."""
+    found: dict[str, tuple[float, float]] = {}
+    order = [name for node in onnx.load(model).graph.node for name in (*node.input, *node.output)]
+    for index, values in enumerate(_values(model, data, None, "looking at the values", bar)):
+        for name in order:
+            if name not in values or not values[name].size:
+                continue
+            if not np.isfinite(values[name]).all():
+                raise InputError(
+                    f"tensor {name!r} is NaN or infinite in the float model for sample {index}; leave that sample out, "
+                    "or look at the model"
+                )
+            low, high = found.get(name, (np.inf, -np.inf))
+            found[name] = min(low, float(values[name].min())), max(high, float(values[name].max()))
+    return found
 
 
 def _by_error(
-    model: Path, data: Dataset, full: TensorsData, levels: int, op_types: list[str], bar: Bar
+    model: Path, data: Dataset, extremes: dict[str, tuple[float, float]], levels: int, op_types: list[str], bar: Bar
 ) -> TensorsData:
-    histograms = {name: Histogram(*(float(end) for end in _ends(entry))) for name, entry in full.items()}
-    with quiet(), tempfile.TemporaryDirectory(prefix="intaglio.") as folder:
-        calibrator = create_calibrator(
-            model, op_types, f"{folder}/augmented.onnx", calibrate_method=CalibrationMethod.Percentile
-        )
-        names = [output.name for output in calibrator.infer_session.get_outputs()]
-        for index in range(len(data)):
-            values = dict(zip(names, calibrator.infer_session.run(None, data.sample(index)), strict=True))
-            for name, histogram in histograms.items():
-                histogram.add(values[name])
-            bar("calibrating (histograms)", index + 1, len(data))
+    histograms: dict[str, Histogram] = {}
+    for values in _values(model, data, op_types, "calibrating (mse)", bar):
+        for name, array in values.items():
+            if name in extremes:
+                histograms.setdefault(name, Histogram(*extremes[name])).add(array)
     ranges = {}
-    for count, (name, histogram) in enumerate(histograms.items()):
+    for count, (name, histogram) in enumerate(sorted(histograms.items())):
         low, high = best_range(*histogram.points(), levels)
         ranges[name] = TensorData(lowest=np.array(low, np.float32), highest=np.array(high, np.float32))
         bar("choosing ranges (mse)", count + 1, len(histograms))
     return TensorsData(CalibrationMethod.MinMax, ranges)
-
-
-def _ends(entry: TensorData) -> tuple[np.ndarray, np.ndarray]:
-    low, high = entry.range_value
-    return np.asarray(low).reshape(()), np.asarray(high).reshape(())
-
-
-def _check(ranges: TensorsData) -> None:
-    for name, entry in ranges.items():
-        if not all(np.isfinite(end) for end in _ends(entry)):
-            raise InputError(f"tensor {name!r} is NaN or infinite for some sample; look at the data and the float model")

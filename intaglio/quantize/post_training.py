@@ -22,7 +22,7 @@ from intaglio.quantize.calibrate import RUNTIME_METHODS, calibrated
 from intaglio.quantize.measure import CLASS_AXES, QuantizedTensor, accuracy, float_operators, tensor_errors
 from intaglio.quantize.model_file import first_line, input_forms, read_float_model
 from intaglio.quantize.prepare import OPSET, OPSET_16_BITS, prepare
-from intaglio.quantize.runtime import quiet
+from intaglio.quantize.runtime import quiet, try_out
 from intaglio.quantize.weights import full_range
 
 ACTIVATIONS = {"int8": QuantType.QInt8, "uint8": QuantType.QUInt8, "int16": QuantType.QInt16}
@@ -72,6 +72,7 @@ def quantize(path: Path, data_file: Path, settings: Settings, bar: Bar) -> Quant
         raise InputError(f"percentile {settings.percentile:g}: must be above 50 and at most 100")
     model = read_float_model(path)
     data = read_dataset(data_file, input_forms(model))
+    try_out(model, path, data.sample(0))
     prepared = prepare(model, path, OPSET_16_BITS if settings.activations == "int16" else OPSET)
     if data.labels is not None:
         _check_labels(model, prepared, data_file, data)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
+import numpy as np
 import onnx
 import onnxruntime
 
@@ -40,6 +41,15 @@ def runtime_session(
     try:
         return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions share no base class but this
+        raise InputError(f"{path}: onnxruntime cannot run it ({first_line(error)}); export the model again") from None
+
+
+def try_out(model: onnx.ModelProto, path: Path, sample: dict[str, np.ndarray]) -> None:
+    """InputError where the model cannot compute one sample: shapes that do not fit show only then."""
+    session = runtime_session(model, path, "none")
+    try:
+        session.run(None, sample)
+    except Exception as error:
         raise InputError(f"{path}: onnxruntime cannot run it ({first_line(error)}); export the model again") from None
 
 

@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
+
+import onnx
 
 from intaglio.quantize.model_file import read_float_model
 from intaglio.quantize.prepare import OPSET, prepare
