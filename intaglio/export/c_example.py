@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from intaglio.export.c_network import described, quantization_macro, softmax_macro
 from intaglio.export.c_text import comment_text, string_literal
 from intaglio.export.edges import Edges, EdgeTensor, Step
@@ -9,29 +11,27 @@ from intaglio.export.templates import fill
 
 
 def example(network: str, edges: Edges) -> str:
-    have = {tensor.name for tensor in edges.given}
+    have = {tensor.name: tensor for tensor in edges.given}
     before = [_exchange("BOARD_INPUT", tensor) for tensor in edges.given]
     for step in edges.before:
-        before.append(_call(step) if step.function else _left(step, "give its result", step.target, "BOARD_INPUT"))
-        have.add(step.target.name)
+        before += [_call(step)] if step.function else _left(step, "give its result", step.targets, "BOARD_INPUT")
+        have.update({tensor.name: tensor for tensor in step.targets})
     before += [f"intaglio_write(device, INTAGLIO_INPUT_{m.tensor.identifier}, {_data(m.tensor)});" for m in edges.inputs]
 
     after = [f"intaglio_read(device, INTAGLIO_OUTPUT_{m.tensor.identifier}, {_data(m.tensor)});" for m in edges.outputs]
-    have.update(m.tensor.name for m in edges.outputs)
+    have.update({m.tensor.name: m.tensor for m in edges.outputs})
     for step in edges.after:
-        if step.source.name not in have:
-            continue
-        if step.function:
+        known = [tensor for tensor in step.sources if tensor.name in have]
+        if step.function and known:
             after.append(_call(step))
-            have.add(step.target.name)
+            have.update({tensor.name: tensor for tensor in step.targets})
         else:
-            after.append(_left(step, "its operand", step.source, "BOARD_OUTPUT"))
+            after += _left(step, "here is what it reads", known, "BOARD_OUTPUT")
     after += [_exchange("BOARD_OUTPUT", tensor) for tensor in edges.results if tensor.name in have]
-    used = [tensor for tensor in edges.tensors if tensor.name in have]
     return fill(
         "main.c.in",
         network=comment_text(network),
-        buffers="\n".join(_buffer(tensor) for tensor in used),
+        buffers="\n".join(_buffer(tensor) for tensor in have.values()),
         before=_indented(before),
         after=_indented(after),
     )
@@ -42,7 +42,7 @@ def _data(tensor: EdgeTensor) -> str:
 
 
 def _buffer(tensor: EdgeTensor) -> str:
-    return f"static {tensor.element} {_data(tensor)}[{tensor.elements}]; /* {described(tensor)} */"
+    return f"static {tensor.element} {_data(tensor)}[{tensor.count}]; /* {described(tensor)} */"
 
 
 def _exchange(macro: str, tensor: EdgeTensor) -> str:
@@ -50,22 +50,23 @@ def _exchange(macro: str, tensor: EdgeTensor) -> str:
 
 
 def _call(step: Step) -> str:
-    source, target = _data(step.source), _data(step.target)
+    (source,), (target,) = step.sources, step.targets
     if step.function == "memcpy":
-        return f"memcpy({target}, {source}, sizeof {target});"
+        return f"memcpy({_data(target)}, {_data(source)}, sizeof {_data(target)});"
     if step.function == "intaglio_softmax":
-        return f"intaglio_softmax({source}, {softmax_macro(step)}, {target});"
-    integers = step.source if step.function == "intaglio_dequantize" else step.target
+        return f"intaglio_softmax({_data(source)}, {softmax_macro(step)}, {_data(target)});"
+    integers = source if step.function == "intaglio_dequantize" else target
     return "\n".join([
         "{",
         f"    static const intaglio_quantization quantization = {quantization_macro(integers)};",
-        f"    {step.function}(&quantization, {source}, {step.source.elements}u, {target});",
+        f"    {step.function}(&quantization, {_data(source)}, {source.elements}u, {_data(target)});",
         "}",
     ])  # fmt: skip
 
 
-def _left(step: Step, what: str, tensor: EdgeTensor, macro: str) -> str:
-    return f"/* {step.op.kind} {comment_text(step.op.name)} is left to you: {what}. */\n{_exchange(macro, tensor)}"
+def _left(step: Step, what: str, tensors: Sequence[EdgeTensor], macro: str) -> list[str]:
+    comment = f"/* {comment_text(step.op.kind)} {comment_text(step.op.name)} is left to you: {what}. */"
+    return [comment, *(_exchange(macro, tensor) for tensor in tensors)]
 
 
 def _indented(statements: list[str]) -> str:

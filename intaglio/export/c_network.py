@@ -5,6 +5,8 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 
+import numpy as np
+
 from intaglio import __version__
 from intaglio.export.c_text import comment_text, float_literal, string_literal
 from intaglio.export.edges import Edges, EdgeTensor, Moved, Step
@@ -67,12 +69,16 @@ def quantization_macro(tensor: EdgeTensor) -> str:
 
 def softmax_macro(step: Step) -> str:
     """Of the numbers that intaglio_softmax takes between its two arrays."""
-    return f"INTAGLIO_SOFTMAX_{step.target.identifier}"
+    return f"INTAGLIO_SOFTMAX_{step.targets[0].identifier}"
 
 
 def described(tensor: EdgeTensor) -> str:
     """'classes, int8 [1, 10]', for a comment or Markdown."""
-    return f"{comment_text(tensor.name)}, {tensor.type_name} ({', '.join(map(str, tensor.shape))})"
+    return f"{comment_text(tensor.name)}, {tensor.dtype} ({', '.join(map(str, tensor.shape))})"
+
+
+def all_described(tensors: Sequence[EdgeTensor]) -> str:
+    return " and ".join(described(tensor) for tensor in tensors)
 
 
 def layout(moved: Moved) -> str:
@@ -108,7 +114,7 @@ def _moved(role: str, index: int, moved: Moved) -> str:
 
 def _quantization(tensor: EdgeTensor) -> str:
     assert tensor.scale is not None
-    lowest = 0 if tensor.element == "uint8_t" else -128
+    lowest = 0 if tensor.dtype == np.uint8 else -128
     return f"{{{float_literal(tensor.scale)}, {tensor.zero_point}, {lowest}}}"
 
 
@@ -140,7 +146,7 @@ def _steps(edges: Edges) -> str:
 
 def _step(step: Step) -> str:
     how = step.function or "not in intaglio_host.h, left to you"
-    return f"{step.op.kind} of {described(step.source)} to {described(step.target)}: {how}"
+    return f"{comment_text(step.op.kind)} of {all_described(step.sources)} to {all_described(step.targets)}: {how}"
 
 
 def _softmax_numbers(steps: Sequence[Step]) -> list[str]:

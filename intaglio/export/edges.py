@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
 
 from intaglio.errors import InputError
 from intaglio.export.c_text import identifiers
-from intaglio.export.loops import Loop, addresses, loops_of
+from intaglio.export.loops import Loop, addresses, file_order, loops_of
 from intaglio.mapper.lower import host_operators
 from intaglio.mapper.program import Place
 from intaglio.network import host_ops
@@ -22,12 +21,12 @@ LONGEST_SOFTMAX = 4095
 @dataclass(frozen=True)
 class EdgeTensor:
     """A tensor outside of the accelerator, as the model file has it. identifier: its name in C, behind a prefix.
-    element: "float", "int8_t" or "uint8_t". scale, zero_point: of the file's integers; None for floats."""
+    scale, zero_point: of the file's int8 or uint8; None for other types."""
 
     name: str
     identifier: str
     shape: tuple[int, ...]
-    element: str
+    dtype: np.dtype
     scale: float | None
     zero_point: int | None
 
@@ -36,9 +35,16 @@ class EdgeTensor:
         return int(np.prod(self.shape, dtype=np.int64))
 
     @property
-    def type_name(self) -> str:
-        """As people write it: float32, int8, uint8."""
-        return "float32" if self.element == "float" else self.element.removesuffix("_t")
+    def element(self) -> str:
+        """An element's type in C; bytes for what C99 has no type for."""
+        if self.dtype == np.float32:
+            return "float"
+        return f"{self.dtype}_t" if self.dtype.kind in "iu" else "uint8_t"
+
+    @property
+    def count(self) -> int:
+        """Of C's elements."""
+        return self.elements * (1 if self.element != "uint8_t" else self.dtype.itemsize)
 
 
 @dataclass(frozen=True)
@@ -53,12 +59,13 @@ class Moved:
 
 @dataclass(frozen=True)
 class Step:
-    """One operator of the host. function: what intaglio_host.h has for it, "memcpy" for a reshape, or None where the
-    caller has to do it. numbers: a Softmax's rows, length, multiplier and left shift."""
+    """One operator of the host. function: what intaglio_host.h has for it, "memcpy" for a reshape (both have one source
+    and one target), or None where the caller has to do it. numbers: a Softmax's rows, length, multiplier and
+    left shift."""
 
     op: Operator
-    source: EdgeTensor
-    target: EdgeTensor
+    sources: tuple[EdgeTensor, ...]
+    targets: tuple[EdgeTensor, ...]
     function: str | None
     numbers: tuple[int, ...] = ()
 
@@ -79,7 +86,7 @@ class Edges:
     def tensors(self) -> list[EdgeTensor]:
         """Each once: given, inputs, outputs, then those of the steps."""
         found = [*self.given, *(m.tensor for m in self.inputs + self.outputs)]
-        found += [step.target for step in self.before + self.after]
+        found += [tensor for step in self.before + self.after for tensor in step.targets]
         return list({tensor.name: tensor for tensor in found}.values())
 
 
@@ -97,7 +104,7 @@ def edges_of(session: Session) -> Edges:
     def moved(name: str) -> Moved:
         tensor, place = graph.tensors[name], program.places[name]
         described = edge(name)
-        if described.element == "float":
+        if described.scale is None:
             raise InputError(
                 f"tensor {name!r}: is {tensor.file_dtype} in the model file; the driver moves int8 and uint8; quantize the "
                 "network so that its edges are of these types"
@@ -108,12 +115,12 @@ def edges_of(session: Session) -> Edges:
     before: list[Step] = []
     after: list[Step] = []
     for op in host:
-        source, target = graph.tensors[op.inputs[0]], graph.tensors[op.outputs[0]]
-        function, numbers = _function(op, source, target)
+        function, numbers = _function(op, graph.tensors[op.inputs[0]], graph.tensors[op.outputs[0]])
         early = all(name in known for name in op.inputs)
         if early:
             known.update(op.outputs)
-        (before if early else after).append(Step(op, edge(source.name), edge(target.name), function, numbers))
+        sources, targets = (tuple(edge(name) for name in names) for names in (op.inputs, op.outputs))
+        (before if early else after).append(Step(op, sources, targets, function, numbers))
     return Edges(
         given=tuple(edge(name) for name in graph.inputs),
         before=tuple(before),
@@ -125,23 +132,23 @@ def edges_of(session: Session) -> Edges:
 
 
 def _edge_tensor(tensor: Tensor, identifier: str) -> EdgeTensor:
-    if tensor.dtype != np.int8 or tensor.file_dtype not in (np.int8, np.uint8):
-        return EdgeTensor(tensor.name, identifier, tensor.file_shape, "float", None, None)
-    relabelled = 128 if tensor.file_dtype == np.uint8 else 0
+    shape, dtype = tensor.file_shape, tensor.file_dtype
+    if tensor.dtype != np.int8 or dtype not in (np.int8, np.uint8):
+        return EdgeTensor(tensor.name, identifier, shape, dtype, None, None)
     q = host_ops.per_tensor(tensor)
-    zero_point = int(q.zero_point[0]) + relabelled
-    element = "uint8_t" if relabelled else "int8_t"
-    return EdgeTensor(tensor.name, identifier, tensor.file_shape, element, float(q.scale[0]), zero_point)
+    zero_point = int(q.zero_point[0]) + (128 if dtype == np.uint8 else 0)
+    return EdgeTensor(tensor.name, identifier, shape, dtype, float(q.scale[0]), zero_point)
 
 
 def _function(op: Operator, source: Tensor, target: Tensor) -> tuple[str | None, tuple[int, ...]]:
     match op:
         case Quantize():
-            return _quantizing(op, source, target), ()
+            return "intaglio_quantize_even" if op.half_even else "intaglio_quantize_away", ()
         case Dequantize():
             return "intaglio_dequantize", ()
         case Reshape():
-            return "memcpy", ()
+            same = source.file_dtype == target.file_dtype and (file_order(source) == file_order(target)).all()
+            return "memcpy" if same else None, ()
         case Softmax():
             length = source.shape[-1]
             if source.form or target.form or target.dtype != np.int8 or length > LONGEST_SOFTMAX:
@@ -150,19 +157,3 @@ def _function(op: Operator, source: Tensor, target: Tensor) -> tuple[str | None,
             return "intaglio_softmax", (int(np.prod(source.shape[:-1], dtype=np.int64)), length, *scaling)
         case _:
             return None, ()
-
-
-def _quantizing(op: Quantize, source: Tensor, target: Tensor) -> str | None:
-    """The function that rounds halves as the host's arithmetic does for this operator; None if none does."""
-    scale = np.float32(host_ops.per_tensor(target).scale[0])
-    halves = np.array([0.5, 1.5, 2.5, -0.5, -1.5, -2.5], np.float32) * scale
-    probe = dataclasses.replace(source, shape=halves.shape, form=None)
-    probed = dataclasses.replace(target, shape=halves.shape, form=None)
-    found = host_ops.run(op, [halves], [probe], [probed])[0].astype(np.int64)
-    zero_point = int(host_ops.per_tensor(target).zero_point[0])
-    ratios = (halves / scale).astype(np.float64)
-    away = np.sign(ratios) * np.floor(np.abs(ratios) + 0.5)
-    for rounded, function in ((away, "intaglio_quantize_away"), (np.rint(ratios), "intaglio_quantize_even")):
-        if (found == np.clip(rounded + zero_point, -128, 127)).all():
-            return function
-    return None

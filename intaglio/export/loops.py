@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,13 +23,18 @@ class Loop:
     stride: int
 
 
+def file_order(tensor: Tensor) -> np.ndarray:
+    """Indices into the graph's array, int64 [elements], in the order of the model file."""
+    index = np.arange(math.prod(tensor.shape), dtype=np.int64)
+    if tensor.form is None:
+        return index
+    return index.reshape(tensor.form.unfolded).transpose(tensor.form.permutation).reshape(-1)
+
+
 def addresses(place: Place, tensor: Tensor) -> np.ndarray:
     """Byte offsets from place.offset, int64 [elements], of the tensor's elements in the order of the model file."""
-    index = np.arange(place.rows * place.row_bytes, dtype=np.int64)
-    offsets = index // place.row_bytes * place.row_stride + index % place.row_bytes
-    if tensor.form is None:
-        return offsets
-    return offsets.reshape(tensor.form.unfolded).transpose(tensor.form.permutation).reshape(-1)
+    index = file_order(tensor)
+    return index // place.row_bytes * place.row_stride + index % place.row_bytes
 
 
 def loops_of(name: str, offsets: np.ndarray) -> tuple[Loop, ...]:

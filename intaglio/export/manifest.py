@@ -56,8 +56,8 @@ def manifest_of(
             {
                 "op": step.op.kind,
                 "when": "before" if step in edges.before else "after",
-                "source": step.source.name,
-                "target": step.target.name,
+                "sources": [tensor.name for tensor in step.sources],
+                "targets": [tensor.name for tensor in step.targets],
                 "function": step.function,
             }
             for step in edges.before + edges.after
@@ -77,7 +77,7 @@ def _tensor(tensor: EdgeTensor) -> dict[str, Any]:
     return {
         "name": tensor.name,
         "identifier": tensor.identifier,
-        "type": tensor.type_name,
+        "type": str(tensor.dtype),
         "shape": list(tensor.shape),
         "scale": tensor.scale,
         "zero_point": tensor.zero_point,

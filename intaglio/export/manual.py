@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from intaglio import __version__
-from intaglio.export.c_network import described, layout
+from intaglio.export.c_network import all_described, described, layout
 from intaglio.export.c_text import comment_text, float_literal
 from intaglio.export.edges import Edges, Moved, Step
 from intaglio.export.templates import fill
@@ -51,7 +51,7 @@ def readme(
         steps=_steps(edges),
         faults="\n".join(f"| {int(f)} | `INTAGLIO_ERROR_{f.name}` | {FAULT_MEANINGS[f]} |" for f in Fault),
         layers="\n".join(
-            f"| {comment_text(layer.name)} | {layer.op} | {'host' if layer.cycles is None else f'{layer.cycles:,}'} |"
+            f"| {comment_text(layer.name)} | {comment_text(layer.op)} | {'host' if layer.cycles is None else f'{layer.cycles:,}'} |"
             for layer in layers
         ),
     )
@@ -86,4 +86,5 @@ def _steps(edges: Edges) -> str:
 
 def _step(when: str, step: Step) -> str:
     function = f"`{step.function}`" if step.function else "left to you"
-    return f"| {when} | {step.op.kind} | {described(step.source)} | {described(step.target)} | {function} |"
+    kind = comment_text(step.op.kind)
+    return f"| {when} | {kind} | {all_described(step.sources)} | {all_described(step.targets)} | {function} |"

