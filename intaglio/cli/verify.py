@@ -1,4 +1,4 @@
-"""`intaglio verify`: host engine, RTL and LiteRT must agree."""
+"""`intaglio verify`: host engine, RTL and the format's reference must agree."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def verify_command(
                      show_default=False),
     ] = None,
 ) -> None:
-    """Compare every tensor with LiteRT, and outputs, cycles and counters of host and RTL; exit 1 on a difference."""
+    """Compare every tensor with LiteRT or onnxruntime, and outputs, cycles and counters of host and RTL; exit 1 on a difference."""
     check_targets(json, waves)
     if waves is not None and waves.suffix not in WAVES:
         raise InputError(f"waves {waves}: the name must end in {' or '.join(WAVES)}")

@@ -9,6 +9,7 @@ scales stay on the tensors, for edges and reports only.
 from __future__ import annotations
 
 import enum
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -87,6 +88,11 @@ class FileForm:
         folded = array.reshape(tuple(self.unfolded[axis] for axis in self.permutation))
         moved = folded.transpose(np.argsort(self.permutation)).reshape(shape)
         return moved.view(np.int8) ^ np.int8(-128) if self._relabels(dtype) else moved.astype(dtype)
+
+    def order(self) -> np.ndarray:
+        """For each element of the file's array the graph's element, counted in row-major order: int64 [shape]."""
+        count = np.arange(math.prod(self.unfolded), dtype=np.int64)
+        return count.reshape(self.unfolded).transpose(self.permutation).reshape(self.shape)
 
     def _relabels(self, dtype: np.dtype) -> bool:
         return self.dtype == np.uint8 and dtype == np.int8
@@ -279,3 +285,5 @@ class Graph:
     notes: list[str] = field(default_factory=list)
     """What a person should know about the import, such as a sum that no fixed-point multiplier can round
     as the format's reference does; empty for most networks."""
+    inexact: tuple[str, ...] = ()
+    """Tensors that may differ by 1 from the reference's, as notes say, since the reference computes them in float."""

@@ -20,6 +20,8 @@ class LiteRTOracle:
     that `load_tflite` folds away.
     """
 
+    name = "LiteRT"
+
     def __init__(self, path: str | Path) -> None:
         path = Path(path)
         model = read_model_file(path)
@@ -38,8 +40,10 @@ class LiteRTOracle:
         self.names = {t.index: t.name for t in model.tensors if t.index in computed}
         self.inputs = {model.tensors[i].name: i for i in model.inputs}
 
-    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Every input and computed tensor by name."""
+    def run(
+        self, inputs: Mapping[str, np.ndarray], given: Mapping[str, np.ndarray] | None = None
+    ) -> dict[str, np.ndarray]:
+        """Every input and computed tensor by name. given: see Oracle; no tensor here is inexact."""
         for name, index in self.inputs.items():
             self.interpreter.set_tensor(index, np.asarray(inputs[name]))
         self.interpreter.invoke()

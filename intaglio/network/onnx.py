@@ -74,6 +74,7 @@ def survey_onnx(path: str | Path) -> Survey:
         file.outputs,
         scope.operators,
         list(dict.fromkeys(file.notes + scope.notes)),
+        tuple(dict.fromkeys(scope.inexact)),
     )
     return Survey(graph, _steps(file, scope), tuple(refusals))
 
@@ -152,7 +153,8 @@ def import_nodes(file: OnnxFile, images: frozenset[str]) -> tuple[Scope, list[Re
         try:
             _output(scope, name)
         except Unsupported as fault:
-            refusals["output", name] = Refusal(name, "output", fault.reason, fault.remedy)
+            reason = f"output {name!r}: {fault.reason}"
+            refusals["output", name] = Refusal(file.path.stem, "network", reason, fault.remedy)
     scope.close_gaps()
     return scope, list(refusals.values())
 

@@ -111,7 +111,7 @@ def why_float(scope: Scope, pending: Pending, out: Output, *extra: str) -> None:
     if out.clamp(pending) != (-128, 127):
         reasons.append("the activation before QuantizeLinear is not the type's range")
     if reasons and not pending.nodes[0].fused:
-        scope.in_float(pending.nodes[0], ", ".join(reasons))
+        scope.in_float(pending.nodes[0], out.name, ", ".join(reasons))
 
 
 def window(
@@ -302,10 +302,11 @@ def add(scope: Scope, pending: Pending, out: Output) -> Stored:
         raise Unsupported("its scales differ by more than the hardware's factors reach", "quantize the network again")
     shape = scope.tensors[a.stored.tensor].shape
     tensor, stored = scope.result(out.name, a.stored.form, shape, out.scale, out.zero_point)
-    label = pending.nodes[0].label
     if found.wrong:
-        scope.notes.append(
-            f"{label}: the integer sum differs from onnxruntime's float32 by 1 for {found.wrong} of 65,536 pairs of inputs"
+        scope.may_differ(
+            pending.nodes[0],
+            out.name,
+            f"the integer sum differs from onnxruntime's float32 by 1 for {found.wrong} of 65,536 pairs of inputs",
         )
     why_float(scope, pending, out)
     second = scope.reshaped(b.stored, shape)
@@ -343,9 +344,11 @@ def average_pool(scope: Scope, pending: Pending, out: Output) -> Stored:
     inside = pad_rows_and_columns(np.ones((1, *shape[2:], 1), np.int64), padding, int(whole))
     counts = np.unique(windows(inside, size, stride, (1, 1)).sum(axis=(4, 5)))
     if any(_tie_possible(float(real.scale), float(out.scale), int(count)) for count in counts):
-        scope.notes.append(
-            f"{node.label}: onnxruntime averages in float32, so that an output may differ by 1 where the exact mean is a "
-            "tie or next to one"
+        scope.may_differ(
+            node,
+            out.name,
+            "onnxruntime averages in float32, so that an output may differ by 1 where the exact mean is a tie or next "
+            "to one",
         )
     op = AveragePool2D(
         out.name, (scope.image(real),), (out.name,), size, stride, padding, out.clamp(pending), float(factor),
@@ -394,7 +397,7 @@ def reduce_mean(scope: Scope, pending: Pending, out: Output) -> Stored:
     n, c, h, w = order.shape
     keep = bool(node.attributes.get("keepdims", 1))
     kept = tuple(1 if axis in named else length for axis, length in enumerate(shape)) if keep else (n, c)
-    scope.in_float(node, "it has no integer kernel for ReduceMean")
+    scope.in_float(node, out.name, "it has no integer kernel for ReduceMean")
     how = mean_scale(real.scale, out.scale, h * w)
     image = scope.reshaped(real.stored, (n, h, w, c))
     return _mean(scope, pending, out, real, image, how, FileForm((n, c), (0, 1), kept, out.dtype))
@@ -426,7 +429,7 @@ def rescale(scope: Scope, real: Real, out: Output, pending: Pending | None = Non
         raise Unsupported(f"scales change by the factor {ratio:g}", "quantize the network again")
     how, wrong = elementwise(table, centre(real), out.moved, clamp, float(ratio))
     if wrong:
-        scope.notes.append(f"{out.node.label}: differs from onnxruntime's float32 by 1 for {wrong} of 256 inputs")
+        scope.may_differ(out.node, out.name, f"differs from onnxruntime's float32 by 1 for {wrong} of 256 inputs")
     shape = scope.tensors[real.stored.tensor].shape
     form = FileForm(real.stored.form.unfolded, real.stored.form.permutation, real.stored.form.shape, out.dtype)
     tensor, stored = scope.result(out.name, form, shape, out.scale, out.zero_point)

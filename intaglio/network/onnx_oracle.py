@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,14 @@ class OnnxOracle:
     Where processors lack VNNI, onnxruntime's products of uint8 and int8 saturate at 16 bits; the session option
     `session.x64quantprecision` makes them uint8 by uint8, which is exact everywhere. It cannot be set for files with
     int8 activations, whose products are exact without.
+
+    cut: tensors behind which onnxruntime goes on with given values instead of its own, so that one that differs by 1
+    does not spoil the comparison of all that follows; its own are still among the results.
     """
 
     name = "onnxruntime"
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, cut: Sequence[str] = ()) -> None:
         path = Path(path)
         onnx = onnx_module()
         model = read_model(path)
@@ -45,6 +48,8 @@ class OnnxOracle:
         ]
         self.inputs = tuple(v.name for v in model.graph.input if v.name not in constants)
         self.outputs = tuple(given + computed)
+        self.cut = tuple(name for name in cut if name in computed)
+        _cut(onnx, model, self.cut, inferred)
         for name in computed:
             model.graph.output.append(onnx.helper.make_empty_tensor_value_info(name))
         self._model = model.SerializeToString()
@@ -57,10 +62,12 @@ class OnnxOracle:
         except Exception as error:  # onnxruntime's exceptions have no common base
             raise InputError(f"{path}: onnxruntime cannot load it: {' '.join(str(error).split())[:300]}") from error
 
-    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Every input and compared tensor by name."""
-        values = self._session.run(list(self.outputs), {name: np.asarray(inputs[name]) for name in self.inputs})
-        return {name: np.asarray(inputs[name]) for name in self.inputs} | dict(zip(self.outputs, values, strict=True))
+    def run(self, inputs: Mapping[str, np.ndarray], given: Mapping[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
+        """Every input and compared tensor by name. given: values of the cut tensors."""
+        own = {name: np.asarray(inputs[name]) for name in self.inputs}
+        further = {_given(name): (given or {})[name] for name in self.cut}
+        values = self._session.run(list(self.outputs), own | further)
+        return own | dict(zip(self.outputs, values, strict=True))
 
     def integer_kernels(self, folder: Path) -> dict[str, str]:
         """The compared tensors that onnxruntime computes from 8-bit ones alone -> its operator. folder: for the optimized model."""
@@ -75,6 +82,20 @@ class OnnxOracle:
             for name in node.output
             if name in self.outputs and node.op_type not in floats
         }
+
+
+def _given(name: str) -> str:
+    return f"{name}::given"
+
+
+def _cut(onnx: Any, model: Any, names: Sequence[str], types: Mapping[str, int]) -> None:
+    """What reads one of the tensors reads a new input of the model instead."""
+    for node in model.graph.node:
+        for position, name in enumerate(node.input):
+            if name in names:
+                node.input[position] = _given(name)
+    for name in names:
+        model.graph.input.append(onnx.helper.make_tensor_value_info(_given(name), types[name], None))
 
 
 def _types(onnx: Any, model: Any) -> dict[str, int]:

@@ -46,6 +46,7 @@ class Scope:
     tensors: dict[str, Tensor] = dataclasses.field(default_factory=dict)
     operators: list[Operator] = dataclasses.field(default_factory=list)
     notes: list[str] = dataclasses.field(default_factory=list)
+    inexact: list[str] = dataclasses.field(default_factory=list)
     entries: list[str] = dataclasses.field(default_factory=list)
     origin: dict[str, int] = dataclasses.field(default_factory=dict)
     """Operator of the graph -> number of the file's node that it is, where that is not the one that writes its output."""
@@ -183,10 +184,15 @@ class Scope:
         n, c, h, w = order.shape
         return self.reshaped(real.stored, (n, h, w, c))
 
-    def in_float(self, node: Node, why: str) -> None:
+    def may_differ(self, node: Node, tensor: str, why: str) -> None:
+        """Notes that an 8-bit tensor, computed by node, may differ by 1 from onnxruntime's."""
+        self.notes.append(f"{node.label}: {why}")
+        self.inexact.append(tensor)
+
+    def in_float(self, node: Node, tensor: str, why: str) -> None:
         """Notes that onnxruntime does not use an integer kernel here."""
-        self.notes.append(
-            f"{node.label}: onnxruntime computes it in float32 ({why}), so that an output may differ by 1"
+        self.may_differ(
+            node, tensor, f"onnxruntime computes it in float32 ({why}), so that an output may differ by 1"
         )
 
     # Float values on the host.

@@ -70,7 +70,7 @@ class Stored:
 
     def order(self) -> np.ndarray:
         """For each element of the file's value the graph's element, counted in row-major order."""
-        return order_of(self.form)
+        return self.form.order()
 
     def moved(self, order: np.ndarray) -> Stored:
         """The same elements in another order and shape."""
@@ -117,12 +117,6 @@ class Edge:
 Value = Unknown | Constant | Weights | Stored | Real | Pending | Edge
 
 
-def order_of(form: FileForm) -> np.ndarray:
-    """The order that a form describes, int64 of the file's shape."""
-    count = np.arange(math.prod(form.unfolded), dtype=np.int64)
-    return count.reshape(form.unfolded).transpose(form.permutation).reshape(form.shape)
-
-
 def identity(shape: tuple[int, ...], dtype: np.dtype) -> FileForm:
     """The form of a tensor that the graph holds in the file's order."""
     return FileForm(shape, tuple(range(len(shape))), shape, dtype)
@@ -147,7 +141,7 @@ def form_of(order: np.ndarray, dtype: np.dtype) -> FileForm:
     form = FileForm(
         tuple(parts[i][0] for i in places), tuple(rank[i] for i in range(len(parts))), tuple(order.shape), dtype
     )
-    if math.prod(form.unfolded) != order.size or not np.array_equal(order_of(form), order):
+    if math.prod(form.unfolded) != order.size or not np.array_equal(form.order(), order):
         raise Unsupported("its elements would have to move in memory", "leave out the reshape or transpose before it")
     return form
 

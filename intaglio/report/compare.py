@@ -62,7 +62,9 @@ def first_tensor(
         if differ.size:
             at = int(differ[0])
             index = tuple(int(i) for i in np.unravel_index(at, x.shape))
-            origin = origin_of(session.config, session.program, name, at)
+            form = graph.tensors[name].form
+            inside = at if form is None else int(form.order().reshape(-1)[at])
+            origin = origin_of(session.config, session.program, name, inside)
             cycle = None if origin is None else int(result.retire_cycles[origin.command])
             return Difference("tensor", input_name, engines, name, (x[index].item(), y[index].item()), index, origin, cycle)
     return None

@@ -73,6 +73,8 @@ def verify_document(model: Path, config: Config, found: Verification) -> dict[st
         "equal": found.difference is None,
         "inputs": found.inputs,
         "seed": found.seed,
+        "reference": found.reference,
+        "off_by_one": found.off_by_one,
         "tensors": found.tensors,
         "elements": found.elements,
         "cycles": found.cycles,

@@ -34,6 +34,8 @@ def print_run(console: Console, document: dict[str, Any]) -> None:
     if "accuracy" in document:
         print_accuracy(console, document["accuracy"])
     if "host_only_tensors" in document:
+        if document["off_by_one"]:
+            console.print(f"{document['off_by_one']} elements differ by 1 in tensors that the notes name.")
         names = ", ".join(document["host_only_tensors"]) or "none"
         console.print(f"tensors that the accelerator never wrote, computed on the host: {escape(names)}")
     _print_notes(console, document["notes"])
@@ -76,7 +78,7 @@ def print_verification(console: Console, document: dict[str, Any], notes: Sequen
     seconds = document["seconds"]
     if document["equal"]:
         console.print(
-            f"EQUAL. LiteRT: 0 differences in {document['elements']:,} elements of {document['tensors']} tensors an "
+            f"EQUAL. {document['reference']}: 0 differences in {document['elements']:,} elements of {document['tensors']} tensors an "
             f"input. Host and RTL: tensors, {document['cycles']:,} cycles, retire cycles of {document['commands']} "
             f"commands and all counters, difference 0."
         )
