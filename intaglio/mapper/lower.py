@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from intaglio.hw.isa import ADD_LEFT_SHIFT
 from intaglio.mapper.convolution import ConvTask, Geometry
 from intaglio.mapper.elementwise import AddTask, CopyTask, RescaleTask
 from intaglio.mapper.layout import Layout, layout_of
-from intaglio.mapper.pooling import PoolTask
+from intaglio.mapper.pooling import PoolTask, mean_scale
 from intaglio.mapper.program import Layer
 from intaglio.mapper.task import FIELD_LIMIT, Operand
 from intaglio.network.graph import (
@@ -169,6 +170,8 @@ def refusals(graph: Graph, op: Operator, config: Config) -> list[Why]:
             out.append((reason, "quantize the weights symmetrically, or set weight_zero_points: true"))
         if not -128 <= op.weight_zero_point <= 127:
             out.append((f"the weights' zero point is {op.weight_zero_point}, beyond int8", "requantize it"))
+    if isinstance(op, AveragePool2D) and op.rescale is not None and not 0 <= op.rescale <= 2.0**29:
+        return [*out, (f"rescale = {op.rescale}, beyond 0 to 2**29", "quantize the network anew")]
     result = _result_scale(op)
     if result is not None:
         if result.rounding.value not in config.rounding:
@@ -180,11 +183,19 @@ def refusals(graph: Graph, op: Operator, config: Config) -> list[Why]:
     return out + _shape_refusals(graph, op)
 
 
+def _mean_scale(op: AveragePool2D, count: int) -> Requantize:
+    """How an average of `count` elements inside the image is scaled."""
+    assert op.rescale is not None
+    return mean_scale(op.rescale, op.filter[0] * op.filter[1] if op.count_padding else count)
+
+
 def _result_scale(op: Operator) -> Requantize | None:
-    """How an operator scales its sums; a division by a window's size stands in as a scale of 1."""
+    """How an operator scales its sums, an average those of one element; TFLite's, which divides, by a scale of 1."""
     match op:
-        case AveragePool2D():
+        case AveragePool2D(rescale=None):
             return Requantize(np.array([1 << 30]), np.array([1]), Rounding.AWAY)
+        case AveragePool2D():
+            return _mean_scale(op, 1)
         case Add() | Conv2D() | FullyConnected() | Mean() | Rescale():
             return op.requantize
     return None
@@ -425,11 +436,12 @@ class _Lowering:
                 top=0,
                 left=0,
                 out_rows=1,
-                requantize=op.requantize,
+                requantize=lambda count: op.requantize,
                 input_zero_point=op.input_zero_point,
                 output_zero_point=op.output_zero_point,
                 clamp=op.clamp,
             )
+        scaled = op.rescale is not None
         return PoolTask(
             index,
             op.name,
@@ -443,9 +455,9 @@ class _Lowering:
             top=op.padding.top,
             left=op.padding.left,
             out_rows=self.graph.tensors[op.outputs[0]].shape[1],
-            requantize=None,
-            input_zero_point=0,
-            output_zero_point=0,
+            requantize=partial(_mean_scale, op) if scaled else None,
+            input_zero_point=op.input_zero_point if scaled else 0,
+            output_zero_point=op.output_zero_point if scaled else 0,
             clamp=op.clamp,
         )
 

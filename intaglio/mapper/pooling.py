@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+
+import numpy as np
 
 from intaglio.hw import isa
 from intaglio.mapper.layout import Region, View
 from intaglio.mapper.task import Cut, Operand, output_fields
 from intaglio.mapper.windows import Block
 from intaglio.network.graph import Requantize, Rounding
+from intaglio.network.quantized_multiplier import requantize_by
 
 
 def division(count: int) -> tuple[int, int]:
@@ -21,6 +25,11 @@ def division(count: int) -> tuple[int, int]:
     """
     _, shift = math.frexp(1.0 / count)
     return -(-(1 << (31 - shift)) // count), shift
+
+
+def mean_scale(rescale: float, count: int) -> Requantize:
+    """The binary32 scale rescale / count of a sum of `count` elements; 0 below 2**-32, where no sum reaches one half."""
+    return requantize_by([float(np.float32(rescale) / np.float32(count))], Rounding.FLOAT)
 
 
 @dataclass(frozen=True)
@@ -52,8 +61,8 @@ def spans(outputs: range, length: int, window: int, stride: int, before: int) ->
 class PoolTask:
     """Windows over images of in_rows x in_cols pixels of `channels` bytes.
 
-    requantize: None divides by the window's size (average pooling); else the per-tensor scale of the sum of
-    (input - input_zero_point).
+    requantize: None divides by the window's size (average pooling); else how sums of (input - input_zero_point)
+    over a window of so many elements inside the image are scaled.
     """
 
     tag: int
@@ -68,7 +77,7 @@ class PoolTask:
     top: int
     left: int
     out_rows: int
-    requantize: Requantize | None
+    requantize: Callable[[int], Requantize] | None
     input_zero_point: int
     output_zero_point: int
     clamp: tuple[int, int]
@@ -154,7 +163,8 @@ class PoolTask:
         if self.requantize is None:
             (multiplier, shift), rounding, bias = division(count), Rounding.AWAY, 0
         else:
-            multiplier, shift = int(self.requantize.multiplier[0]), int(self.requantize.shift[0])
-            rounding, bias = self.requantize.rounding, -self.input_zero_point * count
+            how = self.requantize(count)
+            multiplier, shift = int(how.multiplier[0]), int(how.shift[0])
+            rounding, bias = how.rounding, -self.input_zero_point * count
         fields = {"tag": self.tag, "mult_out": multiplier, "shift_out": shift, "bias": bias}
         return fields | output_fields(base, row_stride, self.channels, self.output_zero_point, self.clamp, rounding)

@@ -13,6 +13,7 @@ from intaglio.hw.config import Config, load_config
 from intaglio.hw.isa import Engine, Opcode
 from intaglio.hw.timing import compute_cycles
 from intaglio.network.graph import Graph, Padding
+from tests.onnx_arithmetic import in_onnx_arithmetic
 
 MODELS = Path("/work/shared/models")
 CONFIGS = {
@@ -50,6 +51,12 @@ def one_of_each(seed: int) -> Graph:
 @pytest.mark.parametrize("name", CONFIGS)
 def test_one_of_each(name: str, keep_all: bool) -> None:
     check(one_of_each(3), config_of(name), keep_all, seed=4)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_one_of_each_in_onnx_arithmetic(name: str) -> None:
+    for seed in range(4):
+        check(in_onnx_arithmetic(one_of_each(seed), seed), config_of(name), keep_all=bool(seed % 2), seed=seed)
 
 
 @pytest.mark.parametrize("name", CONFIGS)

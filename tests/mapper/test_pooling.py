@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from intaglio.mapper.pooling import Span, division, spans
+from intaglio.mapper.pooling import Span, division, mean_scale, spans
 from intaglio.network.arithmetic import requantize
 from intaglio.network.graph import Requantize, Rounding
 
@@ -34,6 +34,17 @@ def test_large_counts_at_every_step() -> None:
         around = (steps[:, None] * 2 + 1) * count // 2 + np.arange(-2, 3)
         sums = np.clip(around, -128 * count, 128 * count).ravel()
         assert np.array_equal(by_multiplier(sums, count), exact(sums, count)), count
+
+
+def test_the_scale_of_an_average_is_a_binary32_quotient() -> None:
+    random = np.random.default_rng(3)
+    for count in (1, 2, 3, 9, 49, 12345, 2**22 - 1):
+        for rescale in (*np.exp(random.uniform(-30, 20, 200)), 1.0, 0.0, 2.0**29, 1e-45):
+            how = mean_scale(float(np.float32(rescale)), count)
+            scale = np.float32(rescale) / np.float32(count)
+            sums = np.array([255 * count, -255 * count, 1, count])
+            assert -31 <= how.shift[0] <= 30
+            assert np.array_equal(requantize(sums, how), np.rint(sums.astype(np.float32) * scale))
 
 
 def test_spans_of_a_padded_axis() -> None:

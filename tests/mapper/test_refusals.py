@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,10 @@ from mapper_graphs import Builder
 from intaglio.errors import InputError
 from intaglio.hw.config import load_config
 from intaglio.mapper import map_network
-from intaglio.network.graph import Graph, Operator, Quantize, Softmax, Tensor
+from intaglio.network.graph import Graph, Operator, Quantize, Requantize, Rounding, Softmax, Tensor
+from tests.onnx_arithmetic import in_onnx_arithmetic
+
+FLOAT = Requantize(np.array([1 << 30]), np.array([0]), Rounding.FLOAT)
 
 
 def refusal(graph: Graph, *overrides: str) -> str:
@@ -30,6 +34,42 @@ def test_everything_at_once() -> None:
     text = refusal(b.graph(z), "rounding=[double]")
     for part in ("'op1' (AveragePool2D): needs rounding 'away'", "left_shift is 19", "'odd' (Operator): not supported"):
         assert part in text
+
+
+def test_arithmetic_that_is_not_built_in() -> None:
+    b = Builder(1)
+    x = b.conv(b.input(1, 4, 4, 4), 4, (1, 1))
+    graph = in_onnx_arithmetic(b.graph(b.average(b.add(x, b.rescale(x)), (2, 2), (1, 1))), 1)
+    graph.operators[0] = replace(graph.operators[0], weight_zero_point=3)  # type: ignore[call-arg]
+    text = refusal(graph, "rounding=[double, single, away]", "weight_zero_points=false")
+    reason = "needs rounding 'float', configuration field rounding has double, single, away; add it there"
+    for layer in ("'op0' (Conv2D)", "'op1' (Rescale)", "'op3' (AveragePool2D)"):
+        assert f"layer {layer}: {reason}" in text
+    assert "'op2'" not in text  # an Add that ends in 'single'
+    assert "'op0' (Conv2D): the weights' zero point is 3, configuration field weight_zero_points is false; quantize the " in text
+    assert "symmetrically, or set weight_zero_points: true" in text
+    assert map_network(graph, load_config("tiny16")).commands
+
+
+@pytest.mark.parametrize(
+    "index, change, message",
+    [
+        (0, {"weight_zero_point": 128}, "the weights' zero point is 128, beyond int8; requantize it"),
+        (2, {"bias": 1 << 31}, "bias = 2147483648 does not fit 32 bits; requantize it"),
+        (2, {"operand_requantize": (FLOAT, FLOAT)}, "an operand's rounding is 'float', the hardware has 'double'; requantize"),
+        (2, {"requantize": replace(FLOAT, multiplier=np.array([(1 << 30) + 1]))}, "by a scale that is no binary32 number"),
+        (2, {"requantize": replace(FLOAT, multiplier=np.array([1 << 29]))}, "by a scale that is no binary32 number"),
+        (3, {"rescale": float("nan")}, "rescale = nan, beyond 0 to 2..29; quantize the network anew"),
+        (3, {"rescale": 1e300}, "rescale = 1e.300, beyond 0"),
+        (3, {"rescale": -1.0}, "rescale = -1.0, beyond 0"),
+    ],
+)
+def test_onnx_arithmetic_out_of_range(index: int, change: dict[str, object], message: str) -> None:
+    b = Builder(1)
+    x = b.conv(b.input(1, 4, 4, 4), 4, (1, 1))
+    graph = in_onnx_arithmetic(b.graph(b.average(b.add(x, b.rescale(x)), (2, 2), (1, 1))), 1)
+    graph.operators[index] = replace(graph.operators[index], **change)  # type: ignore[arg-type]
+    assert re.search(message, refusal(graph))
 
 
 def test_host_operator_in_the_middle() -> None:

@@ -11,6 +11,7 @@ from intaglio.hw.config import load_config
 from intaglio.hw.isa import Opcode
 from intaglio.mapper.program import Program
 from intaglio.network.graph import Padding
+from tests.onnx_arithmetic import in_onnx_arithmetic
 
 SMALL = ["activation_bytes=512", "weight_bytes=256", "channel_bytes=64", "activation_banks=1"]
 SHAPES = [SMALL, [*SMALL, "bus_bytes=32"], ["rows=3", "cols=5", "requantizers=3", "activation_bytes=1024", "bus_bytes=4",
@@ -48,6 +49,19 @@ def test_windows_with_padding(overrides: list[str]) -> None:
     x = b.input(2, 14, 15, 21)
     y = b.average(x, (12, 11), (2, 3), Padding(5, 6, 4, 5))
     check(b.graph(y), load_config("tiny16", overrides))
+
+
+@pytest.mark.parametrize("overrides", SHAPES)
+def test_windows_in_onnx_arithmetic(overrides: list[str]) -> None:
+    counted = set()
+    for seed in range(3):
+        b = Builder(seed)
+        x = b.input(1, 14, 15, 11)
+        y = b.average(x, (12, 11), (2, 3), Padding(5, 6, 4, 5))
+        graph = in_onnx_arithmetic(b.graph(y, b.average(x, (2, 2), (2, 2)), b.mean(x)), seed)
+        counted.add(graph.operators[0].count_padding)  # type: ignore[attr-defined]
+        check(graph, load_config("tiny16", overrides), seed=seed)
+    assert counted == {False, True}
 
 
 def test_random_windows() -> None:

@@ -8,11 +8,12 @@ import pytest
 
 from intaglio import data
 from intaglio.hw.config import load_config
-from intaglio.network import extreme_inputs, load, random_inputs
+from intaglio.network import execute, extreme_inputs, load, random_inputs
 from intaglio.network.litert_oracle import LiteRTOracle
 from intaglio.network.tflite_write import TfliteBuilder
 from intaglio.session import NetworkRun, Session
 from tests.networks import random_network
+from tests.onnx_arithmetic import in_onnx_arithmetic
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"
 RESNET8 = SHARED / "models" / "mlptiny_ic_resnet8_int8.tflite"
@@ -31,11 +32,13 @@ NETWORKS = [
 
 # Builds of the RTL, and memories, which need no build of their own. The smallest builds run in `make test`.
 ODD = ("tiny16", ("rows=5", "cols=7", "requantizers=3"))
+TFLITE_ONLY = ("tiny16", ("rounding=[double, single, away]", "weight_zero_points=false"))
 WIDE_BUS = ("tiny16", ("bus_bytes=32", "memory.bytes_per_cycle=32"))
 slow = pytest.mark.slow
 MACHINES = [
     pytest.param("tiny16", (), id="tiny16"),
     pytest.param(*ODD, id="5x7"),
+    pytest.param(*TFLITE_ONLY, id="tflite-only"),
     pytest.param("edge64", (), id="edge64"),
     pytest.param("edge256", (), id="edge256", marks=slow),
     pytest.param("wide", (), id="wide", marks=slow),
@@ -134,6 +137,7 @@ RANDOM_MACHINES = [
     ("tiny16", ()),
     (ODD[0], ODD[1]),
     ("edge64", ()),
+    TFLITE_ONLY,
 ]
 
 
@@ -160,3 +164,27 @@ def run_random_network(seed: int, folder: Path) -> None:
 def test_random_networks(block, tmp_path):
     for seed in range(20 * block, 20 * block + 20):
         run_random_network(seed, tmp_path)
+
+
+def run_onnx_arithmetic(seed: int, folder: Path) -> None:
+    """A random network in ONNX's arithmetic: host, RTL and the reference agree."""
+    path = folder / f"random{seed}.tflite"
+    network = random_network(seed, path, edges=bool(seed % 2))
+    graph = in_onnx_arithmetic(load(path), seed)
+    name, overrides = (("tiny16", ()), ODD)[seed // 2 % 2]
+    print(f"seed {seed}: {name} {overrides}: {network.description}")
+    config = load_config(name, (*overrides, f"memory.latency={1 + seed % 50}"))
+    inputs = random_inputs(graph, seed)
+    expected = execute(graph, inputs)
+    for keep_all in (False, True):
+        session = Session.map(graph, config, keep_all)
+        host, rtl = session.run(inputs), session.run(inputs, "rtl")
+        assert_engines_equal(host, rtl)
+        for tensor, value in rtl.tensors.items():
+            assert np.array_equal(value, expected[tensor]), tensor
+
+
+@pytest.mark.parametrize("block", [0, *(pytest.param(n, marks=slow) for n in (1, 2))])
+def test_random_networks_in_onnx_arithmetic(block, tmp_path):
+    for seed in range(20 * block, 20 * block + 20):
+        run_onnx_arithmetic(seed, tmp_path)
