@@ -39,19 +39,17 @@ def runtime_module() -> Any:
     return onnxruntime
 
 
-def session_of(model: bytes, entries: Mapping[str, str] | None = None, optimized: Path | None = None) -> Any:
+def session_of(model: bytes, optimized: Path | None = None) -> Any:
     """An onnxruntime session as every comparison here has it: CPU, one thread, ORT_ENABLE_EXTENDED, int8 allowed.
 
-    entries: further configuration entries. optimized: where it writes the model that it really runs. The exceptions
-    of onnxruntime pass.
+    optimized: where it writes the model that it really runs. The exceptions of onnxruntime pass.
     """
     runtime = runtime_module()
     options = runtime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     options.log_severity_level = 4
-    for key, value in {"session.qdqisint8allowed": "1", **(entries or {})}.items():
-        options.add_session_config_entry(key, value)
+    options.add_session_config_entry("session.qdqisint8allowed", "1")
     if optimized is not None:
         options.optimized_model_filepath = str(optimized)
     return runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

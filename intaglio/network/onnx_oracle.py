@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from intaglio.errors import InputError
-from intaglio.network.onnx_file import fix_batch, onnx_module, read_model
+from intaglio.network.onnx_file import constants_of, fix_batch, onnx_module, read_model
 from intaglio.network.onnx_host import session_of
+from intaglio.network.onnx_unsigned import unsigned_weights
 
 
 class OnnxOracle:
@@ -21,9 +22,7 @@ class OnnxOracle:
     fusing DequantizeLinear, operator and QuantizeLinear into one integer kernel, since such a kernel computes exactly
     that tensor; `integer_kernels` tells which tensors one computes, and tests hold it against the notes of the graph.
 
-    Where processors lack VNNI, onnxruntime's products of uint8 and int8 saturate at 16 bits; the session option
-    `session.x64quantprecision` makes them uint8 by uint8, which is exact everywhere. It cannot be set for files with
-    int8 activations, whose products are exact without.
+    Weights are relabelled where products would saturate on some processors (`onnx_unsigned`).
 
     cut: tensors behind which onnxruntime goes on with given values instead of its own, so that one that differs by 1
     does not spoil the comparison of all that follows; its own are still among the results.
@@ -49,14 +48,13 @@ class OnnxOracle:
         self.inputs = tuple(v.name for v in model.graph.input if v.name not in constants)
         self.outputs = tuple(given + computed)
         self.cut = tuple(name for name in cut if name in computed)
+        unsigned_weights(model, constants_of(path, model), inferred)
         _cut(onnx, model, self.cut, inferred)
         for name in computed:
             model.graph.output.append(onnx.helper.make_empty_tensor_value_info(name))
         self._model = model.SerializeToString()
-        signed = any(kind == onnx.TensorProto.INT8 for name, kind in inferred.items() if name in self.outputs)
-        self._options = {} if signed else {"session.x64quantprecision": "1"}
         try:
-            self._session = session_of(self._model, self._options)
+            self._session = session_of(self._model)
         except InputError:
             raise
         except Exception as error:  # onnxruntime's exceptions have no common base
@@ -73,7 +71,7 @@ class OnnxOracle:
         """The compared tensors that onnxruntime computes from 8-bit ones alone -> its operator. folder: for the optimized model."""
         onnx = onnx_module()
         file = folder / "optimized.onnx"
-        session_of(self._model, self._options, file)
+        session_of(self._model, file)
         model = onnx.load(file)
         floats = ("QuantizeLinear",)
         return {
