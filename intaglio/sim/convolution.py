@@ -15,7 +15,7 @@ _REQUANTIZATIONS = int(Counter.REQUANTIZATIONS)
 _RECORD_WORDS = 4  # 32-bit words of a channel's record
 
 
-@numba.njit(cache=True, error_model="numpy")
+@numba.njit(cache=True, error_model="numpy", nogil=True)
 def convolve(c, z, activation, weight, channel, sums, ledger):
     """Runs one command.
 

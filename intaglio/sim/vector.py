@@ -19,7 +19,7 @@ _REQUANTIZATIONS = int(Counter.REQUANTIZATIONS)
 _DOUBLE = int(RoundingCode.DOUBLE)
 
 
-@numba.njit(cache=True, error_model="numpy")
+@numba.njit(cache=True, error_model="numpy", nogil=True)
 def add(c, z, activation, ledger):
     if not (_in_range(c.shift_a) and _in_range(c.shift_b)):
         raise IndexError("a shift beyond -31 to 30")
@@ -44,7 +44,7 @@ def add(c, z, activation, ledger):
                 activation[out + i] = _output(c, total)
 
 
-@numba.njit(cache=True, error_model="numpy")
+@numba.njit(cache=True, error_model="numpy", nogil=True)
 def pool(c, z, activation, sums, ledger):
     """sums: int64 [requantizers], kept between commands."""
     _check_scale(c)
