@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import namedtuple
+from itertools import repeat
 from typing import Any, NamedTuple
 
 from intaglio.hw import isa
@@ -55,4 +56,4 @@ _FORM: dict[isa.Opcode, Any] = {
 def operands_of(command: isa.Command) -> Any:
     """The command's fields, those of the header left out, as the named tuple of its opcode."""
     form = _FORM[command.opcode]
-    return form._make(command[name] for name in form._fields)
+    return form._make(map(command.fields.get, form._fields, repeat(0)))  # a field that is not given is 0
