@@ -10,7 +10,7 @@ from intaglio.hw.command_view import CommandView
 from intaglio.hw.config import CHANNEL_RECORD_BYTES, Config
 from intaglio.hw.drain import Drain, OutputPass
 from intaglio.hw.feed import FeedRequest, FeedRows, FeedSequencer
-from intaglio.hw.isa import CHANNEL_FIELDS, LocalMemory, Opcode
+from intaglio.hw.isa import CHANNEL_FIELDS_BY_NAME, LocalMemory, Opcode
 from intaglio.hw.pipeline import delay
 from intaglio.hw.scale import Requantizer
 from intaglio.hw.step_memory import StepMemory
@@ -163,13 +163,12 @@ class ComputeCore(wiring.Component):
         # Requantizers: CONV's constants come from the channel memory, the others' from the command, ADD's as POOL's.
         m.d.comb += [channels.read_en.eq(drain.channel_en), channels.read_address.eq(drain.channel_address)]
         pool_view = CommandView(command, Opcode.POOL)
-        records = {f.name: f for f in CHANNEL_FIELDS}
         results = []
         for lane in range(q):
             record = channels.read_data.word_select(lane, 8 * CHANNEL_RECORD_BYTES)
 
             def of_record(name: str, record: object = record) -> object:
-                f = records[name]
+                f = CHANNEL_FIELDS_BY_NAME[name]
                 low = 32 * f.word + f.lsb
                 return record[low : low + f.width]  # type: ignore[index]
 

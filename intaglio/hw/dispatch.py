@@ -105,7 +105,7 @@ class Dispatch(wiring.Component):
 def _zero_bits(opcode: Opcode, bus_bytes: int) -> list[int]:
     """For each word, padded to 32: bits that must be zero. Those that no field names; the low bits of what is a multiple of
     the bus; and STORE has one memory."""
-    masks = unnamed_bits(opcode)
+    masks = list(unnamed_bits(opcode))
     if ENGINE_OF[opcode] != Engine.COMPUTE:
         for name in ("external", "external_stride", "local", "local_stride", "row_bytes"):
             masks[field_of(opcode, name).word] |= bus_bytes - 1

@@ -48,7 +48,9 @@ POOL: for each pixel of region_rows x region_cols and each of `channels` bytes c
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache, cached_property
 
 
 class Engine(enum.IntEnum):
@@ -114,6 +116,21 @@ class Field:
     lsb: int = 0
     width: int = 32
     signed: bool = False
+
+    @cached_property
+    def mask(self) -> int:
+        """Ones in as many bits as it has."""
+        return (1 << self.width) - 1
+
+    @cached_property
+    def low(self) -> int:
+        """The least value that fits."""
+        return -(1 << (self.width - 1)) if self.signed else 0
+
+    @cached_property
+    def high(self) -> int:
+        """The greatest value that fits."""
+        return self.mask + self.low
 
 
 HEADER = (
@@ -230,45 +247,46 @@ CHANNEL_FIELDS = (  # one output channel's record of CHANNEL_RECORD_BYTES, in th
 )
 
 
+FIELDS_BY_NAME = {opcode: {f.name: f for f in fields} for opcode, fields in FIELDS.items()}
+CHANNEL_FIELDS_BY_NAME = {f.name: f for f in CHANNEL_FIELDS}
+
+
 def field_of(opcode: Opcode, name: str) -> Field:
-    return next(f for f in FIELDS[opcode] if f.name == name)
+    return FIELDS_BY_NAME[opcode][name]
 
 
-def pack(fields: tuple[Field, ...], values: dict[str, int], words: int) -> list[int]:
+def pack(fields: Mapping[str, Field], values: Mapping[str, int], words: int) -> list[int]:
     """Words from values by field name; a field that is not given is 0.
 
     Raises ValueError that names a field whose value does not fit or that does not exist.
     """
     out = [0] * words
-    known = {f.name: f for f in fields}
     for name, value in values.items():
-        if name not in known:
+        f = fields.get(name)
+        if f is None:
             raise ValueError(f"no field {name}")
-        f = known[name]
-        low, high = (-(1 << (f.width - 1)), (1 << (f.width - 1)) - 1) if f.signed else (0, (1 << f.width) - 1)
-        if not low <= value <= high:
-            raise ValueError(f"field {name} = {value} does not fit: {low} to {high}")
-        out[f.word] |= (int(value) & ((1 << f.width) - 1)) << f.lsb
+        if not f.low <= value <= f.high:
+            raise ValueError(f"field {name} = {value} does not fit: {f.low} to {f.high}")
+        out[f.word] |= (int(value) & f.mask) << f.lsb
     return out
 
 
-def unpack(fields: tuple[Field, ...], words: list[int]) -> dict[str, int]:
+def unpack(fields: Mapping[str, Field], words: list[int]) -> dict[str, int]:
     """The inverse of pack: every field's value by name."""
     out = {}
-    for f in fields:
-        value = (words[f.word] >> f.lsb) & ((1 << f.width) - 1)
-        if f.signed and value >> (f.width - 1):
-            value -= 1 << f.width
-        out[f.name] = value
+    for name, f in fields.items():
+        value = (words[f.word] >> f.lsb) & f.mask
+        out[name] = value - f.mask - 1 if value > f.high else value
     return out
 
 
-def unnamed_bits(opcode: Opcode) -> list[int]:
+@cache
+def unnamed_bits(opcode: Opcode) -> tuple[int, ...]:
     """For each word of a command, the mask of bits that no field names; they must be zero."""
     masks = [0xFFFFFFFF] * WORDS_OF[opcode]
     for f in FIELDS[opcode]:
-        masks[f.word] &= ~(((1 << f.width) - 1) << f.lsb)
-    return masks
+        masks[f.word] &= ~(f.mask << f.lsb)
+    return tuple(masks)
 
 
 @dataclass(frozen=True)
@@ -283,7 +301,7 @@ class Command:
         return ENGINE_OF[self.opcode]
 
     def words(self) -> list[int]:
-        return pack(FIELDS[self.opcode], {"opcode": int(self.opcode), **self.fields}, WORDS_OF[self.opcode])
+        return pack(FIELDS_BY_NAME[self.opcode], {"opcode": int(self.opcode), **self.fields}, WORDS_OF[self.opcode])
 
     def __getitem__(self, name: str) -> int:
         return self.fields.get(name, 0)
@@ -305,7 +323,7 @@ def decode(words: list[int]) -> list[Command]:
         for i, (word, mask) in enumerate(zip(part, unnamed_bits(opcode), strict=True)):
             if word & mask:
                 raise ValueError(f"word {at + i}: {opcode.name} sets bits that no field names")
-        values = unpack(FIELDS[opcode], part)
+        values = unpack(FIELDS_BY_NAME[opcode], part)
         values.pop("opcode")
         out.append(Command(opcode, values))
         at += WORDS_OF[opcode]

@@ -291,5 +291,5 @@ class ConvTask:
                     "shift": int(shift[channel]),
                 }
                 group, place = divmod(column, config.requantizers)
-                out[i, group, place] = isa.pack(isa.CHANNEL_FIELDS, record, 4)
+                out[i, group, place] = isa.pack(isa.CHANNEL_FIELDS_BY_NAME, record, 4)
         return out.tobytes()

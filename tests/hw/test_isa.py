@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from intaglio.hw.isa import (
-    CHANNEL_FIELDS,
+    CHANNEL_FIELDS_BY_NAME,
     ENGINE_OF,
     FIELDS,
     WORDS_OF,
@@ -63,7 +63,7 @@ def test_values_that_do_not_fit_are_named():
 
 def test_records_hold_the_extremes():
     for record in ({"bias": -(1 << 31), "multiplier": (1 << 31) - 1, "shift": -31}, {"bias": 5, "multiplier": 0, "shift": 30}):
-        assert unpack(CHANNEL_FIELDS, pack(CHANNEL_FIELDS, record, 4)) == record
+        assert unpack(CHANNEL_FIELDS_BY_NAME, pack(CHANNEL_FIELDS_BY_NAME, record, 4)) == record
 
 
 def test_each_pair_of_engines_has_its_bit():
