@@ -83,11 +83,12 @@ def check_survey(found: Survey, config: Config) -> Check:
     if len(host) == len(graph.operators) and not refusals:
         refusals.append(Refusal(graph.name, "network", *NOTHING_TO_RUN))
     imported = {r.layer: r for r in found.refusals if r.number is not None}
+    named = {step.became: step.name for step in found.steps if not step.folded}
     rows = []
     for step in found.steps:
         index = index_of[step.became]
         mine = [imported[step.name]] if step.name in imported else [] if step.folded else refused.get(index, [])
-        rows.append(_row(graph, config, step, index, host, mine, by_tag.get(index)))
+        rows.append(_row(graph, config, step, index, host, mine, by_tag.get(index), named.get(step.became, step.became)))
     peak, layer = _peak(graph, config, host)
     taken = [row for row in rows if row.place == ACCELERATOR]
     return Check(
@@ -111,8 +112,9 @@ def _too_large(graph: Graph, tasks: Sequence[AnyTask], config: Config) -> Iterat
 
 def _row(
     graph: Graph, config: Config, step: Step, index: int, host: set[int], refusals: Sequence[Refusal],
-    task: AnyTask | None,
+    task: AnyTask | None, whole: str,
 ) -> CheckedOperator:  # fmt: skip
+    """whole: the operator of the file that a folded one is part of."""
     op = graph.operators[index]
     weights = 0
     if isinstance(op, Conv2D | FullyConnected) and not step.folded:
@@ -120,7 +122,7 @@ def _row(
     if refusals:
         place, why = REFUSED, ""
     elif step.folded:
-        place, why = FUSED, f"part of {step.became}"
+        place, why = FUSED, f"part of {whole}"
     elif index in host:
         place, why = HOST, _why_host(op)
     elif task is None:
