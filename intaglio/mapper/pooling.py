@@ -12,7 +12,7 @@ from intaglio.hw import isa
 from intaglio.mapper.layout import Region, View
 from intaglio.mapper.task import Cut, Operand, output_fields
 from intaglio.mapper.windows import Block
-from intaglio.network.graph import Requantize, Rounding
+from intaglio.network.graph import AveragePool2D, Requantize, Rounding
 from intaglio.network.quantized_multiplier import requantize_by
 
 
@@ -27,9 +27,14 @@ def division(count: int) -> tuple[int, int]:
     return -(-(1 << (31 - shift)) // count), shift
 
 
-def mean_scale(rescale: float, count: int) -> Requantize:
-    """The binary32 scale rescale / count of a sum of `count` elements; 0 below 2**-32, where no sum reaches one half."""
-    return requantize_by([float(np.float32(rescale) / np.float32(count))], Rounding.FLOAT)
+def average_scale(op: AveragePool2D, inside: int) -> Requantize:
+    """The binary32 scale of the sum of a window with `inside` elements inside the image, of an average with a rescale.
+
+    0 below 2**-32, where no sum reaches one half.
+    """
+    assert op.rescale is not None
+    count = op.filter[0] * op.filter[1] if op.count_padding else inside
+    return requantize_by([float(np.float32(op.rescale) / np.float32(count))], Rounding.FLOAT)
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from intaglio.mapper.pooling import Span, division, mean_scale, spans
+from intaglio.mapper.pooling import Span, average_scale, division, spans
 from intaglio.network.arithmetic import requantize
-from intaglio.network.graph import Requantize, Rounding
+from intaglio.network.graph import AveragePool2D, Padding, Requantize, Rounding
 
 
 def exact(sums: np.ndarray, count: int) -> np.ndarray:
@@ -40,7 +40,8 @@ def test_the_scale_of_an_average_is_a_binary32_quotient() -> None:
     random = np.random.default_rng(3)
     for count in (1, 2, 3, 9, 49, 12345, 2**22 - 1):
         for rescale in (*np.exp(random.uniform(-30, 20, 200)), 1.0, 0.0, 2.0**29, 1e-45):
-            how = mean_scale(float(np.float32(rescale)), count)
+            op = AveragePool2D("", (), (), (1, count), (1, 1), Padding(), (-128, 127), rescale, count_padding=bool(count % 2))
+            how = average_scale(op, 1 if op.count_padding else count)
             scale = np.float32(rescale) / np.float32(count)
             sums = np.array([255 * count, -255 * count, 1, count])
             assert -31 <= how.shift[0] <= 30
