@@ -184,7 +184,7 @@ def run_onnx_arithmetic(seed: int, folder: Path) -> None:
             assert np.array_equal(value, expected[tensor]), tensor
 
 
-@pytest.mark.parametrize("block", [0, *(pytest.param(n, marks=slow) for n in (1, 2))])
+@pytest.mark.parametrize("block", range(3))
 def test_random_networks_in_onnx_arithmetic(block, tmp_path):
     for seed in range(20 * block, 20 * block + 20):
         run_onnx_arithmetic(seed, tmp_path)
