@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -45,10 +45,18 @@ def export(
     bundle = make_bundle(model.name, content, session, verilog)
     write_folder(folder, bundle.files)
     write_json(json, bundle.manifest)
-    memory = bundle.manifest["memory"]
-    typer.echo(
-        f"{folder}: {len(bundle.files)} files, configuration {bundle.manifest['config_hash']}; begin with README.md\n"
+    typer.echo(_summary(folder, bundle.manifest), err=json == STANDARD_OUTPUT)
+
+
+def _summary(folder: Path, manifest: dict[str, Any]) -> str:
+    memory = manifest["memory"]
+    lines = [
+        f"{folder}: {len(manifest['files']) + 1} files, configuration {manifest['config_hash']}; begin with README.md",
         f"{memory['bytes']:,} bytes of memory, {memory['image_bytes']:,} of them the image; "
-        f"{bundle.manifest['cycles']:,} cycles an inference",
-        err=json == STANDARD_OUTPUT,
-    )
+        f"{manifest['cycles']:,} cycles an inference",
+    ]
+    for title, provided in (("on the processor, in intaglio_host.c", True), ("on the processor, left to you", False)):
+        steps = [s for s in manifest["host_steps"] if (s["function"] is not None) == provided]
+        if steps:
+            lines.append(f"{title}: " + ", ".join(f"{s['targets'][0]!a} ({s['op']})" for s in steps))
+    return "\n".join(lines + [f"note: {note}" for note in manifest["notes"]])

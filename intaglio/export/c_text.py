@@ -11,10 +11,10 @@ LONGEST_TEXT = 80
 LONGEST_IDENTIFIER = 40
 
 
-def comment_text(text: str) -> str:
+def comment_text(text: str, longest: int = LONGEST_TEXT) -> str:
     """The text for a comment or a line of Markdown: letters, digits and harmless marks stay, everything else is "_"."""
     safe = re.sub(r"[^A-Za-z0-9 .,:;=+/()-]", "_", text)
-    return safe if len(safe) <= LONGEST_TEXT else f"{safe[:LONGEST_TEXT]}..."
+    return safe if len(safe) <= longest else f"{safe[:longest]}..."
 
 
 def string_literal(text: str) -> str:

@@ -17,6 +17,7 @@ from intaglio.report.layers import LayerFigures, Totals
 from intaglio.session import Session
 
 _PORT = re.compile(r"^  (?:input|output) (?:\[(\d+):0\] )?(\w+) ?;$", re.MULTILINE)
+LONGEST_NOTE = 1000
 _TRACING = ("counting", "retire", "tags")
 
 
@@ -49,6 +50,7 @@ def readme(
             [_row("input", moved) for moved in edges.inputs] + [_row("output", moved) for moved in edges.outputs]
         ),
         steps=_steps(edges),
+        notes="".join(f"\n* {comment_text(note, LONGEST_NOTE)}" for note in session.graph.notes),
         faults="\n".join(f"| {int(f)} | `INTAGLIO_ERROR_{f.name}` | {FAULT_MEANINGS[f]} |" for f in Fault),
         layers="\n".join(
             f"| {comment_text(layer.name)} | {comment_text(layer.op)} | {'host' if layer.cycles is None else f'{layer.cycles:,}'} |"

@@ -165,6 +165,14 @@ def renamed_graph(graph: Graph, new: dict[str, str]) -> Graph:
     )  # fmt: skip
 
 
+def test_notes_are_passed_on(tmp_path: Path) -> None:
+    graph = load(small_network(tmp_path / "small.tflite"))
+    graph.notes.append("layer 'x' may differ\n# by one")
+    bundle = bundle_of(graph)
+    assert "\n* layer _x_ may differ__ by one\n" in bundle.files["README.md"].decode()
+    assert bundle.manifest["notes"] == graph.notes
+
+
 def test_identifiers_are_unique() -> None:
     found = identifiers([*HOSTILE, "a", "A", "a_2", "a!"])
     assert len(set(found.values())) == len(HOSTILE) + 4
@@ -182,12 +190,13 @@ def test_float_literals_are_exact() -> None:
 
 
 def test_command(tmp_path: Path) -> None:
-    model = small_network(tmp_path / "small.tflite")
+    model = small_network(tmp_path / "small.tflite", softmax=True)
     done = intaglio("export", model, "--config", "tiny16", "-o", tmp_path / "deep" / "out", "--json", "-")
     assert done.status == 0, done.err
     out = tmp_path / "deep" / "out"
     assert json.loads(done.out) == json.loads((out / "manifest.json").read_text())
     assert os.listdir(tmp_path / "deep") == ["out"]
+    assert "deep/out: 14 files" in done.err and "on the processor, in intaglio_host.c: 'answer' (Softmax)" in done.err
     verilog = intaglio("verilog", "--config", "tiny16", "-o", tmp_path / "v")
     assert verilog.status == 0
     assert (tmp_path / "v" / "intaglio.v").read_bytes() == (out / "intaglio.v").read_bytes()
