@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from intaglio.export import Bundle
 from intaglio.hw.config import load_config
 from intaglio.network import Graph, load
 from intaglio.session import Session
@@ -88,6 +89,16 @@ class Exported:
 def gcc(*arguments: object, compiler: str = "gcc") -> None:
     done = subprocess.run([compiler, *map(str, arguments)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def compile_all(bundle: Bundle, folder: Path) -> None:
+    """Everything in C, as C99 and as C++, without a warning."""
+    for name, content in bundle.files.items():
+        (folder / name).write_bytes(content)
+    for source in sorted(folder.glob("*.c")):
+        for level in ("-O0", "-O2"):
+            gcc("-std=c99", *WARNINGS, level, "-c", source, "-o", folder / "x.o")
+        gcc("-x", "c++", *WARNINGS, "-c", source, "-o", folder / "x.o", compiler="g++")
 
 
 def export(model: Path, folder: Path, config: str, overrides: tuple[str, ...] = ()) -> Exported:

@@ -24,7 +24,7 @@ from intaglio.hw.registers import TABLE
 from intaglio.network import Graph, load
 from intaglio.session import Session
 from tests.cli.command import intaglio, small_network, validate
-from tests.export.exported import WARNINGS, gcc, need_compilers
+from tests.export.exported import compile_all, need_compilers
 
 VERILOG = "module intaglio(clk);\n  input clk;\n  output [63:0] m_axi_wdata;\n  output [2:0] retire;\nendmodule\n"
 HOSTILE = (
@@ -120,15 +120,6 @@ def test_readme_names_every_file_and_port(shipped: tuple[Session, Bundle]) -> No
 def test_no_compiler_warns(shipped: tuple[Session, Bundle], tmp_path: Path) -> None:
     need_compilers()
     compile_all(shipped[1], tmp_path)
-
-
-def compile_all(bundle: Bundle, folder: Path) -> None:
-    for name, content in bundle.files.items():
-        (folder / name).write_bytes(content)
-    for source in sorted(folder.glob("*.c")):
-        for level in ("-O0", "-O2"):
-            gcc("-std=c99", *WARNINGS, level, "-c", source, "-o", folder / "x.o")
-        gcc("-x", "c++", *WARNINGS, "-c", source, "-o", folder / "x.o", compiler="g++")
 
 
 @pytest.mark.parametrize("first", range(0, len(HOSTILE), 4))

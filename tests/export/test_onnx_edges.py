@@ -7,15 +7,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.export.exported import Exported, export, need_compilers
+from intaglio.export import make_bundle
+from intaglio.hw.config import load_config
+from intaglio.network import load
+from intaglio.session import Session
+from tests.cli.command import validate
+from tests.export.exported import Exported, compile_all, export, need_compilers
 from tests.export.test_driver import OTHER
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 
 
-def network(path: Path, float_edges: bool) -> Path:
-    """A convolution with 3 channels in and 5 out, channels first; uint8 at both ends, or floats around uint8.
+def network(path: Path, float_edges: bool, more: bool = False) -> Path:
+    """A convolution with 3 channels in and 5 out, channels first; uint8 at both ends, or floats around uint8, and with
+    `more` an operator on floats before and after.
 
     Weights of 7 bits: on processors without VNNI onnxruntime's sums of two products saturate at 16 bits.
     """
@@ -39,6 +45,10 @@ def network(path: Path, float_edges: bool) -> Path:
         nodes.insert(0, helper.make_node("QuantizeLinear", ["pixels", "in_scale", "in_zero"], ["image"]))
         nodes.append(helper.make_node("DequantizeLinear", ["features", "out_scale", "out_zero"], ["reals"]))
         given, result = ("pixels", types.FLOAT), ("reals", types.FLOAT)
+    if more:
+        nodes.insert(0, helper.make_node("Mul", ["raw", "in_scale"], ["pixels"]))
+        nodes.append(helper.make_node("Softmax", ["reals"], ["shares"], axis=1))
+        given, result = ("raw", types.FLOAT), ("shares", types.FLOAT)
     graph = helper.make_graph(
         nodes,
         "edges",
@@ -85,3 +95,21 @@ def test_header_names_the_files_order(exported: Exported) -> None:
     assert "image, uint8 (1, 3, 6, 5) in the model file" in text
     assert "as (1, 6, 5, 3) transposed by (0, 3, 1, 2)" in text
     assert "#define INTAGLIO_INPUT_image_ZERO_POINT 121\n" in text and "#define INTAGLIO_INPUT_image_TYPE uint8_t\n" in text
+
+
+def test_what_the_driver_leaves_to_the_caller(tmp_path: Path) -> None:
+    """Operators that only onnxruntime runs: named everywhere, their operands and results at the board's hooks."""
+    session = Session.map(load(network(tmp_path / "edges.onnx", True, more=True)), load_config("tiny16", OTHER))
+    bundle = make_bundle("edges.onnx", b"", session, "")
+    validate(bundle.manifest, "export")
+    steps = {step["op"]: step for step in bundle.manifest["host_steps"]}
+    assert steps["Mul"]["function"] is None and steps["Softmax"]["function"] is None
+    assert steps["Mul"]["when"] == "before" and steps["Softmax"]["sources"] == ["reals"]
+    main = bundle.files["main.c"].decode()
+    assert main.index("/* Mul pixels is left to you") < main.index('BOARD_INPUT("pixels"') < main.index("intaglio_quantize_even")
+    assert main.index("intaglio_dequantize") < main.index("/* Softmax shares is left to you") < main.index('BOARD_OUTPUT("reals"')
+    assert "data_shares" not in main
+    assert "| after | Softmax | reals, float32 (1, 5, 6, 5) | shares, float32 (1, 5, 6, 5) | left to you |" in (
+        bundle.files["README.md"].decode()
+    )
+    compile_all(bundle, tmp_path)
