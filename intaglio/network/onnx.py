@@ -24,7 +24,7 @@ from intaglio.network.onnx_file import (
 )
 from intaglio.network.onnx_fold import fold
 from intaglio.network.onnx_nodes import REMEDIES, node_values
-from intaglio.network.onnx_qoperator import Expander
+from intaglio.network.onnx_qoperator import expand
 from intaglio.network.onnx_scope import PRODUCTS, Scope
 from intaglio.network.onnx_values import (
     INT8,
@@ -97,7 +97,7 @@ def read_onnx(path: Path) -> OnnxFile:
     nodes: list[Node] = []
     for number, proto in enumerate(model.graph.node):
         node = make_node(proto, number)
-        nodes += (Expander(path, node, model, constants, opset).expand() if node.outputs else []) or [node]
+        nodes += expand(path, node, model, constants, opset) or [node]
     del model.graph.node[:]
     for node in nodes:
         copy = onnx_module().NodeProto.FromString(node.proto.SerializeToString())

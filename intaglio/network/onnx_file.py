@@ -92,7 +92,8 @@ def broken(path: Path, reason: str, remedy: str = "export the model again, or do
 
 
 def read_model(path: Path) -> Any:
-    """The file's ModelProto, checked by onnx; external data are read into it."""
+    """The file's ModelProto, checked by onnx; external data are read into it. Shapes of outputs may be missing in the
+    file and are of no use (see fix_batch)."""
     onnx = onnx_module()
     data = read_bytes(path, "give a quantized .onnx file")
     if len(data) > MAX_BYTES:
@@ -101,6 +102,8 @@ def read_model(path: Path) -> Any:
         model = onnx.ModelProto.FromString(data)
     except Exception as error:
         raise broken(path, f"its bytes are no protobuf message ({type(error).__name__})") from error
+    if not _is_text(model):
+        raise broken(path, "a name in it is not UTF-8")
     if not data or not model.graph.node:
         raise broken(path, "the file is empty" if not data else "it has no nodes")
     opsets = {entry.domain: entry.version for entry in model.opset_import}
@@ -127,11 +130,26 @@ def read_model(path: Path) -> Any:
     model.ir_version = max(model.ir_version, 4)  # before 4, initializers had to be inputs too; onnxruntime does not ask
     for tensor in _tensors(model):
         _check_tensor(path, tensor)
+    for value in (*model.graph.output, *model.graph.value_info):  # onnxruntime does without, onnx's checker does not
+        if value.type.HasField("tensor_type") and not value.type.tensor_type.HasField("shape"):
+            value.type.tensor_type.shape.SetInParent()
     try:
         onnx.checker.check_model(model)
     except Exception as error:
         raise broken(path, f"onnx's checker says: {error}") from error
     return model
+
+
+def _is_text(message: Any) -> bool:
+    """Whether every string field is text; protobuf hands out bytes for those that are not."""
+    for field, value in message.ListFields():
+        values = value if field.is_repeated else [value]
+        if field.type == field.TYPE_MESSAGE:
+            if not all(_is_text(inner) for inner in values):
+                return False
+        elif field.type == field.TYPE_STRING and not all(isinstance(text, str) for text in values):
+            return False
+    return True
 
 
 def _tensors(model: Any) -> Iterable[Any]:

@@ -30,6 +30,16 @@ PRODUCTS: dict[str, tuple[str, tuple[str, ...]]] = {
 LAYOUT = {"com.microsoft.QLinearAveragePool", "com.microsoft.QLinearGlobalAveragePool"}
 
 
+def expand(path: Path, node: Node, model: Any, constants: dict[str, np.ndarray], opset: int) -> list[Node]:
+    """The nodes in its place; [] where the operator is none of ours. Adds to constants and to model's initializers."""
+    if not node.outputs or not node.outputs[0]:
+        return []
+    try:
+        return Expander(path, node, model, constants, opset).expand()
+    except (TypeError, ValueError) as error:  # no checker knows these operators' attributes
+        raise broken(path, f"node {node.label} has unusual attributes or inputs ({error})") from error
+
+
 class Expander:
     """Writes the nodes of one operator; new values are named after its output."""
 
@@ -77,7 +87,6 @@ class Expander:
         return [self.emit("DequantizeLinear", [self.node.inputs[position], name], f"{output}::bias", axis=axis)]
 
     def expand(self) -> list[Node]:
-        """The nodes; [] where the operator is none of ours."""
         op, output = self.node.op, self.node.outputs[0]
         if op in UNARY and not (op in LAYOUT and self.node.attributes.get("channels_last")):
             target, names = UNARY[op]

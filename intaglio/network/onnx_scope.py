@@ -131,7 +131,7 @@ class Scope:
             self.entries.append(name)
             if name in self.images:
                 form = channels_last(shape, dtype)
-        self.tensors[name] = Tensor(name, form.unfolded or (1,), INT8, None, None, file_form(form))
+        self.tensors[name] = int8_tensor(name, form.unfolded or (1,), form)
         return Stored(name, form)
 
     def result(
@@ -143,7 +143,7 @@ class Scope:
             raise Unsupported(f"its output has shape {list(form.shape)}, the file says {list(expected)}", "export it again")
         moved = zero_point - 128 * (form.dtype == UINT8)
         quantization = Quantization(np.array([scale], np.float32), np.array([moved], np.int64))
-        return Tensor(name, shape, INT8, quantization, None, file_form(form)), Stored(name, form)
+        return int8_tensor(name, shape, form, quantization), Stored(name, form)
 
     def reshaped(self, stored: Stored, shape: tuple[int, ...]) -> str:
         """The graph tensor with another shape, the same elements in the same order: itself or a Reshape of it."""
@@ -159,7 +159,7 @@ class Scope:
         """The same elements under the name of the file's next tensor: a Reshape."""
         self.accelerated(stored)
         shape = graph_shape(stored.order())
-        tensor = Tensor(name, shape, INT8, self.tensors[stored.tensor].quantization, None, file_form(stored.form))
+        tensor = int8_tensor(name, shape, stored.form, self.tensors[stored.tensor].quantization)
         self.emit(Reshape(name, (stored.tensor,), (name,)), tensor)
         return Stored(name, stored.form, stored.padding, stored.pad)
 
@@ -300,7 +300,7 @@ class Scope:
         if shape is None or dtype not in (INT8, UINT8) or 0 in shape or name in self.tensors:
             return unknown
         form = channels_last(shape, dtype) if len(shape) == 4 else identity(shape, dtype)
-        self.tensors[name] = Tensor(name, form.unfolded or (1,), INT8, None, None, file_form(form))
+        self.tensors[name] = int8_tensor(name, form.unfolded or (1,), form)
         self._refused(name, unknown)
         return Stored(name, form)
 
@@ -344,7 +344,7 @@ def macs_of(file: OnnxFile, node: Node) -> int:
     channel = 0 if node.op == "Conv" or node.attributes.get("transB") else len(weights) - 1
     return math.prod(output) * math.prod(weights) // weights[channel]
 
-def file_form(form: FileForm) -> FileForm | None:
-    """None where the graph's array is the file's."""
-    plain = form == identity(form.shape, INT8)
-    return None if plain else form
+def int8_tensor(name: str, shape: tuple[int, ...], form: FileForm, quantization: Quantization | None = None) -> Tensor:
+    """An 8-bit tensor of the graph; its form is None where the graph's array is the file's."""
+    plain = form == identity(shape, INT8)
+    return Tensor(name, shape, INT8, quantization, None, None if plain else form)
