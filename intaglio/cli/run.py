@@ -8,7 +8,9 @@ from typing import Annotated
 
 import numpy as np
 import typer
+from rich.markup import escape
 
+from intaglio import api
 from intaglio.accuracy import evaluate, read_labelled
 from intaglio.cli.console import check_targets, progress, progress_bar, report_console, write_json
 from intaglio.cli.options import WHOLE, ConfigOption, EngineName, ModelArgument, SetOption, configuration
@@ -17,10 +19,12 @@ from intaglio.files import write_bytes
 from intaglio.network import Graph, check_inputs, load, random_inputs
 from intaglio.report.documents import accuracy_document, run_document
 from intaglio.report.files import npz_bytes, read_npz
-from intaglio.report.layers import layer_figures, totals
+from intaglio.report.layers import totals
+from intaglio.report.plots import check_plot, picture, save_plot
 from intaglio.report.tables import print_run
-from intaglio.session import Session, every_tensor
+from intaglio.session import every_tensor
 from intaglio.sim.rtl.build import library
+from intaglio.trace.chrome import LIMIT, write_chrome
 
 SEED = 0
 """Of the random input where none is given."""
@@ -57,11 +61,22 @@ def run(
     all_tensors: Annotated[
         bool, typer.Option("--all-tensors", help="Put every tensor of the graph into --outputs.")
     ] = False,
+    trace: Annotated[
+        Path | None,
+        typer.Option("--trace", metavar="T.json", show_default=False,
+                     help=f"Engines, tiles, bursts and stalls for ui.perfetto.dev, 1 us a cycle. {WHOLE}"),
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", metavar="P.svg", show_default=False,
+                     help="Roofline, cycles and energy by layer as a picture, .svg, .png or .pdf."),
+    ] = None,
 ) -> None:
     """Run one inference; report cycles, bounds and traffic of every layer."""
     if all_tensors and outputs is None:
         raise InputError("--all-tensors: says what --outputs holds; give --outputs O.npz too")
-    check_targets(json, outputs)
+    check_targets(json, outputs, trace, plot)
+    check_plot(plot)
     settings = configuration(config, overrides)
     graph = load(model)
     values = read_inputs(graph, input_file)
@@ -70,7 +85,7 @@ def run(
     with progress() as tell:
         tell.step(f"mapping {graph.name} onto {settings.name}")
         begin = time.perf_counter()
-        session = Session.map(graph, settings)
+        session = api.map(graph, settings)
         seconds["map"] = time.perf_counter() - begin
         if engine == EngineName.rtl:
             begin = time.perf_counter()
@@ -90,7 +105,7 @@ def run(
         with progress_bar() as bar:
             accuracy = evaluate(session, samples, bar)
         seconds["accuracy"] = time.perf_counter() - begin
-    layers = layer_figures(settings, session.program, done.result.retire_cycles, done.result.cycles, done.host_seconds)
+    layers = api.layers(done)
     summary = totals(settings, session.program, layers, done.result.cycles)
     document = run_document(
         model, settings, engine.value, str(input_file or f"random, seed {SEED}"), layers, summary,
@@ -101,9 +116,15 @@ def run(
     archive = npz_bytes(tensors) if outputs is not None else b""
     if outputs is not None:
         write_bytes(outputs, archive)
+    left_out = {} if trace is None else write_chrome(trace, done.trace())
+    if plot is not None:
+        title = f"{graph.name} on {settings.name} ({settings.rows}x{settings.cols})"
+        save_plot(plot, picture(title, settings, layers, api.compare(done)))
     write_json(json, document)
     console = report_console(json)
     print_run(console, document)
+    for kind, count in left_out.items():
+        console.print(f"note: {escape(str(trace))} is without {count:,} {kind}, so that it has at most {LIMIT:,} events")
 
 
 def read_inputs(graph: Graph, path: Path | None) -> dict[str, np.ndarray]:
