@@ -44,7 +44,10 @@ def read_float_model(path: Path) -> onnx.ModelProto:
     if found:
         raise InputError(f"{path}: is quantized already (it has {', '.join(found)}); give the float model it came from")
     for weight in model.graph.initializer:
-        array = onnx.numpy_helper.to_array(weight)
+        try:
+            array = onnx.numpy_helper.to_array(weight)
+        except (ValueError, TypeError, KeyError) as error:
+            raise InputError(f"{path}: weight {weight.name!r} is broken ({first_line(error)}); export it again") from None
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise InputError(f"{path}: weight {weight.name!r} holds NaN or infinity; train or export it again")
     _fix_batch(path, model)
