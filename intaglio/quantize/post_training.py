@@ -74,9 +74,13 @@ def quantize(path: Path, data_file: Path, settings: Settings, bar: Bar) -> Quant
     data = read_dataset(data_file, input_forms(model))
     try_out(model, path, data.sample(0))
     prepared = prepare(model, path, OPSET_16_BITS if settings.activations == "int16" else OPSET)
+    excluded = float_tail(prepared)
+    if not any(node.op_type in OP_TYPES and node.name not in excluded for node in prepared.graph.node):
+        kinds = ", ".join(sorted({node.op_type for node in prepared.graph.node}))
+        raise InputError(f"{path}: has no operator that can be quantized (only {kinds}); give a network with weights")
     if data.labels is not None:
         _check_labels(model, prepared, data_file, data)
-    result = _quantized(prepared, path, data, settings, bar)
+    result = _quantized(prepared, path, data, settings, excluded, bar)
     integer = settings.activations == "int8"
     kernels = "integer kernels" if integer else "float32 arithmetic on the quantized values"
     tensors = tensor_errors(prepared, result, path, integer, data, bar)
@@ -90,7 +94,7 @@ def quantize(path: Path, data_file: Path, settings: Settings, bar: Bar) -> Quant
 
 
 def _quantized(
-    prepared: onnx.ModelProto, path: Path, data: Dataset, settings: Settings, bar: Bar
+    prepared: onnx.ModelProto, path: Path, data: Dataset, settings: Settings, excluded: list[str], bar: Bar
 ) -> onnx.ModelProto:
     overrides = {} if settings.narrow_range else full_range(prepared, settings.per_channel)
     options: dict[str, Any] = {
@@ -117,7 +121,7 @@ def _quantized(
                 per_channel=settings.per_channel,
                 activation_type=ACTIVATIONS[settings.activations],
                 weight_type=QuantType.QInt8,
-                nodes_to_exclude=float_tail(prepared),
+                nodes_to_exclude=excluded,
                 calibrate_method=RUNTIME_METHODS.get(settings.method, CalibrationMethod.MinMax),
                 extra_options=options,
                 calibration_cache_path=cache,

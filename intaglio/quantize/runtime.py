@@ -20,7 +20,8 @@ _LEVELS = {
     "basic": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC,
     "integer": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
 }
-FATAL_ONLY = 4
+WARNINGS, FATAL_ONLY = 2, 4
+"""Of onnxruntime's log; the first is its default."""
 
 
 def runtime_session(
@@ -58,8 +59,10 @@ def quiet() -> Iterator[None]:
     """Without what onnxruntime.quantization logs and prints."""
     before = logging.root.manager.disable
     logging.disable(logging.ERROR)
+    onnxruntime.set_default_logger_severity(FATAL_ONLY)
     try:
         with redirect_stdout(io.StringIO()):
             yield
     finally:
         logging.disable(before)
+        onnxruntime.set_default_logger_severity(WARNINGS)
