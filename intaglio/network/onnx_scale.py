@@ -46,7 +46,7 @@ def elementwise(
     table: np.ndarray, input_zero_point: int, output_zero_point: int, clamp: tuple[int, int], ratio: float
 ) -> tuple[Requantize, int]:
     """The Requantize of a graph.Rescale that gives `table` (int64 [256], for -128..127), and how many of the 256
-    values it gets wrong: 0 wherever any multiplier does. ratio: about input scale / output scale."""
+    values it gets wrong: 0 wherever any multiplier does (a real tie can be decided by float32's error: none may). ratio: about input scale / output scale."""
     integers = np.arange(-128, 128, dtype=np.int64) - input_zero_point
 
     def wrong(how: Requantize) -> int:
@@ -78,34 +78,23 @@ def _candidates(
     found = [float_scale(np.atleast_1d(s)) for s in scales]
     shift = max(math.frexp(ratio)[1], -31)
     low, high = clamp[0] - zero_point, clamp[1] - zero_point
-    for rounding in (Rounding.SINGLE, Rounding.AWAY):
-        multiplier = _allowed(integers.tolist(), wanted.tolist(), low, high, 31 - shift, rounding)
-        if multiplier is not None:
-            found.append(Requantize(np.array([multiplier], np.int32), np.array([shift], np.int32), rounding))
+    multiplier = _allowed(integers.tolist(), wanted.tolist(), low, high, 31 - shift)
+    if multiplier is not None:
+        found.append(Requantize(np.array([multiplier], np.int32), np.array([shift], np.int32), Rounding.SINGLE))
     return found
 
 
-def _allowed(
-    integers: list[int], wanted: list[int], low: int, high: int, right: int, rounding: Rounding
-) -> int | None:
-    """A multiplier m of 31 bits with (d * m + half) >> right == t for all pairs (AWAY: of absolute values); at the
-    clamp's ends d * m may lie beyond. None where the pairs contradict each other."""
+def _allowed(integers: list[int], wanted: list[int], low: int, high: int, right: int) -> int | None:
+    """A multiplier m of 31 bits with (d * m + half) >> right == t for all pairs; at the clamp's ends d * m may lie
+    beyond. None where the pairs contradict each other."""
     least, most = 2**30, 2**31 - 1
     half, one = 1 << (right - 1), 1 << right
     for d, t in zip(integers, wanted, strict=True):
-        if d == 0:
-            continue
-        open_below, open_above = t <= low, t >= high
-        if rounding is Rounding.AWAY and d < 0:
-            d, t, open_below, open_above = -d, -t, open_above, open_below
-        elif d < 0:  # floor((half - |d| m) / one) == t
-            if not open_below:
-                most = min(most, (half - t * one) // -d)
-            if not open_above:
-                least = max(least, (half - (t + 1) * one) // -d + 1)
-            continue
-        if not open_below:
-            least = max(least, -((half - t * one) // d))
-        if not open_above:
-            most = min(most, -(-((t + 1) * one - half) // d) - 1)
+        above, below = t * one - half, (t + 1) * one - half  # above <= d * m < below
+        if d > 0:
+            least = least if t <= low else max(least, -(-above // d))
+            most = most if t >= high else min(most, -(-below // d) - 1)
+        elif d < 0:
+            most = most if t <= low else min(most, -above // -d)
+            least = least if t >= high else max(least, -below // -d + 1)
     return (least + most) // 2 if least <= most else None
