@@ -76,11 +76,12 @@ def quantize(path: Path, data_file: Path, settings: Settings, bar: Bar) -> Quant
     prepared = prepare(model, path, OPSET_16_BITS if settings.activations == "int16" else OPSET)
     excluded = float_tail(prepared)
     if not any(node.op_type in OP_TYPES and node.name not in excluded for node in prepared.graph.node):
-        kinds = ", ".join(sorted({node.op_type for node in prepared.graph.node}))
-        raise InputError(f"{path}: has no operator that can be quantized (only {kinds}); give a network with weights")
+        raise _nothing(path, prepared)
     if data.labels is not None:
         _check_labels(model, prepared, data_file, data)
     result = _quantized(prepared, path, data, settings, excluded, bar)
+    if not any(node.op_type == "QuantizeLinear" for node in result.graph.node):
+        raise _nothing(path, prepared)
     integer = settings.activations == "int8"
     kernels = "integer kernels" if integer else "float32 arithmetic on the quantized values"
     tensors = tensor_errors(prepared, result, path, integer, data, bar)
@@ -134,6 +135,11 @@ def _quantized(
             ) from None
     del result.metadata_props[:]
     return result
+
+
+def _nothing(path: Path, prepared: onnx.ModelProto) -> InputError:
+    kinds = ", ".join(sorted({node.op_type for node in prepared.graph.node}))
+    return InputError(f"{path}: has no operator that can be quantized (only {kinds}); give a network with weights")
 
 
 def float_tail(model: onnx.ModelProto) -> list[str]:

@@ -168,6 +168,21 @@ def test_shapes_that_do_not_fit_show_when_it_runs(tmp_path: Path) -> None:
     assert not (tmp_path / "q.onnx").exists()
 
 
+@pytest.mark.parametrize("kinds", [["Tanh"], ["Sin", "Relu"], ["Softmax"]])
+def test_nothing_to_quantize(tmp_path: Path, kinds: list[str]) -> None:
+    b = Builder((1, 4), 0)
+    x = "image"
+    for kind in kinds:
+        x = b.node(kind, [x], f"{kind}_out")
+    save(b.model(x), tmp_path / "m.onnx")
+    np.savez(tmp_path / "c.npz", inputs=np.ones((3, 4), np.float32))
+    for method in ("minmax", "percentile", "mse"):
+        done = intaglio(
+            "quantize", tmp_path / "m.onnx", "--data", tmp_path / "c.npz", "-o", tmp_path / "q.onnx", "--method", method
+        )
+        refused(done, "m.onnx", "no operator that can be quantized", kinds[0])
+
+
 def test_overflow_inside_the_network(tmp_path: Path) -> None:
     b = Builder((1, 4), 0)
     x = b.node("Exp", [b.node("Gemm", ["image", b.constant(np.full((4, 4), 1e3, np.float32))], "big")], "exp")
