@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ import pytest
 pytest.importorskip("ai_edge_litert")
 
 from intaglio.check import check, check_survey
-from intaglio.errors import InputError, RefusedError
+from intaglio.errors import InputError, Refusal, RefusedError
 from intaglio.hw.config import load_config
 from intaglio.mapper import map_network
 from intaglio.network import load
-from intaglio.network.survey import Step, Survey
+from intaglio.network.graph import Operator
+from intaglio.network.survey import Refused, Step, Survey
 from tests.cli.command import intaglio, small_network, validate
 from tests.mapper.mapper_graphs import Builder
 from tests.network.tflite_files import FileBuilder, conv
@@ -171,6 +173,24 @@ def test_the_same_verdict_as_map(seed: int, overrides: tuple[str, ...], tmp_path
         assert sum(layer.macs for layer in program.layers) == found.accelerator_macs
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_gaps_anywhere(seed: int, tmp_path: Path) -> None:
+    """Whatever operators could not be imported, the others are told as before."""
+    graph = load(random_network(seed, tmp_path / "random.tflite", edges=True).path)
+    config = load_config("tiny16")
+    whole = check(tmp_path / "random.tflite", config)
+    steps = tuple(Step(op.name, op.kind, op.name) for op in graph.operators)
+    for gap, op in enumerate(graph.operators):
+        refusal = Refusal(op.name, op.kind, "a reason", "a remedy", gap)
+        operators: list[Operator] = list(graph.operators)
+        operators[gap] = Refused(op.name, op.inputs, op.outputs, op.kind)
+        found = check_survey(Survey(replace(graph, operators=operators), steps, (refusal,)), config)
+        assert refusal in found.refusals and found.operators[gap].place == "refused"
+        for index, (row, before) in enumerate(zip(found.operators, whole.operators, strict=True)):
+            if index != gap and row.place != before.place:  # a host operator is in the middle once its neighbour is none
+                assert row.place == "refused" and "in the middle" in row.refusals[0][0], (seed, gap, row)
+
+
 def test_rows_that_the_bus_pads() -> None:
     """A refusal that shows only in lowering: windows on a tensor whose rows lie as another shape's, twice."""
     b = Builder(1)
@@ -182,3 +202,24 @@ def test_rows_that_the_bus_pads() -> None:
     with pytest.raises(RefusedError, match="bus_bytes = 8 pads them") as caught:
         map_network(graph, config)
     assert found.refusals == caught.value.refusals and [r.layer for r in found.refusals] == ["op1", "op3"]
+
+
+def test_an_onnx_file(tmp_path: Path) -> None:
+    """Nodes of QDQ form: what a node is part of; a grouped convolution and a softmax in the middle, both at once."""
+    pytest.importorskip("onnxruntime")
+    from tests.network.onnx_files import OnnxBuilder
+
+    b = OnnxBuilder()
+    x = b.qdq(b.input("x", (1, 4, 6, 6)), 0.02, 0)
+    y = b.qdq(b.node("Conv", [x, b.weights("w", np.ones((4, 4, 1, 1)), 0.01)], "y"), 0.02, 0)
+    soft = b.quantize(b.node("Softmax", [y], "soft", axis=1), "soft_q", 1 / 256, -128)
+    z = b.dequantize(soft, "soft_dq", 1 / 256, -128)
+    z = b.qdq(b.node("Conv", [z, b.weights("g", np.ones((4, 2, 1, 1)), 0.01)], "grouped", group=2), 0.02, 0)
+    path = b.write(tmp_path / "m.onnx", [z])
+    found = answered(path, "--config", "tiny16", status=1)
+    rows = {op["name"]: op for op in found["operators"]}
+    assert rows["y"]["op"] == "Conv" and rows["y"]["place"] == "accelerator" and rows["y"]["macs"] == 36 * 16
+    assert rows["y_q"]["place"] == "fused" and rows["y_q"]["why"] == "part of y"
+    assert "group is 2" in rows["grouped"]["refusals"][0]["reason"] and rows["grouped"]["refusals"][0]["remedy"]
+    assert "in the middle of the network" in rows["soft"]["refusals"][0]["reason"]
+    assert found["totals"]["operators"]["refused"] == 2

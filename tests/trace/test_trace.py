@@ -124,6 +124,22 @@ def test_no_overlap_on_any_track_and_a_valid_file(name: str, overrides: tuple[st
         assert document["otherData"]["cycles"] == run.cycles
 
 
+def test_the_rtls_run_has_the_same_trace(tmp_path: Path) -> None:
+    """Retire cycles and counters of the RTL are those of the trace, which names its engine."""
+    graph = load(random_network(2, tmp_path / "2.tflite").path)
+    session = Session.map(graph, load_config("tiny16", ["memory.latency=40", "memory.bytes_per_cycle=2"]))
+    inputs = random_inputs(graph, 2)
+    host, rtl = session.run(inputs).trace(), (run := session.run(inputs, "rtl")).trace()
+    assert (host.engine, rtl.engine) == ("host", "rtl")
+    assert np.array_equal(rtl.retire_cycles, run.result.retire_cycles) and rtl.cycles == run.cycles
+    states = dict.fromkeys(STATES.values(), 0)
+    for piece in rtl.states():
+        states[piece.name] += piece.end - piece.begin
+    assert states == {label: run.counters[counter] for counter, label in STATES.items()}
+    for (track, _, a), (_, _, b) in zip(tracks(host, set()), tracks(rtl, set()), strict=True):
+        assert list(a) == list(b), track
+
+
 def test_recording_changes_nothing(tmp_path: Path) -> None:
     graph = load(random_network(3, tmp_path / "3.tflite").path)
     session = Session.map(graph, load_config("tiny16"))
