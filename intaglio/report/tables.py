@@ -34,8 +34,6 @@ def print_run(console: Console, document: dict[str, Any]) -> None:
     if "accuracy" in document:
         print_accuracy(console, document["accuracy"])
     if "host_only_tensors" in document:
-        if document["off_by_one"]:
-            console.print(f"{document['off_by_one']} elements differ by 1 in tensors that the notes name.")
         names = ", ".join(document["host_only_tensors"]) or "none"
         console.print(f"tensors that the accelerator never wrote, computed on the host: {escape(names)}")
     _print_notes(console, document["notes"])
@@ -82,6 +80,8 @@ def print_verification(console: Console, document: dict[str, Any], notes: Sequen
             f"input. Host and RTL: tensors, {document['cycles']:,} cycles, retire cycles of {document['commands']} "
             f"commands and all counters, difference 0."
         )
+        if document["off_by_one"]:
+            console.print(f"{document['off_by_one']} elements differ by 1 in tensors that the notes name.")
         names = ", ".join(document["host_only_tensors"]) or "none"
         console.print(f"Tensors that only the host computes: {escape(names)}.")
     else:

@@ -94,7 +94,7 @@ def test_unsupported_operator(tmp_path: Path) -> None:
 def test_other_formats_and_suffixes(tmp_path: Path) -> None:
     (tmp_path / "net.onnx").write_bytes(b"onnx")
     (tmp_path / "net.bin").write_bytes(b"bin")
-    refused(intaglio("run", tmp_path / "net.onnx"), "net.onnx", "ONNX", "convert")
+    refused(intaglio("run", tmp_path / "net.onnx"), "net.onnx", "ONNX", "export the model again")
     refused(intaglio("run", tmp_path / "net.bin"), "net.bin", ".tflite")
 
 
