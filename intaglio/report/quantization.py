@@ -52,7 +52,10 @@ def print_quantization(console: Console, document: dict[str, Any]) -> None:
     )
     table = Table(show_edge=False, pad_edge=False, box=None, header_style="bold")
     for column in ("tensor", "kind", ">scale", ">zero point", ">lowest", ">highest", ">SQNR dB"):
-        table.add_column(column.removeprefix(">"), justify="right" if column.startswith(">") else "left")
+        right, first = column.startswith(">"), column == "tensor"
+        table.add_column(
+            column.removeprefix(">"), justify="right" if right else "left", no_wrap=not first, overflow="fold"
+        )
     for tensor in document["tensors"]:
         low, high = tensor["scale"]
         scale = f"{low:.4g}" if tensor["channels"] == 1 else f"{low:.3g} to {high:.3g}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -209,6 +211,14 @@ def test_targets(tmp_path: Path, files: tuple[Path, Path]) -> None:
     refused(intaglio("quantize", tmp_path / "no.onnx", "--data", files[1], "-o", tmp_path / "q.onnx"), "no.onnx", "No such")
     refused(intaglio("quantize", files[0], "--data", tmp_path / "no.npz", "-o", tmp_path / "q.onnx"), "no.npz", "No such")
     assert read_only.read_bytes() == b"old" and sorted(os.listdir(tmp_path)) == before
+
+
+@pytest.mark.parametrize("missing", ["onnx", "onnxruntime"])
+def test_a_missing_extra(tmp_path: Path, files: tuple[Path, Path], missing: str) -> None:
+    code = f"import sys; sys.modules[{missing!r}] = None; from intaglio.cli import main; main()"
+    arguments = ["quantize", str(files[0]), "--data", str(files[1]), "-o", str(tmp_path / "q.onnx")]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+    refused(Done(done.returncode, done.stdout, done.stderr), "pip install 'intaglio[onnx]'")
 
 
 @pytest.mark.parametrize("options", [["--method", "luck"], ["--weights", "int3"], ["--activations", "int4"], []])
