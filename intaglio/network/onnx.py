@@ -23,6 +23,7 @@ from intaglio.network.onnx_file import (
     read_model,
 )
 from intaglio.network.onnx_fold import fold
+from intaglio.network.onnx_gaps import close_gaps, gap
 from intaglio.network.onnx_nodes import REMEDIES, node_values
 from intaglio.network.onnx_qoperator import expand
 from intaglio.network.onnx_scope import PRODUCTS, Scope
@@ -66,7 +67,9 @@ def survey_onnx(path: str | Path) -> Survey:
     used = {name for op in scope.operators for name in (*op.inputs, *op.outputs)} | {*file.inputs, *file.outputs}
     for name in used - set(scope.tensors):  # around what was refused
         dtype = file.types.get(name, np.dtype(np.float32))
-        scope.tensors[name] = Tensor(name, file.shapes.get(name) or (1,), np.dtype(np.int8) if dtype == UINT8 else dtype)
+        scope.tensors[name] = Tensor(
+            name, file.shapes.get(name) or (1,), np.dtype(np.int8) if dtype == UINT8 else dtype
+        )
     graph = Graph(
         path.stem,
         {name: tensor for name, tensor in scope.tensors.items() if name in used},
@@ -148,14 +151,14 @@ def import_nodes(file: OnnxFile, images: frozenset[str]) -> tuple[Scope, list[Re
             at = fault.node or node
             layer = originals.get(at.number, ("",))[0]
             refusals.setdefault(("", layer), Refusal(layer, at.code, fault.reason, fault.remedy, at.number))
-            scope.values.update(scope.gap(node, at))
+            scope.values.update(gap(scope, node, at))
     for name in file.outputs:
         try:
             _output(scope, name)
         except Unsupported as fault:
             reason = f"output {name!r}: {fault.reason}"
             refusals["output", name] = Refusal(file.path.stem, "network", reason, fault.remedy)
-    scope.close_gaps()
+    close_gaps(scope)
     return scope, list(refusals.values())
 
 

@@ -106,9 +106,7 @@ class _Search:
         self.bias = (s.zero_point - s.lowest - 128) << bits
         integers = np.arange(256, dtype=np.int64) + s.lowest
         self.centred = (integers - s.a_zero_point, integers - s.b_zero_point)
-        real = (
-            self.centred[0][:, None] * ratios[0] + self.centred[1][None, :] * ratios[1] + self.bias / 2.0**bits
-        )
+        real = self.centred[0][:, None] * ratios[0] + self.centred[1][None, :] * ratios[1] + self.bias / 2.0**bits
         self.near = (np.abs(real - np.floor(real) - 0.5) < NEAR) & (np.abs(real) < 129)
 
     def operand(self, which: int, moved: int, points: np.ndarray) -> tuple[Requantize, np.ndarray]:

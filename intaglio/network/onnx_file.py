@@ -86,7 +86,9 @@ def onnx_module() -> Any:
     return onnx
 
 
-def broken(path: Path, reason: str, remedy: str = "export the model again, or download it again if it was cut") -> InputError:
+def broken(
+    path: Path, reason: str, remedy: str = "export the model again, or download it again if it was cut"
+) -> InputError:
     """The refusal of a whole file."""
     return InputError(f"{path}: not a usable ONNX model: {' '.join(reason.split())[:400]}; {remedy}")
 

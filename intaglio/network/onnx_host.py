@@ -68,7 +68,9 @@ def host_operator(file: OnnxFile, nodes: Sequence[Node], inputs: Sequence[str], 
     read = dict.fromkeys(name for node in nodes for name in node.inputs if name and name not in made)
     for name in (*inputs, *outputs):
         if name not in file.types or name not in file.shapes:
-            raise Unsupported(f"the shape of {name!r} is not known before it runs", "export the model with fixed shapes")
+            raise Unsupported(
+                f"the shape of {name!r} is not known before it runs", "export the model with fixed shapes"
+            )
         if math.prod(file.shapes[name]) > MAX_ELEMENTS:
             raise Unsupported(f"{name!r} has shape {list(file.shapes[name])}", f"use at most {MAX_ELEMENTS} elements")
     values = {

@@ -9,8 +9,10 @@ import numpy as np
 
 from intaglio.network.graph import Padding
 from intaglio.network.onnx_file import Node
+from intaglio.network.onnx_gaps import fill
 from intaglio.network.onnx_moves import MOVES, move_order
-from intaglio.network.onnx_ops import RULES, Output, rescale
+from intaglio.network.onnx_ops import RULES, rescale
+from intaglio.network.onnx_output import Output
 from intaglio.network.onnx_scope import PRODUCTS, Scope
 from intaglio.network.onnx_values import (
     INT8,
@@ -45,6 +47,7 @@ REMEDIES = {
 SAME = ("Identity", "Dropout")
 ACTIVATIONS = ("Relu", "Clip")
 
+
 def node_values(scope: Scope, node: Node, middle: set[str]) -> dict[str, Value]:
     """What a node's outputs are."""
     if node.op in NEVER:
@@ -64,7 +67,7 @@ def node_values(scope: Scope, node: Node, middle: set[str]) -> dict[str, Value]:
     unknown = next((value for value in values if isinstance(value, Unknown)), None)
     if unknown is not None:
         behind = node.outputs[0]
-        return {behind: scope.fill(behind, unknown) if node.op == "QuantizeLinear" else unknown}
+        return {behind: fill(scope, behind, unknown) if node.op == "QuantizeLinear" else unknown}
     if any(name in scope.tensors and name not in scope.file.inputs for name in node.outputs):
         raise Unsupported("its output's name is used twice", "export the model again")
     return {node.outputs[0]: _value(scope, node, values, middle)}
@@ -111,7 +114,9 @@ def _dequantize(scope: Scope, node: Node, value: Value) -> Value:
         scale, zero_points = scope.parameters(node, raw.dtype)
         axis = int(node.attributes.get("axis", 1))
         if len(scale) > 1 and (not -raw.ndim <= axis < raw.ndim or raw.shape[axis] != len(scale)):
-            raise Unsupported(f"{len(scale)} scales do not fit axis {axis} of {list(raw.shape)}", "export the model again")
+            raise Unsupported(
+                f"{len(scale)} scales do not fit axis {axis} of {list(raw.shape)}", "export the model again"
+            )
         return Weights(raw, scale, zero_points.astype(np.int64), axis if len(scale) > 1 else 0)
     if not isinstance(value, Stored):
         raise Unsupported("its input is no 8-bit tensor", "quantize activations to int8 or uint8")
@@ -170,9 +175,7 @@ def _quantize_pending(scope: Scope, node: Node, value: Pending, out: Output) -> 
     return _late(scope, [node], [scope.to_host(value)], first.label, out.scale, out.zero_point)
 
 
-def _late(
-    scope: Scope, nodes: list[Node], inputs: list[str], label: str, scale: np.float32, zero_point: int
-) -> Stored:
+def _late(scope: Scope, nodes: list[Node], inputs: list[str], label: str, scale: np.float32, zero_point: int) -> Stored:
     """An 8-bit tensor that the host makes behind the accelerator, as the file has it."""
     scope.run_on_host(nodes, inputs)
     name = nodes[-1].outputs[0]
@@ -190,7 +193,9 @@ def _quantize_constant(scope: Scope, node: Node, real: np.ndarray) -> Value:
     if len(scale) > 1:
         axis = int(node.attributes.get("axis", 1))
         if not -real.ndim <= axis < real.ndim or real.shape[axis] != len(scale):
-            raise Unsupported(f"{len(scale)} scales do not fit axis {axis} of {list(real.shape)}", "export the model again")
+            raise Unsupported(
+                f"{len(scale)} scales do not fit axis {axis} of {list(real.shape)}", "export the model again"
+            )
         along = [1] * real.ndim
         along[axis] = -1
         scale, zero_points = scale.reshape(along), zero_points.reshape(along)
@@ -229,7 +234,9 @@ def _pad(scope: Scope, node: Node, value: Stored | Real) -> Value:
     before, after = [0] * 4, [0] * 4
     for axis, begin, end in zip(axes, amounts[: len(axes)], amounts[len(axes) :], strict=True):
         if begin < 0 or end < 0 or max(begin, end) >= 2**16 or (axis < rank - 2 and begin + end) or rank != 4:
-            raise Unsupported(f"it pads by {list(amounts)}", "pad rows and columns of [N, C, H, W] only, and not by less than 0")
+            raise Unsupported(
+                f"it pads by {list(amounts)}", "pad rows and columns of [N, C, H, W] only, and not by less than 0"
+            )
         before[axis], after[axis] = begin, end
     if fill.size != 1 or fill.reshape(-1)[0] != wanted:
         raise Unsupported(f"it pads with {fill.reshape(-1)[:1]}", "pad with the number that stands for 0")

@@ -60,7 +60,9 @@ class OnnxOracle:
         except Exception as error:  # onnxruntime's exceptions have no common base
             raise InputError(f"{path}: onnxruntime cannot load it: {' '.join(str(error).split())[:300]}") from error
 
-    def run(self, inputs: Mapping[str, np.ndarray], given: Mapping[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
+    def run(
+        self, inputs: Mapping[str, np.ndarray], given: Mapping[str, np.ndarray] | None = None
+    ) -> dict[str, np.ndarray]:
         """Every input and compared tensor by name. given: values of the cut tensors."""
         own = {name: np.asarray(inputs[name]) for name in self.inputs}
         further = {_given(name): (given or {})[name] for name in self.cut}

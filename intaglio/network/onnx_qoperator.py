@@ -48,7 +48,9 @@ class Expander:
         self.nodes: list[Node] = []
 
     def emit(self, op: str, inputs: list[str], output: str, **attributes: Any) -> str:
-        proto = onnx_module().helper.make_node(op, inputs, [output], f"{self.node.proto.name or self.node.outputs[0]}::{op}", **attributes)
+        proto = onnx_module().helper.make_node(
+            op, inputs, [output], f"{self.node.proto.name or self.node.outputs[0]}::{op}", **attributes
+        )
         self.nodes.append(make_node(proto, self.node.number, self.node.op))
         return output
 
@@ -101,9 +103,7 @@ class Expander:
             if self.opset >= 18:
                 name = f"{output}::axes"
                 self.constants[name] = np.array(axes, np.int64)
-                self.model.graph.initializer.append(
-                    onnx_module().numpy_helper.from_array(self.constants[name], name)
-                )
+                self.model.graph.initializer.append(onnx_module().numpy_helper.from_array(self.constants[name], name))
                 inputs.append(name)
             elif axes:
                 kept["axes"] = axes

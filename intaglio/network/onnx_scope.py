@@ -28,7 +28,6 @@ from intaglio.network.onnx_values import (
     identity,
     is_channels_last,
 )
-from intaglio.network.survey import Refused
 
 PRODUCTS = ("Conv", "Gemm", "MatMul")
 """Never left to the host: they are the network."""
@@ -110,7 +109,8 @@ class Scope:
         if not (np.isfinite(scale).all() and (scale >= SMALLEST).all()):
             worst = scale.reshape(-1)[~(np.isfinite(scale) & (scale >= SMALLEST)).reshape(-1)][0]
             raise Unsupported(
-                f"its scale {node.inputs[1]!r} is {worst:g}, not a positive normal float32", "quantize the network again"
+                f"its scale {node.inputs[1]!r} is {worst:g}, not a positive normal float32",
+                "quantize the network again",
             )
         if zero_point.size not in (1, scale.size) or scale.ndim > 1 or scale.size < 1:
             raise Unsupported(f"it has {scale.size} scales and {zero_point.size} zero points", "export the model again")
@@ -140,7 +140,9 @@ class Scope:
         """An 8-bit tensor of the graph in `shape`; the file sees it through form."""
         expected = self.file.shapes.get(name)
         if expected is not None and expected != form.shape:
-            raise Unsupported(f"its output has shape {list(form.shape)}, the file says {list(expected)}", "export it again")
+            raise Unsupported(
+                f"its output has shape {list(form.shape)}, the file says {list(expected)}", "export it again"
+            )
         moved = zero_point - 128 * (form.dtype == UINT8)
         quantization = Quantization(np.array([scale], np.float32), np.array([moved], np.int64))
         return int8_tensor(name, shape, form, quantization), Stored(name, form)
@@ -191,9 +193,7 @@ class Scope:
 
     def in_float(self, node: Node, tensor: str, why: str) -> None:
         """Notes that onnxruntime does not use an integer kernel here."""
-        self.may_differ(
-            node, tensor, f"onnxruntime computes it in float32 ({why}), so that an output may differ by 1"
-        )
+        self.may_differ(node, tensor, f"onnxruntime computes it in float32 ({why}), so that an output may differ by 1")
 
     # Float values on the host.
 
@@ -259,7 +259,9 @@ class Scope:
     def weights(self, value: Value, axis: int, channels: int) -> tuple[np.ndarray, np.ndarray, int]:
         """Constant weights as int8, their scales [1] or [channels] along `axis`, and their one zero point."""
         if not isinstance(value, Weights):
-            raise Unsupported("its weights are not constant 8-bit integers with a scale", "quantize its weights to int8")
+            raise Unsupported(
+                "its weights are not constant 8-bit integers with a scale", "quantize its weights to int8"
+            )
         raw, zero_points = value.raw, value.zero_point
         if raw.dtype not in (INT8, UINT8):
             raise Unsupported(f"its weights are {raw.dtype}", "quantize its weights to int8")
@@ -279,70 +281,6 @@ class Scope:
             return (raw ^ np.uint8(128)).view(np.int8), value.scale, int(zero_points[0]) - 128
         return raw, value.scale, int(zero_points[0])
 
-
-    # What stands for refused nodes, so that the rest can be told too.
-
-    def gap(self, node: Node, at: Node) -> dict[str, Value]:
-        """The values of a node that was refused (because of the node `at`)."""
-        values = [self.value(name) for name in at.inputs]
-        inputs = tuple(dict.fromkeys(name for value in values for name in _tensors_of(value)))
-        found: dict[str, Value] = {}
-        for name in node.outputs:
-            if node.op == "QuantizeLinear" or self.file.types.get(name) in (INT8, UINT8):
-                found[name] = self.fill(name, Unknown(at, inputs))
-            elif name:
-                found[name] = self.gaps[name] = Unknown(at, inputs)
-        return found
-
-    def fill(self, name: str, unknown: Unknown) -> Value:
-        """A Refused operator that writes an 8-bit tensor."""
-        shape, dtype = self.file.shapes.get(name), self.file.types.get(name)
-        if shape is None or dtype not in (INT8, UINT8) or 0 in shape or name in self.tensors:
-            return unknown
-        form = channels_last(shape, dtype) if len(shape) == 4 else identity(shape, dtype)
-        self.tensors[name] = int8_tensor(name, form.unfolded or (1,), form)
-        self._refused(name, unknown)
-        return Stored(name, form)
-
-    def close_gaps(self) -> None:
-        for name, unknown in list(self.gaps.items()):
-            self._refused(name, unknown)
-
-    def _refused(self, name: str, unknown: Unknown) -> None:
-        node = unknown.node
-        if node is None or any(op.name == name for op in self.operators):
-            return
-        for other, gap in list(self.gaps.items()):
-            if gap is unknown or (gap.node is not None and gap.node.number == node.number):
-                del self.gaps[other]
-        self.origin[name] = node.number
-        self.operators.append(Refused(name, unknown.inputs, (name,), node.code, macs_of(self.file, node)))
-
-
-def _tensors_of(value: Value) -> tuple[str, ...]:
-    match value:
-        case Stored():
-            return (value.tensor,)
-        case Real():
-            return (value.stored.tensor,)
-        case Edge():
-            return (value.name,)
-        case Pending():
-            return tuple(name for operand in value.operands for name in _tensors_of(operand))
-        case Unknown():
-            return value.inputs
-    return ()
-
-
-def macs_of(file: OnnxFile, node: Node) -> int:
-    """Multiply-accumulates by the shapes in the file: output elements times the weights of one output channel."""
-    if node.op not in PRODUCTS or len(node.inputs) < 2 or not node.outputs:
-        return 0
-    weights, output = (file.shapes.get(name) for name in (node.inputs[1], node.outputs[0]))
-    if not weights or not output or min(weights) < 1:
-        return 0
-    channel = 0 if node.op == "Conv" or node.attributes.get("transB") else len(weights) - 1
-    return math.prod(output) * math.prod(weights) // weights[channel]
 
 def int8_tensor(name: str, shape: tuple[int, ...], form: FileForm, quantization: Quantization | None = None) -> Tensor:
     """An 8-bit tensor of the graph; its form is None where the graph's array is the file's."""

@@ -47,7 +47,12 @@ def unsigned_weights(model: Any, constants: Mapping[str, np.ndarray], types: Map
             x, w = (makers.get(name) for name in node.input[:2])
             if x is None or w is None or x.op_type != "DequantizeLinear" or w.op_type != "DequantizeLinear":
                 continue
-            if not is_unsigned(x.input[0]) or not is_signed(w.input[0]) or len(w.input) < 3 or not is_signed(w.input[2]):
+            if (
+                not is_unsigned(x.input[0])
+                or not is_signed(w.input[0])
+                or len(w.input) < 3
+                or not is_signed(w.input[2])
+            ):
                 continue
             copy = onnx.NodeProto.FromString(w.SerializeToString())
             copy.name, copy.output[0] = f"{w.name}::unsigned{index}", f"{w.output[0]}::unsigned{index}"

@@ -80,7 +80,9 @@ class OnnxBuilder:
             value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
         opsets = [helper.make_opsetid("", self.opset), helper.make_opsetid("com.microsoft", 1)]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
-        kinds = {v.name: v.type.tensor_type.elem_type for v in onnx.shape_inference.infer_shapes(model).graph.value_info}
+        kinds = {
+            v.name: v.type.tensor_type.elem_type for v in onnx.shape_inference.infer_shapes(model).graph.value_info
+        }
         for value in model.graph.output:
             inferred = kinds.get(value.name)
             maker = next((n for n in self.nodes if value.name in n.output), None)

@@ -75,7 +75,9 @@ def test_integers_give_the_table() -> None:
         found = integer_add(s)
         assert found is not None
         centres = (s.a_zero_point - s.lowest - 128, s.b_zero_point - s.lowest - 128)
-        op = Add("add", ("a", "b"), ("c",), centres, LEFT_SHIFT, found.operands, 0, found.result, (-128, 127), found.bias)
+        op = Add(
+            "add", ("a", "b"), ("c",), centres, LEFT_SHIFT, found.operands, 0, found.result, (-128, 127), found.bias
+        )
         for how in found.operands:
             assert -31 <= how.shift[0] <= 0 and 0 <= how.multiplier[0] < 2**31
         off = np.abs(add(op, a, b).astype(np.int64) - onnxruntime_add(s).reshape(-1))

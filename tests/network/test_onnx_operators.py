@@ -107,7 +107,9 @@ def test_uint8_weights_with_a_zero_point(tmp_path: Path) -> None:
 
 
 def test_int8_weights_with_a_zero_point(tmp_path: Path) -> None:
-    (conv,) = (op for op in compare(conv_file(tmp_path / "m.onnx", scale=0.01, zero_point=-9)).operators if op.kind == "Conv2D")
+    (conv,) = (
+        op for op in compare(conv_file(tmp_path / "m.onnx", scale=0.01, zero_point=-9)).operators if op.kind == "Conv2D"
+    )
     assert conv.weight_zero_point == -9
 
 
@@ -116,7 +118,10 @@ def test_weights_stored_in_float_before_their_quantize(tmp_path: Path) -> None:
     build = OnnxBuilder()
     x = build.qdq(build.input("x", (1, 3, 5, 5)), 0.02, 0)
     w = build.constant("w", rng.normal(0, 0.3, (4, 3, 3, 3)), np.float32)
-    scale, zero = build.constant("ws", rng.uniform(0.002, 0.01, 4), np.float32), build.constant("wz", np.zeros(4), np.int8)
+    scale, zero = (
+        build.constant("ws", rng.uniform(0.002, 0.01, 4), np.float32),
+        build.constant("wz", np.zeros(4), np.int8),
+    )
     q = build.node("QuantizeLinear", [w, scale, zero], "w_q", axis=0)
     d = build.node("DequantizeLinear", [q, scale, zero], "w_dq", axis=0)
     compare(build.write(tmp_path / "m.onnx", [build.qdq(build.node("Conv", [x, d], "y"), 0.05, 3)]))
@@ -157,7 +162,9 @@ def test_activations_before_quantize(tmp_path: Path, signs: tuple[type, type], a
 
 
 @pytest.mark.parametrize("signs", SIGNS)
-@pytest.mark.parametrize("attributes", [{}, {"transB": 1}, {"alpha": 0.5}, {"beta": 0.0}, {"beta": 2.0}, {"transA": 1}], ids=str)
+@pytest.mark.parametrize(
+    "attributes", [{}, {"transB": 1}, {"alpha": 0.5}, {"beta": 0.0}, {"beta": 2.0}, {"transA": 1}], ids=str
+)
 def test_gemm(tmp_path: Path, signs: tuple[type, type], attributes: dict) -> None:
     rng = rng_of("gemm")
     build = OnnxBuilder(17, *signs)
@@ -166,7 +173,9 @@ def test_gemm(tmp_path: Path, signs: tuple[type, type], attributes: dict) -> Non
     shift = 128 if signs[1] is np.uint8 else 0
     values = rng.integers(-128, 128, (24, 7)) + shift
     w = build.weights("w", values.T if attributes.get("transB") else values, 0.01, shift)
-    b = build.bias("b", rng.integers(-500, 500, 7), np.float32(0.02) * np.float32(0.01) * np.float32(attributes.get("alpha", 1)))
+    b = build.bias(
+        "b", rng.integers(-500, 500, 7), np.float32(0.02) * np.float32(0.01) * np.float32(attributes.get("alpha", 1))
+    )
     y = build.qdq(build.node("Gemm", [x, w, b], "y", **attributes), 0.03, middle(build.dtype, -20))
     compare(build.write(tmp_path / "m.onnx", [y]), inexact=bool({"alpha", "beta"} & set(attributes)))
 
@@ -188,7 +197,9 @@ def test_matmul(tmp_path: Path, signs: tuple[type, type], shape: tuple[int, ...]
     compare(path, inexact=bias and len(shape) > 2)
 
 
-def image_file(tmp_path: Path, build: OnnxBuilder, op: str, scales: tuple[float, float], shape=(1, 5, 6, 8), **attributes) -> Path:
+def image_file(
+    tmp_path: Path, build: OnnxBuilder, op: str, scales: tuple[float, float], shape=(1, 5, 6, 8), **attributes
+) -> Path:
     x = build.qdq(build.input("x", shape), scales[0], middle(build.dtype, 5))
     inputs = [x]
     if op == "ReduceMean" and build.opset >= 18:
@@ -223,7 +234,9 @@ def test_reduce_mean(tmp_path: Path, opset: int, keepdims: int, axes: list[int])
         ({"kernel_shape": [2, 3], "auto_pad": "SAME_UPPER", "count_include_pad": 1}, (0.02, 0.013), False),
     ],
 )
-def test_average_pool(tmp_path: Path, dtype: type, attributes: dict, scales: tuple[float, float], inexact: bool) -> None:
+def test_average_pool(
+    tmp_path: Path, dtype: type, attributes: dict, scales: tuple[float, float], inexact: bool
+) -> None:
     """Inexact where a mean can be a tie: even counts. Padding leaves other counts out of a 3 x 3 window."""
     compare(image_file(tmp_path, OnnxBuilder(17, dtype), "AveragePool", scales, **attributes), inexact=inexact)
 
@@ -313,7 +326,9 @@ def test_shapes_computed_in_the_graph(tmp_path: Path) -> None:
     rng = rng_of("shapes")
     build = OnnxBuilder(17)
     x = build.qdq(build.input("x", ("batch", 2, 3, 4)), 0.02, 3)
-    size = build.node("Gather", [build.node("Shape", [x], "shape"), build.constant("zero", [0], np.int64)], "size", axis=0)
+    size = build.node(
+        "Gather", [build.node("Shape", [x], "shape"), build.constant("zero", [0], np.int64)], "size", axis=0
+    )
     target = build.node("Concat", [size, build.constant("rest", [-1], np.int64)], "target", axis=0)
     y = build.qdq(build.node("Reshape", [x, target], "flat"), 0.02, 3)
     w = build.weights("w", rng.integers(-128, 128, (24, 7)), 0.01)

@@ -25,7 +25,12 @@ def test_changes_of_quantization() -> None:
     exact = [0, 0, 0, 0]
     for trial in range(2000):
         scale = np.float32(np.exp(rng.uniform(-6, 0)))
-        factor = [1.0, 2.0 ** int(rng.integers(-6, 4)), rng.integers(1, 9) / rng.integers(1, 9), np.exp(rng.uniform(-2, 2))]
+        factor = [
+            1.0,
+            2.0 ** int(rng.integers(-6, 4)),
+            rng.integers(1, 9) / rng.integers(1, 9),
+            np.exp(rng.uniform(-2, 2)),
+        ]
         to = np.float32(scale * np.float32(factor[trial % 4]))
         zero_point, to_zero_point = rng.integers(-128, 128, 2).tolist()
         table = table_of(scale, zero_point, to, to_zero_point)
@@ -48,7 +53,9 @@ def test_multipliers_from_the_steps_where_float_fails() -> None:
 def test_scales_are_onnxruntimes_float32() -> None:
     how = product_scale(np.float32(0.1), np.array([0.3, 0.7], np.float32), np.float32(0.9))
     wanted = np.float32(0.1) * np.array([0.3, 0.7], np.float32) / np.float32(0.9)
-    np.testing.assert_array_equal(np.ldexp(how.multiplier.astype(np.float64), how.shift - 31), wanted.astype(np.float64))
+    np.testing.assert_array_equal(
+        np.ldexp(how.multiplier.astype(np.float64), how.shift - 31), wanted.astype(np.float64)
+    )
     assert not (how.multiplier % 128).any() and how.rounding is Rounding.FLOAT
     mean = mean_scale(np.float32(0.1), np.float32(0.3), 49)
     wanted = np.float32(0.1) / (np.float32(0.3) * np.float32(49))

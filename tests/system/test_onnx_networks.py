@@ -19,7 +19,9 @@ from tests.onnx_networks import random_onnx_network
 MACHINES = ["tiny16", "edge64", "edge256", "wide"]
 
 
-def assert_equal_to_onnxruntime(graph: Graph, oracle: OnnxOracle, run: NetworkRun, inputs: dict[str, np.ndarray]) -> None:
+def assert_equal_to_onnxruntime(
+    graph: Graph, oracle: OnnxOracle, run: NetworkRun, inputs: dict[str, np.ndarray]
+) -> None:
     everything = {**execute(graph, inputs), **run.tensors}
     expected = oracle.run(inputs, everything)
     for name in run.tensors.keys() & expected.keys():
@@ -78,9 +80,7 @@ def test_outputs_for_many_inputs_are_in_the_file_s_form(tmp_path: Path) -> None:
 def test_verify_against_onnxruntime(tmp_path: Path) -> None:
     """A network with averages that may be ties: those are counted, all else is equal."""
     path = tmp_path / "net.onnx"
-    graph = next(
-        graph for seed in range(40) if (graph := load(random_onnx_network(seed, path).path)).inexact
-    )
+    graph = next(graph for seed in range(40) if (graph := load(random_onnx_network(seed, path).path)).inexact)
     found = verify(path, graph, load_config("tiny16"), 2, 0, lambda text: None, lambda text: None)
     assert found.difference is None and found.reference == "onnxruntime" and found.tensors > 2
 
