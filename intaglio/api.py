@@ -5,7 +5,7 @@
     graph = intaglio.load("network.tflite")
     session = intaglio.map(graph, "edge64")
     run = session.run(intaglio.random_inputs(graph, seed=0))
-    run.outputs, run.cycles, run.counters, run.trace()
+    run.outputs, run.cycles, run.counters, run.trace
     intaglio.compare(run).total.gain
 
 The command `intaglio` uses the same functions and classes. docs/api.md tells more.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,7 @@ class NetworkRun:
         """The hardware's ledger."""
         return self.result.counters
 
+    @cached_property
     def trace(self) -> Trace:
         """When everything happened, from the simulator's clock, whichever engine ran."""
         return Trace.of(self.session.config, self.session.program, self.session.clock(record=True), self.result.engine)

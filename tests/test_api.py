@@ -46,7 +46,7 @@ def test_from_file_to_figures(tmp_path: Path) -> None:
     reference = execute(graph, inputs)
     assert run.outputs.keys() == set(graph.outputs)
     assert all(np.array_equal(run.outputs[name], reference[name]) for name in graph.outputs)
-    assert run.counters[Counter.CYCLES] == run.cycles == run.trace().cycles
+    assert run.counters[Counter.CYCLES] == run.cycles == run.trace.cycles
 
     done = command("run", path, "--config", "tiny16", "--set", "memory.latency=50", "--json", "-")
     report = json.loads(done.out)

@@ -116,7 +116,7 @@ def run(
     archive = npz_bytes(tensors) if outputs is not None else b""
     if outputs is not None:
         write_bytes(outputs, archive)
-    left_out = {} if trace is None else write_chrome(trace, done.trace())
+    left_out = {} if trace is None else write_chrome(trace, done.trace)
     if plot is not None:
         title = f"{graph.name} on {settings.name} ({settings.rows}x{settings.cols})"
         save_plot(plot, picture(title, settings, layers, api.compare(done)))

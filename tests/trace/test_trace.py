@@ -48,7 +48,7 @@ def runs(name: str, overrides: tuple[str, ...], folder: Path) -> list[NetworkRun
 @pytest.mark.parametrize(("name", "overrides"), MACHINES, ids=lambda v: "-".join(v) if isinstance(v, tuple) else v)
 def test_the_trace_is_the_ledger(name: str, overrides: tuple[str, ...], tmp_path: Path) -> None:
     for run in runs(name, overrides, tmp_path):
-        trace, counters, config = run.trace(), run.counters, run.session.config
+        trace, counters, config = run.trace, run.counters, run.session.config
         assert trace.cycles == run.cycles
         assert np.array_equal(trace.retire_cycles, run.result.retire_cycles)
         states = dict.fromkeys(STATES.values(), 0)
@@ -81,7 +81,7 @@ def burst_engines(run: NetworkRun, commands: np.ndarray) -> dict[str, np.ndarray
 def test_bursts_keep_to_the_memory(name: str, overrides: tuple[str, ...], tmp_path: Path) -> None:
     for run in runs(name, overrides, tmp_path):
         memory, bus = run.session.config.memory, run.session.config.bus_bytes
-        b = dict(zip(BURST_COLUMNS, run.trace().recording.bursts.T, strict=True))
+        b = dict(zip(BURST_COLUMNS, run.trace.recording.bursts.T, strict=True))
         end = b["address"] + b["beats"] * bus
         assert (b["beats"] >= 1).all() and (b["beats"] <= 256).all() and (b["address"] // 4096 == (end - 1) // 4096).all()
         write = b["is_write"] == 1
@@ -97,7 +97,7 @@ def test_bursts_keep_to_the_memory(name: str, overrides: tuple[str, ...], tmp_pa
         for cycle in b["accepted"]:
             assert ((b["accepted"] <= cycle) & (b["answered"] >= cycle)).sum() <= memory.outstanding
         # A command's bursts lie between its start and its retirement; a LOAD is over with its last beat.
-        trace = run.trace()
+        trace = run.trace
         for engine in (Engine.LOAD, Engine.STORE):
             for piece in trace.commands(engine):
                 mine = b["command"] == piece.details["command"]
@@ -107,7 +107,7 @@ def test_bursts_keep_to_the_memory(name: str, overrides: tuple[str, ...], tmp_pa
 @pytest.mark.parametrize(("name", "overrides"), MACHINES, ids=lambda v: "-".join(v) if isinstance(v, tuple) else v)
 def test_no_overlap_on_any_track_and_a_valid_file(name: str, overrides: tuple[str, ...], tmp_path: Path) -> None:
     for number, run in enumerate(runs(name, overrides, tmp_path)):
-        trace = run.trace()
+        trace = run.trace
         for track, _, slices in tracks(trace, set()):
             at = 0
             for piece in slices:
@@ -129,7 +129,7 @@ def test_the_rtls_run_has_the_same_trace(tmp_path: Path) -> None:
     graph = load(random_network(2, tmp_path / "2.tflite").path)
     session = Session.map(graph, load_config("tiny16", ["memory.latency=40", "memory.bytes_per_cycle=2"]))
     inputs = random_inputs(graph, 2)
-    host, rtl = session.run(inputs).trace(), (run := session.run(inputs, "rtl")).trace()
+    host, rtl = session.run(inputs).trace, (run := session.run(inputs, "rtl")).trace
     assert (host.engine, rtl.engine) == ("host", "rtl")
     assert np.array_equal(rtl.retire_cycles, run.result.retire_cycles) and rtl.cycles == run.cycles
     states = dict.fromkeys(STATES.values(), 0)
@@ -151,7 +151,7 @@ def test_recording_changes_nothing(tmp_path: Path) -> None:
 
 def test_what_is_left_out_is_told(tmp_path: Path) -> None:
     graph = load(random_network(1, tmp_path / "1.tflite").path)
-    trace = Session.map(graph, load_config("tiny16")).run(random_inputs(graph, 1)).trace()
+    trace = Session.map(graph, load_config("tiny16")).run(random_inputs(graph, 1)).trace
     everything = beyond(trace, 0)
     assert list(everything) == list(KINDS)
     limit = sum(everything.values()) - 1
@@ -168,7 +168,7 @@ def test_what_is_left_out_is_told(tmp_path: Path) -> None:
 
 def test_the_file_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     graph = load(random_network(1, tmp_path / "1.tflite").path)
-    trace = Session.map(graph, load_config("tiny16")).run(random_inputs(graph, 1)).trace()
+    trace = Session.map(graph, load_config("tiny16")).run(random_inputs(graph, 1)).trace
     path = tmp_path / "T.json"
     path.write_text("before")
 
