@@ -16,6 +16,7 @@ from rich.console import Console
 
 from intaglio import data
 from intaglio.accuracy import first_outputs, score
+from intaglio.api import compare
 from intaglio.cli.console import Progress, progress, report_console
 from intaglio.dataset import Dataset
 from intaglio.errors import InputError
@@ -23,6 +24,7 @@ from intaglio.hw.config import Config, load_config
 from intaglio.network import Graph, load
 from intaglio.network.float_network import FloatNetwork
 from intaglio.network.litert_oracle import LiteRTOracle
+from intaglio.power_model import Comparison
 from intaglio.report.documents import run_document, verify_document
 from intaglio.report.layers import layer_figures, totals
 from intaglio.report.tables import print_run, print_verification
@@ -102,10 +104,24 @@ def _report(console: Console, config: Config, graph: Graph, tell: Progress) -> b
     console.print(f"{accuracy.differing} of the outputs' elements differ between LiteRT and Intaglio "
                   f"({1000 * accuracy.seconds / accuracy.images:.1f} ms an image here)")
 
+    console.print("\n[bold]Energy beside FP32[/bold]")
+    print_energy(console, compare(run))
+
     console.print("\n[bold]Host, RTL and LiteRT[/bold]")
     found = verify(data.MODEL, graph, config, RTL_INPUTS, 0, tell.step, tell.long)
     print_verification(console, verify_document(model, config, found), graph.notes)
     return found.difference is None and accuracy.differing == 0
+
+
+def print_energy(console: Console, compared: Comparison) -> None:
+    """The network's energy in a few lines; `intaglio compare` has the layers and the conditions."""
+    gain, total = compared.total.gain["equal_elements"], compared.total
+    assert gain is not None
+    int8, fp32 = (side.energy.total.value / 1e6 for side in (total.int8, total.fp32["equal_elements"]))
+    console.print(f"{compared.table.name}: INT8 {int8:.1f} uJ an inference; the same array and schedule in FP32 "
+                  f"{fp32:.1f} uJ: {gain.value:.2f}X ({gain.low:.2f} to {gain.high:.2f})")
+    shares = ", ".join(f"{c.name.lower().replace('_', ' ')} {100 * share:.1f} %" for c, share in compared.share.items() if share)
+    console.print(f"INT8's energy: {shares}; leakage, clock and registers are not in that table")
 
 
 if __name__ == "__main__":
