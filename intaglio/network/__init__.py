@@ -8,6 +8,7 @@ from intaglio.errors import InputError
 from intaglio.network.execute import check_inputs, execute, extreme_inputs, random_inputs
 from intaglio.network.graph import Graph
 from intaglio.network.onnx import load_onnx, survey_onnx
+from intaglio.network.onnx_file import is_onnx
 from intaglio.network.survey import Survey
 from intaglio.network.tflite import load_tflite, survey_tflite
 
@@ -23,11 +24,11 @@ def load(path: str | Path) -> Graph:
 def survey(path: str | Path) -> Survey:
     """As load, but what is not supported stands beside the rest, without an error."""
     path = Path(path)
-    if path.suffix.lower() == ".onnx":
+    if is_onnx(path):
         return survey_onnx(path)
     if path.suffix.lower() == ".tflite" or not path.is_file() or has_tflite_identifier(path):
         return survey_tflite(path)
-    raise InputError(f"{path}: neither a .tflite file nor one by its content; give a quantized .tflite model")
+    raise InputError(f"{path}: neither a .tflite nor an .onnx file, by its content; give a quantized model")
 
 
 def has_tflite_identifier(path: Path) -> bool:

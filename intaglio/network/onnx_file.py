@@ -71,6 +71,15 @@ class OnnxFile:
     notes: list[str]
 
 
+def is_onnx(path: Path) -> bool:
+    """By its suffix; without .onnx or .tflite, by its first bytes: the field ir_version of a ModelProto."""
+    if path.suffix.lower() in (".onnx", ".tflite") or not path.is_file():
+        return path.suffix.lower() == ".onnx"
+    with path.open("rb") as file:
+        start = file.read(8)
+    return len(start) == 8 and start[0] == 0x08 and 3 <= start[1] < 0x40 and start[4:] != b"TFL3"
+
+
 def onnx_module() -> Any:
     """onnx, or an InputError that names the extra."""
     try:

@@ -10,6 +10,7 @@ import numpy as np
 
 from intaglio.network.graph import Graph
 from intaglio.network.litert_oracle import LiteRTOracle
+from intaglio.network.onnx_file import is_onnx
 from intaglio.network.onnx_oracle import OnnxOracle
 
 
@@ -27,6 +28,6 @@ class Oracle(Protocol):
 
 def oracle_of(path: str | Path, graph: Graph) -> Oracle:
     """onnxruntime for .onnx files, LiteRT's reference kernels for .tflite. graph: of that file."""
-    if Path(path).suffix.lower() == ".onnx":
+    if is_onnx(Path(path)):
         return OnnxOracle(path, graph.inexact)
     return LiteRTOracle(path)

@@ -11,8 +11,10 @@ pytest.importorskip("onnxruntime")
 
 from onnx_files import NEWEST, OnnxBuilder, middle
 
-from intaglio.network import Graph, execute, extreme_inputs, load_onnx, random_inputs
+from intaglio.errors import InputError
+from intaglio.network import Graph, execute, extreme_inputs, load, load_onnx, random_inputs
 from intaglio.network.onnx_oracle import OnnxOracle
+from intaglio.network.oracle import oracle_of
 
 SIGNS = [(np.int8, np.int8), (np.uint8, np.int8), (np.uint8, np.uint8)]
 
@@ -431,3 +433,45 @@ def test_qoperator_form(tmp_path: Path, domain: str, op: str, attributes: dict, 
     y = build.node(op, [*inputs, *result], "y_q", domain, **attributes)
     path = build.write(tmp_path / "m.onnx", [build.node("DequantizeLinear", [y, *result], "y")])
     compare(path)
+
+
+def test_a_batch_of_images(tmp_path: Path) -> None:
+    rng = rng_of("batch")
+    build = OnnxBuilder(17, np.uint8)
+    x = build.qdq(build.input("x", (3, 2, 5, 6)), 0.02, 131)
+    w = build.weights("w", rng.integers(-128, 128, (4, 2, 3, 3)), 0.01)
+    y = build.qdq(build.node("Conv", [x, w], "y"), 0.05, 128)
+    y = build.qdq(build.node("Flatten", [y], "flat"), 0.05, 128)
+    v = build.weights("v", rng.integers(-128, 128, (4 * 3 * 4, 7)), 0.01)
+    compare(build.write(tmp_path / "m.onnx", [build.qdq(build.node("Gemm", [y, v], "z"), 0.3, 128)]))
+
+
+def test_intermediate_values_among_the_outputs(tmp_path: Path) -> None:
+    """A dequantized tensor, an 8-bit one and the result, all outputs of the file."""
+    rng = rng_of("outputs")
+    build = OnnxBuilder(17)
+    x = build.qdq(build.input("x", (1, 3, 6, 6)), 0.02, 3)
+    outputs = []
+    for name in ("first", "second"):
+        w = build.weights(f"w_{name}", rng.integers(-128, 128, (3, 3, 3, 3)), 0.01)
+        x = build.qdq(build.node("Conv", [x, w], name), 0.05, 3)
+        outputs += [x, f"{name}_q"]
+    graph = compare(build.write(tmp_path / "m.onnx", outputs))
+    assert graph.outputs == tuple(outputs)
+
+
+def test_a_float_result_that_is_an_output_too(tmp_path: Path) -> None:
+    """Conv in float and quantized: onnxruntime does not fuse it, and the accelerator has no float results."""
+    build = OnnxBuilder(17)
+    x = build.qdq(build.input("x", (1, 3, 6, 6)), 0.02, 3)
+    y = build.node("Conv", [x, build.weights("w", np.ones((3, 3, 3, 3)), 0.01)], "y")
+    path = build.write(tmp_path / "m.onnx", [y, build.qdq(y, 0.05, 3)])
+    with pytest.raises(InputError, match="never quantized"):
+        load_onnx(path)
+
+
+def test_a_file_without_suffix(tmp_path: Path) -> None:
+    path = conv_file(tmp_path / "m.onnx")
+    bare = path.rename(tmp_path / "model")
+    assert load(bare).inputs == ("x",)
+    assert isinstance(oracle_of(bare, load(bare)), OnnxOracle)
