@@ -23,7 +23,7 @@ from intaglio.errors import InputError
 from intaglio.hw.config import Config, load_config
 from intaglio.network import Graph, load
 from intaglio.network.float_network import FloatNetwork
-from intaglio.network.litert_oracle import LiteRTOracle
+from intaglio.network.tflite.oracle import LiteRTOracle
 from intaglio.power_model import Comparison
 from intaglio.report.documents import run_document, verify_document
 from intaglio.report.layers import layer_figures, totals

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from intaglio.network.float_network import ACTIVATIONS, average_pool, conv2d, output_size
-from intaglio.network.tflite_write import TfliteBuilder, Value
+from intaglio.network.tflite.write import TfliteBuilder, Value
 
 LARGEST_MACS = 200_000
 LARGEST_SIZE, LARGEST_CHANNELS, LARGEST_LAYERS = 20, 40, 6

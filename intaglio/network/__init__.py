@@ -7,10 +7,10 @@ from pathlib import Path
 from intaglio.errors import InputError
 from intaglio.network.execute import check_inputs, execute, extreme_inputs, random_inputs
 from intaglio.network.graph import Graph
-from intaglio.network.onnx import load_onnx, survey_onnx
-from intaglio.network.onnx_file import is_onnx
+from intaglio.network.onnx.file import is_onnx
+from intaglio.network.onnx.importer import load_onnx, survey_onnx
 from intaglio.network.survey import Survey
-from intaglio.network.tflite import load_tflite, survey_tflite
+from intaglio.network.tflite.importer import load_tflite, survey_tflite
 
 __all__ = ["Graph", "check_inputs", "execute", "extreme_inputs", "load", "load_onnx", "load_tflite", "random_inputs", "survey"]
 

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from intaglio.network import onnx_host
 from intaglio.network.arithmetic import (
     INT32_MAX,
     INT32_MIN,
@@ -20,7 +19,8 @@ from intaglio.network.arithmetic import (
     rounding_doubling_high_multiply,
 )
 from intaglio.network.graph import Dequantize, Operator, Quantization, Quantize, Softmax, Tensor
-from intaglio.network.onnx_host import OnnxHost
+from intaglio.network.onnx import host as onnx_host
+from intaglio.network.onnx.host import OnnxHost
 from intaglio.network.quantized_multiplier import quantize_multiplier
 
 SCALED_DIFFERENCE_BITS = 5

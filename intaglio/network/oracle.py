@@ -9,9 +9,9 @@ from typing import Protocol
 import numpy as np
 
 from intaglio.network.graph import Graph
-from intaglio.network.litert_oracle import LiteRTOracle
-from intaglio.network.onnx_file import is_onnx
-from intaglio.network.onnx_oracle import OnnxOracle
+from intaglio.network.onnx.file import is_onnx
+from intaglio.network.onnx.oracle import OnnxOracle
+from intaglio.network.tflite.oracle import LiteRTOracle
 
 
 class Oracle(Protocol):

@@ -12,7 +12,7 @@ import numpy as np
 
 from intaglio.errors import InputError
 from intaglio.network.float_network import FloatNetwork, Layer
-from intaglio.network.tflite_write import TfliteBuilder, Value
+from intaglio.network.tflite.write import TfliteBuilder, Value
 
 LARGEST_WEIGHT = 127
 LARGEST_BIAS = 2**30

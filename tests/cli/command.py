@@ -16,7 +16,7 @@ import jsonschema
 import numpy as np
 
 from intaglio.cli import main
-from intaglio.network.tflite_write import TfliteBuilder
+from intaglio.network.tflite.write import TfliteBuilder
 
 
 @dataclass(frozen=True)

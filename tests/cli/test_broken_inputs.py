@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("ai_edge_litert")
 
 from intaglio import data
-from intaglio.network.tflite_write import TfliteBuilder
+from intaglio.network.tflite.write import TfliteBuilder
 from tests.cli.command import Done, intaglio, small_network
 from tests.network.tflite_files import FileBuilder, conv, enum
 

@@ -56,7 +56,7 @@ def test_data_that_does_not_fit(tmp_path: Path, model: Path) -> None:
 
 def test_a_network_without_classes(tmp_path: Path) -> None:
     """Its output is a picture: labels for each place fit, one for each sample do not."""
-    from intaglio.network.tflite_write import TfliteBuilder
+    from intaglio.network.tflite.write import TfliteBuilder
 
     builder = TfliteBuilder("pixels")
     x = builder.input((1, 4, 5, 3), 0.1, 0, "image")

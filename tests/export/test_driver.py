@@ -11,7 +11,7 @@ import pytest
 from intaglio import data
 from intaglio.hw.faults import Fault
 from intaglio.network import random_inputs
-from intaglio.network.tflite_write import TfliteBuilder
+from intaglio.network.tflite.write import TfliteBuilder
 from tests.export.exported import Exported, export, need_compilers
 
 OTHER = ("rows=3", "cols=5", "bus_bytes=16", "memory.bytes_per_cycle=16")

@@ -10,7 +10,7 @@ from mapper_graphs import Builder
 
 from intaglio.hw.config import load_config
 from intaglio.network.graph import Padding
-from intaglio.network.tflite import load_tflite
+from intaglio.network.tflite.importer import load_tflite
 from tests.networks import random_network
 
 SETTINGS = [

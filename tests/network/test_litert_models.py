@@ -11,7 +11,7 @@ from network_data import SHARED, needs_shared
 
 from intaglio.errors import InputError
 from intaglio.network import execute, extreme_inputs, load, random_inputs
-from intaglio.network.litert_oracle import LiteRTOracle
+from intaglio.network.tflite.oracle import LiteRTOracle
 
 pytestmark = [pytest.mark.conformance, needs_shared]
 

@@ -13,7 +13,7 @@ from tflite_files import FileBuilder, conv, enum
 
 from intaglio.network import execute, load_tflite
 from intaglio.network.exact_multiplier import Reach, exact_multiplier
-from intaglio.network.litert_oracle import LiteRTOracle
+from intaglio.network.tflite.oracle import LiteRTOracle
 
 INPUTS = 3
 SEEDS = range(8)

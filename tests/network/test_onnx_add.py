@@ -11,8 +11,8 @@ from onnx import helper, numpy_helper
 
 from intaglio.network.arithmetic import add
 from intaglio.network.graph import Add
-from intaglio.network.onnx_add import LEFT_SHIFT, Scaling, integer_add, onnxruntime_add
-from intaglio.network.onnx_host import session_of
+from intaglio.network.onnx.add import LEFT_SHIFT, Scaling, integer_add, onnxruntime_add
+from intaglio.network.onnx.host import session_of
 
 
 def random_scaling(rng: np.random.Generator, kind: int) -> Scaling:

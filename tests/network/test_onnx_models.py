@@ -11,7 +11,7 @@ from network_data import SHARED, needs_shared
 
 from intaglio.errors import InputError, RefusedError
 from intaglio.network import execute, extreme_inputs, load, random_inputs
-from intaglio.network.onnx_oracle import OnnxOracle
+from intaglio.network.onnx.oracle import OnnxOracle
 
 pytestmark = [pytest.mark.conformance, needs_shared]
 

@@ -13,7 +13,7 @@ from onnx_files import NEWEST, OnnxBuilder, middle
 
 from intaglio.errors import InputError
 from intaglio.network import Graph, execute, extreme_inputs, load, load_onnx, random_inputs
-from intaglio.network.onnx_oracle import OnnxOracle
+from intaglio.network.onnx.oracle import OnnxOracle
 from intaglio.network.oracle import oracle_of
 
 SIGNS = [(np.int8, np.int8), (np.uint8, np.int8), (np.uint8, np.uint8)]

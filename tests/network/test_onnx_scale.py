@@ -7,8 +7,8 @@ import pytest
 
 from intaglio.network.arithmetic import requantize
 from intaglio.network.graph import Rounding
-from intaglio.network.onnx_scale import elementwise, float_scale, mean_scale, product_scale
-from intaglio.network.onnx_values import Unsupported, form_of
+from intaglio.network.onnx.scale import elementwise, float_scale, mean_scale, product_scale
+from intaglio.network.onnx.values import Unsupported, form_of
 
 
 def table_of(scale: np.float32, zero_point: int, to: np.float32, to_zero_point: int) -> np.ndarray:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from intaglio.network import execute, extreme_inputs, load, random_inputs
-from intaglio.network.litert_oracle import LiteRTOracle
+from intaglio.network.tflite.oracle import LiteRTOracle
 from tests.networks import LARGEST_MACS, random_network
 
 

@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("onnxruntime")
 
 from intaglio.network import execute, extreme_inputs, load, random_inputs
-from intaglio.network.onnx_oracle import OnnxOracle
+from intaglio.network.onnx.oracle import OnnxOracle
 from tests.onnx_networks import random_onnx_network
 
 

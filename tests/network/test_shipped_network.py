@@ -7,7 +7,7 @@ import numpy as np
 from intaglio import data
 from intaglio.network import execute, load
 from intaglio.network.float_network import FloatNetwork
-from intaglio.network.litert_oracle import LiteRTOracle
+from intaglio.network.tflite.oracle import LiteRTOracle
 from training.quantize import quantized
 
 

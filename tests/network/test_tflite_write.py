@@ -6,7 +6,7 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from intaglio.network import float_network
-from intaglio.network.tflite_write import TfliteBuilder
+from intaglio.network.tflite.write import TfliteBuilder
 
 GENERATOR = np.random.default_rng(3)
 

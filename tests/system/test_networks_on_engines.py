@@ -9,8 +9,8 @@ import pytest
 from intaglio import data
 from intaglio.hw.config import load_config
 from intaglio.network import execute, extreme_inputs, load, random_inputs
-from intaglio.network.litert_oracle import LiteRTOracle
-from intaglio.network.tflite_write import TfliteBuilder
+from intaglio.network.tflite.oracle import LiteRTOracle
+from intaglio.network.tflite.write import TfliteBuilder
 from intaglio.session import NetworkRun, Session
 from tests.networks import random_network
 from tests.onnx_arithmetic import in_onnx_arithmetic

@@ -11,7 +11,7 @@ pytest.importorskip("onnxruntime")
 
 from intaglio.hw.config import load_config
 from intaglio.network import Graph, execute, load, random_inputs
-from intaglio.network.onnx_oracle import OnnxOracle
+from intaglio.network.onnx.oracle import OnnxOracle
 from intaglio.session import NetworkRun, Session
 from intaglio.verify import verify
 from tests.onnx_networks import random_onnx_network

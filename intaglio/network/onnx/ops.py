@@ -11,13 +11,13 @@ from collections.abc import Callable
 import numpy as np
 
 from intaglio.network.graph import Add, FileForm, Rescale
-from intaglio.network.onnx_add import LEFT_SHIFT, Scaling, integer_add
-from intaglio.network.onnx_output import Output, centre, unpadded, why_float
-from intaglio.network.onnx_pools import average_pool, global_average_pool, reduce_mean
-from intaglio.network.onnx_products import conv, gemm
-from intaglio.network.onnx_scale import elementwise
-from intaglio.network.onnx_scope import Scope
-from intaglio.network.onnx_values import UINT8, Pending, Real, Stored, Unsupported
+from intaglio.network.onnx.add import LEFT_SHIFT, Scaling, integer_add
+from intaglio.network.onnx.output import Output, centre, unpadded, why_float
+from intaglio.network.onnx.pools import average_pool, global_average_pool, reduce_mean
+from intaglio.network.onnx.products import conv, gemm
+from intaglio.network.onnx.scale import elementwise
+from intaglio.network.onnx.scope import Scope
+from intaglio.network.onnx.values import UINT8, Pending, Real, Stored, Unsupported
 
 
 def add(scope: Scope, pending: Pending, out: Output) -> Stored:

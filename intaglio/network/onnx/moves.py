@@ -1,4 +1,4 @@
-"""Operators that only move elements or rename dimensions, as changes of an order (see `onnx_values`)."""
+"""Operators that only move elements or rename dimensions, as changes of an order (see `onnx.values`)."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from intaglio.network.onnx_file import Node
-from intaglio.network.onnx_scope import Scope
-from intaglio.network.onnx_values import Unsupported
+from intaglio.network.onnx.file import Node
+from intaglio.network.onnx.scope import Scope
+from intaglio.network.onnx.values import Unsupported
 
 MOVES = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose")
 

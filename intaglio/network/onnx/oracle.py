@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from intaglio.errors import InputError
-from intaglio.network.onnx_file import constants_of, fix_batch, onnx_module, read_model
-from intaglio.network.onnx_host import session_of
-from intaglio.network.onnx_unsigned import unsigned_weights
+from intaglio.network.onnx.file import constants_of, fix_batch, onnx_module, read_model
+from intaglio.network.onnx.host import session_of
+from intaglio.network.onnx.unsigned import unsigned_weights
 
 
 class OnnxOracle:
@@ -22,7 +22,7 @@ class OnnxOracle:
     fusing DequantizeLinear, operator and QuantizeLinear into one integer kernel, since such a kernel computes exactly
     that tensor; `integer_kernels` tells which tensors one computes, and tests hold it against the notes of the graph.
 
-    Weights are relabelled where products would saturate on some processors (`onnx_unsigned`).
+    Weights are relabelled where products would saturate on some processors (`onnx.unsigned`).
 
     cut: tensors behind which onnxruntime goes on with given values instead of its own, so that one that differs by 1
     does not spoil the comparison of all that follows; its own are still among the results.

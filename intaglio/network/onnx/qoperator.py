@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from intaglio.network.onnx_file import Node, broken, make_node, onnx_module
+from intaglio.network.onnx.file import Node, broken, make_node, onnx_module
 
 POOLING = ("kernel_shape", "strides", "pads", "auto_pad", "ceil_mode", "count_include_pad", "dilations")
 UNARY: dict[str, tuple[str, tuple[str, ...]]] = {

@@ -8,7 +8,7 @@ import numpy as np
 
 from intaglio.network.arithmetic import requantize
 from intaglio.network.graph import Requantize, Rounding
-from intaglio.network.onnx_values import Unsupported
+from intaglio.network.onnx.values import Unsupported
 from intaglio.network.quantized_multiplier import requantize_by
 
 SMALLEST = float(np.finfo(np.float32).tiny)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from intaglio.network.graph import Padding, Quantization
-from intaglio.network.tflite_file import MAX_ELEMENTS, FileOperator, FileTensor, ModelFile
+from intaglio.network.tflite.file import MAX_ELEMENTS, FileOperator, FileTensor, ModelFile
 
 REMEDY_BY_TYPE = {
     "FLOAT32": "quantize the network to int8 first (full integer quantization, int8 inputs and outputs)",

@@ -1,4 +1,4 @@
-"""Averages between DequantizeLinear and QuantizeLinear, as onnxruntime computes them (see `onnx_ops`)."""
+"""Averages between DequantizeLinear and QuantizeLinear, as onnxruntime computes them (see `onnx.ops`)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 
 from intaglio.network.arithmetic import pad_rows_and_columns, windows
 from intaglio.network.graph import AveragePool2D, FileForm, Mean, Padding, Requantize
-from intaglio.network.onnx_output import Output, centre, pair, unpadded, why_float, window
-from intaglio.network.onnx_scale import float_scale, mean_scale
-from intaglio.network.onnx_scope import Scope
-from intaglio.network.onnx_values import Pending, Real, Stored, Unsupported, channels_last, is_channels_last
+from intaglio.network.onnx.output import Output, centre, pair, unpadded, why_float, window
+from intaglio.network.onnx.scale import float_scale, mean_scale
+from intaglio.network.onnx.scope import Scope
+from intaglio.network.onnx.values import Pending, Real, Stored, Unsupported, channels_last, is_channels_last
 
 
 def average_pool(scope: Scope, pending: Pending, out: Output) -> Stored:

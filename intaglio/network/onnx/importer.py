@@ -10,7 +10,7 @@ import numpy as np
 
 from intaglio.errors import InputError, Refusal
 from intaglio.network.graph import Graph, Tensor
-from intaglio.network.onnx_file import (
+from intaglio.network.onnx.file import (
     MICROSOFT,
     QUANTIZED,
     Node,
@@ -22,12 +22,12 @@ from intaglio.network.onnx_file import (
     onnx_module,
     read_model,
 )
-from intaglio.network.onnx_fold import fold
-from intaglio.network.onnx_gaps import close_gaps, gap
-from intaglio.network.onnx_nodes import REMEDIES, node_values
-from intaglio.network.onnx_qoperator import expand
-from intaglio.network.onnx_scope import PRODUCTS, Scope
-from intaglio.network.onnx_values import (
+from intaglio.network.onnx.fold import fold
+from intaglio.network.onnx.gaps import close_gaps, gap
+from intaglio.network.onnx.nodes import REMEDIES, node_values
+from intaglio.network.onnx.qoperator import expand
+from intaglio.network.onnx.scope import PRODUCTS, Scope
+from intaglio.network.onnx.values import (
     INT8,
     UINT8,
     Constant,

@@ -10,9 +10,9 @@ import numpy as np
 from intaglio.errors import Refusal
 from intaglio.network.graph import Graph, Operator, Tensor
 from intaglio.network.survey import Refused, Step, Survey
-from intaglio.network.tflite_file import FileOperator, FileTensor, ModelFile, read_model_file
-from intaglio.network.tflite_ops import RULES, foldable_pads
-from intaglio.network.tflite_tensors import Scope, Unsupported, activation, checked_quantization, run_time
+from intaglio.network.tflite.file import FileOperator, FileTensor, ModelFile, read_model_file
+from intaglio.network.tflite.ops import RULES, foldable_pads
+from intaglio.network.tflite.tensors import Scope, Unsupported, activation, checked_quantization, run_time
 
 WEIGHT_AXIS = {"CONV_2D": 0, "FULLY_CONNECTED": 0, "DEPTHWISE_CONV_2D": 3}
 """Operators with weights, and the axis of their output channels."""

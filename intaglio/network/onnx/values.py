@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from intaglio.network.graph import FileForm, Padding
-from intaglio.network.onnx_file import Node
+from intaglio.network.onnx.file import Node
 
 NO_PADDING = Padding()
 INT8, UINT8 = np.dtype(np.int8), np.dtype(np.uint8)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from intaglio.network.onnx_file import MAX_FOLDED, Node, infer, onnx_module
+from intaglio.network.onnx.file import MAX_FOLDED, Node, infer, onnx_module
 
 FOLDABLE = {
     "Abs", "Add", "And", "Cast", "Ceil", "Concat", "ConstantOfShape", "Div", "Equal", "Expand", "Flatten",

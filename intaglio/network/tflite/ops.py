@@ -30,8 +30,8 @@ from intaglio.network.graph import (
     Softmax,
 )
 from intaglio.network.quantized_multiplier import mean_multiplier, quantize_multiplier, requantize_by
-from intaglio.network.tflite_file import FileOperator, ModelFile
-from intaglio.network.tflite_tensors import (
+from intaglio.network.tflite.file import FileOperator, ModelFile
+from intaglio.network.tflite.tensors import (
     Activation,
     Scope,
     Unsupported,

@@ -8,13 +8,13 @@ import math
 import numpy as np
 
 from intaglio.network.graph import Padding
-from intaglio.network.onnx_file import Node
-from intaglio.network.onnx_gaps import fill
-from intaglio.network.onnx_moves import MOVES, move_order
-from intaglio.network.onnx_ops import RULES, rescale
-from intaglio.network.onnx_output import Output
-from intaglio.network.onnx_scope import PRODUCTS, Scope
-from intaglio.network.onnx_values import (
+from intaglio.network.onnx.file import Node
+from intaglio.network.onnx.gaps import fill
+from intaglio.network.onnx.moves import MOVES, move_order
+from intaglio.network.onnx.ops import RULES, rescale
+from intaglio.network.onnx.output import Output
+from intaglio.network.onnx.scope import PRODUCTS, Scope
+from intaglio.network.onnx.values import (
     INT8,
     UINT8,
     Constant,

@@ -1,14 +1,14 @@
-"""Conv, Gemm and MatMul between DequantizeLinear and QuantizeLinear, as onnxruntime computes them (see `onnx_ops`)."""
+"""Conv, Gemm and MatMul between DequantizeLinear and QuantizeLinear, as onnxruntime computes them (see `onnx.ops`)."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from intaglio.network.graph import Conv2D, FullyConnected
-from intaglio.network.onnx_output import Output, centre, pair, run_time, unpadded, why_float, window
-from intaglio.network.onnx_scale import product_scale
-from intaglio.network.onnx_scope import Scope
-from intaglio.network.onnx_values import (
+from intaglio.network.onnx.output import Output, centre, pair, run_time, unpadded, why_float, window
+from intaglio.network.onnx.scale import product_scale
+from intaglio.network.onnx.scope import Scope
+from intaglio.network.onnx.values import (
     INT8,
     Constant,
     Pending,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from intaglio.network.onnx_file import Node, OnnxFile
-from intaglio.network.onnx_scope import PRODUCTS, Scope, int8_tensor
-from intaglio.network.onnx_values import (
+from intaglio.network.onnx.file import Node, OnnxFile
+from intaglio.network.onnx.scope import PRODUCTS, Scope, int8_tensor
+from intaglio.network.onnx.values import (
     INT8,
     UINT8,
     Edge,

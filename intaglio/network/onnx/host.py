@@ -13,8 +13,8 @@ import numpy as np
 
 from intaglio.errors import InputError
 from intaglio.network.graph import HostOperator, Tensor
-from intaglio.network.onnx_file import MAX_ELEMENTS, Node, OnnxFile, onnx_module
-from intaglio.network.onnx_values import Unsupported
+from intaglio.network.onnx.file import MAX_ELEMENTS, Node, OnnxFile, onnx_module
+from intaglio.network.onnx.values import Unsupported
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from intaglio.network.onnx_file import onnx_module
+from intaglio.network.onnx.file import onnx_module
 
 OPERATORS = ("QLinearConv", "QLinearMatMul", "QGemm")
 """Operators of QOperator form; input 0 is the activation, 3 the weights, 5 their zero point."""

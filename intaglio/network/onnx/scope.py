@@ -8,10 +8,10 @@ import math
 import numpy as np
 
 from intaglio.network.graph import Dequantize, FileForm, Operator, Quantization, Quantize, Reshape, Tensor
-from intaglio.network.onnx_file import MAX_ELEMENTS, Node, OnnxFile
-from intaglio.network.onnx_host import host_operator
-from intaglio.network.onnx_scale import SMALLEST
-from intaglio.network.onnx_values import (
+from intaglio.network.onnx.file import MAX_ELEMENTS, Node, OnnxFile
+from intaglio.network.onnx.host import host_operator
+from intaglio.network.onnx.scale import SMALLEST
+from intaglio.network.onnx.values import (
     INT8,
     UINT8,
     Constant,

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from intaglio.errors import InputError
-from intaglio.network.tflite_file import read_model_file
+from intaglio.network.tflite.file import read_model_file
 
 
 class LiteRTOracle:
     """Runs a .tflite file with LiteRT's BUILTIN_REF kernels, one thread, nothing fused or delegated.
 
-    Tensors carry our names (`tflite_file`, unique in the file). preserve_all_tensors keeps every
+    Tensors carry our names (`tflite.file`, unique in the file). preserve_all_tensors keeps every
     intermediate value. A tensor that LiteRT does not allocate (constants without use) is left out, and so
     are constants: the result holds the inputs and what operators compute, the output of a PAD included
     that `load_tflite` folds away.

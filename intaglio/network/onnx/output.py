@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from intaglio.network.graph import Padding
-from intaglio.network.onnx_file import Node
-from intaglio.network.onnx_scope import Scope
-from intaglio.network.onnx_values import UINT8, Constant, Pending, Real, Unsupported, Value, Weights
+from intaglio.network.onnx.file import Node
+from intaglio.network.onnx.scope import Scope
+from intaglio.network.onnx.values import UINT8, Constant, Pending, Real, Unsupported, Value, Weights
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The structure of a .tflite file, read defensively: records of tensors and operators, or one BrokenFile.
 
-Nothing here knows what an operator means; `tflite_ops` does. The flatbuffer is read through LiteRT's
+Nothing here knows what an operator means; `tflite.ops` does. The flatbuffer is read through LiteRT's
 generated classes (`ai_edge_litert.schema_py_generated`), field by field, so that a hostile file cannot
 make us build more than it contains.
 """

@@ -1,0 +1,1 @@
+"""Quantized ONNX: importer, and onnxruntime as its oracle. docs/onnx.md."""

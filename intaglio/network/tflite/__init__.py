@@ -1,0 +1,1 @@
+"""Quantized TensorFlow Lite: importer, writer, and LiteRT's reference kernels as an oracle."""
