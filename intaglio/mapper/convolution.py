@@ -1,20 +1,16 @@
-"""Conv2D and FullyConnected as CONV commands, their weights and channel records.
-
-A run is what one pixel reads without a gap: a whole kernel row (kernel_cols * channels bytes) where columns
-are not dilated, else one kernel column (channels bytes). Steps count bytes in the order kernel row, kernel
-column, channel; they name weight words too.
-"""
+"""Conv2D and FullyConnected as CONV commands, their weights and channel records."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 
 from intaglio.hw import isa
 from intaglio.hw.config import CHANNEL_RECORD_BYTES, Config
 from intaglio.hw.timing import least_tile_cycles
+from intaglio.mapper.geometry import Geometry, Part, chunks_of
 from intaglio.mapper.layout import Region, View, split
 from intaglio.mapper.task import FIELD_LIMIT, Cut, Operand, output_fields
 from intaglio.network.graph import Requantize
@@ -22,115 +18,12 @@ from intaglio.network.graph import Requantize
 WORD = 1 << 32
 
 
-@dataclass(frozen=True)
-class Part:
-    """A contiguous range of the reduction: kernel rows and columns from (row0, col0), bytes from byte0 of each
-    run. Either several rows with whole runs, or several columns of one row, or a part of one run."""
-
-    row0: int
-    rows: int
-    col0: int
-    cols: int
-    byte0: int
-    bytes: int
-
-    @property
-    def steps(self) -> int:
-        return self.rows * self.cols * self.bytes
-
-
-@dataclass(frozen=True)
-class Chunks:
-    """A run cut into `count` reads of `each` bytes, the last of `last`; cycles of the run's slots in all."""
-
-    count: int
-    each: int
-    last: int
-    slot: int
-    last_slot: int
-
-    @property
-    def cycles(self) -> int:
-        return (self.count - 1) * self.slot + self.last_slot
-
-
-@lru_cache(maxsize=4096)
-def chunks_of(run: int, pixels: int, feed_bytes: int) -> Chunks:
-    """The cut of a run of `run` bytes with the fewest cycles, then the fewest reads, for tiles of `pixels`."""
-    best: Chunks | None = None
-    for each in range(min(feed_bytes, run), 0, -1):
-        count = -(-run // each)
-        last = run - (count - 1) * each
-        option = Chunks(count, each, last, max(pixels, each), max(pixels, last))
-        if best is None or (option.cycles, option.count) < (best.cycles, best.count):
-            best = option
-        if count > 1 and each <= pixels:
-            break  # shorter reads only add slots of `pixels` cycles
-    assert best is not None
-    return best
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """A convolution over images of in_rows rows of in_cols pixels of `channels` bytes.
-
-    A fully connected layer has one image whose rows are the batch: kernel_rows rows of the layout for each
-    output row, each one kernel column of row_bytes channels.
-    """
-
-    images: int
-    in_rows: int
-    in_cols: int
-    channels: int
-    kernel_rows: int
-    kernel_cols: int
-    stride_rows: int
-    stride_cols: int
-    dilation_rows: int
-    dilation_cols: int
-    top: int
-    left: int
-    out_rows: int
-    out_cols: int
-    out_channels: int
-
-    @property
-    def steps(self) -> int:
-        return self.kernel_rows * self.kernel_cols * self.channels
-
-    @property
-    def runs_merge(self) -> bool:
-        """True where a kernel row is one run."""
-        return self.dilation_cols == 1 or self.kernel_cols == 1
-
-    @property
-    def whole_part(self) -> Part:
-        if self.runs_merge:
-            return Part(0, self.kernel_rows, 0, 1, 0, self.kernel_cols * self.channels)
-        return Part(0, self.kernel_rows, 0, self.kernel_cols, 0, self.channels)
-
-    def parts(self, most: int) -> list[Part]:
-        """The reduction in as few nearly equal parts of at most `most` >= 1 steps as its structure allows."""
-        full = self.whole_part
-        row = full.cols * full.bytes
-        if row <= most:
-            return [Part(i, n, 0, full.cols, 0, full.bytes) for i, n in split(self.kernel_rows, most // row)]
-        out = []
-        for kh in range(self.kernel_rows):
-            if full.bytes <= most:
-                out += [Part(kh, 1, i, n, 0, full.bytes) for i, n in split(full.cols, most // full.bytes)]
-                continue
-            for kw in range(full.cols):
-                out += [Part(kh, 1, kw, 1, i, n) for i, n in split(full.bytes, most)]
-        return out
-
-    def first_step(self, part: Part) -> int:
-        return (part.row0 * self.kernel_cols + part.col0) * self.channels + part.byte0
-
-
 @dataclass(frozen=True, eq=False)
 class ConvTask:
-    """weights: int8 [out_channels, steps], as stored. bias: int32 [out_channels], not yet folded."""
+    """weights: int8 [out_channels, steps], as stored. bias: int32 [out_channels], not yet folded.
+
+    With geometry.slices each channel tile is a command of its own, since each reads other bytes.
+    """
 
     tag: int
     name: str
@@ -150,32 +43,66 @@ class ConvTask:
         g = self.geometry
         return Cut(g.out_rows, g.out_channels, most_rows=max(1, FIELD_LIMIT // g.out_cols))
 
+    def tile_width(self, config: Config) -> int:
+        """Output channels of a channel tile."""
+        slices = self.geometry.slices
+        return config.cols if slices is None else slices.width
+
     def channel_tiles(self, config: Config) -> int:
-        return -(-self.geometry.out_channels // config.cols)
+        return -(-self.geometry.out_channels // self.tile_width(config))
 
     def reads(self, region: Region) -> tuple[Region, ...]:
         return (self.reads_part(region, self.geometry.whole_part),)
 
-    def reads_part(self, region: Region, part: Part) -> Region:
-        """The region of the input that a part of the reduction needs for a region of the output."""
+    def reads_part(self, region: Region, part: Part, tile: int | None = None) -> Region:
+        """The region of the input that a part of the reduction needs for a region of the output: for one channel
+        tile, or for all."""
         g = self.geometry
         image = region.row0 // g.out_rows
-        iy, x = self._start(region, part)
+        iy, x = self._start(region, part, tile or 0)
         last_y = iy + (region.rows - 1) * g.stride_rows + (part.rows - 1) * g.dilation_rows
         pixels = region.width // g.out_channels
         last_x = x + ((pixels - 1) * g.stride_cols + (part.cols - 1) * g.dilation_cols) * g.channels
         row0, row1 = max(iy, 0), min(last_y + 1, g.in_rows)
-        x0, x1 = max(x, 0), min(last_x + part.bytes, g.in_cols * g.channels)
+        end = last_x + part.bytes
+        if g.slices is not None and tile is None:
+            end += g.slices.starts[-1] - g.slices.starts[0]
+        x0, x1 = max(x, 0), min(end, g.in_cols * g.channels)
         if row1 <= row0 or x1 <= x0:
             return Region(0, 0, 0, 0)
         return Region(image * g.in_rows + row0, image * g.in_rows + row1, x0, x1)
 
-    def _start(self, region: Region, part: Part) -> tuple[int, int]:
+    def _start(self, region: Region, part: Part, tile: int) -> tuple[int, int]:
         """Row (in its image) and byte of the first pixel's first step; both may lie in the padding."""
         g = self.geometry
+        first = part.byte0 + (g.slices.starts[tile] if g.slices is not None else 0)
         iy = (region.row0 % g.out_rows) * g.stride_rows - g.top + part.row0 * g.dilation_rows
         ox = region.x0 // g.out_channels
-        return iy, (ox * g.stride_cols - g.left + part.col0 * g.dilation_cols) * g.channels + part.byte0
+        return iy, (ox * g.stride_cols - g.left + part.col0 * g.dilation_cols) * g.channels + first
+
+    def commands(
+        self,
+        config: Config,
+        region: Region,
+        view: View,
+        out: View,
+        tiles: range,
+        part: Part,
+        weight_base: int,
+        channel_base: int,
+        start: bool = True,
+        drain: bool = True,
+    ) -> list[isa.Command]:
+        """`region` of the output, channel tiles `tiles`, one part of the reduction: one CONV, or with slices one for
+        each tile. The arguments are those of `command`."""
+        each = len(tiles) if self.geometry.slices is None else 1
+        return [
+            self.command(
+                config, region, view, out, tiles[i : i + each], part, weight_base + i * part.steps,
+                channel_base + i * config.channel_groups, start, drain,
+            )
+            for i in range(0, len(tiles), each)
+        ]  # fmt: skip
 
     def command(
         self,
@@ -196,15 +123,16 @@ class ConvTask:
         """
         g = self.geometry
         image = region.row0 // g.out_rows
-        iy, x = self._start(region, part)
+        iy, x = self._start(region, part, tiles.start)
         origin = view.address(image * g.in_rows + iy, x)
         width = region.width // g.out_channels
         pixels = region.rows * width
         pixel_tiles = -(-pixels // config.rows)
         rows = -(-pixels // pixel_tiles)
         chunks = chunks_of(part.bytes, rows, config.feed_bytes)
-        channels = min(tiles.stop * config.cols, g.out_channels) - (tiles.stop - 1) * config.cols
-        groups = -(-(channels if len(tiles) == 1 else config.cols) // config.requantizers)
+        columns = self.tile_width(config)
+        channels = min(tiles.stop * columns, g.out_channels) - (tiles.stop - 1) * columns
+        groups = -(-(channels if len(tiles) == 1 else columns) // config.requantizers)
         slots = part.rows * part.cols * chunks.cycles
         fields = {
             "tag": self.tag,
@@ -240,7 +168,7 @@ class ConvTask:
             "start": int(start),
             "drain": int(drain),
         }
-        base = out.address(region.row0, region.x0) + tiles.start * config.cols
+        base = out.address(region.row0, region.x0) + tiles.start * columns
         fields |= output_fields(
             base, out.stride, g.out_channels, self.output_zero_point, self.clamp, self.requantize.rounding
         )
@@ -270,10 +198,10 @@ class ConvTask:
 
     def weight_block(self, config: Config, tiles: range, part: Part) -> bytes:
         """Weight words of each tile of `tiles` in turn, for the steps of one part."""
-        first = self.geometry.first_step(part)
+        first, columns = self.geometry.first_step(part), self.tile_width(config)
         out = np.zeros((len(tiles), part.steps, config.weight_word_bytes), np.int8)
         for i, tile in enumerate(tiles):
-            channels = self.weights[tile * config.cols : (tile + 1) * config.cols]
+            channels = self.weights[tile * columns : (tile + 1) * columns]
             out[i, :, : len(channels)] = channels[:, first : first + part.steps].T
         return out.tobytes()
 
@@ -282,9 +210,10 @@ class ConvTask:
         multiplier = np.broadcast_to(self.requantize.multiplier, self.bias.shape)
         shift = np.broadcast_to(self.requantize.shift, self.bias.shape)
         out = np.zeros((len(tiles), config.channel_groups, config.channel_word_bytes // CHANNEL_RECORD_BYTES, 4), "<u4")
+        columns = self.tile_width(config)
         for i, tile in enumerate(tiles):
-            for column in range(min(config.cols, self.geometry.out_channels - tile * config.cols)):
-                channel = tile * config.cols + column
+            for column in range(min(columns, self.geometry.out_channels - tile * columns)):
+                channel = tile * columns + column
                 record = {
                     "bias": int(self.folded_bias[channel]),
                     "multiplier": int(multiplier[channel]),

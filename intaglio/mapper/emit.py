@@ -10,8 +10,9 @@ from dataclasses import replace
 from intaglio.hw import isa
 from intaglio.hw.config import Config
 from intaglio.mapper.allocate import Ring
-from intaglio.mapper.convolution import ConvTask, Part
+from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.elementwise import Segments, copy
+from intaglio.mapper.geometry import Part
 from intaglio.mapper.layout import Region, View, align_up, pixels, view_of_buffer
 from intaglio.mapper.lower import AnyTask, Lowered
 from intaglio.mapper.plan import record_bytes, tile_groups, weight_bytes
@@ -183,7 +184,7 @@ class _LayerEmitter:
             (view,) = self._inputs(index, task.reads(piece))
             out = self._output(index, piece)
             weights = held[t.start]
-            self.program.commands.append(task.command(config, piece, view, out, t, part, weights, records))
+            self.program.commands += task.commands(config, piece, view, out, t, part, weights, records)
             if t is tiles[-1] or groups.outer:
                 self._store(index, piece)
 
@@ -211,7 +212,7 @@ class _LayerEmitter:
                 for region in task.tile_regions(piece, config.rows):
                     for part in groups.parts:
                         weights = self.program.weights(task, tiles, part)
-                        needed = task.reads_part(region, part) if groups.by_part else task.reads(piece)[0]
+                        needed = task.reads_part(region, part, tile) if groups.by_part else task.reads(piece)[0]
                         (view,) = self._inputs(self._turn if groups.by_part else index, (needed,))
                         self._turn += 1
                         start, drain = part is groups.parts[0], part is groups.parts[-1]

@@ -10,8 +10,10 @@ import numpy as np
 
 from intaglio.errors import Refusal, RefusedError
 from intaglio.hw.config import CHANNEL_RECORD_BYTES, Config
-from intaglio.mapper.convolution import ConvTask, Geometry
+from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.elementwise import AddTask, CopyTask, RescaleTask
+from intaglio.mapper.geometry import Geometry
+from intaglio.mapper.grouped import sliced
 from intaglio.mapper.layout import Layout, layout_of
 from intaglio.mapper.pooling import PoolTask, average_scale
 from intaglio.mapper.program import Layer
@@ -222,7 +224,7 @@ class _Lowering:
             images=source[0],
             in_rows=source[1],
             in_cols=source[2],
-            channels=channels,
+            channels=channels * op.groups,
             kernel_rows=rows,
             kernel_cols=cols,
             stride_rows=op.stride[0],
@@ -235,7 +237,8 @@ class _Lowering:
             out_cols=target[2],
             out_channels=outputs,
         )
-        return self._conv_task(index, op, inputs, geometry, self._target(op))
+        task = self._conv_task(index, op, inputs, geometry, self._target(op))
+        return task if op.groups == 1 else sliced(task, op.groups, self.config)
 
     def _fully_connected(self, index: int, op: FullyConnected, inputs: tuple[Operand, ...]) -> ConvTask:
         """A window of whole rows of the layout for each entry of the batch; or, where a row holds several
@@ -356,10 +359,11 @@ class _Lowering:
         config = self.config
         macs = cycles = moved = 0
         if isinstance(task, ConvTask):
+            assert isinstance(op, Conv2D | FullyConnected)
             g = task.geometry
-            macs = g.images * g.out_rows * g.out_cols * g.out_channels * g.steps
+            macs = g.images * g.out_rows * g.out_cols * op.weights.size
             cycles = -(-macs // config.macs_per_cycle)
-            moved = g.out_channels * (g.steps + CHANNEL_RECORD_BYTES)
+            moved = op.weights.size + g.out_channels * CHANNEL_RECORD_BYTES
         elif task is not None:
             cycles = -(-task.bytes_read() // config.requantizers)
         for name in [*fresh, *(name for name in op.outputs if name in self.outputs)]:

@@ -14,8 +14,9 @@ from functools import cached_property
 
 from intaglio.hw.config import Config
 from intaglio.mapper.allocate import FreeSpace, Interval
-from intaglio.mapper.convolution import ConvTask, Part
+from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.cuts import Cuts, Pieces, sizes
+from intaglio.mapper.geometry import Part
 from intaglio.mapper.layout import Region, View, align_up
 from intaglio.mapper.lower import AnyTask
 from intaglio.mapper.pooling import PoolTask
@@ -247,8 +248,8 @@ class LayerPlanner:
         assert groups is not None
         total = 0
         for tiles in tile_groups(task.channel_tiles(config), groups.tiles):
-            command = task.command(config, piece, views[0], views[1], tiles, groups.parts[0], 0, 0)
-            total += compute_cycles(config, command)
+            commands = task.commands(config, piece, views[0], views[1], tiles, groups.parts[0], 0, 0)
+            total += sum(compute_cycles(config, command) for command in commands)
         return total
 
     # Reductions in parts.
@@ -281,9 +282,11 @@ class LayerPlanner:
             return None
         tiles = [tile for piece in cut.pieces for tile in task.tile_regions(piece, config.rows)]
         if by_part:
+            each = range(1) if task.geometry.slices is None else range(task.channel_tiles(config))
             sizes[0] = max(
-                task.reads_part(tile, part).transfer_bytes(config.bus_bytes) for tile in tiles for part in parts
-            )
+                task.reads_part(region, part, tile).transfer_bytes(config.bus_bytes)
+                for region in tiles for part in parts for tile in each
+            )  # fmt: skip
         for depth in (2, 1):
             placed = self._place(setting, sizes, depth)
             if placed is not None:

@@ -115,7 +115,8 @@ def _shape_refusals(graph: Graph, op: Operator) -> list[Why]:
             outputs, rows, cols, channels = op.weights.shape
             span = [(k - 1) * d + 1 for k, d in zip((rows, cols), op.dilation, strict=True)]
             shape = _window_shape(source, span, op.stride, op.padding)
-            if channels != source[3] or tuple(target) != (source[0], *shape, outputs):
+            fits = op.groups >= 1 and outputs % op.groups == 0 and channels * op.groups == source[3]
+            if not fits or tuple(target) != (source[0], *shape, outputs):
                 fit = f"weights {list(op.weights.shape)} do not fit input {list(source)} and output {list(target)}"
                 return [(fit, "export the network again")]
         case AveragePool2D():

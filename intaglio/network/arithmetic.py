@@ -85,7 +85,7 @@ def finish(sums: np.ndarray, how: Requantize, zero_point: int, clamp: tuple[int,
 
 
 def dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Exact integer matrix product [M, K] x [K, O] by float64: 9-bit operands stay below 2**53."""
+    """Exact integer matrix product [..., M, K] x [..., K, O] by float64: 9-bit operands stay below 2**53."""
     return (a.astype(np.float64) @ b.astype(np.float64)).astype(np.int64)
 
 
@@ -105,14 +105,18 @@ def windows(
 
 
 def conv2d(op: Conv2D, image: np.ndarray) -> np.ndarray:
-    """reference_integer_ops::ConvPerChannel. image int8 [N, H, W, I] -> int8 [N, OH, OW, O]."""
+    """reference_integer_ops::ConvPerChannel and DepthwiseConvPerChannel. image int8 [N, H, W, I * groups] -> int8
+    [N, OH, OW, O]."""
     centred = pad_rows_and_columns(image.astype(np.int16) - op.input_zero_point, op.padding, 0)
     weights = op.weights.astype(np.int16) - op.weight_zero_point
     outputs, rows, columns, channels = weights.shape
     view = windows(centred, (rows, columns), op.stride, op.dilation)
     n, height, width = view.shape[:3]
-    patches = view.transpose(0, 1, 2, 4, 5, 3).reshape(n * height * width, rows * columns * channels)
-    sums = dot(patches, weights.reshape(outputs, -1).T) + op.bias
+    pixels, steps = n * height * width, rows * columns * channels
+    split = view.reshape(n, height, width, op.groups, channels, rows, columns)
+    patches = split.transpose(3, 0, 1, 2, 5, 6, 4).reshape(op.groups, pixels, steps)
+    sums = dot(patches, weights.reshape(op.groups, outputs // op.groups, steps).transpose(0, 2, 1))
+    sums = sums.transpose(1, 0, 2).reshape(pixels, outputs) + op.bias
     result = finish(sums, op.requantize, op.output_zero_point, op.clamp)
     return result.reshape(n, height, width, outputs)
 

@@ -151,6 +151,8 @@ class Conv2D(Operator):
 
     weights int8 [O, KH, KW, I]; bias int32 [O]; stride, dilation (rows, columns) >= 1;
     clamp: lowest and highest output integer, within the output's type.
+    groups: of O / groups output channels, the n-th of which read the n-th I input channels alone; the input has
+    I * groups channels and O is a multiple of groups. A depthwise convolution has I = 1.
     """
 
     weights: np.ndarray
@@ -163,6 +165,7 @@ class Conv2D(Operator):
     requantize: Requantize
     clamp: tuple[int, int]
     weight_zero_point: int = 0
+    groups: int = 1
 
 
 @dataclass(frozen=True)

@@ -63,8 +63,11 @@ class Builder:
         stride: tuple[int, int] = (1, 1),
         dilation: tuple[int, int] = (1, 1),
         padding: Padding | None = None,
+        groups: int = 1,
+        weight_zero_point: int = 0,
     ) -> str:
         images, height, width, channels = self.tensors[source].shape
+        channels //= groups
         p = padding or Padding()
         rows, cols = (
             (n + a + b - (k - 1) * d - 1) // s + 1
@@ -89,6 +92,8 @@ class Builder:
                 self._point(),
                 self.scale(outputs, size, Rounding.DOUBLE),
                 (-128, 127),
+                weight_zero_point,
+                groups,
             )
         )
         return name

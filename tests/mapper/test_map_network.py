@@ -13,6 +13,7 @@ from intaglio.hw.config import Config, load_config
 from intaglio.hw.isa import Engine, Opcode
 from intaglio.hw.timing import compute_cycles
 from intaglio.network.graph import Graph, Padding
+from intaglio.network.tflite.importer import load_tflite
 from tests.onnx_arithmetic import in_onnx_arithmetic
 
 MODELS = Path("/work/shared/models")
@@ -120,8 +121,7 @@ def test_real_models(name: str, model: str, keep_all: bool) -> None:
     path = MODELS / f"mlptiny_{model}_int8.tflite"
     if not path.exists():
         pytest.skip(f"{path} is missing")
-    tflite = pytest.importorskip("intaglio.network.tflite")
-    program = check(tflite.load_tflite(path), config_of(name), keep_all)
+    program = check(load_tflite(path), config_of(name), keep_all)
     assert program.macs == {"ic_resnet8": 12_501_632, "ad": 264_192}[model]
     if model == "ic_resnet8" and name == "edge256" and not keep_all:
         config = config_of(name)

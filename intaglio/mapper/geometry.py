@@ -1,0 +1,137 @@
+"""What a convolution reads: its geometry, and the reduction in runs, parts and chunks.
+
+A run is what one pixel reads without a gap: a whole kernel row (kernel_cols * channels bytes) where columns
+are not dilated, else one kernel column (channels bytes; fewer with slices). Steps count bytes in the order kernel
+row, kernel column, channel; they name weight words too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from intaglio.mapper.layout import split
+
+
+@dataclass(frozen=True)
+class Part:
+    """A contiguous range of the reduction: kernel rows and columns from (row0, col0), bytes from byte0 of each
+    run. Either several rows with whole runs, or several columns of one row, or a part of one run."""
+
+    row0: int
+    rows: int
+    col0: int
+    cols: int
+    byte0: int
+    bytes: int
+
+    @property
+    def steps(self) -> int:
+        return self.rows * self.cols * self.bytes
+
+
+@dataclass(frozen=True)
+class Chunks:
+    """A run cut into `count` reads of `each` bytes, the last of `last`; cycles of the run's slots in all."""
+
+    count: int
+    each: int
+    last: int
+    slot: int
+    last_slot: int
+
+    @property
+    def cycles(self) -> int:
+        return (self.count - 1) * self.slot + self.last_slot
+
+
+@lru_cache(maxsize=4096)
+def chunks_of(run: int, pixels: int, feed_bytes: int) -> Chunks:
+    """The cut of a run of `run` bytes with the fewest cycles, then the fewest reads, for tiles of `pixels`."""
+    best: Chunks | None = None
+    for each in range(min(feed_bytes, run), 0, -1):
+        count = -(-run // each)
+        last = run - (count - 1) * each
+        option = Chunks(count, each, last, max(pixels, each), max(pixels, last))
+        if best is None or (option.cycles, option.count) < (best.cycles, best.count):
+            best = option
+        if count > 1 and each <= pixels:
+            break  # shorter reads only add slots of `pixels` cycles
+    assert best is not None
+    return best
+
+
+@dataclass(frozen=True)
+class Slices:
+    """A grouped convolution's channel tiles: `width` output channels each, of which tile t reads the `span` input
+    channels from starts[t] on. A run is then a slice of one pixel, so it lies inside the image or outside as a whole.
+    """
+
+    width: int
+    span: int
+    starts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """A convolution over images of in_rows rows of in_cols pixels of `channels` bytes, every one of which each channel
+    tile reads, or with slices some.
+
+    A fully connected layer has one image whose rows are the batch: kernel_rows rows of the layout for each
+    output row, each one kernel column of row_bytes channels.
+    """
+
+    images: int
+    in_rows: int
+    in_cols: int
+    channels: int
+    kernel_rows: int
+    kernel_cols: int
+    stride_rows: int
+    stride_cols: int
+    dilation_rows: int
+    dilation_cols: int
+    top: int
+    left: int
+    out_rows: int
+    out_cols: int
+    out_channels: int
+    slices: Slices | None = None
+
+    @property
+    def depth(self) -> int:
+        """Channels of a pixel that a channel tile reads."""
+        return self.channels if self.slices is None else self.slices.span
+
+    @property
+    def steps(self) -> int:
+        return self.kernel_rows * self.kernel_cols * self.depth
+
+    @property
+    def runs_merge(self) -> bool:
+        """True where a kernel row is one run."""
+        return self.kernel_cols == 1 or (self.dilation_cols == 1 and self.slices is None)
+
+    @property
+    def whole_part(self) -> Part:
+        if self.runs_merge:
+            return Part(0, self.kernel_rows, 0, 1, 0, self.kernel_cols * self.depth)
+        return Part(0, self.kernel_rows, 0, self.kernel_cols, 0, self.depth)
+
+    def parts(self, most: int) -> list[Part]:
+        """The reduction in as few nearly equal parts of at most `most` >= 1 steps as its structure allows."""
+        full = self.whole_part
+        row = full.cols * full.bytes
+        if row <= most:
+            return [Part(i, n, 0, full.cols, 0, full.bytes) for i, n in split(self.kernel_rows, most // row)]
+        out = []
+        for kh in range(self.kernel_rows):
+            if full.bytes <= most:
+                out += [Part(kh, 1, i, n, 0, full.bytes) for i, n in split(full.cols, most // full.bytes)]
+                continue
+            for kw in range(full.cols):
+                out += [Part(kh, 1, kw, 1, i, n) for i, n in split(full.bytes, most)]
+        return out
+
+    def first_step(self, part: Part) -> int:
+        return (part.row0 * self.kernel_cols + part.col0) * self.depth + part.byte0

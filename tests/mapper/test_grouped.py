@@ -1,0 +1,111 @@
+"""Grouped and depthwise convolutions as block-structured CONV commands."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from mapper_check import check
+from mapper_graphs import Builder
+
+from intaglio.errors import RefusedError
+from intaglio.hw.config import load_config
+from intaglio.hw.isa import Opcode
+from intaglio.mapper import map_network
+from intaglio.mapper.geometry import Geometry
+from intaglio.mapper.grouped import slices_of
+from intaglio.network.graph import Graph, Padding
+
+MACHINES = [
+    ("tiny16", []),
+    ("edge64", []),
+    ("tiny16", ["rows=3", "cols=5", "requantizers=2", "feed_bytes=32", "weight_zero_points=true"]),
+    ("tiny16", ["activation_bytes=512", "activation_banks=1", "weight_bytes=256", "channel_bytes=64"]),
+    ("tiny16", ["activation_bytes=1024", "activation_banks=4", "weight_bytes=512", "channel_bytes=64", "bus_bytes=16"]),
+    ("tiny16", ["rows=3", "cols=5", "activation_bytes=512", "weight_bytes=128", "channel_bytes=128", "bus_bytes=32"]),
+]
+
+
+def random_graph(seed: int) -> Graph:
+    """One grouped convolution of any shape, and one behind it."""
+    random = np.random.default_rng(seed)
+    b = Builder(seed)
+    y = b.input(int(random.integers(1, 3)), *(int(n) for n in random.integers(1, 9, 2)), _channels(random))
+    for _ in range(2):
+        _, height, width, channels = b.tensors[y].shape
+        groups = int(random.choice([n for n in range(1, channels + 1) if channels % n == 0]))
+        kernel = int(random.integers(1, 5)), int(random.integers(1, 5))
+        dilation = int(random.integers(1, 3)), int(random.integers(1, 3))
+        span = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
+        top, left = (max(s - n, int(random.integers(s))) for s, n in zip(span, (height, width), strict=True))
+        padding = Padding(top, int(random.integers(span[0])), left, int(random.integers(span[1])))
+        stride = int(random.integers(1, 4)), int(random.integers(1, 4))
+        outputs = groups * int(random.integers(1, 5))
+        y = b.conv(y, outputs, kernel, stride, dilation, padding, groups, int(random.integers(-128, 128)))
+    return b.graph(y)
+
+
+def _channels(random: np.random.Generator) -> int:
+    return int(random.choice([2, 3, 4, 6, 8, 12, 16, 18, 24, 35]))
+
+
+@pytest.mark.parametrize("machine", range(len(MACHINES)))
+@pytest.mark.parametrize("seed", range(12))
+def test_random_shapes(seed: int, machine: int) -> None:
+    name, overrides = MACHINES[machine]
+    print(f"seed {seed} on {name} {overrides}")
+    check(random_graph(seed), load_config(name, ["weight_zero_points=true", *overrides]), seed=seed)
+
+
+@pytest.mark.parametrize("name", ["tiny16", "edge64"])
+@pytest.mark.parametrize(("channels", "multiplier", "groups"), [(64, 1, 64), (24, 3, 24), (96, 2, 8), (512, 1, 512)])
+def test_layers_of_real_sizes(name: str, channels: int, multiplier: int, groups: int) -> None:
+    """Each channel tile is a command that reads the channels of its groups alone, and useful products are counted."""
+    b = Builder(channels)
+    x = b.input(1, 7, 6, channels)
+    y = b.conv(x, channels * multiplier, (3, 3), padding=Padding(1, 1, 1, 1), groups=groups)
+    program = check(b.graph(y), load_config(name))
+    runs = {c["chunk_bytes"] * (c["chunks"] - 1) + c["last_chunk_bytes"] for c in program.commands if c.opcode == Opcode.CONV}
+    assert max(runs) < channels
+    (layer,) = program.layers
+    assert layer.macs == 42 * channels * multiplier * 9 * channels // groups
+    assert layer.compute_cycles == -(-layer.macs // load_config(name).macs_per_cycle)
+
+
+def test_few_channels_run_as_ordinary_convolution() -> None:
+    """Where a slice would be too short for the feed, all channels in merged runs are quicker."""
+    b = Builder(0)
+    x = b.input(1, 16, 16, 4)
+    y = b.conv(x, 4, (3, 3), padding=Padding(1, 1, 1, 1), groups=4)
+    convs = [c for c in check(b.graph(y), load_config("edge256")).commands if c.opcode == Opcode.CONV]
+    assert convs and all(c["kernel_cols"] == 1 and c["last_chunk_bytes"] == 12 for c in convs)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_tiles_cover_the_groups_of_their_channels(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    groups, inputs, outputs, width = (int(n) for n in random.integers(1, 9, 4))
+    geometry = Geometry(
+        images=1, in_rows=1, in_cols=1, channels=groups * inputs, kernel_rows=1, kernel_cols=1, stride_rows=1, stride_cols=1,
+        dilation_rows=1, dilation_cols=1, top=0, left=0, out_rows=1, out_cols=1, out_channels=groups * outputs,
+    )  # fmt: skip
+    slices = slices_of(geometry, groups, width)
+    assert len(slices.starts) == -(-groups * outputs // width) and slices.span <= groups * inputs
+    for channel in range(groups * outputs):
+        first, group = slices.starts[channel // width], channel // outputs
+        assert 0 <= first <= group * inputs and (group + 1) * inputs <= first + slices.span <= groups * inputs
+
+
+def test_groups_do_not_straddle_tiles() -> None:
+    """Groups of 3 outputs of 20 inputs on 8 columns: tiles of 6 read 40 channels, tiles of 8 would read 80."""
+    b = Builder(3)
+    y = b.conv(b.input(1, 8, 8, 160), 24, (3, 3), groups=8)
+    program = check(b.graph(y), load_config("tiny16", ["rows=8", "cols=8"]))
+    convs = [c for c in program.commands if c.opcode == Opcode.CONV]
+    assert {c["last_channels"] for c in convs} <= {3, 6}
+
+
+def test_shapes_that_do_not_fit_are_refused() -> None:
+    b = Builder(4)
+    y = b.conv(b.input(1, 4, 4, 6), 4, (1, 1), groups=3)
+    with pytest.raises(RefusedError, match="do not fit input"):
+        map_network(b.graph(y), load_config("tiny16"))
