@@ -77,7 +77,7 @@ class _Sketch:
         if self._partners():
             steps.append((2, self._add))
         if len(self.x.shape) == 4:
-            steps += [(7, self._conv), (2, self._pool), (1, self._mean), (1, self._fully_connected)]
+            steps += [(7, self._conv), (4, self._grouped), (2, self._pool), (1, self._mean), (1, self._fully_connected)]
             steps += [(3, self._residual), (2, self._flatten_and_connect)] if room > 1 else []
         else:
             steps.append((5, self._fully_connected))
@@ -137,6 +137,38 @@ class _Sketch:
         )
         self.macs += int(np.prod(y.shape)) * weights[0].size
         self._record(y, real, f"conv2d {kernel} stride {stride} dilation {dilation} {padding} {activation}")
+
+    def _grouped(self) -> None:
+        """A DEPTHWISE_CONV_2D, or a CONV_2D whose weights have fewer input channels than its input."""
+        _, *size, channels = self.x.shape
+        depths = [n for n in range(1, channels + 1) if channels % n == 0]
+        depthwise = self._happens(0.7)
+        depth = 1 if depthwise else int(self.rng.choice(depths))
+        groups = channels // depth
+        kernel, stride = self._pair((1, 2, 3, 4, 5), (1, 2, 5, 1, 2)), self._pair((1, 2, 3), (6, 3, 1))
+        dilation = self._pair((1, 2, 3), (6, 2, 1))
+        spans = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
+        fits = all(span <= n for span, n in zip(spans, size, strict=True))
+        padding = "VALID" if fits and self._happens(0.4) else "SAME"
+        out = [output_size(*g, padding) for g in zip(size, kernel, stride, dilation, strict=True)]
+        room = self._room_for(out[0] * out[1] * kernel[0] * kernel[1] * channels)
+        multiplier = min(int(self.rng.choice([1, 2, 3, 8], p=[0.6, 0.2, 0.1, 0.1])), LARGEST_CHANNELS // groups, room)
+        if multiplier < 1:
+            return self._rescale()
+        weights = self._weights((groups * multiplier, *kernel, depth))
+        parts = zip(
+            np.split(self.samples[self.x.index], groups, -1), np.split(weights.astype(np.float64), groups), strict=True
+        )
+        sums = np.concatenate([conv2d(x, w, stride, dilation, padding) for x, w in parts], -1)
+        scales, bias, real = self._parameters(weights, sums, self._happens(0.8))
+        activation = self._fused()
+        real = np.clip(real, *ACTIVATIONS[activation])
+        build = self.builder.depthwise_conv2d if depthwise else self.builder.conv2d
+        y = build(self.x, weights, bias, scales, *self._scaling(real), stride, dilation, padding, activation)
+        self.macs += int(np.prod(y.shape)) * weights[0].size
+        name = "depthwise_conv2d" if depthwise else "conv2d"
+        shape = f"{kernel} groups {groups} stride {stride} dilation {dilation}"
+        self._record(y, real, f"{name} {shape} {padding} {activation}")
 
     def _fully_connected(self) -> None:
         x = self.samples[self.x.index].reshape(SAMPLES, -1)

@@ -72,7 +72,9 @@ def test_the_unchanged_file_loads(tmp_path: Path) -> None:
         ({"shape": (1, 0, 4, 2)}, ["'x'", "not fixed"]),
         ({"shape": (4, 4, 2)}, ["'x'", "not [N, H, W, C]"]),
         ({"shape": (1, 2**20, 2**20, 2)}, ["'x'", "elements"]),
-        ({"shape": (1, 4, 4, 4)}, ["'w'", "grouped"]),
+        ({"shape": (1, 4, 4, 4)}, ["'w'", "3 output channels", "2 input channels", "an input of 4"]),
+        ({"shape": (1, 4, 4, 5)}, ["'w'", "2 input channels", "an input of 5"]),
+        ({"shape": (1, 4, 4, 1)}, ["'w'", "2 input channels", "an input of 1"]),
         ({"out": (1, 4, 4, 4)}, ["'y'", "[1, 4, 4, 4]", "[1, 4, 4, 3]"]),
         ({"weight_zero": 1}, ["'w'", "zero point", "symmetric"]),
         ({"weight_scale": [0.1, 0.2], "axis": 3}, ["'w'", "axis 3", "output channel"]),
@@ -152,7 +154,7 @@ def test_padding_that_cannot_be_folded(tmp_path: Path) -> None:
     amounts = file.tensor("amounts", (4, 2), np.int32, data=np.array([0, 0, 1, 1, 1, 1, 0, 0]))
     y = file.tensor("y", (1, 4, 4, 1), scale=1.0)
     file.operator("PAD", [x, amounts], [y], options="PadOptions")
-    with pytest.raises(InputError, match="before one VALID CONV_2D"):
+    with pytest.raises(InputError, match="before one VALID convolution"):
         load_tflite(file.write(tmp_path / "model.tflite", [x], [y]))
 
 

@@ -84,7 +84,7 @@ def macs_of(model: ModelFile, op: FileOperator) -> int:
         return 0
     weights, output = model.tensors[op.inputs[1]].shape, model.tensors[op.outputs[0]].shape
     axis = WEIGHT_AXIS[op.code]
-    if not weights or min((*weights, *output), default=0) < 1:
+    if len(weights) <= axis or min((*weights, *output)) < 1:
         return 0
     return math.prod(output) * math.prod(weights) // weights[axis]
 

@@ -147,7 +147,23 @@ def window(
 
 
 def conv_2d(scope: Scope, op: FileOperator) -> Operator:
-    """conv.cc: double rounding, the scale in double precision for each output channel."""
+    """conv.cc; as many groups as the weights' input channels fit into the input's."""
+    kernel, scales = weights(scope.tensor(op, 1), 4)
+    return convolution(scope, op, kernel, scales)
+
+
+def depthwise_conv_2d(scope: Scope, op: FileOperator) -> Operator:
+    """depthwise_conv.cc: weights [1, KH, KW, O], output channel o reads input channel o // (O / I). The kernel
+    takes O / I for the depth multiplier, whatever the options say."""
+    tensor = scope.tensor(op, 1)
+    kernel, scales = weights(tensor, 4, axis=3)
+    if kernel.shape[0] != 1:
+        raise Unsupported(tensor.name, f"depthwise weights of shape {list(kernel.shape)}", "export the model again")
+    return convolution(scope, op, np.ascontiguousarray(kernel.transpose(3, 1, 2, 0)), scales)
+
+
+def convolution(scope: Scope, op: FileOperator, kernel: np.ndarray, scales: np.ndarray) -> Operator:
+    """Double rounding, the scale in double precision for each output channel. kernel: [O, KH, KW, I / groups]."""
     inputs_and_outputs(op, (2, 3))
     source = op.inputs[0]
     folded = Padding()
@@ -156,14 +172,14 @@ def conv_2d(scope: Scope, op: FileOperator) -> Operator:
     if source < 0:
         raise Unsupported("", "its input is missing", "export the model again")
     x, y = image(activation(scope.model.tensors[source])), image(result(scope, op))
-    kernel, scales = weights(scope.tensor(op, 1), 4)
     channels, rows, columns, depth = kernel.shape
     n, height, width, c = x.shape
-    if depth != c:
+    groups, rest = divmod(c, depth)
+    if rest or not groups or channels % groups:
         raise Unsupported(
             scope.tensor(op, 1).name,
-            f"weights have {depth} input channels, the input has {c} (a grouped convolution?)",
-            "use ordinary convolutions",
+            f"{channels} output channels by weights of {depth} input channels do not fit an input of {c}",
+            "export the model again",
         )
     options = options_of(op)
     stride = (options["StrideH"], options["StrideW"])
@@ -185,6 +201,7 @@ def conv_2d(scope: Scope, op: FileOperator) -> Operator:
         y.zero_point,
         requantize(reals, y),
         clamp(options["FusedActivationFunction"], y),
+        groups=groups,
     )
 
 
@@ -461,7 +478,7 @@ def pad(scope: Scope, op: FileOperator) -> None:
     if op.outputs[0] not in scope.padded:
         raise Unsupported(
             y.name,
-            "padding is supported only of rows and columns, at one scale, before one VALID CONV_2D",
+            "padding is supported only of rows and columns, at one scale, before one VALID convolution",
             "use SAME padding, or pad directly before one convolution",
         )
     around = scope.padded[op.outputs[0]][1]
@@ -470,7 +487,7 @@ def pad(scope: Scope, op: FileOperator) -> None:
 
 
 def foldable_pads(model: ModelFile) -> dict[int, tuple[int, Padding]]:
-    """PAD outputs that one VALID CONV_2D alone reads -> the PAD's input and its padding."""
+    """PAD outputs that one VALID convolution alone reads -> the PAD's input and its padding."""
     found = {}
     for op in model.operators:
         if op.code != "PAD" or len(op.inputs) != 2 or len(op.outputs) != 1 or min(op.inputs) < 0:
@@ -480,7 +497,7 @@ def foldable_pads(model: ModelFile) -> dict[int, tuple[int, Padding]]:
         readers = [o for o in model.operators if target.index in o.inputs]
         if (
             len(readers) != 1
-            or readers[0].code != "CONV_2D"
+            or readers[0].code not in ("CONV_2D", "DEPTHWISE_CONV_2D")
             or readers[0].inputs[0] != target.index
             or readers[0].inputs.count(target.index) != 1
             or (readers[0].options or {}).get("Padding") != VALID
@@ -508,6 +525,7 @@ def foldable_pads(model: ModelFile) -> dict[int, tuple[int, Padding]]:
 
 RULES: dict[str, Callable[[Scope, FileOperator], Operator | None]] = {
     "CONV_2D": conv_2d,
+    "DEPTHWISE_CONV_2D": depthwise_conv_2d,
     "FULLY_CONNECTED": fully_connected,
     "ADD": add,
     "AVERAGE_POOL_2D": average_pool_2d,

@@ -133,8 +133,9 @@ def checked_quantization(tensor: FileTensor) -> Quantization:
     return Quantization(scale, np.broadcast_to(zero_point, scale.shape).copy(), axis)
 
 
-def weights(tensor: FileTensor, rank: int) -> tuple[np.ndarray, np.ndarray]:
-    """Constant int8 weights [O, ...] and their scales float32 [1] or [O]; symmetric, per output channel."""
+def weights(tensor: FileTensor, rank: int, axis: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Constant int8 weights and their scales float32 [1] or [O]; symmetric, per output channel. axis: that of the O
+    output channels."""
     if tensor.type != "INT8":
         raise Unsupported(
             tensor.name,
@@ -159,10 +160,10 @@ def weights(tensor: FileTensor, rank: int) -> tuple[np.ndarray, np.ndarray]:
             "weights have a zero point that is not 0",
             "quantize weights symmetrically (zero point 0)",
         )
-    if quantization.axis not in (None, 0):
+    if quantization.axis not in (None, axis):
         raise Unsupported(
             tensor.name,
-            f"scales are given along axis {quantization.axis}, not for each output channel (axis 0)",
+            f"scales are given along axis {quantization.axis}, not for each output channel (axis {axis})",
             "quantize per output channel",
         )
     return tensor.data, quantization.scale

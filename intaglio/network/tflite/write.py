@@ -33,7 +33,7 @@ SOFTMAX_SCALE, SOFTMAX_ZERO_POINT = 1 / 256, -128
 """The only output quantization that TFLite's int8 softmax accepts."""
 
 _VERSIONS = {
-    "ADD": 2, "AVERAGE_POOL_2D": 2, "CONV_2D": 3, "DEQUANTIZE": 2, "FULLY_CONNECTED": 4, "MEAN": 2,
+    "ADD": 2, "AVERAGE_POOL_2D": 2, "CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "DEQUANTIZE": 2, "FULLY_CONNECTED": 4, "MEAN": 2,
     "QUANTIZE": 1, "RELU": 2, "RELU6": 2, "RESHAPE": 1, "SOFTMAX": 2,
 }  # fmt: skip
 """Operator -> the version that introduced its int8 form."""
@@ -101,6 +101,37 @@ class TfliteBuilder:
         inputs = [x.index, *self._parameters(name, x, weights, bias, weight_scales)]
         y = self._activation(name, (x.shape[0], *sizes, len(weights)), scale, zero_point)
         return self._operator("CONV_2D", inputs, y, options)
+
+    def depthwise_conv2d(
+        self,
+        x: Value,
+        weights: np.ndarray,
+        bias: np.ndarray,
+        weight_scales: np.ndarray,
+        scale: float,
+        zero_point: int,
+        stride: tuple[int, int] = (1, 1),
+        dilation: tuple[int, int] = (1, 1),
+        padding: str = "SAME",
+        activation: str | None = None,
+        name: str | None = None,
+    ) -> Value:
+        """x [N, H, W, I]; weights int8 [O, KH, KW, 1], where output channel o reads input channel o // (O / I);
+        the rest as for conv2d."""
+        sizes = self._window_sizes(x, weights.shape[1:3], stride, dilation, padding)
+        options = schema.DepthwiseConv2DOptionsT(
+            padding=getattr(schema.Padding, padding),
+            strideH=stride[0],
+            strideW=stride[1],
+            depthMultiplier=len(weights) // x.shape[3],
+            dilationHFactor=dilation[0],
+            dilationWFactor=dilation[1],
+            fusedActivationFunction=_activation_code(activation),
+        )
+        name = name or self._new_name("depthwise_conv2d")
+        inputs = [x.index, *self._parameters(name, x, weights, bias, weight_scales, last=True)]
+        y = self._activation(name, (x.shape[0], *sizes, len(weights)), scale, zero_point)
+        return self._operator("DEPTHWISE_CONV_2D", inputs, y, options)
 
     def fully_connected(
         self,
@@ -229,9 +260,16 @@ class TfliteBuilder:
         path.write_bytes(self.to_bytes(outputs))
 
     def _parameters(
-        self, name: str, x: Value, weights: np.ndarray, bias: np.ndarray, weight_scales: np.ndarray
+        self,
+        name: str,
+        x: Value,
+        weights: np.ndarray,
+        bias: np.ndarray,
+        weight_scales: np.ndarray,
+        last: bool = False,
     ) -> list[int]:
-        """Weight and bias tensors' indices; the bias's scale is x.scale * weight_scales in float32."""
+        """Weight and bias tensors' indices; the bias's scale is x.scale * weight_scales in float32. last: the file
+        has dimension 0 of weights, the output channels, and the last one in each other's place."""
         if weights.dtype != np.int8 or bias.dtype != np.int32:
             raise TypeError(f"{name}: weights {weights.dtype}, bias {bias.dtype}; int8 and int32 needed")
         scales = np.asarray(weight_scales, np.float32)
@@ -239,8 +277,10 @@ class TfliteBuilder:
             raise ValueError(f"{name}: x must be int8; bias [{len(weights)}], weight_scales [1] or as many")
         bias_scales = np.float32(x.scale) * scales
         zeros = np.zeros(len(scales), np.int64)
+        axis = weights.ndim - 1 if last else 0
+        weights = weights.swapaxes(0, axis)
         return [
-            self._tensor(f"{name}/weights", weights.shape, "int8", scales, zeros, weights),
+            self._tensor(f"{name}/weights", weights.shape, "int8", scales, zeros, weights, axis),
             self._tensor(f"{name}/bias", bias.shape, "int32", bias_scales, zeros, bias),
         ]
 
@@ -280,13 +320,14 @@ class TfliteBuilder:
         scale: np.ndarray | None = None,
         zero_point: np.ndarray | None = None,
         data: np.ndarray | None = None,
+        axis: int = 0,
     ) -> int:
-        """Append a tensor; per-channel scales run over dimension 0. Buffer 0 is the empty one."""
+        """Append a tensor; per-channel scales run over dimension `axis`. Buffer 0 is the empty one."""
         buffer = 0
         if data is not None:
             buffer = len(self._buffers)
             self._buffers.append(_AlignedBuffer(np.frombuffer(data.tobytes(), np.uint8)))
-        quantization = schema.QuantizationParametersT(scale=scale, zeroPoint=zero_point)
+        quantization = schema.QuantizationParametersT(scale=scale, zeroPoint=zero_point, quantizedDimension=axis)
         self._tensors.append(
             schema.TensorT(
                 shape=np.array(shape, np.int32),
