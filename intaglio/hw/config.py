@@ -27,7 +27,7 @@ ROUNDINGS = ("double", "single", "away", "float")
 """Rounding modes a requantizer can have built in (network.graph.Rounding has their meaning), by isa.RoundingCode."""
 CHANNEL_RECORD_BYTES = 16
 """Bytes of one output channel's constants: bias, multiplier, shift; the rest is reserved (isa.py)."""
-INSTRUCTION_SET = 2
+INSTRUCTION_SET = 3
 """Version of the command format and of the registers; part of the configuration's hash."""
 
 

@@ -38,11 +38,12 @@ ADD: for each row: out[i] = clamp((scale((a[i] - zero_a) << 20, mult_a, shift_a)
 
 POOL: for each pixel of region_rows x region_cols and each of `channels` bytes c:
     sum over kernel_rows x kernel_cols of in[in_base + y * row_step + x * x_step + kh * in_row_stride +
-    kw * kernel_x_step + c], plus bias, scaled (mult_out, shift_out, rounding), + out_zero_point, clamped, to
-    out_base + y * out_row_stride + x * out_pixel_stride + c.
-    Average pooling, Mean, Rescale and copies are POOL commands; windows lie inside the input.
-    A window that does not fit on chip is summed in parts: with `hold` nothing is written and the sums stay, with
-    `resume` they continue those of the previous POOL (one pixel and at most `requantizers` channels then).
+    kw * kernel_x_step + c], or with `maximum` the greatest of them, plus bias, scaled (mult_out, shift_out, rounding),
+    + out_zero_point, clamped, to out_base + y * out_row_stride + x * out_pixel_stride + c.
+    Average and max pooling, Mean, Rescale and copies are POOL commands; windows lie inside the input.
+    A window that does not fit on chip is taken in parts: with `hold` nothing is written and the sums (or maxima) stay,
+    with `resume` they continue those of the previous POOL (one pixel and at most `requantizers` channels then; of the
+    same `maximum`).
 """
 
 from __future__ import annotations
@@ -235,6 +236,7 @@ FIELDS: dict[Opcode, tuple[Field, ...]] = {
         Field("channels", 8),
         Field("resume", 9, 0, 1),
         Field("hold", 9, 1, 1),
+        Field("maximum", 9, 2, 1),
     )
     + _SCALE_OUT
     + _OUTPUT,

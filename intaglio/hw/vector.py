@@ -160,7 +160,7 @@ class PoolPath(wiring.Component):
 
     command: In, stable while it runs. start: In, a pulse; the first read is in the next cycle. read: Out,
     VectorRead of up to Q bytes, a read each cycle without a gap. read_data: In, memory_latency cycles after
-    its read. sums: Out, Q x signed 32, and output: Out, OutputPass, in the same cycle, OUTPUT_LATENCY cycles after the
+    its read. sums: Out, Q x signed 32, sums or maxima, and output: Out, OutputPass, in the same cycle, OUTPUT_LATENCY cycles after the
     window's last read; with `hold` there is no output, and the sums stay for the next command. finished: Out, high with the
     command's last read.
     """
@@ -250,7 +250,7 @@ class PoolPath(wiring.Component):
             go(f["in_base"], in_row, in_pixel, in_group, in_line, in_at)
             go(f["out_base"], out_row, out_pixel, out_at)
 
-        # Sums: the window's elements arrive one a cycle.
+        # Sums, or with `maximum` maxima: the window's elements arrive one a cycle.
         output = Signal(OutputPass(self.config))
         m.d.comb += [
             output.count.eq(Mux(active & end_window & ~f["hold"], count, 0)),
@@ -262,6 +262,10 @@ class PoolPath(wiring.Component):
         arriving = delay(m, Cat(active, (kw == 0) & (kh == 0) & ~f["resume"]), self.memory_latency, "arriving")
         for lane in range(q):
             byte = self.read_data.word_select(lane, 8).as_signed()
+            first, held = arriving[1], self.sums[lane]
             with m.If(arriving[0]):
-                m.d.sync += self.sums[lane].eq(Mux(arriving[1], 0, self.sums[lane]) + byte)
+                with m.If(~f["maximum"]):
+                    m.d.sync += held.eq(Mux(first, 0, held) + byte)
+                with m.Elif(first | (byte > held[:8].as_signed())):  # a maximum has no more than 8 bits
+                    m.d.sync += held.eq(byte)
         return m

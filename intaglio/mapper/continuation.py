@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 
 from intaglio.hw.isa import Command, Opcode
 
-SHAPE = {Opcode.CONV: ("last_pixels", "last_channels"), Opcode.POOL: ("channels",)}
-"""Fields that say which sums there are."""
+SHAPE = {Opcode.CONV: ("last_pixels", "last_channels"), Opcode.POOL: ("channels", "maximum")}
+"""Fields that say which sums there are, and whether they are sums."""
 
 
 def continuation_faults(commands: Iterable[Command]) -> Iterator[tuple[int, str]]:

@@ -17,6 +17,7 @@ from intaglio.sim.requantize import MULTIPLIER_MASK, SHIFT_MAX, SHIFT_MIN, requa
 _READS, _WRITES = int(Counter.ACTIVATION_READS), int(Counter.ACTIVATION_WRITES)
 _REQUANTIZATIONS = int(Counter.REQUANTIZATIONS)
 _DOUBLE = int(RoundingCode.DOUBLE)
+_LOWEST = -128  # no element is below
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
@@ -46,14 +47,14 @@ def add(c, z, activation, ledger):
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
 def pool(c, z, activation, sums, ledger):
-    """sums: int64 [requantizers], kept between commands."""
+    """sums: int64 [requantizers], sums or maxima, kept between commands."""
     _check_scale(c)
     for y in range(c.region_rows):
         for x in range(c.region_cols):
             for begin in range(0, c.channels, z.requantizers):
                 count = min(z.requantizers, c.channels - begin)
                 if not c.resume:
-                    sums[:] = 0
+                    sums[:] = _LOWEST if c.maximum else 0
                 for kh in range(c.kernel_rows):
                     for kw in range(c.kernel_cols):
                         at = c.in_base + y * c.row_step + x * c.x_step + begin
@@ -61,7 +62,8 @@ def pool(c, z, activation, sums, ledger):
                         check_inside(at, count, activation)
                         ledger[_READS] += half_words(at, count, z.half_shift)
                         for i in range(count):
-                            sums[i] += activation[at + i]
+                            value = np.int64(activation[at + i])
+                            sums[i] = max(sums[i], value) if c.maximum else sums[i] + value
                 if c.hold:
                     continue
                 out = (c.out_base + y * c.out_row_stride + x * c.out_pixel_stride + begin) & ADDRESS_MASK

@@ -124,22 +124,26 @@ def random_add(config: Config, rng: np.random.Generator) -> Command:
     })
 
 
-def random_pool(config: Config, rng: np.random.Generator) -> Command:
+def random_pool(config: Config, rng: np.random.Generator, maximum: bool = False) -> Command:
     channels = int(rng.integers(1, 4 * config.requantizers))
     kh, kw, rows, cols = (int(v) for v in rng.integers(1, 4, 4))
     sh, sw = (int(v) for v in rng.integers(1, 3, 2))
     height, width = (rows - 1) * sh + kh, (cols - 1) * sw + kw
     stride, out_stride = width * channels + int(rng.integers(0, 5)), cols * channels + int(rng.integers(0, 5))
     half = config.activation_bytes // 2
-    mult, shift = _scale(rng, -4)
+    mult, shift = _scale(rng, 1 if maximum else -4)
     return Command(Opcode.POOL, {
         "in_base": int(rng.integers(0, half - stride * height)), "in_row_stride": stride, "row_step": sh * stride,
         "x_step": sw * channels, "kernel_rows": kh, "kernel_cols": kw, "kernel_x_step": channels, "region_rows": rows,
         "region_cols": cols, "channels": channels, "mult_out": mult, "shift_out": shift,
-        "bias": int(rng.integers(-2000, 2000)),
+        "bias": int(rng.integers(-2000, 2000)) // (40 if maximum else 1), "maximum": int(maximum),
         **_out(rng, int(rng.integers(half, config.activation_bytes - out_stride * rows)), out_stride, channels,
                _rounding(config, rng)),
     })
+
+
+def random_maximum(config: Config, rng: np.random.Generator) -> Command:
+    return random_pool(config, rng, True)
 
 
 def split_window(command: Command, config: Config) -> list[Command]:

@@ -10,7 +10,14 @@ from intaglio.hw.counters import Counter
 from intaglio.hw.isa import Command, LocalMemory, Opcode
 from intaglio.hw.timing import compute_cycles, least_tile_cycles
 from intaglio.sim.functional import _Machine
-from tests.hw.core_commands import random_add, random_conv, random_pool, split_reduction, split_window
+from tests.hw.core_commands import (
+    random_add,
+    random_conv,
+    random_maximum,
+    random_pool,
+    split_reduction,
+    split_window,
+)
 
 SHAPES = [
     dict(rows=2, cols=3, requantizers=2, bus_bytes=4),
@@ -116,7 +123,7 @@ def check(config: Config, commands, rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=named)
-@pytest.mark.parametrize("make", [random_conv, random_add, random_pool], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("make", [random_conv, random_add, random_pool, random_maximum], ids=lambda f: f.__name__)
 def test_random_commands(shape, make):
     seed = int(np.random.SeedSequence().entropy % 2**32)
     print("seed", seed)
@@ -142,12 +149,13 @@ def test_sum_continues_in_next_command(shape):
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=named)
-def test_window_continues_in_next_command(shape):
+@pytest.mark.parametrize("make", [random_pool, random_maximum], ids=lambda f: f.__name__)
+def test_window_continues_in_next_command(shape, make):
     seed = int(np.random.SeedSequence().entropy % 2**32)
     print("seed", seed)
     rng = np.random.default_rng(seed)
     config = small(**shape)
-    pools = [p for p in (random_pool(config, rng) for _ in range(30)) if p["kernel_rows"] > 1][:3]
+    pools = [p for p in (make(config, rng) for _ in range(30)) if p["kernel_rows"] > 1][:3]
     check(config, [c for p in pools for c in split_window(p, config)], rng)
 
 

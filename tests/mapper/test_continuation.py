@@ -39,6 +39,8 @@ def test_sums_that_are_dropped() -> None:
 
 def test_other_sums() -> None:
     assert reasons(pool(0, 1), pool(1, 0, 1)) == [(1, "channels = 1 continues command 0, of 2")]
+    largest = Command(Opcode.POOL, {"resume": 1, "channels": 2, "maximum": 1})
+    assert reasons(pool(0, 1), largest) == [(1, "maximum = 1 continues command 0, of 0")]
     assert reasons(conv(1, 0), conv(0, 1, 3)) == [(1, "last_pixels = 3 continues command 0, of 4")]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from intaglio.hw.config import Config
 from intaglio.hw.isa import WORDS_OF, Command, Engine, LocalMemory, Opcode, token_bit
 from intaglio.mapper.program import BASE_ALIGNMENT, Place, Program
-from tests.hw.core_commands import random_add, random_conv, random_pool
+from tests.hw.core_commands import random_add, random_conv, random_maximum, random_pool
 
 SMALL = Config(
     name="small",
@@ -35,10 +35,11 @@ def random_commands(config: Config, rng: np.random.Generator, count: int) -> lis
         lambda: random_conv(config, rng, small=True),
         lambda: random_add(config, rng),
         lambda: random_pool(config, rng),
+        lambda: random_maximum(config, rng),
     ]
     out = []
     for tag in range(count):
-        command = makers[int(rng.integers(0, 3))]()
+        command = makers[int(rng.integers(len(makers)))]()
         out.append(Command(command.opcode, {**command.fields, "tag": tag}))
     return out
 
