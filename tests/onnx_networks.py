@@ -178,7 +178,12 @@ class FloatBuilder:
             ]
         if auto.startswith("SAME"):
             dilations = [1, 1]  # onnxruntime has no kernel for both
-        inputs = [self.x, self.weights(outputs, channels, *kernel)]
+        group = 1
+        if rng.random() < 0.4:
+            group = int(rng.choice([n for n in range(1, channels + 1) if channels % n == 0]))
+            outputs = channels if keep else group * int(rng.integers(1, 4))
+            attributes["group"] = group
+        inputs = [self.x, self.weights(outputs, channels // group, *kernel)]
         if rng.random() < 0.8:
             inputs.append(self.constant(rng.normal(0, 0.5, outputs).astype(np.float32)))
         shape = (1, outputs, *out)

@@ -52,7 +52,7 @@ def test_a_network_that_runs(tmp_path: Path) -> None:
 
 
 def bad_network(path: Path) -> Path:
-    """A good convolution, a softmax in the middle, a grouped convolution, an operator that does not exist here, and a
+    """A good convolution, a softmax in the middle, groups that do not fit, an operator that does not exist here, and a
     layer whose output pixel is larger than a small memory."""
     file = FileBuilder()
     x = file.tensor("x", (1, 4, 4, 2), scale=0.5)
@@ -67,7 +67,7 @@ def bad_network(path: Path) -> Path:
 
     file.operator("CONV_2D", [x, weights("wa", (4, 1, 1, 2))], [a], **conv())
     file.operator("SOFTMAX", [a], [s], "SoftmaxOptions", beta=1.0)
-    file.operator("CONV_2D", [s, weights("wg", (4, 3, 3, 2))], [g], **conv("SAME"))
+    file.operator("CONV_2D", [s, weights("wg", (4, 3, 3, 3))], [g], **conv("SAME"))
     file.operator("TANH", [g], [t])
     file.operator("CONV_2D", [t, weights("ww", (600, 1, 1, 4))], [wide], **conv())
     return file.write(path, [x], [wide])
@@ -81,12 +81,12 @@ def test_everything_refused_at_once(tmp_path: Path) -> None:
     assert places == {"good": "accelerator", "soft": "refused", "grouped": "refused", "tanh": "refused", "wide": "refused"}
     why = {op["name"]: [r["reason"] + "; " + r["remedy"] for r in op["refusals"]] for op in found["operators"]}
     assert "in the middle of the network, before 'grouped'" in why["soft"][0] and "split the network" in why["soft"][0]
-    assert "grouped convolution" in why["grouped"][0] and "use ordinary convolutions" in why["grouped"][0]
+    assert "3 input channels do not fit an input of 4; export the model again" in why["grouped"][0]
     assert "not supported; use operators out of" in why["tanh"][0]
     assert "activation_bytes = 512 is too small" in why["wide"][0] and "raise activation_bytes" in why["wide"][0]
     assert [len(reasons) for reasons in why.values()] == [0, 1, 1, 1, 1] and found["other_refusals"] == []
     totals = found["totals"]
-    grouped = 16 * 4 * 3 * 3 * 2
+    grouped = 16 * 4 * 3 * 3 * 3
     assert totals["macs"] == 16 * 4 * 2 + grouped + 16 * 600 * 4 and totals["accelerator_macs"] == 16 * 4 * 2
     text = intaglio("check", path, *small).out
     for part in ("REFUSED. What to do:", "split the network there: soft (SOFTMAX)", "1 accelerator, 4 refused"):
@@ -205,7 +205,7 @@ def test_rows_that_the_bus_pads() -> None:
 
 
 def test_an_onnx_file(tmp_path: Path) -> None:
-    """Nodes of QDQ form: what a node is part of; a grouped convolution and a softmax in the middle, both at once."""
+    """Nodes of QDQ form: what a node is part of; groups that do not fit and a softmax in the middle, both at once."""
     pytest.importorskip("onnxruntime")
     from tests.network.onnx_files import OnnxBuilder
 
@@ -214,12 +214,12 @@ def test_an_onnx_file(tmp_path: Path) -> None:
     y = b.qdq(b.node("Conv", [x, b.weights("w", np.ones((4, 4, 1, 1)), 0.01)], "y"), 0.02, 0)
     soft = b.quantize(b.node("Softmax", [y], "soft", axis=1), "soft_q", 1 / 256, -128)
     z = b.dequantize(soft, "soft_dq", 1 / 256, -128)
-    z = b.qdq(b.node("Conv", [z, b.weights("g", np.ones((4, 2, 1, 1)), 0.01)], "grouped", group=2), 0.02, 0)
+    z = b.qdq(b.node("Conv", [z, b.weights("g", np.ones((4, 2, 1, 1)), 0.01)], "grouped", group=3), 0.02, 0)
     path = b.write(tmp_path / "m.onnx", [z])
     found = answered(path, "--config", "tiny16", status=1)
     rows = {op["name"]: op for op in found["operators"]}
     assert rows["y"]["op"] == "Conv" and rows["y"]["place"] == "accelerator" and rows["y"]["macs"] == 36 * 16
     assert rows["y_q"]["place"] == "fused" and rows["y_q"]["why"] == "part of y"
-    assert "group is 2" in rows["grouped"]["refusals"][0]["reason"] and rows["grouped"]["refusals"][0]["remedy"]
+    assert "group is 3" in rows["grouped"]["refusals"][0]["reason"] and rows["grouped"]["refusals"][0]["remedy"]
     assert "in the middle of the network" in rows["soft"]["refusals"][0]["reason"]
     assert found["totals"]["operators"]["refused"] == 2

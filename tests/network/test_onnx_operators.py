@@ -102,6 +102,24 @@ def test_conv_attributes(tmp_path: Path, changes: dict) -> None:
     compare(conv_file(tmp_path / "m.onnx", **changes))
 
 
+@pytest.mark.parametrize("signs", SIGNS)
+@pytest.mark.parametrize(("inputs", "group", "outputs"), [(4, 4, 1), (4, 2, 3), (6, 6, 4), (9, 3, 2), (32, 32, 1)])
+def test_grouped_conv(tmp_path: Path, inputs: int, group: int, outputs: int, signs: tuple[type, type]) -> None:
+    """outputs: of a group. QDQ form, which onnxruntime runs as QLinearConv."""
+    rng = rng_of(f"{inputs} {group} {outputs} {signs}")
+    build = OnnxBuilder(17, *signs)
+    x = build.qdq(build.input("x", (2, inputs, 6, 7)), 0.02, middle(build.dtype, 9))
+    shift = 128 if signs[1] is np.uint8 else 0
+    scale = 0.01 if shift else rng.uniform(0.002, 0.02, group * outputs)
+    values = rng.integers(-128, 128, (group * outputs, inputs // group, 3, 2)) + shift
+    sizes = {"strides": rng.integers(1, 3, 2).tolist(), "dilations": rng.integers(1, 3, 2).tolist()}
+    w = build.weights("w", values, scale, shift and shift + 5)
+    y = build.node("Conv", [x, w], "y", group=group, pads=rng.integers(0, 3, 4).tolist(), **sizes)
+    graph = compare(build.write(tmp_path / "m.onnx", [build.qdq(y, 0.05, middle(build.dtype, -20))]))
+    (op,) = (op for op in graph.operators if op.kind == "Conv2D")
+    assert op.groups == group and op.weights.shape == (group * outputs, 3, 2, inputs // group)
+
+
 def test_uint8_weights_with_a_zero_point(tmp_path: Path) -> None:
     path = conv_file(tmp_path / "m.onnx", signs=(np.uint8, np.uint8), scale=0.01, zero_point=117)
     (conv,) = (op for op in compare(path).operators if op.kind == "Conv2D")

@@ -66,7 +66,7 @@ def test_everything_is_listed_at_once(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     x = build.qdq(build.input("x", (1, 4, 8, 8)), 0.02, 0)
     w = build.weights("w", rng.integers(-9, 9, (4, 1, 3, 3)), 0.01)
-    y = build.qdq(build.node("Conv", [x, w], "grouped", group=4), 0.02, 0)
+    y = build.qdq(build.node("Conv", [x, w], "grouped", group=3), 0.02, 0)
     y = build.qdq(build.node("MaxPool", [y], "pooled", kernel_shape=[2, 2]), 0.02, 0)
     y = build.qdq(build.node("Concat", [y, y], "joined", axis=1), 0.02, 0)
     v = build.weights("v", rng.integers(-9, 9, (4, 8, 1, 1)), 0.01)
@@ -112,7 +112,10 @@ def test_what_the_accelerator_does_not_have(tmp_path: Path, op: str, attributes:
     ("changes", "reason"),
     [
         ({"zero_point": [0, 1, 0, 0, 0, 0]}, "differ from channel to channel"),
-        ({"group": 2}, "grouped and depthwise"),
+        ({"group": 4}, "group is 4 with 6 output channels"),
+        ({"group": 0}, "group is 0"),
+        ({"group": -2}, "group is -2"),
+        ({"group": 2}, "in 2 groups do not fit the input [1, 4, 7, 9]"),
         ({"auto_pad": "SAME_UPPER", "dilations": [2, 2]}, "dilations"),
     ],
 )

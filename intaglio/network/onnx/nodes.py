@@ -56,11 +56,6 @@ def node_values(scope: Scope, node: Node, middle: set[str]) -> dict[str, Value]:
         raise Unsupported(
             "operators of this domain are not supported", "export the model in QDQ form with ONNX's own operators"
         )
-    if node.op == "Conv" and node.attributes.get("group", 1) != 1:
-        raise Unsupported(
-            f"group is {node.attributes['group']}: grouped and depthwise convolutions are not supported yet",
-            "use ordinary convolutions (group 1)",
-        )
     if not node.outputs or not node.outputs[0]:
         raise Unsupported("it has no output", "export the model again")
     values = tuple(scope.value(name) for name in node.inputs if name)

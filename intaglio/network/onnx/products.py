@@ -74,9 +74,12 @@ def conv(scope: Scope, pending: Pending, out: Output) -> Stored:
         raise Unsupported(f"its weights have {rank} dimensions", "use two-dimensional convolutions")
     channels = weights.raw.shape[0] if isinstance(weights, Weights) else 0
     kernel, scales, weight_zero_point = scope.weights(weights, 0, channels)
-    shape = real.stored.shape
-    if len(shape) != 4 or shape[1] != kernel.shape[1]:
-        raise Unsupported(f"weights {list(kernel.shape)} do not fit the input {list(shape)}", "export the model again")
+    shape, groups = real.stored.shape, node.attributes.get("group", 1)
+    if not isinstance(groups, int) or groups < 1 or channels % groups:
+        raise Unsupported(f"its group is {groups!r} with {channels} output channels", "export the model again")
+    if len(shape) != 4 or shape[1] != kernel.shape[1] * groups:
+        of = f"weights {list(kernel.shape)}" + (f" in {groups} groups" if groups > 1 else "")
+        raise Unsupported(f"{of} do not fit the input {list(shape)}", "export the model again")
     size = (kernel.shape[2], kernel.shape[3])
     if pair(node.attributes.get("kernel_shape", size), "kernel_shape") != size:
         raise Unsupported("its kernel_shape is not its weights'", "export the model again")
@@ -90,7 +93,7 @@ def conv(scope: Scope, pending: Pending, out: Output) -> Stored:
     image = scope.image(real)
     op = Conv2D(
         out.name, (image,), (out.name,), np.ascontiguousarray(kernel.transpose(0, 2, 3, 1)), bias, stride, dilation,
-        padding, centre(real), out.moved, how, out.clamp(pending), weight_zero_point,
+        padding, centre(real), out.moved, how, out.clamp(pending), weight_zero_point, groups,
     )  # fmt: skip
     scope.emit(op, tensor)
     return stored
