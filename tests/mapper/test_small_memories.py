@@ -23,9 +23,9 @@ SETTINGS = [
 
 
 @pytest.mark.parametrize("setting", range(len(SETTINGS)))
-@pytest.mark.parametrize("seed", [192, 301, 302, 303, 304, 305])
+@pytest.mark.parametrize("seed", [307, 301, 302, 303, 304, 305])
 def test_random_networks(seed: int, setting: int, tmp_path: Path) -> None:
-    """Seed 192 in the first setting needs its input by part and its weights whole."""
+    """Seed 307 in the first setting needs its input by part and its weights whole."""
     network = random_network(seed, tmp_path / "net.tflite")
     print(f"seed {seed}, setting {setting}:\n{network.description}")
     check(load_tflite(network.path), load_config("tiny16", SETTINGS[setting]), seed=seed)

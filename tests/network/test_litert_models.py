@@ -21,8 +21,13 @@ pytestmark = [pytest.mark.conformance, needs_shared]
     [
         "mlptiny_ic_resnet8_int8",
         "mlptiny_ad_int8",
-        "tinymaix_mnist_valid_q",
+        "mlptiny_kws_int8",
+        "mlptiny_vww_int8",
+        "tflm_micro_speech_quantized",
+        "tflm_person_detect_int8_patched",
+        "tinymaix_mnist_dw_q",
         "tinymaix_mnist_resnet_q",
+        "tinymaix_mnist_valid_q",
     ],
 )
 def test_every_tensor_equals_litert(name: str) -> None:
@@ -51,8 +56,7 @@ def test_resnet_is_what_its_file_says() -> None:
     ("name", "operator", "reason"),
     [
         ("mlptiny_ic_resnet8_float", "CONV_2D", "quantize the network to int8 first"),
-        ("mlptiny_kws_int8", "DEPTHWISE_CONV_2D", "not supported"),
-        ("tflm_micro_speech_quantized", "DEPTHWISE_CONV_2D", "not supported"),
+        ("mlptiny_vww_float", "DEPTHWISE_CONV_2D", "quantize the network to int8 first"),
     ],
 )
 def test_what_is_not_supported_is_listed(name: str, operator: str, reason: str) -> None:
