@@ -231,7 +231,8 @@ class _LayerEmitter:
         out = self._output(index, piece)
         for pixel in pixels(piece, task.channels):
             (window,) = task.reads(pixel)
-            for parts in blocks.of_window(window):
+            for everything in blocks.of_window(window):
+                parts = [part for part in everything if task.meets(pixel, part)]
                 for part in parts:
                     buffer = buffers[self._turn % len(buffers)]
                     self._turn += 1

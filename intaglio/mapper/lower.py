@@ -11,7 +11,7 @@ import numpy as np
 from intaglio.errors import Refusal, RefusedError
 from intaglio.hw.config import CHANNEL_RECORD_BYTES, Config
 from intaglio.mapper.convolution import ConvTask
-from intaglio.mapper.elementwise import AddTask, CopyTask, RescaleTask
+from intaglio.mapper.elementwise import IDENTITY, AddTask, CopyTask, RescaleTask
 from intaglio.mapper.geometry import Geometry
 from intaglio.mapper.grouped import sliced
 from intaglio.mapper.layout import Layout, layout_of
@@ -25,8 +25,10 @@ from intaglio.network.graph import (
     Conv2D,
     FullyConnected,
     Graph,
+    MaxPool2D,
     Mean,
     Operator,
+    Requantize,
     Rescale,
     Reshape,
     Rounding,
@@ -197,7 +199,7 @@ class _Lowering:
                 return RescaleTask(index, op.name, inputs, self._target(op, inputs[0].layout), op)
             case Reshape():
                 return self._reshape(index, op, inputs[0])
-            case AveragePool2D() | Mean():
+            case AveragePool2D() | MaxPool2D() | Mean():
                 return self._pool(index, op, (self._standard(op, inputs[0]),))
         raise TypeError(f"no task for {op.kind}")
 
@@ -290,7 +292,7 @@ class _Lowering:
             op.clamp,
         )
 
-    def _pool(self, index: int, op: AveragePool2D | Mean, inputs: tuple[Operand, ...]) -> PoolTask:
+    def _pool(self, index: int, op: AveragePool2D | MaxPool2D | Mean, inputs: tuple[Operand, ...]) -> PoolTask:
         images, in_rows, in_cols, channels = self.graph.tensors[op.inputs[0]].shape
         if isinstance(op, Mean):
             layout = layout_of((images, channels), self.config.bus_bytes)
@@ -311,6 +313,29 @@ class _Lowering:
                 input_zero_point=op.input_zero_point,
                 output_zero_point=op.output_zero_point,
                 clamp=op.clamp,
+            )
+        if isinstance(op, MaxPool2D):
+            (multiplier, shift), rounding = IDENTITY, Rounding(self.config.rounding[0])
+            same = Requantize(np.array([multiplier]), np.array([shift]), rounding)
+            return PoolTask(
+                index,
+                op.name,
+                inputs,
+                self._target(op),
+                in_rows,
+                in_cols,
+                channels,
+                window=op.filter,
+                stride=op.stride,
+                top=op.padding.top,
+                left=op.padding.left,
+                out_rows=self.graph.tensors[op.outputs[0]].shape[1],
+                requantize=lambda count: same,
+                input_zero_point=0,
+                output_zero_point=0,
+                clamp=op.clamp,
+                dilation=op.dilation,
+                maximum=True,
             )
         scaled = op.rescale is not None
         return PoolTask(

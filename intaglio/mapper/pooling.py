@@ -1,4 +1,4 @@
-"""AveragePool2D and Mean as POOL commands: rectangles of outputs whose windows have one size."""
+"""AveragePool2D, MaxPool2D and Mean as POOL commands: rectangles of outputs whose windows have one size."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from intaglio.hw import isa
 from intaglio.mapper.layout import Region, View
 from intaglio.mapper.task import Cut, Operand, output_fields
 from intaglio.mapper.windows import Block
+from intaglio.network.arithmetic import elements_inside
 from intaglio.network.graph import AveragePool2D, Requantize, Rounding
 from intaglio.network.quantized_multiplier import requantize_by
 
@@ -39,7 +40,7 @@ def average_scale(op: AveragePool2D, inside: int) -> Requantize:
 
 @dataclass(frozen=True)
 class Span:
-    """Outputs [first, first + count) whose windows have `size` elements and start at start + i * stride."""
+    """Outputs [first, first + count) whose windows have `size` elements inside and start there at start + i * stride."""
 
     first: int
     count: int
@@ -47,12 +48,11 @@ class Span:
     size: int
 
 
-def spans(outputs: range, length: int, window: int, stride: int, before: int) -> list[Span]:
+def spans(outputs: range, length: int, window: int, stride: int, before: int, dilation: int = 1) -> list[Span]:
     """Groups neighbouring outputs of one axis with windows of equal size inside [0, length)."""
     out: list[Span] = []
     for o in outputs:
-        start = max(o * stride - before, 0)
-        size = min(o * stride - before + window, length) - start
+        start, size = elements_inside(o, length, window, stride, before, dilation)
         if out:
             last = out[-1]
             if last.size == size and start == last.start + last.count * stride:
@@ -62,12 +62,26 @@ def spans(outputs: range, length: int, window: int, stride: int, before: int) ->
     return out
 
 
+def covered(found: list[Span], stride: int, dilation: int) -> tuple[int, int]:
+    """The interval from the first to the last element of all windows. With dilation the outermost window need not
+    have the outermost element."""
+    last = max(s.start + (s.count - 1) * stride + (s.size - 1) * dilation for s in found)
+    return min(s.start for s in found), last + 1
+
+
+def _part(span: Span, dilation: int, low: int, high: int) -> Span:
+    """The elements of one window within [low, high), the start counted from low; size <= 0 for none."""
+    skipped = max(-(-(low - span.start) // dilation), 0)
+    start = span.start + skipped * dilation
+    return Span(span.first, 1, start - low, min(span.size - skipped, -(-(high - start) // dilation)))
+
+
 @dataclass(frozen=True, eq=False)
 class PoolTask:
     """Windows over images of in_rows x in_cols pixels of `channels` bytes.
 
     requantize: None divides by the window's size (average pooling); else how sums of (input - input_zero_point)
-    over a window of so many elements inside the image are scaled.
+    over a window of so many elements inside the image are scaled. maximum: the greatest element in place of the sum.
     """
 
     tag: int
@@ -86,33 +100,34 @@ class PoolTask:
     input_zero_point: int
     output_zero_point: int
     clamp: tuple[int, int]
+    dilation: tuple[int, int] = (1, 1)
+    maximum: bool = False
     in_place: bool = False
 
     @property
     def cut(self) -> Cut:
         return Cut(self.out_rows, self.channels)
 
+    @property
+    def extent(self) -> tuple[int, int]:
+        """Rows and columns from the first to the last element of the largest window inside the image."""
+        rows, cols = ((k - 1) * d + 1 for k, d in zip(self.window, self.dilation, strict=True))
+        return min(rows, self.in_rows), min(cols, self.in_cols)
+
     def _spans(self, region: Region) -> tuple[list[Span], list[Span]]:
         rows = range(region.row0 % self.out_rows, region.row0 % self.out_rows + region.rows)
         cols = range(region.x0 // self.channels, region.x1 // self.channels)
         return (
-            spans(rows, self.in_rows, self.window[0], self.stride[0], self.top),
-            spans(cols, self.in_cols, self.window[1], self.stride[1], self.left),
+            spans(rows, self.in_rows, self.window[0], self.stride[0], self.top, self.dilation[0]),
+            spans(cols, self.in_cols, self.window[1], self.stride[1], self.left, self.dilation[1]),
         )
 
     def reads(self, region: Region) -> tuple[Region, ...]:
         rows, cols = self._spans(region)
         first = region.row0 // self.out_rows * self.in_rows
-        last_row = rows[-1].start + (rows[-1].count - 1) * self.stride[0] + rows[-1].size
-        last_col = cols[-1].start + (cols[-1].count - 1) * self.stride[1] + cols[-1].size
-        return (
-            Region(
-                first + rows[0].start,
-                first + last_row,
-                cols[0].start * self.channels,
-                last_col * self.channels,
-            ),
-        )
+        row0, row1 = covered(rows, self.stride[0], self.dilation[0])
+        col0, col1 = covered(cols, self.stride[1], self.dilation[1])
+        return (Region(first + row0, first + row1, col0 * self.channels, col1 * self.channels),)
 
     def bytes_read(self) -> int:
         layout = self.output.layout
@@ -129,12 +144,12 @@ class PoolTask:
         base = output.address(image * self.out_rows + rows.first, cols.first * self.channels)
         fields = {
             "in_base": view.address(image * self.in_rows + rows.start, cols.start * self.channels),
-            "in_row_stride": view.stride,
+            "in_row_stride": self.dilation[0] * view.stride,
             "row_step": self.stride[0] * view.stride,
             "x_step": self.stride[1] * self.channels,
             "kernel_rows": rows.size,
             "kernel_cols": cols.size,
-            "kernel_x_step": self.channels,
+            "kernel_x_step": self.dilation[1] * self.channels,
             "region_rows": rows.count,
             "region_cols": cols.count,
             "channels": self.channels,
@@ -148,20 +163,34 @@ class PoolTask:
 
         at: address of the block's first byte; strides: of its rows and pixels. out: address of the result.
         """
-        (window,) = self.reads(pixel)
+        rows, cols = self._in_block(pixel, block)
+        (all_rows,), (all_cols,) = self._spans(pixel)
         fields = {
-            "in_base": at,
-            "in_row_stride": strides[0],
-            "kernel_rows": block.rows,
-            "kernel_cols": block.cols,
-            "kernel_x_step": strides[1],
+            "in_base": at + rows.start * strides[0] + cols.start * strides[1],
+            "in_row_stride": self.dilation[0] * strides[0],
+            "kernel_rows": rows.size,
+            "kernel_cols": cols.size,
+            "kernel_x_step": self.dilation[1] * strides[1],
             "region_rows": 1,
             "region_cols": 1,
             "channels": block.count,
             "resume": int(resume),
             "hold": int(hold),
         }
-        return isa.Command(isa.Opcode.POOL, fields | self._result(window.rows * window.width // self.channels, out, 0))
+        return isa.Command(isa.Opcode.POOL, fields | self._result(all_rows.size * all_cols.size, out, 0))
+
+    def meets(self, pixel: Region, block: Block) -> bool:
+        """Whether an element of one output pixel's window lies in a block; with dilation none may."""
+        return all(span.size > 0 for span in self._in_block(pixel, block))
+
+    def _in_block(self, pixel: Region, block: Block) -> tuple[Span, Span]:
+        """The rows and columns of one output pixel's window in a block, counted from its first."""
+        (rows,), (cols,) = self._spans(pixel)
+        first = pixel.row0 // self.out_rows * self.in_rows
+        return (
+            _part(rows, self.dilation[0], block.row0 - first, block.row1 - first),
+            _part(cols, self.dilation[1], block.col0, block.col1),
+        )
 
     def _result(self, count: int, base: int, row_stride: int) -> dict[str, int]:
         """Fields that turn sums of `count` elements into outputs."""
@@ -172,4 +201,5 @@ class PoolTask:
             multiplier, shift = int(how.multiplier[0]), int(how.shift[0])
             rounding, bias = how.rounding, -self.input_zero_point * count
         fields = {"tag": self.tag, "mult_out": multiplier, "shift_out": shift, "bias": bias}
+        fields["maximum"] = int(self.maximum)
         return fields | output_fields(base, row_stride, self.channels, self.output_zero_point, self.clamp, rounding)

@@ -11,12 +11,14 @@ from intaglio.hw.isa import ADD_LEFT_SHIFT
 from intaglio.mapper.layout import layout_of
 from intaglio.mapper.pooling import average_scale
 from intaglio.mapper.task import FIELD_LIMIT
+from intaglio.network.arithmetic import has_empty_window
 from intaglio.network.graph import (
     Add,
     AveragePool2D,
     Conv2D,
     FullyConnected,
     Graph,
+    MaxPool2D,
     Mean,
     Operator,
     Padding,
@@ -28,7 +30,7 @@ from intaglio.network.graph import (
 
 Why = tuple[str, str]
 """The reason and the remedy of a refusal."""
-SUPPORTED = (Conv2D, FullyConnected, Add, AveragePool2D, Mean, Rescale, Reshape)
+SUPPORTED = (Conv2D, FullyConnected, Add, AveragePool2D, MaxPool2D, Mean, Rescale, Reshape)
 
 
 def refusals(graph: Graph, op: Operator, config: Config) -> list[Why]:
@@ -48,7 +50,7 @@ def refusals(graph: Graph, op: Operator, config: Config) -> list[Why]:
             out.append((f"tensor {name!r} is a constant operand", "fold it into the network"))
     if out:
         return out
-    if isinstance(op, Conv2D | AveragePool2D | Mean) and len(graph.tensors[op.inputs[0]].shape) != 4:
+    if isinstance(op, Conv2D | AveragePool2D | MaxPool2D | Mean) and len(graph.tensors[op.inputs[0]].shape) != 4:
         shape = list(graph.tensors[op.inputs[0]].shape)
         return [(f"input of shape {shape}; four dimensions [N, H, W, C] are needed", "reshape it")]
     if isinstance(op, Add):
@@ -128,6 +130,13 @@ def _shape_refusals(graph: Graph, op: Operator) -> list[Why]:
                 return [("padding as large as the window", "reduce it")]
             if min(op.filter[0], source[1]) * min(op.filter[1], source[2]) >= 1 << 22:
                 return [("windows of more than 4194303 elements", "use smaller ones")]
+        case MaxPool2D():
+            span = [(k - 1) * d + 1 for k, d in zip(op.filter, op.dilation, strict=True)]
+            shape = _window_shape(source, span, op.stride, op.padding)
+            if tuple(target) != (source[0], *shape, source[3]):
+                return [(f"window does not fit input {list(source)} and output {list(target)}", "export again")]
+            if has_empty_window(op, source):
+                return [("a window lies in the padding alone", "reduce the padding")]
         case FullyConnected():
             outputs, inputs = op.weights.shape
             if math.prod(source) % inputs or math.prod(target) != math.prod(source) // inputs * outputs:

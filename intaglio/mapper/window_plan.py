@@ -25,14 +25,9 @@ def choose_blocks(task: PoolTask, config: Config, room: int) -> tuple[Blocks, in
     return min(found, key=lambda option: option[2], default=None)
 
 
-def _window(task: PoolTask) -> tuple[int, int]:
-    """Rows and columns of the largest window inside the input."""
-    return min(task.window[0], task.in_rows), min(task.window[1], task.in_cols)
-
-
 def _slab(task: PoolTask, config: Config, room: int) -> Blocks | None:
     """Whole windows of the most channels."""
-    rows, cols = _window(task)
+    rows, cols = task.extent
     words = -(-task.channels // config.bus_bytes)
     sizes = {-(-words // count) * config.bus_bytes for count in range(1, words + 1)}
     sizes |= set(range(config.requantizers, config.bus_bytes, config.requantizers))
@@ -45,7 +40,7 @@ def _slab(task: PoolTask, config: Config, room: int) -> Blocks | None:
 
 def _part(task: PoolTask, config: Config, room: int) -> Blocks | None:
     """For one pass of the requantizers the largest pieces of a window: bands of rows, or parts of one row."""
-    rows, cols = _window(task)
+    rows, cols = task.extent
     bus = config.bus_bytes
     blocks = _strips(task, config, min(config.requantizers, task.channels))
     if task.channels <= blocks.step:
@@ -67,7 +62,7 @@ def _strips(task: PoolTask, config: Config, channels: int) -> Blocks:
 
 
 def _cycles(task: PoolTask, config: Config, blocks: Blocks, depth: int) -> float:
-    rows, cols = _window(task)
+    rows, cols = task.extent
     first, *_ = blocks.of_window(Region(0, rows, 0, cols * task.channels))
     passes = task.output.layout.elements // task.channels * -(-task.channels // blocks.channels)
     compute = rows * cols * -(-blocks.channels // config.requantizers) + COMMAND_CYCLES * len(first)

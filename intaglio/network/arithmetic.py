@@ -19,6 +19,7 @@ from intaglio.network.graph import (
     AveragePool2D,
     Conv2D,
     FullyConnected,
+    MaxPool2D,
     Mean,
     Operator,
     Padding,
@@ -160,6 +161,40 @@ def average_pool2d(op: AveragePool2D, image: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(sums.astype(np.float32) * scale) + op.output_zero_point, *op.clamp).astype(np.int8)
 
 
+def max_pool2d(op: MaxPool2D, image: np.ndarray) -> np.ndarray:
+    """reference_integer_ops::MaxPool, onnxruntime's MaxPool. image int8 [N, H, W, C] -> int8 [N, OH, OW, C]."""
+    view = windows(pad_rows_and_columns(image, op.padding, -128), op.filter, op.stride, op.dilation)
+    return np.clip(view.max(axis=(4, 5)), *op.clamp).astype(np.int8)
+
+
+def elements_inside(output: int, length: int, window: int, stride: int, before: int, dilation: int) -> tuple[int, int]:
+    """(first, count) of the elements of a window's one axis that lie inside [0, length); count <= 0 for none.
+
+    The window of `output` has `window` elements, `dilation` apart, the first at output * stride - before.
+    """
+    start = output * stride - before
+    skipped = max(-(start // dilation), 0)
+    first = start + skipped * dilation
+    return first, min(window - skipped, -(-(length - first) // dilation))
+
+
+def has_empty_window(op: MaxPool2D, shape: tuple[int, ...]) -> bool:
+    """Whether a window over an image [N, H, W, C] lies in the padding alone."""
+    sides = zip(
+        shape[1:3],
+        op.filter,
+        op.stride,
+        op.dilation,
+        ((op.padding.top, op.padding.bottom), (op.padding.left, op.padding.right)),
+        strict=True,
+    )
+    for n, k, s, d, (before, after) in sides:
+        outputs = (n + before + after - (k - 1) * d - 1) // s + 1
+        if any(elements_inside(o, n, k, s, before, d)[1] < 1 for o in range(outputs)):
+            return True
+    return False
+
+
 def mean(op: Mean, image: np.ndarray) -> np.ndarray:
     """reference_ops::QuantizedMeanOrSum over rows and columns. image int8 [N, H, W, C] -> int8 [N, C]."""
     sums = (image.astype(np.int64) - op.input_zero_point).sum(axis=(1, 2))
@@ -185,6 +220,8 @@ def run(op: Operator, inputs: Sequence[np.ndarray], outputs: Sequence[Tensor]) -
             result = add(op, inputs[0], inputs[1])
         case AveragePool2D():
             result = average_pool2d(op, inputs[0])
+        case MaxPool2D():
+            result = max_pool2d(op, inputs[0])
         case Mean():
             result = mean(op, inputs[0])
         case Rescale():

@@ -225,6 +225,20 @@ class AveragePool2D(Operator):
 
 
 @dataclass(frozen=True)
+class MaxPool2D(Operator):
+    """out = clamp(the greatest of a window's elements inside the input); input and output share their quantization.
+
+    filter, stride, dilation (rows, columns) >= 1. Every window has an element inside the input.
+    """
+
+    filter: tuple[int, int]
+    stride: tuple[int, int]
+    padding: Padding
+    clamp: tuple[int, int]
+    dilation: tuple[int, int] = (1, 1)
+
+
+@dataclass(frozen=True)
 class Mean(Operator):
     """Mean over rows and columns of [N,H,W,C] (global average):
     out = clamp(requantize(sum (in - input_zero_point)) + output_zero_point), the division folded into

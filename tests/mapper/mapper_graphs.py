@@ -10,6 +10,7 @@ from intaglio.network.graph import (
     Conv2D,
     FullyConnected,
     Graph,
+    MaxPool2D,
     Mean,
     Operator,
     Padding,
@@ -141,6 +142,23 @@ class Builder:
         cols = (width + p.left + p.right - window[1]) // stride[1] + 1
         name = self.tensor((images, rows, cols, channels))
         self.operators.append(AveragePool2D(self._name(), (source,), (name,), window, stride, p, (-120, 120)))
+        return name
+
+    def maximum(
+        self,
+        source: str,
+        window: tuple[int, int],
+        stride: tuple[int, int],
+        padding: Padding | None = None,
+        dilation: tuple[int, int] = (1, 1),
+    ) -> str:
+        images, height, width, channels = self.tensors[source].shape
+        p = padding or Padding()
+        rows = (height + p.top + p.bottom - (window[0] - 1) * dilation[0] - 1) // stride[0] + 1
+        cols = (width + p.left + p.right - (window[1] - 1) * dilation[1] - 1) // stride[1] + 1
+        name = self.tensor((images, rows, cols, channels))
+        op = MaxPool2D(self._name(), (source,), (name,), window, stride, p, (-120, 120), dilation)
+        self.operators.append(op)
         return name
 
     def mean(self, source: str) -> str:

@@ -10,7 +10,8 @@ from mapper_graphs import Builder
 from intaglio.hw.config import load_config
 from intaglio.hw.isa import Opcode
 from intaglio.mapper.program import Program
-from intaglio.network.graph import Padding
+from intaglio.network.arithmetic import has_empty_window
+from intaglio.network.graph import MaxPool2D, Padding
 from tests.onnx_arithmetic import in_onnx_arithmetic
 
 SMALL = ["activation_bytes=512", "weight_bytes=256", "channel_bytes=64", "activation_banks=1"]
@@ -47,8 +48,9 @@ def test_one_row_longer_than_the_memory(overrides: list[str]) -> None:
 def test_windows_with_padding(overrides: list[str]) -> None:
     b = Builder(3)
     x = b.input(2, 14, 15, 21)
-    y = b.average(x, (12, 11), (2, 3), Padding(5, 6, 4, 5))
-    check(b.graph(y), load_config("tiny16", overrides))
+    padding = Padding(5, 6, 4, 5)
+    y = b.average(x, (12, 11), (2, 3), padding), b.maximum(x, (12, 11), (2, 3), padding)
+    check(b.graph(*y), load_config("tiny16", overrides))
 
 
 @pytest.mark.parametrize("overrides", SHAPES)
@@ -73,11 +75,39 @@ def test_random_windows() -> None:
         window = (int(random.integers(1, size[0] + 1)), int(random.integers(1, size[1] + 1)))
         stride = (int(random.integers(1, 4)), int(random.integers(1, 4)))
         pad = Padding(*(int(random.integers(0, n)) for n in (window[0], window[0], window[1], window[1])))
-        y = b.average(b.input(1, *size, channels), window, stride, pad)
+        x = b.input(1, *size, channels)
+        y = b.maximum(x, window, stride, pad) if seed % 2 else b.average(x, window, stride, pad)
         bus = int(random.choice([4, 8, 16, 32]))
         rate = f"memory.bytes_per_cycle={min(bus, 8)}"
         config = load_config("tiny16", [*SMALL, "channel_bytes=256", f"bus_bytes={bus}", rate, f"requantizers={random.integers(1, 5)}"])
         check(b.graph(y), config, seed=seed)
+
+
+def random_maximum(b: Builder, random: np.random.Generator) -> str:
+    """A max pooling with dilation whose every window has an element inside."""
+    while True:
+        size = [int(n) for n in random.integers(3, 15, 2)]
+        window, stride, dilation = (tuple(int(n) for n in random.integers(1, 5, 2)) for _ in range(3))
+        span = [(k - 1) * d + 1 for k, d in zip(window, dilation, strict=True)]
+        sides = [int(random.integers(0, s)) for s in (span[0], span[0], span[1], span[1])]
+        if size[0] + sides[0] + sides[1] < span[0] or size[1] + sides[2] + sides[3] < span[1]:
+            continue
+        op = MaxPool2D("", (), (), window, stride, Padding(*sides), (-128, 127), dilation)  # type: ignore[arg-type]
+        if not has_empty_window(op, (1, *size)):
+            x = b.input(1, *size, int(random.integers(1, 20)))
+            return b.maximum(x, window, stride, Padding(*sides), dilation)  # type: ignore[arg-type]
+
+
+def test_dilated_maxima() -> None:
+    """In memories that hold the layer, and in parts between whose elements lie others."""
+    split = 0
+    for seed in range(40):
+        b = Builder(seed)
+        y = random_maximum(b, np.random.default_rng(seed))
+        small = ["activation_bytes=128", "weight_bytes=256", "channel_bytes=256", "activation_banks=1", "bus_bytes=4"]
+        config = load_config("tiny16", [*small, "memory.bytes_per_cycle=4"] if seed % 4 else [])
+        split += parts(check(b.graph(y), config, seed=seed)) > 0
+    assert split > 5
 
 
 @pytest.mark.parametrize("size", [(7, 7, 512), (16, 16, 256), (20, 20, 60), (20, 20, 61)])
