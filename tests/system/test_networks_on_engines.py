@@ -108,6 +108,22 @@ def test_every_tensor_of_the_rtl_equals_litert(path):
 
 
 @pytest.mark.conformance
+@pytest.mark.parametrize("name", ["mlptiny_kws_int8", pytest.param("tflm_person_detect_int8_patched", marks=slow)])
+def test_depthwise_networks(name):
+    path = SHARED / "models" / f"{name}.tflite"
+    if not path.exists():
+        pytest.skip(f"{path} (conformance data) is missing")
+    graph = loaded(path)
+    assert any(op.kind == "Conv2D" and op.groups > 1 for op in graph.operators)
+    for keep_all in (False, True):
+        session = Session.map(graph, load_config("tiny16"), keep_all)
+        inputs = random_inputs(graph, 1)
+        run = session.run(inputs, "rtl")
+        assert_engines_equal(session.run(inputs), run)
+    assert_every_tensor(run, oracle(path).run(inputs))
+
+
+@pytest.mark.conformance
 @pytest.mark.skipif(not RESNET8.exists(), reason=f"{RESNET8} (conformance data) is missing")
 def test_resnet8_in_fewer_cycles_than_its_bar():
     """An ideal array of 256 needs 48,834 cycles; Ethos-U55-256, as Vela estimates it, 107,151."""
