@@ -10,6 +10,7 @@ import numpy as np
 from intaglio.network.graph import Padding
 from intaglio.network.onnx.file import Node
 from intaglio.network.onnx.gaps import fill
+from intaglio.network.onnx.maxima import maxima
 from intaglio.network.onnx.moves import MOVES, move_order
 from intaglio.network.onnx.ops import RULES, rescale
 from intaglio.network.onnx.output import Output
@@ -31,7 +32,7 @@ from intaglio.network.onnx.values import (
 
 NEVER = {
     "Attention", "Bernoulli", "Concat", "ConvInteger", "ConvTranspose", "DynamicQuantizeLinear", "GRU", "If",
-    "LSTM", "Loop", "MatMulInteger", "MaxPool", "Multinomial", "NonZero", "Optional", "RNN", "RandomNormal",
+    "LSTM", "Loop", "MatMulInteger", "Multinomial", "NonZero", "Optional", "RNN", "RandomNormal",
     "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Resize", "Scan", "SequenceMap", "Split",
     "Upsample",
 }  # fmt: skip
@@ -82,6 +83,8 @@ def _value(scope: Scope, node: Node, values: tuple[Value, ...], middle: set[str]
         raise Unsupported("it computes a constant that was not folded", "fold it when exporting (onnxsim)")
     if node.op in MOVES and isinstance(first, Stored | Real) and not _is_late(first):
         return _move(scope, node, first)
+    if node.op == "MaxPool" and isinstance(first, Stored) and not _is_late(first):
+        return maxima(scope, node, first, node.outputs[0], (-128, 127))
     if node.op == "Pad" and isinstance(first, Stored | Real):
         return _pad(scope, node, first)
     if node.op in ACTIVATIONS and isinstance(first, Pending | Real):

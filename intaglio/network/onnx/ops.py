@@ -6,12 +6,14 @@ onnxruntime computes there, or raises Unsupported. Shapes of images in the file:
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
 
 from intaglio.network.graph import Add, FileForm, Rescale
 from intaglio.network.onnx.add import LEFT_SHIFT, Scaling, integer_add
+from intaglio.network.onnx.maxima import maxima
 from intaglio.network.onnx.output import Output, centre, unpadded, why_float
 from intaglio.network.onnx.pools import average_pool, global_average_pool, reduce_mean
 from intaglio.network.onnx.products import conv, gemm
@@ -83,6 +85,16 @@ def rescale(scope: Scope, real: Real, out: Output, pending: Pending | None = Non
     return stored
 
 
+def max_pool(scope: Scope, pending: Pending, out: Output) -> Stored:
+    """The integers' maxima; where scale or zero point change, a Rescale of them."""
+    node = pending.nodes[0]
+    real = unpadded(pending.operands[0], scope)
+    if (real.scale, real.zero_point, real.stored.form.dtype) == (out.scale, out.zero_point, out.dtype):
+        return maxima(scope, node, real.stored, out.name, out.clamp(pending))
+    between = maxima(scope, node, real.stored, f"{out.name} before its scale", (-128, 127))
+    return rescale(scope, dataclasses.replace(real, stored=between, origin=between, moves=()), out, pending)
+
+
 RULES: dict[str, Callable[[Scope, Pending, Output], Stored]] = {
     "Conv": conv,
     "Gemm": gemm,
@@ -90,6 +102,7 @@ RULES: dict[str, Callable[[Scope, Pending, Output], Stored]] = {
     "Add": add,
     "AveragePool": average_pool,
     "GlobalAveragePool": global_average_pool,
+    "MaxPool": max_pool,
     "ReduceMean": reduce_mean,
 }
 """Operator between DequantizeLinear and QuantizeLinear -> its rule."""

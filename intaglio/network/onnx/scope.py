@@ -173,10 +173,11 @@ class Scope:
                 "only the network's first and last operators may; remove or replace it",
             )
 
-    def image(self, real: Real) -> str:
+    def image(self, value: Real | Stored) -> str:
         """The graph's tensor [N, H, W, C] behind a value that the file sees as [N, C, H, W]."""
-        self.accelerated(real.stored)
-        order = real.stored.order()
+        stored = value if isinstance(value, Stored) else value.stored
+        self.accelerated(stored)
+        order = stored.order()
         if order.ndim != 4:
             raise Unsupported(f"its input has shape {list(order.shape)}", "use two-dimensional images [N, C, H, W]")
         if not is_channels_last(order):
@@ -184,7 +185,7 @@ class Scope:
                 "its input's elements would have to move in memory", "leave out the reshape or transpose before it"
             )
         n, c, h, w = order.shape
-        return self.reshaped(real.stored, (n, h, w, c))
+        return self.reshaped(stored, (n, h, w, c))
 
     def may_differ(self, node: Node, tensor: str, why: str) -> None:
         """Notes that an 8-bit tensor, computed by node, may differ by 1 from onnxruntime's."""

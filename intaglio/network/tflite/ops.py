@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from intaglio.network.graph import (
     Conv2D,
     Dequantize,
     FullyConnected,
+    MaxPool2D,
     Mean,
     Operator,
     Padding,
@@ -329,7 +331,7 @@ def add(scope: Scope, op: FileOperator) -> Operator:
     )
 
 
-def average_pool_2d(scope: Scope, op: FileOperator) -> Operator:
+def pool_2d(kind: type[AveragePool2D] | type[MaxPool2D], scope: Scope, op: FileOperator) -> Operator:
     """pooling.cc: input and output share their quantization."""
     inputs_and_outputs(op, (1,))
     x, y = image(operand(scope, op)), image(result(scope, op))
@@ -345,7 +347,7 @@ def average_pool_2d(scope: Scope, op: FileOperator) -> Operator:
     padding, (rows, columns) = window(op, size, x.shape, stride, (1, 1))
     expect_shape(y, (x.shape[0], rows, columns, x.shape[3]))
     limits = clamp(options["FusedActivationFunction"], y)
-    return AveragePool2D(y.name, (x.name,), (y.name,), size, stride, padding, limits)
+    return kind(y.name, (x.name,), (y.name,), size, stride, padding, limits)
 
 
 def mean(scope: Scope, op: FileOperator) -> Operator:
@@ -528,7 +530,8 @@ RULES: dict[str, Callable[[Scope, FileOperator], Operator | None]] = {
     "DEPTHWISE_CONV_2D": depthwise_conv_2d,
     "FULLY_CONNECTED": fully_connected,
     "ADD": add,
-    "AVERAGE_POOL_2D": average_pool_2d,
+    "AVERAGE_POOL_2D": partial(pool_2d, AveragePool2D),
+    "MAX_POOL_2D": partial(pool_2d, MaxPool2D),
     "MEAN": mean,
     "QUANTIZE": quantize,
     "DEQUANTIZE": dequantize,

@@ -33,8 +33,8 @@ SOFTMAX_SCALE, SOFTMAX_ZERO_POINT = 1 / 256, -128
 """The only output quantization that TFLite's int8 softmax accepts."""
 
 _VERSIONS = {
-    "ADD": 2, "AVERAGE_POOL_2D": 2, "CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "DEQUANTIZE": 2, "FULLY_CONNECTED": 4, "MEAN": 2,
-    "QUANTIZE": 1, "RELU": 2, "RELU6": 2, "RESHAPE": 1, "SOFTMAX": 2,
+    "ADD": 2, "AVERAGE_POOL_2D": 2, "CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "DEQUANTIZE": 2, "FULLY_CONNECTED": 4,
+    "MAX_POOL_2D": 2, "MEAN": 2, "QUANTIZE": 1, "RELU": 2, "RELU6": 2, "RESHAPE": 1, "SOFTMAX": 2,
 }  # fmt: skip
 """Operator -> the version that introduced its int8 form."""
 
@@ -179,6 +179,31 @@ class TfliteBuilder:
         name: str | None = None,
     ) -> Value:
         """Mean over windows of x [N, H, W, C]; the result keeps x's quantization, as TFLite demands."""
+        name = name or self._new_name("average_pool")
+        return self._pool("AVERAGE_POOL_2D", x, filter, stride, padding, activation, name)
+
+    def max_pool(
+        self,
+        x: Value,
+        filter: tuple[int, int],
+        stride: tuple[int, int],
+        padding: str = "VALID",
+        activation: str | None = None,
+        name: str | None = None,
+    ) -> Value:
+        """Maximum over windows of x [N, H, W, C]; the result keeps x's quantization, as TFLite demands."""
+        return self._pool("MAX_POOL_2D", x, filter, stride, padding, activation, name or self._new_name("max_pool"))
+
+    def _pool(
+        self,
+        code: str,
+        x: Value,
+        filter: tuple[int, int],
+        stride: tuple[int, int],
+        padding: str,
+        activation: str | None,
+        name: str,
+    ) -> Value:
         sizes = self._window_sizes(x, filter, stride, (1, 1), padding)
         options = schema.Pool2DOptionsT(
             padding=getattr(schema.Padding, padding),
@@ -188,8 +213,8 @@ class TfliteBuilder:
             filterWidth=filter[1],
             fusedActivationFunction=_activation_code(activation),
         )
-        y = self._like(x, name or self._new_name("average_pool"), (x.shape[0], *sizes, x.shape[3]))
-        return self._operator("AVERAGE_POOL_2D", [x.index], y, options)
+        y = self._like(x, name, (x.shape[0], *sizes, x.shape[3]))
+        return self._operator(code, [x.index], y, options)
 
     def mean(
         self, x: Value, scale: float, zero_point: int, keep_dims: bool = False, name: str | None = None
