@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from intaglio.network.float_network import ACTIVATIONS, average_pool, conv2d, output_size
+from intaglio.network.arithmetic import windows
+from intaglio.network.float_network import ACTIVATIONS, average_pool, conv2d, output_size, same_padding
 from intaglio.network.tflite.write import TfliteBuilder, Value
 
 LARGEST_MACS = 200_000
@@ -77,7 +78,7 @@ class _Sketch:
         if self._partners():
             steps.append((2, self._add))
         if len(self.x.shape) == 4:
-            steps += [(7, self._conv), (4, self._grouped), (2, self._pool), (1, self._mean), (1, self._fully_connected)]
+            steps += [(7, self._conv), (4, self._grouped), (3, self._pool), (1, self._mean), (1, self._fully_connected)]
             steps += [(3, self._residual), (2, self._flatten_and_connect)] if room > 1 else []
         else:
             steps.append((5, self._fully_connected))
@@ -204,9 +205,12 @@ class _Sketch:
         stride = self._pair((1, 2, 3), (3, 5, 1))
         activation = self._fused()
         x = self.samples[self.x.index]
-        real = np.clip(average_pool(x, filter, stride, padding), *ACTIVATIONS[activation])
-        y = self.builder.average_pool(self.x, filter, stride, padding, activation)
-        self._record(y, real, f"average_pool {filter} stride {stride} {padding} {activation}")
+        kind, add, pooled = ("average_pool", self.builder.average_pool, average_pool)
+        if self._happens(0.5):
+            kind, add, pooled = ("max_pool", self.builder.max_pool, max_pool)
+        real = np.clip(pooled(x, filter, stride, padding), *ACTIVATIONS[activation])
+        y = add(self.x, filter, stride, padding, activation)
+        self._record(y, real, f"{kind} {filter} stride {stride} {padding} {activation}")
 
     def _mean(self) -> None:
         keep = self._happens(0.4)
@@ -277,6 +281,14 @@ class _Sketch:
 
     def _happens(self, probability: float) -> bool:
         return bool(self.rng.random() < probability)
+
+
+def max_pool(x: np.ndarray, filter: tuple[int, int], stride: tuple[int, int], padding: str) -> np.ndarray:
+    """Maximum of the elements of each window that lie inside x [N, H, W, C]."""
+    pads = [(0, 0)] * 4
+    if padding == "SAME":
+        pads[1:3] = [same_padding(x.shape[1 + axis], filter[axis], stride[axis]) for axis in range(2)]
+    return windows(np.pad(x, pads, constant_values=-np.inf), filter, stride, (1, 1)).max(axis=(4, 5))
 
 
 def main() -> None:

@@ -206,10 +206,18 @@ class FloatBuilder:
         kernel = [int(self.rng.integers(1, min(n, 3) + 1)) for n in (height, width)]
         strides = self.rng.choice([1, 2], 2).tolist()
         pads = [int(self.rng.integers(0, k)) for k in (*kernel, *kernel)]
-        out = [
-            (n + a + b - k) // s + 1
-            for n, a, b, k, s in zip((height, width), pads[:2], pads[2:], kernel, strides, strict=True)
-        ]
+        sides = list(zip((height, width), pads[:2], pads[2:], kernel, strides, strict=True))
+        if self.rng.random() < 0.5:
+            ceil = int(self.rng.integers(2))
+            out = [
+                sum(x + k <= n + b or (ceil and x - s + k < n + b) for x in range(-a, n, s)) for n, a, b, k, s in sides
+            ]
+            self.node(
+                "MaxPool", [self.x], (1, channels, *out), kernel_shape=kernel, strides=strides, pads=pads,
+                ceil_mode=ceil,
+            )  # fmt: skip
+            return f"MaxPool {kernel} strides {strides} pads {pads} ceil_mode {ceil} {self.activation()}"
+        out = [(n + a + b - k) // s + 1 for n, a, b, k, s in sides]
         include = int(self.rng.integers(2))
         self.node(
             "AveragePool", [self.x], (1, channels, *out), kernel_shape=kernel, strides=strides, pads=pads,

@@ -27,7 +27,7 @@ class LayerCounts:
 
     Elements: array_outputs leave the array through the requantizers; add_elements are results of ADD; pool_elements
     are read by windows of POOL, pool_outputs its results, pool_averages those of windows of more than one
-    element. array_outputs + add_elements + pool_outputs = actions[REQUANTIZATIONS].
+    element but maxima. array_outputs + add_elements + pool_outputs = actions[REQUANTIZATIONS].
     """
 
     name: str

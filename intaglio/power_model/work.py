@@ -57,14 +57,14 @@ _OPERATIONS: dict[Side, dict[str, dict[str, int]]] = {
         "array_output": {"int32_multiply": 1, "int32_add": 1 + _SCALE["int32_add"]},  # the bias
         # TFLite's: each operand less its zero point, scaled, rounded; their sum; scaled to the output.
         "add_element": {"int32_multiply": 3, "int32_add": 2 * 2 + 1 + _SCALE["int32_add"]},
-        "pool_element": {"int32_add": 1},
+        "pool_element": {"int32_add": 1},  # for a maximum the comparison: no table has an 8-bit addition
         "pool_output": {"int32_multiply": 1, "int32_add": 1 + _SCALE["int32_add"]},
     },
     Side.FP32: {
         "mac": {"fp32_multiply": 1, "fp32_add": 1},
         "array_output": {"fp32_add": 1},  # the bias
         "add_element": {"fp32_add": 1},
-        "pool_addition": {"fp32_add": 1},
+        "pool_addition": {"fp32_add": 1},  # or comparison
         "pool_average": {"fp32_multiply": 1},
     },
 }

@@ -70,8 +70,8 @@ def elements_of(command: Command, requantized: int) -> dict[str, int]:
         case Opcode.POOL:
             window = command["kernel_rows"] * command["kernel_cols"]
             read = window * command["region_rows"] * command["region_cols"] * command["channels"]
-            several = window > 1 or command["resume"]
-            return {"pool_elements": read, "pool_outputs": requantized, "pool_averages": requantized if several else 0}
+            average = (window > 1 or command["resume"]) and not command["maximum"]
+            return {"pool_elements": read, "pool_outputs": requantized, "pool_averages": requantized if average else 0}
         case _:
             return {"array_outputs": requantized}
 

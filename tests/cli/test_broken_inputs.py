@@ -53,8 +53,8 @@ def float_network(path: Path) -> Path:
 def unsupported_operator(path: Path) -> Path:
     builder = FileBuilder()
     x = builder.tensor("pixels", (1, 4, 4, 2), scale=0.1)
-    y = builder.tensor("largest", (1, 2, 2, 2), scale=0.1)
-    builder.operator("MAX_POOL_2D", [x], [y], options="Pool2DOptions", padding=enum("Padding", "VALID"),
+    y = builder.tensor("norm", (1, 2, 2, 2), scale=0.1)
+    builder.operator("L2_POOL_2D", [x], [y], options="Pool2DOptions", padding=enum("Padding", "VALID"),
                      strideH=2, strideW=2, filterHeight=2, filterWidth=2)  # fmt: skip
     return builder.write(path, [x], [y])
 
@@ -88,7 +88,7 @@ def test_float_network(tmp_path: Path) -> None:
 
 def test_unsupported_operator(tmp_path: Path) -> None:
     path = unsupported_operator(tmp_path / "pool.tflite")
-    refused(intaglio("run", path), "pool.tflite", "MAX_POOL_2D", "largest", "not supported", "use operators out of")
+    refused(intaglio("run", path), "pool.tflite", "L2_POOL_2D", "norm", "not supported", "use operators out of")
 
 
 def test_other_formats_and_suffixes(tmp_path: Path) -> None:

@@ -147,9 +147,10 @@ def test_add(tmp_path: Path, seed: int, activation: str) -> None:
     assert_equal(path, [{"a": a_values, "b": b_values}])
 
 
+@pytest.mark.parametrize("kind", ["AVERAGE_POOL_2D", "MAX_POOL_2D"])
 @pytest.mark.parametrize("padding", ["SAME", "VALID"])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_average_pool(tmp_path: Path, seed: int, padding: str) -> None:
+def test_pool(tmp_path: Path, seed: int, padding: str, kind: str) -> None:
     rng = np.random.default_rng([seed, padding == "SAME"])
     n, h, w, c = (int(v) for v in rng.integers([1, 6, 6, 1], [3, 14, 14, 9]))
     size, stride = ([int(v) for v in rng.integers(1, 6, 2)] for _ in range(2))
@@ -162,7 +163,7 @@ def test_average_pool(tmp_path: Path, seed: int, padding: str) -> None:
     x = file.tensor("x", (n, h, w, c), **quantization)
     y = file.tensor("y", (n, *out, c), **quantization)
     file.operator(
-        "AVERAGE_POOL_2D",
+        kind,
         [x],
         [y],
         options="Pool2DOptions",

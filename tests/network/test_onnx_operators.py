@@ -261,6 +261,56 @@ def test_average_pool(
     compare(image_file(tmp_path, OnnxBuilder(17, dtype), "AveragePool", scales, **attributes), inexact=inexact)
 
 
+WINDOWS = [
+    {"kernel_shape": [2, 2], "strides": [2, 2]},
+    {"kernel_shape": [3, 3], "strides": [2, 1], "pads": [1, 0, 2, 1]},
+    {"kernel_shape": [3, 2], "strides": [2, 3], "ceil_mode": 1},
+    {"kernel_shape": [1, 2], "strides": [3, 4], "pads": [0, 1, 0, 1], "ceil_mode": 1},
+    {"kernel_shape": [2, 3], "strides": [2, 2], "pads": [0, 2, 1, 1], "dilations": [3, 2], "ceil_mode": 1},
+    {"kernel_shape": [3, 3], "dilations": [2, 3], "pads": [1, 2, 1, 1]},
+    {"kernel_shape": [2, 3], "strides": [2, 3], "auto_pad": "SAME_UPPER"},
+    {"kernel_shape": [2, 3], "strides": [1, 2], "auto_pad": "SAME_LOWER", "ceil_mode": 1},
+    {"kernel_shape": [2, 3], "strides": [3, 2], "auto_pad": "VALID", "ceil_mode": 1},
+    {"kernel_shape": [5, 6]},
+]
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8])
+@pytest.mark.parametrize("attributes", WINDOWS)
+def test_max_pool(tmp_path: Path, dtype: type, attributes: dict) -> None:
+    """In QDQ form, scale and zero point kept; and of integers, as QOperator files have it."""
+    build = OnnxBuilder(22, dtype)
+    zero = middle(dtype, 5)
+    q = build.quantize(build.input("x", (2, 5, 6, 8)), "x_q", 0.02, zero)
+    p = build.node("MaxPool", [q], "p_q", **attributes)
+    y = build.node("MaxPool", [build.dequantize(q, "x_dq", 0.02, zero)], "y", **attributes)
+    outputs = [build.dequantize(p, "p", 0.02, zero), build.qdq(y, 0.02, zero)]
+    graph = compare(build.write(tmp_path / "m.onnx", outputs))
+    assert [op.kind for op in graph.operators] == ["Quantize", "MaxPool2D", "MaxPool2D", "Dequantize", "Dequantize"]
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8])
+@pytest.mark.parametrize("scales", [(0.02, 0.02), (0.021377, 0.013249)])
+@pytest.mark.parametrize("activation", ["", "Relu"])
+def test_max_pool_that_changes_the_quantization(
+    tmp_path: Path, dtype: type, scales: tuple[float, float], activation: str
+) -> None:
+    build = OnnxBuilder(17, dtype)
+    x = build.qdq(build.input("x", (1, 5, 6, 8)), scales[0], middle(dtype, 5))
+    y = build.node("MaxPool", [x], "largest", kernel_shape=[3, 3], strides=[2, 2])
+    y = build.node(activation, [y], "active") if activation else y
+    graph = compare(build.write(tmp_path / "m.onnx", [build.qdq(y, scales[1], middle(dtype, -7))]))
+    assert [op.kind for op in graph.operators] == ["Quantize", "MaxPool2D", "Rescale", "Dequantize"]
+
+
+def test_relu_behind_a_max_pool_of_the_same_scale(tmp_path: Path) -> None:
+    build = OnnxBuilder(17)
+    x = build.qdq(build.input("x", (1, 5, 6, 8)), 0.02, 5)
+    y = build.node("Relu", [build.node("MaxPool", [x], "largest", kernel_shape=[2, 2])], "active")
+    graph = compare(build.write(tmp_path / "m.onnx", [build.qdq(y, 0.02, 5)]))
+    assert [getattr(op, "clamp", None) for op in graph.operators] == [None, (5, 127), None]
+
+
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8])
 @pytest.mark.parametrize(
     ("scales", "exact"),

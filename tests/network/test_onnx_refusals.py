@@ -67,7 +67,7 @@ def test_everything_is_listed_at_once(tmp_path: Path) -> None:
     x = build.qdq(build.input("x", (1, 4, 8, 8)), 0.02, 0)
     w = build.weights("w", rng.integers(-9, 9, (4, 1, 3, 3)), 0.01)
     y = build.qdq(build.node("Conv", [x, w], "grouped", group=3), 0.02, 0)
-    y = build.qdq(build.node("MaxPool", [y], "pooled", kernel_shape=[2, 2]), 0.02, 0)
+    y = build.qdq(build.node("MaxPool", [y], "pooled", kernel_shape=[2, 2], pads=[2, 0, 0, 0]), 0.02, 0)
     y = build.qdq(build.node("Concat", [y, y], "joined", axis=1), 0.02, 0)
     v = build.weights("v", rng.integers(-9, 9, (4, 8, 1, 1)), 0.01)
     y = build.qdq(build.node("Conv", [y, v], "last"), 0.02, 0)
@@ -100,12 +100,25 @@ def two_convs(build: OnnxBuilder, middle_op: str, **attributes: Any) -> list[str
         ("Transpose", {"perm": [0, 1, 3, 2]}, "would have to move"),
         ("AveragePool", {"kernel_shape": [3, 3], "strides": [2, 2], "ceil_mode": 1}, "ceil_mode"),
         ("ReduceMean", {"axes": [1]}, "a mean over axes"),
+        ("MaxPool", {"kernel_shape": [2, 2], "pads": [0, 2, 0, 0]}, "as large as its window"),
+        ("MaxPool", {"kernel_shape": [1, 2], "strides": [3, 1], "ceil_mode": 1, "pads": [0, 0, 0, 1]}, "before opset 22"),
+        ("MaxPool", {"kernel_shape": [9, 2]}, "does not fit"),
+        ("MaxPool", {"kernel_shape": [2, 2], "dilations": [9, 1], "pads": [1, 0, 1, 0]}, "in its padding alone"),
+        ("MaxPool", {"kernel_shape": [2, 2], "dilations": [2, 2], "auto_pad": "SAME_UPPER"}, "dilations"),
+        ("MaxPool", {"kernel_shape": [2, 2], "strides": [4, 1], "auto_pad": "SAME_UPPER"}, "use explicit pads"),
     ],
 )
 def test_what_the_accelerator_does_not_have(tmp_path: Path, op: str, attributes: dict, reason: str) -> None:
     build = OnnxBuilder()
     text = refusal(build.write(tmp_path / "m.onnx", two_convs(build, op, **attributes)))
     assert reason in text
+
+
+def test_places_of_maxima(tmp_path: Path) -> None:
+    build = OnnxBuilder()
+    y = build.node("MaxPool", [build.qdq(build.input("x", (1, 4, 8, 8)), 0.02, 0)], "y", kernel_shape=[2, 2])
+    build.nodes[-1].output.append("places")
+    assert "remove its second output" in refusal(build.write(tmp_path / "m.onnx", [build.qdq(y, 0.02, 0)]))
 
 
 @pytest.mark.parametrize(

@@ -168,7 +168,8 @@ def test_mean_over_channels(tmp_path: Path) -> None:
         load_tflite(file.write(tmp_path / "model.tflite", [x], [y]))
 
 
-def test_pooling_that_changes_the_scale(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["AVERAGE_POOL_2D", "MAX_POOL_2D"])
+def test_pooling_that_changes_the_scale(tmp_path: Path, kind: str) -> None:
     file = FileBuilder()
     x = file.tensor("x", (1, 2, 2, 3), scale=1.0)
     y = file.tensor("y", (1, 1, 1, 3), scale=2.0)
@@ -179,7 +180,7 @@ def test_pooling_that_changes_the_scale(tmp_path: Path) -> None:
         "strideW": 2,
         "padding": enum("Padding", "VALID"),
     }
-    file.operator("AVERAGE_POOL_2D", [x], [y], options="Pool2DOptions", **pool)
+    file.operator(kind, [x], [y], options="Pool2DOptions", **pool)
     with pytest.raises(InputError, match="must not change scale"):
         load_tflite(file.write(tmp_path / "model.tflite", [x], [y]))
 

@@ -91,6 +91,10 @@ def test_adds_and_pools_by_hand() -> None:
     pooled = of(counts(pool_elements=4 * 9 + 5, pool_outputs=9, pool_averages=4, requantizations=9)).total
     assert pooled.int8.energy.arithmetic.value == pytest.approx(41 * 0.1 + 9 * (3.1 + 0.3))
     assert pooled.fp32["equal_bytes"].energy.arithmetic.value == pytest.approx(4 * (8 * 0.9 + 3.7))
+    # Four maxima of nine: comparisons alone in FP32.
+    largest = of(counts(pool_elements=4 * 9, pool_outputs=4, requantizations=4)).total
+    assert largest.int8.energy.arithmetic.value == pytest.approx(36 * 0.1 + 4 * (3.1 + 0.3))
+    assert largest.fp32["equal_bytes"].energy.arithmetic.value == pytest.approx(4 * 8 * 0.9)
 
 
 def test_operands_alone_fall_by_exactly_four() -> None:

@@ -17,6 +17,7 @@ from intaglio.hw.counters import Counter
 from intaglio.hw.isa import LocalMemory, Opcode
 from intaglio.network import load, random_inputs
 from intaglio.network.graph import Add, AveragePool2D, Conv2D, FullyConnected, Mean
+from intaglio.network.tflite.write import TfliteBuilder
 from intaglio.power_model.counts import ACTIONS
 from intaglio.report.energy_counts import fetch_words, fp32_clock, layer_counts
 from intaglio.session import Session
@@ -83,6 +84,20 @@ def test_elements_follow_from_the_graph() -> None:
             inputs = math.prod(graph.tensors[op.inputs[0]].shape)
             assert (layer.pool_elements, layer.pool_outputs, layer.pool_averages) == (inputs, outputs, outputs)
     assert {Conv2D, FullyConnected, Add, AveragePool2D} <= kinds
+
+
+@pytest.mark.parametrize("overrides", [[], ["activation_bytes=256", "activation_banks=1"]])
+def test_maxima_are_no_averages(tmp_path: Path, overrides: list[str]) -> None:
+    """Whole windows, and windows in parts of which the last have one element."""
+    builder = TfliteBuilder("maxima")
+    x = builder.input((1, 9, 9, 3), 0.1, 3)
+    pools = [builder.max_pool(x, (9, 9), (1, 1)), builder.average_pool(x, (9, 9), (1, 1))]
+    builder.write(tmp_path / "m.tflite", pools)
+    session = Session.map(load(tmp_path / "m.tflite"), load_config("tiny16", overrides))
+    held = sum(c["hold"] for c in session.program.commands if c.opcode is Opcode.POOL)
+    assert bool(held) == bool(overrides)
+    found = [(layer.pool_elements, layer.pool_outputs, layer.pool_averages) for layer in layer_counts(session)]
+    assert found == [(9 * 9 * 3, 3, 0), (9 * 9 * 3, 3, 3)]
 
 
 def test_host_seconds_stay_with_their_operators() -> None:

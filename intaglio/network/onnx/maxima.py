@@ -39,6 +39,12 @@ def maxima(scope: Scope, node: Node, stored: Stored, name: str, clamp: tuple[int
     form = channels_last((shape[0], shape[1], rows, cols), stored.form.dtype)
     expected = scope.file.shapes.get(name)
     if expected is not None and expected != form.shape:
+        if ceil:
+            raise Unsupported(
+                f"ceil_mode adds a window behind the end of its input, which onnxruntime leaves out (output "
+                f"{list(form.shape)}) and ONNX before opset 22 counts ({list(expected)})",
+                "use ceil_mode 0, or export with opset 22",
+            )
         raise Unsupported(f"its output has shape {list(form.shape)}, the file says {list(expected)}", "export it again")
     if has_empty_window(op, scope.tensors[source].shape):
         raise Unsupported("a window lies in its padding alone", "use smaller pads")
