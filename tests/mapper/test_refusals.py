@@ -12,7 +12,7 @@ from mapper_graphs import Builder
 from intaglio.errors import InputError
 from intaglio.hw.config import load_config
 from intaglio.mapper import map_network
-from intaglio.network.graph import Graph, Operator, Quantize, Requantize, Rounding, Softmax, Tensor
+from intaglio.network.graph import Graph, Operator, Padding, Quantize, Requantize, Rounding, Softmax, Tensor
 from tests.onnx_arithmetic import in_onnx_arithmetic
 
 FLOAT = Requantize(np.array([1 << 30]), np.array([0]), Rounding.FLOAT)
@@ -70,6 +70,19 @@ def test_onnx_arithmetic_out_of_range(index: int, change: dict[str, object], mes
     graph = in_onnx_arithmetic(b.graph(b.average(b.add(x, b.rescale(x)), (2, 2), (1, 1))), 1)
     graph.operators[index] = replace(graph.operators[index], **change)  # type: ignore[arg-type]
     assert re.search(message, refusal(graph))
+
+
+def test_max_pooling_that_does_not_fit() -> None:
+    b = Builder(1)
+    y = b.maximum(b.input(1, 4, 4, 4), (2, 2), (1, 1))
+    assert map_network(b.graph(y), load_config("tiny16")).commands
+    b = Builder(1)
+    y = b.maximum(b.input(1, 4, 4, 4), (2, 2), (1, 1), Padding(2, 0, 0, 0))
+    assert "a window lies in the padding alone; reduce the padding" in refusal(b.graph(y))
+    b = Builder(1)
+    b.maximum(b.input(1, 4, 4, 4), (2, 2), (1, 1))
+    b.operators[0] = replace(b.operators[0], dilation=(2, 1))  # type: ignore[call-arg]
+    assert "window does not fit input [1, 4, 4, 4] and output [1, 3, 3, 4]" in refusal(b.graph(b.operators[0].outputs[0]))
 
 
 def test_host_operator_in_the_middle() -> None:

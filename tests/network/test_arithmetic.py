@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -18,6 +20,7 @@ from intaglio.network.graph import (
     AveragePool2D,
     Conv2D,
     Dequantize,
+    MaxPool2D,
     Padding,
     Requantize,
     Reshape,
@@ -142,6 +145,30 @@ def test_average_pool_counts_only_the_inside_and_rounds_away_from_zero() -> None
     image = np.array([[1, 2], [0, -3]], np.int8).reshape(1, 2, 2, 1)
     # 0/4 -> 0; (2 - 3)/2 = -0.5 -> -1; (0 - 3)/2 = -1.5 -> -2; -3/1
     assert arithmetic.average_pool2d(op, image).reshape(-1).tolist() == [0, -1, -2, -3]
+
+
+def test_max_pool_ignores_padding_and_clamps() -> None:
+    op = MaxPool2D("p", ("x",), ("y",), (2, 2), (1, 1), Padding(0, 1, 0, 1), (-100, 1))
+    image = np.array([[1, -128], [-128, -128]], np.int8).reshape(1, 2, 2, 1)
+    assert arithmetic.max_pool2d(op, image).reshape(-1).tolist() == [1, -100, -100, -100]
+    op = MaxPool2D("p", ("x",), ("y",), (1, 2), (1, 1), Padding(0, 0, 0, 0), (-128, 127), (1, 2))
+    row = np.array([5, 9, 3, 7], np.int8).reshape(1, 1, 4, 1)
+    assert arithmetic.max_pool2d(op, row).reshape(-1).tolist() == [5, 9]
+
+
+def test_elements_of_a_window_inside() -> None:
+    for case in itertools.product(range(1, 6), range(1, 4), range(1, 4), range(4), range(1, 4), range(5)):
+        length, window, stride, before, dilation, output = case
+        places = (output * stride - before + i * dilation for i in range(window))
+        inside = [place for place in places if 0 <= place < length]
+        first, count = arithmetic.elements_inside(output, length, window, stride, before, dilation)
+        assert (first, count) == (inside[0], len(inside)) if inside else count < 1, case
+
+
+def test_windows_in_the_padding_alone() -> None:
+    for window, before, dilation, empty in ((2, 1, 1, False), (2, 2, 1, True), (2, 1, 5, True), (2, 1, 4, False)):
+        op = MaxPool2D("p", ("x",), ("y",), (1, window), (1, 1), Padding(0, 0, before, 1), (-128, 127), (1, dilation))
+        assert arithmetic.has_empty_window(op, (1, 1, 4, 1)) == empty, (window, before, dilation)
 
 
 def test_run_gives_the_tensor_its_shape_and_refuses_host_operators() -> None:

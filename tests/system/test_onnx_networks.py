@@ -16,6 +16,7 @@ from intaglio.session import NetworkRun, Session
 from intaglio.verify import verify
 from tests.onnx_networks import random_onnx_network
 
+MODELS = Path(__file__).resolve().parents[2].parent / "shared" / "models"
 MACHINES = ["tiny16", "edge64", "edge256", "wide"]
 
 
@@ -65,6 +66,18 @@ def test_rtl_equals_host_and_onnxruntime(seed: int, tmp_path: Path) -> None:
             assert host.result.cycles == rtl.result.cycles and host.result.counters == rtl.result.counters
             assert host.result.retire_cycles.tolist() == rtl.result.retire_cycles.tolist()
             assert_equal_to_onnxruntime(graph, oracle, rtl, inputs)
+
+
+@pytest.mark.conformance
+@pytest.mark.skipif(not MODELS.is_dir(), reason=f"{MODELS} (conformance data) is missing")
+@pytest.mark.parametrize("name", ["mnist_QDQ_QUInt8_QInt8_pt", "mnist_QOperator_QUInt8_QUInt8_pt"])
+@pytest.mark.parametrize("machine", ["tiny16", "edge64"])
+def test_max_pooling_of_real_networks(name: str, machine: str) -> None:
+    path = MODELS / f"{name}.onnx"
+    graph = load(path)
+    assert "MaxPool2D" in [op.kind for op in graph.operators]
+    found = verify(path, graph, load_config(machine), 2, 0, lambda text: None, lambda text: None)
+    assert found.difference is None and found.reference == "onnxruntime"
 
 
 def test_outputs_for_many_inputs_are_in_the_file_s_form(tmp_path: Path) -> None:
