@@ -160,9 +160,9 @@ class PoolPath(wiring.Component):
 
     command: In, stable while it runs. start: In, a pulse; the first read is in the next cycle. read: Out,
     VectorRead of up to Q bytes, a read each cycle without a gap. read_data: In, memory_latency cycles after
-    its read. sums: Out, Q x signed 32, sums or maxima, and output: Out, OutputPass, in the same cycle, OUTPUT_LATENCY cycles after the
-    window's last read; with `hold` there is no output, and the sums stay for the next command. finished: Out, high with the
-    command's last read.
+    its read. sums: Out, Q x signed 32, sums or maxima, and output: Out, OutputPass, in the same cycle, OUTPUT_LATENCY
+    cycles after the window's last read; with `hold` there is no output, and the sums stay for the next command.
+    finished: Out, high with the command's last read.
     """
 
     def __init__(self, config: Config, memory_latency: int):
