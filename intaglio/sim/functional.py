@@ -13,6 +13,7 @@ from intaglio.hw.counters import Counter
 from intaglio.hw.isa import Command, LocalMemory, Opcode
 from intaglio.mapper.program import Program
 from intaglio.sim.convolution import convolve
+from intaglio.sim.cores import single_threaded_products
 from intaglio.sim.operands import operands_of, sizes_of
 from intaglio.sim.tensors import initial_memory, read_tensors
 from intaglio.sim.vector import add, pool
@@ -42,12 +43,13 @@ def execute_program(config: Config, program: Program, inputs: Mapping[str, np.nd
     """
     machine = _Machine(config, initial_memory(program, inputs))
     counters = np.zeros((len(program.commands), len(Counter)), np.int64)
-    for index, (command, ledger) in enumerate(zip(program.commands, counters, strict=True)):
-        try:
-            machine.run(command, ledger)
-        except IndexError as error:
-            where = f"command {index} ({command.opcode.name})"
-            raise InputError(f"{where}: {error}; `validate` the program") from None
+    with single_threaded_products():
+        for index, (command, ledger) in enumerate(zip(program.commands, counters, strict=True)):
+            try:
+                machine.run(command, ledger)
+            except IndexError as error:
+                where = f"command {index} ({command.opcode.name})"
+                raise InputError(f"{where}: {error}; `validate` the program") from None
     return FunctionalResult(machine.external, counters, read_tensors(program, machine.external))
 
 
