@@ -12,6 +12,8 @@ pytest.importorskip("ai_edge_litert")
 from intaglio.hw.config import load_config
 from intaglio.hw.counters import Counter
 from intaglio.hw.isa import Command, Opcode
+from intaglio.mapper.convolution import ConvTask
+from intaglio.mapper.lower import lower
 from intaglio.network import load, random_inputs
 from intaglio.report.bounds import CAUSES, awaited, bound_by, causes_of_layers
 from intaglio.report.compare import first_tensor, first_time
@@ -97,6 +99,8 @@ def test_origins_name_the_layer_that_computes_the_tensor(tmp_path: Path) -> None
     looked_up = 0
     for session, run in sessions(tmp_path, keep_all=True):
         makers = {name: tag for tag, op in enumerate(session.graph.operators) for name in op.outputs}
+        tasks = lower(session.graph, session.config).tasks
+        widths = {task.tag: task.tile_width(session.config) for task in tasks if isinstance(task, ConvTask)}
         for name in set(session.program.places) - set(session.program.inputs):
             if session.graph.operators[makers[name]].kind == "Reshape":
                 continue
@@ -110,7 +114,7 @@ def test_origins_name_the_layer_that_computes_the_tensor(tmp_path: Path) -> None
                     assert origin.pixel < session.config.rows and origin.channel < session.config.cols
                     assert origin.pixel_tile < command["pixel_tiles"]
                     channel = index % run.tensors[name].shape[-1]
-                    assert origin.channel == channel % session.config.cols
+                    assert origin.channel == channel % widths[makers[name]]
                 looked_up += 1
     assert looked_up > 20
 
