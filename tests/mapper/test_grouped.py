@@ -71,6 +71,16 @@ def test_layers_of_real_sizes(name: str, channels: int, multiplier: int, groups:
     assert layer.compute_cycles == -(-layer.macs // load_config(name).macs_per_cycle)
 
 
+@pytest.mark.parametrize(("channels", "groups", "dilation"), [(256, 256, 1), (256, 32, 1), (96, 96, 3)])
+def test_windows_larger_than_the_memory(channels: int, groups: int, dilation: int) -> None:
+    """Each array tile loads its own channel tile's slice, part by part of the reduction."""
+    b = Builder(channels + groups)
+    d = dilation
+    y = b.conv(b.input(1, 5, 4, channels), channels, (3, 3), (1, 1), (d, d), Padding(d, d, d, d), groups)
+    config = load_config("tiny16", ["activation_bytes=1024", "activation_banks=2", "weight_bytes=512"])
+    assert any(not c["drain"] for c in check(b.graph(y), config).commands if c.opcode == Opcode.CONV)
+
+
 def test_few_channels_run_as_ordinary_convolution() -> None:
     """Where a slice would be too short for the feed, all channels in merged runs are quicker."""
     b = Builder(0)

@@ -140,6 +140,24 @@ def test_convolution_by_hand() -> None:
     assert arithmetic.conv2d(op, image).reshape(-1).tolist() == [21] * 4
 
 
+@pytest.mark.parametrize(("groups", "depth", "outputs"), [(3, 1, 1), (2, 3, 2), (5, 1, 4)])
+def test_grouped_convolution_is_one_of_each_group(groups: int, depth: int, outputs: int) -> None:
+    random = np.random.default_rng(groups)
+    weights = random.integers(-128, 128, (groups * outputs, 3, 2, depth), np.int8)
+    bias = random.integers(-999, 999, groups * outputs).astype(np.int32)
+    how = Requantize(np.array([1 << 30]), np.array([-7]), Rounding.DOUBLE)
+    image = random.integers(-128, 128, (2, 6, 5, groups * depth), np.int8)
+
+    def conv(n: slice, x: np.ndarray, groups: int) -> np.ndarray:
+        op = Conv2D(
+            "c", ("x",), ("y",), weights[n], bias[n], (1, 2), (2, 1), Padding(1, 0, 1, 1), 3, -4, how, (-128, 127), 5, groups
+        )  # fmt: skip
+        return arithmetic.conv2d(op, x)
+
+    parts = [conv(slice(g * outputs, (g + 1) * outputs), image[..., g * depth : (g + 1) * depth], 1) for g in range(groups)]
+    assert np.array_equal(conv(slice(None), image, groups), np.concatenate(parts, -1))
+
+
 def test_average_pool_counts_only_the_inside_and_rounds_away_from_zero() -> None:
     op = AveragePool2D("p", ("x",), ("y",), (2, 2), (1, 1), Padding(0, 1, 0, 1), (-128, 127))
     image = np.array([[1, 2], [0, -3]], np.int8).reshape(1, 2, 2, 1)
