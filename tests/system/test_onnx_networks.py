@@ -68,14 +68,15 @@ def test_rtl_equals_host_and_onnxruntime(seed: int, tmp_path: Path) -> None:
             assert_equal_to_onnxruntime(graph, oracle, rtl, inputs)
 
 
+@pytest.mark.slow
 @pytest.mark.conformance
 @pytest.mark.skipif(not MODELS.is_dir(), reason=f"{MODELS} (conformance data) is missing")
-@pytest.mark.parametrize("name", ["mnist_QDQ_QUInt8_QInt8_pt", "mnist_QOperator_QUInt8_QUInt8_pt"])
-@pytest.mark.parametrize("machine", ["tiny16", "edge64"])
-def test_max_pooling_of_real_networks(name: str, machine: str) -> None:
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("name", sorted(p.stem for p in MODELS.glob("*.onnx") if not p.stem.startswith("qonnx_")))
+def test_real_networks_on_host_and_rtl(name: str, machine: str) -> None:
+    """Two inputs: every tensor against onnxruntime's, the RTL's tensors, cycles and counters against the host's."""
     path = MODELS / f"{name}.onnx"
     graph = load(path)
-    assert "MaxPool2D" in [op.kind for op in graph.operators]
     found = verify(path, graph, load_config(machine), 2, 0, lambda text: None, lambda text: None)
     assert found.difference is None and found.reference == "onnxruntime"
 
