@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -294,67 +295,39 @@ class _Lowering:
 
     def _pool(self, index: int, op: AveragePool2D | MaxPool2D | Mean, inputs: tuple[Operand, ...]) -> PoolTask:
         images, in_rows, in_cols, channels = self.graph.tensors[op.inputs[0]].shape
-        if isinstance(op, Mean):
-            layout = layout_of((images, channels), self.config.bus_bytes)
-            return PoolTask(
-                index,
-                op.name,
-                inputs,
-                self._target(op, layout),
-                in_rows,
-                in_cols,
-                channels,
-                window=(in_rows, in_cols),
-                stride=(1, 1),
-                top=0,
-                left=0,
-                out_rows=1,
-                requantize=lambda count: op.requantize,
-                input_zero_point=op.input_zero_point,
-                output_zero_point=op.output_zero_point,
-                clamp=op.clamp,
-            )
-        if isinstance(op, MaxPool2D):
-            (multiplier, shift), rounding = IDENTITY, Rounding(self.config.rounding[0])
-            same = Requantize(np.array([multiplier]), np.array([shift]), rounding)
-            return PoolTask(
-                index,
-                op.name,
-                inputs,
-                self._target(op),
-                in_rows,
-                in_cols,
-                channels,
-                window=op.filter,
-                stride=op.stride,
-                top=op.padding.top,
-                left=op.padding.left,
-                out_rows=self.graph.tensors[op.outputs[0]].shape[1],
-                requantize=lambda count: same,
-                input_zero_point=0,
-                output_zero_point=0,
-                clamp=op.clamp,
-                dilation=op.dilation,
-                maximum=True,
-            )
-        scaled = op.rescale is not None
+        requantize: Callable[[int], Requantize] | None
+        match op:
+            case Mean():
+                window, stride, top, left, out_rows = (in_rows, in_cols), (1, 1), 0, 0, 1
+                requantize, zero_points = _always(op.requantize), (op.input_zero_point, op.output_zero_point)
+                layout: Layout | None = layout_of((images, channels), self.config.bus_bytes)
+            case AveragePool2D() | MaxPool2D():
+                window, stride, top, left = op.filter, op.stride, op.padding.top, op.padding.left
+                out_rows = self.graph.tensors[op.outputs[0]].shape[1]
+                requantize, zero_points, layout = None, (0, 0), None
+                if isinstance(op, MaxPool2D):
+                    (multiplier, shift), rounding = IDENTITY, Rounding(self.config.rounding[0])
+                    requantize = _always(Requantize(np.array([multiplier]), np.array([shift]), rounding))
+                elif op.rescale is not None:
+                    requantize, zero_points = partial(average_scale, op), (op.input_zero_point, op.output_zero_point)
         return PoolTask(
             index,
             op.name,
             inputs,
-            self._target(op),
+            self._target(op, layout),
             in_rows,
             in_cols,
             channels,
-            window=op.filter,
-            stride=op.stride,
-            top=op.padding.top,
-            left=op.padding.left,
-            out_rows=self.graph.tensors[op.outputs[0]].shape[1],
-            requantize=partial(average_scale, op) if scaled else None,
-            input_zero_point=op.input_zero_point if scaled else 0,
-            output_zero_point=op.output_zero_point if scaled else 0,
+            window,
+            stride,
+            top,
+            left,
+            out_rows,
+            requantize,
+            *zero_points,
             clamp=op.clamp,
+            dilation=op.dilation if isinstance(op, MaxPool2D) else (1, 1),
+            maximum=isinstance(op, MaxPool2D),
         )
 
     def _reshape(self, index: int, op: Reshape, source: Operand) -> CopyTask | None:
@@ -395,3 +368,8 @@ class _Lowering:
             moved += math.prod(self.graph.tensors[name].shape)
         memory = -(-moved // config.memory.bytes_per_cycle)
         return Layer(op.name, op.kind, "accelerator", macs, cycles, moved, memory)
+
+
+def _always(scale: Requantize) -> Callable[[int], Requantize]:
+    """The same scale for windows of any size."""
+    return lambda count: scale
