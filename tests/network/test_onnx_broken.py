@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx.version_converter
 import pytest
 
 pytest.importorskip("onnxruntime")
@@ -16,6 +17,7 @@ from test_onnx_refusals import changed, refusal
 
 from intaglio.errors import InputError
 from intaglio.network import execute, load, random_inputs
+from intaglio.network.onnx.oracle import OnnxOracle
 from tests.onnx_networks import random_onnx_network
 
 
@@ -228,3 +230,14 @@ def test_structure_rules(tmp_path: Path) -> None:
         assert reason in refusal(changed(path, change)), change.__name__
     path.write_bytes(changed(path, latin).read_bytes().replace(b"AAAA", b"\xe9\xe8\xe0\xff"))
     assert "UTF-8" in refusal(path)
+
+
+def test_an_opset_beyond_the_reference(tmp_path: Path) -> None:
+    """onnx's newest opset may be newer than onnxruntime's: the network is read, the reference says what it lacks."""
+    path = random_onnx_network(2, tmp_path / "net.onnx").path
+    model = onnx.load(path)
+    newest = onnx.defs.onnx_opset_version()
+    onnx.save(onnx.version_converter.convert_version(model, newest), path)
+    load(path)
+    with pytest.raises(InputError, match=rf"onnxruntime [\d.]+, the reference, cannot load it \(opset {newest}\).*older opset"):
+        OnnxOracle(path)

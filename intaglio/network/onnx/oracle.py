@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,13 @@ class OnnxOracle:
         except InputError:
             raise
         except Exception as error:  # onnxruntime's exceptions have no common base
-            raise InputError(f"{path}: onnxruntime cannot load it: {' '.join(str(error).split())[:300]}") from error
+            reason = " ".join(str(error).split())
+            opset = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=0)
+            raise InputError(
+                f"{path}: onnxruntime {version('onnxruntime')}, the reference, cannot load it (opset {opset}): "
+                f"{reason[:100]} ... {reason[-160:]}; convert it to an older opset with onnx.version_converter, or use "
+                f"`intaglio run`, which needs no reference"
+            ) from error
 
     def run(
         self, inputs: Mapping[str, np.ndarray], given: Mapping[str, np.ndarray] | None = None
