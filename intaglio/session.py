@@ -12,16 +12,14 @@ import numpy as np
 
 from intaglio.hw.config import Config
 from intaglio.hw.counters import Counter
-from intaglio.hw.isa import Engine
-from intaglio.hw.timing import compute_cycles
 from intaglio.mapper import map_network
 from intaglio.mapper.lower import host_operators
 from intaglio.mapper.program import Program
 from intaglio.network import Graph, check_inputs, execute, host_ops
 from intaglio.network.execute import graph_inputs
 from intaglio.network.graph import Operator
-from intaglio.sim.cycle_model import CycleResult, run_cycles
-from intaglio.sim.engines import RunResult, run_program
+from intaglio.sim.cycle_model import CycleResult
+from intaglio.sim.engines import RunResult, clock_of, run_program
 from intaglio.sim.functional import execute_program
 from intaglio.sim.rtl.build import Progress
 from intaglio.sim.tensors import rows_at
@@ -80,10 +78,7 @@ class Session:
         waves: Path | None = None,
     ) -> NetworkRun:
         """inputs: the graph's, by name, as the model file has them; InputError if they are not exactly those."""
-        check_inputs(self.graph, inputs)
-        edges = _Edges(self.graph, inputs)
-        edges.advance()
-        operands = {name: edges.values[name] for name in self.program.inputs}
+        edges, operands = self._begun(inputs)
         result = run_program(self.config, self.program, operands, engine, progress, waves)
         edges.values.update(self.written(result.memory))
         edges.advance()
@@ -91,13 +86,17 @@ class Session:
 
     def outputs(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The graph's outputs from the Program's commands on the host, without the clock: for many inputs."""
-        check_inputs(self.graph, inputs)
-        edges = _Edges(self.graph, inputs)
-        edges.advance()
-        operands = {name: edges.values[name] for name in self.program.inputs}
+        edges, operands = self._begun(inputs)
         edges.values.update(self.written(execute_program(self.config, self.program, operands).memory))
         edges.advance()
         return {name: self.graph.tensors[name].to_file(edges.values[name]) for name in self.graph.outputs}
+
+    def _begun(self, inputs: Mapping[str, np.ndarray]) -> tuple[_Edges, dict[str, np.ndarray]]:
+        """What runs before the accelerator, done; and the Program's inputs."""
+        check_inputs(self.graph, inputs)
+        edges = _Edges(self.graph, inputs)
+        edges.advance()
+        return edges, {name: edges.values[name] for name in self.program.inputs}
 
     def written(self, memory: np.ndarray) -> dict[str, np.ndarray]:
         """The tensors that the accelerator wrote to external memory (uint8 [memory_bytes]), by name, as the graph
@@ -110,8 +109,7 @@ class Session:
 
     def clock(self, record: bool = False) -> CycleResult:
         """The cycles of the Program, which no input changes. record: with what happens when."""
-        lengths = [compute_cycles(self.config, c) for c in self.program.commands if c.engine == Engine.COMPUTE]
-        return run_cycles(self.config, self.program.words(), np.array(lengths, np.int64), record=record)
+        return clock_of(self.config, self.program.commands, record)
 
 
 def every_tensor(

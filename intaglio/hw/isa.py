@@ -49,7 +49,7 @@ POOL: for each pixel of region_rows x region_cols and each of `channels` bytes c
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 
@@ -307,6 +307,11 @@ class Command:
 
     def __getitem__(self, name: str) -> int:
         return self.fields.get(name, 0)
+
+
+def encode(commands: Iterable[Command]) -> list[int]:
+    """The words of a program."""
+    return [word for command in commands for word in command.words()]
 
 
 def decode(words: list[int]) -> list[Command]:

@@ -37,7 +37,7 @@ def map_network(graph: Graph, config: Config, keep_all: bool = False) -> Program
             "32 bits; use a smaller network"
         )
     commands = with_tokens(config, [_moved(command, data) for command in emitted.commands])
-    code = np.array([word for command in commands for word in command.words()], "<u4").tobytes()
+    code = np.array(isa.encode(commands), "<u4").tobytes()
     places = {
         name: Place(data + emitted.bases[x.value], x.layout.rows, x.layout.row_bytes, x.layout.stride)
         for name, x in network.operands.items()

@@ -103,7 +103,7 @@ class Program:
 
     def words(self) -> np.ndarray:
         """The commands as the hardware reads them, uint32."""
-        return np.array([word for command in self.commands for word in command.words()], np.uint32)
+        return np.array(isa.encode(self.commands), np.uint32)
 
     @property
     def macs(self) -> int:

@@ -10,14 +10,13 @@ import numpy as np
 from intaglio.hw.config import CHANNEL_RECORD_BYTES
 from intaglio.hw.counters import Counter
 from intaglio.hw.isa import WORDS_OF, Command, Engine, LocalMemory, Opcode
-from intaglio.hw.timing import compute_cycles
 from intaglio.mapper.program import Program
 from intaglio.power_model.counts import ACTIONS, LayerCounts
 from intaglio.power_model.work import FP32_BYTES, FP32_RECORD_BYTES
 from intaglio.report.layers import HOST
 from intaglio.session import Session
-from intaglio.sim.cycle_model import CycleResult, run_cycles
-from intaglio.sim.engines import layer_intervals
+from intaglio.sim.cycle_model import CycleResult
+from intaglio.sim.engines import clock_of, layer_intervals
 from intaglio.sim.functional import execute_program
 
 ELEMENTS = ("array_outputs", "add_elements", "pool_elements", "pool_outputs", "pool_averages")
@@ -89,10 +88,7 @@ def fp32_clock(session: Session) -> CycleResult:
     bytes remain, a row rounded up to bus words. Commands, and cycles inside compute commands, are INT8's.
     """
     config = session.config
-    commands = [_fp32(c, config.bus_bytes) for c in session.program.commands]
-    lengths = [compute_cycles(config, c) for c in commands if c.engine == Engine.COMPUTE]
-    words = np.array([word for command in commands for word in command.words()], np.uint32)
-    return run_cycles(config, words, np.array(lengths, np.int64))
+    return clock_of(config, [_fp32(c, config.bus_bytes) for c in session.program.commands])
 
 
 def _fp32(command: Command, bus_bytes: int) -> Command:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +12,10 @@ from intaglio.errors import InputError
 from intaglio.hw.config import Config
 from intaglio.hw.counters import Counter
 from intaglio.hw.faults import Fault
-from intaglio.hw.isa import Engine
+from intaglio.hw.isa import Command, Engine, encode
 from intaglio.hw.timing import compute_cycles
 from intaglio.mapper.program import Program
-from intaglio.sim.cycle_model import SYSTEM_COUNTERS, run_cycles
+from intaglio.sim.cycle_model import SYSTEM_COUNTERS, CycleResult, run_cycles
 from intaglio.sim.functional import execute_program
 from intaglio.sim.rtl.build import Progress
 from intaglio.sim.rtl.simulate import run_rtl
@@ -61,6 +61,13 @@ def run_program(
     raise InputError(f"engine {engine!r}: must be one of {', '.join(ENGINES)}")
 
 
+def clock_of(config: Config, commands: Sequence[Command], record: bool = False) -> CycleResult:
+    """The cycles of a program's commands, which no data change. record: with what happens when."""
+    words = np.array(encode(commands), np.uint32)
+    lengths = [compute_cycles(config, command) for command in commands if command.engine == Engine.COMPUTE]
+    return run_cycles(config, words, np.array(lengths, np.int64), record=record)
+
+
 def layer_intervals(program: Program, retire_cycles: np.ndarray, cycles: int) -> dict[int, int]:
     """Cycles of each tag's interval: a layer ends with the cycle in which COMPUTE retires its last command, the last
     layer with the run. Tags in the order of their ends; a layer without compute commands has no interval."""
@@ -81,8 +88,7 @@ def layer_intervals(program: Program, retire_cycles: np.ndarray, cycles: int) ->
 
 def _on_host(config: Config, program: Program, inputs: Mapping[str, np.ndarray]) -> RunResult:
     done = execute_program(config, program, inputs)
-    lengths = [compute_cycles(config, c) for c in program.commands if c.engine == Engine.COMPUTE]
-    clock = run_cycles(config, program.words(), np.array(lengths, np.int64))
+    clock = clock_of(config, program.commands)
     ledger = done.counters.sum(axis=0)
     counters = {c: clock.counters[c] if c in SYSTEM_COUNTERS else int(ledger[c]) for c in Counter}
     layers = layer_intervals(program, clock.retire_cycles, clock.cycles)

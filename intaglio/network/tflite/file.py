@@ -29,27 +29,14 @@ ITEM_TYPES: dict[str, np.dtype] = {
     "INT64": np.dtype("<i8"),
 }
 
+_CONVOLUTION = ("Padding", "StrideH", "StrideW", "DilationHFactor", "DilationWFactor", "FusedActivationFunction")
+_POOLING = ("Padding", "StrideH", "StrideW", "FilterHeight", "FilterWidth", "FusedActivationFunction")
+
 OPTIONS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
-    "CONV_2D": (
-        "Conv2DOptions",
-        ("Padding", "StrideH", "StrideW", "DilationHFactor", "DilationWFactor", "FusedActivationFunction"),
-        (),
-    ),
-    "DEPTHWISE_CONV_2D": (
-        "DepthwiseConv2DOptions",
-        ("Padding", "StrideH", "StrideW", "DilationHFactor", "DilationWFactor", "FusedActivationFunction"),
-        (),
-    ),
-    "AVERAGE_POOL_2D": (
-        "Pool2DOptions",
-        ("Padding", "StrideH", "StrideW", "FilterHeight", "FilterWidth", "FusedActivationFunction"),
-        (),
-    ),
-    "MAX_POOL_2D": (
-        "Pool2DOptions",
-        ("Padding", "StrideH", "StrideW", "FilterHeight", "FilterWidth", "FusedActivationFunction"),
-        (),
-    ),
+    "CONV_2D": ("Conv2DOptions", _CONVOLUTION, ()),
+    "DEPTHWISE_CONV_2D": ("DepthwiseConv2DOptions", _CONVOLUTION, ()),
+    "AVERAGE_POOL_2D": ("Pool2DOptions", _POOLING, ()),
+    "MAX_POOL_2D": ("Pool2DOptions", _POOLING, ()),
     "FULLY_CONNECTED": (
         "FullyConnectedOptions",
         ("FusedActivationFunction", "WeightsFormat", "KeepNumDims"),
