@@ -1,4 +1,4 @@
-"""The host's clock: every cycle of the accelerator's control, without its data.
+"""The host's clock: every cycle of the accelerator's control, without its data. The oracle of event_model, and the recorder.
 
 Steps the machines of intaglio/hw (named here as there) register by register against sim.memory_model, so that its
 cycles are the RTL's. A compute command is a length: the core's schedule is rigid (hw.timing).
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from intaglio.hw.config import Config
 from intaglio.hw.counters import Counter
-from intaglio.hw.isa import ENGINE_OF, WORDS_OF, Engine, Field, LocalMemory, Opcode, field_of
+from intaglio.hw.isa import Engine, LocalMemory
 from intaglio.sim.memory_model import (
     B_VALID,
     R_LAST,
@@ -28,6 +28,19 @@ from intaglio.sim.memory_model import (
     W_READY,
     memory_reset,
     memory_step,
+)
+from intaglio.sim.schedule import (
+    ADDRESS,
+    ENGINE,
+    MEMORY,
+    ROW_WORDS,
+    ROWS,
+    SIGNAL,
+    STRIDE,
+    WAIT,
+    WORDS,
+    Schedule,
+    schedule_of_words,
 )
 
 # Sizes of the hardware that the clock depends on; tests hold them against hw.fetch, dispatch, store and core.
@@ -43,10 +56,6 @@ DEFAULT_WATCHDOG = 1 << 20
 
 LOAD, COMPUTE, STORE = int(Engine.LOAD), int(Engine.COMPUTE), int(Engine.STORE)
 ENGINES = len(Engine)
-
-# Columns of a command's row.
-_ENGINE, _WORDS, _WAIT, _SIGNAL, _ADDRESS, _STRIDE, _ROW_WORDS, _ROWS, _MEMORY = range(9)
-_COLUMNS = 9
 
 # A splitter's registers.
 _ACTIVE, _COMMAND, _ROW_AT, _AT, _LEFT, _ROWS_LEFT = range(6)
@@ -74,7 +83,7 @@ SYSTEM_COUNTERS = (
     Counter.LOAD_ACTIVATION_WORDS, Counter.LOAD_WEIGHT_WORDS, Counter.LOAD_CHANNEL_WORDS, Counter.STORE_WORDS,
     Counter.FETCH_WORDS, Counter.COMMANDS,
 )
-"""What run_cycles counts; the other counters are functions of the compute commands alone."""
+"""What the clock counts; the other counters are functions of the compute commands alone."""
 
 
 BURST_COLUMNS = ("command", "is_write", "address", "beats", "requested", "accepted", "first", "last", "answered")
@@ -118,19 +127,22 @@ class CycleResult:
 
 def run_cycles(config: Config, words: NDArray[np.uint32], compute_cycles: NDArray[np.int64],
                watchdog: int = DEFAULT_WATCHDOG, record: bool = False) -> CycleResult:
-    """Runs a program's clock.
+    """The clock of an encoded program.
 
     words: the program, valid. compute_cycles: hw.timing's cycles, at least 2, for each compute command in order.
-    record: what happens when is written down too (for this, another copy of the loop is compiled). Raises ValueError for a malformed program, StuckError for one that does not end.
+    record, errors: as run_clock; ValueError for a malformed program, too.
     """
-    words = np.ascontiguousarray(words, dtype=np.uint32)
-    lengths = np.ascontiguousarray(compute_cycles, dtype=np.int64)
+    return run_clock(config, schedule_of_words(config, words, compute_cycles), watchdog, record)
+
+
+def run_clock(config: Config, schedule: Schedule, watchdog: int = DEFAULT_WATCHDOG, record: bool = False) -> CycleResult:
+    """Steps through every cycle of a program.
+
+    record: what happens when is written down too (for this, another copy of the loop is compiled). Raises StuckError for a
+    program that does not end.
+    """
+    commands, lengths, program_words = schedule.commands, schedule.lengths, schedule.program_words
     shift = config.bus_bytes.bit_length() - 1
-    commands = _commands(words, shift)
-    if len(lengths) != np.count_nonzero(commands[:, _ENGINE] == COMPUTE):
-        raise ValueError(f"{len(lengths)} lengths for {np.count_nonzero(commands[:, _ENGINE] == COMPUTE)} compute commands")
-    if len(lengths) and lengths.min() < 2:
-        raise ValueError(f"a compute command of {lengths.min()} cycles; every one takes at least 2")
     memory = np.zeros(STATE_SIZE, np.int64)
     m = config.memory
     memory_reset(memory, config.bus_bytes, m.bytes_per_cycle, m.latency, m.outstanding)
@@ -138,10 +150,10 @@ def run_cycles(config: Config, words: NDArray[np.uint32], compute_cycles: NDArra
     counters = np.zeros(_COUNTERS, np.int64)
     notes = None
     if record:
-        bursts = _count_bursts(commands, len(words), shift)
+        bursts = _count_bursts(commands, program_words, shift)
         notes = (np.full((len(commands), 2), -1, np.int64), np.full((bursts, len(BURST_COLUMNS)), -1, np.int64),
                  np.zeros((4 * len(lengths) + 4, 2), np.int64), np.zeros((2, bursts), np.int64), np.zeros(5, np.int64))
-    end = _run(memory, commands, lengths, len(words), shift, m.outstanding, watchdog, retired, counters, notes)
+    end = _run(memory, commands, lengths, program_words, shift, m.outstanding, watchdog, retired, counters, notes)
     if end == _STUCK:
         raise StuckError(f"no progress for {watchdog} cycles, after {np.count_nonzero(retired >= 0)} of {len(commands)} "
                          f"commands, in cycle {counters[_CYCLES]}")
@@ -152,63 +164,6 @@ def run_cycles(config: Config, words: NDArray[np.uint32], compute_cycles: NDArra
         times, burst_rows, states, _, counts = notes
         recording = Recording(times[:, 0], times[:, 1], burst_rows[: counts[_BURSTS]], states[: counts[_STATES]])
     return CycleResult(int(counters[_CYCLES]), retired, {c: int(counters[c]) for c in SYSTEM_COUNTERS}, recording)
-
-
-def _table(values: dict[Opcode, int]) -> NDArray[np.int64]:
-    out = np.zeros(256, np.int64)
-    for opcode, value in values.items():
-        out[opcode] = value
-    return out
-
-
-_WORDS_OF = _table({o: WORDS_OF[o] for o in Opcode})
-_ENGINE_OF = _table({o: int(ENGINE_OF[o]) for o in Opcode})
-
-
-def _commands(words: NDArray[np.uint32], shift: int) -> NDArray[np.int64]:
-    """[commands, _COLUMNS]: what the clock depends on."""
-    starts = _starts(words, _WORDS_OF)
-    if len(starts) and starts[-1] < 0:
-        raise ValueError(f"word {-starts[-1] - 1}: no such command, or cut short")
-    out = np.zeros((len(starts), _COLUMNS), np.int64)
-
-    def get(field: Field) -> NDArray[np.int64]:
-        at = starts + field.word
-        return (words[at].astype(np.int64) >> field.lsb) & ((1 << field.width) - 1)
-
-    opcode = get(field_of(Opcode.LOAD, "opcode"))
-    out[:, _ENGINE] = _ENGINE_OF[opcode]
-    out[:, _WORDS] = _WORDS_OF[opcode]
-    columns = {
-        _WAIT: "wait", _SIGNAL: "signal", _ADDRESS: "external", _STRIDE: "external_stride", _ROW_WORDS: "row_bytes",
-        _ROWS: "rows", _MEMORY: "memory",
-    }
-    for column, name in columns.items():
-        out[:, column] = get(field_of(Opcode.LOAD, name))
-    transfer = out[:, _ENGINE] != COMPUTE
-    for column in (_ADDRESS, _STRIDE, _ROW_WORDS):
-        if (out[transfer, column] & ((1 << shift) - 1)).any():
-            raise ValueError(f"a LOAD or STORE whose {columns[column]} is not a multiple of the bus")
-        out[:, column] >>= shift  # in bus words
-    if (out[transfer][:, [_ROW_WORDS, _ROWS]] == 0).any():
-        raise ValueError("a LOAD or STORE of no rows or no bytes")
-    return out
-
-
-@njit(cache=True)
-def _starts(words, words_of):
-    """Index of each command's first word; at a malformed one, -1 - its index and an end."""
-    out = np.empty(len(words), np.int64)
-    at, n = 0, 0
-    while at < len(words):
-        length = words_of[words[at] & 255]
-        if length == 0 or at + length > len(words):
-            out[n] = -1 - at
-            return out[: n + 1]
-        out[n] = at
-        n += 1
-        at += length
-    return out[:n]
 
 
 @njit(cache=True, inline="always")
@@ -229,9 +184,9 @@ def _take(splitter, beats, commands, address_mask):
         splitter[_ACTIVE] = 0
         return True
     command = commands[splitter[_COMMAND]]
-    splitter[_ROW_AT] = (splitter[_ROW_AT] + command[_STRIDE]) & address_mask
+    splitter[_ROW_AT] = (splitter[_ROW_AT] + command[STRIDE]) & address_mask
     splitter[_AT] = splitter[_ROW_AT]
-    splitter[_LEFT] = command[_ROW_WORDS]
+    splitter[_LEFT] = command[ROW_WORDS]
     splitter[_ROWS_LEFT] -= 1
     return False
 
@@ -242,10 +197,10 @@ def _begin(splitter, number, commands):
     command = commands[number]
     splitter[_ACTIVE] = 1
     splitter[_COMMAND] = number
-    splitter[_ROW_AT] = command[_ADDRESS]
-    splitter[_AT] = command[_ADDRESS]
-    splitter[_LEFT] = command[_ROW_WORDS]
-    splitter[_ROWS_LEFT] = command[_ROWS]
+    splitter[_ROW_AT] = command[ADDRESS]
+    splitter[_AT] = command[ADDRESS]
+    splitter[_LEFT] = command[ROW_WORDS]
+    splitter[_ROWS_LEFT] = command[ROWS]
 
 
 @njit(cache=True, inline="always")
@@ -266,7 +221,7 @@ def _count_bursts(commands, program_words, shift):
     count = -(-((4 * program_words + (1 << shift) - 1) >> shift) // block)
     splitter = np.zeros(6, np.int64)
     for number in range(len(commands)):
-        if commands[number, _ENGINE] != COMPUTE:
+        if commands[number, ENGINE] != COMPUTE:
             _begin(splitter, number, commands)
             while splitter[_ACTIVE]:
                 _take(splitter, _beats(splitter, PAGE >> shift), commands, (1 << (32 - shift)) - 1)
@@ -324,7 +279,7 @@ def _run(memory, commands, lengths, program_words, shift, outstanding, watchdog,
     order = np.zeros((ENGINES, max(total, 1)), np.int64)
     filled = np.zeros(ENGINES, np.int64)
     for i in range(total):
-        engine = commands[i, _ENGINE]
+        engine = commands[i, ENGINE]
         order[engine, filled[engine]] = i
         filled[engine] += 1
     load_next, load_queued = 0, 0
@@ -388,12 +343,12 @@ def _run(memory, commands, lengths, program_words, shift, outstanding, watchdog,
         load_starts = -1
         if load_queued and not load[_ACTIVE]:
             number = order[LOAD, load_next]
-            if _may_start(tokens, LOAD, commands[number, _WAIT]):
+            if _may_start(tokens, LOAD, commands[number, WAIT]):
                 load_starts = number
         store_starts = -1
         if store_queued and not store[_ACTIVE]:
             number = order[STORE, store_next]
-            if _may_start(tokens, STORE, commands[number, _WAIT]):
+            if _may_start(tokens, STORE, commands[number, WAIT]):
                 store_starts = number
         compute_starts = -1
         compute_retires = -1
@@ -404,7 +359,7 @@ def _run(memory, commands, lengths, program_words, shift, outstanding, watchdog,
                 compute_retires = core_command
         elif staged:
             number = order[COMPUTE, compute_next]
-            waits = commands[number, _WAIT]
+            waits = commands[number, WAIT]
             if _may_start(tokens, COMPUTE, waits):
                 compute_starts = number
                 busy = True
@@ -422,7 +377,7 @@ def _run(memory, commands, lengths, program_words, shift, outstanding, watchdog,
             if busy:
                 _note_state(notes, _BUSY, cycle)
             elif staged:
-                waits = commands[order[COMPUTE, compute_next], _WAIT]
+                waits = commands[order[COMPUTE, compute_next], WAIT]
                 _note_state(notes, _WAIT_LOAD if waits & 1 and tokens[2 * COMPUTE] == 0 else _WAIT_STORE, cycle)
             else:
                 _note_state(notes, _FINISHING if words_left == 0 else _WAIT_COMMAND, cycle)
@@ -438,7 +393,7 @@ def _run(memory, commands, lengths, program_words, shift, outstanding, watchdog,
                 take_load = True
         accepted = False
         if fifo_valid and words_left != 0:
-            engine = commands[current, _ENGINE]
+            engine = commands[current, ENGINE]
             if engine == LOAD:
                 accepted = load_queued != TRANSFER_QUEUE
             elif engine == STORE:
@@ -465,29 +420,29 @@ def _run(memory, commands, lengths, program_words, shift, outstanding, watchdog,
 
         # Registers: tokens.
         if load_retire >= 0:
-            signals = commands[load_retire, _SIGNAL]
+            signals = commands[load_retire, SIGNAL]
             tokens[2 * COMPUTE] += signals & 1
             tokens[2 * STORE] += signals >> 1
             retired[load_retire] = cycle
             counters[_COMMANDS] += 1
         if compute_retires >= 0:
-            signals = commands[compute_retires, _SIGNAL]
+            signals = commands[compute_retires, SIGNAL]
             tokens[2 * LOAD] += signals & 1
             tokens[2 * STORE + 1] += signals >> 1
             retired[compute_retires] = cycle
             counters[_COMMANDS] += 1
         if store_retire >= 0:
-            signals = commands[store_retire, _SIGNAL]
+            signals = commands[store_retire, SIGNAL]
             tokens[2 * LOAD + 1] += signals & 1
             tokens[2 * COMPUTE + 1] += signals >> 1
             retired[store_retire] = cycle
             counters[_COMMANDS] += 1
         if load_starts >= 0:
-            _consume(tokens, LOAD, commands[load_starts, _WAIT])
+            _consume(tokens, LOAD, commands[load_starts, WAIT])
         if compute_starts >= 0:
-            _consume(tokens, COMPUTE, commands[compute_starts, _WAIT])
+            _consume(tokens, COMPUTE, commands[compute_starts, WAIT])
         if store_starts >= 0:
-            _consume(tokens, STORE, commands[store_starts, _WAIT])
+            _consume(tokens, STORE, commands[store_starts, WAIT])
         if load_retire >= 0 or store_retire >= 0 or compute_retires >= 0:
             for i in range(2 * ENGINES):
                 if tokens[i] > MOST_TOKENS:
@@ -535,7 +490,7 @@ def _run(memory, commands, lengths, program_words, shift, outstanding, watchdog,
             beats = _beats(load, page_words)
             ar_valid, address = 1, load[_AT] << shift
             number = load[_COMMAND]
-            load_memory[load_tail % _RING] = commands[number, _MEMORY]
+            load_memory[load_tail % _RING] = commands[number, MEMORY]
             last = _take(load, beats, commands, address_mask)
             load_last[load_tail % _RING] = number if last else -1
             load_tail += 1
@@ -554,11 +509,11 @@ def _run(memory, commands, lengths, program_words, shift, outstanding, watchdog,
             words_left -= 1
             lane = 0 if popped else lane + 1
             index += 1
-            if index == commands[current, _WORDS]:
+            if index == commands[current, WORDS]:
                 index = 0
                 if notes is not None:
                     notes[0][current, 0] = cycle
-                engine = commands[current, _ENGINE]
+                engine = commands[current, ENGINE]
                 if engine == LOAD:
                     load_queued += 1
                 elif engine == STORE:

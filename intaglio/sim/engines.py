@@ -12,13 +12,14 @@ from intaglio.errors import InputError
 from intaglio.hw.config import Config
 from intaglio.hw.counters import Counter
 from intaglio.hw.faults import Fault
-from intaglio.hw.isa import Command, Engine, encode
-from intaglio.hw.timing import compute_cycles
+from intaglio.hw.isa import Command, Engine
 from intaglio.mapper.program import Program
-from intaglio.sim.cycle_model import SYSTEM_COUNTERS, CycleResult, run_cycles
+from intaglio.sim.cycle_model import SYSTEM_COUNTERS, CycleResult, run_clock
+from intaglio.sim.event_model import run_events
 from intaglio.sim.functional import execute_program
 from intaglio.sim.rtl.build import Progress
 from intaglio.sim.rtl.simulate import run_rtl
+from intaglio.sim.schedule import schedule_of
 
 ENGINES = ("host", "rtl")
 
@@ -62,10 +63,10 @@ def run_program(
 
 
 def clock_of(config: Config, commands: Sequence[Command], record: bool = False) -> CycleResult:
-    """The cycles of a program's commands, which no data change. record: with what happens when."""
-    words = np.array(encode(commands), np.uint32)
-    lengths = [compute_cycles(config, command) for command in commands if command.engine == Engine.COMPUTE]
-    return run_cycles(config, words, np.array(lengths, np.int64), record=record)
+    """The cycles of a program's commands, which no data change: no memory is simulated. record: with what happens when,
+    for which every cycle is stepped through."""
+    schedule = schedule_of(config, commands)
+    return run_clock(config, schedule, record=True) if record else run_events(config, schedule)
 
 
 def layer_intervals(program: Program, retire_cycles: np.ndarray, cycles: int) -> dict[int, int]:

@@ -1,0 +1,362 @@
+"""The host's clock, from event to event: cycle_model's cycles, retirements and counters without its steps.
+
+Between two events (a command starts or ends, a burst is taken or answered, a queue moves) the registers of cycle_model
+only count. What makes that provable:
+
+* The arbiter's `in_flight` holds the external memory's queue below its limit, so a burst is accepted in the cycle after it
+  is taken.
+* Bursts own the channel in the order of their taking. A read's beats are always taken, so they follow from when the
+  channel is free and from the credit (memory_model: `due`).
+* Of a write's beats only the first can find no data: STORE's buffer holds more words than its loop has cycles, so each
+  word behind it is there when the channel can take it.
+* Dispatch takes a word a cycle from those that FETCH's bursts bring, and waits only before a command's first word.
+
+So a burst's times are known when it is taken, and a cycle without a start, a taken burst or an arriving event is skipped.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from intaglio.hw.config import Config
+from intaglio.hw.counters import Counter
+from intaglio.hw.isa import Engine, LocalMemory
+from intaglio.sim.cycle_model import (
+    BLOCK_BYTES,
+    BUFFER_WORDS,
+    DEFAULT_WATCHDOG,
+    FIFO_BYTES,
+    MOST_BEATS,
+    MOST_TOKENS,
+    PAGE,
+    READ_LATENCY,
+    SYSTEM_COUNTERS,
+    TRANSFER_QUEUE,
+    CycleResult,
+    run_clock,
+)
+from intaglio.sim.schedule import ADDRESS, ENGINE, MEMORY, ROW_WORDS, ROWS, SIGNAL, STRIDE, WAIT, WORDS, Schedule
+
+_NEVER = 2**62
+_RING = 32  # a power of two above the largest memory.outstanding
+_DATA = READ_LATENCY + 4
+"""Cycles from taking a write to its first word at the port: READ_LATENCY, and registers of STORE's queue of bursts, of the
+read, of the buffer's count and of its output."""
+assert BUFFER_WORDS >= _DATA  # or a write's later beats could wait for data
+_FIRST_WORD = 2
+"""Cycles from a beat of FETCH's to its first word at dispatch, through the FIFO."""
+_AHEAD = FIFO_BYTES // BLOCK_BYTES  # blocks that FETCH holds or awaits
+
+LOAD, COMPUTE, STORE = int(Engine.LOAD), int(Engine.COMPUTE), int(Engine.STORE)
+_BUSY, _WAIT_LOAD, _WAIT_STORE = int(Counter.BUSY), int(Counter.WAIT_LOAD), int(Counter.WAIT_STORE)
+_WAIT_COMMAND, _FINISHING = int(Counter.WAIT_COMMAND), int(Counter.FINISHING)
+
+
+def run_events(config: Config, schedule: Schedule, watchdog: int = DEFAULT_WATCHDOG) -> CycleResult:
+    """Equal to run_clock in everything; StuckError as there."""
+    m = config.memory
+    if watchdog <= m.latency + config.bus_bytes + 64:  # it may end a program that would go on
+        return run_clock(config, schedule, watchdog)
+    commands = schedule.commands
+    retired = np.full(len(commands), -1, np.int64)
+    causes = np.zeros(len(Counter), np.int64)
+    bus = config.bus_bytes
+    cycles = _run(commands, schedule.lengths, schedule.program_words, bus, m.bytes_per_cycle, m.latency, m.outstanding,
+                  retired, causes)
+    if cycles < 0:
+        return run_clock(config, schedule, watchdog)  # which tells what stops it
+    counters = {c: int(causes[c]) for c in SYSTEM_COUNTERS}
+    words = commands[:, ROW_WORDS] * commands[:, ROWS]
+    loads = commands[:, ENGINE] == LOAD
+    for memory in LocalMemory:
+        counters[Counter(Counter.LOAD_ACTIVATION_WORDS + memory)] = int(words[loads & (commands[:, MEMORY] == memory)].sum())
+    counters |= {
+        Counter.CYCLES: int(cycles),
+        Counter.STORE_WORDS: int(words[commands[:, ENGINE] == STORE].sum()),
+        Counter.FETCH_WORDS: -(-4 * schedule.program_words // bus),
+        Counter.COMMANDS: len(commands),
+    }
+    return CycleResult(int(cycles), retired, counters)
+
+
+@njit(cache=True, inline="always")
+def _ready(tokens, engine, waits):
+    """Whether the tokens that a command of an engine waits for are there."""
+    return not ((waits & 1 and tokens[2 * engine] == 0) or (waits & 2 and tokens[2 * engine + 1] == 0))
+
+
+@njit(cache=True, inline="always")
+def _beats(at, left, page_words):
+    """Of the burst that begins at bus word `at` of a row with `left` words to go."""
+    return min(left, min(page_words - (at & (page_words - 1)), MOST_BEATS))
+
+
+@njit(cache=True, inline="always")
+def _first_beat(earliest, due, bus, rate):
+    """The channel's first cycle with credit from `earliest` on, and `due` after a beat in it."""
+    at = max(earliest, -(-due // rate))
+    return at, due + bus if (at - 1) * rate < due else at * rate + bus
+
+
+@njit(cache=True, inline="always")
+def _last_beat(first, due, beats, bus, rate):
+    """Of a burst whose first beat has left `due`; and `due` after it."""
+    if beats == 1:
+        return first, due
+    due += (beats - 2) * bus
+    return -(-due // rate), due + bus
+
+
+@njit(cache=True)
+def _run(commands, lengths, program_words, bus, rate, latency, outstanding, retired, causes):
+    """The cycles; -1 where nothing can happen any more, or too many tokens wait. Fills retired and causes."""
+    total = len(commands)
+    lanes = bus // 4
+    page_words = PAGE // bus
+    address_mask = (1 << 32) // bus - 1
+    block = BLOCK_BYTES // bus
+    fetch_words = (4 * program_words + bus - 1) // bus
+    blocks = (fetch_words + block - 1) // block
+
+    order = np.zeros((3, total + 1), np.int64)  # commands of each engine
+    filled = np.zeros(3, np.int64)
+    for i in range(total):
+        engine = commands[i, ENGINE]
+        order[engine, filled[engine]] = i
+        filled[engine] += 1
+    tokens = np.zeros(6, np.int64)  # as in cycle_model
+
+    # Every `..._at` is the first cycle that sees a change.
+    # Channel: the first cycle in which the next burst may own it; its credit; bursts taken and not answered.
+    free, due, in_flight = 0, 0, 0
+    read_at, read_ends = np.full(_RING, _NEVER, np.int64), np.full(_RING, -1, np.int64)  # ends: the command, or -1
+    read_head, read_tail, next_read = 0, 0, _NEVER
+    write_at, write_ends = np.full(_RING, _NEVER, np.int64), np.full(_RING, -1, np.int64)
+    write_head, write_tail, next_write = 0, 0, _NEVER
+    # Fetch: blocks taken, when the next may be, and of each when its words reach dispatch and when they have left.
+    taken, fetch_at = 0, 1 if blocks else _NEVER
+    arrives = np.zeros((2 * _AHEAD, max(block, 1)), np.int64)
+    left_at = np.zeros(2 * _AHEAD, np.int64)
+    blocks_left = 0
+    # Dispatch: the command, its words that were taken, the cycle of the last one, whether its queue has room.
+    current, index, word, last_word, gate, dispatched_at = 0, 0, 0, 0, False, _NEVER
+    # Load and store: commands started and queued; the active one's next burst.
+    load_next, load_queued, load_active = 0, 0, False
+    load, load_row, load_word, load_left, load_rows = 0, 0, 0, 0, 0
+    store_next, store_queued, store_active = 0, 0, False
+    store, store_row, store_word, store_left, store_rows = 0, 0, 0, 0, 0
+    load_retire, load_retire_at, store_retire, store_retire_at = 0, _NEVER, 0, _NEVER
+    # Core.
+    compute_next, staged, core, core_at = 0, False, 0, _NEVER
+
+    causes[_WAIT_COMMAND] += 1
+    t = 1
+    while True:
+        # What this cycle sees first.
+        signals = False
+        if load_retire_at == t:
+            tokens[2 * COMPUTE] += commands[load_retire, SIGNAL] & 1
+            tokens[2 * STORE] += commands[load_retire, SIGNAL] >> 1
+            load_retire_at = _NEVER
+            signals = True
+        if store_retire_at == t:
+            tokens[2 * LOAD + 1] += commands[store_retire, SIGNAL] & 1
+            tokens[2 * COMPUTE + 1] += commands[store_retire, SIGNAL] >> 1
+            store_retire_at = _NEVER
+            signals = True
+        if core_at == t:
+            tokens[2 * LOAD] += commands[core, SIGNAL] & 1
+            tokens[2 * STORE + 1] += commands[core, SIGNAL] >> 1
+            core_at = _NEVER
+            signals = True
+        if signals and tokens.max() > MOST_TOKENS:
+            return -1
+        if next_read == t:
+            in_flight -= 1
+            number = read_ends[read_head & (_RING - 1)]
+            if number >= 0:
+                retired[number] = t
+                load_retire, load_retire_at = number, t + 1
+            read_head += 1
+            next_read = read_at[read_head & (_RING - 1)] if read_head != read_tail else _NEVER
+        if next_write == t:
+            in_flight -= 1
+            number = write_ends[write_head & (_RING - 1)]
+            if number >= 0:
+                retired[number] = t
+                store_retire, store_retire_at = number, t + 1
+            write_head += 1
+            next_write = write_at[write_head & (_RING - 1)] if write_head != write_tail else _NEVER
+        if dispatched_at == t:
+            engine = commands[current, ENGINE]
+            if engine == LOAD:
+                load_queued += 1
+            elif engine == STORE:
+                store_queued += 1
+            else:
+                staged = True
+            current += 1
+            index, gate, dispatched_at = 0, False, _NEVER
+
+        # Dispatch: as many of the command's words as are on their way.
+        if dispatched_at == _NEVER and current < total:
+            if not gate:
+                engine = commands[current, ENGINE]
+                if engine == LOAD:
+                    gate = load_queued != TRANSFER_QUEUE
+                elif engine == STORE:
+                    gate = store_queued != TRANSFER_QUEUE
+                else:
+                    gate = not staged
+                last_word = max(last_word, t - 1)
+            if gate:
+                length = commands[current, WORDS]
+                while index < length:
+                    at = word // lanes
+                    number = at // block
+                    if number >= taken:
+                        break
+                    step = min(length - index, lanes - word % lanes)
+                    last_word = max(last_word + 1, arrives[number % (2 * _AHEAD), at % block]) + step - 1
+                    index += step
+                    word += step
+                    if word % (lanes * block) == 0:
+                        left_at[number % (2 * _AHEAD)] = last_word + 1
+                        blocks_left = number + 1
+                        if taken == number + _AHEAD and taken < blocks:
+                            fetch_at = last_word + 1
+                if index == length:
+                    dispatched_at = last_word + 1
+
+        # Starts, from the registers as they are.
+        load_starts = load_queued != 0 and not load_active and _ready(
+            tokens, LOAD, commands[order[LOAD, load_next], WAIT]
+        )
+        store_starts = store_queued != 0 and not store_active and _ready(
+            tokens, STORE, commands[order[STORE, store_next], WAIT]
+        )
+        compute_starts = False
+        if core_at != _NEVER:
+            cause = _BUSY
+        elif staged:
+            waits = commands[order[COMPUTE, compute_next], WAIT]
+            if _ready(tokens, COMPUTE, waits):
+                compute_starts = True
+                cause = _BUSY
+            else:
+                cause = _WAIT_LOAD if waits & 1 and tokens[2 * COMPUTE] == 0 else _WAIT_STORE
+        else:
+            cause = _FINISHING if current == total else _WAIT_COMMAND
+        acts = load_starts or store_starts or compute_starts
+
+        # The arbiter.
+        if in_flight != outstanding and (fetch_at <= t or store_active or load_active):
+            acts = True
+            in_flight += 1
+            if fetch_at <= t:
+                count = min(block, fetch_words - taken * block)
+                first, due = _first_beat(max(free, t + 1 + latency), due, bus, rate)
+                row = taken % (2 * _AHEAD)
+                arrives[row, 0] = first + _FIRST_WORD
+                for i in range(1, count):
+                    arrives[row, i] = -(-(due + (i - 1) * bus) // rate) + _FIRST_WORD
+                last, due = _last_beat(first, due, count, bus, rate)
+                free = last + 1
+                read_at[read_tail & (_RING - 1)] = last + 1
+                read_ends[read_tail & (_RING - 1)] = -1
+                next_read = min(next_read, last + 1)
+                read_tail += 1
+                taken += 1
+                if taken == blocks:
+                    fetch_at = _NEVER
+                elif taken < _AHEAD:
+                    fetch_at = t + 1
+                elif blocks_left > taken - _AHEAD:
+                    fetch_at = max(t + 1, left_at[(taken - _AHEAD) % (2 * _AHEAD)])
+                else:
+                    fetch_at = _NEVER
+            elif store_active:
+                count = _beats(store_word, store_left, page_words)
+                first, due = _first_beat(max(free, t + _DATA), due, bus, rate)
+                last, due = _last_beat(first, due, count, bus, rate)
+                free = last + 1
+                store_left -= count
+                store_word = (store_word + count) & address_mask
+                ends = -1
+                if store_left == 0:
+                    store_rows -= 1
+                    if store_rows == 0:
+                        store_active = False
+                        ends = store
+                    else:
+                        store_row = (store_row + commands[store, STRIDE]) & address_mask
+                        store_word, store_left = store_row, commands[store, ROW_WORDS]
+                write_at[write_tail & (_RING - 1)] = last + latency + 1
+                write_ends[write_tail & (_RING - 1)] = ends
+                next_write = min(next_write, last + latency + 1)
+                write_tail += 1
+            else:
+                count = _beats(load_word, load_left, page_words)
+                first, due = _first_beat(max(free, t + 1 + latency), due, bus, rate)
+                last, due = _last_beat(first, due, count, bus, rate)
+                free = last + 1
+                load_left -= count
+                load_word = (load_word + count) & address_mask
+                ends = -1
+                if load_left == 0:
+                    load_rows -= 1
+                    if load_rows == 0:
+                        load_active = False
+                        ends = load
+                    else:
+                        load_row = (load_row + commands[load, STRIDE]) & address_mask
+                        load_word, load_left = load_row, commands[load, ROW_WORDS]
+                read_at[read_tail & (_RING - 1)] = last + 1
+                read_ends[read_tail & (_RING - 1)] = ends
+                next_read = min(next_read, last + 1)
+                read_tail += 1
+
+        # What started.
+        if load_starts:
+            load = order[LOAD, load_next]
+            _take(tokens, LOAD, commands[load, WAIT])
+            load_next += 1
+            load_queued -= 1
+            load_active = True
+            load_row = load_word = commands[load, ADDRESS]
+            load_left, load_rows = commands[load, ROW_WORDS], commands[load, ROWS]
+        if store_starts:
+            store = order[STORE, store_next]
+            _take(tokens, STORE, commands[store, WAIT])
+            store_next += 1
+            store_queued -= 1
+            store_active = True
+            store_row = store_word = commands[store, ADDRESS]
+            store_left, store_rows = commands[store, ROW_WORDS], commands[store, ROWS]
+        if compute_starts:
+            core = order[COMPUTE, compute_next]
+            _take(tokens, COMPUTE, commands[core, WAIT])
+            core_at = t + lengths[compute_next]
+            retired[core] = core_at - 1
+            compute_next += 1
+            staged = False
+
+        if acts:
+            causes[cause] += 1
+            t += 1
+            continue
+        after = min(min(min(next_read, next_write), min(load_retire_at, store_retire_at)), min(core_at, dispatched_at))
+        if in_flight != outstanding:
+            after = min(after, fetch_at)
+        if after == _NEVER:
+            idle = taken == blocks and in_flight == 0 and load_queued == 0 and store_queued == 0 and not staged
+            return t if current == total and idle else -1
+        causes[cause] += after - t
+        t = after
+
+
+@njit(cache=True, inline="always")
+def _take(tokens, engine, waits):
+    tokens[2 * engine] -= waits & 1
+    tokens[2 * engine + 1] -= waits >> 1

@@ -1,0 +1,138 @@
+"""What the clock depends on: of each command its engine, its tokens and its transfer or its length, as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from intaglio.hw.config import Config
+from intaglio.hw.isa import ENGINE_OF, FIELDS, WORDS_OF, Command, Engine, Field, Opcode, field_of
+from intaglio.hw.timing import compute_cycles
+
+COLUMNS = ("engine", "words", "wait", "signal", "external", "external_stride", "row_bytes", "rows", "memory")
+"""Of a command's row; `words` are its own, the rest are isa.py's. In a Schedule external, external_stride and row_bytes
+count bus words."""
+ENGINE, WORDS, WAIT, SIGNAL, ADDRESS, STRIDE, ROW_WORDS, ROWS, MEMORY = range(len(COLUMNS))
+
+_TIMELESS = {
+    "opcode", "wait", "signal", "tag", "origin", "iy_start", "x_start", "weight_base", "channel_base", "in_base", "a_base",
+    "b_base", "out_base", "in_zero_point", "weight_zero_point", "out_zero_point", "zero_a", "zero_b", "mult_a", "mult_b",
+    "shift_a", "shift_b", "mult_out", "shift_out", "bias", "clamp_min", "clamp_max", "rounding",
+}  # fmt: skip
+"""Addresses and values, of which no length depends; commands that differ in nothing else are alike."""
+
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A program's commands as the clock sees them.
+
+    commands: int64 [commands, len(COLUMNS)]. lengths: int64, cycles of each compute command in order, at least 2.
+    program_words: 32-bit words that FETCH reads.
+    """
+
+    commands: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    program_words: int
+
+
+def schedule_of(config: Config, commands: Sequence[Command]) -> Schedule:
+    """Of commands that fit their fields, without encoding them. ValueError for a transfer that is none."""
+    table = np.zeros((len(commands), len(COLUMNS)), np.int64)
+    lengths = np.zeros(len(commands), np.int64)
+    opcodes = np.array([command.opcode for command in commands], np.int64)
+    for opcode in Opcode:
+        mine = np.flatnonzero(opcodes == opcode)
+        if len(mine) == 0:
+            continue
+        fields = [commands[int(i)].fields for i in mine]
+        compute = ENGINE_OF[opcode] == Engine.COMPUTE
+        columns = range(WAIT, ADDRESS if compute else len(COLUMNS))
+        table[mine, ENGINE], table[mine, WORDS] = ENGINE_OF[opcode], WORDS_OF[opcode]
+        table[mine, columns.start : columns.stop] = _picked(fields, [COLUMNS[i] for i in columns])
+        if compute:
+            lengths[mine] = _lengths(config, opcode, fields)
+    lengths = lengths[table[:, ENGINE] == Engine.COMPUTE]
+    return _checked(table, lengths, config.bus_bytes, int(table[:, WORDS].sum()))
+
+
+def _picked(fields: list[dict[str, int]], names: list[str]) -> list[tuple[int, ...]]:
+    """Two or more fields of each command; one that is not given is 0."""
+    try:
+        return list(map(itemgetter(*names), fields))  # several times faster, for there may be thousands
+    except KeyError:
+        return [tuple(values.get(name, 0) for name in names) for values in fields]
+
+
+def _lengths(config: Config, opcode: Opcode, fields: list[dict[str, int]]) -> list[int]:
+    """Cycles of compute commands of one opcode; alike ones are counted once."""
+    alike = _picked(fields, [f.name for f in FIELDS[opcode] if f.name not in _TIMELESS])
+    first = dict(zip(alike, fields, strict=True))
+    known = {key: compute_cycles(config, Command(opcode, values)) for key, values in first.items()}
+    return [known[key] for key in alike]
+
+
+def schedule_of_words(config: Config, words: NDArray[np.uint32], compute_cycles: NDArray[np.int64]) -> Schedule:
+    """Of an encoded program and the lengths of its compute commands. ValueError where it is malformed."""
+    words = np.ascontiguousarray(words, dtype=np.uint32)
+    starts = _starts(words, _table(WORDS_OF))
+    if len(starts) and starts[-1] < 0:
+        raise ValueError(f"word {-starts[-1] - 1}: no such command, or cut short")
+    table = np.zeros((len(starts), len(COLUMNS)), np.int64)
+
+    def get(field: Field) -> NDArray[np.int64]:
+        return (words[starts + field.word].astype(np.int64) >> field.lsb) & field.mask
+
+    opcode = get(field_of(Opcode.LOAD, "opcode"))
+    table[:, ENGINE] = _table(ENGINE_OF)[opcode]
+    table[:, WORDS] = _table(WORDS_OF)[opcode]
+    for column in range(WAIT, len(COLUMNS)):
+        table[:, column] = get(field_of(Opcode.LOAD, COLUMNS[column]))
+    table[table[:, ENGINE] == Engine.COMPUTE, ADDRESS:] = 0
+    lengths = np.ascontiguousarray(compute_cycles, dtype=np.int64)
+    return _checked(table, lengths, config.bus_bytes, len(words))
+
+
+def _checked(table: NDArray[np.int64], lengths: NDArray[np.int64], bus_bytes: int, program_words: int) -> Schedule:
+    """table: with bytes in place of bus words. ValueError for what no hardware runs."""
+    compute = np.count_nonzero(table[:, ENGINE] == Engine.COMPUTE)
+    if len(lengths) != compute:
+        raise ValueError(f"{len(lengths)} lengths for {compute} compute commands")
+    if len(lengths) and lengths.min() < 2:
+        raise ValueError(f"a compute command of {lengths.min()} cycles; every one takes at least 2")
+    for column in (ADDRESS, STRIDE, ROW_WORDS):
+        if (table[:, column] & (bus_bytes - 1)).any():
+            raise ValueError(f"a LOAD or STORE whose {COLUMNS[column]} is not a multiple of the bus")
+        table[:, column] >>= bus_bytes.bit_length() - 1
+    if (table[table[:, ENGINE] != Engine.COMPUTE][:, [ROW_WORDS, ROWS]] == 0).any():
+        raise ValueError("a LOAD or STORE of no rows or no bytes")
+    return Schedule(table, lengths, program_words)
+
+
+def _table(values: Mapping[Opcode, int] | Mapping[Opcode, Engine]) -> NDArray[np.int64]:
+    """By opcode, 0 where there is none."""
+    out = np.zeros(256, np.int64)
+    for opcode, value in values.items():
+        out[opcode] = value
+    return out
+
+
+@njit(cache=True)
+def _starts(words, words_of):
+    """Index of each command's first word; at a malformed one, -1 - its index and an end."""
+    out = np.empty(len(words), np.int64)
+    at, n = 0, 0
+    while at < len(words):
+        length = words_of[words[at] & 255]
+        if length == 0 or at + length > len(words):
+            out[n] = -1 - at
+            return out[: n + 1]
+        out[n] = at
+        n += 1
+        at += length
+    return out[:n]
