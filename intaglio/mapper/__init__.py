@@ -9,7 +9,7 @@ import numpy as np
 from intaglio.errors import InputError
 from intaglio.hw import isa
 from intaglio.hw.config import Config
-from intaglio.mapper.emit import Emitter
+from intaglio.mapper.emit import emit
 from intaglio.mapper.layout import align_up
 from intaglio.mapper.lower import lower
 from intaglio.mapper.program import BASE_ALIGNMENT, PROGRAM_OFFSET, Place, Program
@@ -28,7 +28,7 @@ def map_network(graph: Graph, config: Config, keep_all: bool = False) -> Program
     """
     network = lower(graph, config)
     schedule = Scheduler(network, config, keep_all).run()
-    emitted = Emitter(network, config, schedule)
+    emitted = emit(network, config, schedule)
     code_bytes = 4 * sum(isa.WORDS_OF[c.opcode] for c in emitted.commands)
     data = align_up(PROGRAM_OFFSET + code_bytes, BASE_ALIGNMENT)
     if data + emitted.size >= 1 << 32:

@@ -167,7 +167,7 @@ class LayerPlanner:
 
     def _free_space(self, setting: Setting) -> FreeSpace:
         config = self.config
-        return FreeSpace(config.activation_bytes, config.bank_bytes, _complement(setting.free, config.activation_bytes))
+        return FreeSpace(config.activation_bytes, config.bank_bytes, complement(setting.free, config.activation_bytes))
 
     def _groups(self, setting: Setting, cut: Pieces) -> Iterator[Groups | None]:
         task, config = self.task, self.config
@@ -354,7 +354,16 @@ def record_bytes(config: Config, tiles: int) -> int:
     return align_up(size, max(config.bus_bytes, config.channel_word_bytes))
 
 
-def _complement(free: tuple[Interval, ...], size: int) -> list[Interval]:
+def record_groups(task: ConvTask, config: Config, each: int) -> list[range]:
+    """Channel tiles whose records are loaded together: all of them where they take half the memory at most."""
+    tiles = task.channel_tiles(config)
+    if record_bytes(config, tiles) <= config.channel_bytes // 2:
+        return [range(tiles)]
+    return tile_groups(tiles, each)
+
+
+def complement(free: tuple[Interval, ...], size: int) -> list[Interval]:
+    """What of [0, size) is not free."""
     out = []
     at = 0
     for low, high in free:

@@ -1,9 +1,9 @@
 """Which tensors stay in the activation memory, for how long, and at which address.
 
 Each value has `keep`, the number of its uses, from the first on, that find it on chip; later uses read it from
-outside. A walk over the layers places values and plans each layer in what remains. First every value is kept;
-where a layer does not fit, the value whose absence costs least gives way. Then single changes are tried as
-long as the estimate falls.
+outside. A walk over the layers places values and plans each layer, or chain of layers, in what remains. First every
+value is kept; where a layer does not fit, the value whose absence costs least gives way. Then neighbours are joined
+into chains, and single changes are tried, as long as the estimate falls.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from typing import NoReturn
 from intaglio.errors import Refusal, RefusedError
 from intaglio.hw.config import Config
 from intaglio.mapper.allocate import FreeSpace
+from intaglio.mapper.chain import Chain, can_chain
 from intaglio.mapper.convolution import ConvTask
+from intaglio.mapper.fused import ChainPlan, ChainPlanner
 from intaglio.mapper.lower import Lowered, Value
-from intaglio.mapper.plan import LayerPlan, LayerPlanner, Setting
+from intaglio.mapper.plan import Groups, LayerPlan, LayerPlanner, Setting
 
 PASSES = 2
 """Rounds of single changes at most."""
@@ -25,20 +27,29 @@ Keep = dict[str, int]
 
 
 @dataclass(frozen=True)
-class PlacedLayer:
-    """A layer's plan in its setting. fetched: values to load whole before it, with their addresses."""
+class Placed:
+    """The plan of a layer, or of a chain of several, in its setting. fetched: values to load whole before it, with
+    their addresses."""
 
-    plan: LayerPlan
+    chain: Chain
+    plan: LayerPlan | ChainPlan
     setting: Setting
     fetched: tuple[tuple[str, int], ...]
+
+    @property
+    def convolutions(self) -> list[tuple[ConvTask, Groups]]:
+        """Its tasks that have weights."""
+        groups = (self.plan.groups,) if isinstance(self.plan, LayerPlan) else self.plan.groups
+        pairs = zip(self.chain.tasks, groups, strict=True)
+        return [(task, g) for task, g in pairs if isinstance(task, ConvTask) and g is not None]
 
 
 @dataclass(frozen=True)
 class Walk:
-    """layers: those placed. failed: index of the task that does not fit, or None. held: values on chip there.
-    cycles: estimate of the layers placed."""
+    """layers: those placed. failed: index of the task (or the chain's first) that does not fit, or None. held: values on
+    chip there. cycles: estimate of the layers placed."""
 
-    layers: tuple[PlacedLayer, ...]
+    layers: tuple[Placed, ...]
     failed: int | None
     held: tuple[str, ...]
     cycles: float
@@ -46,9 +57,9 @@ class Walk:
 
 @dataclass(frozen=True)
 class Schedule:
-    """layers: one for each task. outside: values that have a place in external memory."""
+    """layers: in order, one for each task or chain. outside: values that have a place in external memory."""
 
-    layers: tuple[PlacedLayer, ...]
+    layers: tuple[Placed, ...]
     outside: frozenset[str]
     cycles: float
 
@@ -57,6 +68,9 @@ class Scheduler:
     def __init__(self, network: Lowered, config: Config, keep_all: bool):
         self.network, self.config, self.keep_all = network, config, keep_all
         self.planners = [LayerPlanner(task, config) for task in network.tasks]
+        self.chains = [Chain((task,)) for task in network.tasks]
+        self._joined: dict[range, tuple[Chain, ChainPlanner]] = {}
+        self._spans = [range(i, i + 1) for i in range(len(network.tasks))]
         self.required = {network.operands[name].value for name in network.inputs + network.outputs}
 
     def run(self) -> Schedule:
@@ -64,7 +78,12 @@ class Scheduler:
         values = self.network.values.values()
         keep = {v.name: 0 if v.producer is None and len(v.uses) == 1 else len(v.uses) for v in values}
         keep, walk = self._repair(keep)
-        keep, walk = self._improve(keep, walk)
+        for _ in range(PASSES):
+            before = walk.cycles
+            walk = self._join(keep, walk)
+            keep, walk = self._improve(keep, walk)
+            if walk.cycles >= before:
+                break
         outside = frozenset(v.name for v in values if self._outside(v, keep))
         return Schedule(walk.layers, outside, walk.cycles)
 
@@ -99,19 +118,42 @@ class Scheduler:
         return keep, walk
 
     def _improve(self, keep: Keep, walk: Walk) -> tuple[Keep, Walk]:
-        for _ in range(PASSES):
-            before = walk.cycles
-            for value in self.network.values.values():
-                for count in range(len(value.uses) + 1):
-                    if count == keep[value.name]:
-                        continue
-                    changed = {**keep, value.name: count}
-                    trial = self._walk(changed)
-                    if trial.failed is None and trial.cycles < walk.cycles:
-                        keep, walk = changed, trial
-            if walk.cycles >= before:
-                break
+        for value in self.network.values.values():
+            for count in range(len(value.uses) + 1):
+                if count == keep[value.name] or self._between(value):
+                    continue
+                changed = {**keep, value.name: count}
+                trial = self._walk(changed)
+                if trial.failed is None and trial.cycles < walk.cycles:
+                    keep, walk = changed, trial
         return keep, walk
+
+    def _join(self, keep: Keep, walk: Walk) -> Walk:
+        """Joins neighbouring spans, the first of which leaves its output outside, as long as the estimate falls."""
+        if self.keep_all:
+            return walk
+        at = 0
+        while at + 1 < len(self._spans):
+            before = self._spans
+            joined = range(before[at].start, before[at + 1].stop)
+            spilled = self._outside(self._made_by(before[at]), keep)
+            if spilled and can_chain(self.network, joined, self.required):
+                self._spans = [*before[:at], joined, *before[at + 2 :]]
+                trial = self._walk(keep)
+                if trial.failed is None and trial.cycles < walk.cycles:
+                    walk = trial
+                    at = max(at - 1, 0)
+                    continue
+                self._spans = before
+            at += 1
+        return walk
+
+    def _made_by(self, span: range) -> Value:
+        return self.network.values[self.network.tasks[span[-1]].output.value]
+
+    def _between(self, value: Value) -> bool:
+        """True for a value that lives within a chain only."""
+        return any(value.producer in span[:-1] for span in self._spans if value.producer is not None)
 
     def _refuse(self, walk: Walk) -> NoReturn:
         """Every layer that does not fit even alone. Where a walk fails with nothing left to put outside, its layer
@@ -127,14 +169,16 @@ class Scheduler:
     # One walk.
 
     def _walk(self, keep: Keep, stop: int | None = None) -> Walk:
-        """Places the tasks before index `stop` (all by default) in order."""
+        """Places the spans before task `stop` (all by default) in order."""
         held: dict[str, tuple[int, int]] = {}
-        layers: list[PlacedLayer] = []
+        layers: list[Placed] = []
         cycles = 0.0
-        for index in range(len(self.network.tasks) if stop is None else stop):
-            layer, names = self._place(index, keep, held)
+        for span in self._spans:
+            if stop is not None and span.start >= stop:
+                break
+            layer, names = self._place(span, keep, held)
             if layer is None:
-                return Walk(tuple(layers), index, names, cycles)
+                return Walk(tuple(layers), span.start, names, cycles)
             layers.append(layer)
             cycles += layer.plan.cycles
             for name, _ in layer.fetched:
@@ -142,56 +186,65 @@ class Scheduler:
                 cycles += size / self.config.memory.bytes_per_cycle + self.config.memory.latency
             for name in list(held):
                 value = self.network.values[name]
-                if value.uses[keep[name] - 1] <= index:
+                if value.uses[keep[name] - 1] < span.stop:
                     del held[name]
         return Walk(tuple(layers), None, (), cycles)
 
     def _place(
-        self, index: int, keep: Keep, held: dict[str, tuple[int, int]]
-    ) -> tuple[PlacedLayer | None, tuple[str, ...]]:
-        """Places one layer; adds its output and fetched inputs to `held` (name to interval)."""
-        task = self.network.tasks[index]
+        self, span: range, keep: Keep, held: dict[str, tuple[int, int]]
+    ) -> tuple[Placed | None, tuple[str, ...]]:
+        """Places one layer or chain; adds its output and fetched inputs to `held` (name to interval)."""
+        chain, planner = self._planner(span)
         fetched = []
-        for operand in task.inputs:
+        for operand in chain.inputs:
             value = self.network.values[operand.value]
-            wanted = value.uses.index(index) < keep[value.name]
-            if wanted and value.name not in held:
+            if self._kept(value, span, keep) and value.name not in held:
                 at = self._space(held).take(value.size, set())
                 if at is None:
                     return None, (*held, value.name)
                 held[value.name] = (at, at + value.size)
                 fetched.append((value.name, at))
-        inputs = tuple(
-            held[x.value][0] if x.value in held and self._kept(x.value, index, keep) else None for x in task.inputs
+        resident = tuple(
+            held[x.value][0] if x.value in held and self._kept(self.network.values[x.value], span, keep) else None
+            for x in chain.inputs
         )
-        output = self.network.values[task.output.value]
+        output = self.network.values[chain.output.value]
         stored = self._outside(output, keep)
         address = None
         if keep[output.name]:
-            address = self._output_address(index, keep, held, stored)
+            address = self._output_address(span, keep, held, stored)
             if address is None:
                 return None, (*held, output.name)
             held[output.name] = (address, address + output.size)
-        setting = Setting((*inputs, address), stored, tuple(self._space(held).free))
-        plan = self.planners[index].plan(setting)
+        setting = Setting((*resident, address), stored, tuple(self._space(held).free))
+        plan = planner.plan(setting)
         if plan is None:
             return None, tuple(held)
-        return PlacedLayer(plan, setting, tuple(fetched)), ()
+        return Placed(chain, plan, setting, tuple(fetched)), ()
 
-    def _kept(self, name: str, index: int, keep: Keep) -> bool:
-        return self.network.values[name].uses.index(index) < keep[name]
+    def _planner(self, span: range) -> tuple[Chain, LayerPlanner | ChainPlanner]:
+        if len(span) == 1:
+            return self.chains[span.start], self.planners[span.start]
+        if span not in self._joined:
+            chain = Chain(tuple(self.network.tasks[i] for i in span))
+            self._joined[span] = chain, ChainPlanner(chain, self.config)
+        return self._joined[span]
 
-    def _output_address(self, index: int, keep: Keep, held: dict[str, tuple[int, int]], stored: bool) -> int | None:
+    def _kept(self, value: Value, span: range, keep: Keep) -> bool:
+        """True where every use within the span finds the value on chip."""
+        return [use for use in value.uses if use in span][-1] in value.uses[: keep[value.name]]
+
+    def _output_address(self, span: range, keep: Keep, held: dict[str, tuple[int, int]], stored: bool) -> int | None:
         """A new block, or the block of an input that is not needed any more (where transfers do not suffer)."""
-        task = self.network.tasks[index]
+        chain, task = self._planner(span)[0], self.network.tasks[span.start]
         space = self._space(held)
-        size = task.output.layout.size
-        mine = [x for x in task.inputs if x.value in held]
+        size = chain.output.layout.size
+        mine = [x for x in chain.inputs if x.value in held]
         over = None
-        if not isinstance(task, ConvTask) and task.in_place:
+        if len(span) == 1 and not isinstance(task, ConvTask) and task.in_place:
             for x in mine:
                 last = self.network.values[x.value].uses[keep[x.value] - 1]
-                if last == index and x.layout == task.output.layout:
+                if last == span.start and x.layout == task.output.layout:
                     over = held[x.value][0]
         if over is not None and not stored:
             return over

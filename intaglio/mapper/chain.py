@@ -1,0 +1,111 @@
+"""Consecutive layers that run piece by piece, so that what lies between them never leaves the chip.
+
+A piece of the last layer's output needs a region of each layer before it; where windows overlap, neighbouring pieces
+compute the rows or columns that they share twice.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+from intaglio.mapper.elementwise import AddTask, CopyTask, RescaleTask
+from intaglio.mapper.layout import Region
+from intaglio.mapper.lower import AnyTask, Lowered
+from intaglio.mapper.task import Cut, Operand
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What one piece needs: a region of each of the chain's inputs, and of each task's output, the piece's own last."""
+
+    inputs: tuple[Region, ...]
+    made: tuple[Region, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Chain:
+    """tasks: in order; all but the last one's outputs are read within the chain alone."""
+
+    tasks: tuple[AnyTask, ...]
+
+    @cached_property
+    def inputs(self) -> tuple[Operand, ...]:
+        """What comes from outside the chain: a single task's inputs, else each operand once."""
+        if len(self.tasks) == 1:
+            return self.tasks[0].inputs
+        made = {task.output.value for task in self.tasks}
+        return tuple(dict.fromkeys(x for task in self.tasks for x in task.inputs if x.value not in made))
+
+    @property
+    def output(self) -> Operand:
+        return self.tasks[-1].output
+
+    @cached_property
+    def sources(self) -> tuple[tuple[int, ...], ...]:
+        """Of each task's inputs: an index into `inputs`, or ~i for the output of task i."""
+        makers = {task.output.value: i for i, task in enumerate(self.tasks)}
+        return tuple(
+            tuple(~makers[x.value] if x.value in makers else self.inputs.index(x) for x in task.inputs)
+            for task in self.tasks
+        )
+
+    @cached_property
+    def cut(self) -> Cut:
+        """How the last output may be divided so that every task's part is whole pixels of one image: element by element
+        goes what comes before, too."""
+        found = []
+        ahead = [len(self.tasks) - 1]
+        while ahead:
+            i = ahead.pop()
+            found.append(self.tasks[i].cut)
+            if isinstance(self.tasks[i], AddTask | RescaleTask):
+                ahead += [~source for source in self.sources[i] if source < 0]
+        return Cut(
+            min(cut.image_rows for cut in found),
+            math.lcm(*(cut.pixel_bytes for cut in found)),
+            min(cut.most_rows for cut in found),
+        )
+
+    def needs(self, piece: Region) -> Needs:
+        """From a piece of the last task's output back to the chain's inputs."""
+        inputs: list[Region] = [_NOTHING] * len(self.inputs)
+        made: list[Region] = [_NOTHING] * len(self.tasks)
+        made[-1] = piece
+        for i in reversed(range(len(self.tasks))):
+            for source, region in zip(self.sources[i], self.tasks[i].reads(made[i]), strict=True):
+                if source < 0:
+                    made[~source] = _around(made[~source], region)
+                else:
+                    inputs[source] = _around(inputs[source], region)
+        return Needs(tuple(inputs), tuple(made))
+
+
+def can_chain(network: Lowered, tasks: range, required: set[str]) -> bool:
+    """True where these tasks may run as a chain: every output but the last is read by them alone, under the layout that
+    it is written in. required: values that must have a place outside."""
+    for index in tasks:
+        task = network.tasks[index]
+        if isinstance(task, CopyTask):
+            return False  # its pieces are runs of elements, not rectangles
+        if index == tasks[-1]:
+            return True
+        value = network.values[task.output.value]
+        inside = bool(value.uses) and all(use in tasks for use in value.uses)
+        if not inside or value.name in required:
+            return False
+        for use in value.uses:
+            if any(x.value == value.name and x.layout != task.output.layout for x in network.tasks[use].inputs):
+                return False
+    return False
+
+
+_NOTHING = Region(0, 0, 0, 0)
+
+
+def _around(a: Region, b: Region) -> Region:
+    """The smallest region around both."""
+    if a.empty or b.empty:
+        return b if a.empty else a
+    return Region(min(a.row0, b.row0), max(a.row1, b.row1), min(a.x0, b.x0), max(a.x1, b.x1))

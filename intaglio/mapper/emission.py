@@ -1,0 +1,119 @@
+"""What the commands of a program share: its data outside, the rings of weights and records on chip, transfers."""
+
+from __future__ import annotations
+
+from intaglio.hw import isa
+from intaglio.hw.config import Config
+from intaglio.mapper.allocate import Ring
+from intaglio.mapper.convolution import ConvTask
+from intaglio.mapper.geometry import Part
+from intaglio.mapper.layout import Region, align_up
+from intaglio.mapper.lower import Lowered
+from intaglio.mapper.plan import record_bytes, record_groups, tile_groups, weight_bytes
+from intaglio.mapper.program import BASE_ALIGNMENT
+from intaglio.mapper.residency import Schedule
+from intaglio.mapper.task import Operand
+
+
+class Emission:
+    """Commands so far, each as if it ran alone, one after another: their external addresses count from the start of the
+    data that follows the program. constants: weights and channel records, the first bytes of that data. bases: of values outside.
+    size: bytes of data in all."""
+
+    def __init__(self, network: Lowered, config: Config, schedule: Schedule):
+        self.network, self.config, self.schedule = network, config, schedule
+        self.commands: list[isa.Command] = []
+        self.constants = bytearray()
+        self.bases: dict[str, int] = {}
+        self._blocks: dict[tuple[object, ...], int] = {}
+        self._weights = Ring(config.weight_bytes)
+        self._records = Ring(config.channel_bytes)
+        self.size = self._lay_out()
+
+    def _lay_out(self) -> int:
+        """Packs every constant block and gives each value outside its base; returns the end."""
+        for layer in self.schedule.layers:
+            for task, groups in layer.convolutions:
+                for tiles in tile_groups(task.channel_tiles(self.config), groups.tiles):
+                    for part in groups.parts:
+                        key = ("weights", task.tag, tiles.start, task.geometry.first_step(part))
+                        self._add_block(key, task.weight_block(self.config, tiles, part))
+                for tiles in record_groups(task, self.config, groups.tiles):
+                    self._add_block(("records", task.tag, tiles.start), task.record_block(self.config, tiles))
+        end = align_up(len(self.constants), BASE_ALIGNMENT)
+        for name in self.network.values:
+            if name in self.schedule.outside:
+                self.bases[name] = end
+                end = align_up(end + self.network.values[name].size, BASE_ALIGNMENT)
+        return end
+
+    def _add_block(self, key: tuple[object, ...], data: bytes) -> None:
+        unit = max(self.config.bus_bytes, 16)
+        self._blocks[key] = len(self.constants)
+        self.constants += data + bytes(-len(data) % unit)
+
+    # Commands.
+
+    def transfer(
+        self,
+        opcode: isa.Opcode,
+        tag: int,
+        memory: isa.LocalMemory,
+        external: tuple[int, int],
+        local: tuple[int, int],
+        rows: int,
+        row_bytes: int,
+    ) -> None:
+        """external, local: (address, stride). Rows that are one run on both sides become one row."""
+        if external[1] == local[1] == row_bytes:
+            rows, row_bytes = 1, rows * row_bytes
+        strides = (external[1], local[1]) if rows > 1 else (0, 0)
+        fields = {
+            "tag": tag,
+            "external": external[0],
+            "external_stride": strides[0],
+            "local": local[0],
+            "memory": int(memory),
+            "local_stride": strides[1],
+            "row_bytes": row_bytes,
+            "rows": rows,
+        }
+        self.commands.append(isa.Command(opcode, fields))
+
+    def move(self, opcode: isa.Opcode, tag: int, operand: Operand, bus: Region, local: int, stride: int) -> None:
+        """LOADs or STOREs a region of whole bus words of a tensor; local, stride: where its first byte lies on chip."""
+        layout = operand.layout
+        external = self.bases[operand.value] + bus.row0 * layout.stride + bus.x0
+        memory = isa.LocalMemory.ACTIVATION
+        self.transfer(opcode, tag, memory, (external, layout.stride), (local, stride), bus.rows, bus.width)
+
+    def fetch(self, tag: int, fetched: tuple[tuple[str, int], ...]) -> None:
+        """LOADs whole values to their places: (name, address)."""
+        for name, at in fetched:
+            size = self.network.values[name].size
+            self.transfer(isa.Opcode.LOAD, tag, isa.LocalMemory.ACTIVATION, (self.bases[name], size), (at, size), 1, size)
+
+    def weights(self, task: ConvTask, tiles: range, part: Part, at: int | None = None) -> int:
+        """Loads a block of weights to byte address `at` or the ring's next place; returns its first word."""
+        size = weight_bytes(self.config, part, len(tiles))
+        at = self._weights.take(size) if at is None else at
+        source = self._blocks["weights", task.tag, tiles.start, task.geometry.first_step(part)]
+        size = align_up(len(tiles) * part.steps * self.config.weight_word_bytes, self.config.bus_bytes)
+        memory = isa.LocalMemory.WEIGHT
+        self.transfer(isa.Opcode.LOAD, task.tag, memory, (source, size), (at, size), 1, size)
+        return at // self.config.weight_word_bytes
+
+    def weight_space(self, size: int) -> int:
+        return self._weights.take(size)
+
+    def record_space(self, size: int) -> int:
+        return self._records.take(size)
+
+    def records(self, task: ConvTask, tiles: range, at: int | None = None) -> int:
+        """Loads the records of channel tiles to byte address `at` or the ring's next place; returns their first word."""
+        size = record_bytes(self.config, len(tiles))
+        at = self._records.take(size) if at is None else at
+        source = self._blocks["records", task.tag, tiles.start]
+        memory = isa.LocalMemory.CHANNEL
+        self.transfer(isa.Opcode.LOAD, task.tag, memory, (source, size), (at, size), 1, size)
+        return at // self.config.channel_word_bytes

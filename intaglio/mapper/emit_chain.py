@@ -1,0 +1,113 @@
+"""The commands of layers that run together, as their ChainPlan says: piece by piece through all of them."""
+
+from __future__ import annotations
+
+from intaglio.hw import isa
+from intaglio.mapper.chain import Needs
+from intaglio.mapper.convolution import ConvTask
+from intaglio.mapper.emission import Emission
+from intaglio.mapper.fused import ChainPlan
+from intaglio.mapper.layout import Region, View, view_of_buffer
+from intaglio.mapper.plan import Groups, record_bytes, record_groups, tile_groups, weight_bytes
+from intaglio.mapper.residency import Placed
+
+
+class ChainEmitter:
+    """The commands of one chain. program: takes them."""
+
+    def __init__(self, program: Emission, layer: Placed):
+        assert isinstance(layer.plan, ChainPlan)
+        self.program, self.layer, self.plan = program, layer, layer.plan
+        self.chain, self.config = layer.chain, program.config
+        self._loaded: dict[int, Region] = {}
+        self._weights: dict[int, int] = {}
+        self._records: dict[int, int] = {}
+
+    def run(self) -> None:
+        self.program.fetch(self.chain.tasks[0].tag, self.layer.fetched)
+        self._place_constants()
+        for index, piece in enumerate(self.plan.pieces):
+            needs = self.chain.needs(piece)
+            inputs = [self._input(i, index, region) for i, region in enumerate(needs.inputs)]
+            for i, region in enumerate(needs.made):
+                if not region.empty:
+                    self._compute(i, index, needs, inputs)
+            self._store(index, piece)
+
+    def _compute(self, i: int, index: int, needs: Needs, inputs: list[View]) -> None:
+        """Task i's part of piece `index`."""
+        task, groups = self.chain.tasks[i], self.plan.groups[i]
+        views = tuple(inputs[s] if s >= 0 else self._made(~s, index, needs.made[~s]) for s in self.chain.sources[i])
+        region, out = needs.made[i], self._made(i, index, needs.made[i])
+        if not isinstance(task, ConvTask):
+            self.program.commands += task.commands(region, views, out)
+            return
+        assert groups is not None
+        for tiles in tile_groups(task.channel_tiles(self.config), groups.tiles):
+            weights, records = self._constants(i, task, groups, tiles)
+            part = groups.parts[0]
+            self.program.commands += task.commands(
+                self.config, region, views[0], out, tiles, part, weights, records
+            )
+
+    # Weights and records.
+
+    def _place_constants(self) -> None:
+        """Loads those that stay on chip while the chain runs."""
+        kept = [
+            (i, task, groups)
+            for i, (task, groups) in enumerate(zip(self.chain.tasks, self.plan.groups, strict=True))
+            if isinstance(task, ConvTask) and groups is not None and groups.kept
+        ]
+        every = {i: range(task.channel_tiles(self.config)) for i, task, _ in kept}
+        sizes = {i: weight_bytes(self.config, groups.parts[0], len(every[i])) for i, _, groups in kept}
+        records = {i: record_bytes(self.config, len(every[i])) for i, _, _ in kept}
+        weights_at = self.program.weight_space(sum(sizes.values())) if kept else 0
+        records_at = self.program.record_space(sum(records.values())) if kept else 0
+        for i, task, groups in kept:
+            self._records[i] = self.program.records(task, every[i], records_at)
+            self._weights[i] = self.program.weights(task, every[i], groups.parts[0], weights_at)
+            weights_at += sizes[i]
+            records_at += records[i]
+
+    def _constants(self, i: int, task: ConvTask, groups: Groups, tiles: range) -> tuple[int, int]:
+        """The first words of a group's weights and records, after loading what does not stay."""
+        if groups.kept:
+            return self._weights[i], self._records[i]
+        for together in record_groups(task, self.config, groups.tiles):
+            if tiles.start == together.start:
+                self._records[i] = self.program.records(task, together)
+            if tiles.start in together:
+                records = self._records[i] + (tiles.start - together.start) * self.config.channel_groups
+        return self.program.weights(task, tiles, groups.parts[0]), records
+
+    # Activations.
+
+    def _input(self, i: int, index: int, region: Region) -> View:
+        """The view of input i for piece `index`, after loading what is not on chip."""
+        operand, at = self.chain.inputs[i], self.layer.setting.resident[i]
+        if at is not None or region.empty:
+            return View(at or 0, operand.layout.stride)
+        buffers = self.plan.inputs[i]
+        buffer = buffers[index % len(buffers)]
+        if self._loaded.get(buffer) != region:
+            bus = region.on_bus(self.config.bus_bytes)
+            self.program.move(isa.Opcode.LOAD, self.chain.tasks[0].tag, operand, bus, buffer, bus.width)
+            self._loaded[buffer] = region
+        return view_of_buffer(buffer, region, self.config.bus_bytes)
+
+    def _made(self, i: int, index: int, region: Region) -> View:
+        """The view of what task i makes of piece `index`."""
+        if i < len(self.chain.tasks) - 1:
+            return view_of_buffer(self.plan.between[i], region, self.config.bus_bytes)
+        at = self.layer.setting.resident[-1]
+        if at is not None:
+            return View(at, self.chain.output.layout.stride)
+        return view_of_buffer(self.plan.output[index % len(self.plan.output)], region, self.config.bus_bytes)
+
+    def _store(self, index: int, piece: Region) -> None:
+        if self.layer.setting.stored:
+            view = self._made(len(self.chain.tasks) - 1, index, piece)
+            bus = piece.on_bus(self.config.bus_bytes)
+            local = view.address(bus.row0, bus.x0)
+            self.program.move(isa.Opcode.STORE, self.chain.tasks[-1].tag, self.chain.output, bus, local, view.stride)

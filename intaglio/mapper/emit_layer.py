@@ -1,0 +1,200 @@
+"""The commands of a layer that runs by itself, as its LayerPlan says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from intaglio.hw import isa
+from intaglio.mapper.convolution import ConvTask
+from intaglio.mapper.elementwise import Segments, copy
+from intaglio.mapper.emission import Emission
+from intaglio.mapper.layout import Region, View, pixels, view_of_buffer
+from intaglio.mapper.plan import LayerPlan, record_groups, tile_groups, weight_bytes
+from intaglio.mapper.pooling import PoolTask
+from intaglio.mapper.residency import Placed
+from intaglio.mapper.windows import Blocks
+from intaglio.network.graph import Rounding
+
+
+class LayerEmitter:
+    """The commands of one layer. program: takes them."""
+
+    def __init__(self, program: Emission, layer: Placed):
+        assert isinstance(layer.plan, LayerPlan)
+        self.program, self.layer, self.plan = program, layer, layer.plan
+        (self.task,) = layer.chain.tasks
+        self.config = program.config
+        self._loaded: dict[int, Region] = {}
+        self._bases: dict[int, int] = {}
+        self._turn = 0
+
+    def run(self) -> None:
+        self.program.fetch(self.task.tag, self.layer.fetched)
+        if not isinstance(self.task, ConvTask):
+            for index, piece in enumerate(self.plan.pieces):
+                if self.plan.blocks is not None:
+                    self._in_blocks(index, piece, self.plan.blocks)
+                    continue
+                inputs = self._inputs(index, self.task.reads(piece))
+                self.program.commands += self.task.commands(piece, inputs, self._output(index, piece))
+                self._store(index, piece)
+            return
+        groups = self.plan.groups
+        assert groups is not None
+        if groups.in_parts:
+            self._in_parts(self.task)
+        else:
+            self._in_groups(self.task)
+
+    # Convolutions.
+
+    def _in_groups(self, task: ConvTask) -> None:
+        config, groups = self.config, self.plan.groups
+        assert groups is not None
+        part = groups.parts[0]
+        tiles = tile_groups(task.channel_tiles(config), groups.tiles)
+        place: dict[int, int] = {}
+        if groups.kept:
+            at = self.program.weight_space(sum(weight_bytes(config, part, len(t)) for t in tiles))
+            for t in tiles:
+                place[t.start] = at
+                at += weight_bytes(config, part, len(t))
+        held: dict[int, int] = {}
+        pieces = list(enumerate(self.plan.pieces))
+        if groups.outer:
+            order = [(index, piece, t) for t in tiles for index, piece in pieces]
+        else:
+            order = [(index, piece, t) for index, piece in pieces for t in tiles]
+        last: range | None = None
+        for index, piece, t in order:
+            records = self._records(task, t, last)
+            if t.start not in held or not (groups.kept or t is last):
+                held[t.start] = self.program.weights(task, t, part, place.get(t.start))
+            last = t
+            (view,) = self._inputs(index, task.reads(piece))
+            out = self._output(index, piece)
+            weights = held[t.start]
+            self.program.commands += task.commands(config, piece, view, out, t, part, weights, records)
+            if t is tiles[-1] or groups.outer:
+                self._store(index, piece)
+
+    def _records(self, task: ConvTask, tiles: range, last: range | None) -> int:
+        """The first channel word of a group, after loading it where it may not be there."""
+        assert self.plan.groups is not None
+        for group in record_groups(task, self.config, self.plan.groups.tiles):
+            if tiles.start in group:
+                everything = len(group) == task.channel_tiles(self.config)
+                if group.start not in self._bases or not (everything or tiles is last):
+                    self._bases[group.start] = self.program.records(task, group)
+                return self._bases[group.start] + (tiles.start - group.start) * self.config.channel_groups
+        raise AssertionError("a channel tile without records")
+
+    def _in_parts(self, task: ConvTask) -> None:
+        config, groups = self.config, self.plan.groups
+        assert groups is not None
+        last: range | None = None
+        for index, piece in enumerate(self.plan.pieces):
+            out = self._output(index, piece)
+            for tile in range(task.channel_tiles(config)):
+                tiles = range(tile, tile + 1)
+                records = self._records(task, tiles, last)
+                last = tiles
+                for region in task.tile_regions(piece, config.rows):
+                    for part in groups.parts:
+                        weights = self.program.weights(task, tiles, part)
+                        needed = task.reads_part(region, part, tile) if groups.by_part else task.reads(piece)[0]
+                        (view,) = self._inputs(self._turn if groups.by_part else index, (needed,))
+                        self._turn += 1
+                        start, drain = part is groups.parts[0], part is groups.parts[-1]
+                        self.program.commands.append(
+                            task.command(config, region, view, out, tiles, part, weights, records, start, drain)
+                        )
+            self._store(index, piece)
+
+    # Windows.
+
+    def _in_blocks(self, index: int, piece: Region, blocks: Blocks) -> None:
+        """One output pixel after another; its window in blocks, whose sums continue."""
+        task, buffers = self.task, self.plan.buffers[0]
+        assert isinstance(task, PoolTask)
+        layout = task.inputs[0].layout
+        out = self._output(index, piece)
+        for pixel in pixels(piece, task.channels):
+            (window,) = task.reads(pixel)
+            for everything in blocks.of_window(window):
+                parts = [part for part in everything if task.meets(pixel, part)]
+                for part in parts:
+                    buffer = buffers[self._turn % len(buffers)]
+                    self._turn += 1
+                    for load in blocks.loads(part, layout):
+                        outside = self.program.bases[task.inputs[0].value] + load.outside
+                        self.program.transfer(
+                            isa.Opcode.LOAD,
+                            task.tag,
+                            isa.LocalMemory.ACTIVATION,
+                            (outside, load.outside_stride),
+                            (buffer + load.inside, load.inside_stride),
+                            load.rows,
+                            load.row_bytes,
+                        )
+                    at = buffer + blocks.first_byte(part)
+                    strides = blocks.stride(part.cols), blocks.step
+                    target = out.address(pixel.row0, pixel.x0 + part.channel)
+                    first, last = part is parts[0], part is parts[-1]
+                    self.program.commands.append(task.part(pixel, part, at, strides, target, not first, not last))
+        self._store(index, piece)
+
+    # Activations.
+
+    def _inputs(self, index: int, needed: tuple[Region, ...]) -> tuple[View, ...]:
+        """Views of the inputs for piece `index`, after loading what is not on chip."""
+        out = []
+        for i, region in enumerate(needed):
+            operand, at = self.task.inputs[i], self.layer.setting.resident[i]
+            if at is not None:
+                out.append(View(at, operand.layout.stride))
+                continue
+            buffers = self.plan.buffers[i]
+            if region.empty or not buffers:
+                out.append(View(0, operand.layout.stride))
+                continue
+            buffer = buffers[index % len(buffers)]
+            if self._loaded.get(buffer) != region:
+                bus = region.on_bus(self.config.bus_bytes)
+                self.program.move(isa.Opcode.LOAD, self.task.tag, operand, bus, buffer, bus.width)
+                self._loaded[buffer] = region
+            out.append(view_of_buffer(buffer, region, self.config.bus_bytes))
+        return tuple(out)
+
+    def _output(self, index: int, piece: Region) -> View:
+        at = self.layer.setting.resident[-1]
+        if at is not None:
+            return View(at, self.task.output.layout.stride)
+        buffers = self.plan.buffers[-1]
+        return view_of_buffer(buffers[index % len(buffers)], piece, self.config.bus_bytes)
+
+    def _store(self, index: int, piece: Region) -> None:
+        if not self.layer.setting.stored:
+            return
+        view = self._output(index, piece)
+        bus = piece.on_bus(self.config.bus_bytes)
+        rest = piece.x1 % self.config.bus_bytes
+        carried = (
+            bool(rest) and self.layer.setting.resident[-1] is None and piece.x1 < self.task.output.layout.row_bytes
+        )
+        if carried:
+            bus = replace(bus, x1=piece.x1 - rest)
+        if not bus.empty:
+            local = view.address(bus.row0, bus.x0)
+            self.program.move(isa.Opcode.STORE, self.task.tag, self.task.output, bus, local, view.stride)
+        if carried:
+            self._carry(index, piece, rest)
+
+    def _carry(self, index: int, piece: Region, rest: int) -> None:
+        """Moves the last `rest` bytes of a piece to the next one's buffer, which stores the word they share."""
+        following = self.plan.pieces[index + 1]
+        source = self._output(index, piece).address(piece.row0, piece.x1 - rest)
+        target = self._output(index + 1, following).address(piece.row0, piece.x1 - rest)
+        if source != target:
+            rounding = Rounding(self.config.rounding[0])
+            self.program.commands.append(copy(Segments(source, target, rest, 1, 0, 0), self.task.tag, rounding))

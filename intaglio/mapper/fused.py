@@ -1,0 +1,275 @@
+"""How a chain of layers runs, given which of its tensors stay on chip: pieces of the last output, one after another.
+
+Inputs and output are double-buffered where there is room; what lies between two layers has one buffer, which COMPUTE alone
+writes and reads. Weights of all layers stay on chip while the chain runs, or come again for each piece.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from intaglio.hw.config import Config
+from intaglio.mapper.allocate import FreeSpace
+from intaglio.mapper.chain import Chain, Needs
+from intaglio.mapper.convolution import ConvTask
+from intaglio.mapper.cuts import sizes
+from intaglio.mapper.layout import Region, View, align_up, regions
+from intaglio.mapper.plan import Groups, Setting, complement, record_bytes, tile_groups, weight_bytes
+from intaglio.mapper.pooling import PoolTask
+from intaglio.mapper.task import compute_cycles
+
+MOST_PIECES = 256
+"""Finer cuts are not considered: what lies outside costs less then."""
+FITTING = 4
+"""Heights of pieces that fit, tallest first, that are considered for each width."""
+MOST_WIDTHS = 6
+
+
+@dataclass(frozen=True)
+class ChainPlan:
+    """pieces: of the last task's output, in order. inputs: for each of the chain's inputs its buffers, none where it is
+    resident. between: the buffer of each task's output but the last one's. output: buffers of the last one's, none where it
+    is resident. groups: for each task, None where it has no weights. cycles: the estimate that it was chosen by."""
+
+    pieces: tuple[Region, ...]
+    inputs: tuple[tuple[int, ...], ...]
+    between: tuple[int, ...]
+    output: tuple[int, ...]
+    groups: tuple[Groups | None, ...]
+    cycles: float
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """A cut with its pieces' needs and the bytes of the largest, for each input and each output; all pieces' bytes in all for
+    each input and for the last output."""
+
+    pieces: tuple[Region, ...]
+    needs: tuple[Needs, ...]
+    largest_inputs: tuple[int, ...]
+    largest_made: tuple[int, ...]
+    loaded: tuple[int, ...]
+    stored: int
+
+
+class ChainPlanner:
+    """Plans of one chain of at least two layers on one configuration."""
+
+    def __init__(self, chain: Chain, config: Config):
+        self.chain, self.config = chain, config
+        self._plans: dict[Setting, ChainPlan | None] = {}
+        self._cuts: dict[tuple[int, int], _Cut] = {}
+        self._cycles: dict[object, int] = {}
+
+    def plan(self, setting: Setting) -> ChainPlan | None:
+        """The plan with the fewest estimated cycles; None where nothing fits."""
+        if setting not in self._plans:
+            plans = [plan for cut in self._fitting(setting) for plan in self._plans_of(setting, cut)]
+            self._plans[setting] = min(plans, key=lambda plan: plan.cycles, default=None)
+        return self._plans[setting]
+
+    # Cuts.
+
+    def _fitting(self, setting: Setting) -> Iterator[_Cut]:
+        layout, cut = self.chain.output.layout, self.chain.cut
+        room = sum(high - low for low, high in setting.free)
+        unit = math.lcm(cut.pixel_bytes, self.config.bus_bytes)
+        widths = [min(n * unit, layout.row_bytes) for n in sizes(-(-layout.row_bytes // unit))]
+        for width in widths[:MOST_WIDTHS]:
+            found = 0
+            for band in sizes(cut.image_rows):
+                count = -(-layout.rows // band) * -(-layout.row_bytes // width)
+                if band > cut.most_rows or count > MOST_PIECES:
+                    continue
+                measured = self._measured(band, width)
+                needed = sum(measured.largest_made[:-1])
+                ends = zip((*measured.largest_inputs, measured.largest_made[-1]), setting.resident, strict=True)
+                if needed + sum(size for size, at in ends if at is None) > room:
+                    continue
+                yield measured
+                found += 1
+                if found == FITTING:
+                    break
+
+    def _measured(self, band: int, width: int) -> _Cut:
+        if (band, width) not in self._cuts:
+            bus = self.config.bus_bytes
+            pieces = tuple(regions(self.chain.output.layout, self.chain.cut.image_rows, band, width))
+            needs = tuple(self.chain.needs(piece) for piece in pieces)
+            inputs = [[region.transfer_bytes(bus) for region in n.inputs] for n in needs]
+            made = [[region.transfer_bytes(bus) for region in n.made] for n in needs]
+            self._cuts[band, width] = _Cut(
+                pieces, needs,
+                tuple(max(column) for column in zip(*inputs, strict=True)),
+                tuple(max(column) for column in zip(*made, strict=True)),
+                tuple(sum(column) for column in zip(*inputs, strict=True)),
+                sum(row[-1] for row in made),
+            )  # fmt: skip
+        return self._cuts[band, width]
+
+    # Plans of one cut.
+
+    def _plans_of(self, setting: Setting, cut: _Cut) -> Iterator[ChainPlan]:
+        weights = self._groups(cut)
+        if weights is None:
+            return
+        depths = [(1, 1)] if len(cut.pieces) == 1 else [(2, 2), (2, 1), (1, 1)]
+        for depth in depths:
+            for apart in (True, False):
+                placed = self._place(setting, cut, depth, apart)
+                if placed is not None:
+                    inputs, between, output, waits, store_waits = placed
+                    several = len(cut.pieces) > 1
+                    if several and depth[0] == 1:
+                        waits = range(len(self.chain.inputs))
+                    waiting = sum(self._load_cycles(cut, i) for i in waits if setting.resident[i] is None)
+                    store_waits |= several and depth[1] == 1
+                    cycles = self._estimate(setting, cut, weights, waiting, store_waits)
+                    yield ChainPlan(cut.pieces, inputs, between, output, weights, cycles)
+                    break
+
+    def _place(
+        self, setting: Setting, cut: _Cut, depth: tuple[int, int], apart: bool
+    ) -> tuple[tuple[tuple[int, ...], ...], tuple[int, ...], tuple[int, ...], Sequence[int], bool] | None:
+        """Buffers, the inputs whose loads have to wait for computing because they share a port of a bank, and whether
+        stores have to.
+
+        apart: what is loaded and what is computed in different banks where that leaves room.
+        """
+        config = self.config
+        space = FreeSpace(config.activation_bytes, config.bank_bytes, complement(setting.free, config.activation_bytes))
+        loaded: list[set[int]] = []
+        read: set[int] = set()
+        inputs: list[tuple[int, ...]] = []
+        for operand, size, at in zip(self.chain.inputs, cut.largest_inputs, setting.resident[:-1], strict=True):
+            if at is not None:
+                inputs.append(())
+                loaded.append(set())
+                read |= space.banks(at, operand.layout.size)
+                continue
+            addresses = _take(space, size, depth[0], set(), config.bus_bytes)
+            if addresses is None:
+                return None
+            inputs.append(addresses)
+            loaded.append(set().union(*(space.banks(address, size) for address in addresses)))
+        filled = set().union(*loaded)
+        read |= filled
+        between: list[int] = []
+        made: set[int] = set()
+        for size in cut.largest_made[:-1]:
+            taken = _take(space, size, 1, filled if apart else set(), config.bus_bytes)
+            if taken is None:
+                return None
+            between += taken
+            made |= space.banks(taken[0], size)
+        output: tuple[int, ...] = ()
+        at = setting.resident[-1]
+        if at is None:
+            given = _take(space, cut.largest_made[-1], depth[1], read | made if apart else set(), config.bus_bytes)
+            if given is None:
+                return None
+            output = given
+            out = set().union(*(space.banks(address, cut.largest_made[-1]) for address in output))
+        else:
+            out = space.banks(at, self.chain.output.layout.size)
+        waits = [i for i, banks in enumerate(loaded) if banks & (made | out)]
+        store_waits = setting.stored and bool(out & (read | made))
+        return tuple(inputs), tuple(between), output, waits, store_waits
+
+    def _groups(self, cut: _Cut) -> tuple[Groups | None, ...] | None:
+        """Weights of all layers kept on chip; else as many channel tiles at a time as leave room for the next."""
+        config = self.config
+        parts = [task.geometry.whole_part if isinstance(task, ConvTask) else None for task in self.chain.tasks]
+        every = [task.channel_tiles(config) if isinstance(task, ConvTask) else 0 for task in self.chain.tasks]
+        weights = sum(weight_bytes(config, part, n) for part, n in zip(parts, every, strict=True) if part is not None)
+        records = sum(record_bytes(config, n) for n in every if n)
+        out: list[Groups | None] = []
+        if weights <= config.weight_bytes and records <= config.channel_bytes:
+            for part, count in zip(parts, every, strict=True):
+                out.append(None if part is None else Groups(count, True, False, (part,)))
+            return tuple(out)
+        for part, count in zip(parts, every, strict=True):
+            if part is None:
+                out.append(None)
+                continue
+            fit = [
+                n for n in sizes(count)
+                if 3 * weight_bytes(config, part, n) <= config.weight_bytes
+                and 3 * record_bytes(config, n) <= config.channel_bytes
+            ]  # fmt: skip
+            if not fit:
+                return None
+            out.append(Groups(fit[0], False, False, (part,)))
+        return tuple(out)
+
+    # Estimates.
+
+    def _estimate(
+        self, setting: Setting, cut: _Cut, groups: tuple[Groups | None, ...], waiting: float, store_waits: bool
+    ) -> float:
+        """waiting: cycles of loads that do not overlap with computing. store_waits: nor do stores, except with the first
+        task's part of the next piece."""
+        config = self.config
+        rate, latency, count = config.memory.bytes_per_cycle, config.memory.latency, len(cut.pieces)
+        compute = 0
+        first_task = 0
+        for needs in cut.needs:
+            for i, region in enumerate(needs.made):
+                cycles = self._task_cycles(i, region, groups[i])
+                compute += cycles
+                first_task += cycles if i == 0 else 0
+        outside = [i for i, at in enumerate(setting.resident[:-1]) if at is None]
+        loaded = sum(self._load_cycles(cut, i) for i in outside)
+        stored = cut.stored / rate + count * latency if setting.stored else 0.0
+        weights = 0.0
+        blocks = []
+        for task, group in zip(self.chain.tasks, groups, strict=True):
+            if group is not None and isinstance(task, ConvTask):
+                tiles = task.channel_tiles(config)
+                size = weight_bytes(config, group.parts[0], tiles) + record_bytes(config, tiles)
+                runs = -(-tiles // group.tiles)
+                weights += (1 if group.kept else count) * (size / rate + 2 * runs * latency)
+                blocks.append(size / runs / rate + latency)
+        first = loaded / count + (blocks[0] if blocks else 0.0)
+        exposed = float(compute) + waiting
+        if store_waits:
+            exposed += max(0.0, stored - first_task)
+        return max(exposed, loaded + stored + weights) + first + stored / count
+
+    def _load_cycles(self, cut: _Cut, i: int) -> float:
+        """Of all pieces' loads of input i."""
+        memory = self.config.memory
+        return cut.loaded[i] / memory.bytes_per_cycle + len(cut.pieces) * memory.latency
+
+    def _task_cycles(self, index: int, region: Region, groups: Groups | None) -> int:
+        task, config = self.chain.tasks[index], self.config
+        edges: object = ()
+        if isinstance(task, PoolTask):
+            edges = region.row0 == 0, region.row1 % task.out_rows == 0, region.x0 == 0, region.x1
+        key = (index, region.rows, region.width, edges, groups and groups.tiles)
+        if key not in self._cycles:
+            views = [View(0, operand.layout.stride) for operand in (*task.inputs, task.output)]
+            if isinstance(task, ConvTask):
+                assert groups is not None
+                commands = [
+                    command
+                    for tiles in tile_groups(task.channel_tiles(config), groups.tiles)
+                    for command in task.commands(config, region, views[0], views[1], tiles, groups.parts[0], 0, 0)
+                ]
+            else:
+                commands = task.commands(region, tuple(views[:-1]), views[-1])
+            self._cycles[key] = sum(compute_cycles(config, command) for command in commands)
+        return self._cycles[key]
+
+
+def _take(space: FreeSpace, size: int, count: int, avoid: set[int], bus_bytes: int) -> tuple[int, ...] | None:
+    """`count` buffers; None where they do not fit."""
+    out = []
+    for _ in range(count):
+        at = space.take(align_up(max(size, 1), bus_bytes), avoid)
+        if at is None:
+            return None
+        out.append(at)
+    return tuple(out)
