@@ -88,6 +88,8 @@ class Scheduler:
         return Schedule(walk.layers, outside, walk.cycles)
 
     def _outside(self, value: Value, keep: Keep) -> bool:
+        if self._between(value):
+            return False
         spilled = keep[value.name] < len(value.uses) or not value.uses
         return self.keep_all or spilled or value.name in self.required
 

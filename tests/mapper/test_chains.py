@@ -1,0 +1,117 @@
+"""Layers that run together: regions and buffers of chains, their results, and what they save outside."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from mapper_check import check
+from mapper_graphs import Builder
+
+from intaglio.hw.config import Config, load_config
+from intaglio.hw.isa import Opcode
+from intaglio.mapper.chain import Chain, can_chain
+from intaglio.mapper.fused import ChainPlan
+from intaglio.mapper.layout import Region
+from intaglio.mapper.lower import lower
+from intaglio.mapper.residency import Schedule, Scheduler
+from intaglio.network.execute import random_inputs
+from intaglio.network.graph import Graph, Padding
+from intaglio.sim.engines import run_program
+
+SAME = Padding(1, 1, 1, 1)
+SMALL = ["activation_bytes=4096", "activation_banks=4", "weight_bytes=8192", "channel_bytes=2048"]
+ODD = ["rows=3", "cols=5", "activation_bytes=6144", "activation_banks=3", "weight_bytes=4096", "bus_bytes=4",
+       "memory.bytes_per_cycle=2"]  # fmt: skip
+
+
+def inverted_bottleneck(seed: int) -> Graph:
+    """Expand, 3 x 3, project, add: what MobileNetV2's blocks are made of."""
+    b = Builder(seed)
+    x = b.conv(b.input(1, 14, 14, 8), 8, (1, 1))
+    y = b.conv(x, 24, (1, 1))
+    y = b.conv(y, 24, (3, 3), padding=SAME)
+    y = b.conv(y, 8, (1, 1))
+    return b.graph(b.add(x, y))
+
+
+def stem(seed: int) -> Graph:
+    """A strided convolution, then overlapping maxima, over two images."""
+    b = Builder(seed)
+    x = b.conv(b.input(2, 23, 31, 3), 16, (5, 5), stride=(2, 2), padding=Padding(2, 2, 2, 2))
+    return b.graph(b.maximum(x, (3, 3), (2, 2)))
+
+
+def schedule_of(graph: Graph, config: Config) -> Schedule:
+    return Scheduler(lower(graph, config), config, False).run()
+
+
+@pytest.mark.parametrize("setting", [SMALL, ODD])
+@pytest.mark.parametrize("make", [inverted_bottleneck, stem])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_chains_compute_what_layers_do(make, seed: int, setting: list[str]) -> None:
+    graph = make(seed)
+    config = load_config("tiny16", setting)
+    schedule = schedule_of(graph, config)
+    assert any(isinstance(layer.plan, ChainPlan) and len(layer.plan.pieces) > 1 for layer in schedule.layers)
+    program = check(graph, config, seed=seed)
+    for layer in schedule.layers:
+        for task in layer.chain.tasks[:-1]:
+            assert task.output.tensor not in program.places  # it never left the chip
+    check(graph, config, keep_all=True, seed=seed)
+
+
+@pytest.mark.parametrize("make", [inverted_bottleneck, stem])
+def test_on_the_rtl(make) -> None:
+    graph = make(3)
+    config = load_config("tiny16", SMALL)
+    program = check(graph, config)
+    inputs = {name: value for name, value in random_inputs(graph, 0).items()}
+    host, rtl = (run_program(config, program, inputs, engine) for engine in ("host", "rtl"))
+    assert host.cycles == rtl.cycles
+    assert np.array_equal(host.retire_cycles, rtl.retire_cycles)
+    assert host.counters == rtl.counters
+    assert np.array_equal(host.memory, rtl.memory)
+
+
+def test_a_chain_saves_traffic() -> None:
+    """What lies between is neither stored nor loaded: fewer bytes than with every layer by itself."""
+    graph, config = inverted_bottleneck(1), load_config("tiny16", SMALL)
+    moved = [
+        sum(c["rows"] * c["row_bytes"] for c in check(graph, config, keep_all).commands
+            if c.opcode in (Opcode.LOAD, Opcode.STORE) and c["memory"] == 0)
+        for keep_all in (False, True)
+    ]  # fmt: skip
+    assert 3 * moved[0] < 2 * moved[1]
+
+
+def test_needs_cover_windows_and_the_shortcut() -> None:
+    network = lower(inverted_bottleneck(1), load_config("tiny16"))
+    chain = Chain(tuple(network.tasks[1:]))
+    assert [x.tensor for x in chain.inputs] == [network.tasks[0].output.tensor]
+    assert chain.sources == ((0,), (~0,), (~1,), (0, ~2))
+    needs = chain.needs(Region(4, 6, 0, 14 * 8))
+    assert needs.made[-1] == needs.made[-2] == Region(4, 6, 0, 14 * 8)
+    assert needs.made[0] == Region(3, 7, 0, 14 * 24)
+    assert needs.inputs == (Region(3, 7, 0, 14 * 8),)
+    edge = chain.needs(Region(0, 1, 0, 2 * 8))
+    assert edge.inputs == (Region(0, 2, 0, 3 * 8),)
+
+
+def test_cuts_are_whole_pixels_through_element_by_element() -> None:
+    network = lower(inverted_bottleneck(1), load_config("tiny16"))
+    assert Chain(tuple(network.tasks[3:])).cut.pixel_bytes == 8
+    network = lower(stem(1), load_config("tiny16"))
+    assert Chain(tuple(network.tasks)).cut.image_rows == 5
+
+
+def test_which_layers_may_chain() -> None:
+    network = lower(inverted_bottleneck(1), load_config("tiny16"))
+    every = range(len(network.tasks))
+    assert can_chain(network, range(1, 5), set())
+    assert not can_chain(network, range(1, 5), {network.tasks[2].output.value})  # must be stored
+    assert not can_chain(network, range(0, 2), set())  # the shortcut reads it too
+    assert can_chain(network, every, set())
+    for a, b in pairwise(every):
+        assert can_chain(network, range(a, b + 1), set()) == (a != 0)
