@@ -10,41 +10,75 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numba
+import numpy as np
+
 from intaglio.hw.config import Config
 from intaglio.hw.isa import Command, Engine, token_bit
-from intaglio.mapper.accesses import Access, accesses, conflict
+from intaglio.mapper.accesses import Space, accesses
+
+_MOST = 4
+"""Accesses of one command at most."""
+_SPACE, _LOW, _HIGH, _WRITE = range(4)
+_ACTIVATION = int(Space.ACTIVATION)
+_BIT = np.array([[token_bit(a, b) if a != b else -1 for b in Engine] for a in Engine])
 
 
 def with_tokens(config: Config, commands: Sequence[Command]) -> list[Command]:
     """The same commands with their `wait` and `signal` fields set."""
-    touched = [accesses(config, command) for command in commands]
-    wait, signal = [0] * len(commands), [0] * len(commands)
-    seen: dict[Engine, list[int]] = {engine: [] for engine in Engine}
-    others_of = {me: [other for other in Engine if other != me] for me in Engine}
-    known = {(a, b): -1 for a in Engine for b in Engine if a != b}
-    for index, command in enumerate(commands):
-        me = command.engine
-        for other in others_of[me]:
-            found = _latest_conflict(config, touched, index, seen[other], known[me, other])
-            if found is not None:
-                wait[index] |= 1 << token_bit(me, other)
-                signal[found] |= 1 << token_bit(other, me)
-                known[me, other] = found
-        seen[me].append(index)
+    touched = np.full((len(commands), _MOST, 4), -1, np.int64)
+    for row, command in zip(touched, commands, strict=True):
+        for i, a in enumerate(accesses(config, command)):
+            row[i] = a.space, a.low, a.high, a.write
+    engines = np.array([command.engine for command in commands], np.int64)
+    wait, signal = _tokens(touched, engines, config.bank_bytes, _BIT)
     return [
-        Command(c.opcode, {**c.fields, "wait": w, "signal": s}) for c, w, s in zip(commands, wait, signal, strict=True)
+        Command(c.opcode, {**c.fields, "wait": w, "signal": s})
+        for c, w, s in zip(commands, wait.tolist(), signal.tolist(), strict=True)
     ]
 
 
-def _latest_conflict(
-    config: Config, touched: Sequence[list[Access]], index: int, others: Sequence[int], known: int
-) -> int | None:
-    """The latest of `others` (ascending) after `known` whose accesses conflict with those of `index`."""
-    for other in reversed(others):
-        if other <= known:
-            return None
-        for a in touched[index]:
-            for b in touched[other]:
-                if conflict(a, b, config.bank_bytes):
-                    return other
-    return None
+@numba.njit(cache=True)
+def _tokens(touched, engines, bank_bytes, bit):
+    """wait and signal of each command, int64 [commands]. touched: int64 [commands, _MOST, 4], space -1 for none."""
+    count = len(engines)
+    wait, signal = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    before = np.full((count, len(bit)), -1, np.int64)  # the latest earlier command of each engine
+    latest = np.full(len(bit), -1, np.int64)
+    known = np.full((len(bit), len(bit)), -1, np.int64)
+    for index in range(count):
+        me = engines[index]
+        before[index] = latest
+        for other in range(len(bit)):
+            if other == me:
+                continue
+            found = latest[other]
+            while found > known[me, other] and not _conflict(touched[index], touched[found], bank_bytes):
+                found = before[found, other]
+            if found > known[me, other]:
+                wait[index] |= 1 << bit[me, other]
+                signal[found] |= 1 << bit[other, me]
+                known[me, other] = found
+        latest[me] = index
+    return wait, signal
+
+
+@numba.njit(cache=True)
+def _conflict(mine, theirs, bank_bytes):
+    """True where two engines must not make any of these accesses at once, or in another order."""
+    for i in range(len(mine)):
+        if mine[i, _SPACE] < 0:
+            break
+        for j in range(len(theirs)):
+            if theirs[j, _SPACE] < 0:
+                break
+            if mine[i, _SPACE] != theirs[j, _SPACE]:
+                continue
+            low, high = max(mine[i, _LOW], theirs[j, _LOW]), min(mine[i, _HIGH], theirs[j, _HIGH])
+            if (mine[i, _WRITE] or theirs[j, _WRITE]) and low < high:
+                return True
+            if mine[i, _SPACE] != _ACTIVATION or mine[i, _WRITE] != theirs[j, _WRITE]:
+                continue
+            if max(mine[i, _LOW], theirs[j, _LOW]) // bank_bytes <= (min(mine[i, _HIGH], theirs[j, _HIGH]) - 1) // bank_bytes:
+                return True
+    return False
