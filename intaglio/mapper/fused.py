@@ -7,7 +7,7 @@ writes and reads. Weights of all layers stay on chip while the chain runs, or co
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from intaglio.hw.config import Config
@@ -43,11 +43,12 @@ class ChainPlan:
 
 @dataclass(frozen=True)
 class _Cut:
-    """A cut with its pieces' needs and the bytes of the largest, for each input and each output; all pieces' bytes in all for
-    each input and for the last output."""
+    """A grid of pieces. pieces: band by band. made: for each task, a region of each shape that its parts have, and how
+    many have it. Bytes of the largest piece for each input and each output; of all pieces for each input and for
+    the last output."""
 
     pieces: tuple[Region, ...]
-    needs: tuple[Needs, ...]
+    made: tuple[tuple[tuple[Region, int], ...], ...]
     largest_inputs: tuple[int, ...]
     largest_made: tuple[int, ...]
     loaded: tuple[int, ...]
@@ -95,19 +96,52 @@ class ChainPlanner:
 
     def _measured(self, band: int, width: int) -> _Cut:
         if (band, width) not in self._cuts:
-            bus = self.config.bus_bytes
-            pieces = tuple(regions(self.chain.output.layout, self.chain.cut.image_rows, band, width))
-            needs = tuple(self.chain.needs(piece) for piece in pieces)
-            inputs = [[region.transfer_bytes(bus) for region in n.inputs] for n in needs]
-            made = [[region.transfer_bytes(bus) for region in n.made] for n in needs]
-            self._cuts[band, width] = _Cut(
-                pieces, needs,
-                tuple(max(column) for column in zip(*inputs, strict=True)),
-                tuple(max(column) for column in zip(*made, strict=True)),
-                tuple(sum(column) for column in zip(*inputs, strict=True)),
-                sum(row[-1] for row in made),
-            )  # fmt: skip
+            self._cuts[band, width] = self._measure(band, width)
         return self._cuts[band, width]
+
+    def _measure(self, band: int, width: int) -> _Cut:
+        """What a piece needs of rows its rows alone decide, and likewise for columns."""
+        chain, layout, bus = self.chain, self.chain.output.layout, self.config.bus_bytes
+        image = chain.cut.image_rows
+        bands = [chain.needs(piece) for piece in regions(layout, image, band, layout.row_bytes)]
+        columns = [chain.needs(Region(0, image, x, min(x + width, layout.row_bytes))) for x in range(0, layout.row_bytes, width)]
+
+        def bytes_of(kind: Callable[[Needs], Sequence[Region]], i: int) -> tuple[int, int]:
+            """Of the largest piece, and of all."""
+            rows = [kind(needs)[i].rows for needs in bands]
+            widths = [kind(needs)[i].on_bus(bus).width for needs in columns]
+            return max(rows) * max(widths), sum(rows) * sum(widths)
+
+        inputs = [bytes_of(lambda needs: needs.inputs, i) for i in range(len(chain.inputs))]
+        made = [bytes_of(lambda needs: needs.made, i) for i in range(len(chain.tasks))]
+        return _Cut(
+            tuple(regions(layout, image, band, width)),
+            tuple(self._shapes(i, bands, columns) for i in range(len(chain.tasks))),
+            tuple(most for most, _ in inputs),
+            tuple(most for most, _ in made),
+            tuple(total for _, total in inputs),
+            made[-1][1],
+        )
+
+    def _shapes(self, i: int, bands: Sequence[Needs], columns: Sequence[Needs]) -> tuple[tuple[Region, int], ...]:
+        """For each shape that task i's parts have, a region of it and how many have it. Windows at the edges of pools are
+        smaller, so for them places count too."""
+        task = self.chain.tasks[i]
+        rows: dict[object, list[Region]] = {}
+        widths: dict[object, list[Region]] = {}
+        for needs in bands:
+            r = needs.made[i]
+            edges = (r.row0 % task.out_rows, r.row1 % task.out_rows) if isinstance(task, PoolTask) else ()
+            rows.setdefault((r.rows, *edges), []).append(r)
+        for needs in columns:
+            r = needs.made[i]
+            widths.setdefault((r.width, *((r.x0, r.x1) if isinstance(task, PoolTask) else ())), []).append(r)
+        return tuple(
+            (Region(a[0].row0, a[0].row1, b[0].x0, b[0].x1), len(a) * len(b))
+            for a in rows.values()
+            for b in widths.values()
+            if not a[0].empty and not b[0].empty
+        )
 
     # Plans of one cut.
 
@@ -213,13 +247,10 @@ class ChainPlanner:
         task's part of the next piece."""
         config = self.config
         rate, latency, count = config.memory.bytes_per_cycle, config.memory.latency, len(cut.pieces)
-        compute = 0
-        first_task = 0
-        for needs in cut.needs:
-            for i, region in enumerate(needs.made):
-                cycles = self._task_cycles(i, region, groups[i])
-                compute += cycles
-                first_task += cycles if i == 0 else 0
+        each = [
+            sum(n * self._task_cycles(i, region, groups[i]) for region, n in shapes) for i, shapes in enumerate(cut.made)
+        ]
+        compute, first_task = sum(each), each[0]
         outside = [i for i, at in enumerate(setting.resident[:-1]) if at is None]
         loaded = sum(self._load_cycles(cut, i) for i in outside)
         stored = cut.stored / rate + count * latency if setting.stored else 0.0
@@ -245,10 +276,8 @@ class ChainPlanner:
 
     def _task_cycles(self, index: int, region: Region, groups: Groups | None) -> int:
         task, config = self.chain.tasks[index], self.config
-        edges: object = ()
-        if isinstance(task, PoolTask):
-            edges = region.row0 == 0, region.row1 % task.out_rows == 0, region.x0 == 0, region.x1
-        key = (index, region.rows, region.width, edges, groups and groups.tiles)
+        place = region if isinstance(task, PoolTask) else (region.rows, region.width)
+        key = (index, place, groups and groups.tiles)
         if key not in self._cycles:
             views = [View(0, operand.layout.stride) for operand in (*task.inputs, task.output)]
             if isinstance(task, ConvTask):
