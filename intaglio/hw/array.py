@@ -5,6 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from intaglio.hw.pipeline import delay
+from intaglio.hw.row_delay import DelayLine, DelaySchedule
 
 SUM_BITS = 32
 WEIGHT_BITS = 8
@@ -29,12 +30,13 @@ class ProcessingElement(wiring.Component):
     activation * weight. activation_out, control_out, weight_out, enable_out: Out, one cycle later.
     sum: Out, signed 32; the complete sum while `done` is high, which is one cycle,
     3 cycles after the last step entered. No flow control.
+    With `bus`, a value that all elements of a column see: while broadcast is high, it takes the place of activation.
     """
 
     LATENCY = 3
 
-    def __init__(self, weight_bits: int = WEIGHT_BITS):
-        self._weight_bits = weight_bits
+    def __init__(self, weight_bits: int = WEIGHT_BITS, bus: bool = False):
+        self._weight_bits, self._bus = weight_bits, bus
         super().__init__(
             {
                 "activation": In(signed(8)),
@@ -47,13 +49,14 @@ class ProcessingElement(wiring.Component):
                 "enable_out": Out(1),
                 "sum": Out(signed(SUM_BITS)),
                 "done": Out(1),
+                **({"bus": In(signed(8)), "broadcast": In(1)} if bus else {}),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.d.sync += [
-            self.activation_out.eq(self.activation),
+            self.activation_out.eq(Mux(self.broadcast, self.bus, self.activation) if self._bus else self.activation),
             self.control_out.eq(self.control),
             self.weight_out.eq(self.weight),
             self.enable_out.eq(self.enable),
@@ -85,12 +88,22 @@ class Array(wiring.Component):
     weight at its column's edge; only with weight_zero_points. sum[c]: Out, signed 32; column c's sum of row r in the cycle
     r + c + LATENCY after row 0's last step entered, 0 where no sum is complete. A column shows one row's sum a cycle: a tile lasts at
     least as many cycles as it has rows in use. No flow control.
+    With depthwise_delay (words of the delay lines) there are broadcast, bus[c] and delays: In. While broadcast is high,
+    column c's elements take bus[c], signed 8, skewed as its weight is, in place of their row's activation, and weights take
+    as long from row to row as delays (row_delay.DelaySchedule) says, one cycle at least; enable takes one, and is to stay as it
+    is while they take more.
     """
 
     LATENCY = ProcessingElement.LATENCY + 1
 
-    def __init__(self, rows: int, cols: int, weight_zero_points: bool = True):
+    def __init__(self, rows: int, cols: int, weight_zero_points: bool = True, depthwise_delay: int = 0):
         self.rows, self.cols, self.weight_zero_points = rows, cols, weight_zero_points
+        self.depthwise_delay = depthwise_delay
+        depthwise = {
+            "broadcast": In(1),
+            "bus": In(signed(8)).array(cols),
+            "delays": In(DelaySchedule(rows, max(2, depthwise_delay))),
+        }
         super().__init__(
             {
                 "activation": In(signed(8)).array(rows),
@@ -99,6 +112,7 @@ class Array(wiring.Component):
                 **({"weight_zero_point": In(signed(WEIGHT_BITS))} if weight_zero_points else {}),
                 "enable": In(1).array(cols),
                 "sum": Out(signed(SUM_BITS)).array(cols),
+                **(depthwise if depthwise_delay else {}),
             }
         )
 
@@ -113,11 +127,13 @@ class Array(wiring.Component):
                 m.d.comb += centred.eq(weight - self.weight_zero_point)
                 weight = centred
             above.append((weight, delay(m, self.enable[c], c, f"enable{c}")))
+        depthwise = self.depthwise_delay > 0
+        bus = [delay(m, self.bus[c], c, f"bus{c}") for c in range(self.cols)] if depthwise else []
         gathered: list[list[Signal]] = [[] for _ in range(self.cols)]
         for r in range(self.rows):
             activation, control = self.activation[r], self.control[r]
             for c in range(self.cols):
-                m.submodules[f"pe_{r}_{c}"] = pe = ProcessingElement(bits)
+                m.submodules[f"pe_{r}_{c}"] = pe = ProcessingElement(bits, depthwise)
                 weight, enable = above[c]
                 m.d.comb += [
                     pe.activation.eq(activation),
@@ -125,11 +141,19 @@ class Array(wiring.Component):
                     pe.weight.eq(weight),
                     pe.enable.eq(enable),
                 ]
+                if depthwise:
+                    m.d.comb += [pe.bus.eq(bus[c]), pe.broadcast.eq(self.broadcast)]
                 activation, control = pe.activation_out, pe.control_out
                 above[c] = (pe.weight_out, pe.enable_out)
                 masked = Signal(signed(SUM_BITS), name=f"masked_{r}_{c}")
                 m.d.comb += masked.eq(Mux(pe.done, pe.sum, 0))
                 gathered[c].append(masked)
+            if depthwise and r + 1 < self.rows:
+                m.submodules[f"delay_{r}"] = line = DelayLine(bits, self.cols, self.rows, self.depthwise_delay, r)
+                m.d.comb += line.schedule.eq(self.delays)
+                for c, (weight, enable) in enumerate(above):
+                    m.d.comb += line.word[c].eq(weight)
+                    above[c] = (line.out[c].as_signed(), enable)
         for c, parts in enumerate(gathered):
             while len(parts) > 1:
                 parts = [a | b for a, b in zip(parts[::2], parts[1::2], strict=False)] + parts[len(parts) & ~1 :]

@@ -27,7 +27,7 @@ ROUNDINGS = ("double", "single", "away", "float")
 """Rounding modes a requantizer can have built in (network.graph.Rounding has their meaning), by isa.RoundingCode."""
 CHANNEL_RECORD_BYTES = 16
 """Bytes of one output channel's constants: bias, multiplier, shift; the rest is reserved (isa.py)."""
-INSTRUCTION_SET = 3
+INSTRUCTION_SET = 4
 """Version of the command format and of the registers; part of the configuration's hash."""
 
 
@@ -64,6 +64,8 @@ class Config:
     weight_bits, activation_bits: operand widths built in. rounding: requantizer modes built in.
     weight_zero_points: whether weights of a zero point other than 0 are built in: a subtractor a column, and 9-bit weights in the
         array.
+    depthwise_delay: words of the delay lines between the array's rows, which let DEPTHWISE's weights pass at most one cycle more
+        from row to row; 0 leaves DEPTHWISE out. It bounds the width of a patch of outputs times its stride.
     """
 
     name: str = "custom"
@@ -82,6 +84,7 @@ class Config:
     activation_bits: tuple[int, ...] = (8,)
     rounding: tuple[str, ...] = ROUNDINGS
     weight_zero_points: bool = True
+    depthwise_delay: int = 16
 
     def __post_init__(self) -> None:
         if self.feed_bytes == 0 and _is_int(self.rows) and _is_int(self.requantizers):
@@ -202,6 +205,10 @@ def _validate(c: Config) -> None:
         _refuse("rounding", c.rounding, f"a list of {', '.join(ROUNDINGS)}", "modes of the requantizers")
     if not isinstance(c.weight_zero_points, bool):
         _refuse("weight_zero_points", c.weight_zero_points, "true or false", "whether the columns have subtractors")
+    delay = c.depthwise_delay
+    if not _is_int(delay) or delay not in (0, 2, 4, 8, 16, 32, 64, 128, 256):
+        _refuse("depthwise_delay", delay, "0 or a power of two from 2 to 256",
+                "words of the delay lines between rows, 0 without DEPTHWISE")
 
 
 def _size(c: Config, where: str, unit: int, least: int, why: str) -> None:

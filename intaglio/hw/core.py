@@ -8,10 +8,13 @@ from intaglio.hw.activation_memory import ActivationMemory
 from intaglio.hw.array import Array
 from intaglio.hw.command_view import CommandView
 from intaglio.hw.config import CHANNEL_RECORD_BYTES, Config
-from intaglio.hw.drain import Drain, OutputPass
-from intaglio.hw.feed import FeedRequest, FeedRows, FeedSequencer
+from intaglio.hw.depthwise_feed import PatchSequencer
+from intaglio.hw.drain import Drain
+from intaglio.hw.feed import FeedRequest, FeedRows, FeedSequencer, FeedStep
 from intaglio.hw.isa import CHANNEL_FIELDS_BY_NAME, LocalMemory, Opcode
+from intaglio.hw.output_pass import OutputPass
 from intaglio.hw.pipeline import delay
+from intaglio.hw.row_delay import RowDelays
 from intaglio.hw.scale import Requantizer
 from intaglio.hw.step_memory import StepMemory
 from intaglio.hw.timing import requantizer_latency
@@ -32,7 +35,7 @@ class ComputeEvents(data.Struct):
 
 
 class ComputeCore(wiring.Component):
-    """Executes CONV, ADD and POOL commands, one at a time.
+    """Executes CONV, DEPTHWISE, ADD and POOL commands, one at a time.
 
     start: In, stream of commands (1024 bits, word 0 lowest); ready while idle. retire: Out, high in the command's last cycle, in
     which its last write is in the activation memory. From the handshake's cycle to retire's, both counted, a command takes
@@ -104,25 +107,50 @@ class ComputeCore(wiring.Component):
         is_conv = opcode == Opcode.CONV
         is_add = opcode == Opcode.ADD
 
-        # CONV: sequencer, feed, array, drain.
+        # CONV and DEPTHWISE: sequencers, feed, array, drain. What both name stands in the same place (isa.py).
         m.submodules.sequencer = sequencer = FeedSequencer(config)
         m.submodules.rows = rows = FeedRows(config, ActivationMemory.READ_LATENCY)
-        m.submodules.array = array = Array(config.rows, config.cols, config.weight_zero_points)
+        m.submodules.array = array = Array(
+            config.rows, config.cols, config.weight_zero_points, config.depthwise_delay
+        )
         m.submodules.drain = drain = Drain(config)
         conv = CommandView(command, Opcode.CONV)
+        request, walked = sequencer.request.as_value(), sequencer.step.as_value()
+        on_array = is_conv
+        if config.depthwise_delay:
+            is_depthwise = opcode == Opcode.DEPTHWISE
+            on_array = is_conv | is_depthwise
+            m.submodules.patches = patches = PatchSequencer(config)
+            m.submodules.row_delays = row_delays = RowDelays(config.rows, config.depthwise_delay)
+            request = Mux(is_depthwise, patches.request.as_value(), request)
+            walked = Mux(is_depthwise, patches.step.as_value(), walked)
+            m.d.comb += [
+                patches.command.eq(command),
+                patches.start.eq(started & is_depthwise),
+                row_delays.command.eq(command),
+                row_delays.active.eq(busy & is_depthwise),
+                rows.delays.eq(row_delays.schedule),
+                array.delays.eq(row_delays.schedule),
+                array.broadcast.eq(is_depthwise),
+                *(array.bus[c].eq(rows.bus[c]) for c in range(config.cols)),
+            ]
+        feed = Signal(FeedRequest(config))
+        stepping = Signal(FeedStep(config))
         m.d.comb += [
             sequencer.command.eq(command),
             sequencer.start.eq(started & is_conv),
             drain.command.eq(command),
-            drain.start.eq(started & is_conv),
-            rows.request.eq(sequencer.request),
+            drain.start.eq(started & on_array),
+            feed.eq(request),
+            stepping.eq(walked),
+            rows.request.eq(feed),
             rows.read_data.eq(activations.read_data),
             rows.zero_point.eq(conv["in_zero_point"]),
         ]
         # A step of row 0 meets its weights at the array's edge.
         to_array = FeedSequencer.REQUEST_LATENCY + ActivationMemory.READ_LATENCY + FeedRows.LATENCY
         to_weights = to_array - StepMemory.LATENCY
-        step = delay(m, sequencer.step, to_weights, "step")
+        step = delay(m, stepping, to_weights, "step")
         m.d.comb += [weights.read_en.eq(step.control.valid), weights.read_address.eq(step.weight_address)]
         entering = delay(m, step, StepMemory.LATENCY, "entering")
         m.d.comb += [rows.control.eq(entering.control), rows.pixels.eq(entering.pixels)]
@@ -130,10 +158,12 @@ class ComputeCore(wiring.Component):
             m.d.comb += array.weight_zero_point.eq(conv["weight_zero_point"])
         for r in range(config.rows):
             m.d.comb += [array.activation[r].eq(rows.activation[r]), array.control[r].eq(rows.control_out[r])]
+        # DEPTHWISE's unused columns add up what is never read: enable has no delay lines.
+        all_columns = is_depthwise if config.depthwise_delay else 0
         for c in range(config.cols):
             m.d.comb += [
                 array.weight[c].eq(weights.read_data.word_select(c, 8).as_signed()),
-                array.enable[c].eq(c < entering.channels),
+                array.enable[c].eq((c < entering.channels) | all_columns),
                 drain.sum[c].eq(array.sum[c]),
             ]
         last_steps = Cat(control.valid & control.last for control in (rows.control_out[r] for r in range(config.rows)))
@@ -150,17 +180,16 @@ class ComputeCore(wiring.Component):
             pool.start.eq(started & (opcode == Opcode.POOL)),
             pool.read_data.eq(activations.read_data),
         ]
-        feed: FeedRequest = sequencer.request  # type: ignore[assignment]
         vector = Mux(is_add, add.read.as_value(), pool.read.as_value())
         vector = add.read.shape()(vector)
         m.d.comb += [
-            activations.read_en.eq(Mux(is_conv, feed.read, vector.count != 0)),  # type: ignore[attr-defined]
-            activations.read_address.eq(Mux(is_conv, feed.address, vector.address)),  # type: ignore[attr-defined]
-            activations.read_low.eq(Mux(is_conv, feed.low, 0)),  # type: ignore[attr-defined]
-            activations.read_high.eq(Mux(is_conv, feed.high, vector.count)),  # type: ignore[attr-defined]
+            activations.read_en.eq(Mux(on_array, feed.read, vector.count != 0)),
+            activations.read_address.eq(Mux(on_array, feed.address, vector.address)),
+            activations.read_low.eq(Mux(on_array, feed.low, 0)),
+            activations.read_high.eq(Mux(on_array, feed.high, vector.count)),
         ]
 
-        # Requantizers: CONV's constants come from the channel memory, the others' from the command, ADD's as POOL's.
+        # Requantizers: the array's constants come from the channel memory, the others' from the command, ADD's as POOL's.
         m.d.comb += [channels.read_en.eq(drain.channel_en), channels.read_address.eq(drain.channel_address)]
         pool_view = CommandView(command, Opcode.POOL)
         results = []
@@ -175,10 +204,10 @@ class ComputeCore(wiring.Component):
             m.submodules[f"requantizer{lane}"] = lane_unit = Requantizer(config.rounding)
             vector_sum = Mux(is_add, add.sums[lane], pool.sums[lane])
             m.d.comb += [
-                lane_unit.sum.eq(Mux(is_conv, drain.sums[lane], vector_sum)),
-                lane_unit.bias.eq(Mux(is_conv, of_record("bias"), pool_view["bias"])),
-                lane_unit.multiplier.eq(Mux(is_conv, of_record("multiplier"), pool_view["mult_out"])),
-                lane_unit.shift.eq(Mux(is_conv, of_record("shift"), pool_view["shift_out"])),
+                lane_unit.sum.eq(Mux(on_array, drain.sums[lane], vector_sum)),
+                lane_unit.bias.eq(Mux(on_array, of_record("bias"), pool_view["bias"])),
+                lane_unit.multiplier.eq(Mux(on_array, of_record("multiplier"), pool_view["mult_out"])),
+                lane_unit.shift.eq(Mux(on_array, of_record("shift"), pool_view["shift_out"])),
                 lane_unit.rounding.eq(conv["rounding"]),
                 lane_unit.zero_point.eq(conv["out_zero_point"]),
                 lane_unit.clamp_min.eq(conv["clamp_min"]),
@@ -187,7 +216,7 @@ class ComputeCore(wiring.Component):
             results.append(lane_unit.out)
         entering_pass = Signal(OutputPass(config))
         m.d.comb += entering_pass.eq(
-            Mux(is_conv, drain.output.as_value(), Mux(is_add, add.output.as_value(), pool.output.as_value()))
+            Mux(on_array, drain.output.as_value(), Mux(is_add, add.output.as_value(), pool.output.as_value()))
         )
         leaving = delay(m, entering_pass, requantizer_latency(config.rounding), "leaving")
         m.d.comb += [
@@ -204,10 +233,10 @@ class ComputeCore(wiring.Component):
 
         # Events.
         in_use = Signal(14)
-        m.d.sync += in_use.eq(sequencer.step.pixels * sequencer.step.channels)
-        stepping = delay(m, sequencer.step.control.valid, 1, "stepping")
+        m.d.sync += in_use.eq(stepping.pixels * stepping.channels)
+        stepped = delay(m, stepping.control.valid, 1, "stepped")
         m.d.comb += [
-            self.events.macs.eq(Mux(stepping, in_use, 0)),
+            self.events.macs.eq(Mux(stepped, in_use, 0)),
             self.events.activation_reads.eq(activations.read_touched),
             self.events.activation_writes.eq(activations.write_touched),
             self.events.weight_reads.eq(weights.read_en),

@@ -29,6 +29,7 @@ class Dispatch(wiring.Component):
 
     def __init__(self, config: Config):
         self.lanes = config.bus_bytes // 4
+        self._opcodes = [code for code in Opcode if code != Opcode.DEPTHWISE or config.depthwise_delay]
         super().__init__({
             "begin": In(1), "size": In(32), "run": In(1),
             "words": In(stream.Signature(32 * self.lanes)),
@@ -61,7 +62,7 @@ class Dispatch(wiring.Component):
             self.position.eq(position << 2),
         ]
         with m.Switch(opcode):
-            for code in Opcode:
+            for code in self._opcodes:
                 with m.Case(int(code)):
                     masks = Array(Const(mask, 32) for mask in _zero_bits(code, 4 * self.lanes))
                     m.d.comb += [

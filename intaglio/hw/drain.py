@@ -1,7 +1,7 @@
-"""CONV's drain: sums leave the array, wait in the drain memory, and go to the requantizers row by row."""
+"""The array's drain: sums leave the array, wait in the drain memory, and go to the requantizers row by row."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
-from amaranth.lib import data, memory, wiring
+from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
@@ -9,33 +9,23 @@ from intaglio.hw.activation_memory import chosen
 from intaglio.hw.command_view import CommandView
 from intaglio.hw.config import Config
 from intaglio.hw.isa import Opcode
+from intaglio.hw.output_pass import DrainRead, OutputPass
+from intaglio.hw.patch_reader import PatchReader
 from intaglio.hw.pipeline import delay
-
-
-class OutputPass(data.StructLayout):
-    """One pass of the requantizers: how many of the Q elements are real (0: no pass), where they go, and
-    whether it is the command's last."""
-
-    def __init__(self, config: Config):
-        super().__init__(
-            {
-                "count": unsigned(ceil_log2(config.requantizers + 1)),
-                "address": unsigned(ceil_log2(config.activation_bytes)),
-                "final": 1,
-            }
-        )
+from intaglio.hw.pixel_reader import PixelReader
 
 
 class Drain(wiring.Component):
     """Takes a tile's sums and emits passes of Q, pixel by pixel, channel group by channel group.
 
-    command: In, 1024 bits, stable while a CONV runs. start: In, a pulse before its first tile.
+    command: In, 1024 bits, stable while a CONV or DEPTHWISE runs. start: In, a pulse before its first tile.
     sum[c]: In, signed 32, as Array gives it; row0_done: In, high in the cycles in which column 0 shows a
     sum; column c shows the same row's c cycles later.
     channel_en, channel_address: Out, the request for the pass's records. sums: Out, Q x signed 32, and output: Out,
     OutputPass; both PASS_LATENCY cycles after that request.
-    Rigid: a tile's passes follow each other without a gap, beginning cols + 1 cycles after its first sum in column 0 arrived;
-    the next tile's begin no earlier than they end (tile cycles >= pixels x groups).
+    Rigid: a tile's passes follow each other without a gap, beginning cols + 1 cycles after its first sum (DEPTHWISE's last,
+    since its rows finish some cycles apart) arrived in column 0; the next tile's begin no earlier than they end
+    (timing.least_tile_cycles, least_idle_cycles).
     """
 
     PASS_LATENCY = 2
@@ -59,140 +49,97 @@ class Drain(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self.config
+        depthwise = config.depthwise_delay > 0
+        is_depthwise = self.command[:8] == Opcode.DEPTHWISE
         f = CommandView(self.command, Opcode.CONV)
+        p = CommandView(self.command, Opcode.DEPTHWISE)
         q = config.requantizers
-        groups = config.channel_groups
         row_bits = ceil_log2(max(2, config.rows))
-        address_bits = ceil_log2(config.activation_bytes)
 
-        # Writing: row counter of column 0; column c follows c cycles later.
+        # Writing: row counter of column 0; column c follows c cycles later. Of DEPTHWISE's tiles those of the last row of
+        # patches are short, of CONV's the last.
         write_row = Signal(row_bits)
         write_half = Signal()
         write_tile = Signal(16)
+        tiles = Signal(16)
         write_pixels = Signal(ceil_log2(config.rows + 1))
-        m.d.comb += write_pixels.eq(Mux(write_tile == f["pixel_tiles"] - 1, f["last_pixels"], f["rows_per_tile"]))
+        short = Signal()
+        row_end = Signal()
+        m.d.comb += [
+            tiles.eq(f["pixel_tiles"]),
+            short.eq(write_tile == tiles - 1),
+            write_pixels.eq(Mux(short, f["last_pixels"], f["rows_per_tile"])),
+            row_end.eq(1),
+        ]
+        if depthwise:
+            across = Signal(16)
+            with m.If(is_depthwise):
+                m.d.comb += [
+                    tiles.eq(p["patches_down"]),
+                    write_pixels.eq(Mux(short, p["last_tile_pixels"], p["tile_pixels"])),
+                    row_end.eq(across == p["patches_across"] - 1),
+                ]
+        last = Signal()
+        m.d.comb += last.eq(write_row == write_pixels - 1)
         with m.If(self.row0_done):
             m.d.sync += write_row.eq(write_row + 1)
-            with m.If(write_row == write_pixels - 1):
-                m.d.sync += [
-                    write_row.eq(0),
-                    write_half.eq(~write_half),
-                    write_tile.eq(Mux(write_tile == f["pixel_tiles"] - 1, 0, write_tile + 1)),
-                ]
+            with m.If(last):
+                m.d.sync += [write_row.eq(0), write_half.eq(~write_half)]
+                with m.If(row_end):
+                    m.d.sync += write_tile.eq(Mux(short, 0, write_tile + 1))
+                if depthwise:
+                    m.d.sync += across.eq(Mux(row_end, 0, across + 1))
         with m.If(self.start):
             m.d.sync += [write_row.eq(0), write_half.eq(0), write_tile.eq(0)]
+            if depthwise:
+                m.d.sync += across.eq(0)
 
         en: Signal = self.row0_done
         where = Cat(write_row, write_half)
-        first = self.row0_done & (write_row == 0)
-        read_at = Signal(row_bits + 1)
+        begins = self.row0_done & (Mux(is_depthwise, last, write_row == 0) if depthwise else write_row == 0)
+        read = Signal(DrainRead(config))
         columns = []
         for c in range(config.cols):
             m.submodules[f"sums_{c}"] = mem = memory.Memory(
                 shape=signed(32), depth=2 << row_bits, init=[]
             )
             write = mem.write_port()
-            read = mem.read_port()
+            port = mem.read_port()
             m.d.comb += [
                 write.en.eq(en),
                 write.addr.eq(where),
                 write.data.eq(self.sum[c]),
-                read.addr.eq(read_at),
-                read.en.eq(1),
+                port.addr.eq(Cat(read.row, read.half)),
+                port.en.eq(1),
             ]
-            columns.append(read.data)
+            columns.append(port.data)
             en = delay(m, en, 1, f"en{c}")
             where = delay(m, where, 1, f"where{c}")
-            first = delay(m, first, 1, f"first{c}")
-        begin = first  # one cycle after the last column's first sum is written
+            begins = delay(m, begins, 1, f"begins{c}")
+        # Now the last column's sum has been written for one cycle.
 
-        # Reading: pixel by pixel, group by group.
-        active = Signal()
-        row = Signal(row_bits)
-        group = Signal(ceil_log2(max(2, groups)))
-        half = Signal()
-        tile_p = Signal(16)
-        tile_c = Signal(16)
-        last_p = Signal()
-        last_c = Signal()
-        pixels = Signal.like(write_pixels)
-        channels = Signal(ceil_log2(config.cols + 1))
-        first_channel = Signal(range(groups * q + 1))
-        m.d.comb += [
-            last_p.eq(tile_p == f["pixel_tiles"] - 1),
-            last_c.eq(tile_c == f["channel_tiles"] - 1),
-            pixels.eq(Mux(last_p, f["last_pixels"], f["rows_per_tile"])),
-            channels.eq(Mux(last_c, f["last_channels"], config.cols)),
-        ]
-        last_group = Signal()
-        last_row = Signal()
-        m.d.comb += [
-            last_group.eq(first_channel + q >= channels),
-            last_row.eq(row == pixels - 1),
-            read_at.eq(Cat(row, half)),
-            self.channel_en.eq(active),
-        ]
-
-        col = Signal(16)
-        tile_out = Signal(address_bits)  # out_base + tile_c * cols
-        row_out = Signal(address_bits)
-        pixel_out = Signal(address_bits)
-        channel_tile = Signal.like(self.channel_address)
-        m.d.comb += self.channel_address.eq(channel_tile + group)
-        with m.If(active):
-            m.d.sync += [group.eq(group + 1), first_channel.eq(first_channel + q)]
-            with m.If(last_group):
-                m.d.sync += [group.eq(0), first_channel.eq(0), row.eq(row + 1)]
-                with m.If(col == f["region_width"] - 1):
-                    following = Signal(address_bits)
-                    m.d.comb += following.eq(row_out + f["out_row_stride"])
-                    m.d.sync += [col.eq(0), row_out.eq(following), pixel_out.eq(following)]
-                with m.Else():
-                    m.d.sync += [col.eq(col + 1), pixel_out.eq(pixel_out + f["out_pixel_stride"])]
-                with m.If(last_row):
-                    m.d.sync += [active.eq(0), row.eq(0), half.eq(~half), tile_p.eq(tile_p + 1)]
-                    with m.If(last_p):
-                        tile_following = Signal(address_bits)
-                        m.d.comb += tile_following.eq(tile_out + config.cols)
-                        m.d.sync += [
-                            tile_p.eq(0),
-                            tile_c.eq(tile_c + 1),
-                            channel_tile.eq(channel_tile + groups),
-                            tile_out.eq(tile_following),
-                            row_out.eq(tile_following),
-                            pixel_out.eq(tile_following),
-                            col.eq(0),
-                        ]
-        with m.If(begin):
-            m.d.sync += active.eq(1)
-        with m.If(self.start):
-            m.d.sync += [
-                active.eq(0),
-                row.eq(0),
-                group.eq(0),
-                first_channel.eq(0),
-                half.eq(0),
-                tile_p.eq(0),
-                tile_c.eq(0),
-                channel_tile.eq(f["channel_base"]),
-                tile_out.eq(f["out_base"]),
-                row_out.eq(f["out_base"]),
-                pixel_out.eq(f["out_base"]),
-                col.eq(0),
+        m.submodules.pixels = pixels = PixelReader(config)
+        m.d.comb += [pixels.command.eq(self.command), pixels.start.eq(self.start), pixels.begin.eq(begins)]
+        m.d.comb += read.eq(pixels.read)
+        if depthwise:
+            m.submodules.patches = patches = PatchReader(config)
+            m.d.comb += [
+                pixels.begin.eq(begins & ~is_depthwise),
+                patches.command.eq(self.command),
+                patches.start.eq(self.start),
+                patches.begin.eq(begins & is_depthwise),
             ]
+            with m.If(is_depthwise):
+                m.d.comb += read.eq(patches.read)
 
         # One cycle for the drain memory, one for the choice of the group.
-        output = Signal(OutputPass(config))
-        left = Signal.like(channels)
         m.d.comb += [
-            left.eq(channels - first_channel),
-            output.count.eq(Mux(active, Mux(left > q, q, left), 0)),
-            output.address.eq(pixel_out + first_channel),
-            output.final.eq(active & last_group & last_row & last_p & last_c),
+            self.channel_en.eq(read.output.count != 0),
+            self.channel_address.eq(read.records),
+            self.output.eq(delay(m, read.output, self.PASS_LATENCY, "output")),
         ]
-        group_r = delay(m, group, 1, "group")
-        m.d.comb += self.output.eq(delay(m, output, self.PASS_LATENCY, "output"))
+        group_r = delay(m, read.group, 1, "group")
         for lane in range(q):
-            choices = [columns[g * q + lane] for g in range(groups) if g * q + lane < config.cols]
+            choices = [columns[g * q + lane] for g in range(config.channel_groups) if g * q + lane < config.cols]
             m.d.sync += self.sums[lane].eq(chosen(choices, group_r))
         return m

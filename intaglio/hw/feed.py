@@ -13,6 +13,7 @@ from intaglio.hw.array import StepControl
 from intaglio.hw.command_view import CommandView
 from intaglio.hw.config import Config
 from intaglio.hw.isa import Opcode
+from intaglio.hw.row_delay import DelayLine, DelaySchedule
 
 
 class FeedRequest(data.StructLayout):
@@ -307,6 +308,8 @@ class FeedRows(wiring.Component):
     request: In, FeedRequest as given to the activation memory, `memory_latency` cycles before read_data: In. zero_point:
     In, signed 8, stable. control, pixels: In, row 0's control and the pixels in use, in the cycle in which row 0 shows byte
     0 (LATENCY cycles after the request); delayed by r for row r here. activation[r], control_out[r]: Out.
+    With depthwise_delay, delays: In, DelaySchedule, how long control takes from row to row in place of one cycle; and bus[c]:
+    Out, signed 8, byte c of a request (0 beyond feed_bytes) in the cycle in which row 0 would show its byte 0.
     No flow control: a row is filled again only after its bytes have left (slot_cycles >= chunk_bytes).
     """
 
@@ -315,6 +318,10 @@ class FeedRows(wiring.Component):
     def __init__(self, config: Config, memory_latency: int):
         self.config = config
         self.memory_latency = memory_latency
+        depthwise = {
+            "delays": In(DelaySchedule(config.rows, max(2, config.depthwise_delay))),
+            "bus": Out(signed(8)).array(config.cols),
+        }
         super().__init__(
             {
                 "request": In(FeedRequest(config)),
@@ -324,6 +331,7 @@ class FeedRows(wiring.Component):
                 "pixels": In(unsigned(ceil_log2(config.rows + 1))),
                 "activation": Out(signed(8)).array(config.rows),
                 "control_out": Out(StepControl).array(config.rows),
+                **(depthwise if config.depthwise_delay else {}),
             }
         )
 
@@ -366,4 +374,24 @@ class FeedRows(wiring.Component):
                 later_pixels = Signal.like(self.pixels, name=f"pixels{r + 1}")
                 m.d.sync += [later.eq(control), later_pixels.eq(pixels)]
                 control, pixels = later, later_pixels
+                if self.config.depthwise_delay:
+                    control, pixels = self._delayed(m, r, control, pixels)
+        if self.config.depthwise_delay:
+            for c in range(min(self.config.cols, width)):
+                m.d.sync += self.bus[c].eq(masked.word_select(c, 8))
         return m
+
+    def _delayed(self, m: Module, link: int, control: Signal, pixels: Signal) -> tuple[Signal, Signal]:
+        """Control and pixels as they leave the delay line from row `link` to the next."""
+        config = self.config
+        word = Cat(control, pixels)
+        m.submodules[f"delay_{link}"] = line = DelayLine(len(word), 1, config.rows, config.depthwise_delay, link)
+        below = Signal(StepControl, name=f"control_below{link}")
+        below_pixels = Signal.like(pixels, name=f"pixels_below{link}")
+        m.d.comb += [
+            line.word[0].eq(word),
+            line.schedule.eq(self.delays),
+            Cat(below, below_pixels).eq(line.out[0]),
+            below.valid.eq(line.out[0][0] & self.delays.links[link].fresh),
+        ]
+        return below, below_pixels

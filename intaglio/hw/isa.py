@@ -1,7 +1,7 @@
 """The command format: what the mapper writes, the hardware decodes, the simulators execute.
 
-A program is a sequence of commands of 32-bit little-endian words: LOAD and STORE have 8, CONV, ADD and POOL
-have 32. Each command runs on one engine, in program order there; engines meet only through tokens
+A program is a sequence of commands of 32-bit little-endian words: LOAD and STORE have 8, CONV, ADD, POOL
+and DEPTHWISE have 32. Each command runs on one engine, in program order there; engines meet only through tokens
 (`wait`, `signal`). All addresses inside the accelerator are byte addresses unless said otherwise; external
 addresses are offsets from the base register. Fields that are not named here must be zero.
 
@@ -44,6 +44,30 @@ POOL: for each pixel of region_rows x region_cols and each of `channels` bytes c
     A window that does not fit on chip is taken in parts: with `hold` nothing is written and the sums (or maxima) stay,
     with `resume` they continue those of the previous POOL (one pixel and at most `requantizers` channels then; of the
     same `maximum`).
+
+DEPTHWISE: convolution of each channel by itself, for patches of neighbouring outputs; the array's rows are the outputs
+    of a patch (row i * patch_cols + j), its columns tile_channels channels:
+    for tile_c in range(channel_tiles):              # tile_channels channels; the last has last_channels
+      for down in range(patches_down):               # patch_rows x patch_cols outputs; the last has last_patch_rows
+        for across in range(patches_across):         # of the last, last_patch_cols columns are written
+          for y in range(raster_rows), x in range(raster_cols):    # last_raster_rows in the last `down`; one cycle each
+              iy = iy_start + down * patch_iy_step + y * dilation_rows
+              at = x_start + across * patch_x_step + x * x_step
+              pixel = activation[origin + tile_c * tile_channels + down * patch_row_step + y * row_step + at - x_start + c]
+              for each of the tile's channels c, where 0 <= iy < in_rows and 0 <= at < in_row_bytes, and in_zero_point
+              elsewhere; where y < kernel_rows and x < kernel_cols the next word of weights (weight_base + tile_c *
+              kernel_rows * kernel_cols + y * kernel_cols + x) enters row 0, less weight_zero_point as CONV's, and reaches
+              the next row of the array tap_delay cycles later, or patch_delay between the rows i * patch_cols - 1 and
+              i * patch_cols. A row adds up the products of the weight and the pixel that it holds in one cycle.
+          out[i][j][c] = requantize(sum of row i * patch_cols + j + bias[c]) is written to
+              out_base + tile_c * tile_channels + down * out_patch_row_step + across * out_patch_step +
+              i * out_row_stride + j * out_pixel_stride + c
+    Channel records: config.channel_groups words a channel tile from channel_base on. tile_pixels (last_tile_pixels) are
+    patch_rows (last_patch_rows) * patch_cols. With strides s and t between a patch's outputs, in raster rows and columns:
+        raster_cols = (patch_cols - 1) * t + kernel_cols, raster_rows = (patch_rows - 1) * s + kernel_rows,
+        tap_delay = t, patch_delay = s * raster_cols - (patch_cols - 1) * t
+    so that row (i, j) meets tap (y - i * s, x - j * t) with pixel (y, x).
+    Timing: a tile lasts its raster's cycles and idle_cycles (timing.depthwise_timing, least_idle_cycles).
 """
 
 from __future__ import annotations
@@ -68,6 +92,7 @@ class Opcode(enum.IntEnum):
     CONV = 3
     ADD = 4
     POOL = 5
+    DEPTHWISE = 6  # built in where config.depthwise_delay is not 0
 
 
 class LocalMemory(enum.IntEnum):
@@ -96,9 +121,12 @@ ENGINE_OF = {
     Opcode.CONV: Engine.COMPUTE,
     Opcode.ADD: Engine.COMPUTE,
     Opcode.POOL: Engine.COMPUTE,
+    Opcode.DEPTHWISE: Engine.COMPUTE,
 }
 
-WORDS_OF = {Opcode.LOAD: 8, Opcode.STORE: 8, Opcode.CONV: 32, Opcode.ADD: 32, Opcode.POOL: 32}
+WORDS_OF = {
+    Opcode.LOAD: 8, Opcode.STORE: 8, Opcode.CONV: 32, Opcode.ADD: 32, Opcode.POOL: 32, Opcode.DEPTHWISE: 32,
+}  # fmt: skip
 """Length of each command in 32-bit words."""
 
 
@@ -240,7 +268,49 @@ FIELDS: dict[Opcode, tuple[Field, ...]] = {
     )
     + _SCALE_OUT
     + _OUTPUT,
+    Opcode.DEPTHWISE: HEADER
+    + (
+        Field("origin", 1),
+        Field("in_row_bytes", 2),
+        Field("iy_start", 3, 0, 32, True),
+        Field("x_start", 4, 0, 32, True),
+        Field("in_rows", 5, 0, 16),
+        Field("patch_iy_step", 5, 16, 16),
+        Field("x_step", 6),
+        Field("row_step", 7),
+        Field("kernel_rows", 8, 0, 16),
+        Field("dilation_rows", 8, 16, 16),
+        Field("patch_row_step", 9),
+        Field("kernel_cols", 10, 0, 16),
+        Field("raster_cols", 10, 16, 16),
+        Field("patch_x_step", 11),
+        Field("raster_rows", 12, 0, 16),
+        Field("last_raster_rows", 12, 16, 16),
+        Field("tap_delay", 13, 0, 16),
+        Field("patch_delay", 13, 16, 16),
+        Field("idle_cycles", 14),
+        Field("weight_base", 15),  # in words of weight_word_bytes
+        Field("channel_base", 16),  # in words of channel_word_bytes
+        Field("patches_down", 17, 0, 16),
+        Field("patches_across", 17, 16, 16),
+        Field("patch_rows", 18, 0, 8),
+        Field("last_patch_rows", 18, 8, 8),
+        Field("patch_cols", 18, 16, 8),
+        Field("last_patch_cols", 18, 24, 8),
+        Field("channel_tiles", 19, 0, 16),
+        Field("last_channels", 19, 16, 16),
+        Field("in_zero_point", 20, 0, 8, True),
+        Field("weight_zero_point", 20, 16, 8, True),
+        Field("tile_pixels", 21, 0, 8),
+        Field("last_tile_pixels", 21, 8, 8),
+        Field("tile_channels", 21, 16, 8),
+        Field("out_patch_row_step", 22),
+        Field("out_patch_step", 23),
+    )
+    + _OUTPUT,
 }
+"""Fields that CONV and DEPTHWISE share by name stand in the same place: the array's, drain's and feed's common parts read
+them without looking at the opcode."""
 
 CHANNEL_FIELDS = (  # one output channel's record of CHANNEL_RECORD_BYTES, in the channel memory
     Field("bias", 0, 0, 32, True),

@@ -5,7 +5,9 @@ Exact, not modelled: the core's schedule is fixed by the command, and tests hold
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from intaglio.hw.config import Config
 from intaglio.hw.isa import Command, Opcode
@@ -59,13 +61,83 @@ def conv_timing(config: Config, c: Command) -> ConvTiming:
     before = (tiles - 1) * tile + slots - c["last_slot_cycles"]
     if c["drain"]:
         groups = -(-c["last_channels"] // config.requantizers)
-        passes = c["last_pixels"] * groups
-        tail = _FEED + _ARRAY + config.cols + 1 + passes + _PASS + requantizer_latency(config.rounding) + _WRITE - 1
+        tail = _drained(config, c["last_pixels"] * groups)
         total = _START + before + c["last_chunk_bytes"] + tail - 1
     else:
         tail = _FEED + config.rows + config.cols
         total = _START + before + max(c["last_chunk_bytes"], c["last_pixels"]) + tail
     return ConvTiming(steps, slots, tile, total)
+
+
+def _drained(config: Config, passes: int) -> int:
+    """Cycles from the step that completes the sum with which a tile's passes begin, to the end of the command."""
+    return _FEED + _ARRAY + config.cols + 1 + passes + _PASS + requantizer_latency(config.rounding) + _WRITE - 1
+
+
+@dataclass(frozen=True)
+class DepthwiseTiming:
+    """Cycles within a DEPTHWISE command. tile, last_tile: of a tile and of one in the last row of patches, idle cycles
+    included. total: the command's."""
+
+    tile: int
+    last_tile: int
+    total: int
+
+
+def depthwise_timing(config: Config, c: Command) -> DepthwiseTiming:
+    tile = c["raster_rows"] * c["raster_cols"] + c["idle_cycles"]
+    last_tile = c["last_raster_rows"] * c["raster_cols"] + c["idle_cycles"]
+    tiles = c["channel_tiles"] * c["patches_across"] * ((c["patches_down"] - 1) * tile + last_tile)
+    # The last row of the array in use takes its last tap with the last pixel of the raster.
+    passes = c["last_patch_rows"] * c["last_patch_cols"] * -(-c["last_channels"] // config.requantizers)
+    return DepthwiseTiming(tile, last_tile, _START + tiles - c["idle_cycles"] + _drained(config, passes) - 1)
+
+
+_IDLE_FIELDS = (
+    "raster_rows", "last_raster_rows", "raster_cols", "kernel_rows", "kernel_cols", "patches_down", "patches_across",
+    "channel_tiles", "patch_rows", "last_patch_rows", "patch_cols", "last_patch_cols", "tile_channels", "last_channels",
+)  # fmt: skip
+
+
+def least_idle_cycles(config: Config, c: Command) -> int:
+    """The fewest idle_cycles with which the drain keeps up with a DEPTHWISE command.
+
+    The passes of a tile begin cols + 1 cycles after its last row's sum leaves the array (all others left before), and
+    (1) they end before those of the next tile begin: from last sum to last sum are the next tile's raster and the idle
+    cycles; (2) they are in one half of the drain memory, which the tile after the next one fills from its first row's sum
+    on. The first row's sum leaves kernel_rows - 1 raster rows and kernel_cols cycles after its tile began.
+    """
+    return _least_idle(config.cols, config.requantizers, *(c[name] for name in _IDLE_FIELDS))
+
+
+@lru_cache(maxsize=1 << 16)
+def _least_idle(
+    cols: int, requantizers: int, raster_rows: int, last_raster_rows: int, raster_cols: int, kernel_rows: int,
+    kernel_cols: int, patches_down: int, patches_across: int, channel_tiles: int, patch_rows: int, last_patch_rows: int,
+    patch_cols: int, last_patch_cols: int, tile_channels: int, last_channels: int,
+) -> int:  # fmt: skip
+    def tiles() -> Iterator[tuple[int, int]]:
+        """(raster cycles, passes) of the tiles in order, of repetitions three: every pair of neighbours is there."""
+        for tile_c in range(count := min(channel_tiles, 3)):
+            groups = -(-(last_channels if tile_c == count - 1 else tile_channels) // requantizers)
+            for down in range(rows := min(patches_down, 3)):
+                high, outputs = (
+                    (last_raster_rows, last_patch_rows) if down == rows - 1 else (raster_rows, patch_rows)
+                )
+                for across in range(columns := min(patches_across, 3)):
+                    wide = last_patch_cols if across == columns - 1 else patch_cols
+                    yield high * raster_cols, outputs * wide * groups
+
+    order = list(tiles())
+    first_sum = (kernel_rows - 1) * raster_cols + kernel_cols
+    idle = 0
+    for at, (_, passes) in enumerate(order[:-1]):
+        following = order[at + 1][0]
+        idle = max(idle, passes - following)
+        if at + 2 < len(order):
+            # A pass that reads in the cycle of a write still reads what was there.
+            idle = max(idle, -(-(cols + passes - following - first_sum) // 2))
+    return idle
 
 
 def compute_cycles(config: Config, c: Command) -> int:
@@ -84,4 +156,6 @@ def compute_cycles(config: Config, c: Command) -> int:
         groups = -(-c["channels"] // config.requantizers)
         reads = c["region_rows"] * c["region_cols"] * groups * c["kernel_rows"] * c["kernel_cols"]
         return _START + reads + _POOL + (0 if c["hold"] else requantizer_latency(config.rounding) + _WRITE - 1)
+    if c.opcode == Opcode.DEPTHWISE:
+        return depthwise_timing(config, c).total
     raise ValueError(f"{c.opcode.name} is not a compute command")

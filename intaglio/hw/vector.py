@@ -7,8 +7,8 @@ from amaranth.utils import ceil_log2
 
 from intaglio.hw.command_view import CommandView
 from intaglio.hw.config import Config
-from intaglio.hw.drain import OutputPass
 from intaglio.hw.isa import Opcode
+from intaglio.hw.output_pass import OutputPass
 from intaglio.hw.pipeline import delay
 from intaglio.hw.scale import OperandScale
 

@@ -52,6 +52,8 @@ def accesses(config: Config, command: Command) -> list[Access]:
             return _transfer(command)
         case Opcode.CONV:
             return _conv(config, command)
+        case Opcode.DEPTHWISE:
+            return _depthwise(config, command)
         case Opcode.ADD:
             extra = command["row_bytes"]
             sides = [(command[f"{x}_base"], command[f"{x}_row_stride"], x == "out") for x in ("a", "b", "out")]
@@ -126,3 +128,49 @@ def _conv(config: Config, c: Command) -> list[Access]:
         high = c["out_base"] + last_row * c["out_row_stride"] + (width - 1) * c["out_pixel_stride"] + channels
         out.append(Access(Space.ACTIVATION, c["out_base"], high, True))
     return out
+
+
+def _depthwise(config: Config, c: Command) -> list[Access]:
+    channels = (c["channel_tiles"] - 1) * c["tile_channels"] + c["last_channels"]
+    out = []
+    ys = _inside(c["iy_start"], (c["patches_down"], c["patch_iy_step"]), (c["raster_rows"], c["dilation_rows"]), c["in_rows"])
+    xs = _inside(c["x_start"], (c["patches_across"], c["patch_x_step"]), (c["raster_cols"], c["x_step"]), c["in_row_bytes"])
+    if ys and xs:
+        rows = [down * c["patch_row_step"] + y * c["row_step"] for down, y in ys]
+        across = [patch * c["patch_x_step"] + x * c["x_step"] for patch, x in xs]
+        low = (c["origin"] + min(rows) + min(across)) % WORD
+        high = low + max(rows) - min(rows) + max(across) - min(across) + channels
+        out.append(Access(Space.ACTIVATION, low, high, False))
+    word = config.weight_word_bytes
+    low = c["weight_base"] * word
+    steps = c["channel_tiles"] * c["kernel_rows"] * c["kernel_cols"]
+    out.append(Access(Space.WEIGHT, low, low + steps * word, False))
+    word = config.channel_word_bytes
+    low = c["channel_base"] * word
+    out.append(Access(Space.CHANNEL, low, low + c["channel_tiles"] * config.channel_groups * word, False))
+    written = max(
+        down * c["out_patch_row_step"] + (rows - 1) * c["out_row_stride"]
+        for down, rows in _patch_ends(c["patches_down"], c["patch_rows"], c["last_patch_rows"])
+    ) + max(
+        across * c["out_patch_step"] + (cols - 1) * c["out_pixel_stride"]
+        for across, cols in _patch_ends(c["patches_across"], c["patch_cols"], c["last_patch_cols"])
+    )
+    return [*out, Access(Space.ACTIVATION, c["out_base"], c["out_base"] + written + channels, True)]
+
+
+def _inside(start: int, outer: tuple[int, int], inner: tuple[int, int], limit: int) -> list[tuple[int, int]]:
+    """(i, j) of the outer and the inner (count, step) with 0 <= start + i * step + j * step < limit: for each i the first and
+    the last."""
+    out = []
+    for i in range(outer[0]):
+        at = start + i * outer[1]
+        first = max(0, -(at // inner[1])) if inner[1] else 0
+        last = min(inner[0] - 1, (limit - 1 - at) // inner[1] if inner[1] else inner[0] - 1)
+        if first <= last and 0 <= at + first * inner[1] < limit:
+            out += [(i, first), (i, last)]
+    return out
+
+
+def _patch_ends(patches: int, full: int, last: int) -> list[tuple[int, int]]:
+    """(patch, outputs of it) of the last patch and, where there is one, of the last that is full."""
+    return [(patches - 1, last), *([(patches - 2, full)] if patches > 1 else [])]

@@ -1,7 +1,7 @@
 """Sums that continue from one command to the next: the sequence of CONV commands, and that of POOL commands.
 
-Only CONV commands change the array's sums and only POOL commands the vector path's, so each opcode's commands
-are looked at by themselves, in program order.
+Only CONV and DEPTHWISE commands change the array's sums and only POOL commands the vector path's, so the commands of
+each are looked at by themselves, in program order. DEPTHWISE neither keeps nor takes sums.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ def continuation_faults(commands: Iterable[Command]) -> Iterator[tuple[int, str]
     kept: dict[Opcode, tuple[int, Command]] = {}
     for index, command in enumerate(commands):
         opcode = command.opcode
-        if opcode not in SHAPE:
-            continue
         if opcode is Opcode.CONV:
             resumes, holds = not command["start"], not command["drain"]
+        elif opcode is Opcode.DEPTHWISE:
+            opcode, resumes, holds = Opcode.CONV, False, False
+        elif opcode not in SHAPE:
+            continue
         else:
             resumes, holds = bool(command["resume"]), bool(command["hold"])
         before = kept.pop(opcode, None)

@@ -83,6 +83,8 @@ def footprints(config: Config, c: Command) -> list[Footprint]:
             ]
         case Opcode.POOL:
             return _pool(c)
+        case Opcode.DEPTHWISE:
+            return _depthwise(config, c)
         case _:
             return _conv(config, c)
 
@@ -142,6 +144,37 @@ def _inputs(c: Command, widths: np.ndarray, run: int) -> list[Footprint]:
     offset = (iy - c["iy_start"]) * stride - c["x_start"] + x0
     starts = (c["origin"] + offset[valid]) % WORD
     return [Footprint(LocalMemory.ACTIVATION, False, starts, starts + (x1 - x0)[valid])]
+
+
+def _depthwise(config: Config, c: Command) -> list[Footprint]:
+    """Rasters read: one interval for each raster row of each row of patches, from its first pixel in the image to its last."""
+    channels = (c["channel_tiles"] - 1) * c["tile_channels"] + c["last_channels"]
+    down = np.arange(c["patches_down"], dtype=np.int64)[:, None]
+    y = np.arange(c["raster_rows"], dtype=np.int64)
+    short = (down == c["patches_down"] - 1) & (y >= c["last_raster_rows"])
+    iy = c["iy_start"] + down * c["patch_iy_step"] + y * c["dilation_rows"]
+    lines = ((iy >= 0) & (iy < c["in_rows"]) & ~short).ravel()
+    across = np.arange(c["patches_across"], dtype=np.int64)[:, None] * c["patch_x_step"]
+    at = (across + np.arange(c["raster_cols"], dtype=np.int64) * c["x_step"]).ravel()
+    at = at[(c["x_start"] + at >= 0) & (c["x_start"] + at < c["in_row_bytes"])]
+    out = []
+    if lines.any() and at.size:
+        rows = (c["origin"] + down * c["patch_row_step"] + y * c["row_step"]).ravel()[lines]
+        starts = (rows + at.min()) % WORD
+        out.append(Footprint(LocalMemory.ACTIVATION, False, starts, starts + int(at.max() - at.min()) + channels))
+    taps = c["kernel_rows"] * c["kernel_cols"]
+    out.append(_block(LocalMemory.WEIGHT, c["weight_base"], c["channel_tiles"] * taps, config.weight_word_bytes))
+    words = (c["channel_tiles"] - 1) * config.channel_groups + -(-c["last_channels"] // config.requantizers)
+    out.append(_block(LocalMemory.CHANNEL, c["channel_base"], words, config.channel_word_bytes))
+    i = np.arange(c["patch_rows"], dtype=np.int64)
+    written = ((down < c["patches_down"] - 1) | (i < c["last_patch_rows"])).ravel()
+    starts = (c["out_base"] + down * c["out_patch_row_step"] + i * c["out_row_stride"]).ravel()[written]
+    last = (c["patches_across"] - 1) * c["out_patch_step"] + (c["last_patch_cols"] - 1) * c["out_pixel_stride"]
+    if c["patches_across"] > 1:
+        full = (c["patches_across"] - 2) * c["out_patch_step"] + (c["patch_cols"] - 1) * c["out_pixel_stride"]
+        last = max(last, full)
+    out.append(Footprint(LocalMemory.ACTIVATION, True, starts, starts + last + channels))
+    return out
 
 
 def _block(memory: LocalMemory, base: int, words: int, word_bytes: int) -> Footprint:

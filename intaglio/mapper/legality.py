@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from intaglio.hw.config import ROUNDINGS, Config
 from intaglio.hw.isa import Command, LocalMemory, Opcode, RoundingCode
-from intaglio.hw.timing import least_tile_cycles
+from intaglio.hw.timing import least_idle_cycles, least_tile_cycles
 from intaglio.mapper.footprint import MOST_ROWS, Footprint, footprints
 
 WORD = 1 << 32
@@ -24,6 +24,11 @@ _COUNTS = {
     ),
     Opcode.ADD: ("rows", "row_bytes"),
     Opcode.POOL: ("kernel_rows", "kernel_cols", "region_rows", "region_cols", "channels"),
+    Opcode.DEPTHWISE: (
+        "in_rows", "in_row_bytes", "x_step", "dilation_rows", "kernel_rows", "kernel_cols", "raster_rows", "last_raster_rows",
+        "raster_cols", "tap_delay", "patch_delay", "patches_down", "patches_across", "patch_rows", "last_patch_rows",
+        "patch_cols", "last_patch_cols", "channel_tiles", "tile_channels", "last_channels",
+    ),
 }  # fmt: skip
 """Fields that count something: at least 1."""
 
@@ -169,10 +174,70 @@ def _conv(config: Config, c: Command) -> Iterator[str]:
         yield "row_step, kernel_row_step, stride_rows and dilation_rows do not name one row stride"
 
 
+_FAR, _FAR_ROWS = 1 << 31, 1 << 17
+"""Bytes of a row and rows of an image, on either side of 0, that DEPTHWISE's sequencer counts without wrapping."""
+
+
+def _depthwise(config: Config, c: Command) -> Iterator[str]:
+    if not config.depthwise_delay:
+        yield "is not built in (configuration field depthwise_delay is 0)"
+        return
+    if c["weight_zero_point"] and not config.weight_zero_points:
+        yield f"weight_zero_point = {c['weight_zero_point']}, but weight_zero_points is not built in"
+    yield from _output(config, c)
+    width = min(config.cols, config.feed_bytes)
+    for name, most, limit in (
+        ("tile_channels", width, "cols and feed_bytes"),
+        ("last_channels", c["tile_channels"], "tile_channels"),
+        ("tile_pixels", config.rows, "rows"),
+        ("last_patch_rows", c["patch_rows"], "patch_rows"),
+        ("last_patch_cols", c["patch_cols"], "patch_cols"),
+        ("tap_delay", config.depthwise_delay + 1, "depthwise_delay + 1"),
+        ("patch_delay", config.depthwise_delay + 1, "depthwise_delay + 1"),
+    ):
+        if c[name] > most:
+            yield f"{name} = {c[name]} is above {limit} ({most})"
+    for pixels, rows in (("tile_pixels", "patch_rows"), ("last_tile_pixels", "last_patch_rows")):
+        if c[pixels] != c[rows] * c["patch_cols"]:
+            yield f"{pixels} = {c[pixels]} is not {rows} * patch_cols ({c[rows] * c['patch_cols']})"
+    yield from _raster(c)
+    if c["patches_down"] * c["raster_rows"] > MOST_ROWS or c["patches_across"] * c["raster_cols"] > MOST_ROWS:
+        yield f"reads more than {MOST_ROWS} rows, or pixels of a row"
+        return
+    low = c["iy_start"]
+    high = low + (c["patches_down"] - 1) * c["patch_iy_step"] + c["raster_rows"] * c["dilation_rows"]
+    if low < -_FAR_ROWS or high >= _FAR_ROWS:
+        yield f"looks for rows {low} to {high}, beyond -2**17 to 2**17 - 1"
+    across = (c["patches_across"] - 1) * c["patch_x_step"] + c["raster_cols"] * c["x_step"]
+    if c["x_start"] + across >= _FAR:
+        yield f"looks for bytes {c['x_start']} to {c['x_start'] + across} of a row, beyond 2**31 - 1"
+    least = least_idle_cycles(config, c)
+    if c["idle_cycles"] < least:
+        yield f"idle_cycles = {c['idle_cycles']}, its results need {least}"
+
+
+def _raster(c: Command) -> Iterator[str]:
+    """That the delays bring tap (y - i * s, x - j * t) and pixel (y, x) together in row (i, j), and the raster has the pixels
+    of every row in use and no more."""
+    across = c["tap_delay"] if c["patch_cols"] > 1 else 0
+    if c["raster_cols"] != (c["patch_cols"] - 1) * across + c["kernel_cols"]:
+        yield f"raster_cols = {c['raster_cols']} is not (patch_cols - 1) * tap_delay + kernel_cols"
+    down, rest = 0, 0
+    if c["patch_rows"] > 1:
+        down, rest = divmod(c["patch_delay"] + (c["patch_cols"] - 1) * across, c["raster_cols"])
+        if rest or not down:
+            yield f"patch_delay = {c['patch_delay']} is not a multiple of raster_cols less (patch_cols - 1) * tap_delay"
+            return
+    for raster, rows in (("raster_rows", "patch_rows"), ("last_raster_rows", "last_patch_rows")):
+        if c[raster] != (c[rows] - 1) * down + c["kernel_rows"]:
+            yield f"{raster} = {c[raster]} is not {(c[rows] - 1) * down + c['kernel_rows']}, as the delays and {rows} have it"
+
+
 _SPECIFIC = {
     Opcode.LOAD: _transfer,
     Opcode.STORE: _transfer,
     Opcode.CONV: _conv,
     Opcode.ADD: _add,
     Opcode.POOL: _pool,
+    Opcode.DEPTHWISE: _depthwise,
 }

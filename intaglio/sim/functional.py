@@ -14,6 +14,7 @@ from intaglio.hw.isa import Command, LocalMemory, Opcode
 from intaglio.mapper.program import Program
 from intaglio.sim.convolution import convolve
 from intaglio.sim.cores import single_threaded_products
+from intaglio.sim.depthwise import convolve_depthwise
 from intaglio.sim.operands import operands_of, sizes_of
 from intaglio.sim.tensors import initial_memory, read_tensors
 from intaglio.sim.vector import add, pool
@@ -96,6 +97,8 @@ class _Machine:
                 ledger[Counter.STORE_WORDS] = c.rows * c.row_bytes // self._bus
             case Opcode.CONV:
                 convolve(c, self._sizes, self._activation, self._weight, self._channel, self._sums, ledger)
+            case Opcode.DEPTHWISE:
+                convolve_depthwise(c, self._sizes, self._activation, self._weight, self._channel, ledger)
             case Opcode.ADD:
                 add(c, self._sizes, self._activation, ledger)
             case Opcode.POOL:

@@ -43,6 +43,7 @@ Transfer = namedtuple("Transfer", _names(isa.Opcode.LOAD))  # type: ignore[misc]
 Conv = namedtuple("Conv", _names(isa.Opcode.CONV))  # type: ignore[misc]
 Add = namedtuple("Add", _names(isa.Opcode.ADD))  # type: ignore[misc]
 Pool = namedtuple("Pool", _names(isa.Opcode.POOL))  # type: ignore[misc]
+Depthwise = namedtuple("Depthwise", _names(isa.Opcode.DEPTHWISE))  # type: ignore[misc]
 
 _FORM: dict[isa.Opcode, Any] = {
     isa.Opcode.LOAD: Transfer,
@@ -50,6 +51,7 @@ _FORM: dict[isa.Opcode, Any] = {
     isa.Opcode.CONV: Conv,
     isa.Opcode.ADD: Add,
     isa.Opcode.POOL: Pool,
+    isa.Opcode.DEPTHWISE: Depthwise,
 }
 
 

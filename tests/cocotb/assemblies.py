@@ -16,6 +16,7 @@ from intaglio.hw.feed import FeedRows, FeedSequencer
 from intaglio.hw.fetch import Fetch
 from intaglio.hw.isa import Engine, Opcode
 from intaglio.hw.pipeline import delay
+from intaglio.hw.row_delay import RowDelays
 
 
 class CommandPath(wiring.Component):
@@ -114,6 +115,9 @@ class Feed(wiring.Component):
             self.weight_address.eq(step.weight_address),
             self.channels.eq(step.channels),
         ]
+        # Idle, so that control takes one cycle from row to row.
+        m.submodules.delays = delays = RowDelays(self._config.rows, self._config.depthwise_delay)
+        m.d.comb += rows.delays.eq(delays.schedule)
         for r in range(self._config.rows):
             control = rows.control_out[r]
             m.d.comb += [

@@ -16,12 +16,12 @@ def _scale(rng: np.random.Generator, mean_shift: int) -> tuple[int, int]:
     return int(rng.integers(1 << 30, 1 << 31)), int(np.clip(mean_shift + rng.integers(-3, 4), -31, 30))
 
 
-def _rounding(config: Config, rng: np.random.Generator) -> int:
+def random_rounding(config: Config, rng: np.random.Generator) -> int:
     """One of the modes built in."""
     return int(RoundingCode[str(rng.choice(config.rounding)).upper()])
 
 
-def _out(rng: np.random.Generator, base: int, row_stride: int, pixel_stride: int, rounding: int) -> dict[str, int]:
+def output_fields(rng: np.random.Generator, base: int, row_stride: int, pixel_stride: int, rounding: int) -> dict[str, int]:
     return {
         "out_base": base,
         "out_row_stride": row_stride,
@@ -86,8 +86,8 @@ def random_conv(config: Config, rng: np.random.Generator, small: bool = False) -
         "last_channels": outputs - (tiles - 1) * config.cols, "in_zero_point": int(rng.integers(-128, 128)),
         "weight_zero_point": int(rng.integers(-128, 128)) * bool(rng.integers(0, 2)) * config.weight_zero_points,
         "start": 1, "drain": 1,
-        **_out(rng, int(rng.integers(half, config.activation_bytes - out_stride * out_h + 1)), out_stride, outputs,
-               _rounding(config, rng)),
+        **output_fields(rng, int(rng.integers(half, config.activation_bytes - out_stride * out_h + 1)), out_stride, outputs,
+               random_rounding(config, rng)),
     }
     return Command(Opcode.CONV, fields)
 
@@ -120,7 +120,7 @@ def random_add(config: Config, rng: np.random.Generator) -> Command:
         "row_bytes": row_bytes, "rows": rows, "mult_a": ma, "mult_b": mb, "shift_a": min(0, sa), "shift_b": min(0, sb),
         "zero_a": int(rng.integers(-128, 128)), "zero_b": int(rng.integers(-128, 128)), "mult_out": mo, "shift_out": so,
         "bias": int(rng.integers(-(1 << 31), 1 << 31) >> rng.integers(0, 32)),
-        **_out(rng, bases[2], strides[2], 0, _rounding(config, rng)),
+        **output_fields(rng, bases[2], strides[2], 0, random_rounding(config, rng)),
     })
 
 
@@ -137,8 +137,8 @@ def random_pool(config: Config, rng: np.random.Generator, maximum: bool = False)
         "x_step": sw * channels, "kernel_rows": kh, "kernel_cols": kw, "kernel_x_step": channels, "region_rows": rows,
         "region_cols": cols, "channels": channels, "mult_out": mult, "shift_out": shift,
         "bias": int(rng.integers(-2000, 2000)) // (40 if maximum else 1), "maximum": int(maximum),
-        **_out(rng, int(rng.integers(half, config.activation_bytes - out_stride * rows)), out_stride, channels,
-               _rounding(config, rng)),
+        **output_fields(rng, int(rng.integers(half, config.activation_bytes - out_stride * rows)), out_stride, channels,
+               random_rounding(config, rng)),
     })
 
 

@@ -32,8 +32,8 @@ def random_stream(rng: random.Random, config: Config, count: int, most_cycles: i
                 signal |= 1 << token_bit(engine, other)
         fields |= {"wait": wait, "signal": signal}
         if engine == Engine.COMPUTE:
-            opcode = rng.choice([Opcode.CONV, Opcode.ADD, Opcode.POOL])
-            name = {Opcode.CONV: "origin", Opcode.ADD: "a_base", Opcode.POOL: "in_base"}[opcode]
+            opcode = rng.choice([Opcode.CONV, Opcode.ADD, Opcode.POOL, Opcode.DEPTHWISE])
+            name = {Opcode.ADD: "a_base", Opcode.POOL: "in_base"}.get(opcode, "origin")
             fields[name] = rng.choice([2, 3, 4, rng.randint(2, most_cycles)])
         else:
             opcode = Opcode.LOAD if engine == Engine.LOAD else Opcode.STORE

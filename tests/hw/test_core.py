@@ -18,6 +18,7 @@ from tests.hw.core_commands import (
     split_reduction,
     split_window,
 )
+from tests.hw.depthwise_commands import random_depthwise
 
 SHAPES = [
     dict(rows=2, cols=3, requantizers=2, bus_bytes=4),
@@ -26,6 +27,11 @@ SHAPES = [
     dict(rows=3, cols=3, requantizers=3, bus_bytes=16),
     dict(rows=2, cols=2, requantizers=2, bus_bytes=4, rounding=("double", "single", "away"), weight_zero_points=False),
     dict(rows=3, cols=2, requantizers=1, bus_bytes=4, rounding=("float",)),
+]
+WITH_PATCHES = [
+    dict(rows=4, cols=4, requantizers=2, bus_bytes=4),
+    dict(rows=6, cols=3, requantizers=1, bus_bytes=8, depthwise_delay=8),
+    dict(rows=3, cols=6, requantizers=4, bus_bytes=8, depthwise_delay=2),
 ]
 
 
@@ -123,7 +129,7 @@ def check(config: Config, commands, rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=named)
-@pytest.mark.parametrize("make", [random_conv, random_add, random_pool, random_maximum], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("make", [random_conv, random_depthwise, random_add, random_pool, random_maximum], ids=lambda f: f.__name__)
 def test_random_commands(shape, make):
     seed = int(np.random.SeedSequence().entropy % 2**32)
     print("seed", seed)
@@ -131,6 +137,18 @@ def test_random_commands(shape, make):
     config = small(**shape)
     commands = [make(config, rng, True) if make is random_conv else make(config, rng) for _ in range(4)]
     check(config, commands, rng)
+
+
+@pytest.mark.parametrize("shape", WITH_PATCHES, ids=named)
+def test_depthwise_among_others(shape):
+    """What a command leaves in the delay lines and in the feed means nothing to the next."""
+    seed = int(np.random.SeedSequence().entropy % 2**32)
+    print("seed", seed)
+    rng = np.random.default_rng(seed)
+    config = small(**shape)
+    conv = random_conv(config, rng, True)
+    patches = [random_depthwise(config, rng) for _ in range(4)]
+    check(config, [*patches[:2], conv, patches[2], random_pool(config, rng), random_add(config, rng), patches[3], conv], rng)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=named)
@@ -144,8 +162,6 @@ def test_sum_continues_in_next_command(shape):
         if command["kernel_rows"] > 1 and command["pixel_tiles"] == command["channel_tiles"] == 1:
             break
     check(config, split_reduction(command, 1), rng)
-
-
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=named)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 from amaranth.hdl import Module
@@ -31,9 +32,10 @@ class Both(wiring.Component):
         return m
 
 
-def run(bus: int, words: list[int], rng: random.Random, program_bytes: int | None = None):
-    """Memory answers after random waits, queues are full at random. Returns words by engine, fault, position."""
-    dut = Both(small_config(bus))
+def run(bus: int, words: list[int], rng: random.Random, program_bytes: int | None = None, **fields: int):
+    """Memory answers after random waits, queues are full at random. Returns words by engine, fault, position.
+    fields: of the configuration, other than usual."""
+    dut = Both(replace(small_config(bus), **fields))
     size = 4 * len(words) if program_bytes is None else program_bytes
     program = b"".join(w.to_bytes(4, "little") for w in words) + b"\xff" * 64
     address = 0x7000
@@ -126,7 +128,7 @@ def _changed(words: list[int], at: int, value: int) -> list[int]:
 
 REFUSED = {
     "opcode 0": ([0] * 8, Fault.BAD_OPCODE),
-    "opcode 6": (_changed(POOL, 0, 6), Fault.BAD_OPCODE),
+    "opcode 7": (_changed(POOL, 0, 7), Fault.BAD_OPCODE),
     "header": (_changed(LOAD, 0, Opcode.LOAD | 1 << 12), Fault.BAD_FIELD),
     "tail": (_changed(LOAD, 7, 1), Fault.BAD_FIELD),
     "word 31": (_changed(POOL, 31, 1 << 31), Fault.BAD_FIELD),
@@ -149,6 +151,12 @@ def test_refused(name: str, bus: int) -> None:
     assert (found, position) == (fault, 4 * len(before))
     for engine in Engine:
         assert sum(last for _, _, last in got[engine]) == {Engine.LOAD: 2, Engine.COMPUTE: 1, Engine.STORE: 0}[engine]
+
+
+def test_a_command_that_is_not_built_in() -> None:
+    words = LOAD + Command(Opcode.DEPTHWISE, {}).words()
+    assert run(8, words, random.Random(0))[1] == Fault.NONE
+    assert run(8, words, random.Random(0), depthwise_delay=0)[1:] == (Fault.BAD_OPCODE, 4 * len(LOAD))
 
 
 def test_unnamed_bits_of_every_word() -> None:

@@ -28,6 +28,15 @@ def test_fields_do_not_overlap(opcode):
     assert free + len(bits) == 32 * WORDS_OF[opcode]
 
 
+def test_conv_and_depthwise_share_places():
+    """Hardware reads what both have without looking at the opcode."""
+    conv = {f.name: f for f in FIELDS[Opcode.CONV]}
+    shared = [f for f in FIELDS[Opcode.DEPTHWISE] if f.name in conv]
+    assert len(shared) > 20 and all(f == conv[f.name] for f in shared)
+    drain = conv["drain"]  # which DEPTHWISE leaves 0
+    assert not any(f.word == drain.word and f.lsb <= drain.lsb < f.lsb + f.width for f in FIELDS[Opcode.DEPTHWISE])
+
+
 def random_command(opcode, rng):
     def value(f):
         low, high = (-(1 << (f.width - 1)), 1 << (f.width - 1)) if f.signed else (0, 1 << f.width)
@@ -38,7 +47,7 @@ def random_command(opcode, rng):
 
 def test_commands_survive_encoding():
     rng = np.random.default_rng(5)
-    commands = [random_command(Opcode(int(rng.integers(1, 6))), rng) for _ in range(200)]
+    commands = [random_command(Opcode(int(rng.integers(1, len(Opcode) + 1))), rng) for _ in range(200)]
     assert decode([word for c in commands for word in c.words()]) == commands
 
 

@@ -33,6 +33,8 @@ def test_sums_that_nothing_kept() -> None:
 
 def test_sums_that_are_dropped() -> None:
     assert reasons(conv(1, 0), conv(1, 1)) == [(1, "drops the sums that command 0 kept")]
+    assert reasons(conv(1, 0), Command(Opcode.DEPTHWISE, {}), conv(0, 1))[0] == (1, "drops the sums that command 0 kept")
+    assert not reasons(pool(0, 1), Command(Opcode.DEPTHWISE, {}), pool(1, 0))
     assert reasons(pool(0, 1), pool(0, 0)) == [(1, "drops the sums that command 0 kept")]
     assert reasons(pool(0, 0), pool(0, 1)) == [(1, "keeps sums that no command takes")]
 

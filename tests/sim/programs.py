@@ -10,6 +10,7 @@ from intaglio.hw.config import Config
 from intaglio.hw.isa import WORDS_OF, Command, Engine, LocalMemory, Opcode, token_bit
 from intaglio.mapper.program import BASE_ALIGNMENT, Place, Program
 from tests.hw.core_commands import random_add, random_conv, random_maximum, random_pool
+from tests.hw.depthwise_commands import random_depthwise
 
 SMALL = Config(
     name="small",
@@ -33,6 +34,7 @@ def random_commands(config: Config, rng: np.random.Generator, count: int) -> lis
     """Compute commands with tags 0 to count - 1."""
     makers = [
         lambda: random_conv(config, rng, small=True),
+        lambda: random_depthwise(config, rng),
         lambda: random_add(config, rng),
         lambda: random_pool(config, rng),
         lambda: random_maximum(config, rng),

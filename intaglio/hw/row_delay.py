@@ -1,0 +1,104 @@
+"""Delay lines between the array's rows: DEPTHWISE's weights and control take programmed cycles from row to row."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.lib import data, memory, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from intaglio.hw.command_view import CommandView
+from intaglio.hw.isa import Opcode
+
+
+class LinkDelay(data.StructLayout):
+    """One link, row r to r + 1: `through` where it adds no cycle, else the address of the word that leaves the line now;
+    `fresh` is low while that word is older than the command. Where `through` is high, so is fresh."""
+
+    def __init__(self, depth: int):
+        super().__init__({"through": 1, "fresh": 1, "address": unsigned(ceil_log2(depth))})
+
+
+class DelaySchedule(data.StructLayout):
+    """What all delay lines share in a cycle: whether a word enters them and where, and links[r] of row r to r + 1 (one
+    that means nothing where there is one row)."""
+
+    def __init__(self, rows: int, depth: int):
+        links = data.ArrayLayout(LinkDelay(depth), max(1, rows - 1))
+        super().__init__({"write": 1, "address": unsigned(ceil_log2(depth)), "links": links})
+
+
+class RowDelays(wiring.Component):
+    """Gives the schedule of a DEPTHWISE command's delays.
+
+    command: In, 1024 bits, stable while active. active: In, a DEPTHWISE runs; low for a cycle at least between two. schedule:
+    Out, DelaySchedule; every link is `through` while not active. Beside the register of the row above a link takes
+    tap_delay - 1 cycles, or patch_delay - 1 where a row of the patch ends: 0 to depth, a power of two of at least 2.
+    """
+
+    def __init__(self, rows: int, depth: int):
+        self.rows, self.depth = rows, depth
+        super().__init__({"command": In(1024), "active": In(1), "schedule": Out(DelaySchedule(rows, depth))})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        f = CommandView(self.command, Opcode.DEPTHWISE)
+        at = Signal(ceil_log2(self.depth))
+        age = Signal(range(self.depth + 1))  # words that entered since the command began
+        with m.If(self.active):
+            m.d.sync += [at.eq(at + 1), age.eq(Mux(age == self.depth, age, age + 1))]
+        with m.Else():
+            m.d.sync += age.eq(0)
+        m.d.comb += [self.schedule.write.eq(self.active), self.schedule.address.eq(at)]
+
+        choices = {}
+        for name in ("tap_delay", "patch_delay"):
+            choice = Signal(LinkDelay(self.depth), name=name)
+            more = Signal.like(age, name=f"{name}_more")
+            m.d.comb += [
+                more.eq(f[name] - 1),
+                choice.through.eq(~self.active | (f[name] == 1)),
+                choice.fresh.eq(~self.active | (age >= more)),
+                choice.address.eq(at - more),
+            ]
+            choices[name] = choice.as_value()
+        for r in range(self.rows - 1):
+            # Row r + 1 begins a row of the patch where patch_cols divides it.
+            divisors = [d for d in range(1, r + 2) if (r + 1) % d == 0]
+            boundary = Signal(name=f"boundary{r + 1}")
+            m.d.sync += boundary.eq(Cat(f["patch_cols"] == d for d in divisors).any())
+            m.d.comb += self.schedule.links[r].eq(Mux(boundary, choices["patch_delay"], choices["tap_delay"]))
+        return m
+
+
+class DelayLine(wiring.Component):
+    """The delay line of one link: a memory for each part of its word.
+
+    word: In, `parts` of `width` bits, every cycle. schedule: In, DelaySchedule. out: Out, as word: what entered as many cycles
+    ago as schedule.links[link] says, which where `fresh` is low an older command left there.
+    """
+
+    def __init__(self, width: int, parts: int, rows: int, depth: int, link: int):
+        self._parts, self._depth, self._link = parts, depth, link
+        super().__init__(
+            {
+                "word": In(width).array(parts),
+                "schedule": In(DelaySchedule(rows, depth)),
+                "out": Out(width).array(parts),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        link = self.schedule.links[self._link]
+        for part in range(self._parts):
+            shape = unsigned(len(self.word[part]))
+            m.submodules[f"memory_{part}"] = mem = memory.Memory(shape=shape, depth=self._depth, init=[])
+            write = mem.write_port()
+            read = mem.read_port(domain="comb")
+            m.d.comb += [
+                write.en.eq(self.schedule.write),
+                write.addr.eq(self.schedule.address),
+                write.data.eq(self.word[part]),
+                read.addr.eq(link.address),
+                self.out[part].eq(Mux(link.through, self.word[part], read.data)),
+            ]
+        return m

@@ -1,0 +1,132 @@
+"""DEPTHWISE: results and ledger of one command (isa.py and architecture.md: meaning and ledger)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+
+from intaglio.hw.counters import Counter
+from intaglio.sim.activation_port import ADDRESS_MASK, check_inside, half_words
+from intaglio.sim.cores import workers
+from intaglio.sim.drain import drain_pixel, records
+
+_MACS, _READS = int(Counter.MACS), int(Counter.ACTIVATION_READS)
+_WEIGHTS = int(Counter.WEIGHT_READS)
+_SMALL = 1 << 18
+"""Products below which a command stays on one core."""
+
+
+def convolve_depthwise(
+    c: Any, z: Any, activation: np.ndarray, weight: np.ndarray, channel: np.ndarray, ledger: np.ndarray
+) -> None:
+    """Runs one command.
+
+    c: operands.Depthwise. z: operands.Sizes. activation int8 [bytes], weight int8 [bytes], channel int32 [words]:
+    the memories. ledger int64 [len(Counter)] is added to. Raises IndexError for what lies outside a memory; legal commands
+    only else.
+    """
+    taps = c.kernel_rows * c.kernel_cols
+    _check(c, z, taps, weight, channel)
+    channels = (c.channel_tiles - 1) * c.tile_channels + c.last_channels
+    weights = np.ascontiguousarray(_unpacked(c, z, taps, weight)[:, :channels])
+    outputs = ((c.patches_down - 1) * c.patch_rows + c.last_patch_rows) * c.patch_cols * c.patches_across
+
+    def run(down: int) -> np.ndarray:
+        """One row of patches; its part of the ledger."""
+        counts = np.zeros_like(ledger)
+        _patches(c, z, down, activation, weights, channel, counts)
+        return counts
+
+    # A command's outputs are none of its inputs, so rows of patches run side by side.
+    rows = range(c.patches_down)
+    small = len(rows) == 1 or outputs * taps * channels < _SMALL
+    for counts in map(run, rows) if small else workers().map(run, rows):
+        ledger += counts
+    ledger[_MACS] += taps * outputs * channels
+    ledger[_WEIGHTS] += taps * c.patches_down * c.patches_across * c.channel_tiles
+
+
+def _check(c: Any, z: Any, taps: int, weight: np.ndarray, channel: np.ndarray) -> None:
+    counts = (taps, c.patches_down, c.patches_across, c.channel_tiles, c.last_patch_rows, c.last_patch_cols, c.last_channels)
+    if min(counts) < 1:
+        raise IndexError("a DEPTHWISE without work")
+    if c.patch_rows * c.patch_cols > z.rows or max(c.tile_channels, c.last_channels) > z.cols:
+        raise IndexError("a patch larger than the array")
+    if (c.weight_base + c.channel_tiles * taps) * z.weight_word_bytes > weight.size:
+        raise IndexError("an address beyond the weight memory")
+    groups = (c.channel_tiles - 1) * z.channel_groups + (c.last_channels - 1) // z.requantizers + 1
+    if (c.channel_base + groups) * z.channel_word_bytes > channel.size * 4:
+        raise IndexError("an address beyond the channel memory")
+
+
+def _unpacked(c: Any, z: Any, taps: int, weight: np.ndarray) -> np.ndarray:
+    """The weights less their zero point, int32 [taps, channel_tiles * tile_channels]."""
+    first = c.weight_base * z.weight_word_bytes
+    words = weight[first : first + c.channel_tiles * taps * z.weight_word_bytes]
+    width = c.tile_channels if c.channel_tiles > 1 else c.last_channels
+    tiles = words.reshape(c.channel_tiles, taps, z.weight_word_bytes)[:, :, :width].transpose(1, 0, 2)
+    return tiles.reshape(taps, -1).astype(np.int32) - c.weight_zero_point
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def _patches(c, z, down, activation, weights, channel, ledger):
+    """The outputs of row `down` of patches, and what reading their rasters costs. weights: int32 [taps, channels]."""
+    last_down = down == c.patches_down - 1
+    rows = c.last_raster_rows if last_down else c.raster_rows
+    lines = c.last_patch_rows if last_down else c.patch_rows
+    down_stride = (c.raster_rows - c.kernel_rows) // (c.patch_rows - 1) if c.patch_rows > 1 else 0
+    across_stride = (c.raster_cols - c.kernel_cols) // (c.patch_cols - 1) if c.patch_cols > 1 else 0
+    totals = np.empty(weights.shape[1], np.int32)
+    scales = records(c, z, c.tile_channels, totals.size, channel)
+    for across in range(c.patches_across):
+        ledger[_READS] += _raster_reads(c, z, rows, down, across, activation)
+        columns = c.last_patch_cols if across == c.patches_across - 1 else c.patch_cols
+        out = c.out_base + down * c.out_patch_row_step + across * c.out_patch_step
+        for i in range(lines):
+            for j in range(columns):
+                _output(c, down, across, i * down_stride, j * across_stride, activation, weights, totals)
+                at = out + i * c.out_row_stride + j * c.out_pixel_stride
+                drain_pixel(c, z, c.tile_channels, at, totals, scales, activation, ledger)
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _raster_reads(c, z, rows, down, across, activation):
+    """Half words that one patch's rasters of all channel tiles touch; every byte lies inside the memory."""
+    reads = 0
+    last = (c.channel_tiles - 1) * c.tile_channels
+    for y in range(rows):
+        iy = c.iy_start + down * c.patch_iy_step + y * c.dilation_rows
+        if not 0 <= iy < c.in_rows:
+            continue
+        for x in range(c.raster_cols):
+            at = across * c.patch_x_step + x * c.x_step
+            if not 0 <= c.x_start + at < c.in_row_bytes:
+                continue
+            address = (c.origin + down * c.patch_row_step + y * c.row_step + at) & ADDRESS_MASK
+            check_inside(address, last + c.last_channels, activation)
+            for tile in range(c.channel_tiles - 1):
+                reads += half_words(address + tile * c.tile_channels, c.tile_channels, z.half_shift)
+            reads += half_words(address + last, c.last_channels, z.half_shift)
+    return reads
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _output(c, down, across, y0, x0, activation, weights, totals):
+    """totals int32 [channels] of the output whose window begins in row y0, column x0 of its patch's raster."""
+    totals[:] = 0
+    for kh in range(c.kernel_rows):
+        iy = c.iy_start + down * c.patch_iy_step + (y0 + kh) * c.dilation_rows
+        for kw in range(c.kernel_cols):
+            at = across * c.patch_x_step + (x0 + kw) * c.x_step
+            tap = weights[kh * c.kernel_cols + kw]
+            if 0 <= iy < c.in_rows and 0 <= c.x_start + at < c.in_row_bytes:
+                address = (c.origin + down * c.patch_row_step + (y0 + kh) * c.row_step + at) & ADDRESS_MASK
+                check_inside(address, totals.size, activation)
+                pixel = activation[address : address + totals.size]
+                for n in range(totals.size):
+                    totals[n] += np.int32(pixel[n]) * tap[n]
+            else:
+                for n in range(totals.size):
+                    totals[n] += np.int32(c.in_zero_point) * tap[n]
