@@ -1,12 +1,15 @@
-"""The requantizer's arithmetic, compiled: bit for bit network.arithmetic.requantize on one sum."""
+"""The requantizer's arithmetic, compiled: bit for bit network.arithmetic.requantize, of one sum or of a row of sums."""
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numba
+import numpy as np
 
 from intaglio.hw.isa import RoundingCode
 
-_DOUBLE, _SINGLE, _FLOAT = int(RoundingCode.DOUBLE), int(RoundingCode.SINGLE), int(RoundingCode.FLOAT)
+_DOUBLE, _SINGLE, _AWAY, _FLOAT = map(int, (RoundingCode.DOUBLE, RoundingCode.SINGLE, RoundingCode.AWAY, RoundingCode.FLOAT))
 _SIGNIFICANT = 24  # bits of a binary32 significand
 SHIFT_MIN, SHIFT_MAX = -31, 30
 MULTIPLIER_MASK = 2**31 - 1
@@ -32,22 +35,39 @@ def requantize(total, multiplier, shift, rounding):
     positive is left. rounding: isa.RoundingCode.
     """
     if rounding == _DOUBLE:
-        # Its saturating case needs a negative multiplier; with a non-negative one the nudged division
-        # towards zero is a floor after adding half.
-        high = (wrap32(total << max(shift, 0)) * multiplier + (1 << 30)) >> 31
-        if shift >= 0:
-            return high
-        return (high + (1 << (-shift - 1)) - (1 if high < 0 else 0)) >> -shift
-    right = 31 - shift
+        return _double(total, multiplier, shift)
     if rounding == _FLOAT:
-        magnitude = _binary32(_binary32(abs(total)) * multiplier)  # at most 2**62
-        magnitude = min(_half_to_even(magnitude, right), 2147483647)
-        return -magnitude if total < 0 else magnitude
-    half = 1 << (right - 1)
-    if rounding == _SINGLE:
-        return wrap32((total * multiplier + half) >> right)
-    magnitude = (abs(total) * multiplier + half) >> right
-    return wrap32(-magnitude if total < 0 else magnitude)
+        return _float(total, multiplier, shift)
+    return _single(total, multiplier, shift) if rounding == _SINGLE else _away(total, multiplier, shift)
+
+
+@numba.njit(cache=True, inline="always")
+def _double(total, multiplier, shift):
+    # Its saturating case needs a negative multiplier; with a non-negative one the nudged division
+    # towards zero is a floor after adding half.
+    left, right = max(shift, 0), max(-shift, 0)
+    high = (np.int64(np.int32(np.int64(total) << left)) * multiplier + (1 << 30)) >> 31
+    return (high + ((1 << right) >> 1) - ((high < 0) & (right > 0))) >> right
+
+
+@numba.njit(cache=True, inline="always")
+def _single(total, multiplier, shift):
+    right = 31 - shift
+    return np.int64(np.int32((np.int64(total) * multiplier + ((1 << right) >> 1)) >> right))
+
+
+@numba.njit(cache=True, inline="always")
+def _away(total, multiplier, shift):
+    right = 31 - shift
+    magnitude = (abs(np.int64(total)) * multiplier + ((1 << right) >> 1)) >> right
+    return np.int64(np.int32(-magnitude if total < 0 else magnitude))
+
+
+@numba.njit(cache=True)
+def _float(total, multiplier, shift):
+    magnitude = _binary32(_binary32(abs(total)) * multiplier)  # at most 2**62
+    magnitude = min(_half_to_even(magnitude, 31 - shift), 2147483647)
+    return -magnitude if total < 0 else magnitude
 
 
 @numba.njit(cache=True)
@@ -68,7 +88,63 @@ def _binary32(magnitude):
     return _half_to_even(magnitude, excess) << excess
 
 
+class Scales(NamedTuple):
+    """What a row of sums is scaled by, one after the other.
+
+    bias, multiplier, shift: int32 [n], in their ranges. factor: float32 [n], the whole scale where FLOAT's multipliers have
+    no more bits than a significand (`factors`), as those of a network do. rounding: isa.RoundingCode.
+    """
+
+    bias: Any
+    multiplier: Any
+    shift: Any
+    factor: Any
+    factors: bool
+    rounding: int
+
+
 @numba.njit(cache=True)
-def to_output(total, multiplier, shift, rounding, zero_point, clamp_min, clamp_max):
-    """One output element: total as for requantize; the rest as in the compute commands."""
-    return min(max(requantize(total, multiplier, shift, rounding) + zero_point, clamp_min), clamp_max)
+def scales_of(bias, multiplier, shift, rounding):
+    """Scales of three arrays of integers. IndexError for those that no requantizer takes."""
+    n = bias.size
+    out = Scales(np.empty(n, np.int32), np.empty(n, np.int32), np.empty(n, np.int32), np.empty(n, np.float32),
+                 not (multiplier & 127).any(), rounding)  # fmt: skip
+    for i in range(n):
+        if shift[i] < SHIFT_MIN or shift[i] > SHIFT_MAX:
+            raise IndexError("a shift beyond -31 to 30")
+        if not takes(multiplier[i], rounding):
+            raise IndexError("a multiplier below 2**30, for FLOAT")
+        out.bias[i], out.multiplier[i], out.shift[i] = bias[i], multiplier[i], shift[i]
+        out.factor[i] = multiplier[i] * 2.0 ** (shift[i] - 31)
+    return out
+
+
+@numba.njit(cache=True, error_model="numpy")
+def requantize_row(totals, s, zero_point, clamp_min, clamp_max, out):
+    """out int8 [n] of totals int32 [n], scaled by s (Scales; totals and biases wrap) and put out as commands say.
+
+    Loops without branches, one for each mode: they become vector instructions.
+    """
+    if s.rounding == _FLOAT and s.factors:
+        # Beyond 9 bits every sum is clamped alike, and within all is exact in binary32.
+        zero, low, high = np.float32(zero_point), np.float32(clamp_min), np.float32(clamp_max)
+        for i in range(totals.size):
+            product = np.float32(np.int32(totals[i] + s.bias[i])) * s.factor[i]
+            product = min(max(product, np.float32(-512)), np.float32(512))
+            out[i] = np.int32(min(max(np.rint(product) + zero, low), high))
+    elif s.rounding == _DOUBLE:
+        for i in range(totals.size):
+            value = _double(np.int32(totals[i] + s.bias[i]), np.int64(s.multiplier[i]), np.int64(s.shift[i]))
+            out[i] = min(max(value + zero_point, clamp_min), clamp_max)
+    elif s.rounding == _SINGLE:
+        for i in range(totals.size):
+            value = _single(np.int32(totals[i] + s.bias[i]), np.int64(s.multiplier[i]), np.int64(s.shift[i]))
+            out[i] = min(max(value + zero_point, clamp_min), clamp_max)
+    elif s.rounding == _AWAY:
+        for i in range(totals.size):
+            value = _away(np.int32(totals[i] + s.bias[i]), np.int64(s.multiplier[i]), np.int64(s.shift[i]))
+            out[i] = min(max(value + zero_point, clamp_min), clamp_max)
+    else:
+        for i in range(totals.size):
+            value = _float(np.int64(np.int32(totals[i] + s.bias[i])), np.int64(s.multiplier[i]), np.int64(s.shift[i]))
+            out[i] = min(max(value + zero_point, clamp_min), clamp_max)

@@ -1,4 +1,4 @@
-"""ADD and POOL, compiled: results and ledger of one command (isa.py has their meaning).
+"""ADD and POOL: results and ledger of one command (isa.py has their meaning).
 
 c: operands.Add or Pool. z: operands.Sizes. activation: the memory, int8 [bytes]. ledger int64 [len(Counter)]
 is added to. Both raise IndexError before they touch what lies outside the memory.
@@ -6,106 +6,127 @@ is added to. Both raise IndexError before they touch what lies outside the memor
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba
 import numpy as np
 
 from intaglio.hw.counters import Counter
 from intaglio.hw.isa import ADD_LEFT_SHIFT, RoundingCode
 from intaglio.sim.activation_port import ADDRESS_MASK, check_inside, half_words
-from intaglio.sim.requantize import MULTIPLIER_MASK, SHIFT_MAX, SHIFT_MIN, requantize, takes, to_output, wrap32
+from intaglio.sim.cores import in_parts
+from intaglio.sim.requantize import MULTIPLIER_MASK, SHIFT_MAX, SHIFT_MIN, Scales, requantize, requantize_row, scales_of
 
 _READS, _WRITES = int(Counter.ACTIVATION_READS), int(Counter.ACTIVATION_WRITES)
 _REQUANTIZATIONS = int(Counter.REQUANTIZATIONS)
 _DOUBLE = int(RoundingCode.DOUBLE)
 _LOWEST = -128  # no element is below
+_PART = 1 << 15
+"""Elements that are worth a thread: some 100 us."""
 
 
-@numba.njit(cache=True, error_model="numpy", nogil=True)
-def add(c, z, activation, ledger):
-    if not (_in_range(c.shift_a) and _in_range(c.shift_b)):
-        raise IndexError("a shift beyond -31 to 30")
-    _check_scale(c)
-    pass_bytes = 2 * z.requantizers
-    for row in range(c.rows):
-        for begin in range(0, c.row_bytes, pass_bytes):
-            count = min(pass_bytes, c.row_bytes - begin)
-            a = (c.a_base + row * c.a_row_stride + begin) & ADDRESS_MASK
-            b = (c.b_base + row * c.b_row_stride + begin) & ADDRESS_MASK
-            out = (c.out_base + row * c.out_row_stride + begin) & ADDRESS_MASK
-            check_inside(a, count, activation)
-            check_inside(b, count, activation)
-            check_inside(out, count, activation)
-            ledger[_READS] += half_words(a, count, z.half_shift) + half_words(b, count, z.half_shift)
-            ledger[_WRITES] += _writes(out, count, z)
-            ledger[_REQUANTIZATIONS] += count
-            for i in range(count):
-                total = _operand(activation[a + i], c.zero_a, c.mult_a, c.shift_a) + _operand(
-                    activation[b + i], c.zero_b, c.mult_b, c.shift_b
-                )
-                activation[out + i] = _output(c, total)
+def add(c: Any, z: Any, activation: np.ndarray, ledger: np.ndarray) -> None:
+    def run(first: int, last: int, counts: np.ndarray) -> None:
+        _add(c, z, first, last, activation, counts)
+
+    in_parts(run, c.rows, c.rows * c.row_bytes // _PART, ledger)
 
 
-@numba.njit(cache=True, error_model="numpy", nogil=True)
-def pool(c, z, activation, sums, ledger):
+def pool(c: Any, z: Any, activation: np.ndarray, sums: np.ndarray, ledger: np.ndarray) -> None:
     """sums: int64 [requantizers], sums or maxima, kept between commands."""
-    _check_scale(c)
-    for y in range(c.region_rows):
+
+    def run(first: int, last: int, counts: np.ndarray) -> None:
+        _pool(c, z, first, last, activation, sums, counts)
+
+    elements = c.region_rows * c.region_cols * c.kernel_rows * c.kernel_cols * c.channels
+    in_parts(run, c.region_rows, elements // _PART, ledger)
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def _add(c, z, first, last, activation, ledger):
+    """Rows `first` up to `last`."""
+    scales = _scales(c, c.row_bytes, activation)
+    table_a = _operands(c.zero_a, c.mult_a, c.shift_a)
+    table_b = _operands(c.zero_b, c.mult_b, c.shift_b)
+    count = c.row_bytes
+    totals = np.empty(count, np.int32)
+    for row in range(first, last):
+        a = (c.a_base + row * c.a_row_stride) & ADDRESS_MASK
+        b = (c.b_base + row * c.b_row_stride) & ADDRESS_MASK
+        out = (c.out_base + row * c.out_row_stride) & ADDRESS_MASK
+        for address in (a, b, out):
+            check_inside(address, count, activation)
+        for i in range(count):
+            totals[i] = table_a[activation[a + i] + 128] + table_b[activation[b + i] + 128]
+        requantize_row(totals, scales, c.out_zero_point, c.clamp_min, c.clamp_max, activation[out : out + count])
+        ledger[_READS] += _passes(a, count, 2 * z.requantizers, z) + _passes(b, count, 2 * z.requantizers, z)
+        ledger[_WRITES] += _passes(out, count, z.requantizers, z)
+        ledger[_REQUANTIZATIONS] += count
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def _pool(c, z, first, last, activation, sums, ledger):
+    """Rows `first` up to `last` of the region."""
+    if (c.hold or c.resume) and (c.region_rows * c.region_cols > 1 or c.channels > z.requantizers):
+        raise IndexError("sums of several passes that begin or go on elsewhere")
+    scales = _scales(c, c.channels, activation)
+    totals = np.empty(c.channels, np.int32)
+    for y in range(first, last):
         for x in range(c.region_cols):
-            for begin in range(0, c.channels, z.requantizers):
-                count = min(z.requantizers, c.channels - begin)
-                if not c.resume:
-                    sums[:] = _LOWEST if c.maximum else 0
-                for kh in range(c.kernel_rows):
-                    for kw in range(c.kernel_cols):
-                        at = c.in_base + y * c.row_step + x * c.x_step + begin
-                        at = (at + kh * c.in_row_stride + kw * c.kernel_x_step) & ADDRESS_MASK
-                        check_inside(at, count, activation)
-                        ledger[_READS] += half_words(at, count, z.half_shift)
-                        for i in range(count):
-                            value = np.int64(activation[at + i])
-                            sums[i] = max(sums[i], value) if c.maximum else sums[i] + value
-                if c.hold:
-                    continue
-                out = (c.out_base + y * c.out_row_stride + x * c.out_pixel_stride + begin) & ADDRESS_MASK
-                check_inside(out, count, activation)
-                ledger[_WRITES] += half_words(out, count, z.half_shift)
-                ledger[_REQUANTIZATIONS] += count
-                for i in range(count):
-                    activation[out + i] = _output(c, sums[i])
+            if c.resume:
+                totals[:] = sums[: c.channels]
+            else:
+                totals[:] = _LOWEST if c.maximum else 0
+            for kh in range(c.kernel_rows):
+                for kw in range(c.kernel_cols):
+                    at = c.in_base + y * c.row_step + x * c.x_step + kh * c.in_row_stride + kw * c.kernel_x_step
+                    at &= ADDRESS_MASK
+                    check_inside(at, c.channels, activation)
+                    ledger[_READS] += _passes(at, c.channels, z.requantizers, z)
+                    taken = activation[at : at + c.channels]
+                    if c.maximum:
+                        for i in range(c.channels):
+                            totals[i] = max(totals[i], np.int32(taken[i]))
+                    else:
+                        for i in range(c.channels):
+                            totals[i] += taken[i]
+            if c.hold:
+                sums[: c.channels] = totals
+                continue
+            out = (c.out_base + y * c.out_row_stride + x * c.out_pixel_stride) & ADDRESS_MASK
+            check_inside(out, c.channels, activation)
+            target = activation[out : out + c.channels]
+            requantize_row(totals, scales, c.out_zero_point, c.clamp_min, c.clamp_max, target)
+            ledger[_WRITES] += _passes(out, c.channels, z.requantizers, z)
+            ledger[_REQUANTIZATIONS] += c.channels
 
 
 @numba.njit(cache=True)
-def _in_range(shift):
-    return SHIFT_MIN <= shift <= SHIFT_MAX
+def _scales(c, count, activation):
+    """The one scale of `count` elements, which fit in the memory."""
+    check_inside(0, count, activation)
+    one = np.ones(1, np.int64)
+    s = scales_of(one * c.bias, one * (c.mult_out & MULTIPLIER_MASK), one * c.shift_out, c.rounding)
+    return Scales(np.full(count, s.bias[0]), np.full(count, s.multiplier[0]), np.full(count, s.shift[0]),
+                  np.full(count, s.factor[0]), s.factors, s.rounding)  # fmt: skip
 
 
 @numba.njit(cache=True)
-def _check_scale(c):
-    if not _in_range(c.shift_out):
+def _operands(zero_point, multiplier, shift):
+    """An operand of ADD, scaled: int32, by its value + 128."""
+    if shift < SHIFT_MIN or shift > SHIFT_MAX:
         raise IndexError("a shift beyond -31 to 30")
-    if not takes(c.mult_out & MULTIPLIER_MASK, c.rounding):
-        raise IndexError("a multiplier below 2**30, for FLOAT")
+    out = np.empty(256, np.int32)
+    for value in range(-128, 128):
+        centred = (value - zero_point) << ADD_LEFT_SHIFT
+        out[value + 128] = requantize(centred, multiplier & MULTIPLIER_MASK, shift, _DOUBLE)
+    return out
 
 
 @numba.njit(cache=True)
-def _operand(value, zero_point, multiplier, shift):
-    """One operand of ADD, scaled: 32 bits."""
-    centred = (np.int64(value) - zero_point) << ADD_LEFT_SHIFT
-    return requantize(centred, multiplier & MULTIPLIER_MASK, shift, _DOUBLE)
-
-
-@numba.njit(cache=True)
-def _output(c, total):
-    multiplier = c.mult_out & MULTIPLIER_MASK
-    return to_output(
-        wrap32(total + c.bias), multiplier, c.shift_out, c.rounding, c.out_zero_point, c.clamp_min, c.clamp_max
-    )
-
-
-@numba.njit(cache=True)
-def _writes(address, count, z):
-    """Half words of `count` bytes written a pass of the requantizers at a time."""
+def _passes(address, count, size, z):
+    """Half words of `count` bytes taken `size` at a time."""
     total = 0
-    for begin in range(0, count, z.requantizers):
-        total += half_words(address + begin, min(z.requantizers, count - begin), z.half_shift)
+    for begin in range(0, count, size):
+        total += half_words(address + begin, min(size, count - begin), z.half_shift)
     return total

@@ -1,0 +1,49 @@
+"""From the array's sums to bytes: the scales of output channels, and a pixel's way into the activation memory.
+
+c: operands of CONV or DEPTHWISE. z: operands.Sizes. width: channels of a channel tile; the last has c.last_channels.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from intaglio.hw.counters import Counter
+from intaglio.sim.activation_port import ADDRESS_MASK, check_inside, half_words
+from intaglio.sim.requantize import MULTIPLIER_MASK, requantize_row, scales_of
+
+_WRITES, _CHANNELS = int(Counter.ACTIVATION_WRITES), int(Counter.CHANNEL_READS)
+_REQUANTIZATIONS = int(Counter.REQUANTIZATIONS)
+_RECORD_WORDS = 4  # 32-bit words of a channel's record
+
+
+@numba.njit(cache=True, error_model="numpy")
+def records(c, z, width, channels, channel):
+    """Scales of a command's output channels, all `channels` of them, from channel int32 [words]."""
+    bias, multiplier, shift = np.empty(channels, np.int64), np.empty(channels, np.int64), np.empty(channels, np.int64)
+    for n in range(channels):
+        tile, inside = n // width, n % width
+        group, lane = inside // z.requantizers, inside % z.requantizers
+        word = c.channel_base + tile * z.channel_groups + group
+        at = word * z.channel_word_bytes // 4 + lane * _RECORD_WORDS
+        bias[n] = channel[at]
+        multiplier[n] = channel[at + 1] & MULTIPLIER_MASK
+        shift[n] = ((np.int64(channel[at + 2]) + 128) & 255) - 128
+    return scales_of(bias, multiplier, shift, c.rounding)
+
+
+@numba.njit(cache=True, error_model="numpy")
+def drain_pixel(c, z, width, out, totals, scales, activation, ledger):
+    """Requantizes totals int32 [channels] of one output pixel to address `out`, and counts it. scales: of `records`."""
+    address = out & ADDRESS_MASK
+    check_inside(address, totals.size, activation)
+    requantize_row(
+        totals, scales, c.out_zero_point, c.clamp_min, c.clamp_max, activation[address : address + totals.size]
+    )
+    ledger[_REQUANTIZATIONS] += totals.size
+    for tile in range(c.channel_tiles):
+        channels = c.last_channels if tile == c.channel_tiles - 1 else width
+        for begin in range(0, channels, z.requantizers):
+            count = min(z.requantizers, channels - begin)
+            ledger[_WRITES] += half_words(address + tile * width + begin, count, z.half_shift)
+            ledger[_CHANNELS] += 1
