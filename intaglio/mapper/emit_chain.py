@@ -88,7 +88,7 @@ class ChainEmitter:
         operand, at = self.chain.inputs[i], self.layer.setting.resident[i]
         if at is not None or region.empty:
             return View(at or 0, operand.layout.stride)
-        buffers = self.plan.inputs[i]
+        buffers = self.plan.buffers.inputs[i]
         buffer = buffers[index % len(buffers)]
         if self._loaded.get(buffer) != region:
             bus = region.on_bus(self.config.bus_bytes)
@@ -99,11 +99,12 @@ class ChainEmitter:
     def _made(self, i: int, index: int, region: Region) -> View:
         """The view of what task i makes of piece `index`."""
         if i < len(self.chain.tasks) - 1:
-            return view_of_buffer(self.plan.between[i], region, self.config.bus_bytes)
+            return view_of_buffer(self.plan.buffers.between[i], region, self.config.bus_bytes)
         at = self.layer.setting.resident[-1]
         if at is not None:
             return View(at, self.chain.output.layout.stride)
-        return view_of_buffer(self.plan.output[index % len(self.plan.output)], region, self.config.bus_bytes)
+        buffers = self.plan.buffers.output
+        return view_of_buffer(buffers[index % len(buffers)], region, self.config.bus_bytes)
 
     def _store(self, index: int, piece: Region) -> None:
         if self.layer.setting.stored:

@@ -9,6 +9,7 @@ from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.elementwise import Segments, copy
 from intaglio.mapper.emission import Emission
 from intaglio.mapper.layout import Region, View, pixels, view_of_buffer
+from intaglio.mapper.parts import partial_pixels, steps_of
 from intaglio.mapper.plan import LayerPlan, record_groups, tile_groups, weight_bytes
 from intaglio.mapper.pooling import PoolTask
 from intaglio.mapper.residency import Placed
@@ -99,23 +100,25 @@ class LayerEmitter:
                 tiles = range(tile, tile + 1)
                 records = self._records(task, tiles, last)
                 last = tiles
-                for region in task.tile_regions(piece, config.rows):
-                    for part in groups.parts:
-                        weights = self.program.weights(task, tiles, part)
-                        needed = task.reads_part(region, part, tile) if groups.by_part else task.reads(piece)[0]
+                for region in task.tile_regions(piece, partial_pixels(config, task)):
+                    for step in steps_of(task, region, groups.parts):
+                        weights = self.program.weights(task, tiles, step.part)
+                        needed = task.reads_part(step.region, step.part, tile) if groups.by_part else task.reads(piece)[0]
                         (view,) = self._inputs(self._turn if groups.by_part else index, (needed,))
                         self._turn += 1
-                        start, drain = part is groups.parts[0], part is groups.parts[-1]
                         self.program.commands.append(
-                            task.command(config, region, view, out, tiles, part, weights, records, start, drain)
-                        )
+                            task.command(
+                                config, step.region, view, out, tiles, step.part, weights, records, step.start,
+                                step.drain_from == 0,
+                            )
+                        )  # fmt: skip
             self._store(index, piece)
 
     # Windows.
 
     def _in_blocks(self, index: int, piece: Region, blocks: Blocks) -> None:
         """One output pixel after another; its window in blocks, whose sums continue."""
-        task, buffers = self.task, self.plan.buffers[0]
+        task, buffers = self.task, self.plan.buffers.inputs[0]
         assert isinstance(task, PoolTask)
         layout = task.inputs[0].layout
         out = self._output(index, piece)
@@ -154,7 +157,7 @@ class LayerEmitter:
             if at is not None:
                 out.append(View(at, operand.layout.stride))
                 continue
-            buffers = self.plan.buffers[i]
+            buffers = self.plan.buffers.inputs[i]
             if region.empty or not buffers:
                 out.append(View(0, operand.layout.stride))
                 continue
@@ -170,7 +173,7 @@ class LayerEmitter:
         at = self.layer.setting.resident[-1]
         if at is not None:
             return View(at, self.task.output.layout.stride)
-        buffers = self.plan.buffers[-1]
+        buffers = self.plan.buffers.output
         return view_of_buffer(buffers[index % len(buffers)], piece, self.config.bus_bytes)
 
     def _store(self, index: int, piece: Region) -> None:

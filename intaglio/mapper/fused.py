@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from intaglio.hw.config import Config
-from intaglio.mapper.allocate import FreeSpace
+from intaglio.mapper.buffers import Buffers, Setting, Wanted, placements
 from intaglio.mapper.chain import Chain, Needs
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.cuts import sizes
-from intaglio.mapper.layout import Region, View, align_up, regions
-from intaglio.mapper.plan import Groups, Setting, complement, record_bytes, tile_groups, weight_bytes
+from intaglio.mapper.estimate import Work, pipelined
+from intaglio.mapper.layout import Region, View, regions
+from intaglio.mapper.plan import Groups, record_bytes, tile_groups, weight_bytes
 from intaglio.mapper.pooling import PoolTask
 from intaglio.mapper.task import compute_cycles
 
@@ -29,14 +30,11 @@ MOST_WIDTHS = 6
 
 @dataclass(frozen=True)
 class ChainPlan:
-    """pieces: of the last task's output, in order. inputs: for each of the chain's inputs its buffers, none where it is
-    resident. between: the buffer of each task's output but the last one's. output: buffers of the last one's, none where it
-    is resident. groups: for each task, None where it has no weights. cycles: the estimate that it was chosen by."""
+    """pieces: of the last task's output, in order. groups: for each task, None where it has no weights. cycles: the estimate
+    that it was chosen by."""
 
     pieces: tuple[Region, ...]
-    inputs: tuple[tuple[int, ...], ...]
-    between: tuple[int, ...]
-    output: tuple[int, ...]
+    buffers: Buffers
     groups: tuple[Groups | None, ...]
     cycles: float
 
@@ -149,68 +147,13 @@ class ChainPlanner:
         weights = self._groups(cut)
         if weights is None:
             return
-        depths = [(1, 1)] if len(cut.pieces) == 1 else [(2, 2), (2, 1), (1, 1)]
-        for depth in depths:
-            for apart in (True, False):
-                placed = self._place(setting, cut, depth, apart)
-                if placed is not None:
-                    inputs, between, output, waits, store_waits = placed
-                    several = len(cut.pieces) > 1
-                    if several and depth[0] == 1:
-                        waits = range(len(self.chain.inputs))
-                    waiting = sum(self._load_cycles(cut, i) for i in waits if setting.resident[i] is None)
-                    store_waits |= several and depth[1] == 1
-                    cycles = self._estimate(setting, cut, weights, waiting, store_waits)
-                    yield ChainPlan(cut.pieces, inputs, between, output, weights, cycles)
-                    break
-
-    def _place(
-        self, setting: Setting, cut: _Cut, depth: tuple[int, int], apart: bool
-    ) -> tuple[tuple[tuple[int, ...], ...], tuple[int, ...], tuple[int, ...], Sequence[int], bool] | None:
-        """Buffers, the inputs whose loads have to wait for computing because they share a port of a bank, and whether
-        stores have to.
-
-        apart: what is loaded and what is computed in different banks where that leaves room.
-        """
-        config = self.config
-        space = FreeSpace(config.activation_bytes, config.bank_bytes, complement(setting.free, config.activation_bytes))
-        loaded: list[set[int]] = []
-        read: set[int] = set()
-        inputs: list[tuple[int, ...]] = []
-        for operand, size, at in zip(self.chain.inputs, cut.largest_inputs, setting.resident[:-1], strict=True):
-            if at is not None:
-                inputs.append(())
-                loaded.append(set())
-                read |= space.banks(at, operand.layout.size)
-                continue
-            addresses = _take(space, size, depth[0], set(), config.bus_bytes)
-            if addresses is None:
-                return None
-            inputs.append(addresses)
-            loaded.append(set().union(*(space.banks(address, size) for address in addresses)))
-        filled = set().union(*loaded)
-        read |= filled
-        between: list[int] = []
-        made: set[int] = set()
-        for size in cut.largest_made[:-1]:
-            taken = _take(space, size, 1, filled if apart else set(), config.bus_bytes)
-            if taken is None:
-                return None
-            between += taken
-            made |= space.banks(taken[0], size)
-        output: tuple[int, ...] = ()
-        at = setting.resident[-1]
-        if at is None:
-            given = _take(space, cut.largest_made[-1], depth[1], read | made if apart else set(), config.bus_bytes)
-            if given is None:
-                return None
-            output = given
-            out = set().union(*(space.banks(address, cut.largest_made[-1]) for address in output))
-        else:
-            out = space.banks(at, self.chain.output.layout.size)
-        waits = [i for i, banks in enumerate(loaded) if banks & (made | out)]
-        store_waits = setting.stored and bool(out & (read | made))
-        return tuple(inputs), tuple(between), output, waits, store_waits
+        resident = setting.resident
+        largest = zip((*cut.largest_inputs, cut.largest_made[-1]), resident, strict=True)
+        sizes = [0 if at is not None else size for size, at in largest]
+        wanted = Wanted(tuple(sizes[:-1]), cut.largest_made[:-1], sizes[-1])
+        whole = [operand.layout.size for operand in (*self.chain.inputs, self.chain.output)]
+        for buffers in placements(self.config, setting, whole, wanted, len(cut.pieces)):
+            yield ChainPlan(cut.pieces, buffers, weights, self._estimate(setting, cut, weights, buffers))
 
     def _groups(self, cut: _Cut) -> tuple[Groups | None, ...] | None:
         """Weights of all layers kept on chip; else as many channel tiles at a time as leave room for the next."""
@@ -240,20 +183,17 @@ class ChainPlanner:
 
     # Estimates.
 
-    def _estimate(
-        self, setting: Setting, cut: _Cut, groups: tuple[Groups | None, ...], waiting: float, store_waits: bool
-    ) -> float:
-        """waiting: cycles of loads that do not overlap with computing. store_waits: nor do stores, except with the first
-        task's part of the next piece."""
+    def _estimate(self, setting: Setting, cut: _Cut, groups: tuple[Groups | None, ...], buffers: Buffers) -> float:
         config = self.config
         rate, latency, count = config.memory.bytes_per_cycle, config.memory.latency, len(cut.pieces)
         each = [
             sum(n * self._task_cycles(i, region, groups[i]) for region, n in shapes) for i, shapes in enumerate(cut.made)
         ]
-        compute, first_task = sum(each), each[0]
-        outside = [i for i, at in enumerate(setting.resident[:-1]) if at is None]
-        loaded = sum(self._load_cycles(cut, i) for i in outside)
-        stored = cut.stored / rate + count * latency if setting.stored else 0.0
+        loads = [
+            0.0 if at is not None else total / rate + count * latency
+            for total, at in zip(cut.loaded, setting.resident[:-1], strict=True)
+        ]
+        stores = cut.stored / rate + count * latency if setting.stored else 0.0
         weights = 0.0
         blocks = []
         for task, group in zip(self.chain.tasks, groups, strict=True):
@@ -263,16 +203,8 @@ class ChainPlanner:
                 runs = -(-tiles // group.tiles)
                 weights += (1 if group.kept else count) * (size / rate + 2 * runs * latency)
                 blocks.append(size / runs / rate + latency)
-        first = loaded / count + (blocks[0] if blocks else 0.0)
-        exposed = float(compute) + waiting
-        if store_waits:
-            exposed += max(0.0, stored - first_task)
-        return max(exposed, loaded + stored + weights) + first + stored / count
-
-    def _load_cycles(self, cut: _Cut, i: int) -> float:
-        """Of all pieces' loads of input i."""
-        memory = self.config.memory
-        return cut.loaded[i] / memory.bytes_per_cycle + len(cut.pieces) * memory.latency
+        work = Work(count, sum(each), each[0], loads, stores, weights, blocks[0] if blocks else 0.0)
+        return pipelined(work, buffers.waiting, buffers.store_waits, False)
 
     def _task_cycles(self, index: int, region: Region, groups: Groups | None) -> int:
         task, config = self.chain.tasks[index], self.config
@@ -291,14 +223,3 @@ class ChainPlanner:
                 commands = task.commands(region, tuple(views[:-1]), views[-1])
             self._cycles[key] = sum(compute_cycles(config, command) for command in commands)
         return self._cycles[key]
-
-
-def _take(space: FreeSpace, size: int, count: int, avoid: set[int], bus_bytes: int) -> tuple[int, ...] | None:
-    """`count` buffers; None where they do not fit."""
-    out = []
-    for _ in range(count):
-        at = space.take(align_up(max(size, 1), bus_bytes), avoid)
-        if at is None:
-            return None
-        out.append(at)
-    return tuple(out)

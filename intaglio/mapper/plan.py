@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from intaglio.hw.config import Config
-from intaglio.mapper.allocate import FreeSpace, Interval
+from intaglio.mapper.buffers import Buffers, Setting, Wanted, placements
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.cuts import Cuts, Pieces, sizes
+from intaglio.mapper.estimate import Work, pipelined
 from intaglio.mapper.geometry import Part
 from intaglio.mapper.layout import Region, View, align_up
 from intaglio.mapper.lower import AnyTask
+from intaglio.mapper.parts import partial_pixels, steps_of
 from intaglio.mapper.pooling import PoolTask
 from intaglio.mapper.task import compute_cycles
 from intaglio.mapper.window_plan import choose_blocks
@@ -26,16 +28,6 @@ from intaglio.mapper.windows import Blocks
 
 ENOUGH = 8
 """Cuts into columns that fit, coarsest first, after which no finer ones are tried."""
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What surrounds a layer. resident: on-chip address of each input, then of the output, None where it is
-    outside. stored: the output goes outside (too). free: intervals for buffers."""
-
-    resident: tuple[int | None, ...]
-    stored: bool
-    free: tuple[Interval, ...]
 
 
 @dataclass(frozen=True)
@@ -57,11 +49,10 @@ class Groups:
 
 @dataclass(frozen=True)
 class LayerPlan:
-    """pieces: in order. buffers: addresses for each input, then for the output; empty where it is resident.
-    groups: for convolutions. cycles: the estimate that it was chosen by. blocks: of windows that do not fit."""
+    """pieces: in order. groups: for convolutions. cycles: the estimate that it was chosen by. blocks: of windows that do not fit."""
 
     pieces: tuple[Region, ...]
-    buffers: tuple[tuple[int, ...], ...]
+    buffers: Buffers
     groups: Groups | None
     cycles: float
     blocks: Blocks | None = None
@@ -118,56 +109,14 @@ class LayerPlanner:
     # Plans of one cut.
 
     def _plans_of(self, setting: Setting, cut: Pieces) -> Iterator[LayerPlan]:
-        outside = [at is None for at in setting.resident]
-        sizes = [size if out else 0 for size, out in zip(cut.largest, outside, strict=True)]
-        depths = (1,) if len(cut.pieces) == 1 or not any(sizes) else (2, 1)
-        for depth in depths:
-            placed = self._place(setting, sizes, depth)
-            if placed is None:
-                continue
-            buffers, conflict = placed
-            overlapped = depth > 1 or len(cut.pieces) == 1 or not any(sizes)
+        for buffers in self._placements(setting, cut.largest, len(cut.pieces)):
             for groups in self._groups(setting, cut):
-                cycles = self._estimate(setting, cut, groups, overlapped and not conflict)
-                yield LayerPlan(cut.pieces, buffers, groups, cycles)
-            return
+                yield LayerPlan(cut.pieces, buffers, groups, self._estimate(setting, cut, groups, buffers))
 
-    def _place(self, setting: Setting, sizes: list[int], depth: int) -> tuple[tuple[tuple[int, ...], ...], bool] | None:
-        """Buffers, and whether transfers and computing share a port of a bank and so cannot overlap."""
-        return self._place_apart(setting, sizes, depth, True) or self._place_apart(setting, sizes, depth, False)
-
-    def _place_apart(
-        self, setting: Setting, sizes: list[int], depth: int, apart: bool
-    ) -> tuple[tuple[tuple[int, ...], ...], bool] | None:
-        """apart: inputs and output in different banks where that leaves room."""
-        config, space = self.config, self._free_space(setting)
-        layouts = [operand.layout for operand in (*self.task.inputs, self.task.output)]
-        banks: list[set[int]] = [
-            set() if at is None else space.banks(at, layout.size)
-            for at, layout in zip(setting.resident, layouts, strict=True)
-        ]
-        out: list[tuple[int, ...]] = [() for _ in sizes]
-        last = len(sizes) - 1
-        for i in sorted(range(len(sizes)), key=lambda i: -sizes[i]):
-            if not sizes[i]:
-                continue
-            avoid = set().union(*banks[:last]) if i == last else banks[last]
-            addresses = []
-            for _ in range(depth):
-                at = space.take(align_up(sizes[i], config.bus_bytes), avoid if apart else set())
-                if at is None:
-                    return None
-                addresses.append(at)
-                banks[i] |= space.banks(at, sizes[i])
-            out[i] = tuple(addresses)
-        loaded: set[int] = set().union(*(b for b, size in zip(banks[:last], sizes, strict=False) if size))
-        read: set[int] = set().union(*banks[:last])
-        conflict = bool(loaded & banks[last]) or bool(setting.stored and read & banks[last])
-        return tuple(out), conflict
-
-    def _free_space(self, setting: Setting) -> FreeSpace:
-        config = self.config
-        return FreeSpace(config.activation_bytes, config.bank_bytes, complement(setting.free, config.activation_bytes))
+    def _placements(self, setting: Setting, largest: list[int], pieces: int) -> Iterator[Buffers]:
+        wanted = [0 if at is not None else size for size, at in zip(largest, setting.resident, strict=True)]
+        whole = [operand.layout.size for operand in (*self.task.inputs, self.task.output)]
+        yield from placements(self.config, setting, whole, Wanted(tuple(wanted[:-1]), (), wanted[-1]), pieces)
 
     def _groups(self, setting: Setting, cut: Pieces) -> Iterator[Groups | None]:
         task, config = self.task, self.config
@@ -187,56 +136,67 @@ class LayerPlanner:
             yield Groups(each, False, False, (part,))
             if len(cut.pieces) > 1 and setting.resident[-1] is not None and not setting.stored:
                 yield Groups(each, False, True, (part,))
+        yield from self._part_groups
+
+    @cached_property
+    def _part_groups(self) -> list[Groups]:
+        """Reductions in parts: by kernel rows, and in as few as leave room to load the next part, or the next two."""
+        task, config = self.task, self.config
+        assert isinstance(task, ConvTask)
+        g = task.geometry
+        words = config.weight_bytes // config.weight_word_bytes
+        row = g.whole_part.cols * g.whole_part.bytes
+        options = {tuple(g.parts(most)) for most in (row, words // 2, words // 3) if 1 <= most <= words}
+        return [Groups(1, False, False, parts) for parts in options if len(parts) > 1]
 
     # Estimates.
 
-    def _estimate(self, setting: Setting, cut: Pieces, groups: Groups | None, overlapped: bool) -> float:
+    def _estimate(self, setting: Setting, cut: Pieces, groups: Groups | None, buffers: Buffers) -> float:
         config = self.config
         compute = float(self._compute_cycles(cut, groups))
-        rate = config.memory.bytes_per_cycle
-        latency = config.memory.latency
-        count = len(cut.pieces)
-        streamed = [i for i, at in enumerate(setting.resident[:-1]) if at is None]
-        inputs = sum(cut.total[i] for i in streamed)
-        stored = cut.total[-1] if setting.stored else 0
-        transfers = count * len(streamed)
-        first = sum(cut.first[i] for i in streamed) / rate + latency
-        weights = 0
+        rate, latency, count = config.memory.bytes_per_cycle, config.memory.latency, len(cut.pieces)
+        outer = 1
+        weights = first = 0.0
+        weights_wait = False
         if groups is not None and isinstance(self.task, ConvTask):
             runs = -(-self.task.channel_tiles(config) // groups.tiles)
-            block = weight_bytes(config, groups.parts[0], groups.tiles) + record_bytes(config, groups.tiles)
+            blocks = [weight_bytes(config, part, groups.tiles) for part in groups.parts]
+            records = record_bytes(config, groups.tiles)
             repeats = 1 if groups.kept or groups.outer else count
-            if groups.outer:
-                inputs, transfers = inputs * runs, transfers * runs
-            weights = runs * block * repeats
-            transfers += 2 * runs * repeats
-            first += block / rate + latency
-            if not groups.kept and 2 * block > config.weight_bytes:
-                compute += weights / rate  # nothing overlaps
-        moved = (inputs + stored + weights) / rate + transfers * latency
-        final = cut.last_output / rate + latency if setting.stored else 0
-        if overlapped:
-            return max(compute, moved) + first + final
-        return compute + (inputs + stored) / rate + transfers * latency + first + final
+            if groups.in_parts:
+                repeats = sum(len(self.task.tile_regions(p, partial_pixels(config, self.task))) for p in cut.pieces)
+            outer = runs if groups.outer else 1
+            weights = runs * repeats * ((sum(blocks) + records) / rate + (len(blocks) + 1) * latency)
+            first = (blocks[0] + records) / rate + latency
+            weights_wait = not groups.kept and 2 * max(blocks) > config.weight_bytes
+        loads = [
+            0.0 if at is not None else outer * (total / rate + count * latency)
+            for total, at in zip(cut.total[:-1], setting.resident[:-1], strict=True)
+        ]
+        stores = cut.total[-1] / rate + count * latency if setting.stored else 0.0
+        work = Work(count * outer, compute, 0.0, loads, stores, weights, first)
+        return pipelined(work, buffers.waiting, buffers.store_waits, weights_wait)
 
     def _compute_cycles(self, cut: Pieces, groups: Groups | None) -> int:
-        key = (id(cut), groups.tiles if groups else 0)
+        key = (id(cut), groups and (groups.tiles, groups.parts))
         if key not in self._cycles:
-            shapes = Counter((p.rows, p.width, self._class(p)) for p in cut.pieces)
-            self._cycles[key] = sum(n * self._piece_cycles(shape, groups) for shape, n in shapes.items())
+            shapes = Counter((p.rows, p.width, self._class(p, groups)) for p in cut.pieces)
+            found = {(p.rows, p.width, self._class(p, groups)): p for p in cut.pieces}
+            self._cycles[key] = sum(n * self._piece_cycles(shape, found[shape], groups) for shape, n in shapes.items())
         return self._cycles[key]
 
-    def _class(self, piece: Region) -> object:
-        """What else than its size tells a piece's cycles: windows at the edges of pools are smaller."""
-        if isinstance(self.task, ConvTask):
-            return ()
+    def _class(self, piece: Region, groups: Groups | None) -> object:
+        """What else than its size tells a piece's cycles: at the edges windows of pools are smaller, and kernel rows lie
+        in the padding."""
         rows = self.task.cut.image_rows
+        if isinstance(self.task, ConvTask):
+            return piece.row0 % rows if groups is not None and groups.in_parts else ()
         return piece.row0 % rows == 0, piece.row1 % rows == 0, piece.x0 == 0
 
-    def _piece_cycles(self, shape: tuple[int, int, object], groups: Groups | None) -> int:
-        key = (shape, groups and (groups.tiles, len(groups.parts)))
+    def _piece_cycles(self, shape: tuple[int, int, object], piece: Region, groups: Groups | None) -> int:
+        key = (shape, groups and (groups.tiles, groups.parts))
         if key not in self._cycles:
-            self._cycles[key] = self._count_cycles(Region(0, shape[0], 0, shape[1]), groups)
+            self._cycles[key] = self._count_cycles(piece, groups)
         return self._cycles[key]
 
     def _count_cycles(self, piece: Region, groups: Groups | None) -> int:
@@ -247,9 +207,18 @@ class LayerPlanner:
             return sum(compute_cycles(config, command) for command in commands)
         assert groups is not None
         total = 0
-        for tiles in tile_groups(task.channel_tiles(config), groups.tiles):
-            commands = task.commands(config, piece, views[0], views[1], tiles, groups.parts[0], 0, 0)
-            total += sum(compute_cycles(config, command) for command in commands)
+        every = tile_groups(task.channel_tiles(config), groups.tiles)
+        for tiles in dict.fromkeys((every[0], every[-1])):
+            if groups.in_parts:
+                commands = [
+                    task.command(config, step.region, views[0], views[1], tiles, step.part, 0, 0, step.start, step.drain_from == 0)
+                    for region in task.tile_regions(piece, partial_pixels(config, task))
+                    for step in steps_of(task, region, groups.parts)
+                ]
+            else:
+                commands = task.commands(config, piece, views[0], views[1], tiles, groups.parts[0], 0, 0)
+            times = len(every) - 1 if tiles == every[0] and len(every) > 1 else 1
+            total += times * sum(compute_cycles(config, command) for command in commands)
         return total
 
     # Reductions in parts.
@@ -280,20 +249,18 @@ class LayerPlanner:
         sizes = [size if at is None else 0 for size, at in zip(cut.largest, setting.resident, strict=True)]
         if sum(sizes[by_part:]) > room:
             return None
-        tiles = [tile for piece in cut.pieces for tile in task.tile_regions(piece, config.rows)]
+        tiles = [tile for piece in cut.pieces for tile in task.tile_regions(piece, partial_pixels(config, task))]
         if by_part:
             each = range(1) if task.geometry.slices is None else range(task.channel_tiles(config))
             sizes[0] = max(
                 task.reads_part(region, part, tile).transfer_bytes(config.bus_bytes)
                 for region in tiles for part in parts for tile in each
             )  # fmt: skip
-        for depth in (2, 1):
-            placed = self._place(setting, sizes, depth)
-            if placed is not None:
-                block = sum(weight_bytes(config, part, 1) for part in parts)
-                passes = len(tiles) * task.channel_tiles(config)
-                cycles = passes * (block + (sizes[0] if by_part else 0)) / config.memory.bytes_per_cycle
-                return LayerPlan(cut.pieces, placed[0], Groups(1, False, False, parts, by_part), cycles)
+        for buffers in self._placements(setting, sizes, max(2, len(cut.pieces))):
+            block = sum(weight_bytes(config, part, 1) for part in parts)
+            passes = len(tiles) * task.channel_tiles(config)
+            cycles = passes * (block + (sizes[0] if by_part else 0)) / config.memory.bytes_per_cycle
+            return LayerPlan(cut.pieces, buffers, Groups(1, False, False, parts, by_part), cycles)
         return None
 
     # Windows in blocks.
@@ -306,7 +273,7 @@ class LayerPlanner:
             return None
         plans: list[LayerPlan] = []
         for cut in self._cuts.all:
-            space = self._free_space(setting)
+            space = setting.space(config)
             size = 0 if setting.resident[-1] is not None else align_up(cut.largest[-1], config.bus_bytes)
             outputs = [space.take(size, set())] if size else []
             room = max((high - low for low, high in space.free), default=0)
@@ -315,7 +282,8 @@ class LayerPlanner:
                 continue
             blocks, depth, cycles = chosen
             inputs = [space.take(blocks.buffer_bytes, set()) for _ in range(depth)]
-            buffers = tuple(tuple(at for at in side if at is not None) for side in (inputs, outputs))
+            taken = [tuple(at for at in side if at is not None) for side in (inputs, outputs)]
+            buffers = Buffers((taken[0],), (), taken[1], (), False)
             plans.append(LayerPlan(cut.pieces, buffers, None, cycles, blocks))
             if len(plans) == ENOUGH:
                 break
@@ -360,14 +328,3 @@ def record_groups(task: ConvTask, config: Config, each: int) -> list[range]:
     if record_bytes(config, tiles) <= config.channel_bytes // 2:
         return [range(tiles)]
     return tile_groups(tiles, each)
-
-
-def complement(free: tuple[Interval, ...], size: int) -> list[Interval]:
-    """What of [0, size) is not free."""
-    out = []
-    at = 0
-    for low, high in free:
-        out.append((at, low))
-        at = high
-    out.append((at, size))
-    return [(low, high) for low, high in out if low < high]

@@ -14,11 +14,12 @@ from typing import NoReturn
 from intaglio.errors import Refusal, RefusedError
 from intaglio.hw.config import Config
 from intaglio.mapper.allocate import FreeSpace
+from intaglio.mapper.buffers import Setting
 from intaglio.mapper.chain import Chain, can_chain
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.fused import ChainPlan, ChainPlanner
 from intaglio.mapper.lower import Lowered, Value
-from intaglio.mapper.plan import Groups, LayerPlan, LayerPlanner, Setting
+from intaglio.mapper.plan import Groups, LayerPlan, LayerPlanner
 
 PASSES = 2
 """Rounds of single changes at most."""

@@ -1,0 +1,128 @@
+"""Where the pieces of a layer, or of a chain of layers, lie on chip, and what then waits for what.
+
+LOAD and COMPUTE share a bank's write port, STORE and COMPUTE its read port. So what is loaded should share no bank with
+what COMPUTE writes, and what is stored none with what COMPUTE reads; where they do, transfers and computing take turns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from intaglio.hw.config import Config
+from intaglio.mapper.allocate import FreeSpace, Interval
+from intaglio.mapper.layout import align_up
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What surrounds a layer. resident: on-chip address of each input, then of the output, None where it is
+    outside. stored: the output goes outside (too). free: intervals for buffers."""
+
+    resident: tuple[int | None, ...]
+    stored: bool
+    free: tuple[Interval, ...]
+
+    def space(self, config: Config) -> FreeSpace:
+        """The free intervals, to be taken from."""
+        taken = []
+        at = 0
+        for low, high in self.free:
+            taken.append((at, low))
+            at = high
+        taken.append((at, config.activation_bytes))
+        return FreeSpace(config.activation_bytes, config.bank_bytes, [(low, high) for low, high in taken if low < high])
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Bytes of a piece's buffers. inputs, output: 0 where resident. between: of what lies between a chain's layers."""
+
+    inputs: tuple[int, ...]
+    between: tuple[int, ...]
+    output: int
+
+
+@dataclass(frozen=True)
+class Buffers:
+    """inputs, between, output: addresses; none where nothing is wanted. waiting: indices of inputs whose loads do not
+    overlap with computing. store_waits: nor do stores."""
+
+    inputs: tuple[tuple[int, ...], ...]
+    between: tuple[int, ...]
+    output: tuple[int, ...]
+    waiting: tuple[int, ...]
+    store_waits: bool
+
+
+def placements(
+    config: Config, setting: Setting, resident_bytes: Sequence[int], wanted: Wanted, pieces: int
+) -> Iterator[Buffers]:
+    """Ways to place the buffers of `pieces` > 0 pieces: inputs and output double-buffered, one of them, or none.
+
+    resident_bytes: sizes of the whole inputs and output, of which only those that are resident count.
+    """
+    depths = [(2, 2), (2, 1), (1, 2), (1, 1)]
+    if pieces == 1 or not any((*wanted.inputs, wanted.output)):
+        depths = [(1, 1)]
+    for depth in depths:
+        if (depth[0] > 1 and not any(wanted.inputs)) or (depth[1] > 1 and not wanted.output):
+            continue
+        for apart in (True, False):
+            placed = _place(config, setting, resident_bytes, wanted, depth, apart, pieces)
+            if placed is not None:
+                yield placed
+                break
+
+
+def _place(
+    config: Config,
+    setting: Setting,
+    resident_bytes: Sequence[int],
+    wanted: Wanted,
+    depth: tuple[int, int],
+    apart: bool,
+    pieces: int,
+) -> Buffers | None:
+    """apart: in different banks where that leaves room."""
+    space = setting.space(config)
+    items = [(size, "input", i, depth[0]) for i, size in enumerate(wanted.inputs) if size]
+    items += [(size, "between", i, 1) for i, size in enumerate(wanted.between)]
+    items += [(wanted.output, "output", 0, depth[1])] if wanted.output else []
+    banks: dict[str, set[int]] = {"input": set(), "between": set(), "output": set(), "resident": set()}
+    for at, size in zip(setting.resident[:-1], resident_bytes, strict=False):
+        if at is not None:
+            banks["resident"] |= space.banks(at, size)
+    if setting.resident[-1] is not None:
+        banks["output"] |= space.banks(setting.resident[-1], resident_bytes[-1])
+    shun = {
+        "input": ("between", "output"),
+        "between": ("input",),
+        "output": ("input", "between", "resident"),
+    }
+    loaded: list[set[int]] = [set() for _ in wanted.inputs]
+    found: dict[tuple[str, int], tuple[int, ...]] = {}
+    for size, kind, index, count in sorted(items, key=lambda item: -item[0]):
+        avoid = set().union(*(banks[other] for other in shun[kind])) if apart else set()
+        addresses = []
+        for _ in range(count):
+            at = space.take(align_up(max(size, 1), config.bus_bytes), avoid)
+            if at is None:
+                return None
+            addresses.append(at)
+            banks[kind] |= space.banks(at, size)
+            if kind == "input":
+                loaded[index] |= space.banks(at, size)
+        found[kind, index] = tuple(addresses)
+    written = banks["between"] | banks["output"]
+    alone = pieces > 1
+    waiting = [i for i, size in enumerate(wanted.inputs) if size and (loaded[i] & written or (alone and depth[0] == 1))]
+    read = banks["input"] | banks["between"] | banks["resident"]
+    store_waits = setting.stored and (bool(banks["output"] & read) or (alone and depth[1] == 1 and wanted.output > 0))
+    return Buffers(
+        tuple(found.get(("input", i), ()) for i in range(len(wanted.inputs))),
+        tuple(found["between", i][0] for i in range(len(wanted.between))),
+        found.get(("output", 0), ()),
+        tuple(waiting),
+        store_waits,
+    )
