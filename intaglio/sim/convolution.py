@@ -17,7 +17,7 @@ _MACS, _READS, _WEIGHTS = int(Counter.MACS), int(Counter.ACTIVATION_READS), int(
 _BLOCK = 1 << 16
 """Inputs gathered at once: 128 KiB, so that they stay in a core's cache."""
 _PART = 1 << 22
-"""Products that are worth a thread: some 100 us."""
+"""Products that are worth a thread, which takes 50 us or more to hear of its work."""
 
 
 def convolve(

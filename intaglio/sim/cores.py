@@ -1,16 +1,13 @@
-"""The host's cores: threads of ours, each with its own matrix products."""
+"""The host's cores: work in parts, side by side."""
 
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from functools import cache
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
 
 @cache
@@ -22,7 +19,8 @@ def workers() -> ThreadPoolExecutor:
 def in_parts(run: Callable[[int, int, np.ndarray], None], count: int, parts: int, ledger: np.ndarray) -> None:
     """run(first, last, ledger) over range(count), in at most `parts` parts side by side; each adds to a ledger of its own,
     and those are added to `ledger` (int64)."""
-    parts = min(parts, os.cpu_count() or 1, count)
+    if parts > 1:  # asking for the cores takes as long as a small command
+        parts = min(parts, os.cpu_count() or 1, count)
     if parts <= 1:
         run(0, count, ledger)
         return
@@ -36,28 +34,3 @@ def in_parts(run: Callable[[int, int, np.ndarray], None], count: int, parts: int
     for other in others:
         other.result()
     ledger += ledgers.sum(axis=0)
-
-
-@cache
-def _controller() -> ThreadpoolController:
-    return ThreadpoolController()
-
-
-_lock = threading.Lock()
-_limits: list[object] = []
-"""One entry for each caller inside single_threaded_products; the first holds the limiter."""
-
-
-@contextmanager
-def single_threaded_products() -> Iterator[None]:
-    """While it lasts, a matrix product stays on its own core: numpy's threads would wait for each other, spinning. The
-    setting is the process's: callers in several threads share it, and the last one out restores it."""
-    with _lock:
-        _limits.append(_limits[0] if _limits else _controller().limit(limits=1, user_api="blas"))
-    try:
-        yield
-    finally:
-        with _lock:
-            limiter = _limits.pop()
-            if not _limits:
-                limiter.restore_original_limits()  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""What a Program computes, bit for bit, and the ledger of its work; time is cycle_model's."""
+"""What a Program computes, bit for bit, and the ledger of its work; time is event_model's."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from intaglio.hw.counters import Counter
 from intaglio.hw.isa import Command, LocalMemory, Opcode
 from intaglio.mapper.program import Program
 from intaglio.sim.convolution import convolve
-from intaglio.sim.cores import single_threaded_products
 from intaglio.sim.depthwise import convolve_depthwise
 from intaglio.sim.operands import operands_of, sizes_of
-from intaglio.sim.tensors import initial_memory, read_tensors
+from intaglio.sim.tensors import copy_rows, initial_memory, read_tensors
 from intaglio.sim.vector import add, pool
 
 _LOADED = {
@@ -44,13 +43,12 @@ def execute_program(config: Config, program: Program, inputs: Mapping[str, np.nd
     """
     machine = _Machine(config, initial_memory(program, inputs))
     counters = np.zeros((len(program.commands), len(Counter)), np.int64)
-    with single_threaded_products():
-        for index, (command, ledger) in enumerate(zip(program.commands, counters, strict=True)):
-            try:
-                machine.run(command, ledger)
-            except IndexError as error:
-                where = f"command {index} ({command.opcode.name})"
-                raise InputError(f"{where}: {error}; `validate` the program") from None
+    for index, (command, ledger) in enumerate(zip(program.commands, counters, strict=True)):
+        try:
+            machine.run(command, ledger)
+        except IndexError as error:
+            where = f"command {index} ({command.opcode.name})"
+            raise InputError(f"{where}: {error}; `validate` the program") from None
     return FunctionalResult(machine.external, counters, read_tensors(program, machine.external))
 
 
@@ -79,21 +77,12 @@ class _Machine:
         match command.opcode:
             case Opcode.LOAD:
                 memory = self._memory(c.memory)
-                self._copy(
-                    c,
-                    self.external,
-                    c.external,
-                    c.external_stride,
-                    self._local[memory],
-                    c.local,
-                    c.local_stride,
-                )
+                to = self._local[memory]
+                copy_rows(c.rows, c.row_bytes, self.external, c.external, c.external_stride, to, c.local, c.local_stride)
                 ledger[_LOADED[memory]] = c.rows * c.row_bytes // self._bus
             case Opcode.STORE:
-                activation = self._local[LocalMemory.ACTIVATION]
-                self._copy(
-                    c, activation, c.local, c.local_stride, self.external, c.external, c.external_stride
-                )
+                to, source = self.external, self._local[LocalMemory.ACTIVATION]
+                copy_rows(c.rows, c.row_bytes, source, c.local, c.local_stride, to, c.external, c.external_stride)
                 ledger[Counter.STORE_WORDS] = c.rows * c.row_bytes // self._bus
             case Opcode.CONV:
                 convolve(c, self._sizes, self._activation, self._weight, self._channel, self._sums, ledger)
@@ -109,21 +98,3 @@ class _Machine:
         if code not in LocalMemory._value2member_map_:
             raise IndexError(f"no memory {code}")
         return LocalMemory(code)
-
-    @staticmethod
-    def _copy(
-        c,
-        source: np.ndarray,
-        source_at: int,
-        source_stride: int,
-        target: np.ndarray,
-        target_at: int,
-        target_stride: int,
-    ) -> None:
-        """c.rows rows of c.row_bytes bytes, row by row in order."""
-        for _ in range(c.rows):
-            if source_at + c.row_bytes > source.size or target_at + c.row_bytes > target.size:
-                raise IndexError("an address beyond a memory")
-            target[target_at : target_at + c.row_bytes] = source[source_at : source_at + c.row_bytes]
-            source_at += source_stride
-            target_at += target_stride

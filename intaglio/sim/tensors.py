@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numba
 import numpy as np
 
 from intaglio.errors import InputError
@@ -50,3 +51,18 @@ def initial_memory(program: Program, inputs: Mapping[str, np.ndarray]) -> np.nda
 def read_tensors(program: Program, memory: np.ndarray) -> dict[str, np.ndarray]:
     """The program's outputs after the end, by name: int8 [rows, row_bytes] as the Place has them, copies."""
     return {name: rows_at(memory, program.places[name]).copy() for name in program.outputs}
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def copy_rows(rows, row_bytes, source, source_at, source_stride, target, target_at, target_stride):
+    """Copies rows of row_bytes bytes (uint8 memories, addresses and strides in bytes), row by row in order.
+
+    IndexError before it touches what lies outside a memory.
+    """
+    for row in range(rows):
+        at, to = source_at + row * source_stride, target_at + row * target_stride
+        if at + row_bytes > source.size or to + row_bytes > target.size:
+            raise IndexError("an address beyond a memory")
+        row_from, row_to = source[at : at + row_bytes], target[to : to + row_bytes]
+        for i in range(row_bytes):
+            row_to[i] = row_from[i]

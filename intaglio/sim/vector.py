@@ -22,7 +22,7 @@ _REQUANTIZATIONS = int(Counter.REQUANTIZATIONS)
 _DOUBLE = int(RoundingCode.DOUBLE)
 _LOWEST = -128  # no element is below
 _PART = 1 << 15
-"""Elements that are worth a thread: some 100 us."""
+"""Elements that are worth a thread, which takes 50 us or more to hear of its work."""
 
 
 def add(c: Any, z: Any, activation: np.ndarray, ledger: np.ndarray) -> None:

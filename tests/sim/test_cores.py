@@ -1,24 +1,36 @@
-"""The threads of numpy's matrix products while the simulator runs."""
+"""Work in parts on the host's cores."""
 
 from __future__ import annotations
 
-from threadpoolctl import threadpool_info, threadpool_limits
+import numpy as np
+import pytest
 
-from intaglio.sim.cores import single_threaded_products
-
-
-def blas_threads() -> set[int]:
-    return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+from intaglio.sim import cores
+from intaglio.sim.cores import in_parts
 
 
-def test_callers_that_overlap_restore_the_setting() -> None:
-    """As two threads do: the first to come leaves first."""
-    with threadpool_limits(2, user_api="blas"):
-        before = blas_threads()
-        first, second = single_threaded_products(), single_threaded_products()
-        first.__enter__()
-        second.__enter__()
-        first.__exit__(None, None, None)
-        assert blas_threads() == {1}
-        second.__exit__(None, None, None)
-        assert blas_threads() == before
+@pytest.mark.parametrize("count, parts", [(1, 1), (1, 9), (7, 3), (100, 2), (100, 1000), (5, 0)])
+def test_every_number_is_in_one_part(count: int, parts: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cores.os, "cpu_count", lambda: 4)
+    seen = np.zeros(count, np.int64)
+    ledger = np.array([3, 0])
+
+    def run(first: int, last: int, counts: np.ndarray) -> None:
+        seen[first:last] += 1
+        counts += (last - first, 1)
+
+    in_parts(run, count, parts, ledger)
+    assert (seen == 1).all()
+    assert ledger.tolist() == [3 + count, max(1, min(parts, 4, count))]
+
+
+@pytest.mark.parametrize("fails", [0, 1])
+def test_an_error_in_a_part_is_the_callers(fails: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cores.os, "cpu_count", lambda: 2)
+
+    def run(first: int, last: int, counts: np.ndarray) -> None:
+        if first == fails:
+            raise IndexError("beyond")
+
+    with pytest.raises(IndexError, match="beyond"):
+        in_parts(run, 2, 2, np.zeros(1, np.int64))
