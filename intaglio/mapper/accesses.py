@@ -133,8 +133,10 @@ def _conv(config: Config, c: Command) -> list[Access]:
 def _depthwise(config: Config, c: Command) -> list[Access]:
     channels = (c["channel_tiles"] - 1) * c["tile_channels"] + c["last_channels"]
     out = []
-    ys = _inside(c["iy_start"], (c["patches_down"], c["patch_iy_step"]), (c["raster_rows"], c["dilation_rows"]), c["in_rows"])
-    xs = _inside(c["x_start"], (c["patches_across"], c["patch_x_step"]), (c["raster_cols"], c["x_step"]), c["in_row_bytes"])
+    y_steps, x_steps = (c["patch_iy_step"], c["dilation_rows"]), (c["patch_x_step"], c["x_step"])
+    heights, widths = (c["raster_rows"], c["last_raster_rows"]), (c["raster_cols"], c["raster_cols"])
+    ys = _inside(c["iy_start"], y_steps, c["patches_down"], heights, c["in_rows"])
+    xs = _inside(c["x_start"], x_steps, c["patches_across"], widths, c["in_row_bytes"])
     if ys and xs:
         rows = [down * c["patch_row_step"] + y * c["row_step"] for down, y in ys]
         across = [patch * c["patch_x_step"] + x * c["x_step"] for patch, x in xs]
@@ -158,15 +160,17 @@ def _depthwise(config: Config, c: Command) -> list[Access]:
     return [*out, Access(Space.ACTIVATION, c["out_base"], c["out_base"] + written + channels, True)]
 
 
-def _inside(start: int, outer: tuple[int, int], inner: tuple[int, int], limit: int) -> list[tuple[int, int]]:
-    """(i, j) of the outer and the inner (count, step) with 0 <= start + i * step + j * step < limit: for each i the first and
-    the last."""
+def _inside(
+    start: int, steps: tuple[int, int], patches: int, lengths: tuple[int, int], limit: int
+) -> list[tuple[int, int]]:
+    """(i, j) with 0 <= start + i * steps[0] + j * steps[1] < limit: for each of the patches i the first and the last j of
+    lengths[0], in the last patch lengths[1]. steps[1] >= 1."""
     out = []
-    for i in range(outer[0]):
-        at = start + i * outer[1]
-        first = max(0, -(at // inner[1])) if inner[1] else 0
-        last = min(inner[0] - 1, (limit - 1 - at) // inner[1] if inner[1] else inner[0] - 1)
-        if first <= last and 0 <= at + first * inner[1] < limit:
+    for i in range(patches):
+        at = start + i * steps[0]
+        first = max(0, -(at // steps[1]))
+        last = min(lengths[i == patches - 1] - 1, (limit - 1 - at) // steps[1])
+        if first <= last:
             out += [(i, first), (i, last)]
     return out
 

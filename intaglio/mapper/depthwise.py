@@ -234,8 +234,8 @@ def block_cycles(config: Config, work: _Work, block: Block) -> int:
 def best_blocks(config: Config, work: _Work) -> tuple[Block, ...]:
     """The phase as one command, or as two where one with smaller patches for the last rows or columns is faster."""
     rows, cols = work.down.outputs, work.across.outputs
-    whole = _best(config, work, rows, cols)
-    best, least = (whole[0],), whole[1]
+    whole, least = _best(config, work, rows, cols)
+    best: tuple[Block, ...] = (whole,)
     for cut in {rows - rows % ph for ph in range(2, config.rows + 1)} - {0, rows}:
         one, two = _best(config, work, cut, cols), _best(config, work, rows - cut, cols)
         if one[1] + two[1] < least:
