@@ -75,7 +75,7 @@ class Slices:
 @dataclass(frozen=True)
 class Geometry:
     """A convolution over images of in_rows rows of in_cols pixels of `channels` bytes, every one of which each channel
-    tile reads, or with slices some.
+    tile reads, or with slices some. depthwise: each output channel reads one input channel, that of its number.
 
     A fully connected layer has one image whose rows are the batch: kernel_rows rows of the layout for each
     output row, each one kernel column of row_bytes channels.
@@ -97,10 +97,13 @@ class Geometry:
     out_cols: int
     out_channels: int
     slices: Slices | None = None
+    depthwise: bool = False
 
     @property
     def depth(self) -> int:
-        """Channels of a pixel that a channel tile reads."""
+        """Channels of a pixel that an output channel's sums take steps for."""
+        if self.depthwise:
+            return 1
         return self.channels if self.slices is None else self.slices.span
 
     @property
@@ -110,7 +113,7 @@ class Geometry:
     @property
     def runs_merge(self) -> bool:
         """True where a kernel row is one run."""
-        return self.kernel_cols == 1 or (self.dilation_cols == 1 and self.slices is None)
+        return self.kernel_cols == 1 or (self.dilation_cols == 1 and self.slices is None and not self.depthwise)
 
     @property
     def whole_part(self) -> Part:

@@ -1,5 +1,6 @@
-"""Grouped convolutions as CONV commands: which input channels a channel tile reads, and its weights there.
+"""Grouped convolutions: as DEPTHWISE commands where that is possible and takes fewer cycles, else as CONV commands.
 
+For these: which input channels a channel tile reads, and its weights there.
 The array multiplies every input channel that a tile reads with a weight of every output channel of the tile, so outside
 a channel's group stand weights that count as 0. A tile reads as few channels as its groups span; where that makes runs
 so short that the feed limits them, all channels in merged runs may take fewer cycles (`sliced` compares).
@@ -13,6 +14,8 @@ import numpy as np
 
 from intaglio.hw.config import Config
 from intaglio.mapper.convolution import ConvTask
+from intaglio.mapper.depthwise import suits
+from intaglio.mapper.depthwise_task import DepthwiseTask, fits
 from intaglio.mapper.geometry import Geometry, Slices
 from intaglio.mapper.layout import Region, View
 from intaglio.mapper.task import compute_cycles
@@ -25,7 +28,12 @@ def sliced(task: ConvTask, groups: int, config: Config) -> ConvTask:
     widths = range(1, min(config.cols, g.out_channels) + 1)
     options = [None, *(s for s in (slices_of(g, groups, width) for width in widths) if s.span < g.channels)]
     geometries = [replace(g, slices=slices) for slices in options]
-    best = min(geometries, key=lambda geometry: _cycles(replace(task, geometry=geometry), config))
+    found = [(_cycles(replace(task, geometry=geometry), config), geometry) for geometry in geometries]
+    cycles, best = min(found, key=lambda option: option[0])
+    if suits(config, g, groups):
+        by_channel = DepthwiseTask.of(task)
+        if fits(by_channel, config) and _cycles(by_channel, config) <= cycles:
+            return by_channel
     return replace(task, geometry=best, weights=_spread(task, groups, best))
 
 

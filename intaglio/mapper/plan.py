@@ -144,6 +144,8 @@ class LayerPlanner:
         task, config = self.task, self.config
         assert isinstance(task, ConvTask)
         g = task.geometry
+        if g.depthwise:
+            return []
         words = config.weight_bytes // config.weight_word_bytes
         row = g.whole_part.cols * g.whole_part.bytes
         options = {tuple(g.parts(most)) for most in (row, words // 2, words // 3) if 1 <= most <= words}

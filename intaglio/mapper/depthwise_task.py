@@ -1,0 +1,59 @@
+"""A depthwise convolution as a task of the mapper: DEPTHWISE commands, their weights and channel records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+
+from intaglio.hw import isa
+from intaglio.hw.config import Config
+from intaglio.mapper import depthwise
+from intaglio.mapper.convolution import ConvTask
+from intaglio.mapper.geometry import Part
+from intaglio.mapper.layout import Region, View
+
+
+@dataclass(frozen=True, eq=False)
+class DepthwiseTask(ConvTask):
+    """geometry.depthwise is set; weights: int8 [channels, kernel_rows * kernel_cols]. Its reduction is never in parts."""
+
+    @staticmethod
+    def of(task: ConvTask) -> DepthwiseTask:
+        values = {f.name: getattr(task, f.name) for f in fields(ConvTask)}
+        return DepthwiseTask(**{**values, "geometry": replace(task.geometry, depthwise=True)})
+
+    def tile_width(self, config: Config) -> int:
+        return depthwise.tile_width(config)
+
+    def reads_part(self, region: Region, part: Part, tile: int | None = None) -> Region:
+        """Whole pixels."""
+        channels = self.geometry.channels
+        return super().reads_part(region, replace(part, bytes=channels), tile)
+
+    @cached_property
+    def _commands(self) -> depthwise.Depthwise:
+        return depthwise.Depthwise(
+            self.tag, self.geometry, self.input_zero_point, self.weight_zero_point, self.output_zero_point, self.clamp,
+            self.requantize.rounding,
+        )  # fmt: skip
+
+    def commands(
+        self, config: Config, region: Region, view: View, out: View, tiles: range, part: Part, weight_base: int,
+        channel_base: int, start: bool = True, drain: bool = True,
+    ) -> list[isa.Command]:  # fmt: skip
+        assert start and drain
+        return self._commands.commands(config, region, view, out, tiles, weight_base, channel_base)
+
+    def weight_block(self, config: Config, tiles: range, part: Part) -> bytes:
+        return depthwise.weight_block(config, self.weights, tiles)
+
+
+def fits(task: DepthwiseTask, config: Config) -> bool:
+    """Whether the window of one output pixel, the pixel, and one channel tile's weights and records fit on chip."""
+    g, bus = task.geometry, config.bus_bytes
+    rows = min((g.kernel_rows - 1) * g.dilation_rows + 1, g.in_rows)
+    cols = min((g.kernel_cols - 1) * g.dilation_cols + 1, g.in_cols)
+    window = rows * (cols * g.channels + 2 * bus) + g.channels + 2 * bus
+    weights = g.steps * config.weight_word_bytes
+    records = config.channel_groups * config.channel_word_bytes
+    return window <= config.activation_bytes and weights <= config.weight_bytes and records <= config.channel_bytes
