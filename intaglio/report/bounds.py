@@ -1,7 +1,7 @@
 """Where each layer's cycles go: every cycle of a run has one cause, and the largest is what bounds the layer.
 
 array: useful steps of the array, and filling and emptying it. feed: the array waits for its inputs because runs of
-bytes are shorter than the rows they feed. requantizer: a tile waits for the results of the one before. onchip: adds
+bytes are shorter than the rows they feed; of DEPTHWISE, pixels that come while a row has no tap for them. requantizer: a tile waits for the results of the one before. onchip: adds
 and pools, which go at the rate of the activation memory and the requantizers. external: COMPUTE waits for a LOAD or a
 STORE, or the run's last results leave. command: COMPUTE waits for its next command.
 
@@ -60,6 +60,8 @@ def causes_of_layers(
 def inside(config: Config, command: Command) -> dict[str, int]:
     """The cycles of one compute command by cause."""
     total = compute_cycles(config, command)
+    if command.opcode == Opcode.DEPTHWISE:
+        return _inside_depthwise(command, total)
     if command.opcode != Opcode.CONV:
         return {"onchip": total}
     timing = conv_timing(config, command)
@@ -68,6 +70,15 @@ def inside(config: Config, command: Command) -> dict[str, int]:
     idle = (tiles - 1) * command["idle_cycles"]
     starved = tiles * (timing.slots - timing.steps) - (command["last_slot_cycles"] - command["last_chunk_bytes"])
     feed = max(starved, 0)
+    return {"array": total - feed - idle, "feed": feed, "requantizer": idle}
+
+
+def _inside_depthwise(c: Command, total: int) -> dict[str, int]:
+    columns = c["channel_tiles"] * c["patches_across"]
+    rasters = columns * ((c["patches_down"] - 1) * c["raster_rows"] + c["last_raster_rows"]) * c["raster_cols"]
+    tiles = columns * c["patches_down"]
+    feed = rasters - tiles * c["kernel_rows"] * c["kernel_cols"]
+    idle = (tiles - 1) * c["idle_cycles"]
     return {"array": total - feed - idle, "feed": feed, "requantizer": idle}
 
 

@@ -14,7 +14,7 @@ from intaglio.mapper.program import Program
 @dataclass(frozen=True)
 class Origin:
     """The compute command that wrote an element. For CONV, pixel_tile and channel_tile count the command's tiles, pixel
-    and channel are the row and the column of the array; for ADD and POOL the tiles are 0, pixel counts the
+    and channel are the row and the column of the array; for DEPTHWISE likewise, with patches as pixel tiles; for ADD and POOL the tiles are 0, pixel counts the
     command's pixels (ADD: rows) and channel is the byte in it."""
 
     command: int
@@ -68,7 +68,10 @@ def _row_of(distance: int, rows: int, stride: int, row_bytes: int) -> int | None
 
 
 def _element(config: Config, c: Command, address: int) -> tuple[int, int] | None:
-    """(pixel, channel) of the result that a compute command writes to an address on chip."""
+    """(pixel, channel) of the result that a compute command writes to an address on chip: of DEPTHWISE, pixels counted by
+    patches of tile_pixels each."""
+    if c.opcode == Opcode.DEPTHWISE:
+        return _patch_element(c, address)
     if c.opcode == Opcode.ADD:
         width, pixels, channels = 1, c["rows"], c["row_bytes"]
     elif c.opcode == Opcode.POOL:
@@ -80,8 +83,27 @@ def _element(config: Config, c: Command, address: int) -> tuple[int, int] | None
         return None
     pixel = np.arange(pixels, dtype=np.int64)
     starts = c["out_base"] + pixel // width * c["out_row_stride"] + pixel % width * c["out_pixel_stride"]
+    return _hit(address, starts, channels)
+
+
+def _patch_element(c: Command, address: int) -> tuple[int, int] | None:
+    outputs = np.arange(c["patches_down"] * c["patches_across"] * c["tile_pixels"], dtype=np.int64)
+    patch, row = np.divmod(outputs, c["tile_pixels"])
+    down, across = np.divmod(patch, c["patches_across"])
+    i, j = np.divmod(row, c["patch_cols"])
+    starts = c["out_base"] + down * c["out_patch_row_step"] + across * c["out_patch_step"]
+    starts += i * c["out_row_stride"] + j * c["out_pixel_stride"]
+    lines = np.where(down == c["patches_down"] - 1, c["last_patch_rows"], c["patch_rows"])
+    columns = np.where(across == c["patches_across"] - 1, c["last_patch_cols"], c["patch_cols"])
+    written = np.flatnonzero((i < lines) & (j < columns))
+    hit = _hit(address, starts[written], (c["channel_tiles"] - 1) * c["tile_channels"] + c["last_channels"])
+    return None if hit is None else (int(written[hit[0]]), hit[1])
+
+
+def _hit(address: int, starts: np.ndarray, size: int) -> tuple[int, int] | None:
+    """The first of the intervals of `size` bytes that holds an address, and how far it lies in it."""
     distance = (address - starts) % (1 << 32)  # the hardware's sums wrap
-    hits = np.nonzero(distance < channels)[0]
+    hits = np.nonzero(distance < size)[0]
     return (int(hits[0]), int(distance[hits[0]])) if hits.size else None
 
 
@@ -90,4 +112,7 @@ def _origin(config: Config, index: int, c: Command, pixel: int, channel: int) ->
     if c.opcode == Opcode.CONV:
         pixel_tile, pixel = divmod(pixel, c["rows_per_tile"]) if c["pixel_tiles"] > 1 else (0, pixel)
         channel_tile, channel = divmod(channel, config.cols)
+    elif c.opcode == Opcode.DEPTHWISE:
+        pixel_tile, pixel = divmod(pixel, c["tile_pixels"])
+        channel_tile, channel = divmod(channel, c["tile_channels"])
     return Origin(index, c.opcode.name, pixel_tile, channel_tile, pixel, channel)

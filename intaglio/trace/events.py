@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from intaglio.hw.config import Config
 from intaglio.hw.counters import Counter
 from intaglio.hw.isa import Command, Engine, Opcode
-from intaglio.hw.timing import FIRST_SLOT, conv_timing
+from intaglio.hw.timing import FIRST_SLOT, conv_timing, depthwise_timing
 from intaglio.mapper.program import Program
 from intaglio.sim.cycle_model import CycleResult, Recording
 from intaglio.sim.engines import layer_intervals
@@ -85,16 +86,22 @@ class Trace:
                 )
 
     def tiles(self) -> Iterator[Slice]:
-        """The array's tiles: while their inputs are fed, idle cycles included, and each CONV's last sums on their way out."""
+        """The array's tiles: while their inputs are fed, idle cycles included, and each command's last sums on their way out."""
         for index, command in enumerate(self.program.commands):
             if command.opcode == Opcode.CONV:
                 begin = int(self.recording.started[index]) + FIRST_SLOT
                 yield from conv_tiles(self.config, command, index, begin, int(self.retire_cycles[index]) + 1)
+            elif command.opcode == Opcode.DEPTHWISE:
+                begin = int(self.recording.started[index]) + FIRST_SLOT
+                yield from patch_tiles(self.config, command, index, begin, int(self.retire_cycles[index]) + 1)
 
     def tile_count(self) -> int:
         """How many slices `tiles` gives."""
+        counts = {Opcode.CONV: ("pixel_tiles",), Opcode.DEPTHWISE: ("patches_down", "patches_across")}
         return sum(
-            c["pixel_tiles"] * c["channel_tiles"] + 1 for c in self.program.commands if c.opcode == Opcode.CONV
+            math.prod(c[name] for name in counts[c.opcode]) * c["channel_tiles"] + 1
+            for c in self.program.commands
+            if c.opcode in counts
         )
 
     def fetches(self) -> Iterator[Slice]:
@@ -138,6 +145,21 @@ def conv_tiles(config: Config, command: Command, index: int, begin: int, end: in
     yield Slice("drain" if command["drain"] else "settle", at, end, {"command": index})
 
 
+def patch_tiles(config: Config, command: Command, index: int, begin: int, end: int) -> Iterator[Slice]:
+    """Those of a DEPTHWISE command, patch by patch: the schedule of hw.depthwise_feed. Arguments as conv_tiles'."""
+    timing = depthwise_timing(config, command)
+    patches = command["patches_down"] * command["patches_across"]
+    last = patches * command["channel_tiles"] - 1
+    at = begin
+    for number in range(last + 1):
+        channel, patch = divmod(number, patches)
+        short = patch // command["patches_across"] == command["patches_down"] - 1
+        until = at + (timing.last_tile if short else timing.tile) - (command["idle_cycles"] if number == last else 0)
+        yield Slice("tile", at, until, {"command": index, "channel_tile": channel, "patch": patch})
+        at = until
+    yield Slice("drain", at, end, {"command": index})
+
+
 def lanes(slices: Iterable[Slice]) -> list[list[Slice]]:
     """The slices, given by their beginnings, on as few lanes as hold them without overlap."""
     out: list[list[Slice]] = []
@@ -158,6 +180,9 @@ def _brief(command: Command) -> dict[str, Any]:
             return {"rows": command["rows"], "row_bytes": command["row_bytes"], "external": command["external"]}
         case Opcode.CONV:
             return {"pixel_tiles": command["pixel_tiles"], "channel_tiles": command["channel_tiles"]}
+        case Opcode.DEPTHWISE:
+            patches = {"patches": command["patches_down"] * command["patches_across"]}
+            return {**patches, "outputs": command["tile_pixels"], "channel_tiles": command["channel_tiles"]}
         case Opcode.ADD:
             return {"rows": command["rows"], "row_bytes": command["row_bytes"]}
         case _:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,16 +17,18 @@ from amaranth.sim import Simulator
 from intaglio.errors import InputError
 from intaglio.hw.config import load_config
 from intaglio.hw.counters import Counter
+from intaglio.hw.depthwise_feed import PatchSequencer
 from intaglio.hw.feed import FeedSequencer
-from intaglio.hw.isa import Engine, Opcode
+from intaglio.hw.isa import Engine
 from intaglio.hw.timing import compute_cycles
 from intaglio.network import load, random_inputs
 from intaglio.session import NetworkRun, Session
 from intaglio.sim.cycle_model import BURST_COLUMNS
 from intaglio.trace.chrome import KINDS, beyond, tracks, write_chrome
-from intaglio.trace.events import STATES, Trace, conv_tiles
+from intaglio.trace.events import STATES, Trace, conv_tiles, patch_tiles
 from tests.cli.command import validate
 from tests.hw.core_commands import random_conv
+from tests.hw.depthwise_commands import random_depthwise
 from tests.networks import random_network
 
 MACHINES = [
@@ -181,15 +185,23 @@ def test_the_file_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.Monk
     assert path.read_text() == "before" and sorted(p.name for p in tmp_path.iterdir()) == ["1.tflite", "T.json"]
 
 
-def test_tiles_are_the_sequencers() -> None:
-    """hw.feed's sequencer begins, ends and separates tiles in the cycles that conv_tiles gives."""
+@pytest.mark.parametrize(
+    ("make", "component", "tiles_of"),
+    [
+        (partial(random_conv, small=True), FeedSequencer, conv_tiles),
+        (random_depthwise, PatchSequencer, patch_tiles),
+    ],
+    ids=["conv", "depthwise"],
+)
+def test_tiles_are_the_sequencers(make: Callable, component: type, tiles_of: Callable) -> None:
+    """The sequencers begin, end and separate tiles in the cycles that conv_tiles and patch_tiles give."""
     seed = 7
     print("seed", seed)
     rng = np.random.default_rng(seed)
     config = load_config("tiny16", ["rows=3", "cols=3", "requantizers=1"])
     for _ in range(8):
-        command = random_conv(config, rng, small=True)
-        sequencer = FeedSequencer(config)
+        command = make(config, rng)
+        sequencer = component(config)
         begins: list[int] = []
         active: list[int] = []
 
@@ -214,6 +226,6 @@ def test_tiles_are_the_sequencers() -> None:
         simulator.add_clock(1e-6)
         simulator.add_testbench(bench)
         simulator.run()
-        *tiles, rest = conv_tiles(config, command, 0, 0, 1 << 20)
-        assert command.opcode == Opcode.CONV and begins == [tile.begin for tile in tiles]
+        *tiles, rest = tiles_of(config, command, 0, 0, 1 << 20)
+        assert begins == [tile.begin for tile in tiles]
         assert active == list(range(tiles[-1].end)) and rest.begin == tiles[-1].end
