@@ -18,11 +18,8 @@ from intaglio.sim.operands import operands_of, sizes_of
 from intaglio.sim.tensors import copy_rows, initial_memory, read_tensors
 from intaglio.sim.vector import add, pool
 
-_LOADED = {
-    LocalMemory.ACTIVATION: Counter.LOAD_ACTIVATION_WORDS,
-    LocalMemory.WEIGHT: Counter.LOAD_WEIGHT_WORDS,
-    LocalMemory.CHANNEL: Counter.LOAD_CHANNEL_WORDS,
-}
+_LOADED = (Counter.LOAD_ACTIVATION_WORDS, Counter.LOAD_WEIGHT_WORDS, Counter.LOAD_CHANNEL_WORDS)
+"""In LocalMemory order, as _Machine's memories."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +40,7 @@ def execute_program(config: Config, program: Program, inputs: Mapping[str, np.nd
     """
     machine = _Machine(config, initial_memory(program, inputs))
     counters = np.zeros((len(program.commands), len(Counter)), np.int64)
+    counters[:, Counter.COMMANDS] = 1
     for index, (command, ledger) in enumerate(zip(program.commands, counters, strict=True)):
         try:
             machine.run(command, ledger)
@@ -59,11 +57,8 @@ class _Machine:
         self.external = external
         self._bus = config.bus_bytes
         self._sizes = sizes_of(config)
-        self._local = {
-            LocalMemory.ACTIVATION: np.zeros(config.activation_bytes, np.uint8),
-            LocalMemory.WEIGHT: np.zeros(config.weight_bytes, np.uint8),
-            LocalMemory.CHANNEL: np.zeros(config.channel_bytes, np.uint8),
-        }
+        sizes = (config.activation_bytes, config.weight_bytes, config.channel_bytes)
+        self._local = [np.zeros(size, np.uint8) for size in sizes]
         self._activation = self._local[LocalMemory.ACTIVATION].view(np.int8)
         self._weight = self._local[LocalMemory.WEIGHT].view(np.int8)
         self._channel = self._local[LocalMemory.CHANNEL].view(np.int32)
@@ -72,14 +67,14 @@ class _Machine:
 
     def run(self, command: Command, ledger: np.ndarray) -> None:
         """Executes one command and adds its part to ledger, int64 [len(Counter)]."""
-        ledger[Counter.COMMANDS] = 1
         c = operands_of(command)
         match command.opcode:
             case Opcode.LOAD:
-                memory = self._memory(c.memory)
-                to = self._local[memory]
+                if not 0 <= c.memory < len(self._local):
+                    raise IndexError(f"no memory {c.memory}")
+                to = self._local[c.memory]
                 copy_rows(c.rows, c.row_bytes, self.external, c.external, c.external_stride, to, c.local, c.local_stride)
-                ledger[_LOADED[memory]] = c.rows * c.row_bytes // self._bus
+                ledger[_LOADED[c.memory]] = c.rows * c.row_bytes // self._bus
             case Opcode.STORE:
                 to, source = self.external, self._local[LocalMemory.ACTIVATION]
                 copy_rows(c.rows, c.row_bytes, source, c.local, c.local_stride, to, c.external, c.external_stride)
@@ -92,9 +87,3 @@ class _Machine:
                 add(c, self._sizes, self._activation, ledger)
             case Opcode.POOL:
                 pool(c, self._sizes, self._activation, self._window_sums, ledger)
-
-    @staticmethod
-    def _memory(code: int) -> LocalMemory:
-        if code not in LocalMemory._value2member_map_:
-            raise IndexError(f"no memory {code}")
-        return LocalMemory(code)
