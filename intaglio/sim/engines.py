@@ -30,8 +30,8 @@ class RunResult:
 
     engine: who ran it. outputs: by name, int8 [rows, row_bytes] as the Program's places have them. memory: external memory
     after the end, uint8 [memory_bytes]. cycles: from the start to the end. retire_cycles: int64 [commands], the cycle in
-    which each command retired, in program order. layer_cycles: for each tag that COMPUTE retired, in order of time, the
-    cycles of its interval; they add up to `cycles`. counters: the ledger.
+    which each command retired, in program order. layer_cycles: for each tag that COMPUTE retired, in order of time, its
+    cycles (layer_intervals); they add up to `cycles`. counters: the ledger.
     """
 
     engine: str
@@ -69,21 +69,29 @@ def clock_of(config: Config, commands: Sequence[Command], record: bool = False) 
     return run_clock(config, schedule, record=True) if record else run_events(config, schedule)
 
 
-def layer_intervals(program: Program, retire_cycles: np.ndarray, cycles: int) -> dict[int, int]:
-    """Cycles of each tag's interval: a layer ends with the cycle in which COMPUTE retires its last command, the last
-    layer with the run. Tags in the order of their ends; a layer without compute commands has no interval."""
-    ends: dict[int, int] = {}
-    for command, cycle in zip(program.commands, retire_cycles, strict=True):
-        if command.engine == Engine.COMPUTE:
-            ends[command["tag"]] = int(cycle) + 1
-    order = sorted(ends, key=ends.__getitem__)
-    if order:
-        ends[order[-1]] = cycles
-    out = {}
+def layer_spans(program: Program, retire_cycles: np.ndarray, cycles: int) -> list[tuple[int, int, int]]:
+    """(tag, begin, end) of consecutive intervals that fill a run: the cycles up to and with the one in which COMPUTE retires
+    a command belong to that command's layer, the last layer's to the run's end. Layers that run piece by piece together
+    have several each. Empty where nothing is computed."""
+    out: list[tuple[int, int, int]] = []
     begin = 0
-    for tag in order:
-        out[tag] = ends[tag] - begin
-        begin = ends[tag]
+    compute = [i for i, command in enumerate(program.commands) if command.engine == Engine.COMPUTE]
+    for i in compute:
+        tag, end = program.commands[i]["tag"], int(retire_cycles[i]) + 1 if i != compute[-1] else cycles
+        if out and out[-1][0] == tag:
+            out[-1] = tag, out[-1][1], end
+        else:
+            out.append((tag, begin, end))
+        begin = end
+    return out
+
+
+def layer_intervals(program: Program, retire_cycles: np.ndarray, cycles: int) -> dict[int, int]:
+    """Cycles of each tag in layer_spans, in the order in which they begin; they add up to the run. A layer without compute
+    commands has none."""
+    out: dict[int, int] = {}
+    for tag, begin, end in layer_spans(program, retire_cycles, cycles):
+        out[tag] = out.get(tag, 0) + end - begin
     return out
 
 

@@ -11,7 +11,7 @@ from intaglio.hw.counters import Counter
 from intaglio.hw.faults import Fault
 from intaglio.hw.isa import Command, Engine, Opcode
 from intaglio.sim import memory_model
-from intaglio.sim.engines import in_program_order, layer_intervals, run_program
+from intaglio.sim.engines import in_program_order, layer_intervals, layer_spans, run_program
 from intaglio.sim.rtl.simulate import run_rtl
 from tests.sim.programs import SMALL, program_of, random_image, random_program
 
@@ -113,6 +113,13 @@ L, C, S = Engine.LOAD, Engine.COMPUTE, Engine.STORE
 def test_layers_are_consecutive_intervals_and_the_last_ends_with_the_run():
     program = commands((L, 3), (C, 3), (C, 3), (S, 3), (C, 5), (S, 5))
     assert layer_intervals(program, np.array([5, 20, 40, 60, 90, 120]), 130) == {3: 41, 5: 89}
+
+
+def test_layers_that_take_turns_have_their_own_cycles():
+    program = commands((C, 3), (C, 5), (L, 3), (C, 3), (C, 5), (S, 5))
+    retired = np.array([10, 30, 31, 45, 50, 60])
+    assert layer_spans(program, retired, 70) == [(3, 0, 11), (5, 11, 31), (3, 31, 46), (5, 46, 70)]
+    assert layer_intervals(program, retired, 70) == {3: 26, 5: 44}
 
 
 def test_a_program_without_compute_commands_has_no_layers():
