@@ -33,27 +33,25 @@ def causes_of_layers(
     retire_cycles: int64 [commands], in program order; cycles: the run's.
     """
     commands = program.commands
-    compute = [i for i, c in enumerate(commands) if c.engine == Engine.COMPUTE]
-    last = {commands[i]["tag"]: i for i in compute}
-    boundaries = sorted((int(retire_cycles[i]), tag) for tag, i in last.items())
     waited = awaited(commands)
     out: dict[int, dict[str, int]] = {}
-    free, at = 0, 0  # the first cycle after the previous compute command; the interval in boundaries
-    for i in compute:
+    free = 0  # the first cycle after the previous compute command
+    causes: dict[str, int] = {}
+    for i, command in enumerate(commands):
+        if command.engine != Engine.COMPUTE:
+            continue
+        causes = out.setdefault(command["tag"], dict.fromkeys(CAUSES, 0))
         retired = int(retire_cycles[i])
-        while retired > boundaries[at][0]:
-            at += 1
-        causes = out.setdefault(boundaries[at][1], dict.fromkeys(CAUSES, 0))
-        start = retired - compute_cycles(config, commands[i]) + 1
+        start = retired - compute_cycles(config, command) + 1
         ready = max((int(retire_cycles[other]) + 1 for other in waited[i]), default=0)
         external = min(max(ready - free, 0), start - free)
         causes["external"] += external
         causes["command"] += start - free - external
-        for cause, count in inside(config, commands[i]).items():
+        for cause, count in inside(config, command).items():
             causes[cause] += count
         free = retired + 1
-    if boundaries:
-        out[boundaries[-1][1]]["external"] += cycles - free
+    if out:
+        causes["external"] += cycles - free
     return out
 
 

@@ -15,7 +15,7 @@ from intaglio.hw.isa import Command, Engine, Opcode
 from intaglio.hw.timing import FIRST_SLOT, conv_timing, depthwise_timing
 from intaglio.mapper.program import Program
 from intaglio.sim.cycle_model import CycleResult, Recording
-from intaglio.sim.engines import layer_intervals
+from intaglio.sim.engines import layer_spans
 
 STATES = {
     Counter.BUSY: "busy",
@@ -59,12 +59,10 @@ class Trace:
         return Trace(config, program, engine, clock.cycles, clock.retire_cycles, clock.recording)
 
     def layers(self) -> Iterator[Slice]:
-        """Intervals between the layers' ends, which add up to the run."""
-        begin = 0
-        for tag, cycles in layer_intervals(self.program, self.retire_cycles, self.cycles).items():
+        """Consecutive intervals that fill the run; a layer that runs together with others has several."""
+        for tag, begin, end in layer_spans(self.program, self.retire_cycles, self.cycles):
             layer = self.program.layers[tag]
-            yield Slice(layer.name, begin, begin + cycles, {"operator": layer.kind, "macs": layer.macs})
-            begin += cycles
+            yield Slice(layer.name, begin, end, {"operator": layer.kind, "macs": layer.macs})
 
     def states(self) -> Iterator[Slice]:
         """COMPUTE's cause of every cycle."""

@@ -72,7 +72,13 @@ def test_the_trace_is_the_ledger(name: str, overrides: tuple[str, ...], tmp_path
         lengths = [p.end - p.begin for p in trace.commands(Engine.COMPUTE)]
         compute = [c for c in run.session.program.commands if c.engine == Engine.COMPUTE]
         assert lengths == [compute_cycles(config, c) for c in compute]
-        assert [p.end - p.begin for p in trace.layers()] == list(run.result.layer_cycles.values())
+        layers = list(trace.layers())
+        assert [p.begin for p in layers] == [0, *(p.end for p in layers[:-1])] and layers[-1].end == run.cycles
+        sums: dict[str, int] = {}
+        for p in layers:
+            sums[p.name] = sums.get(p.name, 0) + p.end - p.begin
+        named = {run.session.program.layers[tag].name: n for tag, n in run.result.layer_cycles.items()}
+        assert sums == named
 
 
 def burst_engines(run: NetworkRun, commands: np.ndarray) -> dict[str, np.ndarray]:
