@@ -105,8 +105,8 @@ def least_idle_cycles(config: Config, c: Command) -> int:
     The passes of a tile begin cols + 1 cycles after its last row's sum leaves the array (all others left before), and
     (1) they end before those of the next tile begin: from last sum to last sum are the next tile's raster and the idle
     cycles; (2) they are in one half of the drain memory, which the tile after the next one fills from its first row's sum
-    on. The first row's sum leaves kernel_rows - 1 raster rows and kernel_cols cycles after its tile began. Exact for one
-    output a patch; for more (2) asks for some cycles too many, since later rows are overwritten later.
+    on. The first row's sum leaves kernel_rows - 1 raster rows and kernel_cols cycles after its tile began. Exact for one pass
+    a patch; for more (2) asks for some cycles too many, since later rows and columns are overwritten later.
     """
     return _least_idle(config.cols, config.requantizers, *(c[name] for name in _IDLE_FIELDS))
 

@@ -194,7 +194,7 @@ def test_short_tiles_of_one_pixel(cols):
 
 
 @pytest.mark.parametrize(
-    ("cols", "requantizers", "patch"), [(4, 1, (1, 1)), (4, 1, (2, 2)), (5, 3, (1, 1))], ids=["output", "patch", "columns"]
+    ("cols", "requantizers", "patch"), [(4, 1, (1, 1)), (4, 1, (2, 2)), (5, 5, (1, 1))], ids=["output", "patch", "columns"]
 )
 def test_patches_of_short_rasters(cols, requantizers, patch):
     """With the fewest idle cycles a tile's passes end before the next one's begin, and before its sums are overwritten while
