@@ -11,23 +11,36 @@ from intaglio.hw import isa
 from intaglio.hw.config import Config
 from intaglio.mapper.emit import emit
 from intaglio.mapper.layout import align_up
-from intaglio.mapper.lower import lower
+from intaglio.mapper.lower import Lowered, lower
 from intaglio.mapper.program import BASE_ALIGNMENT, PROGRAM_OFFSET, Place, Program
-from intaglio.mapper.residency import Scheduler
+from intaglio.mapper.prove import Certificate, Clock, prove
+from intaglio.mapper.residency import Schedule, Scheduler
 from intaglio.mapper.tokens import with_tokens
 from intaglio.network.graph import Graph
 
-__all__ = ["Program", "map_network"]
+__all__ = ["Certificate", "Program", "map_network", "map_proven"]
 
 
 def map_network(graph: Graph, config: Config, keep_all: bool = False) -> Program:
-    """Schedules an int8 graph onto a configuration; the program is validated.
+    """Schedules an int8 graph onto a configuration by estimates; the program is validated.
 
     keep_all: every tensor of the accelerator also gets a place in external memory, for comparison. Raises
     InputError with everything that cannot run, or with the field of the configuration that is too small.
     """
     network = lower(graph, config)
-    schedule = Scheduler(network, config, keep_all).run()
+    return _program(graph, config, network, Scheduler(network, config, keep_all).run())
+
+
+def map_proven(
+    graph: Graph, config: Config, clock: Clock, keep_all: bool = False
+) -> tuple[Program, list[Certificate]]:
+    """The same with the plans that are best under exact timing, and the certificates. clock: gives the cycles of commands."""
+    network = lower(graph, config)
+    schedule, certificates = prove(network, config, Scheduler(network, config, keep_all).run(), clock)
+    return _program(graph, config, network, schedule), certificates
+
+
+def _program(graph: Graph, config: Config, network: Lowered, schedule: Schedule) -> Program:
     emitted = emit(network, config, schedule)
     code_bytes = 4 * sum(isa.WORDS_OF[c.opcode] for c in emitted.commands)
     data = align_up(PROGRAM_OFFSET + code_bytes, BASE_ALIGNMENT)
@@ -48,7 +61,7 @@ def map_network(graph: Graph, config: Config, keep_all: bool = False) -> Program
         config=config.to_dict(),
         config_hash=config.hardware_hash(),
         commands=tuple(commands),
-        image=bytes(PROGRAM_OFFSET) + code + bytes(data - PROGRAM_OFFSET - len(code)) + bytes(emitted.constants),
+        image=bytes(PROGRAM_OFFSET) + code + bytes(data - PROGRAM_OFFSET - len(code)) + emitted.constants(),
         memory_bytes=data + emitted.size,
         places=places,
         inputs=network.inputs,

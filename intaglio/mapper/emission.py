@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from intaglio.hw import isa
 from intaglio.hw.config import Config
 from intaglio.mapper.allocate import Ring
@@ -17,40 +20,54 @@ from intaglio.mapper.task import Operand
 
 class Emission:
     """Commands so far, each as if it ran alone, one after another: their external addresses count from the start of the
-    data that follows the program. constants: weights and channel records, the first bytes of that data. bases: of values outside.
+    data that follows the program. bases: of values outside.
     size: bytes of data in all."""
 
     def __init__(self, network: Lowered, config: Config, schedule: Schedule):
         self.network, self.config, self.schedule = network, config, schedule
         self.commands: list[isa.Command] = []
-        self.constants = bytearray()
         self.bases: dict[str, int] = {}
         self._blocks: dict[tuple[object, ...], int] = {}
+        self._makers: list[tuple[int, int, Callable[[], bytes]]] = []
         self._weights = Ring(config.weight_bytes)
         self._records = Ring(config.channel_bytes)
         self.size = self._lay_out()
 
     def _lay_out(self) -> int:
         """Packs every constant block and gives each value outside its base; returns the end."""
+        end = 0
         for layer in self.schedule.layers:
             for task, groups in layer.convolutions:
                 for tiles in tile_groups(task.channel_tiles(self.config), groups.tiles):
                     for part in groups.parts:
+                        size = len(tiles) * part.steps * self.config.weight_word_bytes
                         key = ("weights", task.tag, tiles.start, task.geometry.first_step(part))
-                        self._add_block(key, task.weight_block(self.config, tiles, part))
+                        end = self._add_block(end, key, size, partial(task.weight_block, self.config, tiles, part))
                 for tiles in record_groups(task, self.config, groups.tiles):
-                    self._add_block(("records", task.tag, tiles.start), task.record_block(self.config, tiles))
-        end = align_up(len(self.constants), BASE_ALIGNMENT)
+                    size = len(tiles) * self.config.channel_groups * self.config.channel_word_bytes
+                    end = self._add_block(end, ("records", task.tag, tiles.start), size, partial(
+                        task.record_block, self.config, tiles
+                    ))
+        end = self._data = align_up(end, BASE_ALIGNMENT)
         for name in self.network.values:
             if name in self.schedule.outside:
                 self.bases[name] = end
                 end = align_up(end + self.network.values[name].size, BASE_ALIGNMENT)
         return end
 
-    def _add_block(self, key: tuple[object, ...], data: bytes) -> None:
-        unit = max(self.config.bus_bytes, 16)
-        self._blocks[key] = len(self.constants)
-        self.constants += data + bytes(-len(data) % unit)
+    def _add_block(self, at: int, key: tuple[object, ...], size: int, make: Callable[[], bytes]) -> int:
+        self._blocks[key] = at
+        self._makers.append((at, size, make))
+        return at + align_up(size, max(self.config.bus_bytes, 16))
+
+    def constants(self) -> bytes:
+        """Weights and channel records, the first bytes of the data outside."""
+        out = bytearray(self._data)
+        for at, size, make in self._makers:
+            data = make()
+            assert len(data) == size
+            out[at : at + size] = data
+        return bytes(out)
 
     # Commands.
 

@@ -1,6 +1,6 @@
-"""Cycles of a layer, or of a chain of layers, by what of it overlaps: what plans are chosen by.
+"""Cycles of a layer, or of a chain of layers, before it has commands: by what of it overlaps, and at least.
 
-An estimate: a plan's real cycles are the clock's, on its commands.
+Plans are chosen by an estimate; their real cycles are the clock's, on their commands, and never fewer than the bound.
 """
 
 from __future__ import annotations
@@ -10,10 +10,19 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class Cycles:
+    """Of a plan. estimate: what it probably takes. bound: what it takes at least, its commands on COMPUTE one after the other
+    or its bytes at the external memory's rate."""
+
+    estimate: float
+    bound: float
+
+
+@dataclass(frozen=True)
 class Work:
     """In cycles. compute: of COMPUTE, of which the first layer of a chain takes `first_layer` (0 for a single one: stores
     then hide behind nothing). loads: of each input; stores: of the output; weights: with their records, of which the first
-    block takes first_weights."""
+    block takes first_weights. All three with the memory's latency once for each transfer; least: of their bytes alone."""
 
     pieces: int
     compute: float
@@ -22,9 +31,10 @@ class Work:
     stores: float
     weights: float
     first_weights: float
+    least: float
 
 
-def pipelined(work: Work, waiting: Sequence[int], store_waits: bool, weights_wait: bool) -> float:
+def pipelined(work: Work, waiting: Sequence[int], store_waits: bool, weights_wait: bool) -> Cycles:
     """waiting, store_waits: as in Buffers. weights_wait: there is no room for the next block beside the one in use."""
     shown = work.compute + sum(work.loads[i] for i in waiting)
     if store_waits:
@@ -33,4 +43,5 @@ def pipelined(work: Work, waiting: Sequence[int], store_waits: bool, weights_wai
         shown += work.weights
     loaded = sum(work.loads)
     moved = loaded + work.stores + work.weights
-    return max(shown, moved) + (loaded + work.stores) / work.pieces + work.first_weights
+    estimate = max(shown, moved) + (loaded + work.stores) / work.pieces + work.first_weights
+    return Cycles(estimate, max(work.compute, work.least))

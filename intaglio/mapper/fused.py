@@ -15,7 +15,7 @@ from intaglio.mapper.buffers import Buffers, Setting, Wanted, placements
 from intaglio.mapper.chain import Chain, Needs
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.cuts import sizes
-from intaglio.mapper.estimate import Work, pipelined
+from intaglio.mapper.estimate import Cycles, Work, pipelined
 from intaglio.mapper.layout import Region, View, regions
 from intaglio.mapper.plan import Groups, record_bytes, tile_groups, weight_bytes
 from intaglio.mapper.pooling import PoolTask
@@ -30,13 +30,13 @@ MOST_WIDTHS = 6
 
 @dataclass(frozen=True)
 class ChainPlan:
-    """pieces: of the last task's output, in order. groups: for each task, None where it has no weights. cycles: the estimate
-    that it was chosen by."""
+    """pieces: of the last task's output, in order. groups: for each task, None where it has no weights. cycles: what it was
+    chosen by."""
 
     pieces: tuple[Region, ...]
     buffers: Buffers
     groups: tuple[Groups | None, ...]
-    cycles: float
+    cycles: Cycles
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,12 @@ class ChainPlanner:
     def plan(self, setting: Setting) -> ChainPlan | None:
         """The plan with the fewest estimated cycles; None where nothing fits."""
         if setting not in self._plans:
-            plans = [plan for cut in self._fitting(setting) for plan in self._plans_of(setting, cut)]
-            self._plans[setting] = min(plans, key=lambda plan: plan.cycles, default=None)
+            self._plans[setting] = min(self.candidates(setting), key=lambda plan: plan.cycles.estimate, default=None)
         return self._plans[setting]
+
+    def candidates(self, setting: Setting) -> list[ChainPlan]:
+        """Every plan of the space: of each of a few widths the tallest pieces that fit, with every way to place buffers."""
+        return [plan for cut in self._fitting(setting) for plan in self._plans_of(setting, cut)]
 
     # Cuts.
 
@@ -183,7 +186,7 @@ class ChainPlanner:
 
     # Estimates.
 
-    def _estimate(self, setting: Setting, cut: _Cut, groups: tuple[Groups | None, ...], buffers: Buffers) -> float:
+    def _estimate(self, setting: Setting, cut: _Cut, groups: tuple[Groups | None, ...], buffers: Buffers) -> Cycles:
         config = self.config
         rate, latency, count = config.memory.bytes_per_cycle, config.memory.latency, len(cut.pieces)
         each = [
@@ -194,6 +197,8 @@ class ChainPlanner:
             for total, at in zip(cut.loaded, setting.resident[:-1], strict=True)
         ]
         stores = cut.stored / rate + count * latency if setting.stored else 0.0
+        least = sum(total for total, at in zip(cut.loaded, setting.resident[:-1], strict=True) if at is None)
+        least += cut.stored if setting.stored else 0
         weights = 0.0
         blocks = []
         for task, group in zip(self.chain.tasks, groups, strict=True):
@@ -203,7 +208,8 @@ class ChainPlanner:
                 runs = -(-tiles // group.tiles)
                 weights += (1 if group.kept else count) * (size / rate + 2 * runs * latency)
                 blocks.append(size / runs / rate + latency)
-        work = Work(count, sum(each), each[0], loads, stores, weights, blocks[0] if blocks else 0.0)
+                least += (1 if group.kept else count) * tiles * group.parts[0].steps * config.weight_word_bytes
+        work = Work(count, sum(each), each[0], loads, stores, weights, blocks[0] if blocks else 0.0, least / rate)
         return pipelined(work, buffers.waiting, buffers.store_waits, False)
 
     def _task_cycles(self, index: int, region: Region, groups: Groups | None) -> int:

@@ -16,7 +16,7 @@ from intaglio.hw.config import Config
 from intaglio.mapper.buffers import Buffers, Setting, Wanted, placements
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.cuts import Cuts, Pieces, sizes
-from intaglio.mapper.estimate import Work, pipelined
+from intaglio.mapper.estimate import Cycles, Work, pipelined
 from intaglio.mapper.geometry import Part
 from intaglio.mapper.layout import Region, View, align_up
 from intaglio.mapper.lower import AnyTask
@@ -49,12 +49,12 @@ class Groups:
 
 @dataclass(frozen=True)
 class LayerPlan:
-    """pieces: in order. groups: for convolutions. cycles: the estimate that it was chosen by. blocks: of windows that do not fit."""
+    """pieces: in order. groups: for convolutions. cycles: what it was chosen by. blocks: of windows that do not fit."""
 
     pieces: tuple[Region, ...]
     buffers: Buffers
     groups: Groups | None
-    cycles: float
+    cycles: Cycles
     blocks: Blocks | None = None
 
 
@@ -70,19 +70,20 @@ class LayerPlanner:
     def plan(self, setting: Setting) -> LayerPlan | None:
         """The plan with the fewest estimated cycles; None where nothing fits."""
         if setting not in self._plans:
-            self._plans[setting] = self._best(setting)
+            self._plans[setting] = min(self.candidates(setting), key=lambda plan: plan.cycles.estimate, default=None)
         return self._plans[setting]
 
-    def _best(self, setting: Setting) -> LayerPlan | None:
+    def candidates(self, setting: Setting) -> list[LayerPlan]:
+        """Every plan of the space: bands of rows, narrower pieces only where no band fits, and reductions or windows whose
+        input comes in parts only where none of these does; each with every way to place its buffers and order its
+        weights."""
         plans = [plan for cut in self._cuts.bands for plan in self._plans_of(setting, cut)]
         for cuts in (self._cuts.columns(), self._cuts.ragged()):
             if not plans:
                 plans = self._coarsest_plans(setting, cuts)
-        if plans:
-            return min(plans, key=lambda plan: plan.cycles)
-        if not self._needs_parts:
-            return None
-        return self._best_in_parts(setting) if isinstance(self.task, ConvTask) else self._best_in_blocks(setting)
+        if plans or not self._needs_parts:
+            return plans
+        return self._in_parts(setting) if isinstance(self.task, ConvTask) else self._in_blocks(setting)
 
     def _coarsest_plans(self, setting: Setting, cuts: Iterator[Pieces]) -> list[LayerPlan]:
         plans: list[LayerPlan] = []
@@ -153,9 +154,11 @@ class LayerPlanner:
 
     # Estimates.
 
-    def _estimate(self, setting: Setting, cut: Pieces, groups: Groups | None, buffers: Buffers) -> float:
+    def _estimate(self, setting: Setting, cut: Pieces, groups: Groups | None, buffers: Buffers) -> Cycles:
         config = self.config
         compute = float(self._compute_cycles(cut, groups))
+        least = sum(total for total, at in zip(cut.total[:-1], setting.resident[:-1], strict=True) if at is None)
+        least += cut.total[-1] if setting.stored else 0
         rate, latency, count = config.memory.bytes_per_cycle, config.memory.latency, len(cut.pieces)
         outer = 1
         weights = first = 0.0
@@ -169,6 +172,8 @@ class LayerPlanner:
                 repeats = sum(len(self.task.tile_regions(p, partial_pixels(config, self.task))) for p in cut.pieces)
             outer = runs if groups.outer else 1
             weights = runs * repeats * ((sum(blocks) + records) / rate + (len(blocks) + 1) * latency)
+            steps = sum(part.steps for part in groups.parts) * (1 if groups.in_parts else repeats)
+            least += self.task.channel_tiles(config) * steps * config.weight_word_bytes
             first = (blocks[0] + records) / rate + latency
             weights_wait = not groups.kept and 2 * max(blocks) > config.weight_bytes
         loads = [
@@ -176,7 +181,7 @@ class LayerPlanner:
             for total, at in zip(cut.total[:-1], setting.resident[:-1], strict=True)
         ]
         stores = cut.total[-1] / rate + count * latency if setting.stored else 0.0
-        work = Work(count * outer, compute, 0.0, loads, stores, weights, first)
+        work = Work(count * outer, compute, 0.0, loads, stores, weights, first, least / rate)
         return pipelined(work, buffers.waiting, buffers.store_waits, weights_wait)
 
     def _compute_cycles(self, cut: Pieces, groups: Groups | None) -> int:
@@ -225,7 +230,7 @@ class LayerPlanner:
 
     # Reductions in parts.
 
-    def _best_in_parts(self, setting: Setting) -> LayerPlan | None:
+    def _in_parts(self, setting: Setting) -> list[LayerPlan]:
         """One array tile at a time, its reduction in parts of weights, and of input where that does not fit."""
         task, config = self.task, self.config
         assert isinstance(task, ConvTask)
@@ -236,9 +241,9 @@ class LayerPlanner:
                 for cut in self._cuts.all:
                     plan = self._plan_in_parts(setting, cut, parts, by_part)
                     if plan is not None:
-                        return plan
+                        return [plan]
             most //= 2
-        return None
+        return []
 
     def _plan_in_parts(self, setting: Setting, cut: Pieces, parts: tuple[Part, ...], by_part: bool) -> LayerPlan | None:
         task, config = self.task, self.config
@@ -262,17 +267,17 @@ class LayerPlanner:
             block = sum(weight_bytes(config, part, 1) for part in parts)
             passes = len(tiles) * task.channel_tiles(config)
             cycles = passes * (block + (sizes[0] if by_part else 0)) / config.memory.bytes_per_cycle
-            return LayerPlan(cut.pieces, buffers, Groups(1, False, False, parts, by_part), cycles)
+            return LayerPlan(cut.pieces, buffers, Groups(1, False, False, parts, by_part), Cycles(cycles, 0.0))
         return None
 
     # Windows in blocks.
 
-    def _best_in_blocks(self, setting: Setting) -> LayerPlan | None:
+    def _in_blocks(self, setting: Setting) -> list[LayerPlan]:
         """One output pixel at a time, its window in slabs of channels or in parts."""
         task, config = self.task, self.config
         assert isinstance(task, PoolTask)
         if setting.resident[0] is not None:
-            return None
+            return []
         plans: list[LayerPlan] = []
         for cut in self._cuts.all:
             space = setting.space(config)
@@ -286,10 +291,10 @@ class LayerPlanner:
             inputs = [space.take(blocks.buffer_bytes, set()) for _ in range(depth)]
             taken = [tuple(at for at in side if at is not None) for side in (inputs, outputs)]
             buffers = Buffers((taken[0],), (), taken[1], (), False)
-            plans.append(LayerPlan(cut.pieces, buffers, None, cycles, blocks))
+            plans.append(LayerPlan(cut.pieces, buffers, None, Cycles(cycles, 0.0), blocks))
             if len(plans) == ENOUGH:
                 break
-        return min(plans, key=lambda plan: plan.cycles, default=None)
+        return plans
 
     def alone(self) -> LayerPlan | None:
         """The plan with the whole activation memory free and every tensor outside; None where not even that fits,

@@ -29,10 +29,11 @@ Keep = dict[str, int]
 
 @dataclass(frozen=True)
 class Placed:
-    """The plan of a layer, or of a chain of several, in its setting. fetched: values to load whole before it, with
-    their addresses."""
+    """The plan of a layer, or of a chain of several, in its setting. planner: knows the others. fetched: values to load
+    whole before it, with their addresses."""
 
     chain: Chain
+    planner: LayerPlanner | ChainPlanner
     plan: LayerPlan | ChainPlan
     setting: Setting
     fetched: tuple[tuple[str, int], ...]
@@ -183,7 +184,7 @@ class Scheduler:
             if layer is None:
                 return Walk(tuple(layers), span.start, names, cycles)
             layers.append(layer)
-            cycles += layer.plan.cycles
+            cycles += layer.plan.cycles.estimate
             for name, _ in layer.fetched:
                 size = self.network.values[name].size
                 cycles += size / self.config.memory.bytes_per_cycle + self.config.memory.latency
@@ -223,7 +224,7 @@ class Scheduler:
         plan = planner.plan(setting)
         if plan is None:
             return None, tuple(held)
-        return Placed(chain, plan, setting, tuple(fetched)), ()
+        return Placed(chain, planner, plan, setting, tuple(fetched)), ()
 
     def _planner(self, span: range) -> tuple[Chain, LayerPlanner | ChainPlanner]:
         if len(span) == 1:

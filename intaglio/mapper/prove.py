@@ -1,0 +1,122 @@
+"""The best plan of each layer's space under exact timing, and what shows that it is the best.
+
+Each layer, or chain of layers, is timed by itself as it stands in the network: with what stays on chip there, the rest
+outside, and its commands alone on the machine. A plan whose bound is no lower than the best cycles found cannot be better, so
+only the others are timed, those with the lowest bounds first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from intaglio.hw.config import CHANNEL_RECORD_BYTES, Config
+from intaglio.hw.isa import Command
+from intaglio.mapper.convolution import ConvTask
+from intaglio.mapper.emit import emit
+from intaglio.mapper.fused import ChainPlan
+from intaglio.mapper.lower import AnyTask, Lowered
+from intaglio.mapper.plan import LayerPlan
+from intaglio.mapper.pooling import PoolTask
+from intaglio.mapper.residency import Placed, Schedule
+from intaglio.mapper.tokens import with_tokens
+
+Clock = Callable[[Config, Sequence[Command]], int]
+"""The cycles of commands on a configuration, exact."""
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """For one layer or chain. tags: of its layers. candidates: plans of the space; timed: those that the clock was asked for,
+    the others' bounds being no lower than the cycles found. estimated: cycles of the plan that the estimate prefers. cycles: of
+    the plan chosen, the fewest of the space. bound: of compute and bytes that no schedule of these layers avoids: each array
+    element busy, each weight and record loaded once, and what is outside here loaded or stored once."""
+
+    tags: tuple[int, ...]
+    candidates: int
+    timed: int
+    estimated: int
+    cycles: int
+    bound: int
+
+    @property
+    def gap_to_bound(self) -> float:
+        """Of the cycles to the bound, 0 where they are equal."""
+        return self.cycles / max(self.bound, 1) - 1
+
+
+def prove(network: Lowered, config: Config, schedule: Schedule, clock: Clock) -> tuple[Schedule, list[Certificate]]:
+    """The schedule with the best plan of every layer or chain, each in its setting; and the certificates, in order."""
+    layers, certificates = [], []
+    for layer in schedule.layers:
+        best, certificate = _prove(network, config, schedule, layer, clock)
+        layers.append(best)
+        certificates.append(certificate)
+    cycles = sum(layer.plan.cycles.estimate for layer in layers)
+    return Schedule(tuple(layers), schedule.outside, cycles), certificates
+
+
+def _prove(
+    network: Lowered, config: Config, schedule: Schedule, layer: Placed, clock: Clock
+) -> tuple[Placed, Certificate]:
+    plans: list[LayerPlan | ChainPlan] = [*layer.planner.candidates(layer.setting)]
+    plans.sort(key=lambda plan: plan.cycles.bound)
+    first = alone(network, config, schedule, layer, clock)
+    best, least, timed = layer, first, 1
+    for plan in plans:
+        if plan.cycles.bound >= least:
+            break
+        if plan == layer.plan:
+            continue
+        option = replace(layer, plan=plan)
+        cycles = alone(network, config, schedule, option, clock)
+        assert cycles >= plan.cycles.bound
+        timed += 1
+        if cycles < least:
+            best, least = option, cycles
+    tags = tuple(task.tag for task in layer.chain.tasks)
+    bound = max(_bounds(network, config, layer))
+    return best, Certificate(tags, len(plans), timed, first, least, bound)
+
+
+def alone(network: Lowered, config: Config, schedule: Schedule, layer: Placed, clock: Clock) -> int:
+    """Cycles of one layer's or chain's commands by themselves."""
+    commands = emit(network, config, Schedule((layer,), schedule.outside, 0.0)).commands
+    return clock(config, with_tokens(config, commands))
+
+
+def _bounds(network: Lowered, config: Config, layer: Placed) -> Iterator[int]:
+    """Cycles of computing, then of bytes."""
+    yield sum(network.layers[task.tag].compute_cycles for task in layer.chain.tasks)
+    moved = sum(network.values[name].size for name, _ in layer.fetched)
+    for task, _ in layer.convolutions:
+        moved += task.geometry.out_channels * (task.geometry.steps + CHANNEL_RECORD_BYTES)
+    for i, at in enumerate(layer.setting.resident[:-1]):
+        if at is None:
+            readers = [task for task, of in zip(layer.chain.tasks, layer.chain.sources, strict=True) if i in of]
+            moved += max(_read(task) for task in readers)
+    moved += layer.chain.output.layout.elements if layer.setting.stored else 0
+    yield -(-moved // config.memory.bytes_per_cycle)
+
+
+def _read(task: AnyTask) -> int:
+    """Elements of an input that a layer needs: windows may leave rows and columns between them."""
+    if isinstance(task, ConvTask):
+        g = task.geometry
+        rows = _touched(g.out_rows, g.stride_rows, g.kernel_rows, g.dilation_rows, g.top, g.in_rows)
+        cols = _touched(g.out_cols, g.stride_cols, g.kernel_cols, g.dilation_cols, g.left, g.in_cols)
+        return g.images * rows * cols * g.channels
+    if isinstance(task, PoolTask):
+        (rows, cols), (images, rest) = (task.in_rows, task.in_cols), divmod(task.output.layout.rows, task.out_rows)
+        assert not rest
+        out_cols = task.output.layout.row_bytes // task.channels
+        reach = zip((task.out_rows, out_cols), task.stride, task.window, task.dilation, (task.top, task.left), (rows, cols), strict=True)
+        across = [_touched(*axis) for axis in reach]
+        return images * across[0] * across[1] * task.channels
+    return task.output.layout.elements
+
+
+def _touched(outputs: int, stride: int, kernel: int, dilation: int, before: int, length: int) -> int:
+    """Rows or columns of the input that some window has."""
+    found = {o * stride - before + k * dilation for o in range(outputs) for k in range(kernel)}
+    return sum(0 <= i < length for i in found)
