@@ -14,6 +14,7 @@ from unittest import mock
 
 import jsonschema
 import numpy as np
+import referencing
 
 from intaglio.cli import main
 from intaglio.network.tflite.write import TfliteBuilder
@@ -68,5 +69,11 @@ def small_network(path: Path, softmax: bool = False) -> Path:
 
 def validate(document: dict[str, Any], schema: str) -> None:
     """Holds a document against intaglio/schemas/<schema>.json."""
-    text = (resources.files("intaglio") / "schemas" / f"{schema}.json").read_text()
-    jsonschema.validate(document, json.loads(text), cls=jsonschema.Draft202012Validator)
+    schemas = {
+        path.name: referencing.Resource.from_contents(json.loads(path.read_text()))
+        for path in (resources.files("intaglio") / "schemas").iterdir()
+        if path.name.endswith(".json")
+    }
+    registry: referencing.Registry = referencing.Registry().with_resources(schemas.items())
+    wanted = schemas[f"{schema}.json"].contents
+    jsonschema.Draft202012Validator(wanted, registry=registry).validate(document)

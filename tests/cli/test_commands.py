@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -172,3 +173,8 @@ def test_rtl_engine_and_waves(tmp_path: Path, model: Path) -> None:
     done = intaglio("verify", *common, "--inputs", 1, "--waves", tmp_path / "W.vcd")
     assert done.status == 0, done.err
     assert (tmp_path / "W.vcd").read_text(errors="replace").startswith("$version")
+
+
+def test_the_configurations_schema_names_every_field() -> None:
+    schema = json.loads((resources.files("intaglio") / "schemas" / "config.json").read_text())
+    assert list(load_config("tiny16").to_dict()) == [n for n in schema["properties"] if n in schema["required"]]
