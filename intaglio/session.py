@@ -12,7 +12,7 @@ import numpy as np
 
 from intaglio.hw.config import Config
 from intaglio.hw.counters import Counter
-from intaglio.mapper import map_network
+from intaglio.mapper import Certificate, map_network, map_proven
 from intaglio.mapper.lower import host_operators
 from intaglio.mapper.program import Program
 from intaglio.network import Graph, check_inputs, execute, host_ops
@@ -59,16 +59,21 @@ class NetworkRun:
 
 @dataclass(frozen=True)
 class Session:
-    """A graph and its Program for one configuration."""
+    """A graph and its Program for one configuration. certificates: of its layers and chains where they were proven."""
 
     graph: Graph
     config: Config
     program: Program
+    certificates: tuple[Certificate, ...] = ()
 
     @staticmethod
-    def map(graph: Graph, config: Config, keep_all: bool = False) -> Session:
-        """keep_all: the engine leaves every tensor of the accelerator in external memory."""
-        return Session(graph, config, map_network(graph, config, keep_all))
+    def map(graph: Graph, config: Config, keep_all: bool = False, prove: bool = False) -> Session:
+        """keep_all: the engine leaves every tensor of the accelerator in external memory. prove: each layer's plan is the best
+        of its space under exact timing, in place of the one that an estimate prefers; takes seconds."""
+        if not prove:
+            return Session(graph, config, map_network(graph, config, keep_all))
+        program, certificates = map_proven(graph, config, lambda c, commands: clock_of(c, commands).cycles, keep_all)
+        return Session(graph, config, program, tuple(certificates))
 
     def run(
         self,

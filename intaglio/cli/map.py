@@ -6,19 +6,23 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from intaglio.cli.console import check_targets, progress, report_console, write_json
-from intaglio.cli.options import WHOLE, ConfigOption, ModelArgument, SetOption, configuration
+from intaglio.cli.options import WHOLE, ConfigOption, SetOption, configuration
 from intaglio.network import load
-from intaglio.report.documents import map_document
+from intaglio.report.documents import map_document, recheck_document
 from intaglio.report.files import write_text
 from intaglio.report.layers import layer_figures, totals
+from intaglio.report.recheck import recheck
 from intaglio.report.tables import print_map
 from intaglio.session import Session
 
 
 def map_command(
-    model: ModelArgument,
+    model: Annotated[
+        Path | None, typer.Argument(metavar="MODEL", help="A quantized int8 network; none with --check.", show_default=False)
+    ] = None,
     config: ConfigOption = "edge64",
     overrides: SetOption = None,
     json: Annotated[
@@ -36,18 +40,42 @@ def map_command(
         typer.Option("--program", metavar="P.npz", help=f"The program for `Program.load`. {WHOLE}",
                      show_default=False),
     ] = None,
+    prove: Annotated[
+        bool,
+        typer.Option("--prove", help="Take each layer's best plan under exact timing, with a certificate; seconds longer."),
+    ] = False,
+    check: Annotated[
+        Path | None,
+        typer.Option("--check", metavar="M.json", show_default=False,
+                     help="Instead of mapping: hold a mapping that --json wrote against its commands: legality, cycles, bytes."),
+    ] = None,
 ) -> None:
     """Schedule a network; report commands, traffic and cycles of every layer."""
     check_targets(json, listing, program)
+    if (model is None) == (check is None):
+        raise typer.BadParameter("give either a MODEL or --check M.json")
+    if check is not None:
+        if listing or program or prove or overrides:
+            raise typer.BadParameter("--check takes no other option than --json")
+        with progress() as tell:
+            tell.step(f"checking {check}")
+            found = recheck(check)
+        write_json(json, recheck_document(check, found))
+        report_console(json).print(
+            f"{escape(str(check))}: {found.commands:,} commands, legal. As stated: {found.cycles:,} cycles, and "
+            f"{found.external_bytes:,} bytes of data and {found.command_bytes:,} of commands, in {found.layers} layers."
+        )
+        return
+    assert model is not None
     settings = configuration(config, overrides)
     graph = load(model)
     with progress() as tell:
         tell.step(f"mapping {graph.name} onto {settings.name}")
-        session = Session.map(graph, settings)
+        session = Session.map(graph, settings, prove=prove)
     clock = session.clock()
     layers = layer_figures(settings, session.program, clock.retire_cycles, clock.cycles)
     summary = totals(settings, session.program, layers, clock.cycles)
-    document = map_document(model, settings, session.program, layers, summary)
+    document = map_document(model, settings, session.program, layers, summary, session.certificates)
     if listing is not None:
         write_text(listing, session.program.listing())
     if program is not None:

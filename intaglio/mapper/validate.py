@@ -28,23 +28,28 @@ PAIRS = tuple((a, b) for a in Engine for b in Engine if a != b)
 def validate(program: Program, config: Config) -> None:
     """Raises InputError that names the first command at fault, or the part of the program."""
     _check_frame(program, config)
-    touched: list[list[Footprint]] = []
-    for index, command in enumerate(program.commands):
-        touched.append([])
-        for fault in faults(config, command, program.memory_bytes, touched[-1]):
-            _refuse(index, command, fault)
-        if command["tag"] >= len(program.layers):
-            _refuse(index, command, f"tag = {command['tag']}, the program has {len(program.layers)} layers")
-    for index, fault in continuation_faults(program.commands):
-        _refuse(index, program.commands[index], fault)
+    validate_commands(program.commands, config, program.memory_bytes, len(program.layers))
     code = program.words().astype("<u4").tobytes()
     if code != program.image[PROGRAM_OFFSET : PROGRAM_OFFSET + len(code)]:
         raise InputError("program: its image does not begin with its commands; map the network again")
-    links = [_links(command) for command in program.commands]
-    order = _run(program.commands, links, None)
+
+
+def validate_commands(commands: tuple[Command, ...], config: Config, memory_bytes: int, layers: int) -> None:
+    """Raises InputError that names the first command at fault. memory_bytes: of external memory; layers: tags are less."""
+    touched: list[list[Footprint]] = []
+    for index, command in enumerate(commands):
+        touched.append([])
+        for fault in faults(config, command, memory_bytes, touched[-1]):
+            _refuse(index, command, fault)
+        if command["tag"] >= layers:
+            _refuse(index, command, f"tag = {command['tag']}, the program has {layers} layers")
+    for index, fault in continuation_faults(commands):
+        _refuse(index, commands[index], fault)
+    links = [_links(command) for command in commands]
+    order = _run(commands, links, None)
     for engine in Engine:
-        _run(program.commands, links, engine)
-    _check_order(config, program.commands, touched, _clocks(links, order))
+        _run(commands, links, engine)
+    _check_order(config, commands, touched, _clocks(links, order))
 
 
 def _refuse(index: int, command: Command, reason: str) -> None:

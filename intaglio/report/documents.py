@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,8 +14,10 @@ from intaglio.check import PLACES, Check
 from intaglio.hw.config import Config
 from intaglio.hw.counters import Counter
 from intaglio.hw.isa import Engine
+from intaglio.mapper import Certificate
 from intaglio.mapper.program import Program
 from intaglio.report.layers import LayerFigures, Totals
+from intaglio.report.recheck import Recheck
 from intaglio.verify import Verification
 
 SCHEMA_VERSION = 1
@@ -86,8 +89,14 @@ def verify_document(model: Path, config: Config, found: Verification) -> dict[st
 
 
 def map_document(
-    model: Path, config: Config, program: Program, layers: Sequence[LayerFigures], totals: Totals
+    model: Path,
+    config: Config,
+    program: Program,
+    layers: Sequence[LayerFigures],
+    totals: Totals,
+    certificates: Sequence[Certificate] = (),
 ) -> dict[str, Any]:
+    """certificates: of --prove; none without it."""
     counts: list[dict[str, int]] = [{engine.name.lower(): 0 for engine in Engine} for _ in layers]
     for command in program.commands:
         counts[command["tag"]][command.engine.name.lower()] += 1
@@ -111,8 +120,29 @@ def map_document(
             "inputs": list(program.inputs),
             "outputs": list(program.outputs),
             "tensors_outside": list(program.places),
+            "code": base64.b64encode(program.words().astype("<u4").tobytes()).decode(),
         },
+        "certificates": [_certificate(program, c) for c in certificates] or None,
     }
+
+
+def _certificate(program: Program, c: Certificate) -> dict[str, Any]:
+    return {
+        "layers": [program.layers[tag].name for tag in c.tags],
+        "candidates": c.candidates,
+        "timed": c.timed,
+        "estimated_cycles": c.estimated,
+        "cycles": c.cycles,
+        "gap_to_best": 0,
+        "bound_cycles": c.bound,
+        "gap_to_bound": c.gap_to_bound,
+    }
+
+
+def recheck_document(mapping: Path, found: Recheck) -> dict[str, Any]:
+    """What `map --check` found to be as stated."""
+    versions = {"schema_version": SCHEMA_VERSION, "intaglio_version": __version__}
+    return {**versions, "mapping": str(mapping), "legal": True, **dataclasses.asdict(found)}
 
 
 def check_document(model: Path, config: Config, found: Check) -> dict[str, Any]:

@@ -66,8 +66,21 @@ def print_map(console: Console, document: dict[str, Any], notes: Sequence[str]) 
     console.print(f"{program['commands']} commands; image {program['image_bytes']:,} bytes; external memory "
                   f"{program['memory_bytes']:,} bytes; tensors outside: "
                   f"{escape(', '.join(short(name) for name in program['tensors_outside']))}")
+    if document["certificates"] is not None:
+        _print_certificates(console, document["certificates"])
     _print_host(console, document["layers"], None)
     _print_notes(console, notes)
+
+
+def _print_certificates(console: Console, certificates: Sequence[dict[str, Any]]) -> None:
+    table = _table("layers", ">plans", ">timed", ">cycles alone", ">gap to best", ">bound", ">gap to bound")
+    for c in certificates:
+        table.add_row(escape(" + ".join(short(name) for name in c["layers"])), _number(c["candidates"]), _number(c["timed"]),
+                      _number(c["cycles"]), _number(c["gap_to_best"]), _number(c["bound_cycles"]), f"{c['gap_to_bound']:.1%}")
+    console.print(table)
+    console.print("Each layer or chain by itself, exact. Plans: every cut into pieces, placement of buffers and order of weights that "
+                  "the mapper knows, with what stays on chip as it is; those that were not timed have a bound no lower than the "
+                  "cycles found. Bound: all elements busy, every byte moved once.")
 
 
 def print_verification(console: Console, document: dict[str, Any], notes: Sequence[str]) -> None:

@@ -1,0 +1,123 @@
+"""`map --prove` and `map --check`: certificates, and saved mappings held against their own commands."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from intaglio.hw.isa import Opcode, decode, encode
+from tests.cli.command import intaglio, small_network, validate
+
+
+@pytest.fixture(scope="module")
+def mapping(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("mapping")
+    model, target = small_network(folder / "net.tflite"), folder / "m.json"
+    done = intaglio("map", str(model), "--config", "tiny16", "--prove", "--json", str(target))
+    assert done.status == 0 and "gap to best" in done.out, done.err
+    return target
+
+
+def test_certificates(mapping: Path) -> None:
+    document = json.loads(mapping.read_text())
+    validate(document, "map")
+    found = document["certificates"]
+    named = [name for c in found for name in c["layers"]]
+    assert named == [x["name"] for x in document["layers"] if x["where"] == "accelerator" and x["cycles"]]
+    for c in found:
+        assert 1 <= c["timed"] <= c["candidates"] and c["bound_cycles"] <= c["cycles"] <= c["estimated_cycles"]
+
+
+def test_without_prove_there_are_none(tmp_path: Path) -> None:
+    target = tmp_path / "m.json"
+    assert intaglio("map", str(small_network(tmp_path / "n.tflite")), "--json", str(target)).status == 0
+    assert json.loads(target.read_text())["certificates"] is None
+
+
+def test_a_mapping_is_what_it_states(mapping: Path, tmp_path: Path) -> None:
+    done = intaglio("map", "--check", str(mapping), "--json", str(tmp_path / "r.json"))
+    assert done.status == 0, done.err
+    found, document = json.loads((tmp_path / "r.json").read_text()), json.loads(mapping.read_text())
+    validate(found, "recheck")
+    assert found["cycles"] == document["totals"]["cycles"] and found["commands"] == document["program"]["commands"]
+
+
+def _recoded(document: dict[str, Any], change: Callable[[list], None]) -> None:
+    words = np.frombuffer(base64.b64decode(document["program"]["code"]), "<u4")
+    commands = decode(words.tolist())
+    change(commands)
+    document["program"]["code"] = base64.b64encode(np.array(encode(commands), "<u4").tobytes()).decode()
+
+
+def _forget_a_wait(commands: list) -> None:
+    first = next(c for c in commands if c.opcode == Opcode.CONV and c["wait"])
+    first.fields["wait"] = 0
+
+
+def _move_more(commands: list) -> None:
+    load = next(c for c in commands if c.opcode == Opcode.LOAD)
+    load.fields["rows"] += 1
+
+
+def _cycles(d: dict[str, Any]) -> None:
+    d["totals"]["cycles"] -= 1
+
+
+def _layer(d: dict[str, Any]) -> None:
+    d["layers"][0]["cycles"] -= 1
+    d["layers"][1]["cycles"] += 1
+
+
+def _bytes(d: dict[str, Any]) -> None:
+    d["layers"][0]["external_bytes"] -= 8
+
+
+BROKEN: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
+    "fewer cycles": (_cycles, "states cycles = "),
+    "another layer's cycles": (_layer, "states cycles of layer 'first' = "),
+    "fewer bytes": (_bytes, "states external_bytes of layer 'first' = "),
+    "another machine": (lambda d: d["config"].update(cols=8), "config_hash = "),
+    "no machine": (lambda d: d["config"].update(cols=0), "configuration field cols = 0"),
+    "a token less": (lambda d: _recoded(d, _forget_a_wait), "command "),
+    "a longer load": (lambda d: _recoded(d, _move_more), "its commands give"),
+    "no code": (lambda d: d["program"].update(code="AAA"), "not a mapping"),
+    "half a command": (lambda d: d["program"].update(code=base64.b64encode(b"\x03\0\0\0").decode()), "not a mapping"),
+    "no bytes": (lambda d: d["program"].update(memory_bytes=16), "memory_bytes = 16"),
+    "text for a number": (lambda d: d["program"].update(memory_bytes="16"), "memory_bytes = '16'"),
+    "no totals": (lambda d: d.pop("totals"), "not a mapping"),
+    "layers of another kind": (lambda d: d.update(layers=3), "not a mapping"),
+    "fewer layers": (lambda d: d.update(layers=d["layers"][:1]), "tag = "),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_what_is_not_as_stated(case: str, mapping: Path, tmp_path: Path) -> None:
+    change, message = BROKEN[case]
+    document = json.loads(mapping.read_text())
+    change(document)
+    path = tmp_path / "m.json"
+    path.write_text(json.dumps(document))
+    done = intaglio("map", "--check", str(path))
+    assert done.status == 2 and not done.out
+    assert message in done.err and "Traceback" not in done.err and done.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "{\"config\": 1}", "\0", "[" * 100_000])
+def test_no_mapping_at_all(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "m.json"
+    path.write_text(text)
+    done = intaglio("map", "--check", str(path))
+    assert done.status == 2 and done.err.count("\n") == 1 and str(path) in done.err
+
+
+def test_usage(mapping: Path, tmp_path: Path) -> None:
+    assert intaglio("map", "--check", str(tmp_path / "none.json")).status == 2
+    assert intaglio("map").status == 2
+    assert intaglio("map", "net.tflite", "--check", str(mapping)).status == 2
+    assert intaglio("map", "--check", str(mapping), "--prove").status == 2
