@@ -4,13 +4,14 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
-.PHONY: install demo test test-all lint help
+.PHONY: install demo test test-all lint bench help
 
 help:
 	@echo "make demo      run the shipped network: schedule, cycles, accuracy, RTL against host and LiteRT"
 	@echo "make test      the tests, without the slow ones"
 	@echo "make test-all  all tests"
 	@echo "make lint      ruff and mypy"
+	@echo "make bench     cycles, schedules and simulator beside their rivals and bounds; minutes"
 	@echo "make install   the set-up that they share, into $(VENV)"
 
 install: $(READY)
@@ -28,6 +29,9 @@ test: install
 
 test-all: install
 	$(BIN)/python -m pytest -q -n 2
+
+bench: install
+	$(BIN)/python -m benchmarks.throughput --large $(VENV)/large --rtl
 
 lint: install
 	$(BIN)/ruff check .

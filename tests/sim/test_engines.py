@@ -39,6 +39,16 @@ def test_the_rtl_equals_the_host(seed):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("part", range(10))
+def test_a_thousand_random_programs(part):
+    for seed in range(1000 + 100 * part, 1100 + 100 * part):
+        config = dataclasses.replace(SMALL, memory=MEMORIES[seed % len(MEMORIES)])
+        program = random_program(config, seed)
+        print(f"seed {seed}")
+        equal(run_program(config, program, {}, "host"), run_program(config, program, {}, "rtl"))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tiny16", "edge64", "edge256", "wide", "edge1024"])
 def test_the_rtl_equals_the_host_as_shipped(name):
     config = load_config(name)
