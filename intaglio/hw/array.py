@@ -14,7 +14,7 @@ WEIGHT_BITS = 8
 class StepControl(data.Struct):
     """What travels with an activation through a row.
 
-    valid: this cycle is a step. first: the sum starts anew with it. last: the sum is complete after it.
+    valid: this cycle is a step. first: a tile's first, with which the sum starts anew. last: the sum is complete after it.
     """
 
     valid: 1

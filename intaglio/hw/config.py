@@ -27,7 +27,11 @@ ROUNDINGS = ("double", "single", "away", "float")
 """Rounding modes a requantizer can have built in (network.graph.Rounding has their meaning), by isa.RoundingCode."""
 CHANNEL_RECORD_BYTES = 16
 """Bytes of one output channel's constants: bias, multiplier, shift; the rest is reserved (isa.py)."""
-INSTRUCTION_SET = 4
+SUM_BYTES = 4
+"""Bytes of a partial sum."""
+_DEFAULT_TILES = 4
+"""Array tiles that the partial-sum memory holds where its size is not given."""
+INSTRUCTION_SET = 5
 """Version of the command format and of the registers; part of the configuration's hash."""
 
 
@@ -59,7 +63,8 @@ class Config:
     requantizers: output elements a cycle.
     activation_bytes, activation_banks: the activation memory and the banks (one read and one write port
         each) that it is divided into. weight_bytes, channel_bytes: the memories for weights and for
-        per-channel constants.
+        per-channel constants. partial_bytes: the memory for sums of a reduction that goes on in a later
+        command; 0 takes those of four array tiles.
     bus_bytes: width of the external port. clock_mhz: for times and power only; cycles do not depend on it.
     weight_bits, activation_bits: operand widths built in. rounding: requantizer modes built in.
     weight_zero_points: whether weights of a zero point other than 0 are built in: a subtractor a column, and 9-bit weights in the
@@ -75,8 +80,9 @@ class Config:
     requantizers: int = 4
     activation_bytes: int = 32 * KIB
     activation_banks: int = 2
-    weight_bytes: int = 28 * KIB
+    weight_bytes: int = 27 * KIB
     channel_bytes: int = 4 * KIB
+    partial_bytes: int = 0
     bus_bytes: int = 8
     memory: MemoryConfig = field(default_factory=MemoryConfig)
     clock_mhz: float = 200.0
@@ -90,6 +96,8 @@ class Config:
         if self.feed_bytes == 0 and _is_int(self.rows) and _is_int(self.requantizers):
             width = next_power_of_two(2 * max(self.rows, self.requantizers, 1))
             object.__setattr__(self, "feed_bytes", max(4, width))
+        if self.partial_bytes == 0 and all(_is_int(n) and n > 0 for n in (self.rows, self.cols, self.requantizers)):
+            object.__setattr__(self, "partial_bytes", _DEFAULT_TILES * self.tile_sum_bytes)
         _validate(self)
 
     # Widths and depths that follow from the fields.
@@ -110,6 +118,20 @@ class Config:
         return CHANNEL_RECORD_BYTES * next_power_of_two(self.requantizers)
 
     @property
+    def partial_word_bytes(self) -> int:
+        """Bytes of one requantizer pass's sums in the partial-sum memory."""
+        return SUM_BYTES * self.requantizers
+
+    @property
+    def partial_words(self) -> int:
+        return self.partial_bytes // self.partial_word_bytes
+
+    @property
+    def tile_sum_bytes(self) -> int:
+        """Bytes of the partial-sum memory that one array tile's sums take."""
+        return self.rows * self.channel_groups * self.partial_word_bytes
+
+    @property
     def bank_bytes(self) -> int:
         """Bytes of one activation bank; a bank's addresses are contiguous."""
         return self.activation_bytes // self.activation_banks
@@ -125,7 +147,7 @@ class Config:
 
     @property
     def on_chip_bytes(self) -> int:
-        return self.activation_bytes + self.weight_bytes + self.channel_bytes
+        return self.activation_bytes + self.weight_bytes + self.channel_bytes + self.partial_bytes
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as in YAML."""
@@ -189,6 +211,7 @@ def _validate(c: Config) -> None:
     _size(c, "weight_bytes", unit, 4 * unit, "whole words of one step's weights")
     unit = max(c.channel_word_bytes, c.bus_bytes)
     _size(c, "channel_bytes", unit, c.channel_groups * unit, "the records of one row of the array")
+    _size(c, "partial_bytes", c.partial_word_bytes, c.tile_sum_bytes, "the sums of one array tile, or 0 for four")
     if not isinstance(c.memory, MemoryConfig):
         _refuse("memory", c.memory, "a mapping of bytes_per_cycle, latency, outstanding", "external memory")
     if not _is_int(c.memory.bytes_per_cycle) or not 1 <= c.memory.bytes_per_cycle <= c.bus_bytes:
@@ -237,6 +260,11 @@ def load_config(config: str | Path = "edge64", overrides: list[str] | tuple[str,
                          f"not {type(data).__name__}; `intaglio configs edge64` prints one to start from")
     for item in overrides:
         _override(data, item)
+    # A changed shape asks for the feed width and the partial sums that go with it, unless they are set too.
+    named = {item.partition("=")[0] for item in overrides}
+    for follower, shape in (("feed_bytes", {"rows", "requantizers"}), ("partial_bytes", {"rows", "cols", "requantizers"})):
+        if named & shape and follower not in named:
+            data[follower] = 0
     return config_from_dict(data, where)
 
 
@@ -295,7 +323,4 @@ def _override(data: dict[str, Any], item: str) -> None:
         target = target.setdefault(part, {})
         if not isinstance(target, dict):
             raise InputError(f"--set {item}: {part} has no fields of its own")
-    # A changed shape asks for the feed width that goes with it, unless the width is set too.
-    if not parents and leaf in ("rows", "requantizers"):
-        target["feed_bytes"] = 0
     target[leaf] = value

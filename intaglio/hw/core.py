@@ -32,13 +32,15 @@ class ComputeEvents(data.Struct):
     weight_reads: 1
     channel_reads: 1
     requantizations: unsigned(8)
+    partial_reads: 1
+    partial_writes: 1
 
 
 class ComputeCore(wiring.Component):
     """Executes CONV, DEPTHWISE, ADD and POOL commands, one at a time.
 
     start: In, stream of commands (1024 bits, word 0 lowest); ready while idle. retire: Out, high in the command's last cycle, in
-    which its last write is in the activation memory. From the handshake's cycle to retire's, both counted, a command takes
+    which its last write is in its memory. From the handshake's cycle to retire's, both counted, a command takes
     timing.compute_cycles(config, command) cycles: fixed by the command, no handshake inside.
     write_en, write_memory (isa.LocalMemory), write_address, write_data: In, one bus word of LOAD, always accepted; readable
     by a command that starts in the next cycle. read_en, read_address: In, STORE's read of activations; read_data: Out,
@@ -225,11 +227,10 @@ class ComputeCore(wiring.Component):
             activations.write_data.eq(Cat(results)),
         ]
 
-        # The end: the last write is committed, or, where sums stay, the last step has left the feed or been added.
-        undrained = delay(m, sequencer.finished & ~conv["drain"], to_array + config.rows + config.cols, "undrained")
+        # The end: the last write is in its memory, or, where a window's sums stay, the last element has been added.
         written = delay(m, leaving.final & (leaving.count != 0), ActivationMemory.WRITE_LATENCY - 1, "written")
         held = delay(m, pool.finished & pool_view["hold"], pool.OUTPUT_LATENCY, "held")
-        m.d.comb += self.retire.eq(undrained | held | written)
+        m.d.comb += self.retire.eq(drain.kept | held | written)
 
         # Events.
         in_use = Signal(14)
@@ -242,5 +243,7 @@ class ComputeCore(wiring.Component):
             self.events.weight_reads.eq(weights.read_en),
             self.events.channel_reads.eq(channels.read_en),
             self.events.requantizations.eq(leaving.count),
+            self.events.partial_reads.eq(drain.partial_reads),
+            self.events.partial_writes.eq(drain.partial_writes),
         ]
         return m

@@ -27,3 +27,5 @@ class Counter(enum.IntEnum):
     STORE_WORDS = 15  # bus words read by STORE and written outside
     FETCH_WORDS = 16  # bus words of commands read
     COMMANDS = 17  # commands retired
+    PARTIAL_READS = 18  # words of the partial-sum memory read
+    PARTIAL_WRITES = 19

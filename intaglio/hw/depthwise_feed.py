@@ -16,8 +16,7 @@ class PatchSequencer(wiring.Component):
     """Walks a DEPTHWISE command, one pixel of the raster a cycle.
 
     Ports as FeedSequencer's. request reads the pixel's channels (`row_valid` stays low: no row of the feed takes them);
-    step is valid in the pixels that lie under the kernel's taps, with the outputs of the patch as `pixels`. finished is in
-    the cycle of the last pixel.
+    step is valid in the pixels that lie under the kernel's taps, with the outputs of the patch as `pixels`.
     """
 
     REQUEST_LATENCY = FeedSequencer.REQUEST_LATENCY
@@ -29,7 +28,6 @@ class PatchSequencer(wiring.Component):
                 "command": In(1024),
                 "start": In(1),
                 "active": Out(1),
-                "finished": Out(1),
                 "request": Out(FeedRequest(config)),
                 "step": Out(FeedStep(config)),
             }
@@ -65,7 +63,6 @@ class PatchSequencer(wiring.Component):
         with m.If(running & last_x & last_y):
             with m.If(last_across & last_down & last_c):
                 m.d.sync += self.active.eq(0)
-                m.d.comb += self.finished.eq(1)
             with m.Elif(f["idle_cycles"] != 0):
                 m.d.sync += [idling.eq(1), idle.eq(1)]
             with m.Else():

@@ -1,4 +1,5 @@
-"""The array's drain: sums leave the array, wait in the drain memory, and go to the requantizers row by row."""
+"""The array's drain: sums leave the array, wait in the drain memory, and go row by row to the requantizers, or to the
+partial-sum memory until a later command adds to them."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import memory, wiring
@@ -10,9 +11,11 @@ from intaglio.hw.command_view import CommandView
 from intaglio.hw.config import Config
 from intaglio.hw.isa import Opcode
 from intaglio.hw.output_pass import DrainRead, OutputPass
+from intaglio.hw.partial_memory import PartialMemory
 from intaglio.hw.patch_reader import PatchReader
 from intaglio.hw.pipeline import delay
 from intaglio.hw.pixel_reader import PixelReader
+from intaglio.hw.step_memory import StepMemory
 
 
 class Drain(wiring.Component):
@@ -22,13 +25,15 @@ class Drain(wiring.Component):
     sum[c]: In, signed 32, as Array gives it; row0_done: In, high in the cycles in which column 0 shows a
     sum; column c shows the same row's c cycles later.
     channel_en, channel_address: Out, the request for the pass's records. sums: Out, Q x signed 32, and output: Out,
-    OutputPass; both PASS_LATENCY cycles after that request.
+    OutputPass; both StepMemory.LATENCY cycles after that request, PASS_LATENCY after the pass was read. kept: Out, high in
+    the cycle in which the last pass of a command that keeps all of its sums is in the partial-sum memory. partial_reads,
+    partial_writes: Out, that memory's accesses.
     Rigid: a tile's passes follow each other without a gap, beginning cols + 1 cycles after its first sum (DEPTHWISE's last,
     since its rows finish some cycles apart) arrived in column 0; the next tile's begin no earlier than they end
     (timing.least_tile_cycles, least_idle_cycles).
     """
 
-    PASS_LATENCY = 2
+    PASS_LATENCY = 3
 
     def __init__(self, config: Config):
         self.config = config
@@ -43,6 +48,9 @@ class Drain(wiring.Component):
                 "channel_address": Out(unsigned(ceil_log2(max(2, words)))),
                 "sums": Out(signed(32)).array(config.requantizers),
                 "output": Out(OutputPass(config)),
+                "kept": Out(1),
+                "partial_reads": Out(1),
+                "partial_writes": Out(1),
             }
         )
 
@@ -132,14 +140,27 @@ class Drain(wiring.Component):
             with m.If(is_depthwise):
                 m.d.comb += read.eq(patches.read)
 
-        # One cycle for the drain memory, one for the choice of the group.
+        # One cycle for the drain memory, one for the choice of the group, one for what earlier commands kept.
+        request = self.PASS_LATENCY - StepMemory.LATENCY
         m.d.comb += [
-            self.channel_en.eq(read.output.count != 0),
-            self.channel_address.eq(read.records),
+            self.channel_en.eq(delay(m, read.output.count != 0, request, "channel_en")),
+            self.channel_address.eq(delay(m, read.records, request, "channel_address")),
             self.output.eq(delay(m, read.output, self.PASS_LATENCY, "output")),
+        ]
+        m.submodules.partial = partial = PartialMemory(config.partial_words, q)
+        m.d.comb += [
+            partial.read_en.eq(read.take),
+            partial.read_address.eq(read.partial),
+            partial.write_en.eq(delay(m, read.keep, self.PASS_LATENCY, "keep")),
+            partial.write_address.eq(delay(m, read.partial, self.PASS_LATENCY, "partial")),
+            self.kept.eq(delay(m, partial.write_en & self.output.final, 1, "kept")),
+            self.partial_reads.eq(partial.read_en),
+            self.partial_writes.eq(partial.write_en),
         ]
         group_r = delay(m, read.group, 1, "group")
         for lane in range(q):
             choices = [columns[g * q + lane] for g in range(config.channel_groups) if g * q + lane < config.cols]
-            m.d.sync += self.sums[lane].eq(chosen(choices, group_r))
+            new = Signal(signed(32), name=f"new{lane}")
+            m.d.sync += [new.eq(chosen(choices, group_r)), self.sums[lane].eq(new + partial.read_data[lane])]
+            m.d.comb += partial.write_data[lane].eq(self.sums[lane])
         return m

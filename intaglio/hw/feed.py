@@ -53,7 +53,7 @@ class FeedSequencer(wiring.Component):
 
     command: In, 1024 bits, stable while active. start: In, a pulse; the first slot's first cycle is the next one. active: Out, high
     from then to the last cycle of the last slot. request: Out, FeedRequest, REQUEST_LATENCY cycles after the cycle of the slot
-    that it belongs to. step: Out, FeedStep, in its own cycle. finished: Out, a pulse in the last cycle.
+    that it belongs to. step: Out, FeedStep, in its own cycle.
     No flow control: the schedule is fixed by the command.
     """
 
@@ -66,7 +66,6 @@ class FeedSequencer(wiring.Component):
                 "command": In(1024),
                 "start": In(1),
                 "active": Out(1),
-                "finished": Out(1),
                 "request": Out(FeedRequest(config)),
                 "step": Out(FeedStep(config)),
             }
@@ -151,7 +150,6 @@ class FeedSequencer(wiring.Component):
                 with m.If(last_slot):
                     with m.If(last_tile):
                         m.d.sync += self.active.eq(0)
-                        m.d.comb += self.finished.eq(1)
                     with m.Elif(f["idle_cycles"] != 0):
                         m.d.sync += [idling.eq(1), idle.eq(1)]
                     with m.Else():
@@ -293,8 +291,8 @@ class FeedSequencer(wiring.Component):
         m.d.comb += [
             first_step.eq((cycle == 0) & (chunk == 0) & (kw == 0) & (kh == 0)),
             self.step.control.valid.eq(step),
-            self.step.control.first.eq(first_step & f["start"]),
-            self.step.control.last.eq(last_slot & (cycle == length - 1) & f["drain"]),
+            self.step.control.first.eq(first_step),
+            self.step.control.last.eq(last_slot & (cycle == length - 1)),
             self.step.pixels.eq(pixels),
             self.step.channels.eq(channels),
             self.step.weight_address.eq(weight),

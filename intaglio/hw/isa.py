@@ -11,7 +11,7 @@ LOAD, STORE: for row in range(rows): copy row_bytes from external + row * extern
     local + row * local_stride (STORE: the other way). `memory` chooses the local memory; STORE reads
     activations only. Everything is a multiple of bus_bytes.
 
-CONV: convolution of one region of pixels with one range of output channels, accumulating in the array:
+CONV: convolution of one region of pixels with one range of output channels, the whole reduction or a part of it:
     for tile_c in range(channel_tiles):              # cols channels; the last has last_channels
       for tile_p in range(pixel_tiles):              # rows_per_tile pixels; the last has last_pixels
         for kh, kw, chunk:                           # kernel_rows x kernel_cols x chunks "slots"
@@ -24,12 +24,16 @@ CONV: convolution of one region of pixels with one range of output channels, acc
           cols weights (word weight_base + step, step counted through the tile; the words of channel tile
           tile_c follow those of tile_c - 1), each weight - weight_zero_point, which a configuration without
           weight_zero_points takes for 0.
-      with `drain`, out[y][x][c] = requantize(sum + bias[c]) is written to
-          out_base + y * out_row_stride + x * out_pixel_stride + tile_c * cols + c, pixel = y * region_width + x
+      A pixel's passes, one for each group of `requantizers` of the tile's channels, are numbered n through the command in the
+      order channel tile, pixel (through all pixel tiles), group.
+      without `start`, the sums of word partial_base + n of the partial-sum memory are added to those of pass n. Then, for
+          pixels from number drain_from on, out[y][x][c] = requantize(sum + bias[c]) is written to
+          out_base + y * out_row_stride + x * out_pixel_stride + tile_c * cols + c, pixel = y * region_width + x;
+          for those before, the sums, wrapped to 32 bits, are kept in word partial_base + n.
     iy * in_row_stride etc. are wrapping 32-bit sums that the hardware forms from the given steps
     (row_step = stride_rows * in_row_stride, kernel_row_step = dilation_rows * in_row_stride,
     origin = in_base + iy_start * in_row_stride + x_start).
-    `start`: sums start at 0; otherwise they continue the previous command's (then there is one tile).
+    With `start` and drain_from = 0 no partial sums are touched, with drain_from beyond the last pixel no channel records.
     Timing: a slot lasts slot_cycles (last_slot_cycles in the last chunk of a run), a tile its slots and
     idle_cycles.
 
@@ -229,8 +233,9 @@ FIELDS: dict[Opcode, tuple[Field, ...]] = {
         Field("last_channels", 19, 16, 16),
         Field("in_zero_point", 20, 0, 8, True),
         Field("start", 20, 8, 1),
-        Field("drain", 20, 9, 1),
         Field("weight_zero_point", 20, 16, 8, True),
+        Field("partial_base", 21),  # in words of partial_word_bytes
+        Field("drain_from", 22),
     )
     + _OUTPUT,
     Opcode.ADD: HEADER
@@ -377,6 +382,11 @@ class Command:
 
     def __getitem__(self, name: str) -> int:
         return self.fields.get(name, 0)
+
+
+def conv_pixels(command: Command) -> int:
+    """Output pixels of a CONV, of each channel tile."""
+    return (command["pixel_tiles"] - 1) * command["rows_per_tile"] + command["last_pixels"]
 
 
 def encode(commands: Iterable[Command]) -> list[int]:

@@ -23,7 +23,8 @@ class OutputPass(data.StructLayout):
 
 class DrainRead(data.StructLayout):
     """One cycle of the drain's reading: the row and half of the drain memory, the group of Q columns, the address of its
-    channel records, and the pass that it becomes (count 0: none)."""
+    channel records, and the pass that it becomes (count 0: none). take: the sums of word `partial` of the partial-sum
+    memory are added. keep: the sums go there instead of to the requantizers (count is 0 then; final still counts)."""
 
     def __init__(self, config: Config):
         words = config.channel_bytes // config.channel_word_bytes
@@ -33,6 +34,9 @@ class DrainRead(data.StructLayout):
                 "half": 1,
                 "group": unsigned(ceil_log2(max(2, config.channel_groups))),
                 "records": unsigned(ceil_log2(max(2, words))),
+                "take": 1,
+                "keep": 1,
+                "partial": unsigned(ceil_log2(max(2, config.partial_words))),
                 "output": OutputPass(config),
             }
         )

@@ -47,6 +47,9 @@ class PixelReader(wiring.Component):
             pixels.eq(Mux(last_p, f["last_pixels"], f["rows_per_tile"])),
             channels.eq(Mux(last_c, f["last_channels"], config.cols)),
         ]
+        # Of each channel tile's pixels the first `drain_from` are kept.
+        partial = Signal.like(self.read.partial)
+        to_keep = Signal(32)
         last_group = Signal()
         last_row = Signal()
         m.d.comb += [
@@ -60,9 +63,11 @@ class PixelReader(wiring.Component):
         pixel_out = Signal(address_bits)
         channel_tile = Signal.like(self.read.records)
         with m.If(active):
-            m.d.sync += [group.eq(group + 1), first_channel.eq(first_channel + q)]
+            m.d.sync += [group.eq(group + 1), first_channel.eq(first_channel + q), partial.eq(partial + 1)]
             with m.If(last_group):
                 m.d.sync += [group.eq(0), first_channel.eq(0), row.eq(row + 1)]
+                with m.If(to_keep != 0):
+                    m.d.sync += to_keep.eq(to_keep - 1)
                 with m.If(col == f["region_width"] - 1):
                     following = Signal(address_bits)
                     m.d.comb += following.eq(row_out + f["out_row_stride"])
@@ -82,6 +87,7 @@ class PixelReader(wiring.Component):
                             row_out.eq(tile_following),
                             pixel_out.eq(tile_following),
                             col.eq(0),
+                            to_keep.eq(f["drain_from"]),
                         ]
         with m.If(self.begin):
             m.d.sync += active.eq(1)
@@ -99,18 +105,23 @@ class PixelReader(wiring.Component):
                 row_out.eq(f["out_base"]),
                 pixel_out.eq(f["out_base"]),
                 col.eq(0),
+                partial.eq(f["partial_base"]),
+                to_keep.eq(f["drain_from"]),
             ]
 
         left = Signal.like(channels)
         output = self.read.output
         m.d.comb += [
             left.eq(channels - first_channel),
-            output.count.eq(Mux(active, Mux(left > q, q, left), 0)),
+            output.count.eq(Mux(active & (to_keep == 0), Mux(left > q, q, left), 0)),
             output.address.eq(pixel_out + first_channel),
             output.final.eq(active & last_group & last_row & last_p & last_c),
             self.read.row.eq(row),
             self.read.half.eq(half),
             self.read.group.eq(group),
             self.read.records.eq(channel_tile + group),
+            self.read.take.eq(active & ~f["start"]),
+            self.read.keep.eq(active & (to_keep != 0)),
+            self.read.partial.eq(partial),
         ]
         return m

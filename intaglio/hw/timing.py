@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from intaglio.hw.config import Config
-from intaglio.hw.isa import Command, Opcode
+from intaglio.hw.isa import Command, Opcode, conv_pixels
 
 _MEMORY_READ = 3  # ActivationMemory.READ_LATENCY
 _START = 2  # the handshake, and the pulse that starts the sequencers
@@ -18,7 +18,8 @@ FIRST_SLOT = _START
 """Cycles from the handshake that starts a CONV to its first slot."""
 _FEED = 3 + _MEMORY_READ + 2  # from a slot's cycle to the array's edge
 _ARRAY = 4  # Array.LATENCY
-_PASS = 2  # Drain.PASS_LATENCY
+_PASS = 3  # Drain.PASS_LATENCY
+_KEEP = 1  # to the cycle in which a pass is in the partial-sum memory
 _WRITE = 2  # to the cycle in which the write is in the memory, counted
 _ADD = _MEMORY_READ + 1 + 5 + 1  # AddPath.OUTPUT_LATENCY
 _POOL = _MEMORY_READ + 1  # PoolPath.OUTPUT_LATENCY
@@ -59,19 +60,15 @@ def conv_timing(config: Config, c: Command) -> ConvTiming:
     tiles = c["pixel_tiles"] * c["channel_tiles"]
     # From the first slot's first cycle to the last step of the last tile, which does not wait for its slot.
     before = (tiles - 1) * tile + slots - c["last_slot_cycles"]
-    if c["drain"]:
-        groups = -(-c["last_channels"] // config.requantizers)
-        tail = _drained(config, c["last_pixels"] * groups)
-        total = _START + before + c["last_chunk_bytes"] + tail - 1
-    else:
-        tail = _FEED + config.rows + config.cols
-        total = _START + before + max(c["last_chunk_bytes"], c["last_pixels"]) + tail
+    passes = c["last_pixels"] * -(-c["last_channels"] // config.requantizers)
+    write = _KEEP if c["drain_from"] >= conv_pixels(c) else requantizer_latency(config.rounding) + _WRITE - 1
+    total = _START + before + c["last_chunk_bytes"] + _last_passes(config, passes) + write - 1
     return ConvTiming(steps, slots, tile, total)
 
 
-def _drained(config: Config, passes: int) -> int:
-    """Cycles from the step that completes the sum with which a tile's passes begin, to the end of the command."""
-    return _FEED + _ARRAY + config.cols + 1 + passes + _PASS + requantizer_latency(config.rounding) + _WRITE - 1
+def _last_passes(config: Config, passes: int) -> int:
+    """Cycles from the step that completes the sum with which a tile's passes begin, to the last pass's sums."""
+    return _FEED + _ARRAY + config.cols + 1 + passes + _PASS
 
 
 @dataclass(frozen=True)
@@ -90,7 +87,9 @@ def depthwise_timing(config: Config, c: Command) -> DepthwiseTiming:
     tiles = c["channel_tiles"] * c["patches_across"] * ((c["patches_down"] - 1) * tile + last_tile)
     # The last row of the array in use takes its last tap with the last pixel of the raster.
     passes = c["last_patch_rows"] * c["last_patch_cols"] * -(-c["last_channels"] // config.requantizers)
-    return DepthwiseTiming(tile, last_tile, _START + tiles - c["idle_cycles"] + _drained(config, passes) - 1)
+    write = requantizer_latency(config.rounding) + _WRITE - 1
+    total = _START + tiles - c["idle_cycles"] + _last_passes(config, passes) + write - 1
+    return DepthwiseTiming(tile, last_tile, total)
 
 
 _IDLE_FIELDS = (

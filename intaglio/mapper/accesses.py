@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 
 from intaglio.hw.config import Config
-from intaglio.hw.isa import Command, LocalMemory, Opcode
+from intaglio.hw.isa import Command, LocalMemory, Opcode, conv_pixels
 
 WORD = 1 << 32
 
@@ -98,10 +98,6 @@ def conv_steps(c: Command) -> int:
     return c["kernel_rows"] * c["kernel_cols"] * run
 
 
-def conv_pixels(c: Command) -> int:
-    return (c["pixel_tiles"] - 1) * c["rows_per_tile"] + c["last_pixels"]
-
-
 def _conv(config: Config, c: Command) -> list[Access]:
     pixels = conv_pixels(c)
     last_row, width = (pixels - 1) // c["region_width"], min(pixels, c["region_width"])
@@ -120,13 +116,14 @@ def _conv(config: Config, c: Command) -> list[Access]:
     word = config.weight_word_bytes
     low = c["weight_base"] * word
     out.append(Access(Space.WEIGHT, low, low + c["channel_tiles"] * conv_steps(c) * word, False))
-    if c["drain"]:
+    if c["drain_from"] < pixels:
         word = config.channel_word_bytes
         low = c["channel_base"] * word
         out.append(Access(Space.CHANNEL, low, low + c["channel_tiles"] * config.channel_groups * word, False))
         channels = (c["channel_tiles"] - 1) * config.cols + c["last_channels"]
         high = c["out_base"] + last_row * c["out_row_stride"] + (width - 1) * c["out_pixel_stride"] + channels
-        out.append(Access(Space.ACTIVATION, c["out_base"], high, True))
+        first = c["out_base"] + c["drain_from"] // c["region_width"] * c["out_row_stride"]
+        out.append(Access(Space.ACTIVATION, first, high, True))
     return out
 
 

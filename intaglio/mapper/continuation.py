@@ -1,42 +1,137 @@
-"""Sums that continue from one command to the next: the sequence of CONV commands, and that of POOL commands.
+"""Sums that continue from one command to the next: CONV's in the partial-sum memory, POOL's in the vector path.
 
-Only CONV and DEPTHWISE commands change the array's sums and only POOL commands the vector path's, so the commands of
-each are looked at by themselves, in program order. DEPTHWISE neither keeps nor takes sums.
+Only CONV commands touch the one and only POOL commands the other, and COMPUTE runs both in program order: the commands of
+each are looked at by themselves. Of partial sums it is checked that every word that a command continues was kept and not
+taken since, as part of a whole pixel of as many channels; and that nothing that was kept is overwritten or left over. That
+it is the same pixel is the program's meaning, not its safety.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
-from intaglio.hw.isa import Command, Opcode
-
-SHAPE = {Opcode.CONV: ("last_pixels", "last_channels"), Opcode.POOL: ("channels", "maximum")}
-"""Fields that say which sums there are, and whether they are sums."""
+from intaglio.hw.config import Config
+from intaglio.hw.isa import Command, Opcode, conv_pixels
 
 
-def continuation_faults(commands: Iterable[Command]) -> Iterator[tuple[int, str]]:
-    """(index, reason) of commands that drop sums which were kept, or continue sums that were not."""
-    kept: dict[Opcode, tuple[int, Command]] = {}
+def continuation_faults(config: Config, commands: Iterable[Command]) -> Iterator[tuple[int, str]]:
+    """(index, reason) of commands that drop sums which were kept, or continue sums that were not. The commands are legal one
+    by one."""
+    partial, window = _PartialSums(config), _WindowSums()
     for index, command in enumerate(commands):
-        opcode = command.opcode
-        if opcode is Opcode.CONV:
-            resumes, holds = not command["start"], not command["drain"]
-        elif opcode is Opcode.DEPTHWISE:
-            opcode, resumes, holds = Opcode.CONV, False, False
-        elif opcode not in SHAPE:
-            continue
-        else:
-            resumes, holds = bool(command["resume"]), bool(command["hold"])
-        before = kept.pop(opcode, None)
-        if resumes and before is None:
-            yield index, f"continues sums that no {opcode.name} before it kept"
-        elif not resumes and before is not None:
-            yield index, f"drops the sums that command {before[0]} kept"
+        if command.opcode is Opcode.CONV:
+            yield from ((index, reason) for reason in partial.run(index, command))
+        elif command.opcode is Opcode.POOL:
+            yield from ((index, reason) for reason in window.run(index, command))
+    yield from partial.left_over()
+    yield from window.left_over()
+
+
+def partial_words(config: Config, c: Command) -> range:
+    """The words of the partial-sum memory that a CONV's passes have; none where it neither keeps nor continues sums."""
+    first = c["partial_base"]
+    if not _touches(c):
+        return range(first, first)
+    words = (c["channel_tiles"] - 1) * config.channel_groups + _words(config, c["last_channels"])
+    return range(first, first + conv_pixels(c) * words)
+
+
+def _touches(c: Command) -> bool:
+    return not c["start"] or c["drain_from"] > 0
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """Words [low, high): whole pixels, of `channels` channels each, that command `index` keeps."""
+
+    low: int
+    high: int
+    channels: int
+    index: int
+
+
+def _tiles(config: Config, c: Command, index: int) -> Iterator[_Kept]:
+    """The words of each channel tile, as if all of its pixels were kept."""
+    at = c["partial_base"]
+    for tile in range(c["channel_tiles"] if _touches(c) else 0):
+        channels = c["last_channels"] if tile == c["channel_tiles"] - 1 else config.cols
+        end = at + conv_pixels(c) * _words(config, channels)
+        yield _Kept(at, end, channels, index)
+        at = end
+
+
+def _words(config: Config, channels: int) -> int:
+    """Words of one pixel's sums."""
+    return -(-channels // config.requantizers)
+
+
+class _PartialSums:
+    """What is kept in the partial-sum memory, as intervals in order."""
+
+    def __init__(self, config: Config):
+        self._config = config
+        self._kept: list[_Kept] = []
+
+    def run(self, index: int, c: Command) -> Iterator[str]:
+        for tile in _tiles(self._config, c, index):
+            words = _words(self._config, tile.channels)
+            kept = replace(tile, high=min(tile.high, tile.low + c["drain_from"] * words))
+            if c["start"]:
+                for before in self._take(kept.low, kept.high)[:1]:
+                    yield f"drops the sums that command {before.index} kept"
+            else:
+                yield from self._continued(tile, words)
+            if kept.low < kept.high:
+                self._kept.insert(bisect_left(self._kept, kept.low, key=lambda k: k.low), kept)
+
+    def left_over(self) -> Iterator[tuple[int, str]]:
+        for kept in self._kept:
+            yield kept.index, f"keeps sums in words {kept.low} to {kept.high - 1} that no command takes"
+
+    def _continued(self, tile: _Kept, words: int) -> Iterator[str]:
+        reach = tile.low
+        for before in self._take(tile.low, tile.high):
+            if before.low > reach:
+                break
+            if before.channels != tile.channels:
+                yield f"continues sums of {tile.channels} channels, command {before.index} kept {before.channels}"
+                return
+            if (tile.low - before.low) % words:
+                yield f"continues sums from within a pixel that command {before.index} kept"
+                return
+            reach = before.high
+        if reach < tile.high:
+            yield f"continues sums in word {reach} of the partial-sum memory that no command before it kept"
+
+    def _take(self, low: int, high: int) -> list[_Kept]:
+        """What holds words of [low, high), whole; they are no longer kept then."""
+        first = bisect_right(self._kept, low, key=lambda k: k.high)
+        last = max(first, bisect_left(self._kept, high, key=lambda k: k.low))
+        found = self._kept[first:last]
+        rest = [replace(found[0], high=low), replace(found[-1], low=high)] if found else []
+        self._kept[first:last] = [k for k in rest if k.low < k.high]
+        return found
+
+
+class _WindowSums:
+    """A window that POOL commands take in parts."""
+
+    def __init__(self) -> None:
+        self._kept: tuple[int, Command] | None = None
+
+    def run(self, index: int, c: Command) -> Iterator[str]:
+        before, self._kept = self._kept, (index, c) if c["hold"] else None
+        if c["resume"] and before is None:
+            yield "continues sums that no POOL before it kept"
+        elif not c["resume"] and before is not None:
+            yield f"drops the sums that command {before[0]} kept"
         elif before is not None:
-            for name in SHAPE[opcode]:
-                if command[name] != before[1][name]:
-                    yield index, f"{name} = {command[name]} continues command {before[0]}, of {before[1][name]}"
-        if holds:
-            kept[opcode] = index, command
-    for index, _ in kept.values():
-        yield index, "keeps sums that no command takes"
+            for name in ("channels", "maximum"):  # which sums there are, and whether they are sums
+                if c[name] != before[1][name]:
+                    yield f"{name} = {c[name]} continues command {before[0]}, of {before[1][name]}"
+
+    def left_over(self) -> Iterator[tuple[int, str]]:
+        if self._kept:
+            yield self._kept[0], "keeps sums that no command takes"

@@ -90,8 +90,6 @@ class ConvTask:
         part: Part,
         weight_base: int,
         channel_base: int,
-        start: bool = True,
-        drain: bool = True,
     ) -> list[isa.Command]:
         """`region` of the output, channel tiles `tiles`, one part of the reduction: one CONV, or with slices one for
         each tile. The arguments are those of `command`."""
@@ -99,7 +97,7 @@ class ConvTask:
         return [
             self.command(
                 config, region, view, out, tiles[i : i + each], part, weight_base + i * part.steps,
-                channel_base + i * config.channel_groups, start, drain,
+                channel_base + i * config.channel_groups,
             )
             for i in range(0, len(tiles), each)
         ]  # fmt: skip
@@ -115,11 +113,14 @@ class ConvTask:
         weight_base: int,
         channel_base: int,
         start: bool = True,
-        drain: bool = True,
+        drain_from: int = 0,
+        first_pixel: int = 0,
     ) -> isa.Command:
         """One CONV: `region` of the output, channel tiles `tiles`, one part of the reduction.
 
-        weight_base, channel_base: in words of their memories. region: whole pixels within one image.
+        weight_base, channel_base: in words of their memories. region: whole pixels within one image. start: its sums begin
+        here. drain_from: the first pixel of region whose sums are complete. first_pixel: of the pixels of one channel tile
+        that have places in the partial-sum memory, that of region's first.
         """
         g = self.geometry
         image = region.row0 // g.out_rows
@@ -166,7 +167,8 @@ class ConvTask:
             "in_zero_point": self.input_zero_point,
             "weight_zero_point": self.weight_zero_point,
             "start": int(start),
-            "drain": int(drain),
+            "drain_from": drain_from,
+            "partial_base": first_pixel * groups,
         }
         base = out.address(region.row0, region.x0) + tiles.start * columns
         fields |= output_fields(

@@ -109,7 +109,7 @@ class LayerEmitter:
                         self.program.commands.append(
                             task.command(
                                 config, step.region, view, out, tiles, step.part, weights, records, step.start,
-                                step.drain_from == 0,
+                                step.drain_from, step.first_pixel,
                             )
                         )  # fmt: skip
             self._store(index, piece)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from intaglio.hw.config import Config
-from intaglio.hw.isa import Command, LocalMemory, Opcode
+from intaglio.hw.isa import Command, LocalMemory, Opcode, conv_pixels
 
 WORD = 1 << 32
 MOST_ROWS = 1 << 20
@@ -109,7 +109,7 @@ def _pool(c: Command) -> list[Footprint]:
 
 
 def _conv(config: Config, c: Command) -> list[Footprint]:
-    pixels = (c["pixel_tiles"] - 1) * c["rows_per_tile"] + c["last_pixels"]
+    pixels = conv_pixels(c)
     rows, rest = divmod(pixels, c["region_width"])
     widths = np.full(rows + (rest > 0), c["region_width"], np.int64)  # pixels of each output row
     if rest:
@@ -118,14 +118,16 @@ def _conv(config: Config, c: Command) -> list[Footprint]:
     out = _inputs(c, widths, run)
     steps = c["kernel_rows"] * c["kernel_cols"] * run
     out.append(_block(LocalMemory.WEIGHT, c["weight_base"], c["channel_tiles"] * steps, config.weight_word_bytes))
-    if c["drain"]:
+    if c["drain_from"] < pixels:
         words = (c["channel_tiles"] - 1) * config.channel_groups
         words += -(-c["last_channels"] // config.requantizers)
         out.append(_block(LocalMemory.CHANNEL, c["channel_base"], words, config.channel_word_bytes))
         starts = c["out_base"] + np.arange(len(widths), dtype=np.int64) * c["out_row_stride"]
         channels = (c["channel_tiles"] - 1) * config.cols + c["last_channels"]
         ends = starts + (widths - 1) * c["out_pixel_stride"] + channels
-        out.append(Footprint(LocalMemory.ACTIVATION, True, starts, ends))
+        row, column = divmod(c["drain_from"], c["region_width"])
+        starts[row] += column * c["out_pixel_stride"]
+        out.append(Footprint(LocalMemory.ACTIVATION, True, starts[row:], ends[row:]))
     return out
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from intaglio.hw.config import ROUNDINGS, Config
-from intaglio.hw.isa import Command, LocalMemory, Opcode, RoundingCode
+from intaglio.hw.isa import Command, LocalMemory, Opcode, RoundingCode, conv_pixels
 from intaglio.hw.timing import least_idle_cycles, least_tile_cycles
+from intaglio.mapper.continuation import partial_words
 from intaglio.mapper.footprint import MOST_ROWS, Footprint, footprints
 
 WORD = 1 << 32
@@ -142,7 +143,7 @@ def _pool(config: Config, c: Command) -> Iterator[str]:
 def _conv(config: Config, c: Command) -> Iterator[str]:
     if c["weight_zero_point"] and not config.weight_zero_points:
         yield f"weight_zero_point = {c['weight_zero_point']}, but weight_zero_points is not built in"
-    if c["drain"]:
+    if c["drain_from"] < conv_pixels(c):
         yield from _output(config, c)
     for name, most, limit in (
         ("chunk_bytes", config.feed_bytes, "feed_bytes"),
@@ -156,9 +157,12 @@ def _conv(config: Config, c: Command) -> Iterator[str]:
     most_rows = c["pixel_tiles"] * c["rows_per_tile"] // c["region_width"] + 1
     if most_rows * c["kernel_rows"] > MOST_ROWS:
         yield f"reads more than {MOST_ROWS} rows"
-    tiles = c["pixel_tiles"] * c["channel_tiles"]
-    if tiles > 1 and not (c["start"] and c["drain"]):
-        yield f"has {tiles} tiles, but only one may continue or keep its sums"
+    words = partial_words(config, c)
+    if words.start < words.stop > config.partial_words:
+        yield (
+            f"keeps or continues sums in words {words.start} to {words.stop - 1} of the partial-sum memory, which has "
+            f"{config.partial_words}"
+        )
     pixels = c["rows_per_tile"] if c["pixel_tiles"] > 1 else c["last_pixels"]
     for slot, chunk in (("slot_cycles", "chunk_bytes"), ("last_slot_cycles", "last_chunk_bytes")):
         if (c["chunks"] > 1 or slot == "last_slot_cycles") and c[slot] < max(pixels, c[chunk]):

@@ -1,7 +1,8 @@
 """Reductions in parts: the order of a tile's CONV commands, and which of its pixels each one computes.
 
 Sums wait in the partial-sum memory from one part to the next, so a part's weights serve as many pixels as fit there. Output
-rows whose kernel rows all lie in the padding are left out of a part.
+rows whose kernel rows all lie in the padding are left out of a part, where padding is worth nothing: where its zero point is 0.
+With any other, padding is a term of each sum, which the folded bias takes away again.
 """
 
 from __future__ import annotations
@@ -29,14 +30,16 @@ class Step:
 
 def partial_pixels(config: Config, task: ConvTask) -> int:
     """Pixels of one channel tile whose sums the partial-sum memory holds, whole array tiles: at least one."""
-    return config.rows
+    groups = -(-min(task.tile_width(config), task.geometry.out_channels) // config.requantizers)
+    return config.partial_words // groups // config.rows * config.rows
 
 
 def steps_of(task: ConvTask, region: Region, parts: tuple[Part, ...]) -> list[Step]:
     """The commands of a region of at most partial_pixels pixels, in order; every pixel starts and ends once."""
     g = task.geometry
     width = region.width // g.out_channels
-    return _plain(region, parts, width)
+    if task.input_zero_point:
+        return _plain(region, parts, width)
     rows = [_rows(g, region, part) for part in parts]
     order = sorted(range(len(parts)), key=lambda i: (len(rows[i]) < region.rows, i))
     left = [sum(y in rows[i] for i in order) for y in range(region.row0, region.row1)]

@@ -218,7 +218,10 @@ class LayerPlanner:
         for tiles in dict.fromkeys((every[0], every[-1])):
             if groups.in_parts:
                 commands = [
-                    task.command(config, step.region, views[0], views[1], tiles, step.part, 0, 0, step.start, step.drain_from == 0)
+                    task.command(
+                        config, step.region, views[0], views[1], tiles, step.part, 0, 0, step.start, step.drain_from,
+                        step.first_pixel,
+                    )
                     for region in task.tile_regions(piece, partial_pixels(config, task))
                     for step in steps_of(task, region, groups.parts)
                 ]

@@ -43,7 +43,7 @@ def validate_commands(commands: tuple[Command, ...], config: Config, memory_byte
             _refuse(index, command, fault)
         if command["tag"] >= layers:
             _refuse(index, command, f"tag = {command['tag']}, the program has {layers} layers")
-    for index, fault in continuation_faults(commands):
+    for index, fault in continuation_faults(config, commands):
         _refuse(index, commands[index], fault)
     links = [_links(command) for command in commands]
     order = _run(commands, links, None)

@@ -59,6 +59,7 @@ _OPERATIONS: dict[Side, dict[str, dict[str, int]]] = {
         "add_element": {"int32_multiply": 3, "int32_add": 2 * 2 + 1 + _SCALE["int32_add"]},
         "pool_element": {"int32_add": 1},  # for a maximum the comparison: no table has an 8-bit addition
         "pool_output": {"int32_multiply": 1, "int32_add": 1 + _SCALE["int32_add"]},
+        "partial_sum": {"int32_add": 1},
     },
     Side.FP32: {
         "mac": {"fp32_multiply": 1, "fp32_add": 1},
@@ -66,19 +67,20 @@ _OPERATIONS: dict[Side, dict[str, dict[str, int]]] = {
         "add_element": {"fp32_add": 1},
         "pool_addition": {"fp32_add": 1},  # or comparison
         "pool_average": {"fp32_multiply": 1},
+        "partial_sum": {"fp32_add": 1},
     },
 }
 
 
 def terms(config: Config, counts: LayerCounts, side: Side, cycles: int) -> Iterator[Term]:
     """Everything that a layer costs on one side. cycles: its time there, at config.clock_mhz."""
-    yield from _arithmetic(counts, side)
+    yield from _arithmetic(config, counts, side)
     yield from _on_chip(config, counts, side)
     yield Term(Component.EXTERNAL, "dram", 8 * external_bytes(config, counts, side))
     yield from _idle(config, side, cycles)
 
 
-def _arithmetic(counts: LayerCounts, side: Side) -> Iterator[Term]:
+def _arithmetic(config: Config, counts: LayerCounts, side: Side) -> Iterator[Term]:
     amounts = {
         "mac": counts.actions[Counter.MACS],
         "array_output": counts.array_outputs,
@@ -87,6 +89,7 @@ def _arithmetic(counts: LayerCounts, side: Side) -> Iterator[Term]:
         "pool_output": counts.pool_outputs,
         "pool_addition": counts.pool_elements - counts.pool_outputs,  # n elements take n - 1
         "pool_average": counts.pool_averages,
+        "partial_sum": config.requantizers * counts.actions[Counter.PARTIAL_READS],
     }
     for work, operations in _OPERATIONS[side].items():
         for entry, number in operations.items():
@@ -106,7 +109,9 @@ def _on_chip(config: Config, counts: LayerCounts, side: Side) -> Iterator[Term]:
     }  # fmt: skip
     weights = config.weight_word_bytes * a[Counter.WEIGHT_READS] + bus * a[Counter.LOAD_WEIGHT_WORDS]
     records = config.channel_word_bytes * a[Counter.CHANNEL_READS] + bus * a[Counter.LOAD_CHANNEL_WORDS]
-    for capacity, amount in ((weight, scale * weights), (channel, record * records)):
+    # A partial sum is 32 bits on either side.
+    sums = config.partial_word_bytes * (a[Counter.PARTIAL_READS] + a[Counter.PARTIAL_WRITES])
+    for capacity, amount in ((weight, scale * weights), (channel, record * records), (config.partial_bytes, sums)):
         moved[capacity] = moved.get(capacity, 0) + amount
     for capacity, amount in moved.items():
         yield Term(Component.ON_CHIP, "sram", 8 * amount, capacity)
@@ -147,7 +152,8 @@ def _scales(side: Side) -> tuple[float, float]:
 def _idle(config: Config, side: Side, cycles: int) -> Iterator[Term]:
     seconds = cycles / (config.clock_mhz * 1e6)
     scale, record = _scales(side)
-    kib = (scale * (config.activation_bytes + config.weight_bytes) + record * config.channel_bytes) / KIB
+    operands = scale * (config.activation_bytes + config.weight_bytes)
+    kib = (operands + record * config.channel_bytes + config.partial_bytes) / KIB
     element = side.name.lower()
     yield Term(Component.IDLE, "leakage_sram", kib * seconds)
     yield Term(Component.IDLE, f"leakage_{element}_element", config.macs_per_cycle * seconds)

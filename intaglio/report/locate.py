@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from intaglio.hw.config import Config
-from intaglio.hw.isa import Command, Engine, Opcode
+from intaglio.hw.isa import Command, Engine, Opcode, conv_pixels
 from intaglio.mapper.program import Program
 
 
@@ -76,14 +76,16 @@ def _element(config: Config, c: Command, address: int) -> tuple[int, int] | None
         width, pixels, channels = 1, c["rows"], c["row_bytes"]
     elif c.opcode == Opcode.POOL:
         width, pixels, channels = c["region_cols"], c["region_rows"] * c["region_cols"], c["channels"]
-    elif c["drain"]:
-        width, pixels = c["region_width"], (c["pixel_tiles"] - 1) * c["rows_per_tile"] + c["last_pixels"]
+    elif c.opcode == Opcode.CONV:
+        width, pixels = c["region_width"], conv_pixels(c)
         channels = (c["channel_tiles"] - 1) * config.cols + c["last_channels"]
     else:
         return None
-    pixel = np.arange(pixels, dtype=np.int64)
+    first = min(c["drain_from"], pixels)  # only CONV has one
+    pixel = np.arange(first, pixels, dtype=np.int64)
     starts = c["out_base"] + pixel // width * c["out_row_stride"] + pixel % width * c["out_pixel_stride"]
-    return _hit(address, starts, channels)
+    hit = _hit(address, starts, channels)
+    return None if hit is None else (first + hit[0], hit[1])
 
 
 def _patch_element(c: Command, address: int) -> tuple[int, int] | None:

@@ -14,6 +14,7 @@ from intaglio.sim.drain import drain_pixel, records
 from intaglio.sim.products import LEAST_ROWS, WIDTH, multiply, pack
 
 _MACS, _READS, _WEIGHTS = int(Counter.MACS), int(Counter.ACTIVATION_READS), int(Counter.WEIGHT_READS)
+_PARTIAL_READS, _PARTIAL_WRITES = int(Counter.PARTIAL_READS), int(Counter.PARTIAL_WRITES)
 _BLOCK = 1 << 16
 """Inputs gathered at once: 128 KiB, so that they stay in a core's cache."""
 _PART = 1 << 22
@@ -21,22 +22,21 @@ _PART = 1 << 22
 
 
 def convolve(
-    c: Any, z: Any, activation: np.ndarray, weight: np.ndarray, channel: np.ndarray, sums: np.ndarray, ledger: np.ndarray
+    c: Any, z: Any, activation: np.ndarray, weight: np.ndarray, channel: np.ndarray, partial: np.ndarray, ledger: np.ndarray
 ) -> None:
     """Runs one command.
 
     c: operands.Conv. z: operands.Sizes. activation int8 [bytes], weight int8 [bytes], channel int32 [words]:
-    the memories. sums int32 [rows, cols]: the array's, kept between commands. ledger int64 [len(Counter)] is
-    added to. Raises IndexError for what lies outside a memory; legal commands only else.
+    the memories; partial int32 [words * requantizers]: that of partial sums. ledger int64 [len(Counter)] is added to. Raises IndexError for what lies outside a memory; legal commands only else.
     """
-    pixels = (c.pixel_tiles - 1) * c.rows_per_tile + c.last_pixels
+    pixels = _pixel_count(c)
     run_length = (c.chunks - 1) * c.chunk_bytes + c.last_chunk_bytes
     macs = pixels * c.channel_tiles * z.cols * c.kernel_rows * c.kernel_cols * run_length
 
     def run(first: int, last: int, counts: np.ndarray) -> None:
-        _pixels(c, z, first, last, activation, weight, channel, sums, counts)
+        _pixels(c, z, first, last, activation, weight, channel, partial, counts)
 
-    # A command's outputs are none of its inputs, so its pixels run side by side.
+    # A command's outputs are none of its inputs, and each pixel has partial sums of its own: they run side by side.
     in_parts(run, pixels, macs // _PART, ledger)
 
 
@@ -46,18 +46,24 @@ def _steps(c):
 
 
 @numba.njit(cache=True)
-def _check(c, z, weight, channel):
+def _pixel_count(c):
+    return (c.pixel_tiles - 1) * c.rows_per_tile + c.last_pixels
+
+
+@numba.njit(cache=True)
+def _check(c, z, weight, channel, partial):
     if _steps(c) < 1 or c.region_width < 1 or c.last_chunk_bytes < 1 or min(c.pixel_tiles, c.channel_tiles) < 1:
         raise IndexError("a CONV without work")
     if max(c.rows_per_tile, c.last_pixels) > z.rows or c.last_channels > z.cols:
         raise IndexError("a tile larger than the array")
-    if not (c.start and c.drain) and max(c.pixel_tiles, c.channel_tiles) > 1:
-        raise IndexError("sums of several tiles that begin or go on elsewhere")
     if (c.weight_base + c.channel_tiles * _steps(c)) * z.weight_word_bytes > weight.size:
         raise IndexError("an address beyond the weight memory")
     groups = (c.channel_tiles - 1) * z.channel_groups + (c.last_channels - 1) // z.requantizers + 1
-    if c.drain and (c.channel_base + groups) * z.channel_word_bytes > channel.size * 4:
+    pixels = _pixel_count(c)
+    if c.drain_from < pixels and (c.channel_base + groups) * z.channel_word_bytes > channel.size * 4:
         raise IndexError("an address beyond the channel memory")
+    if (c.drain_from > 0 or not c.start) and (c.partial_base + pixels * groups) * z.requantizers > partial.size:
+        raise IndexError("an address beyond the partial-sum memory")
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -79,13 +85,13 @@ def _packed(c, z, channels, weight):
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
-def _pixels(c, z, first, last, activation, weight, channel, sums, ledger):
+def _pixels(c, z, first, last, activation, weight, channel, partial, ledger):
     """The region's pixels from number `first` up to `last`; their part of the ledger."""
-    _check(c, z, weight, channel)
+    _check(c, z, weight, channel, partial)
     steps = _steps(c)
     channels = (c.channel_tiles - 1) * z.cols + c.last_channels
     weights = _packed(c, z, channels, weight)
-    scales = records(c, z, z.cols, channels if c.drain else 0, channel)
+    scales = records(c, z, z.cols, channels if c.drain_from < _pixel_count(c) else 0, channel)
     block = max(1, _BLOCK // steps)
     height = -(-min(block, last - first) // LEAST_ROWS) * LEAST_ROWS
     inputs = np.zeros((height, 2 * weights.shape[1]), np.int16)
@@ -99,18 +105,44 @@ def _pixels(c, z, first, last, activation, weight, channel, sums, ledger):
         ledger[_READS] += c.channel_tiles * reads
         totals[:rows] = 0
         multiply(inputs[:rows], weights, totals[:rows])
-        if not c.start:
-            totals[:count, :channels] += sums[begin : begin + count, :channels]
-        if not c.drain:
-            sums[begin : begin + count, :channels] = totals[:count, :channels]
-            continue
         for i in range(count):
+            if not c.start:
+                _add_partial(c, z, begin + i, partial, totals[i], ledger)
+            if begin + i < c.drain_from:
+                _keep(c, z, begin + i, partial, totals[i], ledger)
+                continue
             y, x = (begin + i) // c.region_width, (begin + i) % c.region_width
             out = c.out_base + y * c.out_row_stride + x * c.out_pixel_stride
             drain_pixel(c, z, z.cols, out, totals[i, :channels], scales, activation, ledger)
     ledger[_MACS] += steps * (last - first) * channels
     if first == 0:
         ledger[_WEIGHTS] += steps * c.pixel_tiles * c.channel_tiles
+
+
+@numba.njit(cache=True)
+def _partial_at(c, z, pixel, tile):
+    """(first sum, channels, words) in the partial-sum memory, of a pixel's channels in a channel tile."""
+    channels = c.last_channels if tile == c.channel_tiles - 1 else z.cols
+    words = (channels - 1) // z.requantizers + 1
+    word = c.partial_base + tile * z.channel_groups * _pixel_count(c) + pixel * words
+    return word * z.requantizers, channels, words
+
+
+@numba.njit(cache=True)
+def _add_partial(c, z, pixel, partial, totals, ledger):
+    for tile in range(c.channel_tiles):
+        at, channels, words = _partial_at(c, z, pixel, tile)
+        for n in range(channels):
+            totals[tile * z.cols + n] += partial[at + n]
+        ledger[_PARTIAL_READS] += words
+
+
+@numba.njit(cache=True)
+def _keep(c, z, pixel, partial, totals, ledger):
+    for tile in range(c.channel_tiles):
+        at, channels, words = _partial_at(c, z, pixel, tile)
+        partial[at : at + channels] = totals[tile * z.cols : tile * z.cols + channels]
+        ledger[_PARTIAL_WRITES] += words
 
 
 @numba.njit(cache=True, error_model="numpy")

@@ -51,7 +51,7 @@ def execute_program(config: Config, program: Program, inputs: Mapping[str, np.nd
 
 
 class _Machine:
-    """The memories and the array's sums."""
+    """The memories, that of partial sums included, and the window sums that POOL commands hold."""
 
     def __init__(self, config: Config, external: np.ndarray):
         self.external = external
@@ -62,7 +62,7 @@ class _Machine:
         self._activation = self._local[LocalMemory.ACTIVATION].view(np.int8)
         self._weight = self._local[LocalMemory.WEIGHT].view(np.int8)
         self._channel = self._local[LocalMemory.CHANNEL].view(np.int32)
-        self._sums = np.zeros((config.rows, config.cols), np.int32)
+        self._partial = np.zeros(config.partial_words * config.requantizers, np.int32)
         self._window_sums = np.zeros(config.requantizers, np.int64)
 
     def run(self, command: Command, ledger: np.ndarray) -> None:
@@ -80,7 +80,7 @@ class _Machine:
                 copy_rows(c.rows, c.row_bytes, source, c.local, c.local_stride, to, c.external, c.external_stride)
                 ledger[Counter.STORE_WORDS] = c.rows * c.row_bytes // self._bus
             case Opcode.CONV:
-                convolve(c, self._sizes, self._activation, self._weight, self._channel, self._sums, ledger)
+                convolve(c, self._sizes, self._activation, self._weight, self._channel, self._partial, ledger)
             case Opcode.DEPTHWISE:
                 convolve_depthwise(c, self._sizes, self._activation, self._weight, self._channel, ledger)
             case Opcode.ADD:

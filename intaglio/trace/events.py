@@ -11,7 +11,7 @@ import numpy as np
 
 from intaglio.hw.config import Config
 from intaglio.hw.counters import Counter
-from intaglio.hw.isa import Command, Engine, Opcode
+from intaglio.hw.isa import Command, Engine, Opcode, conv_pixels
 from intaglio.hw.timing import FIRST_SLOT, conv_timing, depthwise_timing
 from intaglio.mapper.program import Program
 from intaglio.sim.cycle_model import CycleResult, Recording
@@ -140,7 +140,7 @@ def conv_tiles(config: Config, command: Command, index: int, begin: int, end: in
         until = at + (timing.tile if number < last else timing.slots + work)
         yield Slice("tile", at, until, {"command": index, "channel_tile": channel, "pixel_tile": pixel})
         at = until
-    yield Slice("drain" if command["drain"] else "settle", at, end, {"command": index})
+    yield Slice("drain" if command["drain_from"] < conv_pixels(command) else "keep", at, end, {"command": index})
 
 
 def patch_tiles(config: Config, command: Command, index: int, begin: int, end: int) -> Iterator[Slice]:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from intaglio.hw.config import Config
-from intaglio.hw.isa import Command, Opcode, RoundingCode
+from intaglio.hw.isa import Command, Opcode, RoundingCode, conv_pixels
 from intaglio.hw.timing import least_tile_cycles
 
 
@@ -85,28 +85,88 @@ def random_conv(config: Config, rng: np.random.Generator, small: bool = False) -
         "last_pixels": pixels - (-(-pixels // per_tile) - 1) * per_tile, "channel_tiles": tiles,
         "last_channels": outputs - (tiles - 1) * config.cols, "in_zero_point": int(rng.integers(-128, 128)),
         "weight_zero_point": int(rng.integers(-128, 128)) * bool(rng.integers(0, 2)) * config.weight_zero_points,
-        "start": 1, "drain": 1,
+        "start": 1,
         **output_fields(rng, int(rng.integers(half, config.activation_bytes - out_stride * out_h + 1)), out_stride, outputs,
                random_rounding(config, rng)),
     }
     return Command(Opcode.CONV, fields)
 
 
-def split_reduction(command: Command, kernel_rows: int) -> list[Command]:
-    """A single-tile CONV as two commands, the second continuing the first's sums after `kernel_rows` kernel rows."""
-    f = command.fields
-    runs = kernel_rows * f["kernel_cols"]
-    steps = runs * ((f["chunks"] - 1) * f["chunk_bytes"] + f["last_chunk_bytes"])
-    first = {**f, "kernel_rows": kernel_rows, "drain": 0}
-    second = {
-        **f,
-        "kernel_rows": f["kernel_rows"] - kernel_rows,
-        "start": 0,
-        "iy_start": f["iy_start"] + kernel_rows * f["dilation_rows"],
-        "origin": (f["origin"] + kernel_rows * f["kernel_row_step"]) % (1 << 32),
-        "weight_base": f["weight_base"] + steps,
-    }
-    return [Command(Opcode.CONV, first), Command(Opcode.CONV, second)]
+def part_of(
+    config: Config, rng: np.random.Generator, whole: Command, kernel_rows: range, rows: int = 0, pixels: int = 0,
+    tile: int | None = None,
+) -> Command:
+    """The part of a CONV from random_conv that some of its kernel rows contribute: to `pixels` pixels (0: all that are left)
+    from output row `rows` on, of all channel tiles or of one. Weights lie where they lie in the whole if that has one channel
+    tile, else anywhere."""
+    f = dict(whole.fields)
+    pixels = pixels or conv_pixels(whole) - rows * f["region_width"]
+    run = (f["chunks"] - 1) * f["chunk_bytes"] + f["last_chunk_bytes"]
+    skipped = kernel_rows.start * f["kernel_cols"] * run
+    f["kernel_rows"] = len(kernel_rows)
+    f["iy_start"] += kernel_rows.start * f["dilation_rows"] + rows * f["stride_rows"]
+    f["origin"] = (f["origin"] + kernel_rows.start * f["kernel_row_step"] + rows * f["row_step"]) % (1 << 32)
+    f["out_base"] += rows * f["out_row_stride"]
+    if tile is not None:
+        f["out_base"] += tile * config.cols
+        f["channel_base"] += tile * config.channel_groups
+        f["last_channels"] = f["last_channels"] if tile == f["channel_tiles"] - 1 else config.cols
+        f["channel_tiles"] = 1
+    if whole["channel_tiles"] == 1:
+        f["weight_base"] += skipped
+    else:
+        words = config.weight_bytes // config.weight_word_bytes
+        steps = len(kernel_rows) * f["kernel_cols"] * run
+        f["weight_base"] = int(rng.integers(0, words - f["channel_tiles"] * steps + 1))
+    per_tile = int(rng.integers(1, min(f["rows_per_tile"], pixels) + 1))
+    f["pixel_tiles"] = -(-pixels // per_tile)
+    f["rows_per_tile"] = per_tile
+    f["last_pixels"] = pixels - (f["pixel_tiles"] - 1) * per_tile
+    slots = f["kernel_rows"] * f["kernel_cols"] * ((f["chunks"] - 1) * f["slot_cycles"] + f["last_slot_cycles"])
+    channels = config.cols if f["channel_tiles"] > 1 else f["last_channels"]
+    least = least_tile_cycles(config, per_tile, -(-channels // config.requantizers))
+    f["idle_cycles"] = max(0, least - slots) + int(rng.integers(0, 3))
+    return Command(Opcode.CONV, f)
+
+
+def partial(command: Command, start: int, drain_from: int, partial_base: int) -> Command:
+    return Command(Opcode.CONV, {**command.fields, "start": start, "drain_from": drain_from, "partial_base": partial_base})
+
+
+def random_chain(config: Config, rng: np.random.Generator, small: bool = False) -> list[Command]:
+    """CONV commands that keep partial sums and continue them, until all are drained: over several pixel tiles and channel
+    tiles, with some pixels drained earlier than others."""
+    while True:
+        whole = random_conv(config, rng, small)
+        pixels, tiles = conv_pixels(whole), whole["channel_tiles"]
+        groups = -(-whole["last_channels"] // config.requantizers)
+        passes = pixels * ((tiles - 1) * config.channel_groups + groups)
+        if passes <= config.partial_words:
+            break
+
+    def some_kernel_rows() -> range:
+        first, last = sorted(int(v) for v in rng.integers(0, whole["kernel_rows"], 2))
+        return range(first, last + 1)
+
+    base = int(rng.integers(0, config.partial_words - passes + 1))
+    kept = pixels if rng.random() < 0.5 else int(rng.integers(1, pixels + 1))
+    beyond = int(rng.integers(0, 2)) * int(rng.integers(0, 1 << 32 if rng.random() < 0.3 else 9))
+    out = [partial(part_of(config, rng, whole, some_kernel_rows()), 1, kept if kept < pixels else min(pixels + beyond, (1 << 32) - 1), base)]
+    while tiles > 1 and kept == pixels:  # all channel tiles lie as they did
+        kept = int(rng.choice([0, pixels, int(rng.integers(0, pixels + 1))], p=[0.4, 0.2, 0.4]))
+        out.append(partial(part_of(config, rng, whole, some_kernel_rows()), 0, kept, base))
+    width = whole["region_width"]
+    for tile in range(tiles):
+        words = groups if tile == tiles - 1 else config.channel_groups
+        first, left = base + tile * pixels * config.channel_groups, kept
+        while left:  # pixels [0, left) are kept; those from some row on are continued, and some of them kept again
+            row = int(rng.integers(0, (left - 1) // width + 1)) if rng.random() < 0.5 else 0
+            count = left - row * width
+            again = int(rng.integers(0, count + 1)) if rng.random() < 0.6 else 0
+            part = part_of(config, rng, whole, some_kernel_rows(), row, count, tile)
+            out.append(partial(part, 0, again, first + row * width * words))
+            left = row * width + again
+    return out
 
 
 def random_add(config: Config, rng: np.random.Generator) -> Command:

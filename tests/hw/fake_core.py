@@ -12,7 +12,7 @@ from intaglio.hw.config import Config
 from intaglio.hw.isa import LocalMemory
 
 EVENTS = data.StructLayout({"macs": 16, "activation_reads": 2, "activation_writes": 2, "weight_reads": 1,
-                            "channel_reads": 1, "requantizations": 8})
+                            "channel_reads": 1, "requantizations": 8, "partial_reads": 1, "partial_writes": 1})
 
 
 class FakeCore(wiring.Component):

@@ -1,5 +1,7 @@
 """The compute core against the host's execution of the same commands: memory, ledger and cycles."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from amaranth.sim import Simulator
@@ -12,10 +14,10 @@ from intaglio.hw.timing import compute_cycles, least_idle_cycles, least_tile_cyc
 from intaglio.sim.functional import _Machine
 from tests.hw.core_commands import (
     random_add,
+    random_chain,
     random_conv,
     random_maximum,
     random_pool,
-    split_reduction,
     split_window,
 )
 from tests.hw.depthwise_commands import random_depthwise
@@ -39,11 +41,18 @@ def named(shape) -> str:
     return f"{shape['rows']}x{shape['cols']}{'-'.join(('', *shape.get('rounding', ())))}"
 
 
-EVENTS = ["macs", "activation_reads", "activation_writes", "weight_reads", "channel_reads", "requantizations"]
+EVENTS = ["macs", "activation_reads", "activation_writes", "weight_reads", "channel_reads", "requantizations",
+          "partial_reads", "partial_writes"]
 
 
 def small(**fields) -> Config:
     return Config(**{**dict(activation_bytes=2048, weight_bytes=2048, channel_bytes=1024, memory=MemoryConfig(4)), **fields})
+
+
+def with_sums(shape: dict, words: int) -> Config:
+    """With a partial-sum memory of at least `words` words."""
+    config = small(**shape)
+    return dataclasses.replace(config, partial_bytes=config.partial_word_bytes * max(words, config.partial_words))
 
 
 def run_on_core(config: Config, memories: dict[LocalMemory, np.ndarray], commands) -> tuple[np.ndarray, list, list]:
@@ -152,16 +161,29 @@ def test_depthwise_among_others(shape):
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=named)
-def test_sum_continues_in_next_command(shape):
+def test_sums_continue_in_later_commands(shape):
     seed = int(np.random.SeedSequence().entropy % 2**32)
     print("seed", seed)
     rng = np.random.default_rng(seed)
-    config = small(**shape)
-    while True:
-        command = random_conv(config, rng, True)
-        if command["kernel_rows"] > 1 and command["pixel_tiles"] == command["channel_tiles"] == 1:
-            break
-    check(config, split_reduction(command, 1), rng)
+    config = with_sums(shape, 97)
+    check(config, [c for _ in range(3) for c in random_chain(config, rng, True)], rng)
+
+
+def test_short_kept_tiles():
+    """Tiles of one pixel and fewest cycles, kept and continued one after the other."""
+    rng = np.random.default_rng(5)
+    config = with_sums(dict(rows=2, cols=5, requantizers=2, bus_bytes=4), 60)
+    pixels, steps, tiles = 5, 2, 3
+    idle = least_tile_cycles(config, 1, config.channel_groups) - steps
+    conv = {
+        **random_conv(config, rng, True).fields, "origin": 0, "in_row_bytes": 2 * pixels, "iy_start": 0, "x_start": 0, "in_rows": 1,
+        "x_step": 2, "kernel_rows": 1, "kernel_cols": 1, "chunks": 1, "chunk_bytes": steps, "last_chunk_bytes": steps,
+        "slot_cycles": steps, "last_slot_cycles": steps, "idle_cycles": idle, "region_width": pixels, "pixel_tiles": pixels,
+        "rows_per_tile": 1, "last_pixels": 1, "channel_tiles": tiles, "last_channels": 4, "weight_base": 0, "channel_base": 0,
+        "out_base": 1024, "out_row_stride": 64, "out_pixel_stride": 16, "partial_base": 9,
+    }  # fmt: skip
+    order = [{"start": 1, "drain_from": 5}, {"start": 0, "drain_from": 9}, {"start": 0, "drain_from": 0}]
+    check(config, [Command(Opcode.CONV, {**conv, **fields}) for fields in order], rng)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=named)

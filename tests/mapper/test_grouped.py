@@ -83,7 +83,7 @@ def test_windows_larger_than_the_memory(channels: int, groups: int, dilation: in
     d = dilation
     y = b.conv(b.input(1, 5, 4, channels), channels, (3, 3), (1, 1), (d, d), Padding(d, d, d, d), groups)
     config = load_config("tiny16", ["activation_bytes=1024", "activation_banks=2", "weight_bytes=512"])
-    assert any(not c["drain"] for c in check(b.graph(y), config).commands if c.opcode == Opcode.CONV)
+    assert any(c["drain_from"] for c in check(b.graph(y), config).commands if c.opcode == Opcode.CONV)
 
 
 @pytest.mark.parametrize("name", ["tiny16", "edge64", "edge256"])

@@ -19,7 +19,8 @@ from intaglio.power_model.work import Component
 from tests.power_model.energy_tables import IDLE_VALUES, loaded, shipped, with_idle
 
 EDGE64 = load_config("edge64")
-"""Half words of 16 bytes in memories of 8 KiB; weight words of 8 in 28 KiB; records' words of 64 in 4 KiB; bus of 8."""
+"""Half words of 16 bytes in memories of 8 KiB; weight words of 8 in 27 KiB; records' words of 64 in 4 KiB;
+partial sums' words of 16 in 1 KiB; bus of 8."""
 CORNERS = 1 << 7
 """Tried at most: every one of the shipped table, whose idle entries have no price."""
 
@@ -49,16 +50,18 @@ def test_one_layer_by_hand() -> None:
         macs=1000, issued=1200, cycles=100, fp32_cycles=150,
         array_outputs=50, requantizations=50, activation_reads=7, activation_writes=5, weight_reads=30, channel_reads=4,
         load_activation_words=10, load_weight_words=20, load_channel_words=6, store_words=3, fetch_words=16,
+        partial_reads=9, partial_writes=11,
     )  # fmt: skip
     found = of(layer).total
-    sram = {size: load_table().sram(size).value for size in (4096, 8192, 28672, 1024, 32768, 114688)}
+    sram = {size: load_table().sram(size).value for size in (4096, 8192, 27648, 1024, 32768, 110592)}
     int8 = found.int8.energy
-    # 1200 MACs of 0.2 + 0.1; 50 outputs of one 3.1 multiplication and three additions of 0.1.
-    assert int8.arithmetic.value == pytest.approx(1200 * 0.3 + 50 * 3.4)
+    # 1200 MACs of 0.2 + 0.1; 50 outputs of one 3.1 multiplication and three additions of 0.1; 9 words of 4 partial sums added.
+    assert int8.arithmetic.value == pytest.approx(1200 * 0.3 + 50 * 3.4 + 36 * 0.1)
     activation_bits = 8 * ((7 + 5) * 16 + (10 + 3) * 8)
     weight_bits, channel_bits = 8 * (30 * 8 + 20 * 8), 8 * (4 * 64 + 6 * 8)
+    partial = 8 * 20 * 16 * sram[1024]
     assert int8.on_chip.value == pytest.approx(
-        activation_bits * 10 / 64 + weight_bits * sram[28672] + channel_bits * sram[4096]
+        activation_bits * 10 / 64 + weight_bits * sram[27648] + channel_bits * sram[4096] + partial
     )
     assert found.int8.external_bytes == 8 * (10 + 20 + 6 + 3 + 16) == 440
     assert (int8.external.low, int8.external.value, int8.external.high) == pytest.approx(
@@ -69,11 +72,11 @@ def test_one_layer_by_hand() -> None:
 
     for baseline in BASELINES:
         fp32 = found.fp32[baseline].energy
-        # 1200 MACs of 3.7 + 0.9; 50 biases of 0.9.
-        assert fp32.arithmetic.value == pytest.approx(1200 * 4.6 + 50 * 0.9)
-        # Four times the bits from memories of four times the bytes; of a record a quarter.
+        # 1200 MACs of 3.7 + 0.9; 50 biases and 36 partial sums of 0.9.
+        assert fp32.arithmetic.value == pytest.approx(1200 * 4.6 + 50 * 0.9 + 36 * 0.9)
+        # Four times the bits from memories of four times the bytes; of a record a quarter; of a partial sum as many.
         assert fp32.on_chip.value == pytest.approx(
-            4 * activation_bits * 20 / 64 + 4 * weight_bits * sram[114688] + channel_bits / 4 * sram[1024]
+            4 * activation_bits * 20 / 64 + 4 * weight_bits * sram[110592] + channel_bits / 4 * sram[1024] + partial
         )
         # 33 words of operands fourfold, 6 of records a quarter, 16 of commands as they are.
         assert found.fp32[baseline].external_bytes == 8 * (4 * 33 + 6 / 4 + 16)
@@ -124,7 +127,7 @@ def test_idle_by_hand(tmp_path: Path) -> None:
     seconds = 2000 / 200e6
     v = IDLE_VALUES
     int8 = (64 * v["leakage_sram"] + 64 * v["leakage_int8_element"] + 64 * 200 * v["clock_int8_element"]) * 1e-6
-    kib = 4 * (32 + 28) + 4 / 4
+    kib = 4 * (32 + 27) + 4 / 4 + 1
     fp32 = (kib * v["leakage_sram"] + 64 * v["leakage_fp32_element"] + 64 * 200 * v["clock_fp32_element"]) * 1e-6
     assert found.int8.energy.idle.value == pytest.approx(1e12 * int8 * seconds)
     assert found.fp32["equal_elements"].energy.idle.value == pytest.approx(1e12 * fp32 * seconds)

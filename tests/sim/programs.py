@@ -9,7 +9,7 @@ import numpy as np
 from intaglio.hw.config import Config
 from intaglio.hw.isa import WORDS_OF, Command, Engine, LocalMemory, Opcode, token_bit
 from intaglio.mapper.program import BASE_ALIGNMENT, Place, Program
-from tests.hw.core_commands import random_add, random_conv, random_maximum, random_pool
+from tests.hw.core_commands import random_add, random_chain, random_conv, random_maximum, random_pool
 from tests.hw.depthwise_commands import random_depthwise
 
 SMALL = Config(
@@ -21,6 +21,7 @@ SMALL = Config(
     activation_banks=2,
     weight_bytes=4096,
     channel_bytes=2048,
+    partial_bytes=8 * 301,
     bus_bytes=8,
 )
 """Sizes that are not powers of two, in little Verilog."""
@@ -31,7 +32,7 @@ def token(engine: Engine, other: Engine) -> int:
 
 
 def random_commands(config: Config, rng: np.random.Generator, count: int) -> list[Command]:
-    """Compute commands with tags 0 to count - 1."""
+    """At least `count` compute commands, tags from 0 on; parts of a reduction with others in between."""
     makers = [
         lambda: random_conv(config, rng, small=True),
         lambda: random_depthwise(config, rng),
@@ -39,11 +40,18 @@ def random_commands(config: Config, rng: np.random.Generator, count: int) -> lis
         lambda: random_pool(config, rng),
         lambda: random_maximum(config, rng),
     ]
-    out = []
-    for tag in range(count):
-        command = makers[int(rng.integers(len(makers)))]()
-        out.append(Command(command.opcode, {**command.fields, "tag": tag}))
-    return out
+
+    def another() -> Command:
+        return makers[int(rng.integers(len(makers)))]()
+
+    out: list[Command] = []
+    while len(out) < count:
+        if count < 4 or rng.random() < 0.7:
+            out.append(another())
+            continue
+        for part in random_chain(config, rng, small=True):
+            out += [part, another()] if rng.random() < 0.4 else [part]
+    return [Command(command.opcode, {**command.fields, "tag": tag}) for tag, command in enumerate(out)]
 
 
 def random_image(config: Config, rng: np.random.Generator) -> list[np.ndarray]:

@@ -14,6 +14,7 @@ from intaglio.network.graph import Requantize, Rounding
 from intaglio.sim.functional import execute_program
 from intaglio.sim.requantize import requantize
 from tests.binary32_cases import all_ties, random_cases
+from tests.hw.core_commands import random_chain
 
 CONFIG = Config(
     rows=3,
@@ -23,6 +24,7 @@ CONFIG = Config(
     activation_banks=2,
     weight_bytes=4096,
     channel_bytes=2048,
+    partial_bytes=8 * 701,
     bus_bytes=8,
 )
 H = CONFIG.half_word_bytes
@@ -49,7 +51,7 @@ class Plain:
 
     def __init__(self, activation, weight, channel):
         self.activation, self.weight, self.channel = activation, weight, channel
-        self.sums = np.zeros((CONFIG.rows, CONFIG.cols), np.int64)
+        self.partial = np.zeros((CONFIG.partial_words, CONFIG.requantizers), np.int64)
 
     def run(self, c):
         self.count = dict.fromkeys(Counter, 0)
@@ -69,15 +71,14 @@ class Plain:
 
     def conv(self, c):
         groups = -(-CONFIG.cols // CONFIG.requantizers)
-        word = c["weight_base"]
+        word, n_pass = c["weight_base"], c["partial_base"]
         for tile_c in range(c["channel_tiles"]):
             channels = c["last_channels"] if tile_c == c["channel_tiles"] - 1 else CONFIG.cols
             tile_word = word
             for tile_p in range(c["pixel_tiles"]):
                 word = tile_word
                 pixels = c["last_pixels"] if tile_p == c["pixel_tiles"] - 1 else c["rows_per_tile"]
-                if c["start"]:
-                    self.sums[:] = 0
+                self.sums = np.zeros((CONFIG.rows, CONFIG.cols), np.int64)
                 for kh in range(c["kernel_rows"]):
                     for kw in range(c["kernel_cols"]):
                         for chunk in range(c["chunks"]):
@@ -87,20 +88,32 @@ class Plain:
                             word += count
                             self.count[Counter.WEIGHT_READS] += count
                             self.count[Counter.MACS] += count * pixels * channels
-                if c["drain"]:
-                    for row in range(pixels):
-                        y, x = divmod(tile_p * c["rows_per_tile"] + row, c["region_width"])
-                        out = c["out_base"] + y * c["out_row_stride"] + x * c["out_pixel_stride"]
-                        for g in range(0, channels, CONFIG.requantizers):
+                for row in range(pixels):
+                    pixel = tile_p * c["rows_per_tile"] + row
+                    y, x = divmod(pixel, c["region_width"])
+                    out = c["out_base"] + y * c["out_row_stride"] + x * c["out_pixel_stride"]
+                    for g in range(0, channels, CONFIG.requantizers):
+                        sums = self.sums[row, g : min(g + CONFIG.requantizers, channels)]
+                        if not c["start"]:
+                            sums = sums + self.partial[n_pass, : len(sums)]
+                            self.count[Counter.PARTIAL_READS] += 1
+                        if pixel < c["drain_from"]:
+                            self.partial[n_pass, : len(sums)] = arithmetic.wrap32(sums)
+                            self.count[Counter.PARTIAL_WRITES] += 1
+                        else:
                             record_word = c["channel_base"] + tile_c * groups + g // CONFIG.requantizers
-                            values = []
-                            for n in range(g, min(g + CONFIG.requantizers, channels)):
-                                at = record_word * CONFIG.channel_word_bytes + 16 * (n - g)
-                                bias, multiplier = self.channel[at : at + 8].view(np.int32)
-                                shift = int(self.channel[at + 8 : at + 9].view(np.int8)[0])
-                                values.append(finish(c, int(self.sums[row, n]) + int(bias), multiplier, shift))
-                            self.write(out + tile_c * CONFIG.cols + g, values)
+                            self.write(out + tile_c * CONFIG.cols + g, self.results(c, record_word, sums))
                             self.count[Counter.CHANNEL_READS] += 1
+                        n_pass += 1
+
+    def results(self, c, record_word, sums):
+        values = []
+        for lane, total in enumerate(sums):
+            at = record_word * CONFIG.channel_word_bytes + 16 * lane
+            bias, multiplier = self.channel[at : at + 8].view(np.int32)
+            shift = int(self.channel[at + 8 : at + 9].view(np.int8)[0])
+            values.append(finish(c, int(total) + int(bias), multiplier, shift))
+        return values
 
     def slot(self, c, pixel, row, kh, kw, chunk, count, word):
         y, x = divmod(pixel, c["region_width"])
@@ -180,7 +193,7 @@ def check(commands, image):
     for i, command in enumerate(commands):
         plain.run(command)
         for counter, expected in plain.count.items():
-            if counter >= Counter.MACS and counter <= Counter.REQUANTIZATIONS:
+            if Counter.MACS <= counter <= Counter.REQUANTIZATIONS or counter in (Counter.PARTIAL_READS, Counter.PARTIAL_WRITES):
                 assert result.counters[3 + i, counter] == expected, (i, counter.name)
     assert np.array_equal(result.outputs["all"][0], plain.activation)
     return result
@@ -253,7 +266,6 @@ def random_conv(rng):
             "in_zero_point": int(rng.integers(-128, 128)),
             "weight_zero_point": int(rng.integers(-128, 128)) * int(rng.integers(0, 2)),
             "start": 1,
-            "drain": 1,
             "out_row_stride": out_stride,
             "out_pixel_stride": pitch,
             "out_zero_point": int(rng.integers(-20, 20)),
@@ -268,23 +280,28 @@ def test_conv(seed):
     check([random_conv(rng)], random_image(rng))
 
 
-def test_conv_continues_sums():
+@pytest.mark.parametrize("seed", range(12))
+def test_conv_continues_sums(seed):
+    """Chains of parts, and sums that wrap as 32 bits."""
+    rng = np.random.default_rng(seed)
+    check([c for _ in range(3) for c in random_chain(CONFIG, rng, small=True)], random_image(rng))
+
+
+def test_kept_sums_wrap():
+    """Steps of -128 x 255 until the sums have left 32 bits."""
     rng = np.random.default_rng(0)
-    tile = {
-        **random_conv(rng).fields,
-        "pixel_tiles": 1,
-        "channel_tiles": 1,
-        "rows_per_tile": 3,
-        "last_pixels": 3,
-        "last_channels": 5,
-    }
-    parts = [
-        {**tile, "start": 1, "drain": 0},
-        {**tile, "start": 0, "drain": 0, "weight_base": 40},
-        {**tile, "start": 0, "drain": 1, "weight_base": 80},
-    ]
-    result = check([Command(Opcode.CONV, part) for part in parts], random_image(rng))
-    assert result.counters[3, Counter.ACTIVATION_WRITES] == result.counters[4, Counter.REQUANTIZATIONS] == 0
+    chunk, chunks = CONFIG.feed_bytes, 60
+    part = {
+        **random_conv(rng).fields, "in_rows": 1, "iy_start": 1, "kernel_rows": 1, "kernel_cols": 1, "chunks": chunks,
+        "chunk_bytes": chunk, "last_chunk_bytes": chunk, "pixel_tiles": 1, "rows_per_tile": 2, "last_pixels": 2,
+        "channel_tiles": 1, "last_channels": 5, "weight_base": 0, "in_zero_point": -128, "weight_zero_point": -128,
+        "partial_base": 11, "drain_from": 2, "start": 0,
+    }  # fmt: skip
+    image = random_image(rng)
+    image[2048:6144] = 127
+    count = 2**31 // (128 * 255 * chunk * chunks) + 2
+    fields = [{**part, "start": 1}, *[part] * count, {**part, "drain_from": 0}]
+    check([Command(Opcode.CONV, f) for f in fields], image)
 
 
 @pytest.mark.parametrize("seed", range(10))

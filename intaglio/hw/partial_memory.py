@@ -1,0 +1,50 @@
+"""The memory for sums that wait for a later command."""
+
+from amaranth.hdl import Module, Mux, signed, unsigned
+from amaranth.lib import data, memory, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from intaglio.hw.pipeline import delay
+
+
+class PartialMemory(wiring.Component):
+    """`words` words of `lanes` sums of 32 bits.
+
+    read_en, read_address: In; read_data: Out, lanes x signed 32, LATENCY cycles later; 0 for a cycle without read_en.
+    write_en, write_address, write_data: In; readable from the next cycle on. One port each way, no flow control; a word
+    that is read and written in the same cycle reads undefined data (a CONV writes a word some cycles after it read it).
+    """
+
+    LATENCY = 2
+
+    def __init__(self, words: int, lanes: int):
+        self._words, self._lanes = words, lanes
+        address = unsigned(ceil_log2(max(2, words)))
+        super().__init__(
+            {
+                "read_en": In(1),
+                "read_address": In(address),
+                "read_data": Out(signed(32)).array(lanes),
+                "write_en": In(1),
+                "write_address": In(address),
+                "write_data": In(signed(32)).array(lanes),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        shape = data.ArrayLayout(signed(32), self._lanes)
+        m.submodules.memory = mem = memory.Memory(shape=shape, depth=self._words, init=[])
+        read, write = mem.read_port(), mem.write_port()
+        m.d.comb += [
+            read.en.eq(self.read_en),
+            read.addr.eq(self.read_address),
+            write.en.eq(self.write_en),
+            write.addr.eq(self.write_address),
+        ]
+        taken = delay(m, self.read_en, 1, "taken")
+        for lane in range(self._lanes):
+            m.d.comb += write.data[lane].eq(self.write_data[lane])
+            m.d.sync += self.read_data[lane].eq(Mux(taken, read.data[lane], 0))
+        return m
