@@ -28,7 +28,8 @@ CONV: convolution of one region of pixels with one range of output channels, the
       order channel tile, pixel (through all pixel tiles), group.
       without `start`, the sums of word partial_base + n of the partial-sum memory are added to those of pass n. Then, for
           pixels from number drain_from on, out[y][x][c] = requantize(sum + bias[c]) is written to
-          out_base + y * out_row_stride + x * out_pixel_stride + tile_c * cols + c, pixel = y * region_width + x;
+          out_base + y * out_row_stride + x * out_pixel_stride + tile_c * cols + c, pixel = y * region_width + x, with the
+          channels' records from word channel_base on, or for pixels below number early_pixels from word early_base on;
           for those before, the sums, wrapped to 32 bits, are kept in word partial_base + n.
     iy * in_row_stride etc. are wrapping 32-bit sums that the hardware forms from the given steps
     (row_step = stride_rows * in_row_stride, kernel_row_step = dilation_rows * in_row_stride,
@@ -236,6 +237,8 @@ FIELDS: dict[Opcode, tuple[Field, ...]] = {
         Field("weight_zero_point", 20, 16, 8, True),
         Field("partial_base", 21),  # in words of partial_word_bytes
         Field("drain_from", 22),
+        Field("early_pixels", 23),
+        Field("early_base", 28),  # in words of channel_word_bytes
     )
     + _OUTPUT,
     Opcode.ADD: HEADER

@@ -50,6 +50,8 @@ class PixelReader(wiring.Component):
         # Of each channel tile's pixels the first `drain_from` are kept.
         partial = Signal.like(self.read.partial)
         to_keep = Signal(32)
+        # And the first `early_pixels` have records of their own.
+        early = Signal(32)
         last_group = Signal()
         last_row = Signal()
         m.d.comb += [
@@ -62,12 +64,15 @@ class PixelReader(wiring.Component):
         row_out = Signal(address_bits)
         pixel_out = Signal(address_bits)
         channel_tile = Signal.like(self.read.records)
+        early_tile = Signal.like(self.read.records)
         with m.If(active):
             m.d.sync += [group.eq(group + 1), first_channel.eq(first_channel + q), partial.eq(partial + 1)]
             with m.If(last_group):
                 m.d.sync += [group.eq(0), first_channel.eq(0), row.eq(row + 1)]
                 with m.If(to_keep != 0):
                     m.d.sync += to_keep.eq(to_keep - 1)
+                with m.If(early != 0):
+                    m.d.sync += early.eq(early - 1)
                 with m.If(col == f["region_width"] - 1):
                     following = Signal(address_bits)
                     m.d.comb += following.eq(row_out + f["out_row_stride"])
@@ -83,11 +88,13 @@ class PixelReader(wiring.Component):
                             tile_p.eq(0),
                             tile_c.eq(tile_c + 1),
                             channel_tile.eq(channel_tile + groups),
+                            early_tile.eq(early_tile + groups),
                             tile_out.eq(tile_following),
                             row_out.eq(tile_following),
                             pixel_out.eq(tile_following),
                             col.eq(0),
                             to_keep.eq(f["drain_from"]),
+                            early.eq(f["early_pixels"]),
                         ]
         with m.If(self.begin):
             m.d.sync += active.eq(1)
@@ -101,12 +108,14 @@ class PixelReader(wiring.Component):
                 tile_p.eq(0),
                 tile_c.eq(0),
                 channel_tile.eq(f["channel_base"]),
+                early_tile.eq(f["early_base"]),
                 tile_out.eq(f["out_base"]),
                 row_out.eq(f["out_base"]),
                 pixel_out.eq(f["out_base"]),
                 col.eq(0),
                 partial.eq(f["partial_base"]),
                 to_keep.eq(f["drain_from"]),
+                early.eq(f["early_pixels"]),
             ]
 
         left = Signal.like(channels)
@@ -119,7 +128,7 @@ class PixelReader(wiring.Component):
             self.read.row.eq(row),
             self.read.half.eq(half),
             self.read.group.eq(group),
-            self.read.records.eq(channel_tile + group),
+            self.read.records.eq(Mux(early != 0, early_tile, channel_tile) + group),
             self.read.take.eq(active & ~f["start"]),
             self.read.keep.eq(active & (to_keep != 0)),
             self.read.partial.eq(partial),

@@ -118,8 +118,11 @@ def _conv(config: Config, c: Command) -> list[Access]:
     out.append(Access(Space.WEIGHT, low, low + c["channel_tiles"] * conv_steps(c) * word, False))
     if c["drain_from"] < pixels:
         word = config.channel_word_bytes
-        low = c["channel_base"] * word
-        out.append(Access(Space.CHANNEL, low, low + c["channel_tiles"] * config.channel_groups * word, False))
+        bases = [c["channel_base"]] if c["early_pixels"] < pixels else []
+        bases += [c["early_base"]] if c["early_pixels"] > c["drain_from"] else []
+        for base in bases:
+            low = base * word
+            out.append(Access(Space.CHANNEL, low, low + c["channel_tiles"] * config.channel_groups * word, False))
         channels = (c["channel_tiles"] - 1) * config.cols + c["last_channels"]
         high = c["out_base"] + last_row * c["out_row_stride"] + (width - 1) * c["out_pixel_stride"] + channels
         first = c["out_base"] + c["drain_from"] // c["region_width"] * c["out_row_stride"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
@@ -16,6 +15,24 @@ from intaglio.mapper.task import FIELD_LIMIT, Cut, Operand, output_fields
 from intaglio.network.graph import Requantize
 
 WORD = 1 << 32
+
+
+@dataclass(frozen=True)
+class Sums:
+    """How the sums of a command begin and end. start: at 0, or with what the partial-sum memory holds. drain_from: the first
+    pixel of its region whose sums are complete. first_pixel: of the pixels of one channel tile that have places in the
+    partial-sum memory, that of the region's first. early_pixels: the region's first ones, whose records are from word
+    early_base on."""
+
+    start: bool = True
+    drain_from: int = 0
+    first_pixel: int = 0
+    early_pixels: int = 0
+    early_base: int = 0
+
+
+WHOLE = Sums()
+"""From 0 to every pixel's end."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,15 +129,12 @@ class ConvTask:
         part: Part,
         weight_base: int,
         channel_base: int,
-        start: bool = True,
-        drain_from: int = 0,
-        first_pixel: int = 0,
+        sums: Sums = WHOLE,
     ) -> isa.Command:
         """One CONV: `region` of the output, channel tiles `tiles`, one part of the reduction.
 
-        weight_base, channel_base: in words of their memories. region: whole pixels within one image. start: its sums begin
-        here. drain_from: the first pixel of region whose sums are complete. first_pixel: of the pixels of one channel tile
-        that have places in the partial-sum memory, that of region's first.
+        weight_base, channel_base: in words of their memories. region: whole pixels within one image. sums: how
+        they begin and end.
         """
         g = self.geometry
         image = region.row0 // g.out_rows
@@ -166,9 +180,11 @@ class ConvTask:
             "last_channels": channels,
             "in_zero_point": self.input_zero_point,
             "weight_zero_point": self.weight_zero_point,
-            "start": int(start),
-            "drain_from": drain_from,
-            "partial_base": first_pixel * groups,
+            "start": int(sums.start),
+            "drain_from": sums.drain_from,
+            "partial_base": sums.first_pixel * groups,
+            "early_pixels": sums.early_pixels,
+            "early_base": sums.early_base,
         }
         base = out.address(region.row0, region.x0) + tiles.start * columns
         fields |= output_fields(
@@ -192,10 +208,11 @@ class ConvTask:
 
     # Constants.
 
-    @cached_property
-    def folded_bias(self) -> np.ndarray:
-        """int32 [out_channels]: bias - input_zero_point * (sum of the channel's weight - weight_zero_point), wrapping."""
-        sums = (self.weights.astype(np.int64) - self.weight_zero_point).sum(axis=1)
+    def folded_bias(self, without: tuple[int, ...] = ()) -> np.ndarray:
+        """int32 [out_channels]: bias - input_zero_point * (sum of the channel's weight - weight_zero_point), wrapping.
+        without: kernel rows that are not in the sums."""
+        weights = self.weights.astype(np.int64).reshape(len(self.weights), self.geometry.kernel_rows, -1)
+        sums = (np.delete(weights, without, axis=1) - self.weight_zero_point).sum(axis=(1, 2))
         return (self.bias.astype(np.int64) - self.input_zero_point * sums).astype(np.int32)
 
     def weight_block(self, config: Config, tiles: range, part: Part) -> bytes:
@@ -207,8 +224,10 @@ class ConvTask:
             out[i, :, : len(channels)] = channels[:, first : first + part.steps].T
         return out.tobytes()
 
-    def record_block(self, config: Config, tiles: range) -> bytes:
-        """Channel words of each tile of `tiles`: one for each group of `requantizers` columns."""
+    def record_block(self, config: Config, tiles: range, without: tuple[int, ...] = ()) -> bytes:
+        """Channel words of each tile of `tiles`: one for each group of `requantizers` columns. without: kernel rows that are
+        not in the sums."""
+        bias = self.folded_bias(without)
         multiplier = np.broadcast_to(self.requantize.multiplier, self.bias.shape)
         shift = np.broadcast_to(self.requantize.shift, self.bias.shape)
         out = np.zeros((len(tiles), config.channel_groups, config.channel_word_bytes // CHANNEL_RECORD_BYTES, 4), "<u4")
@@ -217,7 +236,7 @@ class ConvTask:
             for column in range(min(columns, self.geometry.out_channels - tile * columns)):
                 channel = tile * columns + column
                 record = {
-                    "bias": int(self.folded_bias[channel]),
+                    "bias": int(bias[channel]),
                     "multiplier": int(multiplier[channel]),
                     "shift": int(shift[channel]),
                 }

@@ -18,6 +18,8 @@ from intaglio.mapper.lower import AnyTask
 
 MOST_PIECES = 1 << 14
 """Cuts into more pieces are considered only where nothing else is left."""
+BLOCK_BANDS = (2, 4, 8, 16)
+"""Heights of pieces of whole array tiles."""
 COLUMN_BANDS = (1, 2, 4, 8)
 """Heights of pieces that are narrower than the output."""
 
@@ -49,7 +51,35 @@ class Cuts:
         """Coarsest first."""
         layout, cut = self.task.output.layout, self.task.cut
         bands = [n for n in sizes(cut.image_rows) if n <= cut.most_rows and layout.rows // n <= MOST_PIECES]
-        return [self._pieces(band, layout.row_bytes) for band in bands or [1]]
+        found = dict.fromkeys(n for band in bands for n in (band, self._of_whole_tiles(band)))
+        return [self._pieces(band, layout.row_bytes) for band in found or [1]]
+
+    def _of_whole_tiles(self, band: int) -> int:
+        """The least height from `band` on that makes as many pieces, of which all but the last fill their array tiles; `band`
+        if there is none."""
+        cut = self.task.cut
+        pixels = self.task.output.layout.row_bytes // cut.pixel_bytes
+        most = min(cut.most_rows, cut.image_rows)
+        if cut.pixel_bytes > 1 and band < most:
+            for n in range(band, most):
+                if -(-cut.image_rows // n) != -(-cut.image_rows // band):
+                    break
+                if n * pixels % self.config.rows == 0:
+                    return n
+        return band
+
+    @cached_property
+    def blocks(self) -> list[Pieces]:
+        """Narrower than the output, of whole array tiles but at the edges: where bands are too large to be double-buffered."""
+        layout, cut, rows = self.task.output.layout, self.task.cut, self.config.rows
+        pixels = layout.row_bytes // cut.pixel_bytes
+        return [
+            self._pieces(band, width * cut.pixel_bytes)
+            for band in BLOCK_BANDS
+            for width in (rows // 2, rows, 2 * rows)
+            if band <= min(cut.image_rows, cut.most_rows) and width < pixels and band * width % rows == 0
+            and width * cut.pixel_bytes % self.config.bus_bytes == 0
+        ]  # fmt: skip
 
     def columns(self) -> Iterator[Pieces]:
         """Pieces narrower than the output, coarsest first."""

@@ -12,6 +12,7 @@ from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.geometry import Part
 from intaglio.mapper.layout import Region, align_up
 from intaglio.mapper.lower import Lowered
+from intaglio.mapper.parts import variants
 from intaglio.mapper.plan import record_bytes, record_groups, tile_groups, weight_bytes
 from intaglio.mapper.program import BASE_ALIGNMENT
 from intaglio.mapper.residency import Schedule
@@ -44,10 +45,12 @@ class Emission:
                         key = ("weights", task.tag, tiles.start, task.geometry.first_step(part))
                         end = self._add_block(end, key, size, partial(task.weight_block, self.config, tiles, part))
                 for tiles in record_groups(task, self.config, groups.tiles):
-                    size = len(tiles) * self.config.channel_groups * self.config.channel_word_bytes
-                    end = self._add_block(end, ("records", task.tag, tiles.start), size, partial(
-                        task.record_block, self.config, tiles
-                    ))
+                    end = self._add_records(end, task, tiles, ())
+                lacks = variants(self.config, task, layer.plan.pieces, groups.parts) if groups.in_parts else {()}
+                if lacks != {()}:
+                    for tile in range(task.channel_tiles(self.config)):
+                        for without in sorted(lacks):
+                            end = self._add_records(end, task, range(tile, tile + 1), without)
         end = self._data = align_up(end, BASE_ALIGNMENT)
         for name in self.network.values:
             if name in self.schedule.outside:
@@ -59,6 +62,13 @@ class Emission:
         self._blocks[key] = at
         self._makers.append((at, size, make))
         return at + align_up(size, max(self.config.bus_bytes, 16))
+
+    def _add_records(self, at: int, task: ConvTask, tiles: range, without: tuple[int, ...]) -> int:
+        key = ("records", task.tag, tiles, without)
+        if key in self._blocks:
+            return at
+        size = len(tiles) * self.config.channel_groups * self.config.channel_word_bytes
+        return self._add_block(at, key, size, partial(task.record_block, self.config, tiles, without))
 
     def constants(self) -> bytes:
         """Weights and channel records, the first bytes of the data outside."""
@@ -126,11 +136,12 @@ class Emission:
     def record_space(self, size: int) -> int:
         return self._records.take(size)
 
-    def records(self, task: ConvTask, tiles: range, at: int | None = None) -> int:
-        """Loads the records of channel tiles to byte address `at` or the ring's next place; returns their first word."""
+    def records(self, task: ConvTask, tiles: range, at: int | None = None, without: tuple[int, ...] = ()) -> int:
+        """Loads the records of channel tiles to byte address `at` or the ring's next place; returns their first word. without:
+        kernel rows that the sums lack."""
         size = record_bytes(self.config, len(tiles))
         at = self._records.take(size) if at is None else at
-        source = self._blocks["records", task.tag, tiles.start]
+        source = self._blocks["records", task.tag, tiles, without]
         memory = isa.LocalMemory.CHANNEL
         self.transfer(isa.Opcode.LOAD, task.tag, memory, (source, size), (at, size), 1, size)
         return at // self.config.channel_word_bytes

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from intaglio.hw import isa
-from intaglio.mapper.convolution import ConvTask
+from intaglio.mapper.convolution import ConvTask, Sums
 from intaglio.mapper.elementwise import Segments, copy
 from intaglio.mapper.emission import Emission
 from intaglio.mapper.layout import Region, View, pixels, view_of_buffer
-from intaglio.mapper.parts import partial_pixels, steps_of
+from intaglio.mapper.parts import partial_pixels, steps_of, variants
 from intaglio.mapper.plan import LayerPlan, record_groups, tile_groups, weight_bytes
 from intaglio.mapper.pooling import PoolTask
 from intaglio.mapper.residency import Placed
@@ -93,25 +93,31 @@ class LayerEmitter:
     def _in_parts(self, task: ConvTask) -> None:
         config, groups = self.config, self.plan.groups
         assert groups is not None
+        own_records = variants(config, task, self.plan.pieces, groups.parts) != {()}
         last: range | None = None
         for index, piece in enumerate(self.plan.pieces):
             out = self._output(index, piece)
             for tile in range(task.channel_tiles(config)):
                 tiles = range(tile, tile + 1)
-                records = self._records(task, tiles, last)
+                records = 0 if own_records else self._records(task, tiles, last)
                 last = tiles
                 for region in task.tile_regions(piece, partial_pixels(config, task)):
-                    for step in steps_of(task, region, groups.parts):
+                    for step in steps_of(config, task, region, groups.parts):
                         weights = self.program.weights(task, tiles, step.part)
+                        early = 0
+                        if own_records and step.drains(task):
+                            records = self.program.records(task, tiles, without=step.without)
+                            if step.early_pixels:
+                                early = self.program.records(task, tiles, without=step.early_without)
+                        sums = Sums(step.start, step.drain_from, step.first_pixel, step.early_pixels, early)
                         needed = task.reads_part(step.region, step.part, tile) if groups.by_part else task.reads(piece)[0]
                         (view,) = self._inputs(self._turn if groups.by_part else index, (needed,))
                         self._turn += 1
                         self.program.commands.append(
                             task.command(
-                                config, step.region, view, out, tiles, step.part, weights, records, step.start,
-                                step.drain_from, step.first_pixel,
+                                config, step.region, view, out, tiles, step.part, weights, records, sums
                             )
-                        )  # fmt: skip
+                        )
             self._store(index, piece)
 
     # Windows.

@@ -121,7 +121,10 @@ def _conv(config: Config, c: Command) -> list[Footprint]:
     if c["drain_from"] < pixels:
         words = (c["channel_tiles"] - 1) * config.channel_groups
         words += -(-c["last_channels"] // config.requantizers)
-        out.append(_block(LocalMemory.CHANNEL, c["channel_base"], words, config.channel_word_bytes))
+        if c["early_pixels"] < pixels:
+            out.append(_block(LocalMemory.CHANNEL, c["channel_base"], words, config.channel_word_bytes))
+        if c["early_pixels"] > c["drain_from"]:
+            out.append(_block(LocalMemory.CHANNEL, c["early_base"], words, config.channel_word_bytes))
         starts = c["out_base"] + np.arange(len(widths), dtype=np.int64) * c["out_row_stride"]
         channels = (c["channel_tiles"] - 1) * config.cols + c["last_channels"]
         ends = starts + (widths - 1) * c["out_pixel_stride"] + channels

@@ -1,31 +1,41 @@
 """Reductions in parts: the order of a tile's CONV commands, and which of its pixels each one computes.
 
 Sums wait in the partial-sum memory from one part to the next, so a part's weights serve as many pixels as fit there. Output
-rows whose kernel rows all lie in the padding are left out of a part, where padding is worth nothing: where its zero point is 0.
-With any other, padding is a term of each sum, which the folded bias takes away again.
+rows whose kernel rows all lie in the padding are left out of a part where that saves tiles. The folded bias takes away what
+padding adds to a sum, so such rows leave with records of their own, without the terms of the kernel rows left out.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from intaglio.hw.config import Config
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.geometry import Geometry, Part
 from intaglio.mapper.layout import Region
 
+_COMMAND = 80
+"""Cycles of a command that are not its tiles', about."""
+
 
 @dataclass(frozen=True)
 class Step:
     """One command of each channel tile. region: of the output; rows of it are left out of the whole. first_pixel: of region,
-    counted from the whole's first. start: its sums begin here. drain_from: pixels of region from this one on are
-    complete."""
+    counted from the whole's first. start: its sums begin here. drain_from: pixels of region from this one on are complete.
+    without: kernel rows that the sums of these lack; early_pixels: the region's first, whose sums lack `early_without`."""
 
     part: Part
     region: Region
     first_pixel: int
     start: bool
     drain_from: int
+    without: tuple[int, ...] = ()
+    early_pixels: int = 0
+    early_without: tuple[int, ...] = ()
+
+    def drains(self, task: ConvTask) -> bool:
+        """Whether any of its sums is complete."""
+        return self.drain_from < self.region.rows * self.region.width // task.geometry.out_channels
 
 
 def partial_pixels(config: Config, task: ConvTask) -> int:
@@ -34,30 +44,67 @@ def partial_pixels(config: Config, task: ConvTask) -> int:
     return config.partial_words // groups // config.rows * config.rows
 
 
-def steps_of(task: ConvTask, region: Region, parts: tuple[Part, ...]) -> list[Step]:
+def steps_of(config: Config, task: ConvTask, region: Region, parts: tuple[Part, ...]) -> list[Step]:
     """The commands of a region of at most partial_pixels pixels, in order; every pixel starts and ends once."""
     g = task.geometry
     width = region.width // g.out_channels
-    if task.input_zero_point:
-        return _plain(region, parts, width)
+    plain = _plain(region, parts, width)
     rows = [_rows(g, region, part) for part in parts]
+    if len(parts) == 1 or all(len(r) == region.rows for r in rows):
+        return plain
+    found = _without_padding(region, parts, rows, width)
+    return found if found is not None and _cycles(config, found, width) < _cycles(config, plain, width) else plain
+
+
+def variants(config: Config, task: ConvTask, pieces: tuple[Region, ...], parts: tuple[Part, ...]) -> set[tuple[int, ...]]:
+    """What the records of the steps of these pieces may lack: kernel rows."""
+    regions = [r for piece in pieces for r in task.tile_regions(piece, partial_pixels(config, task))]
+    steps = [step for region in regions for step in steps_of(config, task, region, parts)]
+    return {step.without for step in steps} | {step.early_without for step in steps if step.early_pixels}
+
+
+def _without_padding(
+    region: Region, parts: tuple[Part, ...], rows: list[range], width: int
+) -> list[Step] | None:
+    """Steps that leave out what lies in the padding; None where the first part cannot start every row, or complete rows are
+    not a step's last."""
     order = sorted(range(len(parts)), key=lambda i: (len(rows[i]) < region.rows, i))
-    left = [sum(y in rows[i] for i in order) for y in range(region.row0, region.row1)]
+    if len(rows[order[0]]) < region.rows:
+        return None
+    left = {y: [i for i in order if y in rows[i]] for y in range(region.row0, region.row1)}
+    lacks = {
+        y: tuple(k for i, part in enumerate(parts) if i not in mine for k in range(part.row0, part.row0 + part.rows))
+        for y, mine in left.items()
+    }
     out: list[Step] = []
-    for n, i in enumerate(order):
-        if not rows[i]:
+    for i in order:
+        mine = rows[i]
+        complete = [y for y in mine if left[y][-1] == i]
+        if not mine:
             continue
-        complete = []
-        for y in rows[i]:
-            left[y - region.row0] -= 1
-            complete.append(left[y - region.row0] == 0)
-        done = sum(complete)
-        if not all(complete[len(complete) - done :]) or (n == 0) != (len(rows[i]) == region.rows and not out):
-            return _plain(region, parts, width)
-        part = Region(rows[i].start, rows[i].stop, region.x0, region.x1)
-        first = (rows[i].start - region.row0) * width
-        out.append(Step(parts[i], part, first, n == 0, (len(complete) - done) * width))
+        if complete and complete != list(range(complete[0], mine.stop)):
+            return None
+        # Rows that lack different kernel rows have records of their own, of which a command takes two kinds.
+        ends = [y for y in complete[1:] if lacks[y] != lacks[y - 1]]
+        begin = mine.start
+        for end in [*ends[1::2], mine.stop]:
+            drained = [y for y in complete if begin <= y < end]
+            kept = end - begin - len(drained)
+            lack = lacks[drained[-1]] if drained else ()
+            early = [y for y in drained if lacks[y] != lack]
+            part = Region(begin, end, region.x0, region.x1)
+            step = Step(parts[i], part, (begin - region.row0) * width, i == order[0], kept * width, lack)
+            if early:
+                step = replace(step, early_pixels=(early[-1] + 1 - begin) * width, early_without=lacks[early[0]])
+            out.append(step)
+            begin = end
     return out
+
+
+def _cycles(config: Config, steps: list[Step], width: int) -> int:
+    """About: the array's tiles, and what a command takes to begin and to end."""
+    tiles = (-(-step.region.rows * width // config.rows) * step.part.steps for step in steps)
+    return sum(tiles) + _COMMAND * len(steps)
 
 
 def _plain(region: Region, parts: tuple[Part, ...], width: int) -> list[Step]:

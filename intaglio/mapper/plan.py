@@ -7,14 +7,13 @@ channel tiles in groups, or, where even one tile's weights do not fit, the reduc
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
 from intaglio.hw.config import Config
 from intaglio.mapper.buffers import Buffers, Setting, Wanted, placements
-from intaglio.mapper.convolution import ConvTask
+from intaglio.mapper.convolution import ConvTask, Sums
 from intaglio.mapper.cuts import Cuts, Pieces, sizes
 from intaglio.mapper.estimate import Cycles, Work, pipelined
 from intaglio.mapper.geometry import Part
@@ -77,7 +76,8 @@ class LayerPlanner:
         """Every plan of the space: bands of rows, narrower pieces only where no band fits, and reductions or windows whose
         input comes in parts only where none of these does; each with every way to place its buffers and order its
         weights."""
-        plans = [plan for cut in self._cuts.bands for plan in self._plans_of(setting, cut)]
+        cuts = [*self._cuts.bands, *(self._cuts.blocks if isinstance(self.task, ConvTask) else [])]
+        plans = [plan for cut in cuts for plan in self._plans_of(setting, cut)]
         for cuts in (self._cuts.columns(), self._cuts.ragged()):
             if not plans:
                 plans = self._coarsest_plans(setting, cuts)
@@ -149,8 +149,19 @@ class LayerPlanner:
             return []
         words = config.weight_bytes // config.weight_word_bytes
         row = g.whole_part.cols * g.whole_part.bytes
+        if 2 * weight_bytes(config, g.whole_part, 1) <= config.weight_bytes and not self._padding_matters:
+            return []
         options = {tuple(g.parts(most)) for most in (row, words // 2, words // 3) if 1 <= most <= words}
         return [Groups(1, False, False, parts) for parts in options if len(parts) > 1]
+
+    @cached_property
+    def _padding_matters(self) -> bool:
+        """True where leaving kernel rows in the padding out may save array tiles: in images of few pixels."""
+        task = self.task
+        assert isinstance(task, ConvTask)
+        g = task.geometry
+        padded = g.top > 0 or (g.out_rows - 1) * g.stride_rows - g.top + (g.kernel_rows - 1) * g.dilation_rows >= g.in_rows
+        return padded and g.out_rows * g.out_cols <= partial_pixels(self.config, task)
 
     # Estimates.
 
@@ -175,7 +186,9 @@ class LayerPlanner:
             steps = sum(part.steps for part in groups.parts) * (1 if groups.in_parts else repeats)
             least += self.task.channel_tiles(config) * steps * config.weight_word_bytes
             first = (blocks[0] + records) / rate + latency
-            weights_wait = not groups.kept and 2 * max(blocks) > config.weight_bytes
+            # Blocks of different sizes leave gaps where the ring of weights begins anew.
+            room = 2 * max(blocks) if len(set(blocks)) == 1 else 2 * max(blocks) + min(blocks)
+            weights_wait = not groups.kept and room > config.weight_bytes
         loads = [
             0.0 if at is not None else outer * (total / rate + count * latency)
             for total, at in zip(cut.total[:-1], setting.resident[:-1], strict=True)
@@ -187,12 +200,14 @@ class LayerPlanner:
     def _compute_cycles(self, cut: Pieces, groups: Groups | None) -> int:
         key = (id(cut), groups and (groups.tiles, groups.parts))
         if key not in self._cycles:
-            shapes = Counter((p.rows, p.width, self._class(p, groups)) for p in cut.pieces)
-            found = {(p.rows, p.width, self._class(p, groups)): p for p in cut.pieces}
-            self._cycles[key] = sum(n * self._piece_cycles(shape, found[shape], groups) for shape, n in shapes.items())
+            found: dict[object, tuple[Region, int]] = {}
+            for piece in cut.pieces:
+                shape = (piece.rows, piece.width, self._place(piece, groups))
+                found[shape] = piece, found.get(shape, (piece, 0))[1] + 1
+            self._cycles[key] = sum(n * self._piece_cycles(piece, groups) for piece, n in found.values())
         return self._cycles[key]
 
-    def _class(self, piece: Region, groups: Groups | None) -> object:
+    def _place(self, piece: Region, groups: Groups | None) -> object:
         """What else than its size tells a piece's cycles: at the edges windows of pools are smaller, and kernel rows lie
         in the padding."""
         rows = self.task.cut.image_rows
@@ -200,36 +215,42 @@ class LayerPlanner:
             return piece.row0 % rows if groups is not None and groups.in_parts else ()
         return piece.row0 % rows == 0, piece.row1 % rows == 0, piece.x0 == 0
 
-    def _piece_cycles(self, shape: tuple[int, int, object], piece: Region, groups: Groups | None) -> int:
-        key = (shape, groups and (groups.tiles, groups.parts))
-        if key not in self._cycles:
-            self._cycles[key] = self._count_cycles(piece, groups)
-        return self._cycles[key]
-
-    def _count_cycles(self, piece: Region, groups: Groups | None) -> int:
+    def _piece_cycles(self, piece: Region, groups: Groups | None) -> int:
         task, config = self.task, self.config
-        views = [View(0, operand.layout.stride) for operand in (*task.inputs, task.output)]
         if not isinstance(task, ConvTask):
-            commands = task.commands(piece, tuple(views[:-1]), views[-1])
-            return sum(compute_cycles(config, command) for command in commands)
+            key: tuple[object, ...] = (piece.rows, piece.width, self._place(piece, None))
+            if key not in self._cycles:
+                views = [View(0, operand.layout.stride) for operand in (*task.inputs, task.output)]
+                commands = task.commands(piece, tuple(views[:-1]), views[-1])
+                self._cycles[key] = sum(compute_cycles(config, command) for command in commands)
+            return self._cycles[key]
         assert groups is not None
-        total = 0
         every = tile_groups(task.channel_tiles(config), groups.tiles)
-        for tiles in dict.fromkeys((every[0], every[-1])):
-            if groups.in_parts:
-                commands = [
-                    task.command(
-                        config, step.region, views[0], views[1], tiles, step.part, 0, 0, step.start, step.drain_from,
-                        step.first_pixel,
-                    )
-                    for region in task.tile_regions(piece, partial_pixels(config, task))
-                    for step in steps_of(task, region, groups.parts)
-                ]
+        if groups.in_parts:
+            regions = task.tile_regions(piece, partial_pixels(config, task))
+            steps = [step for region in regions for step in steps_of(config, task, region, groups.parts)]
+            works = [(step.region, step.part, step.drains(task)) for step in steps]
+        else:
+            works = [(piece, groups.parts[0], True)]
+        return sum(
+            (len(every) - 1) * self._command_cycles(*work, every[0]) + self._command_cycles(*work, every[-1])
+            for work in works
+        )
+
+    def _command_cycles(self, region: Region, part: Part, drains: bool, tiles: range) -> int:
+        """Of the commands of a part of a region, which do not depend on where either lies."""
+        task, config = self.task, self.config
+        assert isinstance(task, ConvTask)
+        last = tiles.stop == task.channel_tiles(config)
+        key = (region.rows, region.width, part.rows, part.cols, part.bytes, drains, len(tiles), last)
+        if key not in self._cycles:
+            view, out = View(0, task.inputs[0].layout.stride), View(0, task.output.layout.stride)
+            if drains:
+                commands = task.commands(config, region, view, out, tiles, part, 0, 0)
             else:
-                commands = task.commands(config, piece, views[0], views[1], tiles, groups.parts[0], 0, 0)
-            times = len(every) - 1 if tiles == every[0] and len(every) > 1 else 1
-            total += times * sum(compute_cycles(config, command) for command in commands)
-        return total
+                commands = [task.command(config, region, view, out, tiles, part, 0, 0, Sums(drain_from=region.rows * region.width))]
+            self._cycles[key] = sum(compute_cycles(config, command) for command in commands)
+        return self._cycles[key]
 
     # Reductions in parts.
 

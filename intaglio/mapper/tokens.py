@@ -17,7 +17,7 @@ from intaglio.hw.config import Config
 from intaglio.hw.isa import Command, Engine, token_bit
 from intaglio.mapper.accesses import Space, accesses
 
-_MOST = 4
+_MOST = 5
 """Accesses of one command at most."""
 _SPACE, _LOW, _HIGH, _WRITE = range(4)
 _ACTIVATION = int(Space.ACTIVATION)

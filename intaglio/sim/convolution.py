@@ -60,7 +60,10 @@ def _check(c, z, weight, channel, partial):
         raise IndexError("an address beyond the weight memory")
     groups = (c.channel_tiles - 1) * z.channel_groups + (c.last_channels - 1) // z.requantizers + 1
     pixels = _pixel_count(c)
-    if c.drain_from < pixels and (c.channel_base + groups) * z.channel_word_bytes > channel.size * 4:
+    late = max(c.drain_from, c.early_pixels) < pixels
+    if late and (c.channel_base + groups) * z.channel_word_bytes > channel.size * 4:
+        raise IndexError("an address beyond the channel memory")
+    if c.drain_from < c.early_pixels and (c.early_base + groups) * z.channel_word_bytes > channel.size * 4:
         raise IndexError("an address beyond the channel memory")
     if (c.drain_from > 0 or not c.start) and (c.partial_base + pixels * groups) * z.requantizers > partial.size:
         raise IndexError("an address beyond the partial-sum memory")
@@ -91,7 +94,9 @@ def _pixels(c, z, first, last, activation, weight, channel, partial, ledger):
     steps = _steps(c)
     channels = (c.channel_tiles - 1) * z.cols + c.last_channels
     weights = _packed(c, z, channels, weight)
-    scales = records(c, z, z.cols, channels if c.drain_from < _pixel_count(c) else 0, channel)
+    late = max(c.drain_from, c.early_pixels) < _pixel_count(c)
+    scales = records(c, z, c.channel_base, z.cols, channels if late else 0, channel)
+    early = records(c, z, c.early_base, z.cols, channels if c.drain_from < c.early_pixels else 0, channel)
     block = max(1, _BLOCK // steps)
     height = -(-min(block, last - first) // LEAST_ROWS) * LEAST_ROWS
     inputs = np.zeros((height, 2 * weights.shape[1]), np.int16)
@@ -113,7 +118,8 @@ def _pixels(c, z, first, last, activation, weight, channel, partial, ledger):
                 continue
             y, x = (begin + i) // c.region_width, (begin + i) % c.region_width
             out = c.out_base + y * c.out_row_stride + x * c.out_pixel_stride
-            drain_pixel(c, z, z.cols, out, totals[i, :channels], scales, activation, ledger)
+            mine = early if begin + i < c.early_pixels else scales
+            drain_pixel(c, z, z.cols, out, totals[i, :channels], mine, activation, ledger)
     ledger[_MACS] += steps * (last - first) * channels
     if first == 0:
         ledger[_WEIGHTS] += steps * c.pixel_tiles * c.channel_tiles

@@ -79,7 +79,7 @@ def _patches(c, z, down, activation, weights, channel, ledger):
     down_stride = (c.raster_rows - c.kernel_rows) // (c.patch_rows - 1) if c.patch_rows > 1 else 0
     across_stride = (c.raster_cols - c.kernel_cols) // (c.patch_cols - 1) if c.patch_cols > 1 else 0
     totals = np.empty(weights.shape[1], np.int32)
-    scales = records(c, z, c.tile_channels, totals.size, channel)
+    scales = records(c, z, c.channel_base, c.tile_channels, totals.size, channel)
     for across in range(c.patches_across):
         ledger[_READS] += _raster_reads(c, z, rows, down, across, activation)
         columns = c.last_patch_cols if across == c.patches_across - 1 else c.patch_cols

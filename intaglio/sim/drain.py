@@ -18,13 +18,13 @@ _RECORD_WORDS = 4  # 32-bit words of a channel's record
 
 
 @numba.njit(cache=True, error_model="numpy")
-def records(c, z, width, channels, channel):
-    """Scales of a command's output channels, all `channels` of them, from channel int32 [words]."""
+def records(c, z, base, width, channels, channel):
+    """Scales of a command's output channels, all `channels` of them, from word `base` of channel int32 [words] on."""
     bias, multiplier, shift = np.empty(channels, np.int64), np.empty(channels, np.int64), np.empty(channels, np.int64)
     for n in range(channels):
         tile, inside = n // width, n % width
         group, lane = inside // z.requantizers, inside % z.requantizers
-        word = c.channel_base + tile * z.channel_groups + group
+        word = base + tile * z.channel_groups + group
         at = word * z.channel_word_bytes // 4 + lane * _RECORD_WORDS
         bias[n] = channel[at]
         multiplier[n] = channel[at + 1] & MULTIPLIER_MASK

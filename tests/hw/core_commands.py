@@ -81,6 +81,9 @@ def random_conv(config: Config, rng: np.random.Generator, small: bool = False) -
         "weight_base": int(rng.integers(0, config.weight_bytes // config.weight_word_bytes - tiles * steps + 1)),
         "channel_base": int(rng.integers(
             0, config.channel_bytes // config.channel_word_bytes - tiles * config.channel_groups + 1)),
+        "early_pixels": int(rng.integers(0, pixels + 2)) * bool(rng.integers(0, 2)),
+        "early_base": int(rng.integers(
+            0, config.channel_bytes // config.channel_word_bytes - tiles * config.channel_groups + 1)),
         "region_width": out_w, "pixel_tiles": -(-pixels // per_tile), "rows_per_tile": per_tile,
         "last_pixels": pixels - (-(-pixels // per_tile) - 1) * per_tile, "channel_tiles": tiles,
         "last_channels": outputs - (tiles - 1) * config.cols, "in_zero_point": int(rng.integers(-128, 128)),
@@ -107,9 +110,11 @@ def part_of(
     f["iy_start"] += kernel_rows.start * f["dilation_rows"] + rows * f["stride_rows"]
     f["origin"] = (f["origin"] + kernel_rows.start * f["kernel_row_step"] + rows * f["row_step"]) % (1 << 32)
     f["out_base"] += rows * f["out_row_stride"]
+    f["early_pixels"] = max(0, f["early_pixels"] - rows * f["region_width"])
     if tile is not None:
         f["out_base"] += tile * config.cols
         f["channel_base"] += tile * config.channel_groups
+        f["early_base"] += tile * config.channel_groups
         f["last_channels"] = f["last_channels"] if tile == f["channel_tiles"] - 1 else config.cols
         f["channel_tiles"] = 1
     if whole["channel_tiles"] == 1:

@@ -116,6 +116,7 @@ def test_too_many_tokens() -> None:
         (Opcode.CONV, {"row_step": 1}, "do not name one row stride"),
         (Opcode.CONV, {"weight_base": 4000}, "weight memory, which has"),
         (Opcode.CONV, {"channel_base": 4000}, "channel memory, which has"),
+        (Opcode.CONV, {"early_pixels": 1, "early_base": 4000}, "channel memory, which has"),
         (Opcode.CONV, {"out_base": 4090}, "activation memory, which has"),
         (Opcode.CONV, {"origin": 5000}, "activation memory, which has"),
         (Opcode.CONV, {"tag": 99}, "layers"),

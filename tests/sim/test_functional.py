@@ -101,7 +101,8 @@ class Plain:
                             self.partial[n_pass, : len(sums)] = arithmetic.wrap32(sums)
                             self.count[Counter.PARTIAL_WRITES] += 1
                         else:
-                            record_word = c["channel_base"] + tile_c * groups + g // CONFIG.requantizers
+                            base = c["early_base" if pixel < c["early_pixels"] else "channel_base"]
+                            record_word = base + tile_c * groups + g // CONFIG.requantizers
                             self.write(out + tile_c * CONFIG.cols + g, self.results(c, record_word, sums))
                             self.count[Counter.CHANNEL_READS] += 1
                         n_pass += 1
@@ -257,6 +258,8 @@ def random_conv(rng):
             "last_chunk_bytes": run - (chunks - 1) * chunk,
             "weight_base": int(rng.integers(0, 9)),
             "channel_base": int(rng.integers(0, 9)),
+            "early_pixels": int(rng.integers(0, pixels + 2)),
+            "early_base": int(rng.integers(0, 9)),
             "region_width": out_cols,
             "pixel_tiles": tiles_p,
             "rows_per_tile": per_tile,
