@@ -76,8 +76,8 @@ class LayerPlanner:
         """Every plan of the space: bands of rows, narrower pieces only where no band fits, and reductions or windows whose
         input comes in parts only where none of these does; each with every way to place its buffers and order its
         weights."""
-        cuts = [*self._cuts.bands, *(self._cuts.blocks if isinstance(self.task, ConvTask) else [])]
-        plans = [plan for cut in cuts for plan in self._plans_of(setting, cut)]
+        first = [*self._cuts.bands, *(self._cuts.blocks if isinstance(self.task, ConvTask) else [])]
+        plans = [plan for cut in first for plan in self._plans_of(setting, cut)]
         for cuts in (self._cuts.columns(), self._cuts.ragged()):
             if not plans:
                 plans = self._coarsest_plans(setting, cuts)
