@@ -381,6 +381,7 @@ class Command:
         return ENGINE_OF[self.opcode]
 
     def words(self) -> list[int]:
+        """Encoded; ValueError for a field that does not fit or does not exist."""
         return pack(FIELDS_BY_NAME[self.opcode], {"opcode": int(self.opcode), **self.fields}, WORDS_OF[self.opcode])
 
     def __getitem__(self, name: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -208,11 +209,16 @@ class ConvTask:
 
     # Constants.
 
+    @cached_property
+    def _row_sums(self) -> np.ndarray:
+        """int64 [out_channels, kernel_rows]: of each channel's weights less their zero point, by kernel row."""
+        rows = self.weights.reshape(len(self.weights), self.geometry.kernel_rows, -1)
+        return rows.sum(axis=2, dtype=np.int64) - rows.shape[2] * self.weight_zero_point
+
     def folded_bias(self, without: tuple[int, ...] = ()) -> np.ndarray:
         """int32 [out_channels]: bias - input_zero_point * (sum of the channel's weight - weight_zero_point), wrapping.
         without: kernel rows that are not in the sums."""
-        weights = self.weights.astype(np.int64).reshape(len(self.weights), self.geometry.kernel_rows, -1)
-        sums = (np.delete(weights, without, axis=1) - self.weight_zero_point).sum(axis=(1, 2))
+        sums = np.delete(self._row_sums, without, axis=1).sum(axis=1)
         return (self.bias.astype(np.int64) - self.input_zero_point * sums).astype(np.int32)
 
     def weight_block(self, config: Config, tiles: range, part: Part) -> bytes:
@@ -227,19 +233,18 @@ class ConvTask:
     def record_block(self, config: Config, tiles: range, without: tuple[int, ...] = ()) -> bytes:
         """Channel words of each tile of `tiles`: one for each group of `requantizers` columns. without: kernel rows that are
         not in the sums."""
-        bias = self.folded_bias(without)
-        multiplier = np.broadcast_to(self.requantize.multiplier, self.bias.shape)
-        shift = np.broadcast_to(self.requantize.shift, self.bias.shape)
+        columns, channels = self.tile_width(config), self.geometry.out_channels
+        values = {
+            "bias": self.folded_bias(without),
+            "multiplier": np.broadcast_to(self.requantize.multiplier, channels),
+            "shift": np.broadcast_to(self.requantize.shift, channels),
+        }
         out = np.zeros((len(tiles), config.channel_groups, config.channel_word_bytes // CHANNEL_RECORD_BYTES, 4), "<u4")
-        columns = self.tile_width(config)
-        for i, tile in enumerate(tiles):
-            for column in range(min(columns, self.geometry.out_channels - tile * columns)):
-                channel = tile * columns + column
-                record = {
-                    "bias": int(bias[channel]),
-                    "multiplier": int(multiplier[channel]),
-                    "shift": int(shift[channel]),
-                }
-                group, place = divmod(column, config.requantizers)
-                out[i, group, place] = isa.pack(isa.CHANNEL_FIELDS_BY_NAME, record, 4)
+        channel = np.arange(tiles.start * columns, min(tiles.stop * columns, channels))
+        tile, column = np.divmod(channel - tiles.start * columns, columns)
+        group, place = np.divmod(column, config.requantizers)
+        for f in isa.CHANNEL_FIELDS:
+            value = values[f.name][channel].astype(np.int64)
+            assert f.low <= value.min() and value.max() <= f.high
+            out[tile, group, place, f.word] |= ((value & f.mask) << f.lsb).astype("<u4")
         return out.tobytes()

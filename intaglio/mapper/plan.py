@@ -185,7 +185,7 @@ class LayerPlanner:
             weights = runs * repeats * ((sum(blocks) + records) / rate + (len(blocks) + 1) * latency)
             steps = sum(part.steps for part in groups.parts) * (1 if groups.in_parts else repeats)
             least += self.task.channel_tiles(config) * steps * config.weight_word_bytes
-            first = (blocks[0] + records) / rate + latency
+            first = (sum(blocks) + records) / rate + latency  # of parts all, for the first comes beside the layer before
             # Blocks of different sizes leave gaps where the ring of weights begins anew.
             room = 2 * max(blocks) if len(set(blocks)) == 1 else 2 * max(blocks) + min(blocks)
             weights_wait = not groups.kept and room > config.weight_bytes
