@@ -21,7 +21,7 @@ from intaglio.network.graph import Graph, Padding
 from intaglio.sim.engines import run_program
 
 SAME = Padding(1, 1, 1, 1)
-SMALL = ["activation_bytes=4096", "activation_banks=4", "weight_bytes=8192", "channel_bytes=2048"]
+SMALL = ["activation_bytes=4096", "activation_banks=4", "weight_bytes=8192", "channel_bytes=2048", "memory.bytes_per_cycle=1"]
 ODD = ["rows=3", "cols=5", "activation_bytes=6144", "activation_banks=3", "weight_bytes=4096", "bus_bytes=4",
        "memory.bytes_per_cycle=2"]  # fmt: skip
 
