@@ -17,8 +17,9 @@ from intaglio.mapper.allocate import FreeSpace
 from intaglio.mapper.buffers import Setting
 from intaglio.mapper.chain import Chain, can_chain
 from intaglio.mapper.convolution import ConvTask
+from intaglio.mapper.elementwise import AddTask
 from intaglio.mapper.fused import ChainPlan, ChainPlanner
-from intaglio.mapper.lower import Lowered, Value
+from intaglio.mapper.lower import AnyTask, Lowered, Value
 from intaglio.mapper.plan import Groups, LayerPlan, LayerPlanner
 
 PASSES = 2
@@ -69,7 +70,9 @@ class Schedule:
 class Scheduler:
     def __init__(self, network: Lowered, config: Config, keep_all: bool):
         self.network, self.config, self.keep_all = network, config, keep_all
-        self.planners = [LayerPlanner(task, config) for task in network.tasks]
+        alike: dict[object, LayerPlanner] = {}
+        self.planners = [alike.setdefault(_shape(task), LayerPlanner(task, config)) for task in network.tasks]
+        self._alike: dict[object, ChainPlanner] = {}
         self.chains = [Chain((task,)) for task in network.tasks]
         self._joined: dict[range, tuple[Chain, ChainPlanner]] = {}
         self._spans = [range(i, i + 1) for i in range(len(network.tasks))]
@@ -231,7 +234,9 @@ class Scheduler:
             return self.chains[span.start], self.planners[span.start]
         if span not in self._joined:
             chain = Chain(tuple(self.network.tasks[i] for i in span))
-            self._joined[span] = chain, ChainPlanner(chain, self.config)
+            shape = (chain.sources, *map(_shape, chain.tasks))
+            planner = self._alike.setdefault(shape, ChainPlanner(chain, self.config))
+            self._joined[span] = chain, planner
         return self._joined[span]
 
     def _kept(self, value: Value, span: range, keep: Keep) -> bool:
@@ -258,3 +263,13 @@ class Scheduler:
 
     def _space(self, held: dict[str, tuple[int, int]]) -> FreeSpace:
         return FreeSpace(self.config.activation_bytes, self.config.bank_bytes, held.values())
+
+
+def _shape(task: AnyTask) -> object:
+    """What a task's plans depend on; tasks that agree share a planner."""
+    layouts = *(x.layout for x in task.inputs), task.output.layout
+    if isinstance(task, ConvTask):
+        return type(task), task.geometry, layouts
+    if isinstance(task, AddTask):
+        return AddTask, task.inputs[0] == task.inputs[1], layouts
+    return task.tag
