@@ -88,6 +88,8 @@ class Array(wiring.Component):
     weight at its column's edge; only with weight_zero_points. sum[c]: Out, signed 32; column c's sum of row r in the cycle
     r + c + LATENCY after row 0's last step entered, 0 where no sum is complete. A column shows one row's sum a cycle: a tile lasts at
     least as many cycles as it has rows in use. No flow control.
+    With two lanes, next_weight[c], signed 8, and split: In. While split is high, row 1 takes that step's next_weight in place of
+    row 0's weight, and hands it on; split is stable while steps are under way.
     With depthwise_delay (words of the delay lines) there are broadcast, bus[c] and delays: In. While broadcast is high,
     column c's elements take bus[c], signed 8, skewed as its weight is, in place of their row's activation, and weights take
     as long from row to row as delays (row_delay.DelaySchedule) says, one cycle at least; enable takes one, and is to stay as it
@@ -96,8 +98,8 @@ class Array(wiring.Component):
 
     LATENCY = ProcessingElement.LATENCY + 1
 
-    def __init__(self, rows: int, cols: int, weight_zero_points: bool = True, depthwise_delay: int = 0):
-        self.rows, self.cols, self.weight_zero_points = rows, cols, weight_zero_points
+    def __init__(self, rows: int, cols: int, weight_zero_points: bool = True, depthwise_delay: int = 0, lanes: int = 1):
+        self.rows, self.cols, self.weight_zero_points, self.lanes = rows, cols, weight_zero_points, lanes
         self.depthwise_delay = depthwise_delay
         depthwise = {
             "broadcast": In(1),
@@ -110,6 +112,7 @@ class Array(wiring.Component):
                 "control": In(StepControl).array(rows),
                 "weight": In(signed(WEIGHT_BITS)).array(cols),
                 **({"weight_zero_point": In(signed(WEIGHT_BITS))} if weight_zero_points else {}),
+                **({"next_weight": In(signed(WEIGHT_BITS)).array(cols), "split": In(1)} if lanes == 2 else {}),
                 "enable": In(1).array(cols),
                 "sum": Out(signed(SUM_BITS)).array(cols),
                 **(depthwise if depthwise_delay else {}),
@@ -119,14 +122,10 @@ class Array(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         bits = WEIGHT_BITS + self.weight_zero_points
-        above = []
-        for c in range(self.cols):
-            weight = delay(m, self.weight[c], c, f"weight{c}")
-            if self.weight_zero_points:
-                centred = Signal(signed(bits), name=f"centred{c}")
-                m.d.comb += centred.eq(weight - self.weight_zero_point)
-                weight = centred
-            above.append((weight, delay(m, self.enable[c], c, f"enable{c}")))
+        above = [
+            (self._centred(m, self.weight[c], c, f"weight{c}"), delay(m, self.enable[c], c, f"enable{c}"))
+            for c in range(self.cols)
+        ]
         depthwise = self.depthwise_delay > 0
         bus = [delay(m, self.bus[c], c, f"bus{c}") for c in range(self.cols)] if depthwise else []
         gathered: list[list[Signal]] = [[] for _ in range(self.cols)]
@@ -154,8 +153,23 @@ class Array(wiring.Component):
                 for c, (weight, enable) in enumerate(above):
                     m.d.comb += line.word[c].eq(weight)
                     above[c] = (line.out[c].as_signed(), enable)
+            if r == 0 and self.lanes == 2:
+                for c, (weight, enable) in enumerate(above):
+                    second = self._centred(m, self.next_weight[c], c + 1, f"next_weight{c}")
+                    own = Signal(signed(bits), name=f"own{c}")
+                    m.d.comb += own.eq(Mux(self.split, second, weight))
+                    above[c] = (own, enable)
         for c, parts in enumerate(gathered):
             while len(parts) > 1:
                 parts = [a | b for a, b in zip(parts[::2], parts[1::2], strict=False)] + parts[len(parts) & ~1 :]
             m.d.sync += self.sum[c].eq(parts[0])
         return m
+
+    def _centred(self, m: Module, weight: Signal, cycles: int, name: str) -> Signal:
+        """A weight less the weights' zero point, `cycles` later."""
+        late: Signal = delay(m, weight, cycles, name)
+        if not self.weight_zero_points:
+            return late
+        centred = Signal(signed(WEIGHT_BITS + 1), name=f"centred_{name}")
+        m.d.comb += centred.eq(late - self.weight_zero_point)
+        return centred

@@ -31,7 +31,7 @@ SUM_BYTES = 4
 """Bytes of a partial sum."""
 _DEFAULT_TILES = 4
 """Array tiles that the partial-sum memory holds where its size is not given."""
-INSTRUCTION_SET = 5
+INSTRUCTION_SET = 6
 """Version of the command format and of the registers; part of the configuration's hash."""
 
 
@@ -69,6 +69,8 @@ class Config:
     weight_bits, activation_bits: operand widths built in. rounding: requantizer modes built in.
     weight_zero_points: whether weights of a zero point other than 0 are built in: a subtractor a column, and 9-bit weights in the
         array.
+    weight_lanes: words of weights that the array takes a cycle, 1 or 2. The second is for the second row, which then takes half of
+        the reduction of an output pixel that has no others beside it; 2 means nothing to an array of one row.
     depthwise_delay: words of the delay lines between the array's rows, which let DEPTHWISE's weights pass at most one cycle more
         from row to row; 0 leaves DEPTHWISE out. It bounds the width of a patch of outputs times its stride.
     """
@@ -90,6 +92,7 @@ class Config:
     activation_bits: tuple[int, ...] = (8,)
     rounding: tuple[str, ...] = ROUNDINGS
     weight_zero_points: bool = True
+    weight_lanes: int = 2
     depthwise_delay: int = 16
 
     def __post_init__(self) -> None:
@@ -111,6 +114,11 @@ class Config:
     def weight_word_bytes(self) -> int:
         """Bytes of one step's weights in the weight memory: cols, padded to a power of two."""
         return next_power_of_two(self.cols)
+
+    @property
+    def lanes(self) -> int:
+        """Weight lanes built in."""
+        return min(self.weight_lanes, self.rows)
 
     @property
     def channel_word_bytes(self) -> int:
@@ -207,8 +215,9 @@ def _validate(c: Config) -> None:
     if c.bank_bytes & (c.bank_bytes - 1):
         _refuse("activation_bytes", c.activation_bytes, f"{c.activation_banks} banks of a power of two",
                 "the top address bits choose the bank")
-    unit = max(c.weight_word_bytes, c.bus_bytes)
-    _size(c, "weight_bytes", unit, 4 * unit, "whole words of one step's weights")
+    _whole(c, "weight_lanes", 1, 2, "words of weights a cycle, one for each of the first rows")
+    unit = max(c.lanes * c.weight_word_bytes, c.bus_bytes)
+    _size(c, "weight_bytes", unit, 4 * unit, "whole words of one step's weights in each lane")
     unit = max(c.channel_word_bytes, c.bus_bytes)
     _size(c, "channel_bytes", unit, c.channel_groups * unit, "the records of one row of the array")
     _size(c, "partial_bytes", c.partial_word_bytes, c.tile_sum_bytes, "the sums of one array tile, or 0 for four")

@@ -19,6 +19,7 @@ from intaglio.hw.scale import Requantizer
 from intaglio.hw.step_memory import StepMemory
 from intaglio.hw.timing import requantizer_latency
 from intaglio.hw.vector import AddPath, PoolPath
+from intaglio.hw.weight_memory import WeightMemory
 
 COMMAND_BITS = 1024
 
@@ -29,7 +30,7 @@ class ComputeEvents(data.Struct):
     macs: unsigned(14)
     activation_reads: unsigned(2)
     activation_writes: unsigned(2)
-    weight_reads: 1
+    weight_reads: 2
     channel_reads: 1
     requantizations: unsigned(8)
     partial_reads: 1
@@ -74,7 +75,7 @@ class ComputeCore(wiring.Component):
         q = config.requantizers
 
         m.submodules.activations = activations = ActivationMemory(config)
-        m.submodules.weights = weights = StepMemory(config.weight_bytes, config.weight_word_bytes, config.bus_bytes)
+        m.submodules.weights = weights = WeightMemory(config)
         m.submodules.channels = channels = StepMemory(
             config.channel_bytes, config.channel_word_bytes, config.bus_bytes
         )
@@ -113,7 +114,7 @@ class ComputeCore(wiring.Component):
         m.submodules.sequencer = sequencer = FeedSequencer(config)
         m.submodules.rows = rows = FeedRows(config, ActivationMemory.READ_LATENCY)
         m.submodules.array = array = Array(
-            config.rows, config.cols, config.weight_zero_points, config.depthwise_delay
+            config.rows, config.cols, config.weight_zero_points, config.depthwise_delay, config.lanes
         )
         m.submodules.drain = drain = Drain(config)
         conv = CommandView(command, Opcode.CONV)
@@ -151,15 +152,23 @@ class ComputeCore(wiring.Component):
         ]
         # A step of row 0 meets its weights at the array's edge.
         to_array = FeedSequencer.REQUEST_LATENCY + ActivationMemory.READ_LATENCY + FeedRows.LATENCY
-        to_weights = to_array - StepMemory.LATENCY
+        to_weights = to_array - WeightMemory.LATENCY
         step = delay(m, stepping, to_weights, "step")
         m.d.comb += [weights.read_en.eq(step.control.valid), weights.read_address.eq(step.weight_address)]
-        entering = delay(m, step, StepMemory.LATENCY, "entering")
+        entering = delay(m, step, WeightMemory.LATENCY, "entering")
         m.d.comb += [rows.control.eq(entering.control), rows.pixels.eq(entering.pixels)]
         if config.weight_zero_points:
             m.d.comb += array.weight_zero_point.eq(conv["weight_zero_point"])
         for r in range(config.rows):
             m.d.comb += [array.activation[r].eq(rows.activation[r]), array.control[r].eq(rows.control_out[r])]
+        words_read = weights.read_en.as_unsigned()
+        if config.lanes == 2:
+            split = is_conv & conv["split"]
+            words_read = weights.read_en << split
+            m.d.comb += [weights.read_both.eq(split), array.split.eq(split)]
+            m.d.comb += [
+                array.next_weight[c].eq(weights.read_next.word_select(c, 8).as_signed()) for c in range(config.cols)
+            ]
         # DEPTHWISE's unused columns add up what is never read: enable has no delay lines.
         all_columns = is_depthwise if config.depthwise_delay else 0
         for c in range(config.cols):
@@ -240,7 +249,7 @@ class ComputeCore(wiring.Component):
             self.events.macs.eq(Mux(stepped, in_use, 0)),
             self.events.activation_reads.eq(activations.read_touched),
             self.events.activation_writes.eq(activations.write_touched),
-            self.events.weight_reads.eq(weights.read_en),
+            self.events.weight_reads.eq(words_read),
             self.events.channel_reads.eq(channels.read_en),
             self.events.requantizations.eq(leaving.count),
             self.events.partial_reads.eq(drain.partial_reads),

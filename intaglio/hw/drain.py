@@ -29,7 +29,7 @@ class Drain(wiring.Component):
     the cycle in which the last pass of a command that keeps all of its sums is in the partial-sum memory. partial_reads,
     partial_writes: Out, that memory's accesses.
     Rigid: a tile's passes follow each other without a gap, beginning cols + 1 cycles after its first sum (DEPTHWISE's last,
-    since its rows finish some cycles apart) arrived in column 0; the next tile's begin no earlier than they end
+    since its rows finish some cycles apart, and with `split` the second) arrived in column 0; the next tile's begin no earlier than they end
     (timing.least_tile_cycles, least_idle_cycles).
     """
 
@@ -102,9 +102,13 @@ class Drain(wiring.Component):
             if depthwise:
                 m.d.sync += across.eq(0)
 
-        en: Signal = self.row0_done
-        where = Cat(write_row, write_half)
-        begins = self.row0_done & (Mux(is_depthwise, last, write_row == 0) if depthwise else write_row == 0)
+        # The two rows of a split reduction become one: it is complete with the second, in the place of the first.
+        split = f["split"] if config.lanes == 2 else 0
+        completed = self.row0_done & (last | ~split) if config.lanes == 2 else self.row0_done
+        en: Signal = completed
+        where = Cat(Mux(split, 0, write_row), write_half)
+        late = split | is_depthwise if depthwise else split
+        begins = completed & Mux(late, last, write_row == 0)
         read = Signal(DrainRead(config))
         columns = []
         for c in range(config.cols):
@@ -113,10 +117,15 @@ class Drain(wiring.Component):
             )
             write = mem.write_port()
             port = mem.read_port()
+            total = self.sum[c]
+            if config.lanes == 2:
+                first = Signal(signed(32), name=f"first{c}")  # row 0's sum, where row 1's is to be added
+                m.d.sync += first.eq(Mux(split, self.sum[c], 0))
+                total = self.sum[c] + first
             m.d.comb += [
                 write.en.eq(en),
                 write.addr.eq(where),
-                write.data.eq(self.sum[c]),
+                write.data.eq(total),
                 port.addr.eq(Cat(read.row, read.half)),
                 port.en.eq(1),
             ]

@@ -186,14 +186,15 @@ class FeedSequencer(wiring.Component):
         restart = Signal()
         step = Signal()
         m.d.comb += step.eq(running & (cycle < length))
-        with m.If(step):
-            m.d.sync += weight.eq(weight + 1)
+        taken = Signal(2)  # weight words
+        m.d.comb += taken.eq(Mux(step, 1 + f["split"], 0))
+        m.d.sync += weight.eq(weight + taken)
         with m.If(next_tile):
             m.d.sync += first_slot.eq(1)
             with m.If(last_p):
                 m.d.sync += [tile_p.eq(0), tile_c.eq(tile_c + 1)]
                 # The next channel tile's weights follow this one's.
-                m.d.sync += weight_tile.eq(weight + step)
+                m.d.sync += weight_tile.eq(weight + taken)
                 m.d.comb += restart.eq(1)
             with m.Else():
                 m.d.sync += [tile_p.eq(tile_p + 1), weight.eq(weight_tile)]

@@ -24,6 +24,10 @@ CONV: convolution of one region of pixels with one range of output channels, the
           cols weights (word weight_base + step, step counted through the tile; the words of channel tile
           tile_c follow those of tile_c - 1), each weight - weight_zero_point, which a configuration without
           weight_zero_points takes for 0.
+      With `split` a tile is one output pixel, whose reduction the array's rows 0 and 1 take by halves: there are the two
+      "pixels" of a region_width of 2, x_step bytes apart; each takes weights of its own, at step s of a channel tile row 0
+      word 2 * s and row 1 word 2 * s + 1 (weight_base is even, words are 2 * steps a channel tile). The sum of both rows is
+      that of pixel 0, and there is no pixel 1.
       A pixel's passes, one for each group of `requantizers` of the tile's channels, are numbered n through the command in the
       order channel tile, pixel (through all pixel tiles), group.
       without `start`, the sums of word partial_base + n of the partial-sum memory are added to those of pass n. Then, for
@@ -234,6 +238,7 @@ FIELDS: dict[Opcode, tuple[Field, ...]] = {
         Field("last_channels", 19, 16, 16),
         Field("in_zero_point", 20, 0, 8, True),
         Field("start", 20, 8, 1),
+        Field("split", 20, 10, 1),  # built in where config.lanes is 2
         Field("weight_zero_point", 20, 16, 8, True),
         Field("partial_base", 21),  # in words of partial_word_bytes
         Field("drain_from", 22),
@@ -390,6 +395,11 @@ class Command:
 
 def conv_pixels(command: Command) -> int:
     """Output pixels of a CONV, of each channel tile."""
+    return 1 if command["split"] else conv_rows(command)
+
+
+def conv_rows(command: Command) -> int:
+    """What a CONV's tiles have for the array's rows, in all: output pixels, or with `split` the halves of one."""
     return (command["pixel_tiles"] - 1) * command["rows_per_tile"] + command["last_pixels"]
 
 

@@ -44,7 +44,7 @@ class PixelReader(wiring.Component):
         m.d.comb += [
             last_p.eq(tile_p == f["pixel_tiles"] - 1),
             last_c.eq(tile_c == f["channel_tiles"] - 1),
-            pixels.eq(Mux(last_p, f["last_pixels"], f["rows_per_tile"])),
+            pixels.eq(Mux(f["split"], 1, Mux(last_p, f["last_pixels"], f["rows_per_tile"]))),
             channels.eq(Mux(last_c, f["last_channels"], config.cols)),
         ]
         # Of each channel tile's pixels the first `drain_from` are kept.

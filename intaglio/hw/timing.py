@@ -60,9 +60,10 @@ def conv_timing(config: Config, c: Command) -> ConvTiming:
     tiles = c["pixel_tiles"] * c["channel_tiles"]
     # From the first slot's first cycle to the last step of the last tile, which does not wait for its slot.
     before = (tiles - 1) * tile + slots - c["last_slot_cycles"]
-    passes = c["last_pixels"] * -(-c["last_channels"] // config.requantizers)
+    # With `split` one pixel leaves, whose sum row 1 completes, a cycle after row 0.
+    passes = (1 if c["split"] else c["last_pixels"]) * -(-c["last_channels"] // config.requantizers)
     write = _KEEP if c["drain_from"] >= conv_pixels(c) else requantizer_latency(config.rounding) + _WRITE - 1
-    total = _START + before + c["last_chunk_bytes"] + _last_passes(config, passes) + write - 1
+    total = _START + before + c["last_chunk_bytes"] + c["split"] + _last_passes(config, passes) + write - 1
     return ConvTiming(steps, slots, tile, total)
 
 

@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 
 from intaglio.hw.config import Config
-from intaglio.hw.isa import Command, LocalMemory, Opcode, conv_pixels
+from intaglio.hw.isa import Command, LocalMemory, Opcode, conv_pixels, conv_rows
 
 WORD = 1 << 32
 
@@ -95,11 +95,11 @@ def _pool(c: Command) -> list[Access]:
 def conv_steps(c: Command) -> int:
     """Weight words of one channel tile of a CONV."""
     run = (c["chunks"] - 1) * c["chunk_bytes"] + c["last_chunk_bytes"]
-    return c["kernel_rows"] * c["kernel_cols"] * run
+    return c["kernel_rows"] * c["kernel_cols"] * run * (2 if c["split"] else 1)
 
 
 def _conv(config: Config, c: Command) -> list[Access]:
-    pixels = conv_pixels(c)
+    pixels = conv_rows(c)
     last_row, width = (pixels - 1) // c["region_width"], min(pixels, c["region_width"])
     out = []
     iy0 = max(c["iy_start"], 0)
@@ -116,7 +116,7 @@ def _conv(config: Config, c: Command) -> list[Access]:
     word = config.weight_word_bytes
     low = c["weight_base"] * word
     out.append(Access(Space.WEIGHT, low, low + c["channel_tiles"] * conv_steps(c) * word, False))
-    if c["drain_from"] < pixels:
+    if c["drain_from"] < conv_pixels(c):
         word = config.channel_word_bytes
         bases = [c["channel_base"]] if c["early_pixels"] < pixels else []
         bases += [c["early_base"]] if c["early_pixels"] > c["drain_from"] else []
@@ -124,6 +124,8 @@ def _conv(config: Config, c: Command) -> list[Access]:
             low = base * word
             out.append(Access(Space.CHANNEL, low, low + c["channel_tiles"] * config.channel_groups * word, False))
         channels = (c["channel_tiles"] - 1) * config.cols + c["last_channels"]
+        if c["split"]:
+            last_row, width = 0, 1
         high = c["out_base"] + last_row * c["out_row_stride"] + (width - 1) * c["out_pixel_stride"] + channels
         first = c["out_base"] + c["drain_from"] // c["region_width"] * c["out_row_stride"]
         out.append(Access(Space.ACTIVATION, first, high, True))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from intaglio.hw.config import Config
-from intaglio.hw.isa import Command, LocalMemory, Opcode, conv_pixels
+from intaglio.hw.isa import Command, LocalMemory, Opcode, conv_pixels, conv_rows
 
 WORD = 1 << 32
 MOST_ROWS = 1 << 20
@@ -109,15 +109,15 @@ def _pool(c: Command) -> list[Footprint]:
 
 
 def _conv(config: Config, c: Command) -> list[Footprint]:
-    pixels = conv_pixels(c)
-    rows, rest = divmod(pixels, c["region_width"])
+    rows, rest = divmod(conv_rows(c), c["region_width"])
     widths = np.full(rows + (rest > 0), c["region_width"], np.int64)  # pixels of each output row
     if rest:
         widths[-1] = rest
     run = (c["chunks"] - 1) * c["chunk_bytes"] + c["last_chunk_bytes"]
     out = _inputs(c, widths, run)
-    steps = c["kernel_rows"] * c["kernel_cols"] * run
+    steps = c["kernel_rows"] * c["kernel_cols"] * run * (2 if c["split"] else 1)
     out.append(_block(LocalMemory.WEIGHT, c["weight_base"], c["channel_tiles"] * steps, config.weight_word_bytes))
+    pixels = conv_pixels(c)
     if c["drain_from"] < pixels:
         words = (c["channel_tiles"] - 1) * config.channel_groups
         words += -(-c["last_channels"] // config.requantizers)
@@ -125,6 +125,8 @@ def _conv(config: Config, c: Command) -> list[Footprint]:
             out.append(_block(LocalMemory.CHANNEL, c["channel_base"], words, config.channel_word_bytes))
         if c["early_pixels"] > c["drain_from"]:
             out.append(_block(LocalMemory.CHANNEL, c["early_base"], words, config.channel_word_bytes))
+        if c["split"]:
+            widths = np.ones(1, np.int64)
         starts = c["out_base"] + np.arange(len(widths), dtype=np.int64) * c["out_row_stride"]
         channels = (c["channel_tiles"] - 1) * config.cols + c["last_channels"]
         ends = starts + (widths - 1) * c["out_pixel_stride"] + channels

@@ -164,18 +164,31 @@ def _conv(config: Config, c: Command) -> Iterator[str]:
             f"{config.partial_words}"
         )
     pixels = c["rows_per_tile"] if c["pixel_tiles"] > 1 else c["last_pixels"]
+    if c["split"]:
+        yield from _split(config, c)
     for slot, chunk in (("slot_cycles", "chunk_bytes"), ("last_slot_cycles", "last_chunk_bytes")):
         if (c["chunks"] > 1 or slot == "last_slot_cycles") and c[slot] < max(pixels, c[chunk]):
             yield f"{slot} = {c[slot]} is below {max(pixels, c[chunk])}, its pixels or {chunk}"
     runs = c["kernel_rows"] * c["kernel_cols"]
     cycles = runs * ((c["chunks"] - 1) * c["slot_cycles"] + c["last_slot_cycles"]) + c["idle_cycles"]
     channels = config.cols if c["channel_tiles"] > 1 else c["last_channels"]
-    least = least_tile_cycles(config, pixels, max(1, -(-channels // config.requantizers)))
+    least = least_tile_cycles(config, 1 if c["split"] else pixels, max(1, -(-channels // config.requantizers)))
     if cycles < least:
         yield f"a tile lasts {cycles} cycles, its results need {least}"
     stride, rest = divmod(c["kernel_row_step"], c["dilation_rows"])
     if rest or c["row_step"] != stride * c["stride_rows"] % WORD:
         yield "row_step, kernel_row_step, stride_rows and dilation_rows do not name one row stride"
+
+
+def _split(config: Config, c: Command) -> Iterator[str]:
+    """A reduction over two rows, of one output pixel, in an array with two weight lanes."""
+    if config.lanes < 2:
+        yield f"split = 1, but a second weight lane is not built in (weight_lanes {config.weight_lanes}, rows {config.rows})"
+    for name, only in (("pixel_tiles", 1), ("rows_per_tile", 2), ("last_pixels", 2), ("region_width", 2)):
+        if c[name] != only:
+            yield f"{name} = {c[name]} is not {only}, as split needs it"
+    if c["weight_base"] % 2:
+        yield f"weight_base = {c['weight_base']} is odd, which split excludes"
 
 
 _FAR, _FAR_ROWS = 1 << 31, 1 << 17

@@ -30,8 +30,7 @@ def convolve(
     the memories; partial int32 [words * requantizers]: that of partial sums. ledger int64 [len(Counter)] is added to. Raises IndexError for what lies outside a memory; legal commands only else.
     """
     pixels = _pixel_count(c)
-    run_length = (c.chunks - 1) * c.chunk_bytes + c.last_chunk_bytes
-    macs = pixels * c.channel_tiles * z.cols * c.kernel_rows * c.kernel_cols * run_length
+    macs = pixels * c.channel_tiles * z.cols * _steps(c)
 
     def run(first: int, last: int, counts: np.ndarray) -> None:
         _pixels(c, z, first, last, activation, weight, channel, partial, counts)
@@ -42,11 +41,15 @@ def convolve(
 
 @numba.njit(cache=True)
 def _steps(c):
-    return c.kernel_rows * c.kernel_cols * ((c.chunks - 1) * c.chunk_bytes + c.last_chunk_bytes)
+    """Inputs of an output, and weight words of a channel tile: the array's steps, of both rows where these split them."""
+    steps = c.kernel_rows * c.kernel_cols * ((c.chunks - 1) * c.chunk_bytes + c.last_chunk_bytes)
+    return 2 * steps if c.split else steps
 
 
 @numba.njit(cache=True)
 def _pixel_count(c):
+    if c.split:
+        return 1
     return (c.pixel_tiles - 1) * c.rows_per_tile + c.last_pixels
 
 
@@ -56,6 +59,8 @@ def _check(c, z, weight, channel, partial):
         raise IndexError("a CONV without work")
     if max(c.rows_per_tile, c.last_pixels) > z.rows or c.last_channels > z.cols:
         raise IndexError("a tile larger than the array")
+    if c.split and z.rows < 2:
+        raise IndexError("a reduction split over rows that are not there")
     if (c.weight_base + c.channel_tiles * _steps(c)) * z.weight_word_bytes > weight.size:
         raise IndexError("an address beyond the weight memory")
     groups = (c.channel_tiles - 1) * z.channel_groups + (c.last_channels - 1) // z.requantizers + 1
@@ -106,7 +111,7 @@ def _pixels(c, z, first, last, activation, weight, channel, partial, ledger):
         rows = -(-count // LEAST_ROWS) * LEAST_ROWS
         reads = 0
         for i in range(count):
-            reads += _gather(c, z, begin + i, activation, inputs[i])
+            reads += _inputs(c, z, begin + i, activation, inputs[i])
         ledger[_READS] += c.channel_tiles * reads
         totals[:rows] = 0
         multiply(inputs[:rows], weights, totals[:rows])
@@ -149,6 +154,20 @@ def _keep(c, z, pixel, partial, totals, ledger):
         at, channels, words = _partial_at(c, z, pixel, tile)
         partial[at : at + channels] = totals[tile * z.cols : tile * z.cols + channels]
         ledger[_PARTIAL_WRITES] += words
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _inputs(c, z, pixel, activation, inputs):
+    """inputs int16 [steps] of one output in the order of the weight words; returns half words read."""
+    if not c.split:
+        return _gather(c, z, pixel, activation, inputs)
+    half = _steps(c) // 2
+    row = np.empty(half, np.int16)
+    reads = 0
+    for r in range(2):
+        reads += _gather(c, z, r, activation, row)
+        inputs[r : 2 * half : 2] = row
+    return reads
 
 
 @numba.njit(cache=True, error_model="numpy")

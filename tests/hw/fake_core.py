@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 from intaglio.hw.config import Config
 from intaglio.hw.isa import LocalMemory
 
-EVENTS = data.StructLayout({"macs": 16, "activation_reads": 2, "activation_writes": 2, "weight_reads": 1,
+EVENTS = data.StructLayout({"macs": 16, "activation_reads": 2, "activation_writes": 2, "weight_reads": 2,
                             "channel_reads": 1, "requantizations": 8, "partial_reads": 1, "partial_writes": 1})
 
 

@@ -21,6 +21,7 @@ from tests.hw.core_commands import (
     split_window,
 )
 from tests.hw.depthwise_commands import random_depthwise
+from tests.hw.split_commands import random_split
 
 SHAPES = [
     dict(rows=2, cols=3, requantizers=2, bus_bytes=4),
@@ -35,6 +36,14 @@ WITH_PATCHES = [
     dict(rows=6, cols=3, requantizers=1, bus_bytes=8, depthwise_delay=8),
     dict(rows=3, cols=6, requantizers=4, bus_bytes=8, depthwise_delay=2),
 ]
+SPLITTING = [
+    dict(rows=2, cols=4, requantizers=3, bus_bytes=4),
+    dict(rows=4, cols=5, requantizers=2, bus_bytes=8, weight_zero_points=False),
+    dict(rows=2, cols=3, requantizers=1, bus_bytes=16, depthwise_delay=0),
+    dict(rows=8, cols=8, requantizers=4, bus_bytes=4),
+    dict(rows=3, cols=2, requantizers=2, bus_bytes=8, weight_bytes=1024),
+]
+"""Buses of half a weight word, of one, of two and of four."""
 
 
 def named(shape) -> str:
@@ -158,6 +167,19 @@ def test_depthwise_among_others(shape):
     conv = random_conv(config, rng, True)
     patches = [random_depthwise(config, rng) for _ in range(4)]
     check(config, [*patches[:2], conv, patches[2], random_pool(config, rng), random_add(config, rng), patches[3], conv], rng)
+
+
+@pytest.mark.parametrize("shape", SPLITTING, ids=named)
+def test_split_reductions_among_others(shape):
+    """Two rows take one output pixel's reduction by halves; before and after them rows are pixels of their own."""
+    seed = int(np.random.SeedSequence().entropy % 2**32)
+    print("seed", seed)
+    rng = np.random.default_rng(seed)
+    config = small(**shape)
+    split = [random_split(config, rng) for _ in range(6)]
+    others = [random_conv(config, rng, True), random_add(config, rng)]
+    others.insert(1, random_depthwise(config, rng) if config.depthwise_delay else random_pool(config, rng))
+    check(config, [*split[:3], others[0], split[3], others[1], split[4], others[2], split[5], others[0]], rng)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=named)
