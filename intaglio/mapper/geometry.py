@@ -7,16 +7,17 @@ row, kernel column, channel; they name weight words too.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from intaglio.mapper.layout import split
+from intaglio.mapper.layout import align_up, split
 
 
 @dataclass(frozen=True)
 class Part:
     """A contiguous range of the reduction: kernel rows and columns from (row0, col0), bytes from byte0 of each
-    run. Either several rows with whole runs, or several columns of one row, or a part of one run."""
+    run. Either several rows with whole runs, or several columns of one row, or a part of one run. halves: runs of an even
+    number of bytes, which two rows of the array take by halves."""
 
     row0: int
     rows: int
@@ -24,6 +25,7 @@ class Part:
     cols: int
     byte0: int
     bytes: int
+    halves: bool = False
 
     @property
     def steps(self) -> int:
@@ -75,7 +77,8 @@ class Slices:
 @dataclass(frozen=True)
 class Geometry:
     """A convolution over images of in_rows rows of in_cols pixels of `channels` bytes, every one of which each channel
-    tile reads, or with slices some. depthwise: each output channel reads one input channel, that of its number.
+    tile reads, or with slices some. depthwise: each output channel reads one input channel, that of its number. split: the
+    one output pixel's reduction is over two rows of the array; its runs merge.
 
     A fully connected layer has one image whose rows are the batch: kernel_rows rows of the layout for each
     output row, each one kernel column of row_bytes channels.
@@ -98,6 +101,7 @@ class Geometry:
     out_channels: int
     slices: Slices | None = None
     depthwise: bool = False
+    split: bool = False
 
     @property
     def depth(self) -> int:
@@ -117,13 +121,19 @@ class Geometry:
 
     @property
     def whole_part(self) -> Part:
+        """With split in halves; of a run of odd length the second has a byte more than there is."""
+        full = self._whole
+        return replace(full, bytes=align_up(full.bytes, 2), halves=True) if self.split else full
+
+    @property
+    def _whole(self) -> Part:
         if self.runs_merge:
             return Part(0, self.kernel_rows, 0, 1, 0, self.kernel_cols * self.depth)
         return Part(0, self.kernel_rows, 0, self.kernel_cols, 0, self.depth)
 
     def parts(self, most: int) -> list[Part]:
         """The reduction in as few nearly equal parts of at most `most` >= 1 steps as its structure allows."""
-        full = self.whole_part
+        full = self._whole
         row = full.cols * full.bytes
         if row <= most:
             return [Part(i, n, 0, full.cols, 0, full.bytes) for i, n in split(self.kernel_rows, most // row)]

@@ -28,11 +28,11 @@ def sliced(task: ConvTask, groups: int, config: Config) -> ConvTask:
     widths = range(1, min(config.cols, g.out_channels) + 1)
     options = [None, *(s for s in (slices_of(g, groups, width) for width in widths) if s.span < g.channels)]
     geometries = [replace(g, slices=slices) for slices in options]
-    found = [(_cycles(replace(task, geometry=geometry), config), geometry) for geometry in geometries]
+    found = [(cost(replace(task, geometry=geometry), config), geometry) for geometry in geometries]
     cycles, best = min(found, key=lambda option: option[0])
     if suits(config, g, groups):
         by_channel = DepthwiseTask.of(task)
-        if fits(by_channel, config) and _cycles(by_channel, config) <= cycles:
+        if fits(by_channel, config) and cost(by_channel, config) <= cycles:
             return by_channel
     return replace(task, geometry=best, weights=_spread(task, groups, best))
 
@@ -48,7 +48,7 @@ def slices_of(g: Geometry, groups: int, width: int) -> Slices:
     return Slices(width, span, tuple(min(low, g.channels - span) for low, _ in bounds))
 
 
-def _cycles(task: ConvTask, config: Config) -> tuple[float, float]:
+def cost(task: ConvTask, config: Config) -> tuple[float, float]:
     """What to choose by: cycles of computing or of loading weights, whichever are more, then both together. Weights
     of which not even one tile's fit are loaded for each tile of pixels."""
     g, tiles = task.geometry, task.channel_tiles(config)
@@ -63,7 +63,7 @@ def _cycles(task: ConvTask, config: Config) -> tuple[float, float]:
         compute = computing(range(tiles))
     else:  # all but the last are alike
         compute = (tiles - 1) * computing(range(1)) + computing(range(tiles - 1, tiles))
-    block = g.steps * config.weight_word_bytes
+    block = g.whole_part.steps * config.weight_word_bytes
     loads = 1 if block <= config.weight_bytes else g.images * -(-g.out_rows * g.out_cols // config.rows)
     weights = tiles * block * loads / config.memory.bytes_per_cycle
     return max(g.images * compute, weights), g.images * compute + weights

@@ -19,6 +19,7 @@ from intaglio.mapper.layout import Layout, layout_of
 from intaglio.mapper.pooling import PoolTask, average_scale
 from intaglio.mapper.program import Layer
 from intaglio.mapper.refusals import Why, refusals
+from intaglio.mapper.split import with_lanes
 from intaglio.mapper.task import Operand
 from intaglio.network.graph import (
     Add,
@@ -241,7 +242,7 @@ class _Lowering:
             out_channels=outputs,
         )
         task = self._conv_task(index, op, inputs, geometry, self._target(op))
-        return task if op.groups == 1 else sliced(task, op.groups, self.config)
+        return with_lanes(task, self.config) if op.groups == 1 else sliced(task, op.groups, self.config)
 
     def _fully_connected(self, index: int, op: FullyConnected, inputs: tuple[Operand, ...]) -> ConvTask:
         """A window of whole rows of the layout for each entry of the batch; or, where a row holds several
@@ -268,7 +269,7 @@ class _Lowering:
             out_channels=outputs,
         )
         target = self._target(op, layout_of((geometry.out_rows, entries * outputs), self.config.bus_bytes))
-        return self._conv_task(index, op, inputs, geometry, target)
+        return with_lanes(self._conv_task(index, op, inputs, geometry, target), self.config)
 
     def _conv_task(
         self,

@@ -343,8 +343,8 @@ def tile_groups(tiles: int, each: int) -> list[range]:
 
 
 def weight_bytes(config: Config, part: Part, tiles: int) -> int:
-    """Bytes of the weight memory that the block of `tiles` channel tiles takes, whole bus words."""
-    return align_up(tiles * part.steps * config.weight_word_bytes, max(config.bus_bytes, config.weight_word_bytes))
+    """Bytes of the weight memory that the block of `tiles` channel tiles takes, whole bus words and words of every lane."""
+    return align_up(tiles * part.steps * config.weight_word_bytes, max(config.bus_bytes, config.lanes * config.weight_word_bytes))
 
 
 def record_bytes(config: Config, tiles: int) -> int:

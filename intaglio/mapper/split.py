@@ -1,0 +1,77 @@
+"""Layers of one output pixel, such as fully connected ones at batch 1, on two weight lanes: each of the array's first two
+rows takes half of every run of the reduction, with weights of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+
+from intaglio.hw import isa
+from intaglio.hw.config import Config
+from intaglio.hw.timing import least_tile_cycles
+from intaglio.mapper.convolution import ConvTask
+from intaglio.mapper.geometry import Part, chunks_of
+from intaglio.mapper.grouped import cost
+from intaglio.mapper.layout import Region, View
+
+LANES = 2
+
+
+def with_lanes(task: ConvTask, config: Config) -> ConvTask:
+    """The task with its reduction over two rows, where that is possible and costs less."""
+    g = task.geometry
+    if config.lanes < LANES or g.out_rows * g.out_cols != 1 or not g.runs_merge or g.slices is not None or g.depthwise:
+        return task
+    values = {f.name: getattr(task, f.name) for f in fields(ConvTask)}
+    by_halves = SplitTask(**{**values, "geometry": replace(g, split=True)})
+    return by_halves if cost(by_halves, config) < cost(task, config) else task
+
+
+@dataclass(frozen=True, eq=False)
+class SplitTask(ConvTask):
+    """geometry.split is set: whole reductions go by halves. Those in parts do not."""
+
+    def commands(
+        self, config: Config, region: Region, view: View, out: View, tiles: range, part: Part, *rest: Any, **named: Any
+    ) -> list[isa.Command]:
+        commands = super().commands(config, region, view, out, tiles, part, *rest, **named)
+        return [self._by_halves(config, command, part) for command in commands] if part.halves else commands
+
+    def _by_halves(self, config: Config, command: isa.Command, part: Part) -> isa.Command:
+        """The command of one output pixel with the pixel's reduction, runs of part.bytes, over two rows."""
+        half = part.bytes // LANES
+        chunks = chunks_of(half, LANES, config.feed_bytes)
+        channels = config.cols if command["channel_tiles"] > 1 else command["last_channels"]
+        least = least_tile_cycles(config, 1, -(-channels // config.requantizers))
+        return replace(command, fields={
+            **command.fields,
+            "split": 1,
+            "x_step": half,
+            "chunks": chunks.count,
+            "chunk_bytes": chunks.each,
+            "last_chunk_bytes": chunks.last,
+            "slot_cycles": chunks.slot,
+            "last_slot_cycles": chunks.last_slot,
+            "idle_cycles": max(0, least - part.rows * chunks.cycles),
+            "region_width": LANES,
+            "rows_per_tile": LANES,
+            "last_pixels": LANES,
+        })  # fmt: skip
+
+    def weight_block(self, config: Config, tiles: range, part: Part) -> bytes:
+        """Of a part in halves: the words of the first half's steps and of the second's in turn. Behind a run of odd length
+        stands a weight that counts as 0."""
+        if not part.halves:
+            return super().weight_block(config, tiles, part)
+        channels = self.geometry.out_channels
+        runs = self.weights.reshape(channels, part.rows, -1)
+        padded = np.full((channels, part.rows, part.bytes), self.weight_zero_point, np.int8)
+        padded[:, :, : runs.shape[2]] = runs
+        words = padded.reshape(channels, part.rows, LANES, -1).transpose(1, 3, 2, 0).reshape(part.steps, channels)
+        out = np.zeros((len(tiles), part.steps, config.weight_word_bytes), np.int8)
+        for i, tile in enumerate(tiles):
+            own = words[:, tile * config.cols : (tile + 1) * config.cols]
+            out[i, :, : own.shape[1]] = own
+        return out.tobytes()
