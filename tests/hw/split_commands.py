@@ -5,7 +5,7 @@ import numpy as np
 from intaglio.hw.config import Config
 from intaglio.hw.isa import Command, Opcode
 from intaglio.hw.timing import least_tile_cycles
-from tests.hw.core_commands import output_fields, random_rounding
+from tests.hw.core_commands import output_fields, partial, random_rounding
 
 
 def random_split(config: Config, rng: np.random.Generator) -> Command:
@@ -49,7 +49,18 @@ def random_split(config: Config, rng: np.random.Generator) -> Command:
         "region_width": 2, "pixel_tiles": 1, "rows_per_tile": 2, "last_pixels": 2, "channel_tiles": tiles,
         "last_channels": outputs - (tiles - 1) * config.cols, "in_zero_point": int(rng.integers(-128, 128)),
         "weight_zero_point": int(rng.integers(-128, 128)) * bool(rng.integers(0, 2)) * config.weight_zero_points,
-        "start": 1, "drain": 1, "split": 1,
+        "start": 1, "split": 1,
         **output_fields(rng, int(rng.integers(half, config.activation_bytes - outputs + 1)), int(rng.integers(0, 99)),
                int(rng.integers(0, 99)), random_rounding(config, rng)),
     })  # fmt: skip
+
+
+def random_split_chain(config: Config, rng: np.random.Generator) -> list[Command]:
+    """Commands that keep the sums of one pixel, continue and keep them, and drain them: each split."""
+    while True:
+        last = random_split(config, rng)
+        words = (last["channel_tiles"] - 1) * config.channel_groups + -(-last["last_channels"] // config.requantizers)
+        if words <= config.partial_words:
+            break
+    base = int(rng.integers(0, config.partial_words - words + 1))
+    return [partial(last, start, drain_from, base) for start, drain_from in ((1, 1), (0, int(rng.integers(1, 9))), (0, 0))]

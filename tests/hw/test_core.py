@@ -21,7 +21,7 @@ from tests.hw.core_commands import (
     split_window,
 )
 from tests.hw.depthwise_commands import random_depthwise
-from tests.hw.split_commands import random_split
+from tests.hw.split_commands import random_split, random_split_chain
 
 SHAPES = [
     dict(rows=2, cols=3, requantizers=2, bus_bytes=4),
@@ -176,10 +176,11 @@ def test_split_reductions_among_others(shape):
     print("seed", seed)
     rng = np.random.default_rng(seed)
     config = small(**shape)
-    split = [random_split(config, rng) for _ in range(6)]
+    split = [random_split(config, rng) for _ in range(4)]
     others = [random_conv(config, rng, True), random_add(config, rng)]
     others.insert(1, random_depthwise(config, rng) if config.depthwise_delay else random_pool(config, rng))
-    check(config, [*split[:3], others[0], split[3], others[1], split[4], others[2], split[5], others[0]], rng)
+    chain = random_split_chain(config, rng)
+    check(config, [*split[:2], others[0], *chain, others[1], split[2], others[2], split[3], others[0]], rng)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=named)

@@ -11,6 +11,7 @@ from intaglio.hw.isa import WORDS_OF, Command, Engine, LocalMemory, Opcode, toke
 from intaglio.mapper.program import BASE_ALIGNMENT, Place, Program
 from tests.hw.core_commands import random_add, random_chain, random_conv, random_maximum, random_pool
 from tests.hw.depthwise_commands import random_depthwise
+from tests.hw.split_commands import random_split
 
 SMALL = Config(
     name="small",
@@ -39,6 +40,7 @@ def random_commands(config: Config, rng: np.random.Generator, count: int) -> lis
         lambda: random_add(config, rng),
         lambda: random_pool(config, rng),
         lambda: random_maximum(config, rng),
+        *([lambda: random_split(config, rng)] if config.lanes == 2 else []),
     ]
 
     def another() -> Command:

@@ -15,6 +15,7 @@ from intaglio.sim.functional import execute_program
 from intaglio.sim.requantize import requantize
 from tests.binary32_cases import all_ties, random_cases
 from tests.hw.core_commands import random_chain
+from tests.hw.split_commands import random_split, random_split_chain
 
 CONFIG = Config(
     rows=3,
@@ -85,10 +86,12 @@ class Plain:
                             count = c["last_chunk_bytes" if chunk == c["chunks"] - 1 else "chunk_bytes"]
                             for row in range(pixels):
                                 self.slot(c, tile_p * c["rows_per_tile"] + row, row, kh, kw, chunk, count, word)
-                            word += count
-                            self.count[Counter.WEIGHT_READS] += count
+                            word += 2 * count if c["split"] else count
+                            self.count[Counter.WEIGHT_READS] += 2 * count if c["split"] else count
                             self.count[Counter.MACS] += count * pixels * channels
-                for row in range(pixels):
+                if c["split"]:
+                    self.sums[0] += self.sums[1]
+                for row in range(1 if c["split"] else pixels):
                     pixel = tile_p * c["rows_per_tile"] + row
                     y, x = divmod(pixel, c["region_width"])
                     out = c["out_base"] + y * c["out_row_stride"] + x * c["out_pixel_stride"]
@@ -125,7 +128,8 @@ class Plain:
         good = [i for i in range(count) if 0 <= iy < c["in_rows"] and 0 <= at + i < c["in_row_bytes"]]
         values = dict(zip(good, self.read([base + iy * stride + at + i for i in good]), strict=True))
         for i in range(count):
-            weights = self.weight[(word + i) * CONFIG.weight_word_bytes :][: CONFIG.cols].view(np.int8)
+            step = 2 * i + row if c["split"] else i
+            weights = self.weight[(word + step) * CONFIG.weight_word_bytes :][: CONFIG.cols].view(np.int8)
             self.sums[row] += values.get(i, c["in_zero_point"]) * (weights.astype(np.int64) - c["weight_zero_point"])
 
     def add(self, c):
@@ -281,6 +285,12 @@ def random_conv(rng):
 def test_conv(seed):
     rng = np.random.default_rng(seed)
     check([random_conv(rng)], random_image(rng))
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_split_conv(seed):
+    rng = np.random.default_rng(seed)
+    check([*(random_split(CONFIG, rng) for _ in range(4)), *random_split_chain(CONFIG, rng)], random_image(rng))
 
 
 @pytest.mark.parametrize("seed", range(12))
