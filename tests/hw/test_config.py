@@ -43,6 +43,10 @@ def test_the_shipped_ones():
         ("clock_mhz=.nan", "field clock_mhz = nan: must be"),
         ("weight_bits=[4]", r"field weight_bits = \(4,\): must be \[8\]"),
         ("weight_zero_points=1", "field weight_zero_points = 1: must be true or false"),
+        ("weight_lanes=0", "field weight_lanes = 0: must be a whole number from 1 to 2"),
+        ("weight_lanes=3", "field weight_lanes = 3: must be"),
+        ("weight_lanes=true", "field weight_lanes = True: must be"),
+        ("weight_bytes=28680", "field weight_bytes = 28680: must be a multiple of 16 from 64"),
         ("depthwise_delay=12", "field depthwise_delay = 12: must be 0 or a power of two from 2 to 256"),
         ("depthwise_delay=true", "field depthwise_delay = True: must be"),
         ("rounding=[]", r"field rounding = \(\): must be a list of double, single, away, float"),
@@ -104,5 +108,5 @@ def test_the_hash_names_the_hardware_only():
     c = Config()
     same = dataclasses.replace(c, name="x", clock_mhz=5, memory=MemoryConfig(1, 200))
     assert same.hardware_hash() == c.hardware_hash()
-    for change in ({"rows": 7}, {"weight_bytes": 14336}, {"rounding": ("double",)}, {"weight_zero_points": False}, {"depthwise_delay": 8}, {"memory": MemoryConfig(outstanding=4)}):
+    for change in ({"rows": 7}, {"weight_bytes": 14336}, {"rounding": ("double",)}, {"weight_zero_points": False}, {"depthwise_delay": 8}, {"weight_lanes": 1}, {"memory": MemoryConfig(outstanding=4)}):
         assert dataclasses.replace(c, **change).hardware_hash() != c.hardware_hash()

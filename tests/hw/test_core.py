@@ -41,7 +41,7 @@ SPLITTING = [
     dict(rows=4, cols=5, requantizers=2, bus_bytes=8, weight_zero_points=False),
     dict(rows=2, cols=3, requantizers=1, bus_bytes=16, depthwise_delay=0),
     dict(rows=8, cols=8, requantizers=4, bus_bytes=4),
-    dict(rows=3, cols=2, requantizers=2, bus_bytes=8, weight_bytes=1024),
+    dict(rows=3, cols=2, requantizers=2, bus_bytes=4, weight_bytes=1024),
 ]
 """Buses of half a weight word, of one, of two and of four."""
 
