@@ -99,8 +99,8 @@ def conv_steps(c: Command) -> int:
 
 
 def _conv(config: Config, c: Command) -> list[Access]:
-    pixels = conv_rows(c)
-    last_row, width = (pixels - 1) // c["region_width"], min(pixels, c["region_width"])
+    pixels, fed = conv_pixels(c), conv_rows(c)
+    last_row, width = (fed - 1) // c["region_width"], min(fed, c["region_width"])
     out = []
     iy0 = max(c["iy_start"], 0)
     iy1 = c["iy_start"] + last_row * c["stride_rows"] + (c["kernel_rows"] - 1) * c["dilation_rows"]
@@ -116,7 +116,7 @@ def _conv(config: Config, c: Command) -> list[Access]:
     word = config.weight_word_bytes
     low = c["weight_base"] * word
     out.append(Access(Space.WEIGHT, low, low + c["channel_tiles"] * conv_steps(c) * word, False))
-    if c["drain_from"] < conv_pixels(c):
+    if c["drain_from"] < pixels:
         word = config.channel_word_bytes
         bases = [c["channel_base"]] if c["early_pixels"] < pixels else []
         bases += [c["early_base"]] if c["early_pixels"] > c["drain_from"] else []
@@ -124,8 +124,7 @@ def _conv(config: Config, c: Command) -> list[Access]:
             low = base * word
             out.append(Access(Space.CHANNEL, low, low + c["channel_tiles"] * config.channel_groups * word, False))
         channels = (c["channel_tiles"] - 1) * config.cols + c["last_channels"]
-        if c["split"]:
-            last_row, width = 0, 1
+        last_row, width = (pixels - 1) // c["region_width"], min(pixels, c["region_width"])
         high = c["out_base"] + last_row * c["out_row_stride"] + (width - 1) * c["out_pixel_stride"] + channels
         first = c["out_base"] + c["drain_from"] // c["region_width"] * c["out_row_stride"]
         out.append(Access(Space.ACTIVATION, first, high, True))

@@ -46,6 +46,7 @@ def random_split(config: Config, rng: np.random.Generator) -> Command:
         "last_chunk_bytes": last, "slot_cycles": slot, "last_slot_cycles": last_slot, "idle_cycles": idle,
         "weight_base": 2 * int(rng.integers(0, words[0] // 2 - tiles * kh * kw * run + 1)),
         "channel_base": int(rng.integers(0, words[1] - tiles * config.channel_groups + 1)),
+        "early_pixels": int(rng.integers(0, 2)), "early_base": int(rng.integers(0, words[1] - tiles * config.channel_groups + 1)),
         "region_width": 2, "pixel_tiles": 1, "rows_per_tile": 2, "last_pixels": 2, "channel_tiles": tiles,
         "last_channels": outputs - (tiles - 1) * config.cols, "in_zero_point": int(rng.integers(-128, 128)),
         "weight_zero_point": int(rng.integers(-128, 128)) * bool(rng.integers(0, 2)) * config.weight_zero_points,
