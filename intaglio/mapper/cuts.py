@@ -76,7 +76,7 @@ class Cuts:
         return [
             self._pieces(band, width * cut.pixel_bytes)
             for band in BLOCK_BANDS
-            for width in (rows // 2, rows, 2 * rows)
+            for width in sorted({max(1, rows // 2), rows, 2 * rows})
             if band <= min(cut.image_rows, cut.most_rows) and width < pixels and band * width % rows == 0
             and width * cut.pixel_bytes % self.config.bus_bytes == 0
         ]  # fmt: skip
