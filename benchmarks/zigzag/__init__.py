@@ -1,0 +1,1 @@
+"""ZigZag, a mapper for arrays of multipliers, beside ours: `python -m benchmarks.zigzag`."""
