@@ -79,6 +79,8 @@ def graph_of(shape: Shape, seed: int = 0) -> Graph:
     sides = (shape.outputs, shape.kernel, shape.kernel, shape.channels // shape.groups)
     weights = random.integers(-127, 128, sides, np.int8)
     operator: Operator
+    source: tuple[int, ...]
+    target: tuple[int, ...]
     if shape.dense:
         source, target = (shape.rows, shape.channels), (shape.rows, shape.outputs)
         operator = FullyConnected(

@@ -32,7 +32,7 @@ def cycles_of(config: Config, commands: Sequence[Command]) -> int:
 
 def mapping_of(shape: Shape, w: tuple[list[Loop], list[Loop]], i: tuple[list[Loop], list[Loop]], spatial=None) -> TemporalMapping:
     """w, i: loops in the buffer and outside it."""
-    loops = {"W": [[], *w], "I": [[], *i], "O": [[], [], []]}
+    loops: dict[str, list[list[Loop]]] = {"W": [[], *w], "I": [[], *i], "O": [[], [], []]}
     return TemporalMapping(loops, SPATIAL if spatial is None else spatial, shape.loops())
 
 
