@@ -7,13 +7,13 @@ ZigZag orders loops and says how far out each operand's buffer reaches. In our t
 * The output channels that the weights' buffer holds are a weight block, whole channel tiles; fewer where those do not fit.
 * Weights that are fetched once stay on chip where all fit, whatever the order. Else every piece loads them again: with
   output channels outermost, each piece's output would have to wait on chip, and it goes outside.
-* Sums wait in the array alone, for one tile of pixels. A reduction that is split in the weights' buffer, with sums in a
-  buffer of their own, becomes a whole one; where one channel tile's weights do not fit, parts of as many steps as ZigZag
-  holds, for each tile of pixels again.
+* A reduction that is split in the weights' buffer is one in parts of as many steps, for one channel tile and as many pixels as
+  the partial-sum memory holds; and, where a channel tile's weights fit, a whole one, which saves the sums' wait.
 * All output channels, and the whole reduction, of a piece are on chip with it.
 
 ZigZag does not place buffers in banks, so that every placement of ours is a plan; and where the largest pieces that fit leave no
-room to load one while another is computed, the largest that do stand beside them. The price of a mapping is the best of these plans under exact timing.
+room to load one while another is computed, the largest that do stand beside them. The price of a mapping is the best of these
+plans under exact timing.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from intaglio.mapper.emit import emit
 from intaglio.mapper.estimate import Cycles
 from intaglio.mapper.layout import Region, align_up
 from intaglio.mapper.lower import lower
+from intaglio.mapper.parts import partial_pixels
 from intaglio.mapper.plan import Groups, LayerPlan, record_bytes, weight_bytes
 from intaglio.mapper.prove import Clock, alone
 from intaglio.mapper.residency import Schedule, Scheduler
@@ -90,11 +91,18 @@ class Translation:
 
     def _groups(self) -> list[Groups]:
         task, config, mapping = self.task, self.config, self.mapping
-        part, count = task.geometry.whole_part, task.channel_tiles(config)
-        if weight_bytes(config, part, 1) > config.weight_bytes:
+        if weight_bytes(config, task.geometry.whole_part, 1) > config.weight_bytes:
+            self.notes.append(f"one channel tile's weights do not fit; parts for {partial_pixels(config, task)} pixels at a time")
             return self._parts()
+        split = []
         if mapping.held("W", *REDUCTION) < mapping.whole(*REDUCTION):
-            self.notes.append("sums of a split reduction wait in a buffer; ours are whole")
+            self.notes.append("a reduction split over several channel tiles; ours for one at a time, or whole")
+            split = self._parts()
+        return split + self._whole_groups()
+
+    def _whole_groups(self) -> list[Groups]:
+        task, config, mapping = self.task, self.config, self.mapping
+        part, count = task.geometry.whole_part, task.channel_tiles(config)
         wanted = min(-(-mapping.held("W", *CHANNELS) // task.tile_width(config)), count)
         fits = [n for n in range(1, wanted + 1) if self._block_fits(n)]
         if not fits:
@@ -119,11 +127,7 @@ class Translation:
             return []
         held = min(self.mapping.held("W", *REDUCTION), words)
         options = {tuple(self.task.geometry.parts(most)) for most in (held, min(held, max(words // 2, 1)))}
-        steps = max(part.steps for parts in options for part in parts)
-        self.notes.append(
-            f"one channel tile's weights do not fit; parts of {steps} steps, for each tile of {self.config.rows} pixels"
-        )
-        return [Groups(1, False, False, parts) for parts in sorted(options, key=len)]
+        return [Groups(1, False, False, parts) for parts in sorted(options, key=len) if len(parts) > 1]
 
     # Pixels.
 
