@@ -37,6 +37,7 @@ from intaglio.mapper.residency import Schedule, Scheduler
 from intaglio.mapper.tokens import with_tokens
 from intaglio.mapper.validate import validate_commands
 from intaglio.network.graph import Graph
+from intaglio.sim.cycle_model import StuckError
 
 
 @dataclass(frozen=True)
@@ -60,18 +61,24 @@ def price(graph: Graph, config: Config, mapping: TemporalMapping, clock: Clock) 
     outside = schedule.outside | set(network.inputs) | set(network.outputs)
     translation = Translation(task, config, mapping, setting)
     best: tuple[int, Schedule] | None = None
+    stopped: list[str] = []
     for plan in translation.plans():
         layer = replace(placed, plan=plan, setting=setting, fetched=())
         option = Schedule((layer,), frozenset(outside), 0.0)
-        cycles = alone(network, config, option, layer, clock)
+        try:
+            cycles = alone(network, config, option, layer, clock)
+        except StuckError as error:
+            stopped.append(f"a plan near it stops the machine: {error}")
+            continue
         if best is None or cycles < best[0]:
             best = cycles, option
+    notes = (*translation.notes, *stopped[:1])
     if best is None:
-        return Priced(None, (*translation.notes, "nothing near it fits"), None)
+        return Priced(None, (*notes, "nothing near it fits"), None)
     emitted = emit(network, config, best[1])
     commands = tuple(with_tokens(config, emitted.commands))
     validate_commands(commands, config, emitted.size, len(network.layers))
-    return Priced(best[0], tuple(translation.notes), best[1])
+    return Priced(best[0], notes, best[1])
 
 
 class Translation:
