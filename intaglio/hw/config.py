@@ -111,6 +111,11 @@ class Config:
         return -(-self.cols // self.requantizers)
 
     @property
+    def slab_channels(self) -> int:
+        """Channels that POOL reads at once: as many passes of the requantizers as feed_bytes holds, at least two."""
+        return self.feed_bytes // self.requantizers * self.requantizers
+
+    @property
     def weight_word_bytes(self) -> int:
         """Bytes of one step's weights in the weight memory: cols, padded to a power of two."""
         return next_power_of_two(self.cols)

@@ -50,8 +50,11 @@ POOL: for each pixel of region_rows x region_cols and each of `channels` bytes c
     kw * kernel_x_step + c], or with `maximum` the greatest of them, plus bias, scaled (mult_out, shift_out, rounding),
     + out_zero_point, clamped, to out_base + y * out_row_stride + x * out_pixel_stride + c.
     Average and max pooling, Mean, Rescale and copies are POOL commands; windows lie inside the input.
+    Channels are taken in slabs of config.slab_channels, the last of what is left, each for the whole window: one read of a
+    slab's bytes a cycle. Its results leave in passes of `requantizers` channels while the next slab or pixel is read
+    (timing.pool_pixel_cycles).
     A window that does not fit on chip is taken in parts: with `hold` nothing is written and the sums (or maxima) stay,
-    with `resume` they continue those of the previous POOL (one pixel and at most `requantizers` channels then; of the
+    with `resume` they continue those of the previous POOL (one pixel and at most slab_channels channels then; of the
     same `maximum`).
 
 DEPTHWISE: convolution of each channel by itself, for patches of neighbouring outputs; the array's rows are the outputs

@@ -93,6 +93,26 @@ def depthwise_timing(config: Config, c: Command) -> DepthwiseTiming:
     return DepthwiseTiming(tile, last_tile, total)
 
 
+def pool_pixel_cycles(config: Config, window: int, channels: int) -> int:
+    """Cycles from one pixel of a POOL with windows of `window` elements to the next.
+
+    A slab, up to config.slab_channels channels, is read an element of the window a cycle, while the slab before leaves by
+    passes of the requantizers: it takes as long as the longer of the two.
+    """
+    slabs, last = divmod(channels - 1, config.slab_channels)
+    most, passes = config.slab_channels // config.requantizers, last // config.requantizers + 1
+    return slabs * max(window, most) + max(window, passes)
+
+
+def _pool_cycles(config: Config, c: Command) -> int:
+    window = c["kernel_rows"] * c["kernel_cols"]
+    passes = (c["channels"] - 1) % config.slab_channels // config.requantizers + 1
+    pixels = c["region_rows"] * c["region_cols"] * pool_pixel_cycles(config, window, c["channels"])
+    reads = pixels - max(window, passes) + window  # to the last one; its slab's passes follow
+    tail = 0 if c["hold"] else passes - 1 + requantizer_latency(config.rounding) + _WRITE - 1
+    return _START + reads + _POOL + tail
+
+
 _IDLE_FIELDS = (
     "raster_rows", "last_raster_rows", "raster_cols", "kernel_rows", "kernel_cols", "patches_down", "patches_across",
     "channel_tiles", "patch_rows", "last_patch_rows", "patch_cols", "last_patch_cols", "tile_channels", "last_channels",
@@ -154,9 +174,7 @@ def compute_cycles(config: Config, c: Command) -> int:
         wide = c["row_bytes"] - (chunks - 1) * chunk > config.requantizers
         return _START + 2 * c["rows"] * chunks + _ADD + wide + requantizer_latency(config.rounding) + _WRITE - 1
     if c.opcode == Opcode.POOL:
-        groups = -(-c["channels"] // config.requantizers)
-        reads = c["region_rows"] * c["region_cols"] * groups * c["kernel_rows"] * c["kernel_cols"]
-        return _START + reads + _POOL + (0 if c["hold"] else requantizer_latency(config.rounding) + _WRITE - 1)
+        return _pool_cycles(config, c)
     if c.opcode == Opcode.DEPTHWISE:
         return depthwise_timing(config, c).total
     raise ValueError(f"{c.opcode.name} is not a compute command")

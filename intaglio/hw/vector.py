@@ -19,7 +19,7 @@ class VectorRead(data.StructLayout):
     def __init__(self, config: Config):
         super().__init__(
             {
-                "count": unsigned(ceil_log2(2 * config.requantizers + 1)),
+                "count": unsigned(ceil_log2(config.feed_bytes + 1)),
                 "address": unsigned(ceil_log2(config.activation_bytes)),
             }
         )
@@ -156,13 +156,14 @@ class AddPath(wiring.Component):
 
 
 class PoolPath(wiring.Component):
-    """Walks a POOL command.
+    """Walks a POOL command, slab by slab of up to W = slab_channels channels.
 
     command: In, stable while it runs. start: In, a pulse; the first read is in the next cycle. read: Out,
-    VectorRead of up to Q bytes, a read each cycle without a gap. read_data: In, memory_latency cycles after
-    its read. sums: Out, Q x signed 32, sums or maxima, and output: Out, OutputPass, in the same cycle, OUTPUT_LATENCY
-    cycles after the window's last read; with `hold` there is no output, and the sums stay for the next command.
-    finished: Out, high with the command's last read.
+    VectorRead of up to W bytes, a read each cycle while a slab's window lasts; a slab with fewer elements than passes
+    waits for the rest of them. read_data: In, W bytes, memory_latency cycles after its read. sums: Out, Q x signed 32, sums
+    or maxima, and output: Out, OutputPass, in the same cycle: the slab's lowest Q channels OUTPUT_LATENCY cycles after
+    its last read, the next Q in each cycle that follows; with `hold` there is no output, and the sums stay for the next
+    command. finished: Out, high with the command's last read.
     """
 
     def __init__(self, config: Config, memory_latency: int):
@@ -173,7 +174,7 @@ class PoolPath(wiring.Component):
                 "command": In(1024),
                 "start": In(1),
                 "read": Out(VectorRead(config)),
-                "read_data": In(8 * config.requantizers),
+                "read_data": In(8 * config.slab_channels),
                 "sums": Out(signed(32)).array(config.requantizers),
                 "output": Out(OutputPass(config)),
                 "finished": Out(1),
@@ -186,35 +187,41 @@ class PoolPath(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        q = self.config.requantizers
+        q, w = self.config.requantizers, self.config.slab_channels
         f = CommandView(self.command, Opcode.POOL)
         bits = ceil_log2(self.config.activation_bytes)
 
         active = Signal()
+        waiting = Signal()  # all of the slab is read, but passes of it would meet the next slab's
+        covered = Signal(range(w + 1))  # channels whose passes fit into the slab's cycles up to this one
         kw = Signal(16)
         kh = Signal(16)
         col = Signal(16)
         row = Signal(16)
         left = Signal(32)
-        # Addresses of the region's row, the pixel, the group, the window's row, and the element.
-        in_row, in_pixel, in_group, in_line, in_at = (
-            Signal(bits, name=n) for n in ("in_row", "in_pixel", "in_group", "in_line", "in_at")
+        # Addresses of the region's row, the pixel, the slab, the window's row, and the element.
+        in_row, in_pixel, in_slab, in_line, in_at = (
+            Signal(bits, name=n) for n in ("in_row", "in_pixel", "in_slab", "in_line", "in_at")
         )
         out_row, out_pixel, out_at = (Signal(bits, name=n) for n in ("out_row", "out_pixel", "out_at"))
-        count = Signal(range(q + 1))
-        end_kw = kw == f["kernel_cols"] - 1
+        slab = Signal(range(w + 1))
+        end_kw = Signal()
         end_window = Signal()
+        end_slab = Signal()
         end_pixel = Signal()
         end_row = Signal()
+        last_slab = left <= w
         final = Signal()
         m.d.comb += [
-            count.eq(Mux(left > q, q, left)),
-            self.read.count.eq(Mux(active, count, 0)),
+            slab.eq(Mux(last_slab, left, w)),
+            self.read.count.eq(Mux(active & ~waiting, slab, 0)),
             self.read.address.eq(in_at),
+            end_kw.eq(~waiting & (kw == f["kernel_cols"] - 1)),
             end_window.eq(end_kw & (kh == f["kernel_rows"] - 1)),
-            end_pixel.eq(end_window & (left <= q)),
+            end_slab.eq((end_window | waiting) & (slab <= covered)),
+            end_pixel.eq(end_slab & last_slab),
             end_row.eq(end_pixel & (col == f["region_cols"] - 1)),
-            final.eq(end_row & (row == f["region_rows"] - 1)),
+            final.eq(last_slab & (col == f["region_cols"] - 1) & (row == f["region_rows"] - 1)),
         ]
 
         def go(value: Signal, *registers: Signal) -> None:
@@ -226,46 +233,78 @@ class PoolPath(wiring.Component):
             return total
 
         with m.If(active):
-            m.d.sync += kw.eq(kw + 1)
-            go(plus(in_at, f["kernel_x_step"]), in_at)
+            m.d.sync += covered.eq(Mux(covered == w, w, covered + q))
+            with m.If(~waiting):
+                m.d.sync += kw.eq(kw + 1)
+                go(plus(in_at, f["kernel_x_step"]), in_at)
             with m.If(end_kw):
                 m.d.sync += [kw.eq(0), kh.eq(kh + 1)]
                 go(plus(in_line, f["in_row_stride"]), in_line, in_at)
             with m.If(end_window):
-                m.d.sync += [kh.eq(0), left.eq(left - q)]
-                go(plus(in_group, q), in_group, in_line, in_at)
-                go(plus(out_at, q), out_at)
+                m.d.sync += [kh.eq(0), waiting.eq(1)]
+            with m.If(end_slab):
+                m.d.sync += [waiting.eq(0), covered.eq(q), left.eq(left - w)]
+                go(plus(in_slab, w), in_slab, in_line, in_at)
+                go(plus(out_at, w), out_at)
             with m.If(end_pixel):
                 m.d.sync += [left.eq(f["channels"]), col.eq(col + 1)]
-                go(plus(in_pixel, f["x_step"]), in_pixel, in_group, in_line, in_at)
+                go(plus(in_pixel, f["x_step"]), in_pixel, in_slab, in_line, in_at)
                 go(plus(out_pixel, f["out_pixel_stride"]), out_pixel, out_at)
             with m.If(end_row):
                 m.d.sync += [col.eq(0), row.eq(row + 1)]
-                go(plus(in_row, f["row_step"]), in_row, in_pixel, in_group, in_line, in_at)
+                go(plus(in_row, f["row_step"]), in_row, in_pixel, in_slab, in_line, in_at)
                 go(plus(out_row, f["out_row_stride"]), out_row, out_pixel, out_at)
-            with m.If(final):
+            with m.If(end_window & final):
                 m.d.sync += active.eq(0)
         with m.If(self.start):
-            m.d.sync += [active.eq(1), kw.eq(0), kh.eq(0), col.eq(0), row.eq(0), left.eq(f["channels"])]
-            go(f["in_base"], in_row, in_pixel, in_group, in_line, in_at)
+            m.d.sync += [active.eq(1), waiting.eq(0), covered.eq(q), left.eq(f["channels"])]
+            m.d.sync += [kw.eq(0), kh.eq(0), col.eq(0), row.eq(0)]
+            go(f["in_base"], in_row, in_pixel, in_slab, in_line, in_at)
             go(f["out_base"], out_row, out_pixel, out_at)
 
-        # Sums, or with `maximum` maxima: the window's elements arrive one a cycle.
+        # Passes: the first with the slab's last read, the rest in the cycles that follow.
         output = Signal(OutputPass(self.config))
+        emits = Signal()
+        rest = Signal(range(w + 1))
+        rest_at = Signal(bits)
+        rest_final = Signal()
+        unsent = Signal(range(w + 1))
         m.d.comb += [
-            output.count.eq(Mux(active & end_window & ~f["hold"], count, 0)),
-            output.address.eq(out_at),
-            output.final.eq(active & final & ~f["hold"]),
-            self.finished.eq(active & final),
+            emits.eq(active & end_window & ~f["hold"]),
+            unsent.eq(Mux(emits, slab, rest)),
+            output.count.eq(Mux(unsent > q, q, unsent)),
+            output.address.eq(Mux(emits, out_at, rest_at)),
+            output.final.eq(Mux(emits, final, rest_final) & (unsent <= q)),
+            self.finished.eq(active & end_window & final),
         ]
-        m.d.comb += self.output.eq(delay(m, output, self.memory_latency + 1, "output"))
-        arriving = delay(m, Cat(active, (kw == 0) & (kh == 0) & ~f["resume"]), self.memory_latency, "arriving")
-        for lane in range(q):
+        m.d.sync += [rest.eq(Mux(unsent > q, unsent - q, 0)), rest_at.eq(output.address + q)]
+        with m.If(emits):
+            m.d.sync += rest_final.eq(final)
+        m.d.comb += self.output.eq(delay(m, output, self.OUTPUT_LATENCY, "output"))
+
+        # Sums, or with `maximum` maxima: the window's elements arrive one a cycle.
+        sums = [Signal(signed(32), name=f"sum{lane}") for lane in range(w)]
+        arriving = delay(
+            m, Cat(active & ~waiting, (kw == 0) & (kh == 0) & ~f["resume"]), self.memory_latency, "arriving"
+        )
+        for lane, held in enumerate(sums):
             byte = self.read_data.word_select(lane, 8).as_signed()
-            first, held = arriving[1], self.sums[lane]
+            first = arriving[1]
             with m.If(arriving[0]):
                 with m.If(~f["maximum"]):
                     m.d.sync += held.eq(Mux(first, 0, held) + byte)
                 with m.Elif(first | (byte > held[:8].as_signed())):  # a maximum has no more than 8 bits
                     m.d.sync += held.eq(byte)
+
+        # What the first pass leaves of a slab waits here, and moves down Q channels a cycle.
+        passing = delay(m, Cat(emits, rest != 0), self.OUTPUT_LATENCY, "passing")
+        behind = [Signal(signed(32), name=f"behind{lane}") for lane in range(w - q)]
+        for lane, kept in enumerate(behind):
+            with m.If(passing[0]):
+                m.d.sync += kept.eq(sums[lane + q])
+            if lane + q < len(behind):
+                with m.Elif(passing[1]):
+                    m.d.sync += kept.eq(behind[lane + q])
+        for lane in range(q):
+            m.d.comb += self.sums[lane].eq(Mux(passing[1], behind[lane], sums[lane]))
         return m

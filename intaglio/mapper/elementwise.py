@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from intaglio.hw import isa
+from intaglio.hw.config import Config
 from intaglio.mapper.layout import Region, View
 from intaglio.mapper.task import Cut, Operand, output_fields
 from intaglio.network.graph import Add, Rescale, Rounding
@@ -36,8 +37,8 @@ class AddTask:
     def reads(self, region: Region) -> tuple[Region, ...]:
         return region, region
 
-    def bytes_read(self) -> int:
-        return self.output.layout.elements
+    def least_cycles(self, config: Config) -> int:
+        return -(-self.output.layout.elements // config.requantizers)
 
     def commands(self, region: Region, inputs: tuple[View, ...], output: View) -> list[isa.Command]:
         rows, row_bytes = flat(region, *inputs, output)
@@ -90,8 +91,8 @@ class RescaleTask:
     def reads(self, region: Region) -> tuple[Region, ...]:
         return (region,)
 
-    def bytes_read(self) -> int:
-        return self.output.layout.elements
+    def least_cycles(self, config: Config) -> int:
+        return -(-self.output.layout.elements // config.requantizers)
 
     def commands(self, region: Region, inputs: tuple[View, ...], output: View) -> list[isa.Command]:
         rows, row_bytes = flat(region, *inputs, output)
@@ -198,8 +199,8 @@ class CopyTask:
             return [range(region.row0 * row, region.row1 * row)]
         return [range(y * row + region.x0, y * row + region.x1) for y in range(region.row0, region.row1)]
 
-    def bytes_read(self) -> int:
-        return self.output.layout.elements
+    def least_cycles(self, config: Config) -> int:
+        return -(-self.output.layout.elements // config.requantizers)
 
     def commands(self, region: Region, inputs: tuple[View, ...], output: View) -> list[isa.Command]:
         row, out_row = self.inputs[0].layout.row_bytes, self.output.layout.row_bytes

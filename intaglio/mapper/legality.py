@@ -136,8 +136,8 @@ def _pool(config: Config, c: Command) -> Iterator[str]:
     if c["resume"] or c["hold"]:
         if c["region_rows"] * c["region_cols"] > 1:
             yield f"has {c['region_rows'] * c['region_cols']} pixels, but only one may continue or keep its sums"
-        if c["channels"] > config.requantizers:
-            yield f"channels = {c['channels']} is above requantizers ({config.requantizers}) in a part of a window"
+        if c["channels"] > config.slab_channels:
+            yield f"channels = {c['channels']} is above slab_channels ({config.slab_channels}) in a part of a window"
 
 
 def _conv(config: Config, c: Command) -> Iterator[str]:

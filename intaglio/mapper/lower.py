@@ -364,7 +364,7 @@ class _Lowering:
             cycles = -(-macs // config.macs_per_cycle)
             moved = op.weights.size + g.out_channels * CHANNEL_RECORD_BYTES
         elif task is not None:
-            cycles = -(-task.bytes_read() // config.requantizers)
+            cycles = task.least_cycles(config)
         for name in [*fresh, *(name for name in op.outputs if name in self.outputs)]:
             moved += math.prod(self.graph.tensors[name].shape)
         memory = -(-moved // config.memory.bytes_per_cycle)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from intaglio.hw import isa
+from intaglio.hw.config import Config
 from intaglio.mapper.layout import Region, View
 from intaglio.mapper.task import Cut, Operand, output_fields
 from intaglio.mapper.windows import Block
@@ -129,11 +130,20 @@ class PoolTask:
         col0, col1 = covered(cols, self.stride[1], self.dilation[1])
         return (Region(first + row0, first + row1, col0 * self.channels, col1 * self.channels),)
 
-    def bytes_read(self) -> int:
+    def least_cycles(self, config: Config) -> int:
+        """Of each pixel, however its window and channels are divided: the reads of its slabs, or its passes.
+
+        At a stride of 1 neighbours in a row could be one pixel of more channels.
+        """
         layout = self.output.layout
         rows, cols = self._spans(Region(0, self.out_rows, 0, layout.row_bytes))
-        one = sum(s.count * s.size for s in rows) * sum(s.count * s.size for s in cols) * self.channels
-        return one * (layout.rows // self.out_rows)
+        cycles = 0
+        for r in rows:
+            for c in cols:
+                pixels, channels = (1, c.count * self.channels) if self.stride[1] == 1 else (c.count, self.channels)
+                reads = r.size * c.size * -(-channels // config.slab_channels)
+                cycles += r.count * pixels * max(reads, -(-channels // config.requantizers))
+        return cycles * (layout.rows // self.out_rows)
 
     def commands(self, region: Region, inputs: tuple[View, ...], output: View) -> list[isa.Command]:
         image = region.row0 // self.out_rows

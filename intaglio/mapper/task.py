@@ -74,8 +74,8 @@ class VectorTask(Task, Protocol):
         """The commands that compute a region of the output (tokens not set)."""
         ...
 
-    def bytes_read(self) -> int:
-        """Elements of its first input that the vector path takes in, for the lower bound."""
+    def least_cycles(self, config: Config) -> int:
+        """The fewest cycles of the vector path in which any schedule computes it."""
         ...
 
 

@@ -1,8 +1,8 @@
 """Pooling windows that do not fit on chip: what of a window is loaded at once, and where it lies then.
 
-One output pixel at a time takes its window in slabs, the whole window of as many channels as fit. Where not even
-one pass of the requantizers fits, each pass takes its window in parts, bands of rows or pieces of one row, whose
-sums continue (`hold`, `resume`).
+One output pixel at a time takes its window in ranges of channels, the whole window of each. Where that does not fit, or
+costs more cycles, ranges of up to slab_channels channels take their window in parts, bands of rows or pieces of one row,
+whose sums continue (`hold`, `resume`).
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ class _Machine:
         self._weight = self._local[LocalMemory.WEIGHT].view(np.int8)
         self._channel = self._local[LocalMemory.CHANNEL].view(np.int32)
         self._partial = np.zeros(config.partial_words * config.requantizers, np.int32)
-        self._window_sums = np.zeros(config.requantizers, np.int64)
+        self._window_sums = np.zeros(config.slab_channels, np.int64)
 
     def run(self, command: Command, ledger: np.ndarray) -> None:
         """Executes one command and adds its part to ledger, int64 [len(Counter)]."""

@@ -17,6 +17,7 @@ class Sizes(NamedTuple):
     rows: int
     cols: int
     requantizers: int
+    slab_channels: int
     channel_groups: int
     weight_word_bytes: int
     channel_word_bytes: int
@@ -28,6 +29,7 @@ def sizes_of(config: Config) -> Sizes:
         rows=config.rows,
         cols=config.cols,
         requantizers=config.requantizers,
+        slab_channels=config.slab_channels,
         channel_groups=config.channel_groups,
         weight_word_bytes=config.weight_word_bytes,
         channel_word_bytes=config.channel_word_bytes,

@@ -33,7 +33,7 @@ def add(c: Any, z: Any, activation: np.ndarray, ledger: np.ndarray) -> None:
 
 
 def pool(c: Any, z: Any, activation: np.ndarray, sums: np.ndarray, ledger: np.ndarray) -> None:
-    """sums: int64 [requantizers], sums or maxima, kept between commands."""
+    """sums: int64 [slab_channels], sums or maxima, kept between commands."""
 
     def run(first: int, last: int, counts: np.ndarray) -> None:
         _pool(c, z, first, last, activation, sums, counts)
@@ -67,8 +67,8 @@ def _add(c, z, first, last, activation, ledger):
 @numba.njit(cache=True, error_model="numpy", nogil=True)
 def _pool(c, z, first, last, activation, sums, ledger):
     """Rows `first` up to `last` of the region."""
-    if (c.hold or c.resume) and (c.region_rows * c.region_cols > 1 or c.channels > z.requantizers):
-        raise IndexError("sums of several passes that begin or go on elsewhere")
+    if (c.hold or c.resume) and (c.region_rows * c.region_cols > 1 or c.channels > z.slab_channels):
+        raise IndexError("sums of several slabs that begin or go on elsewhere")
     scales = _scales(c, c.channels, activation)
     totals = np.empty(c.channels, np.int32)
     for y in range(first, last):
@@ -82,7 +82,7 @@ def _pool(c, z, first, last, activation, sums, ledger):
                     at = c.in_base + y * c.row_step + x * c.x_step + kh * c.in_row_stride + kw * c.kernel_x_step
                     at &= ADDRESS_MASK
                     check_inside(at, c.channels, activation)
-                    ledger[_READS] += _passes(at, c.channels, z.requantizers, z)
+                    ledger[_READS] += _passes(at, c.channels, z.slab_channels, z)
                     taken = activation[at : at + c.channels]
                     if c.maximum:
                         for i in range(c.channels):

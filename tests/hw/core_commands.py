@@ -189,13 +189,22 @@ def random_add(config: Config, rng: np.random.Generator) -> Command:
     })
 
 
+def random_channels(config: Config, rng: np.random.Generator) -> int:
+    """Of a POOL: below, at and above the channels of one slab."""
+    slab = config.slab_channels
+    return int(rng.choice([rng.integers(1, slab + 1), slab, rng.integers(slab + 1, 2 * slab + 1), rng.integers(1, 4 * slab)]))
+
+
 def random_pool(config: Config, rng: np.random.Generator, maximum: bool = False) -> Command:
-    channels = int(rng.integers(1, 4 * config.requantizers))
-    kh, kw, rows, cols = (int(v) for v in rng.integers(1, 4, 4))
-    sh, sw = (int(v) for v in rng.integers(1, 3, 2))
-    height, width = (rows - 1) * sh + kh, (cols - 1) * sw + kw
-    stride, out_stride = width * channels + int(rng.integers(0, 5)), cols * channels + int(rng.integers(0, 5))
     half = config.activation_bytes // 2
+    while True:
+        channels = random_channels(config, rng)
+        kh, kw, rows, cols = (int(v) for v in rng.integers(1, 4, 4))
+        sh, sw = (int(v) for v in rng.integers(1, 3, 2))
+        height, width = (rows - 1) * sh + kh, (cols - 1) * sw + kw
+        stride, out_stride = width * channels + int(rng.integers(0, 5)), cols * channels + int(rng.integers(0, 5))
+        if max(stride * height, out_stride * rows) < half:
+            break
     mult, shift = _scale(rng, 1 if maximum else -4)
     return Command(Opcode.POOL, {
         "in_base": int(rng.integers(0, half - stride * height)), "in_row_stride": stride, "row_step": sh * stride,
@@ -212,9 +221,11 @@ def random_maximum(config: Config, rng: np.random.Generator) -> Command:
 
 
 def split_window(command: Command, config: Config) -> list[Command]:
-    """A POOL command's first pixel and channels as two commands, the second continuing the first's sums."""
-    f = {**command.fields, "region_rows": 1, "region_cols": 1, "channels": min(command["channels"], config.requantizers)}
-    rows = f["kernel_rows"] // 2
-    first = {**f, "kernel_rows": rows, "hold": 1}
-    second = {**f, "kernel_rows": f["kernel_rows"] - rows, "in_base": f["in_base"] + rows * f["in_row_stride"], "resume": 1}
-    return [Command(Opcode.POOL, first), Command(Opcode.POOL, second)]
+    """A POOL command's first pixel and slab as commands of one window row each, which continue each other's sums."""
+    f = {**command.fields, "region_rows": 1, "region_cols": 1, "channels": min(command["channels"], config.slab_channels)}
+    parts = [
+        {**f, "kernel_rows": 1, "in_base": f["in_base"] + y * f["in_row_stride"], "hold": 1, "resume": 1}
+        for y in range(f["kernel_rows"])
+    ]
+    parts[0]["resume"] = parts[-1]["hold"] = 0
+    return [Command(Opcode.POOL, part) for part in parts]

@@ -209,7 +209,58 @@ def test_short_kept_tiles():
     check(config, [Command(Opcode.CONV, {**conv, **fields}) for fields in order], rng)
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=named)
+SLABS = {
+    "all-of-feed": dict(rows=2, cols=4, requantizers=2, bus_bytes=4),  # 4 passes
+    "part-of-feed": dict(rows=2, cols=3, requantizers=3, bus_bytes=4),  # 6 of 8 bytes: 2 passes
+    "odd": dict(rows=1, cols=5, requantizers=5, bus_bytes=8),  # 15 of 16: 3
+    "many": dict(rows=8, cols=2, requantizers=1, bus_bytes=4),  # 16
+    "wider-than-feed-needs": dict(rows=1, cols=3, requantizers=3, feed_bytes=32, bus_bytes=4),  # 30 of 32: 10
+}
+
+
+@pytest.mark.parametrize("shape", SLABS.values(), ids=SLABS)
+@pytest.mark.parametrize("maximum", [0, 1])
+def test_slabs(shape, maximum):
+    """Windows of fewer elements than a slab has passes, of as many, and of more; channels around whole passes and slabs."""
+    seed = int(np.random.SeedSequence().entropy % 2**32)
+    print("seed", seed)
+    rng = np.random.default_rng(seed)
+    config = small(**shape)
+    w, q = config.slab_channels, config.requantizers
+    commands = []
+    for channels in (q, q + 1, w - 1, w, w + 1, w + q, 2 * w, 2 * w + q + 1):
+        kh, kw = (int(k) for k in rng.integers(1, 4, 2))
+        base = random_pool(config, rng, bool(maximum)).fields
+        stride = (kw + 1) * channels + 1
+        fields = {
+            **base, "channels": channels, "kernel_rows": kh, "kernel_cols": kw, "region_rows": 2, "region_cols": 2,
+            "in_base": 3, "in_row_stride": stride, "row_step": stride, "x_step": channels, "kernel_x_step": channels,
+            "out_base": 1200, "out_row_stride": 2 * channels + 1, "out_pixel_stride": channels,
+        }  # fmt: skip
+        if 3 + (kh + 1) * stride < 1200 and 1200 + 4 * channels + 2 < 2048:
+            commands.append(Command(Opcode.POOL, fields))
+    assert len(commands) > 4
+    check(config, commands, rng)
+
+
+def test_cycles_of_slabs():
+    """By hand: a slab of 32 channels takes its window's 9 cycles, or its 4 passes where the window has fewer elements."""
+    config = Config(rows=16, cols=16, requantizers=8)
+    assert (config.feed_bytes, config.slab_channels) == (32, 32)
+    sizes = dict.fromkeys(("kernel_rows", "kernel_cols", "region_rows", "region_cols", "channels"), 1)
+
+    def longer(**fields):
+        one, other = Command(Opcode.POOL, sizes), Command(Opcode.POOL, {**sizes, **fields})
+        return compute_cycles(config, other) - compute_cycles(config, one)
+
+    assert longer(kernel_rows=3, kernel_cols=3, region_rows=56, region_cols=56, channels=64) == 56 * 56 * 2 * 9 + 4 - 2
+    assert longer(kernel_rows=7, kernel_cols=7, channels=512) == 16 * 49 + 4 - 2
+    assert longer(region_cols=5, channels=61) == 5 * 8 - 1
+    assert longer(kernel_cols=2, channels=33) == 4 + 2 - 1
+    assert longer(region_cols=3, kernel_cols=2, channels=33) == 3 * (4 + 2) - 1
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, *SLABS.values()], ids=[*map(named, SHAPES), *SLABS])
 @pytest.mark.parametrize("make", [random_pool, random_maximum], ids=lambda f: f.__name__)
 def test_window_continues_in_next_command(shape, make):
     seed = int(np.random.SeedSequence().entropy % 2**32)

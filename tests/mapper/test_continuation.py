@@ -111,9 +111,10 @@ def test_passes_lie_in_the_memory() -> None:
 def test_parts_of_several_pixels_or_passes() -> None:
     sizes = {"kernel_rows": 1, "kernel_cols": 1, "region_rows": 1, "region_cols": 1, "channels": 2, "clamp_max": 9}
     whole = {**sizes, "in_base": 0, "out_base": 512, "rounding": 0}
-    assert not list(faults(TINY, Command(Opcode.POOL, {**whole, "hold": 1}), 4096))
+    for channels in (2, 8):
+        assert not list(faults(TINY, Command(Opcode.POOL, {**whole, "hold": 1, "channels": channels}), 4096))
     for change in ({"region_cols": 2}, {"region_rows": 2}):
         (reason,) = faults(TINY, Command(Opcode.POOL, {**whole, "resume": 1, **change}), 4096)
         assert reason == "has 2 pixels, but only one may continue or keep its sums"
-    (reason,) = faults(TINY, Command(Opcode.POOL, {**whole, "hold": 1, "channels": 3}), 4096)
-    assert "channels = 3 is above requantizers (2)" in reason
+    (reason,) = faults(TINY, Command(Opcode.POOL, {**whole, "hold": 1, "channels": 9}), 4096)
+    assert "channels = 9 is above slab_channels (8)" in reason

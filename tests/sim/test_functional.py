@@ -149,10 +149,11 @@ class Plain:
 
     def pool(self, c):
         q = CONFIG.requantizers
+        slab = CONFIG.feed_bytes - CONFIG.feed_bytes % q
         for y in range(c["region_rows"]):
             for x in range(c["region_cols"]):
-                for g in range(0, c["channels"], q):
-                    count = min(q, c["channels"] - g)
+                for g in range(0, c["channels"], slab):
+                    count = min(slab, c["channels"] - g)
                     total = np.full(count, c["bias"])
                     for kh in range(c["kernel_rows"]):
                         for kw in range(c["kernel_cols"]):
@@ -160,7 +161,9 @@ class Plain:
                             at += kh * c["in_row_stride"] + kw * c["kernel_x_step"]
                             total += self.read(range(at, at + count))
                     out = c["out_base"] + y * c["out_row_stride"] + x * c["out_pixel_stride"] + g
-                    self.write(out, [finish(c, int(t), c["mult_out"], c["shift_out"]) for t in total])
+                    values = [finish(c, int(t), c["mult_out"], c["shift_out"]) for t in total]
+                    for i in range(0, count, q):
+                        self.write(out + i, values[i : i + q])
 
 
 # Programs of the commands under test between a LOAD of everything and a STORE of all activations.
