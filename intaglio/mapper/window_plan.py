@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 
 from intaglio.hw.config import Config
+from intaglio.hw.timing import pool_pixel_cycles
 from intaglio.mapper.layout import Region, align_down, align_up
 from intaglio.mapper.pooling import PoolTask
 from intaglio.mapper.windows import Blocks
@@ -19,38 +21,41 @@ def choose_blocks(task: PoolTask, config: Config, room: int) -> tuple[Blocks, in
     found = []
     for depth in (2, 1):
         each = align_down(room // depth, config.bus_bytes)
-        for blocks in (_slab(task, config, each), _part(task, config, each)):
-            if blocks is not None:
-                found.append((blocks, depth, _cycles(task, config, blocks, depth)))
+        for blocks in (*_whole(task, config, each), *_parts(task, config, each)):
+            found.append((blocks, depth, _cycles(task, config, blocks, depth)))
     return min(found, key=lambda option: option[2], default=None)
 
 
-def _slab(task: PoolTask, config: Config, room: int) -> Blocks | None:
-    """Whole windows of the most channels."""
+def _whole(task: PoolTask, config: Config, room: int) -> Iterator[Blocks]:
+    """Whole windows of as many channels as fit, most first: even shares of the bus words, whole slabs, or few passes."""
     rows, cols = task.extent
     words = -(-task.channels // config.bus_bytes)
     sizes = {-(-words // count) * config.bus_bytes for count in range(1, words + 1)}
+    sizes |= set(range(config.slab_channels, task.channels, config.slab_channels))
     sizes |= set(range(config.requantizers, config.bus_bytes, config.requantizers))
     for channels in sorted({min(n, task.channels) for n in sizes if n >= config.requantizers}, reverse=True):
         blocks = replace(_strips(task, config, channels), rows=rows, cols=cols)
         if blocks.buffer_bytes <= room:
-            return blocks
-    return None
+            yield blocks
 
 
-def _part(task: PoolTask, config: Config, room: int) -> Blocks | None:
-    """For one pass of the requantizers the largest pieces of a window: bands of rows, or parts of one row."""
+def _parts(task: PoolTask, config: Config, room: int) -> Iterator[Blocks]:
+    """The largest pieces of a window, bands of rows or parts of one row, of one slab or fewer passes of the requantizers."""
     rows, cols = task.extent
     bus = config.bus_bytes
-    blocks = _strips(task, config, min(config.requantizers, task.channels))
-    if task.channels <= blocks.step:
-        blocks = replace(blocks, dense=True, step=task.channels, lead=bus - math.gcd(task.channels, bus))
-    fitting = min(cols, (room - blocks.stride(1)) // blocks.step + 1)
-    while fitting > 0 and blocks.stride(fitting) > room:
-        fitting -= 1
-    if fitting < 1:
-        return None
-    return replace(blocks, rows=min(rows, room // blocks.stride(cols)) if fitting == cols else 1, cols=fitting)
+    most = min(config.slab_channels, task.channels)
+    passes = -(-most // config.requantizers)
+    for halvings in range(passes.bit_length()):
+        channels = min(most, (passes >> halvings) * config.requantizers)
+        blocks = _strips(task, config, channels)
+        if task.channels <= blocks.step:
+            blocks = replace(blocks, dense=True, step=task.channels, lead=bus - math.gcd(task.channels, bus))
+        fitting = min(cols, (room - blocks.stride(1)) // blocks.step + 1)
+        while fitting > 0 and blocks.stride(fitting) > room:
+            fitting -= 1
+        if fitting > 0:
+            band = min(rows, room // blocks.stride(cols)) if fitting == cols else 1
+            yield replace(blocks, rows=band, cols=fitting)
 
 
 def _strips(task: PoolTask, config: Config, channels: int) -> Blocks:
@@ -65,7 +70,7 @@ def _cycles(task: PoolTask, config: Config, blocks: Blocks, depth: int) -> float
     rows, cols = task.extent
     first, *_ = blocks.of_window(Region(0, rows, 0, cols * task.channels))
     passes = task.output.layout.elements // task.channels * -(-task.channels // blocks.channels)
-    compute = rows * cols * -(-blocks.channels // config.requantizers) + COMMAND_CYCLES * len(first)
+    compute = pool_pixel_cycles(config, rows * cols, blocks.channels) + COMMAND_CYCLES * len(first)
     loads = [load for block in first for load in blocks.loads(block, task.inputs[0].layout)]
     memory = config.memory
     moved = sum(load.rows * load.row_bytes / memory.bytes_per_cycle + memory.latency for load in loads)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from mapper_check import check
 from mapper_graphs import Builder
 
-from intaglio.hw.config import load_config
-from intaglio.hw.isa import Opcode
+from intaglio.hw.config import config_from_dict, load_config
+from intaglio.hw.isa import Engine, Opcode
+from intaglio.hw.timing import compute_cycles
+from intaglio.mapper import map_network
 from intaglio.mapper.program import Program
 from intaglio.network.arithmetic import has_empty_window
 from intaglio.network.graph import MaxPool2D, Padding
@@ -21,6 +25,16 @@ SHAPES = [SMALL, [*SMALL, "bus_bytes=32"], ["rows=3", "cols=5", "requantizers=3"
 
 def parts(program: Program) -> int:
     return sum(c["hold"] for c in program.commands if c.opcode is Opcode.POOL)
+
+
+def above_bound(program: Program) -> bool:
+    """Whether the commands of each layer take at least the cycles that it has as its bound."""
+    config = config_from_dict(program.config)
+    taken: Counter[int] = Counter()
+    for c in program.commands:
+        if c.engine is Engine.COMPUTE:
+            taken[c["tag"]] += compute_cycles(config, c)
+    return all(taken[i] >= layer.compute_cycles for i, layer in enumerate(program.layers))
 
 
 def loaded(program: Program) -> int:
@@ -80,7 +94,7 @@ def test_random_windows() -> None:
         bus = int(random.choice([4, 8, 16, 32]))
         rate = f"memory.bytes_per_cycle={min(bus, 8)}"
         config = load_config("tiny16", [*SMALL, "channel_bytes=256", f"bus_bytes={bus}", rate, f"requantizers={random.integers(1, 5)}"])
-        check(b.graph(y), config, seed=seed)
+        assert above_bound(check(b.graph(y), config, seed=seed))
 
 
 def random_maximum(b: Builder, random: np.random.Generator) -> str:
@@ -106,8 +120,33 @@ def test_dilated_maxima() -> None:
         y = random_maximum(b, np.random.default_rng(seed))
         small = ["activation_bytes=128", "weight_bytes=256", "channel_bytes=256", "activation_banks=1", "bus_bytes=4"]
         config = load_config("tiny16", [*small, "memory.bytes_per_cycle=4"] if seed % 4 else [])
-        split += parts(check(b.graph(y), config, seed=seed)) > 0
+        program = check(b.graph(y), config, seed=seed)
+        assert above_bound(program)
+        split += parts(program) > 0
     assert split > 5
+
+
+def test_parts_of_whole_slabs() -> None:
+    """A slab's window takes as many cycles as one pass's would, so that parts are of more than one pass where they fit."""
+    b = Builder(6)
+    program = check(b.graph(b.mean(b.input(1, 30, 30, 64))), load_config("tiny16", SMALL))
+    pools = [c for c in program.commands if c.opcode is Opcode.POOL]
+    assert parts(program) and {c["channels"] for c in pools} == {8}
+    assert sum(c["kernel_rows"] * c["kernel_cols"] for c in pools) == 64 // 8 * 30 * 30
+
+
+@pytest.mark.parametrize(("size", "window", "stride", "cycles"), [
+    ((112, 112, 64), (3, 3), (2, 2), 55 * 55 * 2 * 9),
+    ((7, 7, 512), (7, 7), (1, 1), 16 * 49),
+    ((8, 8, 33), (1, 2), (2, 2), 4 * 4 * 5),  # 2 slabs of 2 reads, but 5 passes
+    ((8, 8, 4), (2, 2), (1, 1), 7 * 4),  # a row of outputs as one pixel of 28 channels
+])  # fmt: skip
+def test_bound_of_slabs(size: tuple[int, int, int], window: tuple[int, int], stride: tuple[int, int], cycles: int) -> None:
+    """The fewest cycles of a layer on 32 bytes a cycle and 8 requantizers, by hand."""
+    b = Builder(7)
+    program = map_network(b.graph(b.maximum(b.input(1, *size), window, stride)), load_config("edge256"))
+    assert program.layers[0].compute_cycles == cycles
+    assert above_bound(program)
 
 
 @pytest.mark.parametrize("size", [(7, 7, 512), (16, 16, 256), (20, 20, 60), (20, 20, 61)])
