@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,13 +12,14 @@ import numpy as np
 
 from intaglio.hw.config import Config
 from intaglio.hw.counters import Counter
+from intaglio.hw.isa import Command
 from intaglio.mapper import Certificate, map_network, map_proven
 from intaglio.mapper.lower import host_operators
 from intaglio.mapper.program import Program
 from intaglio.network import Graph, check_inputs, execute, host_ops
 from intaglio.network.execute import graph_inputs
 from intaglio.network.graph import Operator
-from intaglio.sim.cycle_model import CycleResult
+from intaglio.sim.cycle_model import CycleResult, StuckError
 from intaglio.sim.engines import RunResult, clock_of, run_program
 from intaglio.sim.functional import execute_program
 from intaglio.sim.rtl.build import Progress
@@ -72,7 +73,7 @@ class Session:
         of its space under exact timing, in place of the one that an estimate prefers; takes seconds."""
         if not prove:
             return Session(graph, config, map_network(graph, config, keep_all))
-        program, certificates = map_proven(graph, config, lambda c, commands: clock_of(c, commands).cycles, keep_all)
+        program, certificates = map_proven(graph, config, _cycles, keep_all)
         return Session(graph, config, program, tuple(certificates))
 
     def run(
@@ -115,6 +116,18 @@ class Session:
     def clock(self, record: bool = False) -> CycleResult:
         """The cycles of the Program, which no input changes. record: with what happens when."""
         return clock_of(self.config, self.program.commands, record)
+
+
+NEVER = 1 << 62
+"""Cycles of commands that do not end."""
+
+
+def _cycles(config: Config, commands: Sequence[Command]) -> int:
+    """Of a plan's commands; such as leave more tokens than the counters hold are none to take."""
+    try:
+        return clock_of(config, commands).cycles
+    except StuckError:
+        return NEVER
 
 
 def every_tensor(
