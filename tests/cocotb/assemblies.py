@@ -64,7 +64,7 @@ class CommandPath(wiring.Component):
 class Feed(wiring.Component):
     """CONV's sequencer, the activation memory and the rows' shift registers, with the delays of the core.
 
-    command, start, finished: as FeedSequencer's. load_*: as ActivationMemory's. activation[r]: row r's byte; row[r]: StepControl's
+    command, start, active: as FeedSequencer's. load_*: as ActivationMemory's. activation[r]: row r's byte; row[r]: StepControl's
     bits beside it. weight_address, channels: of row 0's step.
     """
 
@@ -78,7 +78,7 @@ class Feed(wiring.Component):
             {
                 "command": In(1024),
                 "start": In(1),
-                "finished": Out(1),
+                "active": Out(1),
                 "load_en": In(1),
                 "load_address": In(len(self._memory.load_address)),
                 "load_data": In(8 * config.bus_bytes),
@@ -99,7 +99,7 @@ class Feed(wiring.Component):
         m.d.comb += [
             sequencer.command.eq(self.command),
             sequencer.start.eq(self.start),
-            self.finished.eq(sequencer.finished),
+            self.active.eq(sequencer.active),
             memory.load_en.eq(self.load_en),
             memory.load_address.eq(self.load_address),
             memory.load_data.eq(self.load_data),

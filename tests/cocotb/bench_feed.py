@@ -73,7 +73,7 @@ async def streams(dut, rows: int) -> tuple[list[list[int]], list[list[tuple[bool
                     weights.append((int(dut.weight_address.value), int(dut.channels.value)))
         if left is not None:
             left -= 1
-        elif dut.finished.value:
+        elif not dut.active.value:
             left = Feed.LATENCY + rows
     return data, marks, weights
 

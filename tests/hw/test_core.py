@@ -202,7 +202,7 @@ def test_short_kept_tiles():
         **random_conv(config, rng, True).fields, "origin": 0, "in_row_bytes": 2 * pixels, "iy_start": 0, "x_start": 0, "in_rows": 1,
         "x_step": 2, "kernel_rows": 1, "kernel_cols": 1, "chunks": 1, "chunk_bytes": steps, "last_chunk_bytes": steps,
         "slot_cycles": steps, "last_slot_cycles": steps, "idle_cycles": idle, "region_width": pixels, "pixel_tiles": pixels,
-        "rows_per_tile": 1, "last_pixels": 1, "channel_tiles": tiles, "last_channels": 4, "weight_base": 0, "channel_base": 0,
+        "rows_per_tile": 1, "last_pixels": 1, "channel_tiles": tiles, "last_channels": 4, "weight_base": 0, "channel_base": 0, "early_base": 0,
         "out_base": 1024, "out_row_stride": 64, "out_pixel_stride": 16, "partial_base": 9,
     }  # fmt: skip
     order = [{"start": 1, "drain_from": 5}, {"start": 0, "drain_from": 9}, {"start": 0, "drain_from": 0}]
@@ -282,7 +282,7 @@ def test_short_tiles_of_one_pixel(cols):
         **conv.fields, "origin": 0, "in_row_bytes": steps, "iy_start": 0, "x_start": 0, "in_rows": 1, "kernel_rows": 1,
         "kernel_cols": 1, "chunks": 1, "chunk_bytes": steps, "last_chunk_bytes": steps, "slot_cycles": steps,
         "last_slot_cycles": steps, "idle_cycles": idle, "region_width": 1, "pixel_tiles": 1, "rows_per_tile": 1,
-        "last_pixels": 1, "channel_tiles": tiles, "last_channels": cols, "weight_base": 0, "channel_base": 0,
+        "last_pixels": 1, "channel_tiles": tiles, "last_channels": cols, "weight_base": 0, "channel_base": 0, "early_base": 0,
         "out_base": 1024, "out_row_stride": 64, "out_pixel_stride": 64,
     })
     check(config, [conv], rng)
