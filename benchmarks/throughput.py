@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import cycles, large, simulator
+from benchmarks.zigzag.layers import LAYERS, graph_of
 from intaglio.hw.config import Config, load_config
 from intaglio.mapper import map_network
 from intaglio.network import Graph, load
@@ -110,7 +111,7 @@ def large_networks(folder: Path, on_rtl: bool) -> Iterator[Row]:
               ratio=ratio, cycles=cycles_mobile)  # fmt: skip
 
     proven = Session.map(graph, config, prove=True)
-    first = proven.certificates[0].cycles
+    first = Session.map(graph_of(LAYERS[0]), config, prove=True).clock().cycles
     yield row("conv1 7x7/2, 3 to 64 channels at 224x224, edge256: cycles", f"{first:,}", "500,000", "465,000", first < 500_000,
               cycles=first)  # fmt: skip
     yield row("mapping ResNet-18, one core, warm", f"{seconds:.2f} s", "1 s", "0.25 s", seconds <= 1, seconds=seconds)
