@@ -30,21 +30,6 @@ class Access:
     write: bool
 
 
-def conflict(a: Access, b: Access, bank_bytes: int) -> bool:
-    """True where two engines must not make these accesses at once, or in another order: the same bytes, one of
-    them written, or the same kind of port of one activation bank."""
-    if a.space != b.space:
-        return False
-    if (a.write or b.write) and a.low < b.high and b.low < a.high:
-        return True
-    return (
-        a.space == Space.ACTIVATION
-        and a.write == b.write
-        and a.low // bank_bytes <= (b.high - 1) // bank_bytes
-        and b.low // bank_bytes <= (a.high - 1) // bank_bytes
-    )
-
-
 def accesses(config: Config, command: Command) -> list[Access]:
     """Every access of a legal command."""
     match command.opcode:

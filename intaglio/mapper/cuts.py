@@ -26,7 +26,7 @@ COLUMN_BANDS = (1, 2, 4, 8)
 
 class Pieces:
     """One way to cut a layer, and the bytes that its pieces transfer: for each input, then for the output, in
-    all (total), of the largest piece and of the first; last_output: of the last piece's output."""
+    all (total), and of the largest piece."""
 
     def __init__(self, task: AnyTask, bus_bytes: int, pieces: list[Region]):
         self.pieces = tuple(pieces)
@@ -34,7 +34,6 @@ class Pieces:
             [*(r.transfer_bytes(bus_bytes) for r in task.reads(piece)), piece.transfer_bytes(bus_bytes)]
             for piece in pieces
         ]
-        self.first, self.last_output = sizes[0], sizes[-1][-1]
         self.total = [sum(column) for column in zip(*sizes, strict=True)]
         self.largest = [max(column) for column in zip(*sizes, strict=True)]
 

@@ -9,7 +9,7 @@ from intaglio.mapper.convolution import ConvTask, Sums
 from intaglio.mapper.elementwise import Segments, copy
 from intaglio.mapper.emission import Emission
 from intaglio.mapper.layout import Region, View, pixels, view_of_buffer
-from intaglio.mapper.parts import partial_pixels, steps_of, variants
+from intaglio.mapper.parts import partial_pixels, steps_of
 from intaglio.mapper.plan import LayerPlan, record_groups, tile_groups, weight_bytes
 from intaglio.mapper.pooling import PoolTask
 from intaglio.mapper.residency import Placed
@@ -93,7 +93,11 @@ class LayerEmitter:
     def _in_parts(self, task: ConvTask) -> None:
         config, groups = self.config, self.plan.groups
         assert groups is not None
-        own_records = variants(config, task, self.plan.pieces, groups.parts) != {()}
+        works = [
+            [steps_of(config, task, r, groups.parts) for r in task.tile_regions(piece, partial_pixels(config, task))]
+            for piece in self.plan.pieces
+        ]
+        own_records = any(step.without or step.early_pixels for work in works for steps in work for step in steps)
         last: range | None = None
         for index, piece in enumerate(self.plan.pieces):
             out = self._output(index, piece)
@@ -101,8 +105,8 @@ class LayerEmitter:
                 tiles = range(tile, tile + 1)
                 records = 0 if own_records else self._records(task, tiles, last)
                 last = tiles
-                for region in task.tile_regions(piece, partial_pixels(config, task)):
-                    for step in steps_of(config, task, region, groups.parts):
+                for steps in works[index]:
+                    for step in steps:
                         weights = self.program.weights(task, tiles, step.part)
                         early = 0
                         if own_records and step.drains(task):

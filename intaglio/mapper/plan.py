@@ -73,8 +73,8 @@ class LayerPlanner:
         return self._plans[setting]
 
     def candidates(self, setting: Setting) -> list[LayerPlan]:
-        """Every plan of the space: bands of rows, narrower pieces only where no band fits, and reductions or windows whose
-        input comes in parts only where none of these does; each with every way to place its buffers and order its
+        """Every plan of the space: bands of rows, of convolutions also blocks of whole array tiles; other narrower pieces only
+        where none of these fits, and reductions or windows whose input comes in parts only where nothing else does; each with every way to place its buffers and order its
         weights."""
         first = [*self._cuts.bands, *(self._cuts.blocks if isinstance(self.task, ConvTask) else [])]
         plans = [plan for cut in first for plan in self._plans_of(setting, cut)]
