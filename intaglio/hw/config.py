@@ -31,7 +31,7 @@ SUM_BYTES = 4
 """Bytes of a partial sum."""
 _DEFAULT_TILES = 4
 """Array tiles that the partial-sum memory holds where its size is not given."""
-INSTRUCTION_SET = 6
+INSTRUCTION_SET = 7
 """Version of the command format and of the registers; part of the configuration's hash."""
 
 

@@ -159,14 +159,18 @@ class PatchSequencer(wiring.Component):
             ]
 
         # Request: as many registers as FeedSequencer's.
-        inside = Signal()
-        request = Signal.like(self.request)
+        inside, wraps = Signal(), Signal()
+        request, wrapped = Signal.like(self.request), Signal.like(self.request)
+        later = delay(m, request, 1, "request")
+        m.d.sync += wraps.eq(iy >= f["wrap_iy"])
         m.d.comb += [
             inside.eq((iy >= 0) & (iy < f["in_rows"]) & (at >= 0) & (at.as_unsigned() < f["in_row_bytes"])),
             request.read.eq(running & inside),
             request.address.eq(address),
             request.high.eq(channels),
-            self.request.eq(delay(m, request, self.REQUEST_LATENCY, "request")),
+            wrapped.eq(later),
+            wrapped.address.eq(later.address - Mux(wraps, f["wrap_bytes"], 0)),
+            self.request.eq(delay(m, wrapped, self.REQUEST_LATENCY - 1, "wrapped")),
         ]
         m.d.comb += [
             self.step.control.valid.eq(tap),

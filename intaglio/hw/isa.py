@@ -66,8 +66,8 @@ DEPTHWISE: convolution of each channel by itself, for patches of neighbouring ou
               iy = iy_start + down * patch_iy_step + y * dilation_rows
               at = x_start + across * patch_x_step + x * x_step
               pixel = activation[origin + tile_c * tile_channels + down * patch_row_step + y * row_step + at - x_start + c]
-              for each of the tile's channels c, where 0 <= iy < in_rows and 0 <= at < in_row_bytes, and in_zero_point
-              elsewhere; where y < kernel_rows and x < kernel_cols the next word of weights (weight_base + tile_c *
+              for each of the tile's channels c, its address less wrap_bytes where iy >= wrap_iy (rows of a ring that begin
+              again), where 0 <= iy < in_rows and 0 <= at < in_row_bytes, and in_zero_point elsewhere; where y < kernel_rows and x < kernel_cols the next word of weights (weight_base + tile_c *
               kernel_rows * kernel_cols + y * kernel_cols + x) enters row 0, less weight_zero_point as CONV's, and reaches
               the next row of the array tap_delay cycles later, or patch_delay between the rows i * patch_cols - 1 and
               i * patch_cols. A row adds up the products of the weight and the pixel that it holds in one cycle.
@@ -322,6 +322,8 @@ FIELDS: dict[Opcode, tuple[Field, ...]] = {
         Field("tile_channels", 21, 16, 8),
         Field("out_patch_row_step", 22),
         Field("out_patch_step", 23),
+        Field("wrap_iy", 29, 0, 18, True),
+        Field("wrap_bytes", 30),
     )
     + _OUTPUT,
 }

@@ -121,14 +121,19 @@ def _depthwise(config: Config, c: Command) -> list[Access]:
     out = []
     y_steps, x_steps = (c["patch_iy_step"], c["dilation_rows"]), (c["patch_x_step"], c["x_step"])
     heights, widths = (c["raster_rows"], c["last_raster_rows"]), (c["raster_cols"], c["raster_cols"])
-    ys = _inside(c["iy_start"], y_steps, c["patches_down"], heights, c["in_rows"])
     xs = _inside(c["x_start"], x_steps, c["patches_across"], widths, c["in_row_bytes"])
-    if ys and xs:
-        rows = [down * c["patch_row_step"] + y * c["row_step"] for down, y in ys]
-        across = [patch * c["patch_x_step"] + x * c["x_step"] for patch, x in xs]
-        low = (c["origin"] + min(rows) + min(across)) % WORD
-        high = low + max(rows) - min(rows) + max(across) - min(across) + channels
-        out.append(Access(Space.ACTIVATION, low, high, False))
+    across = [patch * c["patch_x_step"] + x * c["x_step"] for patch, x in xs]
+    rings = [(0, c["in_rows"], 0)]  # image rows [first, end), and what their addresses are less
+    if c["wrap_bytes"]:
+        wrap = min(max(c["wrap_iy"], 0), c["in_rows"])
+        rings = [(0, wrap, 0), (wrap, c["in_rows"], c["wrap_bytes"])]
+    for first, end, less in rings:
+        ys = _inside(c["iy_start"] - first, y_steps, c["patches_down"], heights, end - first)
+        if ys and xs:
+            rows = [down * c["patch_row_step"] + y * c["row_step"] - less for down, y in ys]
+            low = (c["origin"] + min(rows) + min(across)) % WORD
+            high = low + max(rows) - min(rows) + max(across) - min(across) + channels
+            out.append(Access(Space.ACTIVATION, low, high, False))
     word = config.weight_word_bytes
     low = c["weight_base"] * word
     steps = c["channel_tiles"] * c["kernel_rows"] * c["kernel_cols"]

@@ -58,7 +58,8 @@ class Depthwise:
         and the channel tiles `tiles`, in any order.
 
         view, out: of input and output. The commands read no byte of the input outside the rectangle that the region's
-        windows span. weight_base, channel_base: in words of their memories, of the first tile of `tiles`: each tile has
+        windows span. view may have a ring, of at least as many rows as that rectangle; out one whose end the region does
+        not pass. weight_base, channel_base: in words of their memories, of the first tile of `tiles`: each tile has
         kernel_rows * kernel_cols words of weights (weight_block) and config.channel_groups of records.
         """
         g = self.geometry
@@ -92,7 +93,8 @@ class Depthwise:
         shift = tiles.start * work.width
         out_row, out_pixel = down.step * out.stride, across.step * g.channels
         steps = down.axis.stride * down.dilation, across.axis.stride * across.dilation * g.channels
-        fields = _counts(work, block) | {
+        view, wraps = self._wraps(view, image, iy, iy + (block.rows - 1) * steps[0] + (down.axis.kernel - 1) * down.dilation)
+        fields = _counts(work, block) | wraps | {
             "tag": self.tag,
             "origin": (view.address(image * g.in_rows + iy, first_x) + shift) % WORD,
             "in_row_bytes": max(end, 1),
@@ -119,6 +121,18 @@ class Depthwise:
         command = isa.Command(isa.Opcode.DEPTHWISE, fields)
         fields["idle_cycles"] = least_idle_cycles(config, command)
         return command
+
+    def _wraps(self, view: View, image: int, first: int, last: int) -> tuple[View, dict[str, int]]:
+        """What reads rows `first` to `last` of an image, padding included: a view without a ring, and a command's fields."""
+        if not view.ring:
+            return view, {}
+        top, in_rows = image * self.geometry.in_rows, self.geometry.in_rows
+        first, last = max(first, 0), min(last, in_rows - 1)
+        assert last - first < view.ring, f"rows {first} to {last} in a ring of {view.ring}"
+        plain, wrap = view.unrolled(top + first)
+        if top + last < wrap:
+            return plain, {}
+        return plain, {"wrap_iy": wrap - top, "wrap_bytes": view.ring * view.stride}
 
 
 def weight_block(config: Config, weights: np.ndarray, tiles: range) -> bytes:

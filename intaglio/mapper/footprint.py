@@ -166,7 +166,8 @@ def _depthwise(config: Config, c: Command) -> list[Footprint]:
     at = at[(c["x_start"] + at >= 0) & (c["x_start"] + at < c["in_row_bytes"])]
     out = []
     if lines.any() and at.size:
-        rows = (c["origin"] + down * c["patch_row_step"] + y * c["row_step"]).ravel()[lines]
+        rows = c["origin"] + down * c["patch_row_step"] + y * c["row_step"]
+        rows = (rows - np.where(iy >= c["wrap_iy"], c["wrap_bytes"], 0)).ravel()[lines]
         starts = (rows + at.min()) % WORD
         out.append(Footprint(LocalMemory.ACTIVATION, False, starts, starts + int(at.max() - at.min()) + channels))
     taps = c["kernel_rows"] * c["kernel_cols"]

@@ -89,14 +89,22 @@ class Region:
 class View:
     """A tensor seen from the array: byte x of row r has address base + r * stride + x.
 
-    base may be negative where only a region of the tensor is on chip.
+    base may be negative where only a region of the tensor is on chip. ring: rows of a ring buffer that the tensor passes
+    through, so that byte x of row r has address base + r % ring * stride + x; 0 where there is none.
     """
 
     base: int
     stride: int
+    ring: int = 0
 
     def address(self, row: int, x: int) -> int:
-        return self.base + row * self.stride + x
+        return self.base + (row % self.ring if self.ring else row) * self.stride + x
+
+    def unrolled(self, row: int) -> tuple[View, int]:
+        """The ring as rows `row` to row + ring - 1 are read: a view without a ring, and the row from which on its addresses are
+        ring * stride too high."""
+        start = row - row % self.ring
+        return View(self.base - start * self.stride, self.stride), start + self.ring
 
 
 def view_of_buffer(address: int, region: Region, bus_bytes: int) -> View:

@@ -100,11 +100,12 @@ def _raster_reads(c, z, rows, down, across, activation):
         iy = c.iy_start + down * c.patch_iy_step + y * c.dilation_rows
         if not 0 <= iy < c.in_rows:
             continue
+        wrap = c.wrap_bytes if iy >= c.wrap_iy else 0
         for x in range(c.raster_cols):
             at = across * c.patch_x_step + x * c.x_step
             if not 0 <= c.x_start + at < c.in_row_bytes:
                 continue
-            address = (c.origin + down * c.patch_row_step + y * c.row_step + at) & ADDRESS_MASK
+            address = (c.origin + down * c.patch_row_step + y * c.row_step + at - wrap) & ADDRESS_MASK
             check_inside(address, last + c.last_channels, activation)
             for tile in range(c.channel_tiles - 1):
                 reads += half_words(address + tile * c.tile_channels, c.tile_channels, z.half_shift)
@@ -118,11 +119,12 @@ def _output(c, down, across, y0, x0, activation, weights, totals):
     totals[:] = 0
     for kh in range(c.kernel_rows):
         iy = c.iy_start + down * c.patch_iy_step + (y0 + kh) * c.dilation_rows
+        row = c.origin + down * c.patch_row_step + (y0 + kh) * c.row_step - (c.wrap_bytes if iy >= c.wrap_iy else 0)
         for kw in range(c.kernel_cols):
             at = across * c.patch_x_step + (x0 + kw) * c.x_step
             tap = weights[kh * c.kernel_cols + kw]
             if 0 <= iy < c.in_rows and 0 <= c.x_start + at < c.in_row_bytes:
-                address = (c.origin + down * c.patch_row_step + (y0 + kh) * c.row_step + at) & ADDRESS_MASK
+                address = (row + at) & ADDRESS_MASK
                 check_inside(address, totals.size, activation)
                 pixel = activation[address : address + totals.size]
                 for n in range(totals.size):

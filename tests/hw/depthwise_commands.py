@@ -10,7 +10,7 @@ from tests.hw.core_commands import output_fields, random_rounding
 
 def random_depthwise(config: Config, rng: np.random.Generator) -> Command:
     """A DEPTHWISE whose input lies in the lower half of the activation memory and whose output in the upper. Half of them
-    have no more idle cycles than they must."""
+    have no more idle cycles than they must, half of them rows that lie elsewhere from some row on."""
     while True:
         fields = _fields(config, rng)
         if fields is not None:
@@ -55,7 +55,10 @@ def _fields(config: Config, rng: np.random.Generator) -> dict[str, int] | None:
         or tiles * kh * kw > words[0] or tiles * config.channel_groups > words[1]
     ):
         return None
-    base = int(rng.integers(0, half - row_stride * in_rows + 1))
+    wrap = int(rng.integers(-2, in_rows + 2)) if rng.random() < 0.5 else in_rows
+    before = min(max(wrap, 0), in_rows)
+    base, again = (int(rng.integers(0, half - row_stride * rows + 1)) for rows in (before, in_rows - before))
+    wrap_bytes = (base + before * row_stride - again) % (1 << 32) if before < in_rows else 0
     iy, x = -pad_y, -pad_x * channels
     out = int(rng.integers(half, config.activation_bytes - out_stride * out_rows + 1))
     return {
@@ -72,6 +75,7 @@ def _fields(config: Config, rng: np.random.Generator) -> dict[str, int] | None:
         "channel_tiles": tiles, "tile_channels": width, "last_channels": last,
         "in_zero_point": int(rng.integers(-128, 128)),
         "weight_zero_point": int(rng.integers(-128, 128)) * bool(rng.integers(0, 2)) * config.weight_zero_points,
+        "wrap_iy": wrap, "wrap_bytes": wrap_bytes,
         "out_patch_row_step": ph * out_stride, "out_patch_step": pw * channels,
         **output_fields(rng, out, out_stride, channels, random_rounding(config, rng)),
     }  # fmt: skip

@@ -10,11 +10,11 @@ from intaglio.hw.config import Config, load_config
 from intaglio.hw.counters import Counter
 from intaglio.hw.isa import LocalMemory, Opcode
 from intaglio.hw.timing import compute_cycles
-from intaglio.mapper.accesses import Space, accesses
+from intaglio.mapper.accesses import Access, Space, accesses
 from intaglio.mapper.depthwise import Depthwise, suits, tile_width, weight_block
 from intaglio.mapper.footprint import footprints
 from intaglio.mapper.geometry import Geometry
-from intaglio.mapper.layout import Region, View
+from intaglio.mapper.layout import Region, View, align_up
 from intaglio.mapper.legality import faults
 from intaglio.network import arithmetic
 from intaglio.network.graph import Conv2D, Padding, Requantize, Rounding
@@ -85,10 +85,12 @@ def test_random_layers(name: str) -> None:
     rng = np.random.default_rng(seed)
     config = load_config(name, ["activation_bytes=131072", "weight_bytes=65536", "channel_bytes=65536", *CONFIGS[name]])
     for _ in range(12):
-        piece(config, rng)
+        piece(config, rng, False)
+        piece(config, rng, True)
 
 
-def piece(config: Config, rng: np.random.Generator) -> None:
+def piece(config: Config, rng: np.random.Generator, ring: bool) -> None:
+    """ring: with the rows that the piece needs, and no others, in a ring of as many rows or a few more."""
     width = tile_width(config)
     g = geometry_of(rng, int(rng.integers(1, 2 * width + 2)))
     op = layer_of(g, rng, int(rng.integers(-9, 9)) * config.weight_zero_points)
@@ -108,9 +110,11 @@ def piece(config: Config, rng: np.random.Generator) -> None:
     machine = _Machine(config, np.zeros(16, np.uint8))
     activation = machine._local[LocalMemory.ACTIVATION].view(np.int8)
     activation[:] = 77
-    view, out = View(16, stride), View(half, out_stride)
+    needed = rows_needed(g, number, y0, y1)
+    view, out = View(16, stride, len(needed) + int(rng.integers(0, 3)) if ring else 0), View(half, out_stride)
     for row, line in enumerate(image.reshape(2 * g.in_rows, -1)):
-        activation[view.address(row, 0) :][: line.size] = line
+        if row in needed or not ring:
+            activation[view.address(row, 0) :][: line.size] = line
     weights, channels = machine._local[LocalMemory.WEIGHT], machine._local[LocalMemory.CHANNEL]
     block = np.frombuffer(weight_block(config, op.weights.reshape(g.channels, -1), tiles), np.uint8)
     weights[config.weight_word_bytes :][: block.size] = block
@@ -141,14 +145,25 @@ def piece(config: Config, rng: np.random.Generator) -> None:
 def within(config: Config, command: isa.Command) -> None:
     """The mapper's bounds hold the validator's rows, and touch them."""
     spaces = {None: Space.EXTERNAL, **{m: Space(int(m)) for m in LocalMemory}}
-    bounds = {(a.space, a.write): a for a in accesses(config, command)}
+    bounds: dict[tuple[Space, bool], list[Access]] = {}
+    for access in accesses(config, command):
+        bounds.setdefault((access.space, access.write), []).append(access)
     found = footprints(config, command)
     for part in found:
-        access = bounds[spaces[part.memory], part.write]
-        assert access.low == part.low and access.high >= part.high, (command, part, access)
+        around = bounds[spaces[part.memory], part.write]
+        low, high = min(access.low for access in around), max(access.high for access in around)
+        assert low == part.low and high >= part.high, (command, part, around)
         if part.memory is LocalMemory.ACTIVATION:
-            assert access.high == part.high, (command, part, access)
+            assert high == part.high, (command, part, around)
+        for start, end in zip(part.starts, part.ends, strict=True):
+            assert any(access.low <= start and end <= access.high for access in around), (command, part, around)
     assert len(found) == len(bounds)
+
+
+def rows_needed(g: Geometry, number: int, y0: int, y1: int) -> range:
+    """Of the input, those that windows of output rows [y0, y1) of an image span."""
+    first, last = y0 * g.stride_rows - g.top, (y1 - 1) * g.stride_rows - g.top + (g.kernel_rows - 1) * g.dilation_rows
+    return range(number * g.in_rows + max(0, first), number * g.in_rows + min(last, g.in_rows - 1) + 1)
 
 
 def reads_what_it_needs(
@@ -156,18 +171,48 @@ def reads_what_it_needs(
 ) -> None:
     """Nothing outside the rectangle that the windows of the outputs span."""
     y0, y1, x0, x1 = piece
-    rows = max(0, y0 * g.stride_rows - g.top), (y1 - 1) * g.stride_rows - g.top + (g.kernel_rows - 1) * g.dilation_rows
+    rows = rows_needed(g, number, y0, y1)
     cols = max(0, x0 * g.stride_cols - g.left), (x1 - 1) * g.stride_cols - g.left + (g.kernel_cols - 1) * g.dilation_cols
-    low = view.address(number * g.in_rows + rows[0], cols[0] * g.channels)
-    high = view.address(
-        number * g.in_rows + min(rows[1], g.in_rows - 1), (min(cols[1], g.in_cols - 1) + 1) * g.channels
-    )
+    end = (min(cols[1], g.in_cols - 1) + 1) * g.channels
+    held = {view.address(row, 0) for row in rows}
     for part in footprints(config, command):
         if part.memory is LocalMemory.ACTIVATION and not part.write:
-            assert low <= part.low and part.high <= high
             x = (part.starts - view.base) % view.stride
+            assert set((part.starts - x).tolist()) <= held
             assert (x >= cols[0] * g.channels).all()
-            assert (x + part.ends - part.starts <= (min(cols[1], g.in_cols - 1) + 1) * g.channels).all()
+            assert (x + part.ends - part.starts <= end).all()
+
+
+@pytest.mark.parametrize("ring", [3, 4, 5])
+def test_a_ring_passed_row_by_row(ring: int) -> None:
+    """Each row of the input is written once, over the oldest, and each row of the output made as soon as its window is there."""
+    config = load_config("tiny16", ["activation_bytes=8192"])
+    rng = np.random.default_rng(ring)
+    g = square(9, 5, 3, 1)
+    op = layer_of(g, rng, 0)
+    image = rng.integers(-128, 128, (1, 9, 9, 5)).astype(np.int8)
+    wanted = arithmetic.conv2d(op, image)[0].reshape(9, -1)
+    machine = _Machine(config, np.zeros(16, np.uint8))
+    activation = machine._local[LocalMemory.ACTIVATION].view(np.int8)
+    tiles = range(-(-g.channels // tile_width(config)))
+    block = np.frombuffer(weight_block(config, op.weights.reshape(g.channels, -1), tiles), np.uint8)
+    machine._local[LocalMemory.WEIGHT][: block.size] = block
+    words = records(config, op, tile_width(config)).view(np.uint8).reshape(-1)
+    machine._local[LocalMemory.CHANNEL][: words.size] = words
+    layer = Depthwise(0, g, op.input_zero_point, 0, op.output_zero_point, op.clamp, op.requantize.rounding)
+    view, out = View(8, align_up(45, 8), ring), View(4096, 45)
+    wrapped = written = 0
+    for y in range(9):
+        while written < min(y + 2, 9):
+            activation[view.address(written, 0) :][:45] = image[0, written].ravel()
+            written += 1
+        for command in layer.commands(config, Region(y, y + 1, 0, 45), view, out, tiles, 0, 0):
+            assert not list(faults(config, command, 0))
+            machine.run(command, np.zeros(len(Counter), np.int64))
+            wrapped += command["wrap_bytes"] == ring * view.stride
+        assert np.array_equal(activation[out.address(y, 0) :][:45], wanted[y])
+    assert activation[8 : 8 + ring * view.stride].any() and (activation[8 + ring * view.stride : 4096] == 0).all()
+    assert wrapped >= 2
 
 
 def cycles_of(config: Config, g: Geometry) -> int:

@@ -30,6 +30,7 @@ def test_the_good_one() -> None:
     assert not reasons()
     assert not reasons(last_patch_rows=1, last_tile_pixels=2, last_raster_rows=3, last_patch_cols=1, last_channels=1)
     one_row = {"patch_rows": 1, "last_patch_rows": 1, "tile_pixels": 2, "last_tile_pixels": 2}
+    assert not reasons(origin=100, wrap_iy=4, wrap_bytes=292) and not reasons(origin=3900, wrap_iy=-1, wrap_bytes=3900)
     assert not reasons(**one_row, raster_rows=3, last_raster_rows=3, patch_delay=17)  # no row in use needs it
 
 
@@ -66,6 +67,10 @@ def test_the_good_one() -> None:
         ({"last_channels": 4, "weight_base": 4000}, "weight memory, which has"),
         ({"channel_base": 4000}, "channel memory, which has"),
         ({"origin": 3900}, "reads bytes 3900 to 4187 of the activation memory, which has 4096"),
+        ({"wrap_iy": 4, "wrap_bytes": 193}, "reads bytes 0 to 4294967342 of the activation memory"),
+        ({"origin": 3900, "wrap_iy": 5, "wrap_bytes": 3900}, "reads bytes 240 to 4139 of the activation memory, which has 4096"),
+        ({"wrap_iy": 3, "wrap_bytes": (1 << 32) - 2000}, "which it also reads"),
+        ({"wrap_iy": 1 << 17}, "cannot be encoded"),
         ({"out_base": 4090}, "activation memory, which has"),
         ({"out_base": 64}, "which it also reads"),
         ({"nothing": 1}, "nothing"),
