@@ -56,7 +56,7 @@ def test_every_register() -> None:
             assert await lite_write(ctx, lite, register, value) == OKAY
             assert await lite_write(ctx, lite, register, ~value & 0xFFFFFFFF, strobes=7) == SLVERR
         expected = {
-            Register.ID: ID_VALUE, Register.VERSION: 6,
+            Register.ID: ID_VALUE, Register.VERSION: 7,
             Register.HASH_LOW: config.hardware_hash() & 0xFFFFFFFF, Register.HASH_HIGH: config.hardware_hash() >> 32,
             Register.CONTROL: 0, Register.STATUS: 0, Register.ERROR_ADDRESS: 0,
             Register.RETIRED_LOAD: 1, Register.RETIRED_COMPUTE: 2, Register.RETIRED_STORE: 3, **values,
