@@ -56,20 +56,22 @@ class Buffers:
 
 
 def placements(
-    config: Config, setting: Setting, resident_bytes: Sequence[int], wanted: Wanted, pieces: int
+    config: Config, setting: Setting, resident_bytes: Sequence[int], wanted: Wanted, pieces: int, slabs: int = 1
 ) -> Iterator[Buffers]:
-    """Ways to place the buffers of `pieces` > 0 pieces: inputs and output double-buffered, one of them, or none.
+    """Ways to place the buffers of `pieces` > 0 pieces: inputs and output double-buffered, one of them, or none. slabs: parts
+    of each piece, by channels, that leave by themselves.
 
     resident_bytes: sizes of the whole inputs and output, of which only those that are resident count.
     """
     depths = [(2, 2), (2, 1), (1, 2), (1, 1)]
-    if pieces == 1 or not any((*wanted.inputs, wanted.output)):
-        depths = [(1, 1)]
+    turns = pieces, pieces * slabs
     for depth in depths:
-        if (depth[0] > 1 and not any(wanted.inputs)) or (depth[1] > 1 and not wanted.output):
+        if depth[0] > 1 and not (any(wanted.inputs) and turns[0] > 1):
+            continue
+        if depth[1] > 1 and not (wanted.output and turns[1] > 1):
             continue
         for apart in (True, False):
-            placed = _place(config, setting, resident_bytes, wanted, depth, apart, pieces)
+            placed = _place(config, setting, resident_bytes, wanted, depth, apart, turns)
             if placed is not None:
                 yield placed
                 break
@@ -82,9 +84,9 @@ def _place(
     wanted: Wanted,
     depth: tuple[int, int],
     apart: bool,
-    pieces: int,
+    turns: tuple[int, int],
 ) -> Buffers | None:
-    """apart: in different banks where that leaves room."""
+    """apart: in different banks where that leaves room. turns: how often the buffers of inputs, and of the output, are used."""
     space = setting.space(config)
     items = [(size, "input", i, depth[0]) for i, size in enumerate(wanted.inputs) if size]
     items += [(size, "between", i, 1) for i, size in enumerate(wanted.between)]
@@ -115,10 +117,10 @@ def _place(
                 loaded[index] |= space.banks(at, size)
         found[kind, index] = tuple(addresses)
     written = banks["between"] | banks["output"]
-    alone = pieces > 1
-    waiting = [i for i, size in enumerate(wanted.inputs) if size and (loaded[i] & written or (alone and depth[0] == 1))]
+    alone = turns[0] > 1 and depth[0] == 1, turns[1] > 1 and depth[1] == 1
+    waiting = [i for i, size in enumerate(wanted.inputs) if size and (loaded[i] & written or alone[0])]
     read = banks["input"] | banks["between"] | banks["resident"]
-    store_waits = setting.stored and (bool(banks["output"] & read) or (alone and depth[1] == 1 and wanted.output > 0))
+    store_waits = setting.stored and (bool(banks["output"] & read) or (alone[1] and wanted.output > 0))
     return Buffers(
         tuple(found.get(("input", i), ()) for i in range(len(wanted.inputs))),
         tuple(found["between", i][0] for i in range(len(wanted.between))),

@@ -189,7 +189,7 @@ class ConvTask:
         }
         base = out.address(region.row0, region.x0) + tiles.start * columns
         fields |= output_fields(
-            base, out.stride, g.out_channels, self.output_zero_point, self.clamp, self.requantize.rounding
+            base, out.stride, out.pixel_step(g.out_channels), self.output_zero_point, self.clamp, self.requantize.rounding
         )
         return isa.Command(isa.Opcode.CONV, fields)
 

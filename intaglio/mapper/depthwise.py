@@ -86,23 +86,24 @@ class Depthwise:
         image = region.row0 // g.out_rows
         y, x = down.first + block.row0 * down.step, across.first + block.col0 * across.step
         iy = y * g.stride_rows - g.top
-        first_x = (x * g.stride_cols - g.left) * g.channels
+        pixel = view.pixel_step(g.channels)
+        first_x = x * g.stride_cols - g.left
         # Beyond the windows of the last outputs in use nothing is read, though rows of the array go on.
         span = (block.cols - 1) * across.axis.stride + across.axis.kernel - 1
-        end = min(g.in_cols * g.channels, first_x + span * across.dilation * g.channels + g.channels)
+        end = min(g.in_cols, first_x + span * across.dilation + 1)
         shift = tiles.start * work.width
-        out_row, out_pixel = down.step * out.stride, across.step * g.channels
-        steps = down.axis.stride * down.dilation, across.axis.stride * across.dilation * g.channels
+        out_row, out_pixel = down.step * out.stride, across.step * out.pixel_step(g.channels)
+        steps = down.axis.stride * down.dilation, across.axis.stride * across.dilation * pixel
         view, wraps = self._wraps(view, image, iy, iy + (block.rows - 1) * steps[0] + (down.axis.kernel - 1) * down.dilation)
         fields = _counts(work, block) | wraps | {
             "tag": self.tag,
-            "origin": (view.address(image * g.in_rows + iy, first_x) + shift) % WORD,
-            "in_row_bytes": max(end, 1),
+            "origin": (view.address(image * g.in_rows + iy, first_x * g.channels) + shift) % WORD,
+            "in_row_bytes": max(end * pixel, 1),
             "iy_start": iy,
-            "x_start": first_x if end > 0 else _OUTSIDE,
+            "x_start": first_x * pixel if end > 0 else _OUTSIDE,
             "in_rows": g.in_rows,
             "dilation_rows": down.dilation,
-            "x_step": across.dilation * g.channels,
+            "x_step": across.dilation * pixel,
             "row_step": down.dilation * view.stride,
             "weight_base": weight_base,
             "channel_base": channel_base,

@@ -10,13 +10,13 @@ from intaglio.hw.config import Config
 from intaglio.mapper.allocate import Ring
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.geometry import Part
-from intaglio.mapper.layout import Region, align_up
+from intaglio.mapper.layout import Region, View, align_up
 from intaglio.mapper.lower import Lowered
 from intaglio.mapper.parts import variants
 from intaglio.mapper.plan import record_bytes, record_groups, tile_groups, weight_bytes
 from intaglio.mapper.program import BASE_ALIGNMENT
 from intaglio.mapper.residency import Schedule
-from intaglio.mapper.task import Operand
+from intaglio.mapper.task import FIELD_LIMIT, Operand
 
 
 class Emission:
@@ -113,6 +113,21 @@ class Emission:
         external = self.bases[operand.value] + bus.row0 * layout.stride + bus.x0
         memory = isa.LocalMemory.ACTIVATION
         self.transfer(opcode, tag, memory, (external, layout.stride), (local, stride), bus.rows, bus.width)
+
+    def store_slab(self, tag: int, operand: Operand, region: Region, pixel_bytes: int, channels: range, view: View) -> None:
+        """STOREs some channels, whole bus words, of a region's pixels."""
+        layout, pitch = operand.layout, view.pixel_step(pixel_bytes)
+        pixels = region.width // pixel_bytes
+        together = 1  # rows whose pixels are equally far apart on both sides, as far as a command counts
+        if layout.stride == pixels * pixel_bytes and view.stride == pixels * pitch:
+            together = max(1, FIELD_LIMIT // pixels)
+        for row in range(region.row0, region.row1, together):
+            external = self.bases[operand.value] + row * layout.stride + region.x0 + channels.start
+            local = view.address(row, region.x0 + channels.start)
+            rows = (min(row + together, region.row1) - row) * pixels
+            self.transfer(
+                isa.Opcode.STORE, tag, isa.LocalMemory.ACTIVATION, (external, pixel_bytes), (local, pitch), rows, len(channels)
+            )  # fmt: skip
 
     def fetch(self, tag: int, fetched: tuple[tuple[str, int], ...]) -> None:
         """LOADs whole values to their places: (name, address)."""

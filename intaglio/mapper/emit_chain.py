@@ -7,7 +7,7 @@ from intaglio.mapper.chain import Needs
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.emission import Emission
 from intaglio.mapper.fused import ChainPlan
-from intaglio.mapper.layout import Region, View, view_of_buffer
+from intaglio.mapper.layout import Region, View, view_of_buffer, view_of_slab
 from intaglio.mapper.plan import Groups, record_bytes, record_groups, tile_groups, weight_bytes
 from intaglio.mapper.residency import Placed
 
@@ -26,24 +26,27 @@ class ChainEmitter:
     def run(self) -> None:
         self.program.fetch(self.chain.tasks[0].tag, self.layer.fetched)
         self._place_constants()
+        slabs = len(self.plan.slabs) or 1
         for index, piece in enumerate(self.plan.pieces):
             needs = self.chain.needs(piece)
             inputs = [self._input(i, index, region) for i, region in enumerate(needs.inputs)]
-            for i, region in enumerate(needs.made):
-                if not region.empty:
-                    self._compute(i, index, needs, inputs)
-            self._store(index, piece)
+            for turn in range(index * slabs, (index + 1) * slabs):
+                for i, region in enumerate(needs.made):
+                    if not region.empty:
+                        self._compute(i, turn, needs, inputs)
+                self._store(turn, piece)
 
-    def _compute(self, i: int, index: int, needs: Needs, inputs: list[View]) -> None:
-        """Task i's part of piece `index`."""
+    def _compute(self, i: int, turn: int, needs: Needs, inputs: list[View]) -> None:
+        """Task i's part of a piece, or of a slab of it."""
         task, groups = self.chain.tasks[i], self.plan.groups[i]
-        views = tuple(inputs[s] if s >= 0 else self._made(~s, index, needs.made[~s]) for s in self.chain.sources[i])
-        region, out = needs.made[i], self._made(i, index, needs.made[i])
+        views = tuple(inputs[s] if s >= 0 else self._made(~s, turn, needs.made[~s]) for s in self.chain.sources[i])
+        region, out = needs.made[i], self._made(i, turn, needs.made[i])
         if not isinstance(task, ConvTask):
             self.program.commands += task.commands(region, views, out)
             return
         assert groups is not None
-        for tiles in tile_groups(task.channel_tiles(self.config), groups.tiles):
+        every = tile_groups(task.channel_tiles(self.config), groups.tiles)
+        for tiles in [every[turn % len(every)]] if self.plan.slabs else every:
             weights, records = self._constants(i, task, groups, tiles)
             part = groups.parts[0]
             self.program.commands += task.commands(
@@ -96,19 +99,30 @@ class ChainEmitter:
             self._loaded[buffer] = region
         return view_of_buffer(buffer, region, self.config.bus_bytes)
 
-    def _made(self, i: int, index: int, region: Region) -> View:
-        """The view of what task i makes of piece `index`."""
-        if i < len(self.chain.tasks) - 1:
-            return view_of_buffer(self.plan.buffers.between[i], region, self.config.bus_bytes)
+    def _made(self, i: int, turn: int, region: Region) -> View:
+        """The view of what task i makes of a piece, or of a slab of it."""
         at = self.layer.setting.resident[-1]
-        if at is not None:
+        if i < len(self.chain.tasks) - 1:
+            buffer = self.plan.buffers.between[i]
+        elif at is not None:
             return View(at, self.chain.output.layout.stride)
-        buffers = self.plan.buffers.output
-        return view_of_buffer(buffers[index % len(buffers)], region, self.config.bus_bytes)
+        else:
+            buffer = self.plan.buffers.output[turn % len(self.plan.buffers.output)]
+        bus = self.config.bus_bytes
+        if not self.plan.slabs:
+            return view_of_buffer(buffer, region, bus)
+        return view_of_slab(buffer, region, self.chain.cut.pixel_bytes, self._channels(turn), bus)
 
-    def _store(self, index: int, piece: Region) -> None:
-        if self.layer.setting.stored:
-            view = self._made(len(self.chain.tasks) - 1, index, piece)
-            bus = piece.on_bus(self.config.bus_bytes)
-            local = view.address(bus.row0, bus.x0)
-            self.program.move(isa.Opcode.STORE, self.chain.tasks[-1].tag, self.chain.output, bus, local, view.stride)
+    def _channels(self, turn: int) -> range:
+        return self.plan.slabs[turn % len(self.plan.slabs)]
+
+    def _store(self, turn: int, piece: Region) -> None:
+        if not self.layer.setting.stored:
+            return
+        view = self._made(len(self.chain.tasks) - 1, turn, piece)
+        tag, output = self.chain.tasks[-1].tag, self.chain.output
+        if self.plan.slabs:
+            self.program.store_slab(tag, output, piece, self.chain.cut.pixel_bytes, self._channels(turn), view)
+            return
+        bus = piece.on_bus(self.config.bus_bytes)
+        self.program.move(isa.Opcode.STORE, tag, output, bus, view.address(bus.row0, bus.x0), view.stride)

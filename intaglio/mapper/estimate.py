@@ -20,11 +20,12 @@ class Cycles:
 
 @dataclass(frozen=True)
 class Work:
-    """In cycles. compute: of COMPUTE, of which the first layer of a chain takes `first_layer` (0 for a single one: stores
+    """In cycles. pieces: that inputs come in; outputs: parts that the output leaves in. compute: of COMPUTE, of which the first layer of a chain takes `first_layer` (0 for a single one: stores
     then hide behind nothing). loads: of each input; stores: of the output; weights: with their records, of which the first
     block takes first_weights. All three with the memory's latency once for each transfer; least: of their bytes alone."""
 
     pieces: int
+    outputs: int
     compute: float
     first_layer: float
     loads: Sequence[float]
@@ -43,5 +44,5 @@ def pipelined(work: Work, waiting: Sequence[int], store_waits: bool, weights_wai
         shown += work.weights
     loaded = sum(work.loads)
     moved = loaded + work.stores + work.weights
-    estimate = max(shown, moved) + (loaded + work.stores) / work.pieces + work.first_weights
+    estimate = max(shown, moved) + loaded / work.pieces + work.stores / work.outputs + work.first_weights
     return Cycles(estimate, max(work.compute, work.least))

@@ -1,7 +1,8 @@
 """How a chain of layers runs, given which of its tensors stay on chip: pieces of the last output, one after another.
 
 Inputs and output are double-buffered where there is room; what lies between two layers has one buffer, which COMPUTE alone
-writes and reads. Weights of all layers stay on chip while the chain runs, or come again for each piece.
+writes and reads. Weights of all layers stay on chip while the chain runs, or come again for each piece. Slabs of channels
+run one after another in each piece; each loads its own weights.
 """
 
 from __future__ import annotations
@@ -16,13 +17,15 @@ from intaglio.mapper.chain import Chain, Needs
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.cuts import sizes
 from intaglio.mapper.estimate import Cycles, Work, pipelined
-from intaglio.mapper.layout import Region, View, regions
+from intaglio.mapper.layout import Region, View, regions, slab_stride
 from intaglio.mapper.plan import Groups, record_bytes, tile_groups, weight_bytes
 from intaglio.mapper.pooling import PoolTask
 from intaglio.mapper.task import compute_cycles
 
 MOST_PIECES = 256
 """Finer cuts are not considered: what lies outside costs less then."""
+MOST_SLABS = 64
+"""Parts of a piece by channels."""
 FITTING = 4
 """Heights of pieces that fit, tallest first, that are considered for each width."""
 MOST_WIDTHS = 6
@@ -31,21 +34,24 @@ MOST_WIDTHS = 6
 @dataclass(frozen=True)
 class ChainPlan:
     """pieces: of the last task's output, in order. groups: for each task, None where it has no weights. cycles: what it was
-    chosen by."""
+    chosen by. slabs: channels that run one after another in each piece, one of the tasks' groups of channel tiles each; empty
+    where all run together."""
 
     pieces: tuple[Region, ...]
     buffers: Buffers
     groups: tuple[Groups | None, ...]
     cycles: Cycles
+    slabs: tuple[range, ...] = ()
 
 
 @dataclass(frozen=True)
 class _Cut:
-    """A grid of pieces. pieces: band by band. made: for each task, a region of each shape that its parts have, and how
-    many have it. Bytes of the largest piece for each input and each output; of all pieces for each input and for
-    the last output."""
+    """A grid of pieces. pieces: band by band. slab: channels of a slab, 0 for all. made: for each task, a region of each shape
+    that its parts have, and how many have it. Bytes of the largest piece, or slab of one, for each input and each output;
+    of all pieces for each input and for the last output."""
 
     pieces: tuple[Region, ...]
+    slab: int
     made: tuple[tuple[tuple[Region, int], ...], ...]
     largest_inputs: tuple[int, ...]
     largest_made: tuple[int, ...]
@@ -59,7 +65,7 @@ class ChainPlanner:
     def __init__(self, chain: Chain, config: Config):
         self.chain, self.config = chain, config
         self._plans: dict[Setting, ChainPlan | None] = {}
-        self._cuts: dict[tuple[int, int], _Cut] = {}
+        self._cuts: dict[tuple[int, int, int], _Cut] = {}
         self._cycles: dict[object, int] = {}
 
     def plan(self, setting: Setting) -> ChainPlan | None:
@@ -69,14 +75,15 @@ class ChainPlanner:
         return self._plans[setting]
 
     def candidates(self, setting: Setting) -> list[ChainPlan]:
-        """Every plan of the space: of each of a few widths the tallest pieces that fit, with every way to place buffers."""
-        return [plan for cut in self._fitting(setting) for plan in self._plans_of(setting, cut)]
+        """Every plan of the space: of each of a few widths the tallest pieces that fit, and of each size of slabs the tallest of
+        full width, with every way to place buffers."""
+        cuts = [*self._fitting(setting), *self._fitting_slabs(setting)]
+        return [plan for cut in cuts for plan in self._plans_of(setting, cut)]
 
     # Cuts.
 
     def _fitting(self, setting: Setting) -> Iterator[_Cut]:
         layout, cut = self.chain.output.layout, self.chain.cut
-        room = sum(high - low for low, high in setting.free)
         unit = math.lcm(cut.pixel_bytes, self.config.bus_bytes)
         widths = [min(n * unit, layout.row_bytes) for n in sizes(-(-layout.row_bytes // unit))]
         for width in widths[:MOST_WIDTHS]:
@@ -86,21 +93,39 @@ class ChainPlanner:
                 if band > cut.most_rows or count > MOST_PIECES:
                     continue
                 measured = self._measured(band, width)
-                needed = sum(measured.largest_made[:-1])
-                ends = zip((*measured.largest_inputs, measured.largest_made[-1]), setting.resident, strict=True)
-                if needed + sum(size for size, at in ends if at is None) > room:
+                if not self._fits(setting, measured):
                     continue
                 yield measured
                 found += 1
                 if found == FITTING:
                     break
 
-    def _measured(self, band: int, width: int) -> _Cut:
-        if (band, width) not in self._cuts:
-            self._cuts[band, width] = self._measure(band, width)
-        return self._cuts[band, width]
+    def _fitting_slabs(self, setting: Setting) -> Iterator[_Cut]:
+        layout, cut, bus = self.chain.output.layout, self.chain.cut, self.config.bus_bytes
+        if not self.chain.by_channels or (setting.stored and cut.pixel_bytes % bus):
+            return
+        widths = [task.tile_width(self.config) for task in self.chain.tasks if isinstance(task, ConvTask)]
+        unit = math.lcm(*widths, bus if setting.stored else 1)
+        for slab in sizes(-(-cut.pixel_bytes // unit))[1:MOST_SLABS]:
+            for band in sizes(cut.image_rows):
+                if band > cut.most_rows or layout.rows // band > MOST_PIECES:
+                    continue
+                measured = self._measured(band, layout.row_bytes, slab * unit)
+                if self._fits(setting, measured):
+                    yield measured
+                    break
 
-    def _measure(self, band: int, width: int) -> _Cut:
+    def _fits(self, setting: Setting, cut: _Cut) -> bool:
+        room = sum(high - low for low, high in setting.free)
+        ends = zip((*cut.largest_inputs, cut.largest_made[-1]), setting.resident, strict=True)
+        return sum(cut.largest_made[:-1]) + sum(size for size, at in ends if at is None) <= room
+
+    def _measured(self, band: int, width: int, slab: int = 0) -> _Cut:
+        if (band, width, slab) not in self._cuts:
+            self._cuts[band, width, slab] = self._measure(band, width, slab)
+        return self._cuts[band, width, slab]
+
+    def _measure(self, band: int, width: int, slab: int) -> _Cut:
         """What a piece needs of rows its rows alone decide, and likewise for columns."""
         chain, layout, bus = self.chain, self.chain.output.layout, self.config.bus_bytes
         image = chain.cut.image_rows
@@ -115,13 +140,20 @@ class ChainPlanner:
 
         inputs = [bytes_of(lambda needs: needs.inputs, i) for i in range(len(chain.inputs))]
         made = [bytes_of(lambda needs: needs.made, i) for i in range(len(chain.tasks))]
+        stored = made[-1][1]
+        if slab:
+            pixel = chain.cut.pixel_bytes
+            rows = [max(needs.made[i].rows for needs in bands) for i in range(len(chain.tasks))]
+            widest = [max((needs.made[i] for needs in columns), key=lambda r: r.width) for i in range(len(chain.tasks))]
+            made = [(n * slab_stride(r, pixel, slab, bus), 0) for n, r in zip(rows, widest, strict=True)]
         return _Cut(
             tuple(regions(layout, image, band, width)),
+            slab,
             tuple(self._shapes(i, bands, columns) for i in range(len(chain.tasks))),
             tuple(most for most, _ in inputs),
             tuple(most for most, _ in made),
             tuple(total for _, total in inputs),
-            made[-1][1],
+            stored,
         )
 
     def _shapes(self, i: int, bands: Sequence[Needs], columns: Sequence[Needs]) -> tuple[tuple[Region, int], ...]:
@@ -155,12 +187,19 @@ class ChainPlanner:
         sizes = [0 if at is not None else size for size, at in largest]
         wanted = Wanted(tuple(sizes[:-1]), cut.largest_made[:-1], sizes[-1])
         whole = [operand.layout.size for operand in (*self.chain.inputs, self.chain.output)]
-        for buffers in placements(self.config, setting, whole, wanted, len(cut.pieces)):
-            yield ChainPlan(cut.pieces, buffers, weights, self._estimate(setting, cut, weights, buffers))
+        slabs: tuple[range, ...] = ()
+        if cut.slab:
+            slabs = tuple(tile_groups(self.chain.cut.pixel_bytes, cut.slab))
+        for buffers in placements(self.config, setting, whole, wanted, len(cut.pieces), len(slabs) or 1):
+            cycles = self._estimate(setting, cut, weights, buffers, len(slabs) or 1)
+            yield ChainPlan(cut.pieces, buffers, weights, cycles, slabs)
 
     def _groups(self, cut: _Cut) -> tuple[Groups | None, ...] | None:
-        """Weights of all layers kept on chip; else as many channel tiles at a time as leave room for the next."""
+        """Weights of all layers kept on chip; else as many channel tiles at a time as leave room for the next. With slabs
+        those of one at a time, where there is one piece or not room for all."""
         config = self.config
+        if cut.slab:
+            return self._slab_groups(cut)
         parts = [task.geometry.whole_part if isinstance(task, ConvTask) else None for task in self.chain.tasks]
         every = [task.channel_tiles(config) if isinstance(task, ConvTask) else 0 for task in self.chain.tasks]
         weights = sum(weight_bytes(config, part, n) for part, n in zip(parts, every, strict=True) if part is not None)
@@ -184,9 +223,28 @@ class ChainPlanner:
             out.append(Groups(fit[0], False, False, (part,)))
         return tuple(out)
 
+    def _slab_groups(self, cut: _Cut) -> tuple[Groups | None, ...] | None:
+        config = self.config
+        tasks = [task for task in self.chain.tasks if isinstance(task, ConvTask)]
+        parts = [task.geometry.whole_part for task in tasks]
+        every = [task.channel_tiles(config) for task in tasks]
+        each = [-(-cut.slab // task.tile_width(config)) for task in tasks]
+
+        def fit(tiles: list[int], room: int) -> bool:
+            weights = sum(weight_bytes(config, part, n) for part, n in zip(parts, tiles, strict=True))
+            records = sum(record_bytes(config, n) for n in tiles)
+            return weights <= config.weight_bytes // room and records <= config.channel_bytes // room
+
+        kept = len(cut.pieces) > 1 and fit(every, 1)
+        if not kept and not fit(each, 2):
+            return None
+        return tuple(Groups(n, kept, False, (part,)) for n, part in zip(each, parts, strict=True))
+
     # Estimates.
 
-    def _estimate(self, setting: Setting, cut: _Cut, groups: tuple[Groups | None, ...], buffers: Buffers) -> Cycles:
+    def _estimate(
+        self, setting: Setting, cut: _Cut, groups: tuple[Groups | None, ...], buffers: Buffers, slabs: int
+    ) -> Cycles:
         config = self.config
         rate, latency, count = config.memory.bytes_per_cycle, config.memory.latency, len(cut.pieces)
         each = [
@@ -196,7 +254,7 @@ class ChainPlanner:
             0.0 if at is not None else total / rate + count * latency
             for total, at in zip(cut.loaded, setting.resident[:-1], strict=True)
         ]
-        stores = cut.stored / rate + count * latency if setting.stored else 0.0
+        stores = cut.stored / rate + count * slabs * latency if setting.stored else 0.0
         least = sum(total for total, at in zip(cut.loaded, setting.resident[:-1], strict=True) if at is None)
         least += cut.stored if setting.stored else 0
         weights = 0.0
@@ -209,7 +267,8 @@ class ChainPlanner:
                 weights += (1 if group.kept else count) * (size / rate + 2 * runs * latency)
                 blocks.append(size / runs / rate + latency)
                 least += (1 if group.kept else count) * tiles * group.parts[0].steps * config.weight_word_bytes
-        work = Work(count, sum(each), each[0], loads, stores, weights, blocks[0] if blocks else 0.0, least / rate)
+        first = blocks[0] if blocks else 0.0
+        work = Work(count, count * slabs, sum(each), each[0], loads, stores, weights, first, least / rate)
         return pipelined(work, buffers.waiting, buffers.store_waits, False)
 
     def _task_cycles(self, index: int, region: Region, groups: Groups | None) -> int:

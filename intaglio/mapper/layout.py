@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 def align_down(n: int, unit: int) -> int:
@@ -89,28 +89,52 @@ class Region:
 class View:
     """A tensor seen from the array: byte x of row r has address base + r * stride + x.
 
-    base may be negative where only a region of the tensor is on chip. ring: rows of a ring buffer that the tensor passes
-    through, so that byte x of row r has address base + r % ring * stride + x; 0 where there is none.
+    base may be negative where only a region of the tensor is on chip. pitch: where only some channels of each pixel are,
+    bytes from pixel to pixel, which in the tensor has `pixel` bytes; 0 where pixels are whole. ring: rows of a ring buffer
+    that the tensor passes through, so that byte x of row r has address base + (r - turn) % ring * stride + x; 0 where
+    there is none.
     """
 
     base: int
     stride: int
+    pixel: int = 0
+    pitch: int = 0
     ring: int = 0
+    turn: int = 0
 
     def address(self, row: int, x: int) -> int:
-        return self.base + (row % self.ring if self.ring else row) * self.stride + x
+        if self.pitch:
+            column, channel = divmod(x, self.pixel)
+            x = column * self.pitch + channel
+        return self.base + ((row - self.turn) % self.ring if self.ring else row) * self.stride + x
 
     def unrolled(self, row: int) -> tuple[View, int]:
         """The ring as rows `row` to row + ring - 1 are read: a view without a ring, and the row from which on its addresses are
         ring * stride too high."""
-        start = row - row % self.ring
-        return View(self.base - start * self.stride, self.stride), start + self.ring
+        start = row - (row - self.turn) % self.ring
+        return replace(self, base=self.base - start * self.stride, ring=0, turn=0), start + self.ring
+
+    def pixel_step(self, pixel_bytes: int) -> int:
+        """Bytes from a pixel to the next, of a tensor whose pixels have pixel_bytes."""
+        return self.pitch or pixel_bytes
 
 
 def view_of_buffer(address: int, region: Region, bus_bytes: int) -> View:
     """The view of a tensor of which `region` (whole bus words of it) lies at `address`, row after row."""
     bus = region.on_bus(bus_bytes)
     return View(address - bus.row0 * bus.width - bus.x0, bus.width)
+
+
+def view_of_slab(address: int, region: Region, pixel_bytes: int, channels: range, bus_bytes: int) -> View:
+    """The view of a tensor of which `channels` of the pixels of `region` lie at `address`, row after row."""
+    stride = slab_stride(region, pixel_bytes, len(channels), bus_bytes)
+    before = region.row0 * stride + region.x0 // pixel_bytes * len(channels) + channels.start
+    return View(address - before, stride, pixel_bytes, len(channels))
+
+
+def slab_stride(region: Region, pixel_bytes: int, channels: int, bus_bytes: int) -> int:
+    """Bytes of one row of a buffer for so many channels of a region's pixels."""
+    return align_up(region.width // pixel_bytes * channels, bus_bytes)
 
 
 def regions(layout: Layout, image_rows: int, band_rows: int, width: int) -> list[Region]:

@@ -194,7 +194,7 @@ class LayerPlanner:
             for total, at in zip(cut.total[:-1], setting.resident[:-1], strict=True)
         ]
         stores = cut.total[-1] / rate + count * latency if setting.stored else 0.0
-        work = Work(count * outer, compute, 0.0, loads, stores, weights, first, least / rate)
+        work = Work(count * outer, count * outer, compute, 0.0, loads, stores, weights, first, least / rate)
         return pipelined(work, buffers.waiting, buffers.store_waits, weights_wait)
 
     def _compute_cycles(self, cut: Pieces, groups: Groups | None) -> int:
