@@ -8,6 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from intaglio.hw.config import Config
+
+BURST_CYCLES = 6
+"""Of a burst, beside the memory's latency and its words: through the engine's queues."""
+
 
 @dataclass(frozen=True)
 class Cycles:
@@ -33,6 +38,13 @@ class Work:
     weights: float
     first_weights: float
     least: float
+
+
+def transfer_cycles(config: Config, bytes_moved: int, row_bytes: int) -> float:
+    """Cycles of bytes that move in rows: a burst each, of which `outstanding` are in flight from request to answer."""
+    memory = config.memory
+    beats = row_bytes / memory.bytes_per_cycle
+    return bytes_moved / row_bytes * max(beats, (memory.latency + beats + BURST_CYCLES) / memory.outstanding)
 
 
 def pipelined(work: Work, waiting: Sequence[int], store_waits: bool, weights_wait: bool) -> Cycles:

@@ -16,7 +16,7 @@ from intaglio.mapper.buffers import Buffers, Setting, Wanted, placements
 from intaglio.mapper.chain import Chain, Needs
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.cuts import sizes
-from intaglio.mapper.estimate import Cycles, Work, pipelined
+from intaglio.mapper.estimate import Cycles, Work, pipelined, transfer_cycles
 from intaglio.mapper.layout import Region, View, regions, slab_stride
 from intaglio.mapper.plan import Groups, record_bytes, tile_groups, weight_bytes
 from intaglio.mapper.pooling import PoolTask
@@ -254,7 +254,8 @@ class ChainPlanner:
             0.0 if at is not None else total / rate + count * latency
             for total, at in zip(cut.loaded, setting.resident[:-1], strict=True)
         ]
-        stores = cut.stored / rate + count * slabs * latency if setting.stored else 0.0
+        stored = transfer_cycles(config, cut.stored, cut.slab) if cut.slab else cut.stored / rate
+        stores = stored + count * slabs * latency if setting.stored else 0.0
         least = sum(total for total, at in zip(cut.loaded, setting.resident[:-1], strict=True) if at is None)
         least += cut.stored if setting.stored else 0
         weights = 0.0

@@ -136,15 +136,15 @@ class Scheduler:
         return keep, walk
 
     def _join(self, keep: Keep, walk: Walk) -> Walk:
-        """Joins neighbouring spans, the first of which leaves its output outside, as long as the estimate falls."""
+        """Joins neighbouring spans, the first of which leaves its output outside, or that can run by channels, as long as the
+        estimate falls."""
         if self.keep_all:
             return walk
         at = 0
         while at + 1 < len(self._spans):
             before = self._spans
             joined = range(before[at].start, before[at + 1].stop)
-            spilled = self._outside(self._made_by(before[at]), keep)
-            if spilled and can_chain(self.network, joined, self.required):
+            if self._may_join(before[at], joined, keep):
                 self._spans = [*before[:at], joined, *before[at + 2 :]]
                 trial = self._walk(keep)
                 if trial.failed is None and trial.cycles < walk.cycles:
@@ -154,6 +154,11 @@ class Scheduler:
                 self._spans = before
             at += 1
         return walk
+
+    def _may_join(self, first: range, joined: range, keep: Keep) -> bool:
+        if not can_chain(self.network, joined, self.required):
+            return False
+        return self._outside(self._made_by(first), keep) or self._planner(joined)[0].by_channels
 
     def _made_by(self, span: range) -> Value:
         return self.network.values[self.network.tasks[span[-1]].output.value]
