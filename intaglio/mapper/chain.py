@@ -1,8 +1,8 @@
 """Consecutive layers that run piece by piece, so that what lies between them never leaves the chip.
 
 A piece of the last layer's output needs a region of each layer before it; where windows overlap, neighbouring pieces
-compute the rows or columns that they share twice. Where the layers after a convolution are depthwise, a piece can also be
-some of the channels: a slab.
+compute the rows or columns that they share twice. Where the layers after a convolution are depthwise or pool, a piece can also
+be some of the channels: a slab.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from intaglio.mapper.depthwise_task import DepthwiseTask
 from intaglio.mapper.elementwise import AddTask, CopyTask, RescaleTask
 from intaglio.mapper.layout import Region
 from intaglio.mapper.lower import AnyTask, Lowered
+from intaglio.mapper.pooling import PoolTask
 from intaglio.mapper.task import Cut, Operand
 
 
@@ -57,11 +58,11 @@ class Chain:
     @cached_property
     def by_channels(self) -> bool:
         """True where some output channels of the first task are all that the later ones need for the same channels: after a
-        convolution all are depthwise."""
+        convolution all are depthwise or pool."""
         first, *rest = self.tasks
         if not (rest and isinstance(first, ConvTask) and first.geometry.slices is None):
             return False
-        return all(isinstance(task, DepthwiseTask) for task in rest)
+        return all(isinstance(task, DepthwiseTask | PoolTask) for task in rest)
 
     @cached_property
     def cut(self) -> Cut:

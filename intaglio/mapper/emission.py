@@ -44,7 +44,7 @@ class Emission:
                         size = len(tiles) * part.steps * self.config.weight_word_bytes
                         key = ("weights", task.tag, tiles.start, task.geometry.first_step(part))
                         end = self._add_block(end, key, size, partial(task.weight_block, self.config, tiles, part))
-                for tiles in record_groups(task, self.config, groups.tiles):
+                for tiles in record_groups(task, self.config, groups):
                     end = self._add_records(end, task, tiles, ())
                 lacks = variants(self.config, task, layer.plan.pieces, groups.parts) if groups.in_parts else {()}
                 if lacks != {()}:

@@ -9,6 +9,7 @@ from intaglio.mapper.emission import Emission
 from intaglio.mapper.fused import ChainPlan
 from intaglio.mapper.layout import Region, View, view_of_buffer, view_of_slab
 from intaglio.mapper.plan import Groups, record_bytes, record_groups, tile_groups, weight_bytes
+from intaglio.mapper.pooling import PoolTask
 from intaglio.mapper.residency import Placed
 
 
@@ -20,8 +21,8 @@ class ChainEmitter:
         self.program, self.layer, self.plan = program, layer, layer.plan
         self.chain, self.config = layer.chain, program.config
         self._loaded: dict[int, Region] = {}
-        self._weights: dict[int, int] = {}
-        self._records: dict[int, int] = {}
+        self._weights: dict[tuple[int, int], int] = {}
+        self._records: dict[tuple[int, int], int] = {}
 
     def run(self) -> None:
         self.program.fetch(self.chain.tasks[0].tag, self.layer.fetched)
@@ -41,11 +42,14 @@ class ChainEmitter:
         task, groups = self.chain.tasks[i], self.plan.groups[i]
         views = tuple(inputs[s] if s >= 0 else self._made(~s, turn, needs.made[~s]) for s in self.chain.sources[i])
         region, out = needs.made[i], self._made(i, turn, needs.made[i])
+        if isinstance(task, PoolTask) and self.plan.slabs:
+            self.program.commands += task.commands(region, views, out, self._channels(turn))
+            return
         if not isinstance(task, ConvTask):
             self.program.commands += task.commands(region, views, out)
             return
         assert groups is not None
-        every = tile_groups(task.channel_tiles(self.config), groups.tiles)
+        every = self._tiles(task, groups)
         for tiles in [every[turn % len(every)]] if self.plan.slabs else every:
             weights, records = self._constants(i, task, groups, tiles)
             part = groups.parts[0]
@@ -62,27 +66,35 @@ class ChainEmitter:
             for i, (task, groups) in enumerate(zip(self.chain.tasks, self.plan.groups, strict=True))
             if isinstance(task, ConvTask) and groups is not None and groups.kept
         ]
-        every = {i: range(task.channel_tiles(self.config)) for i, task, _ in kept}
-        sizes = {i: weight_bytes(self.config, groups.parts[0], len(every[i])) for i, _, groups in kept}
-        records = {i: record_bytes(self.config, len(every[i])) for i, _, _ in kept}
-        weights_at = self.program.weight_space(sum(sizes.values())) if kept else 0
-        records_at = self.program.record_space(sum(records.values())) if kept else 0
+        blocks = [(g.parts[0], len(t)) for _, task, g in kept for t in self._tiles(task, g)]
+        records = [len(t) for _, task, g in kept for t in record_groups(task, self.config, g)]
+        weights_at = records_at = 0
+        if kept:
+            weights_at = self.program.weight_space(sum(weight_bytes(self.config, part, n) for part, n in blocks))
+            records_at = self.program.record_space(sum(record_bytes(self.config, n) for n in records))
         for i, task, groups in kept:
-            self._records[i] = self.program.records(task, every[i], records_at)
-            self._weights[i] = self.program.weights(task, every[i], groups.parts[0], weights_at)
-            weights_at += sizes[i]
-            records_at += records[i]
+            for t in record_groups(task, self.config, groups):
+                self._hold_records(i, t, self.program.records(task, t, records_at))
+                records_at += record_bytes(self.config, len(t))
+            for t in self._tiles(task, groups):
+                self._weights[i, t.start] = self.program.weights(task, t, groups.parts[0], weights_at)
+                weights_at += weight_bytes(self.config, groups.parts[0], len(t))
+
+    def _tiles(self, task: ConvTask, groups: Groups) -> list[range]:
+        return tile_groups(task.channel_tiles(self.config), groups.tiles)
+
+    def _hold_records(self, i: int, tiles: range, word: int) -> None:
+        """Notes the first words of the records of tiles that lie from `word` on."""
+        self._records.update(((i, tile), word + n * self.config.channel_groups) for n, tile in enumerate(tiles))
 
     def _constants(self, i: int, task: ConvTask, groups: Groups, tiles: range) -> tuple[int, int]:
         """The first words of a group's weights and records, after loading what does not stay."""
         if groups.kept:
-            return self._weights[i], self._records[i]
-        for together in record_groups(task, self.config, groups.tiles):
+            return self._weights[i, tiles.start], self._records[i, tiles.start]
+        for together in record_groups(task, self.config, groups):
             if tiles.start == together.start:
-                self._records[i] = self.program.records(task, together)
-            if tiles.start in together:
-                records = self._records[i] + (tiles.start - together.start) * self.config.channel_groups
-        return self.program.weights(task, tiles, groups.parts[0]), records
+                self._hold_records(i, together, self.program.records(task, together))
+        return self.program.weights(task, tiles, groups.parts[0]), self._records[i, tiles.start]
 
     # Activations.
 

@@ -82,7 +82,7 @@ class LayerEmitter:
     def _records(self, task: ConvTask, tiles: range, last: range | None) -> int:
         """The first channel word of a group, after loading it where it may not be there."""
         assert self.plan.groups is not None
-        for group in record_groups(task, self.config, self.plan.groups.tiles):
+        for group in record_groups(task, self.config, self.plan.groups):
             if tiles.start in group:
                 everything = len(group) == task.channel_tiles(self.config)
                 if group.start not in self._bases or not (everything or tiles is last):

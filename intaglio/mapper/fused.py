@@ -226,19 +226,21 @@ class ChainPlanner:
     def _slab_groups(self, cut: _Cut) -> tuple[Groups | None, ...] | None:
         config = self.config
         tasks = [task for task in self.chain.tasks if isinstance(task, ConvTask)]
-        parts = [task.geometry.whole_part for task in tasks]
-        every = [task.channel_tiles(config) for task in tasks]
-        each = [-(-cut.slab // task.tile_width(config)) for task in tasks]
+        each = {task.tag: -(-cut.slab // task.tile_width(config)) for task in tasks}
+        weights = sum(weight_bytes(config, task.geometry.whole_part, each[task.tag]) for task in tasks)
+        records = sum(record_bytes(config, n) for n in each.values())
+        slabs = -(-self.chain.cut.pixel_bytes // cut.slab)
 
-        def fit(tiles: list[int], room: int) -> bool:
-            weights = sum(weight_bytes(config, part, n) for part, n in zip(parts, tiles, strict=True))
-            records = sum(record_bytes(config, n) for n in tiles)
-            return weights <= config.weight_bytes // room and records <= config.channel_bytes // room
+        def room_for(count: int) -> bool:
+            return count * weights <= config.weight_bytes and count * records <= config.channel_bytes
 
-        kept = len(cut.pieces) > 1 and fit(every, 1)
-        if not kept and not fit(each, 2):
+        kept = len(cut.pieces) > 1 and room_for(slabs)
+        if not kept and not room_for(2):
             return None
-        return tuple(Groups(n, kept, False, (part,)) for n, part in zip(each, parts, strict=True))
+        return tuple(
+            Groups(each[task.tag], kept, False, (task.geometry.whole_part,), apart=True) if isinstance(task, ConvTask) else None
+            for task in self.chain.tasks
+        )
 
     # Estimates.
 
@@ -248,7 +250,8 @@ class ChainPlanner:
         config = self.config
         rate, latency, count = config.memory.bytes_per_cycle, config.memory.latency, len(cut.pieces)
         each = [
-            sum(n * self._task_cycles(i, region, groups[i]) for region, n in shapes) for i, shapes in enumerate(cut.made)
+            sum(n * self._task_cycles(i, region, groups[i], cut.slab) for region, n in shapes)
+            for i, shapes in enumerate(cut.made)
         ]
         loads = [
             0.0 if at is not None else total / rate + count * latency
@@ -272,9 +275,9 @@ class ChainPlanner:
         work = Work(count, count * slabs, sum(each), each[0], loads, stores, weights, first, least / rate)
         return pipelined(work, buffers.waiting, buffers.store_waits, False)
 
-    def _task_cycles(self, index: int, region: Region, groups: Groups | None) -> int:
+    def _task_cycles(self, index: int, region: Region, groups: Groups | None, slab: int) -> int:
         task, config = self.chain.tasks[index], self.config
-        place = region if isinstance(task, PoolTask) else (region.rows, region.width)
+        place = (region, slab) if isinstance(task, PoolTask) else (region.rows, region.width)
         key = (index, place, groups and groups.tiles)
         if key not in self._cycles:
             views = [View(0, operand.layout.stride) for operand in (*task.inputs, task.output)]
@@ -285,6 +288,9 @@ class ChainPlanner:
                     for tiles in tile_groups(task.channel_tiles(config), groups.tiles)
                     for command in task.commands(config, region, views[0], views[1], tiles, groups.parts[0], 0, 0)
                 ]
+            elif isinstance(task, PoolTask) and slab:
+                slabs = tile_groups(task.channels, slab)
+                commands = [c for some in slabs for c in task.commands(region, tuple(views[:-1]), views[-1], some)]
             else:
                 commands = task.commands(region, tuple(views[:-1]), views[-1])
             self._cycles[key] = sum(compute_cycles(config, command) for command in commands)

@@ -33,13 +33,15 @@ ENOUGH = 8
 class Groups:
     """Order of a convolution's weights. tiles: channel tiles in a command. kept: all stay on chip during the
     layer. outer: each group runs over all pieces before the next. parts: of the reduction, more than one
-    where a tile's weights come in parts; by_part: so does its input, for one array tile at a time."""
+    where a tile's weights come in parts; by_part: so does its input, for one array tile at a time. apart: each group's records
+    come with its weights, though those of all might take less than half the memory."""
 
     tiles: int
     kept: bool
     outer: bool
     parts: tuple[Part, ...]
     by_part: bool = False
+    apart: bool = False
 
     @property
     def in_parts(self) -> bool:
@@ -353,9 +355,9 @@ def record_bytes(config: Config, tiles: int) -> int:
     return align_up(size, max(config.bus_bytes, config.channel_word_bytes))
 
 
-def record_groups(task: ConvTask, config: Config, each: int) -> list[range]:
+def record_groups(task: ConvTask, config: Config, groups: Groups) -> list[range]:
     """Channel tiles whose records are loaded together: all of them where they take half the memory at most."""
     tiles = task.channel_tiles(config)
-    if record_bytes(config, tiles) <= config.channel_bytes // 2:
+    if not groups.apart and record_bytes(config, tiles) <= config.channel_bytes // 2:
         return [range(tiles)]
-    return tile_groups(tiles, each)
+    return tile_groups(tiles, groups.tiles)

@@ -145,26 +145,32 @@ class PoolTask:
                 cycles += r.count * pixels * max(reads, -(-channels // config.requantizers))
         return cycles * (layout.rows // self.out_rows)
 
-    def commands(self, region: Region, inputs: tuple[View, ...], output: View) -> list[isa.Command]:
+    def commands(
+        self, region: Region, inputs: tuple[View, ...], output: View, channels: range | None = None
+    ) -> list[isa.Command]:
+        """channels: those that are computed, all by default."""
         image = region.row0 // self.out_rows
         rows, cols = self._spans(region)
-        return [self._command(image, r, c, inputs[0], output) for r in rows for c in cols]
+        some = range(self.channels) if channels is None else channels
+        return [self._command(image, r, c, inputs[0], output, some) for r in rows for c in cols]
 
-    def _command(self, image: int, rows: Span, cols: Span, view: View, output: View) -> isa.Command:
-        base = output.address(image * self.out_rows + rows.first, cols.first * self.channels)
+    def _command(self, image: int, rows: Span, cols: Span, view: View, output: View, channels: range) -> isa.Command:
+        base = output.address(image * self.out_rows + rows.first, cols.first * self.channels) + channels.start
+        pixel = view.pixel_step(self.channels)
         fields = {
-            "in_base": view.address(image * self.in_rows + rows.start, cols.start * self.channels),
+            "in_base": view.address(image * self.in_rows + rows.start, cols.start * self.channels) + channels.start,
             "in_row_stride": self.dilation[0] * view.stride,
             "row_step": self.stride[0] * view.stride,
-            "x_step": self.stride[1] * self.channels,
+            "x_step": self.stride[1] * pixel,
             "kernel_rows": rows.size,
             "kernel_cols": cols.size,
-            "kernel_x_step": self.dilation[1] * self.channels,
+            "kernel_x_step": self.dilation[1] * pixel,
             "region_rows": rows.count,
             "region_cols": cols.count,
-            "channels": self.channels,
+            "channels": len(channels),
         }
-        return isa.Command(isa.Opcode.POOL, fields | self._result(rows.size * cols.size, base, output.stride))
+        strides = output.stride, output.pixel_step(self.channels)
+        return isa.Command(isa.Opcode.POOL, fields | self._result(rows.size * cols.size, base, strides))
 
     def part(
         self, pixel: Region, block: Block, at: int, strides: tuple[int, int], out: int, resume: bool, hold: bool
@@ -187,7 +193,7 @@ class PoolTask:
             "resume": int(resume),
             "hold": int(hold),
         }
-        return isa.Command(isa.Opcode.POOL, fields | self._result(all_rows.size * all_cols.size, out, 0))
+        return isa.Command(isa.Opcode.POOL, fields | self._result(all_rows.size * all_cols.size, out, (0, self.channels)))
 
     def meets(self, pixel: Region, block: Block) -> bool:
         """Whether an element of one output pixel's window lies in a block; with dilation none may."""
@@ -202,8 +208,8 @@ class PoolTask:
             _part(cols, self.dilation[1], block.col0, block.col1),
         )
 
-    def _result(self, count: int, base: int, row_stride: int) -> dict[str, int]:
-        """Fields that turn sums of `count` elements into outputs."""
+    def _result(self, count: int, base: int, strides: tuple[int, int]) -> dict[str, int]:
+        """Fields that turn sums of `count` elements into outputs. strides: of their rows and pixels, in bytes."""
         if self.requantize is None:
             (multiplier, shift), rounding, bias = division(count), Rounding.AWAY, 0
         else:
@@ -212,4 +218,4 @@ class PoolTask:
             rounding, bias = how.rounding, -self.input_zero_point * count
         fields = {"tag": self.tag, "mult_out": multiplier, "shift_out": shift, "bias": bias}
         fields["maximum"] = int(self.maximum)
-        return fields | output_fields(base, row_stride, self.channels, self.output_zero_point, self.clamp, rounding)
+        return fields | output_fields(base, *strides, self.output_zero_point, self.clamp, rounding)
