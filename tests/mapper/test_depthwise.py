@@ -111,7 +111,7 @@ def piece(config: Config, rng: np.random.Generator, ring: bool) -> None:
     activation = machine._local[LocalMemory.ACTIVATION].view(np.int8)
     activation[:] = 77
     needed = rows_needed(g, number, y0, y1)
-    view, out = View(16, stride, len(needed) + int(rng.integers(0, 3)) if ring else 0), View(half, out_stride)
+    view, out = View(16, stride, ring=len(needed) + int(rng.integers(0, 3)) if ring else 0, turn=int(rng.integers(0, 5))), View(half, out_stride)
     for row, line in enumerate(image.reshape(2 * g.in_rows, -1)):
         if row in needed or not ring:
             activation[view.address(row, 0) :][: line.size] = line
@@ -200,7 +200,7 @@ def test_a_ring_passed_row_by_row(ring: int) -> None:
     words = records(config, op, tile_width(config)).view(np.uint8).reshape(-1)
     machine._local[LocalMemory.CHANNEL][: words.size] = words
     layer = Depthwise(0, g, op.input_zero_point, 0, op.output_zero_point, op.clamp, op.requantize.rounding)
-    view, out = View(8, align_up(45, 8), ring), View(4096, 45)
+    view, out = View(8, align_up(45, 8), ring=ring), View(4096, 45)
     wrapped = written = 0
     for y in range(9):
         while written < min(y + 2, 9):
