@@ -48,7 +48,8 @@ ADD: for each row: out[i] = clamp((scale((a[i] - zero_a) << 20, mult_a, shift_a)
 POOL: for each pixel of region_rows x region_cols and each of `channels` bytes c:
     sum over kernel_rows x kernel_cols of in[in_base + y * row_step + x * x_step + kh * in_row_stride +
     kw * kernel_x_step + c], or with `maximum` the greatest of them, plus bias, scaled (mult_out, shift_out, rounding),
-    + out_zero_point, clamped, to out_base + y * out_row_stride + x * out_pixel_stride + c.
+    + out_zero_point, clamped, to out_base + y * out_row_stride + x * out_pixel_stride + c. A row of a window, y * row_step +
+    kh * in_row_stride bytes (a wrapping 32-bit sum) from the first, is read wrap_bytes lower where those are wrap_from or more.
     Average and max pooling, Mean, Rescale and copies are POOL commands; windows lie inside the input.
     Channels are taken in slabs of config.slab_channels, the last of what is left, each for the whole window: one read of a
     slab's bytes a cycle. Its results leave in passes of `requantizers` channels while the next slab or pixel is read
@@ -281,6 +282,8 @@ FIELDS: dict[Opcode, tuple[Field, ...]] = {
         Field("resume", 9, 0, 1),
         Field("hold", 9, 1, 1),
         Field("maximum", 9, 2, 1),
+        Field("wrap_from", 29),
+        Field("wrap_bytes", 30),
     )
     + _SCALE_OUT
     + _OUTPUT,

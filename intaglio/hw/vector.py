@@ -203,6 +203,10 @@ class PoolPath(wiring.Component):
         in_row, in_pixel, in_slab, in_line, in_at = (
             Signal(bits, name=n) for n in ("in_row", "in_pixel", "in_slab", "in_line", "in_at")
         )
+        # Bytes from the first row to the region's row and to the window's, and whether that one wraps.
+        down, line = Signal(32), Signal(32)
+        next_line = Signal(32)
+        wraps = Signal()
         out_row, out_pixel, out_at = (Signal(bits, name=n) for n in ("out_row", "out_pixel", "out_at"))
         slab = Signal(range(w + 1))
         end_kw = Signal()
@@ -215,7 +219,8 @@ class PoolPath(wiring.Component):
         m.d.comb += [
             slab.eq(Mux(last_slab, left, w)),
             self.read.count.eq(Mux(active & ~waiting, slab, 0)),
-            self.read.address.eq(in_at),
+            self.read.address.eq(in_at - Mux(wraps, f["wrap_bytes"], 0)),
+            next_line.eq(line),
             end_kw.eq(~waiting & (kw == f["kernel_cols"] - 1)),
             end_window.eq(end_kw & (kh == f["kernel_rows"] - 1)),
             end_slab.eq((end_window | waiting) & (slab <= covered)),
@@ -239,11 +244,13 @@ class PoolPath(wiring.Component):
                 go(plus(in_at, f["kernel_x_step"]), in_at)
             with m.If(end_kw):
                 m.d.sync += [kw.eq(0), kh.eq(kh + 1)]
+                m.d.comb += next_line.eq(line + f["in_row_stride"])
                 go(plus(in_line, f["in_row_stride"]), in_line, in_at)
             with m.If(end_window):
                 m.d.sync += [kh.eq(0), waiting.eq(1)]
             with m.If(end_slab):
                 m.d.sync += [waiting.eq(0), covered.eq(q), left.eq(left - w)]
+                m.d.comb += next_line.eq(down)
                 go(plus(in_slab, w), in_slab, in_line, in_at)
                 go(plus(out_at, w), out_at)
             with m.If(end_pixel):
@@ -252,15 +259,20 @@ class PoolPath(wiring.Component):
                 go(plus(out_pixel, f["out_pixel_stride"]), out_pixel, out_at)
             with m.If(end_row):
                 m.d.sync += [col.eq(0), row.eq(row + 1)]
+                m.d.comb += next_line.eq(down + f["row_step"])
+                go(next_line, down)
                 go(plus(in_row, f["row_step"]), in_row, in_pixel, in_slab, in_line, in_at)
                 go(plus(out_row, f["out_row_stride"]), out_row, out_pixel, out_at)
             with m.If(end_window & final):
                 m.d.sync += active.eq(0)
         with m.If(self.start):
             m.d.sync += [active.eq(1), waiting.eq(0), covered.eq(q), left.eq(f["channels"])]
-            m.d.sync += [kw.eq(0), kh.eq(0), col.eq(0), row.eq(0)]
+            m.d.sync += [kw.eq(0), kh.eq(0), col.eq(0), row.eq(0), down.eq(0)]
+            m.d.comb += next_line.eq(0)
             go(f["in_base"], in_row, in_pixel, in_slab, in_line, in_at)
             go(f["out_base"], out_row, out_pixel, out_at)
+
+        m.d.sync += [line.eq(next_line), wraps.eq(next_line >= f["wrap_from"])]
 
         # Passes: the first with the slab's last read, the rest in the cycles that follow.
         output = Signal(OutputPass(self.config))

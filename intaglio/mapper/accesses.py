@@ -63,14 +63,21 @@ def _transfer(c: Command) -> list[Access]:
 
 
 def _pool(c: Command) -> list[Access]:
-    read = (
-        (c["region_rows"] - 1) * c["row_step"]
-        + (c["region_cols"] - 1) * c["x_step"]
-        + (c["kernel_rows"] - 1) * c["in_row_stride"]
-        + (c["kernel_cols"] - 1) * c["kernel_x_step"]
-    )
-    low = c["in_base"]
-    out = [Access(Space.ACTIVATION, low, low + read + c["channels"], False)]
+    wide = (c["region_cols"] - 1) * c["x_step"] + (c["kernel_cols"] - 1) * c["kernel_x_step"] + c["channels"]
+    down = (c["region_rows"] - 1) * c["row_step"] + (c["kernel_rows"] - 1) * c["in_row_stride"]
+    rows = [(0, down, 0)]  # from the first row: offsets of those read, and what they are less
+    if c["wrap_bytes"]:
+        lines = [
+            y * c["row_step"] + kh * c["in_row_stride"] for y in range(c["region_rows"]) for kh in range(c["kernel_rows"])
+        ]
+        before = [line for line in lines if line % WORD < c["wrap_from"]]
+        beyond = [line for line in lines if line % WORD >= c["wrap_from"]]
+        rows = [(min(part), max(part), less) for part, less in ((before, 0), (beyond, c["wrap_bytes"])) if part]
+    out = []
+    for first, last, less in rows:
+        low = c["in_base"] + first - less
+        low = low % WORD if less else low
+        out.append(Access(Space.ACTIVATION, low, low + last - first + wide, False))
     if c["hold"]:
         return out
     written = (c["region_rows"] - 1) * c["out_row_stride"] + (c["region_cols"] - 1) * c["out_pixel_stride"]

@@ -98,7 +98,10 @@ def _pool(c: Command) -> list[Footprint]:
     """Windows read: one interval for each region row and kernel row."""
     ys = np.arange(c["region_rows"], dtype=np.int64)
     kernel = np.arange(c["kernel_rows"], dtype=np.int64) * c["in_row_stride"]
-    starts = (c["in_base"] + ys[:, None] * c["row_step"] + kernel).ravel()
+    lines = (ys[:, None] * c["row_step"] + kernel).ravel()
+    starts = c["in_base"] + lines
+    if c["wrap_bytes"]:
+        starts = (starts - np.where(lines % WORD >= c["wrap_from"], c["wrap_bytes"], 0)) % WORD
     across = (c["region_cols"] - 1) * c["x_step"] + (c["kernel_cols"] - 1) * c["kernel_x_step"]
     out = [Footprint(LocalMemory.ACTIVATION, False, starts, starts + across + c["channels"])]
     if not c["hold"]:

@@ -148,7 +148,8 @@ class PoolTask:
     def commands(
         self, region: Region, inputs: tuple[View, ...], output: View, channels: range | None = None
     ) -> list[isa.Command]:
-        """channels: those that are computed, all by default."""
+        """channels: those that are computed, all by default. The input may have a ring of at least as many rows as `reads`
+        names, the output one whose end the region does not pass."""
         image = region.row0 // self.out_rows
         rows, cols = self._spans(region)
         some = range(self.channels) if channels is None else channels
@@ -156,9 +157,17 @@ class PoolTask:
 
     def _command(self, image: int, rows: Span, cols: Span, view: View, output: View, channels: range) -> isa.Command:
         base = output.address(image * self.out_rows + rows.first, cols.first * self.channels) + channels.start
+        first = image * self.in_rows + rows.start
+        wraps = {}
+        if view.ring:
+            last = first + (rows.count - 1) * self.stride[0] + (rows.size - 1) * self.dilation[0]
+            assert last - first < view.ring, f"rows {first} to {last} in a ring of {view.ring}"
+            ring, (view, wrap) = view.ring, view.unrolled(first)
+            if last >= wrap:
+                wraps = {"wrap_from": (wrap - first) * view.stride, "wrap_bytes": ring * view.stride}
         pixel = view.pixel_step(self.channels)
-        fields = {
-            "in_base": view.address(image * self.in_rows + rows.start, cols.start * self.channels) + channels.start,
+        fields = wraps | {
+            "in_base": view.address(first, cols.start * self.channels) + channels.start,
             "in_row_stride": self.dilation[0] * view.stride,
             "row_step": self.stride[0] * view.stride,
             "x_step": self.stride[1] * pixel,

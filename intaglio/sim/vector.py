@@ -78,9 +78,10 @@ def _pool(c, z, first, last, activation, sums, ledger):
             else:
                 totals[:] = _LOWEST if c.maximum else 0
             for kh in range(c.kernel_rows):
+                line = (y * c.row_step + kh * c.in_row_stride) & ADDRESS_MASK
+                row = c.in_base + line - (c.wrap_bytes if line >= c.wrap_from else 0)
                 for kw in range(c.kernel_cols):
-                    at = c.in_base + y * c.row_step + x * c.x_step + kh * c.in_row_stride + kw * c.kernel_x_step
-                    at &= ADDRESS_MASK
+                    at = (row + x * c.x_step + kw * c.kernel_x_step) & ADDRESS_MASK
                     check_inside(at, c.channels, activation)
                     ledger[_READS] += _passes(at, c.channels, z.slab_channels, z)
                     taken = activation[at : at + c.channels]

@@ -196,6 +196,8 @@ def random_channels(config: Config, rng: np.random.Generator) -> int:
 
 
 def random_pool(config: Config, rng: np.random.Generator, maximum: bool = False) -> Command:
+    """A POOL whose input lies in the lower half of the activation memory, half of them with rows that lie elsewhere from some
+    row on, and whose output in the upper."""
     half = config.activation_bytes // 2
     while True:
         channels = random_channels(config, rng)
@@ -206,8 +208,12 @@ def random_pool(config: Config, rng: np.random.Generator, maximum: bool = False)
         if max(stride * height, out_stride * rows) < half:
             break
     mult, shift = _scale(rng, 1 if maximum else -4)
+    before = int(rng.integers(0, height)) if rng.random() < 0.5 else height
+    base, again = (int(rng.integers(0, half - stride * count)) for count in (before, height - before))
+    wrap_bytes = (base + before * stride - again) % (1 << 32) if before < height else 0
     return Command(Opcode.POOL, {
-        "in_base": int(rng.integers(0, half - stride * height)), "in_row_stride": stride, "row_step": sh * stride,
+        "wrap_from": max(0, before * stride - int(rng.integers(stride))), "wrap_bytes": wrap_bytes,
+        "in_base": base, "in_row_stride": stride, "row_step": sh * stride,
         "x_step": sw * channels, "kernel_rows": kh, "kernel_cols": kw, "kernel_x_step": channels, "region_rows": rows,
         "region_cols": cols, "channels": channels, "mult_out": mult, "shift_out": shift,
         "bias": int(rng.integers(-2000, 2000)) // (40 if maximum else 1), "maximum": int(maximum),
@@ -224,7 +230,8 @@ def split_window(command: Command, config: Config) -> list[Command]:
     """A POOL command's first pixel and slab as commands of one window row each, which continue each other's sums."""
     f = {**command.fields, "region_rows": 1, "region_cols": 1, "channels": min(command["channels"], config.slab_channels)}
     parts = [
-        {**f, "kernel_rows": 1, "in_base": f["in_base"] + y * f["in_row_stride"], "hold": 1, "resume": 1}
+        {**f, "kernel_rows": 1, "in_base": f["in_base"] + y * f["in_row_stride"], "hold": 1, "resume": 1,
+         "wrap_from": max(0, f["wrap_from"] - y * f["in_row_stride"])}
         for y in range(f["kernel_rows"])
     ]
     parts[0]["resume"] = parts[-1]["hold"] = 0

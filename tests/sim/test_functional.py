@@ -157,8 +157,9 @@ class Plain:
                     total = np.full(count, c["bias"])
                     for kh in range(c["kernel_rows"]):
                         for kw in range(c["kernel_cols"]):
-                            at = c["in_base"] + y * c["row_step"] + x * c["x_step"] + g
-                            at += kh * c["in_row_stride"] + kw * c["kernel_x_step"]
+                            line = y * c["row_step"] + kh * c["in_row_stride"]
+                            at = c["in_base"] + line + x * c["x_step"] + kw * c["kernel_x_step"] + g
+                            at = (at - (c["wrap_bytes"] if line >= c["wrap_from"] else 0)) % 2**32
                             total += self.read(range(at, at + count))
                     out = c["out_base"] + y * c["out_row_stride"] + x * c["out_pixel_stride"] + g
                     values = [finish(c, int(t), c["mult_out"], c["shift_out"]) for t in total]
@@ -359,12 +360,15 @@ def test_add(seed):
 def test_pool(seed):
     rng = np.random.default_rng(seed)
     channels = int(rng.integers(1, 8))
+    wrap_from = int(rng.integers(0, 500))
     check(
         [
             Command(
                 Opcode.POOL,
                 {
                     **OUT,
+                    "wrap_from": wrap_from,
+                    "wrap_bytes": int(rng.integers(0, wrap_from + 1)),
                     "in_base": int(rng.integers(0, 20)),
                     "in_row_stride": 64,
                     "row_step": 128,
