@@ -112,7 +112,7 @@ def test_a_ring_of_rows() -> None:
         y1 = int(rng.integers(y0, task.out_rows)) + 1
         region = Region(number * task.out_rows + y0, number * task.out_rows + y1, 0, task.output.layout.row_bytes)
         (needed,) = task.reads(region)
-        view = View(24, task.inputs[0].layout.stride, needed.rows + int(rng.integers(0, 3)))
+        view = View(24, task.inputs[0].layout.stride, ring=needed.rows + int(rng.integers(0, 3)), turn=int(rng.integers(0, 20)))
         out = View(HALF, task.output.layout.stride)
         machine = _Machine(CONFIG, np.zeros(16, np.uint8))
         activation = machine._local[LocalMemory.ACTIVATION].view(np.int8)
