@@ -86,9 +86,10 @@ DEPTHWISE: convolution of each channel by itself, for patches of neighbouring ou
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
+from operator import index
 
 
 class Engine(enum.IntEnum):
@@ -360,7 +361,7 @@ def pack(fields: Mapping[str, Field], values: Mapping[str, int], words: int) -> 
             raise ValueError(f"no field {name}")
         if not f.low <= value <= f.high:
             raise ValueError(f"field {name} = {value} does not fit: {f.low} to {f.high}")
-        out[f.word] |= (int(value) & f.mask) << f.lsb
+        out[f.word] |= (index(value) & f.mask) << f.lsb
     return out
 
 
@@ -395,7 +396,7 @@ class Command:
 
     def words(self) -> list[int]:
         """Encoded; ValueError for a field that does not fit or does not exist."""
-        return pack(FIELDS_BY_NAME[self.opcode], {"opcode": int(self.opcode), **self.fields}, WORDS_OF[self.opcode])
+        return pack(FIELDS_BY_NAME[self.opcode], {**self.fields, "opcode": int(self.opcode)}, WORDS_OF[self.opcode])
 
     def __getitem__(self, name: str) -> int:
         return self.fields.get(name, 0)
@@ -409,11 +410,6 @@ def conv_pixels(command: Command) -> int:
 def conv_rows(command: Command) -> int:
     """What a CONV's tiles have for the array's rows, in all: output pixels, or with `split` the halves of one."""
     return (command["pixel_tiles"] - 1) * command["rows_per_tile"] + command["last_pixels"]
-
-
-def encode(commands: Iterable[Command]) -> list[int]:
-    """The words of a program."""
-    return [word for command in commands for word in command.words()]
 
 
 def decode(words: list[int]) -> list[Command]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from intaglio.errors import InputError
 from intaglio.hw import isa
 from intaglio.hw.config import Config
@@ -15,6 +13,7 @@ from intaglio.mapper.lower import Lowered, lower
 from intaglio.mapper.program import BASE_ALIGNMENT, PROGRAM_OFFSET, Place, Program
 from intaglio.mapper.prove import Certificate, Clock, prove
 from intaglio.mapper.residency import Schedule, Scheduler
+from intaglio.mapper.table import table_of, words_of
 from intaglio.mapper.tokens import with_tokens
 from intaglio.network.graph import Graph
 
@@ -50,7 +49,7 @@ def _program(graph: Graph, config: Config, network: Lowered, schedule: Schedule)
             "32 bits; use a smaller network"
         )
     commands = with_tokens(config, [_moved(command, data) for command in emitted.commands])
-    code = np.array(isa.encode(commands), "<u4").tobytes()
+    code = words_of(table_of(commands)).astype("<u4").tobytes()
     places = {
         name: Place(data + emitted.bases[x.value], x.layout.rows, x.layout.row_bytes, x.layout.stride)
         for name, x in network.operands.items()

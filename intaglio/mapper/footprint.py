@@ -1,20 +1,54 @@
-"""Which bytes a command touches, row by row: the validator's own account, apart from accesses.py.
+"""Which bytes commands touch, row by row: the validator's own account, apart from accesses.py.
 
-A footprint is a set of intervals, one for each row that is read or written; gaps between rows do not count.
+What a command touches in one role, such as a CONV's input or its weights, is a footprint: a set of intervals, one for each
+row that is read or written; gaps between rows do not count.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
+import numba
 import numpy as np
 
+from intaglio.errors import InputError
 from intaglio.hw.config import Config
-from intaglio.hw.isa import Command, LocalMemory, Opcode, conv_pixels, conv_rows
+from intaglio.hw.isa import Command, LocalMemory, Opcode
+from intaglio.mapper.table import Table, table_of
 
 WORD = 1 << 32
 MOST_ROWS = 1 << 20
 """Rows of one command beyond this are refused: no memory on chip holds them."""
+MOST_IN_ALL = 1 << 26
+"""Rows of a program's commands beyond this are refused: they would take a gigabyte."""
+ROLES = 5
+"""Footprints of one command at most."""
+EXTERNAL = len(LocalMemory)
+"""Number of external memory, beside LocalMemory's."""
+_ACTIVATION, _WEIGHT, _CHANNEL = (int(memory) for memory in LocalMemory)
+_MEMORIES = {
+    Opcode.LOAD: (EXTERNAL, _ACTIVATION), Opcode.STORE: (EXTERNAL, _ACTIVATION),  # LOAD's target is a field
+    Opcode.CONV: (_ACTIVATION, _WEIGHT, _CHANNEL, _CHANNEL, _ACTIVATION),
+    Opcode.DEPTHWISE: (_ACTIVATION, _WEIGHT, _CHANNEL, _ACTIVATION),
+    Opcode.ADD: (_ACTIVATION, _ACTIVATION, _ACTIVATION),
+    Opcode.POOL: (_ACTIVATION, _ACTIVATION),
+}  # fmt: skip
+"""Memory of each role."""
+_MOST_BYTES = 1 << 62
+"""Blocks of weights that would be larger count as this large."""
+
+
+class Footprints(NamedTuple):
+    """Of each command and role, int64 [commands, ROLES]: the memory, a LocalMemory or EXTERNAL; 1 where it is written, else 0;
+    and rows [first, end) of starts and ends (int64), bytes [start, end) of the memory."""
+
+    memory: np.ndarray
+    write: np.ndarray
+    first: np.ndarray
+    end: np.ndarray
+    starts: np.ndarray
+    ends: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -34,160 +68,214 @@ class Footprint:
     def high(self) -> int:
         return int(self.ends.max())
 
-    def overlaps(self, other: Footprint) -> bool:
-        """True where a byte belongs to both."""
-        if self.memory is not other.memory or self.low >= other.high or other.low >= self.high:
-            return False
-        edges, depth = self._covered()
-        first = np.searchsorted(edges, other.starts, side="right") - 1
-        last = np.searchsorted(edges, other.ends, side="left") - 1
-        total = np.concatenate(([0], np.cumsum(depth > 0)))
-        return bool((total[last + 1] - total[np.maximum(first, 0)] > 0).any())
 
-    def _covered(self) -> tuple[np.ndarray, np.ndarray]:
-        """Edges, ascending, and how many rows cover the bytes from each edge to the next."""
-        edges = np.concatenate((self.starts, self.ends))
-        step = np.concatenate((np.ones(len(self.starts), np.int64), -np.ones(len(self.ends), np.int64)))
-        unique, inverse = np.unique(edges, return_inverse=True)
-        change = np.zeros(len(unique), np.int64)
-        np.add.at(change, inverse, step)
-        return unique, np.cumsum(change)
-
-    def same_bytes(self, other: Footprint) -> bool:
-        return np.array_equal(self.starts, other.starts) and np.array_equal(self.ends, other.ends)
-
-    def banks(self, bank_bytes: int) -> set[int]:
-        first, last = self.starts // bank_bytes, (self.ends - 1) // bank_bytes
-        return set(np.unique(first).tolist()) | set(np.unique(last).tolist())
+def footprints(config: Config, command: Command) -> list[Footprint]:
+    """What one command touches, which `legality.rules` finds nothing wrong with."""
+    f = footprints_of(config, table_of([command]))
+    rows = [slice(f.first[0, role], f.end[0, role]) for role in range(ROLES)]
+    return [
+        Footprint(None if memory == EXTERNAL else LocalMemory(memory), bool(write), f.starts[own], f.ends[own])
+        for memory, write, own in zip(f.memory[0], f.write[0], rows, strict=True)
+        if own.stop > own.start
+    ]
 
 
-def footprints(config: Config, c: Command) -> list[Footprint]:
-    """Of a command whose counts are at least 1."""
-    match c.opcode:
-        case Opcode.LOAD | Opcode.STORE:
-            load = c.opcode is Opcode.LOAD
-            outside = _rows(c["external"], c["rows"], c["external_stride"], c["row_bytes"])
-            inside = _rows(c["local"], c["rows"], c["local_stride"], c["row_bytes"])
-            return [
-                Footprint(None, not load, *outside),
-                Footprint(LocalMemory(c["memory"]), load, *inside),
-            ]
-        case Opcode.ADD:
-            return [
-                Footprint(
-                    LocalMemory.ACTIVATION,
-                    x == "out",
-                    *_rows(c[f"{x}_base"], c["rows"], c[f"{x}_row_stride"], c["row_bytes"]),
-                )
-                for x in ("a", "b", "out")
-            ]
-        case Opcode.POOL:
-            return _pool(c)
-        case Opcode.DEPTHWISE:
-            return _depthwise(config, c)
-        case _:
-            return _conv(config, c)
+def footprints_of(config: Config, table: Table) -> Footprints:
+    """Of commands that `legality.rules` finds nothing wrong with."""
+    shape = len(table), ROLES
+    memory, write, edges = np.zeros(shape, np.int64), np.zeros(shape, np.int64), np.zeros((len(table), ROLES + 1), np.int64)
+    for opcode, at in table.at.items():
+        roles = len(_MEMORIES[opcode])
+        memory[at, :roles] = _MEMORIES[opcode]
+        write[at, 0 if opcode is Opcode.STORE else roles - 1] = 1
+        if opcode is Opcode.LOAD:
+            memory[at, 1] = table.records[opcode]["memory"]
+    starts = ends = np.zeros(0, np.int64)
+    for _ in range(2):  # first they are only counted
+        count = 0
+        for opcode, at in table.at.items():
+            count = _FILL[opcode](table.records[opcode], at, _Sizes.of(config), edges, starts, ends, count)
+        if count > MOST_IN_ALL:
+            raise InputError(f"program: its commands touch {count} rows, more than {MOST_IN_ALL}; use a smaller network")
+        starts, ends = (starts, ends) if len(starts) else np.zeros((2, count), np.int64)
+    return Footprints(memory, write, edges[:, :-1], edges[:, 1:], starts, ends)
 
 
-def _rows(base: int, rows: int, stride: int, row_bytes: int) -> tuple[np.ndarray, np.ndarray]:
-    starts = base + np.arange(rows, dtype=np.int64) * stride
-    return starts, starts + row_bytes
+class _Sizes(NamedTuple):
+    """What footprints depend on of a configuration."""
+
+    cols: int
+    requantizers: int
+    channel_groups: int
+    weight_word_bytes: int
+    channel_word_bytes: int
+
+    @staticmethod
+    def of(config: Config) -> _Sizes:
+        return _Sizes(*(getattr(config, name) for name in _Sizes._fields))
 
 
-def _pool(c: Command) -> list[Footprint]:
+# Each of the following takes the commands of one opcode, and their indices in the program: fills in where each role's rows begin
+# and end in starts and ends, and the rows as far as there is room, from row `n` on; returns how many there are then.
+
+
+@numba.njit(cache=True)
+def _transfers(commands, at, _sizes, edges, starts, ends, n):
+    for i in range(len(at)):
+        c, edge = commands[i], at[i]
+        _mark(edges, edge, 0, n)
+        n = _rows(starts, ends, n, c.external, c.rows, c.external_stride, c.row_bytes)
+        _mark(edges, edge, 1, n)
+        n = _rows(starts, ends, n, c.local, c.rows, c.local_stride, c.row_bytes)
+        _mark(edges, edge, 2, n)
+    return n
+
+
+@numba.njit(cache=True)
+def _adds(commands, at, _sizes, edges, starts, ends, n):
+    for i in range(len(at)):
+        c, edge = commands[i], at[i]
+        _mark(edges, edge, 0, n)
+        n = _rows(starts, ends, n, c.a_base, c.rows, c.a_row_stride, c.row_bytes)
+        _mark(edges, edge, 1, n)
+        n = _rows(starts, ends, n, c.b_base, c.rows, c.b_row_stride, c.row_bytes)
+        _mark(edges, edge, 2, n)
+        n = _rows(starts, ends, n, c.out_base, c.rows, c.out_row_stride, c.row_bytes)
+        _mark(edges, edge, 3, n)
+    return n
+
+
+@numba.njit(cache=True)
+def _pools(commands, at, _sizes, edges, starts, ends, n):
     """Windows read: one interval for each region row and kernel row."""
-    ys = np.arange(c["region_rows"], dtype=np.int64)
-    kernel = np.arange(c["kernel_rows"], dtype=np.int64) * c["in_row_stride"]
-    lines = (ys[:, None] * c["row_step"] + kernel).ravel()
-    starts = c["in_base"] + lines
-    if c["wrap_bytes"]:
-        starts = (starts - np.where(lines % WORD >= c["wrap_from"], c["wrap_bytes"], 0)) % WORD
-    across = (c["region_cols"] - 1) * c["x_step"] + (c["kernel_cols"] - 1) * c["kernel_x_step"]
-    out = [Footprint(LocalMemory.ACTIVATION, False, starts, starts + across + c["channels"])]
-    if not c["hold"]:
-        outs = c["out_base"] + ys * c["out_row_stride"]
-        wide = (c["region_cols"] - 1) * c["out_pixel_stride"] + c["channels"]
-        out.append(Footprint(LocalMemory.ACTIVATION, True, outs, outs + wide))
-    return out
+    for i in range(len(at)):
+        c, edge = commands[i], at[i]
+        _mark(edges, edge, 0, n)
+        across = (c.region_cols - 1) * c.x_step + (c.kernel_cols - 1) * c.kernel_x_step
+        for y in range(c.region_rows):
+            for kh in range(c.kernel_rows):
+                line = y * c.row_step + kh * c.in_row_stride
+                row = c.in_base + line
+                if c.wrap_bytes:
+                    row = (row - (c.wrap_bytes if line % WORD >= c.wrap_from else 0)) % WORD
+                n = _row(starts, ends, n, row, across + c.channels)
+        _mark(edges, edge, 1, n)
+        if not c.hold:
+            wide = (c.region_cols - 1) * c.out_pixel_stride + c.channels
+            n = _rows(starts, ends, n, c.out_base, c.region_rows, c.out_row_stride, wide)
+        _mark(edges, edge, 2, n)
+    return n
 
 
-def _conv(config: Config, c: Command) -> list[Footprint]:
-    rows, rest = divmod(conv_rows(c), c["region_width"])
-    widths = np.full(rows + (rest > 0), c["region_width"], np.int64)  # pixels of each output row
-    if rest:
-        widths[-1] = rest
-    run = (c["chunks"] - 1) * c["chunk_bytes"] + c["last_chunk_bytes"]
-    out = _inputs(c, widths, run)
-    steps = c["kernel_rows"] * c["kernel_cols"] * run * (2 if c["split"] else 1)
-    out.append(_block(LocalMemory.WEIGHT, c["weight_base"], c["channel_tiles"] * steps, config.weight_word_bytes))
-    pixels = conv_pixels(c)
-    if c["drain_from"] < pixels:
-        words = (c["channel_tiles"] - 1) * config.channel_groups
-        words += -(-c["last_channels"] // config.requantizers)
-        if c["early_pixels"] < pixels:
-            out.append(_block(LocalMemory.CHANNEL, c["channel_base"], words, config.channel_word_bytes))
-        if c["early_pixels"] > c["drain_from"]:
-            out.append(_block(LocalMemory.CHANNEL, c["early_base"], words, config.channel_word_bytes))
-        if c["split"]:
-            widths = np.ones(1, np.int64)
-        starts = c["out_base"] + np.arange(len(widths), dtype=np.int64) * c["out_row_stride"]
-        channels = (c["channel_tiles"] - 1) * config.cols + c["last_channels"]
-        ends = starts + (widths - 1) * c["out_pixel_stride"] + channels
-        row, column = divmod(c["drain_from"], c["region_width"])
-        starts[row] += column * c["out_pixel_stride"]
-        out.append(Footprint(LocalMemory.ACTIVATION, True, starts[row:], ends[row:]))
-    return out
+@numba.njit(cache=True)
+def _convs(commands, at, sizes, edges, starts, ends, n):
+    for i in range(len(at)):
+        c, edge = commands[i], at[i]
+        _mark(edges, edge, 0, n)
+        fed = (c.pixel_tiles - 1) * c.rows_per_tile + c.last_pixels  # of the array's rows, in all
+        run = (c.chunks - 1) * c.chunk_bytes + c.last_chunk_bytes
+        # Input: the valid bytes of each row that an output row needs.
+        stride, x0 = c.kernel_row_step // c.dilation_rows, max(c.x_start, 0)
+        for oy in range(-(-fed // c.region_width)):
+            width = min(c.region_width, fed - oy * c.region_width)
+            x1 = c.x_start + (width - 1) * c.x_step + (c.kernel_cols - 1) * c.kernel_x_step + run
+            x1 = min(x1, c.in_row_bytes)
+            for kh in range(c.kernel_rows):
+                y = oy * c.stride_rows + kh * c.dilation_rows
+                if 0 <= c.iy_start + y < c.in_rows and x0 < x1:
+                    n = _row(starts, ends, n, (c.origin + y * stride + x0 - c.x_start) % WORD, x1 - x0)
+        _mark(edges, edge, 1, n)
+        pixels, lanes = (1, 2) if c.split else (fed, 1)
+        n = _words(starts, ends, n, c.weight_base, c.channel_tiles, c.kernel_rows * c.kernel_cols * run * lanes, sizes.weight_word_bytes)
+        _mark(edges, edge, 2, n)
+        records = (c.channel_tiles - 1) * sizes.channel_groups - -c.last_channels // sizes.requantizers
+        if c.drain_from < pixels and c.early_pixels < pixels:
+            n = _words(starts, ends, n, c.channel_base, 1, records, sizes.channel_word_bytes)
+        _mark(edges, edge, 3, n)
+        if c.drain_from < pixels and c.early_pixels > c.drain_from:
+            n = _words(starts, ends, n, c.early_base, 1, records, sizes.channel_word_bytes)
+        _mark(edges, edge, 4, n)
+        channels = (c.channel_tiles - 1) * sizes.cols + c.last_channels
+        for oy in range(c.drain_from // c.region_width, -(-pixels // c.region_width)):
+            first = max(c.drain_from - oy * c.region_width, 0)
+            last = min(c.region_width, pixels - oy * c.region_width) - 1
+            row = c.out_base + oy * c.out_row_stride + first * c.out_pixel_stride
+            n = _row(starts, ends, n, row, (last - first) * c.out_pixel_stride + channels)
+        _mark(edges, edge, 5, n)
+    return n
 
 
-def _inputs(c: Command, widths: np.ndarray, run: int) -> list[Footprint]:
-    """The valid bytes of each input row that an output row needs."""
-    oy = np.arange(len(widths), dtype=np.int64)
-    kh = np.arange(c["kernel_rows"], dtype=np.int64)
-    iy = c["iy_start"] + oy[:, None] * c["stride_rows"] + kh * c["dilation_rows"]
-    x0 = np.broadcast_to(np.int64(max(c["x_start"], 0)), iy.shape)
-    across = (widths - 1) * c["x_step"] + (c["kernel_cols"] - 1) * c["kernel_x_step"] + run
-    x1 = np.broadcast_to(np.minimum(c["x_start"] + across, c["in_row_bytes"])[:, None], iy.shape)
-    valid = (iy >= 0) & (iy < c["in_rows"]) & (x0 < x1)
-    if not valid.any():
-        return []
-    stride = c["kernel_row_step"] // c["dilation_rows"]
-    offset = (iy - c["iy_start"]) * stride - c["x_start"] + x0
-    starts = (c["origin"] + offset[valid]) % WORD
-    return [Footprint(LocalMemory.ACTIVATION, False, starts, starts + (x1 - x0)[valid])]
+@numba.njit(cache=True)
+def _depthwises(commands, at, sizes, edges, starts, ends, n):
+    for i in range(len(at)):
+        c, edge = commands[i], at[i]
+        _mark(edges, edge, 0, n)
+        channels = (c.channel_tiles - 1) * c.tile_channels + c.last_channels
+        # Input: of each raster row of each row of patches, from its first pixel in the image to its last.
+        first = last = -1
+        for patch in range(c.patches_across):
+            for x in range(c.raster_cols):
+                along = patch * c.patch_x_step + x * c.x_step
+                if 0 <= c.x_start + along < c.in_row_bytes:
+                    first, last = along if first < 0 else min(first, along), max(last, along)
+        for down in range(c.patches_down if first >= 0 else 0):
+            whole = down < c.patches_down - 1
+            for y in range(c.raster_rows if whole else min(c.raster_rows, c.last_raster_rows)):
+                iy = c.iy_start + down * c.patch_iy_step + y * c.dilation_rows
+                if 0 <= iy < c.in_rows:
+                    row = c.origin + down * c.patch_row_step + y * c.row_step - (c.wrap_bytes if iy >= c.wrap_iy else 0)
+                    n = _row(starts, ends, n, (row + first) % WORD, last - first + channels)
+        _mark(edges, edge, 1, n)
+        n = _words(starts, ends, n, c.weight_base, c.channel_tiles, c.kernel_rows * c.kernel_cols, sizes.weight_word_bytes)
+        _mark(edges, edge, 2, n)
+        records = (c.channel_tiles - 1) * sizes.channel_groups - -c.last_channels // sizes.requantizers
+        n = _words(starts, ends, n, c.channel_base, 1, records, sizes.channel_word_bytes)
+        _mark(edges, edge, 3, n)
+        wide = (c.patches_across - 1) * c.out_patch_step + (c.last_patch_cols - 1) * c.out_pixel_stride
+        if c.patches_across > 1:
+            wide = max(wide, (c.patches_across - 2) * c.out_patch_step + (c.patch_cols - 1) * c.out_pixel_stride)
+        for down in range(c.patches_down):
+            for y in range(c.patch_rows if down < c.patches_down - 1 else c.last_patch_rows):
+                row = c.out_base + down * c.out_patch_row_step + y * c.out_row_stride
+                n = _row(starts, ends, n, row, wide + channels)
+        _mark(edges, edge, 4, n)
+    return n
 
 
-def _depthwise(config: Config, c: Command) -> list[Footprint]:
-    """Rasters read: one interval for each raster row of each row of patches, from its first pixel in the image to its last."""
-    channels = (c["channel_tiles"] - 1) * c["tile_channels"] + c["last_channels"]
-    down = np.arange(c["patches_down"], dtype=np.int64)[:, None]
-    y = np.arange(c["raster_rows"], dtype=np.int64)
-    short = (down == c["patches_down"] - 1) & (y >= c["last_raster_rows"])
-    iy = c["iy_start"] + down * c["patch_iy_step"] + y * c["dilation_rows"]
-    lines = ((iy >= 0) & (iy < c["in_rows"]) & ~short).ravel()
-    across = np.arange(c["patches_across"], dtype=np.int64)[:, None] * c["patch_x_step"]
-    at = (across + np.arange(c["raster_cols"], dtype=np.int64) * c["x_step"]).ravel()
-    at = at[(c["x_start"] + at >= 0) & (c["x_start"] + at < c["in_row_bytes"])]
-    out = []
-    if lines.any() and at.size:
-        rows = c["origin"] + down * c["patch_row_step"] + y * c["row_step"]
-        rows = (rows - np.where(iy >= c["wrap_iy"], c["wrap_bytes"], 0)).ravel()[lines]
-        starts = (rows + at.min()) % WORD
-        out.append(Footprint(LocalMemory.ACTIVATION, False, starts, starts + int(at.max() - at.min()) + channels))
-    taps = c["kernel_rows"] * c["kernel_cols"]
-    out.append(_block(LocalMemory.WEIGHT, c["weight_base"], c["channel_tiles"] * taps, config.weight_word_bytes))
-    words = (c["channel_tiles"] - 1) * config.channel_groups + -(-c["last_channels"] // config.requantizers)
-    out.append(_block(LocalMemory.CHANNEL, c["channel_base"], words, config.channel_word_bytes))
-    i = np.arange(c["patch_rows"], dtype=np.int64)
-    written = ((down < c["patches_down"] - 1) | (i < c["last_patch_rows"])).ravel()
-    starts = (c["out_base"] + down * c["out_patch_row_step"] + i * c["out_row_stride"]).ravel()[written]
-    last = (c["patches_across"] - 1) * c["out_patch_step"] + (c["last_patch_cols"] - 1) * c["out_pixel_stride"]
-    if c["patches_across"] > 1:
-        full = (c["patches_across"] - 2) * c["out_patch_step"] + (c["patch_cols"] - 1) * c["out_pixel_stride"]
-        last = max(last, full)
-    out.append(Footprint(LocalMemory.ACTIVATION, True, starts, starts + last + channels))
-    return out
+_FILL = {
+    Opcode.LOAD: _transfers,
+    Opcode.STORE: _transfers,
+    Opcode.CONV: _convs,
+    Opcode.ADD: _adds,
+    Opcode.POOL: _pools,
+    Opcode.DEPTHWISE: _depthwises,
+}
 
 
-def _block(memory: LocalMemory, base: int, words: int, word_bytes: int) -> Footprint:
-    start = np.array([base * word_bytes], np.int64)
-    return Footprint(memory, False, start, start + words * word_bytes)
+@numba.njit(cache=True)
+def _mark(edges, edge, role, n):
+    """Row n is where this role begins; the later ones have no rows yet."""
+    for later in range(role, edges.shape[1]):
+        edges[edge, later] = n
+
+
+@numba.njit(cache=True)
+def _row(starts, ends, n, start, length):
+    """Puts a row in place n where there is room; returns the next place."""
+    if n < len(starts):
+        starts[n], ends[n] = start, start + length
+    return n + 1
+
+
+@numba.njit(cache=True)
+def _rows(starts, ends, n, base, rows, stride, row_bytes):
+    for i in range(rows):
+        n = _row(starts, ends, n, base + i * stride, row_bytes)
+    return n
+
+
+@numba.njit(cache=True)
+def _words(starts, ends, n, base, blocks, words, word_bytes):
+    """blocks * words > 0 words from word `base` on."""
+    size = blocks * words * word_bytes if words <= _MOST_BYTES // word_bytes // blocks else _MOST_BYTES
+    return _row(starts, ends, n, base * word_bytes, size)

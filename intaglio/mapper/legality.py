@@ -1,17 +1,19 @@
-"""Whether a single command is one that a configuration executes as isa.py says: `validate`'s first half.
+"""Whether each command by itself is one that a configuration executes as isa.py says: `validate`'s first half.
 
 Every check returns reasons as text; none raises, whatever the fields hold.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from intaglio.hw.config import ROUNDINGS, Config
 from intaglio.hw.isa import Command, LocalMemory, Opcode, RoundingCode, conv_pixels
 from intaglio.hw.timing import least_idle_cycles, least_tile_cycles
 from intaglio.mapper.continuation import partial_words
-from intaglio.mapper.footprint import MOST_ROWS, Footprint, footprints
+from intaglio.mapper.footprint import MOST_ROWS
+from intaglio.mapper.table import Table, table_of
+from intaglio.mapper.touched import Touched, first_fault, touched_by
 
 WORD = 1 << 32
 SHIFTS = range(-31, 31)
@@ -34,60 +36,52 @@ _COUNTS = {
 """Fields that count something: at least 1."""
 
 
-def faults(
-    config: Config, command: Command, external_bytes: int, touched: list[Footprint] | None = None
-) -> Iterator[str]:
-    """Reasons why a command is not legal; further ones are looked for only where the earlier allow.
+def examine(
+    config: Config, commands: Sequence[Command], external_bytes: int
+) -> tuple[Table, Touched, tuple[int, str] | None]:
+    """(index, reason) of the first command that is not legal, or None; and of the commands, or of those before that one at
+    least, the table and what they touch."""
+    fault = None
+    try:
+        table = table_of(commands)
+    except (ValueError, TypeError):
+        fault = _not_encoded(commands)
+        table = table_of(commands[: fault[0]])
+    for index in range(len(table)):
+        reason = next(rules(config, commands[index]), None)
+        if reason is not None:
+            table, fault = table_of(commands[:index]), (index, reason)
+            break
+    touched = touched_by(config, table)
+    return table, touched, first_fault(config, external_bytes, touched) or fault
 
-    touched: takes the footprints of a command without fault, for further use.
-    """
+
+def _not_encoded(commands: Sequence[Command]) -> tuple[int, str]:
+    for index, command in enumerate(commands):
+        try:
+            command.words()
+        except (ValueError, TypeError) as error:
+            return index, f"cannot be encoded: {error}"
+    raise AssertionError("every command can be encoded")
+
+
+def faults(config: Config, command: Command, external_bytes: int) -> list[str]:
+    """Why one command by itself is not legal: what is wrong with its fields, else with the bytes that it touches."""
+    fault = examine(config, [command], external_bytes)[2]
     try:
         command.words()
-    except (ValueError, TypeError) as error:
-        yield f"cannot be encoded: {error}"
-        return
-    zero = [name for name in _COUNTS[command.opcode] if command[name] < 1]
-    if zero:
-        yield f"{zero[0]} is 0"
-        return
-    specific = list(_SPECIFIC[command.opcode](config, command))
-    yield from specific
-    if not specific:
-        found = footprints(config, command)
-        yield from _inside(config, command, external_bytes, found)
-        if touched is not None:
-            touched += found
+    except (ValueError, TypeError):
+        return [fault[1]] if fault else []
+    return list(rules(config, command)) or ([fault[1]] if fault else [])
 
 
-def _inside(config: Config, command: Command, external_bytes: int, touched: list[Footprint]) -> Iterator[str]:
-    sizes = {
-        LocalMemory.ACTIVATION: config.activation_bytes,
-        LocalMemory.WEIGHT: config.weight_bytes,
-        LocalMemory.CHANNEL: config.channel_bytes,
-        None: external_bytes,
-    }
-    for part in touched:
-        size = sizes[part.memory]
-        if part.low < 0 or part.high > size:
-            where = "external memory" if part.memory is None else f"the {part.memory.name.lower()} memory"
-            verb = "writes" if part.write else "reads"
-            yield f"{verb} bytes {part.low} to {part.high - 1} of {where}, which has {size}"
+def rules(config: Config, command: Command) -> Iterator[str]:
+    """Reasons in the fields of a command that can be encoded, wherever the bytes lie that it touches."""
+    for name in _COUNTS[command.opcode]:
+        if command[name] < 1:
+            yield f"{name} is 0"
             return
-    yield from _overlap(command, touched)
-
-
-def _overlap(command: Command, touched: list[Footprint]) -> Iterator[str]:
-    """A command that overwrites its own input, except element by element in the same place."""
-    written = [part for part in touched if part.write and part.memory is LocalMemory.ACTIVATION]
-    read = [part for part in touched if not part.write and part.memory is LocalMemory.ACTIVATION]
-    for w in written:
-        for r in read:
-            same = (
-                command.opcode is Opcode.ADD
-                or (command.opcode is Opcode.POOL and command["kernel_rows"] * command["kernel_cols"] == 1)
-            ) and w.same_bytes(r)
-            if w.overlaps(r) and not same:
-                yield f"writes bytes {w.low} to {w.high - 1}, which it also reads"
+    yield from _SPECIFIC[command.opcode](config, command)
 
 
 def _transfer(config: Config, c: Command) -> Iterator[str]:

@@ -21,6 +21,7 @@ from intaglio.errors import InputError
 from intaglio.files import write_bytes
 from intaglio.hw import isa
 from intaglio.hw.config import Config, config_from_dict
+from intaglio.mapper.table import table_of, words_of
 
 VERSION = 1
 """Version of the saved form."""
@@ -103,7 +104,7 @@ class Program:
 
     def words(self) -> np.ndarray:
         """The commands as the hardware reads them, uint32."""
-        return np.array(isa.encode(self.commands), np.uint32)
+        return words_of(table_of(self.commands))
 
     @property
     def macs(self) -> int:

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from intaglio.hw.isa import Opcode, decode, encode
+from intaglio.hw.isa import Opcode, decode
+from intaglio.mapper.table import table_of, words_of
 from tests.cli.command import intaglio, small_network, validate
 
 
@@ -52,7 +53,7 @@ def _recoded(document: dict[str, Any], change: Callable[[list], None]) -> None:
     words = np.frombuffer(base64.b64decode(document["program"]["code"]), "<u4")
     commands = decode(words.tolist())
     change(commands)
-    document["program"]["code"] = base64.b64encode(np.array(encode(commands), "<u4").tobytes()).decode()
+    document["program"]["code"] = base64.b64encode(words_of(table_of(commands)).astype("<u4").tobytes()).decode()
 
 
 def _forget_a_wait(commands: list) -> None:

@@ -1,0 +1,68 @@
+"""A program's commands as numbers, so that compiled code can look at all of them: for each opcode an array of records."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from intaglio.hw.isa import FIELDS, FIELDS_BY_NAME, HEADER, WORDS_OF, Command, Opcode
+
+
+@dataclass(frozen=True)
+class Table:
+    """at: of each opcode that occurs, the indices of its commands, ascending; records: their fields by name, int64, the opcode
+    too. header: the fields that all commands have, by name, int64 [commands]."""
+
+    at: dict[Opcode, np.ndarray]
+    records: dict[Opcode, np.ndarray]
+    header: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.header)
+
+
+def table_of(commands: Sequence[Command]) -> Table:
+    """ValueError or TypeError, as of Command.words, where a command cannot be encoded."""
+    opcodes = np.array([int(command.opcode) for command in commands], np.int64)
+    header = np.zeros(len(commands), [(f.name, np.int64) for f in HEADER])
+    table = Table({}, {}, header)
+    for opcode in FIELDS:
+        at = np.flatnonzero(opcodes == opcode)
+        if at.size:
+            table.at[opcode] = at
+            table.records[opcode] = records = _records(opcode, [commands[i] for i in at.tolist()])
+            for f in HEADER:
+                header[f.name][at] = records[f.name]
+    return table
+
+
+def _records(opcode: Opcode, commands: Sequence[Command]) -> np.ndarray:
+    fields, known = FIELDS[opcode], frozenset(FIELDS_BY_NAME[opcode])
+    given = [command.fields for command in commands]
+    names = [f.name for f in fields]
+    try:
+        values = np.array(array("q", [of.get(name, 0) for of in given for name in names])).reshape(len(given), len(names))
+    except OverflowError as error:
+        raise ValueError(f"a field does not fit: {error}") from None
+    values[:, names.index("opcode")] = opcode
+    low, high = (np.array([getattr(f, end) for f in fields]) for end in ("low", "high"))
+    if ((values < low) | (values > high)).any() or not all(map(known.issuperset, given)):
+        for command in commands:
+            command.words()  # raises
+    return values.view([(name, np.int64) for name in names])[:, 0]
+
+
+def words_of(table: Table) -> np.ndarray:
+    """uint32: the commands one after another, encoded."""
+    lengths = np.zeros(len(table), np.int64)
+    for opcode, at in table.at.items():
+        lengths[at] = WORDS_OF[opcode]
+    begins = np.cumsum(lengths) - lengths
+    out = np.zeros(int(lengths.sum()), np.int64)
+    for opcode, records in table.records.items():
+        for f in FIELDS[opcode]:
+            out[begins[table.at[opcode]] + f.word] |= (records[f.name] & f.mask) << f.lsb
+    return out.astype(np.uint32)
