@@ -240,6 +240,7 @@ class FeedSequencer(wiring.Component):
         offset1 = Signal(address_bits)
         kx1 = Signal(x_shape)
         ky1 = Signal(y_shape)
+        wrap1 = Signal(signed(len(y1) + 1))  # y1 from which the row wraps
         length1 = Signal(ceil_log2(config.feed_bytes + 1))
         m.d.sync += [
             valid1.eq(fetch),
@@ -249,6 +250,7 @@ class FeedSequencer(wiring.Component):
             y1.eq(Mux(first_slot, y0, recall.data.y0)),
             kx1.eq(kw_offset + chunk_offset),
             ky1.eq(kh_rows),
+            wrap1.eq(f["wrap_iy"] - kh_rows),
             offset1.eq(kh_offset + kw_offset + chunk_offset),
             length1.eq(length),
         ]
@@ -258,6 +260,7 @@ class FeedSequencer(wiring.Component):
         x2 = Signal(signed(len(x1) + 1))
         y2 = Signal(signed(len(y1) + 1))
         length2 = Signal.like(length1)
+        wraps2 = Signal()
         m.d.sync += [
             valid2.eq(valid1),
             row2.eq(row1),
@@ -265,6 +268,7 @@ class FeedSequencer(wiring.Component):
             x2.eq(x1 + kx1),
             y2.eq(y1 + ky1),
             length2.eq(length1),
+            wraps2.eq(y1 >= wrap1),
         ]
         inside = Signal()
         low = Signal(signed(len(x2) + 1))
@@ -281,7 +285,7 @@ class FeedSequencer(wiring.Component):
         m.d.sync += [
             self.request.row_valid.eq(valid2),
             self.request.read.eq(valid2 & inside & (low_r < high_r)),
-            self.request.address.eq(address2),
+            self.request.address.eq(address2 - Mux(wraps2, f["wrap_bytes"], 0)),
             self.request.low.eq(low_r),
             self.request.high.eq(high_r),
             self.request.row.eq(row2),

@@ -20,7 +20,8 @@ CONV: convolution of one region of pixels with one range of output channels, the
               iy = iy_start + (pixel // region_width) * stride_rows + kh * dilation_rows
               x  = x_start + (pixel % region_width) * x_step + kw * kernel_x_step + chunk * chunk_bytes
           byte i is activation[in_base + iy * in_row_stride + x + i] where 0 <= iy < in_rows and
-          0 <= x + i < in_row_bytes, and in_zero_point elsewhere; each is multiplied with the next word of
+          0 <= x + i < in_row_bytes, its address less wrap_bytes where iy >= wrap_iy (rows of a ring that begin again), and
+          in_zero_point elsewhere; each is multiplied with the next word of
           cols weights (word weight_base + step, step counted through the tile; the words of channel tile
           tile_c follow those of tile_c - 1), each weight - weight_zero_point, which a configuration without
           weight_zero_points takes for 0.
@@ -67,8 +68,7 @@ DEPTHWISE: convolution of each channel by itself, for patches of neighbouring ou
               iy = iy_start + down * patch_iy_step + y * dilation_rows
               at = x_start + across * patch_x_step + x * x_step
               pixel = activation[origin + tile_c * tile_channels + down * patch_row_step + y * row_step + at - x_start + c]
-              for each of the tile's channels c, its address less wrap_bytes where iy >= wrap_iy (rows of a ring that begin
-              again), where 0 <= iy < in_rows and 0 <= at < in_row_bytes, and in_zero_point elsewhere; where y < kernel_rows and x < kernel_cols the next word of weights (weight_base + tile_c *
+              for each of the tile's channels c, its address less wrap_bytes where iy >= wrap_iy, where 0 <= iy < in_rows and 0 <= at < in_row_bytes, and in_zero_point elsewhere; where y < kernel_rows and x < kernel_cols the next word of weights (weight_base + tile_c *
               kernel_rows * kernel_cols + y * kernel_cols + x) enters row 0, less weight_zero_point as CONV's, and reaches
               the next row of the array tap_delay cycles later, or patch_delay between the rows i * patch_cols - 1 and
               i * patch_cols. A row adds up the products of the weight and the pixel that it holds in one cycle.
@@ -249,6 +249,8 @@ FIELDS: dict[Opcode, tuple[Field, ...]] = {
         Field("drain_from", 22),
         Field("early_pixels", 23),
         Field("early_base", 28),  # in words of channel_word_bytes
+        Field("wrap_iy", 29, 0, 18, True),
+        Field("wrap_bytes", 30),
     )
     + _OUTPUT,
     Opcode.ADD: HEADER

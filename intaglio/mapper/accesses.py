@@ -103,8 +103,9 @@ def _conv(config: Config, c: Command) -> list[Access]:
     x1 = min(x1, c["in_row_bytes"])
     if iy0 < iy1 and x0 < x1:
         stride = c["kernel_row_step"] // c["dilation_rows"]
-        low = (c["origin"] + (iy0 - c["iy_start"]) * stride + x0 - c["x_start"]) % WORD
-        out.append(Access(Space.ACTIVATION, low, low + (iy1 - 1 - iy0) * stride + x1 - x0, False))
+        for first, last, less in _conv_rows(c, last_row, iy0, iy1):
+            low = (c["origin"] + (first - c["iy_start"]) * stride - less + x0 - c["x_start"]) % WORD
+            out.append(Access(Space.ACTIVATION, low, low + (last - first) * stride + x1 - x0, False))
     word = config.weight_word_bytes
     low = c["weight_base"] * word
     out.append(Access(Space.WEIGHT, low, low + c["channel_tiles"] * conv_steps(c) * word, False))
@@ -121,6 +122,17 @@ def _conv(config: Config, c: Command) -> list[Access]:
         first = c["out_base"] + c["drain_from"] // c["region_width"] * c["out_row_stride"]
         out.append(Access(Space.ACTIVATION, first, high, True))
     return out
+
+
+def _conv_rows(c: Command, last_row: int, iy0: int, iy1: int) -> list[tuple[int, int, int]]:
+    """(first, last, what their addresses are less) of the image rows of [iy0, iy1) that a CONV reads."""
+    if not c["wrap_bytes"]:
+        return [(iy0, iy1 - 1, 0)]
+    starts = range(c["iy_start"], c["iy_start"] + last_row * c["stride_rows"] + 1, c["stride_rows"])
+    rows = {y + kh * c["dilation_rows"] for y in starts for kh in range(c["kernel_rows"])}
+    rows &= set(range(iy0, iy1))
+    before, beyond = ([y for y in rows if (y >= c["wrap_iy"]) == wraps] for wraps in (False, True))
+    return [(min(part), max(part), less) for part, less in ((before, 0), (beyond, c["wrap_bytes"])) if part]
 
 
 def _depthwise(config: Config, c: Command) -> list[Access]:

@@ -12,7 +12,7 @@ from intaglio.hw.config import CHANNEL_RECORD_BYTES, Config
 from intaglio.hw.timing import least_tile_cycles
 from intaglio.mapper.geometry import Geometry, Part, chunks_of
 from intaglio.mapper.layout import Region, View, split
-from intaglio.mapper.task import FIELD_LIMIT, Cut, Operand, output_fields
+from intaglio.mapper.task import FIELD_LIMIT, Cut, Operand, output_fields, unrolled_input
 from intaglio.network.graph import Requantize
 
 WORD = 1 << 32
@@ -135,11 +135,14 @@ class ConvTask:
         """One CONV: `region` of the output, channel tiles `tiles`, one part of the reduction.
 
         weight_base, channel_base: in words of their memories. region: whole pixels within one image. sums: how
-        they begin and end.
+        they begin and end. view may have a ring, of at least as many rows of the image as the part's windows span; out
+        one whose end the region does not pass.
         """
         g = self.geometry
         image = region.row0 // g.out_rows
         iy, x = self._start(region, part, tiles.start)
+        last_y = iy + (region.rows - 1) * g.stride_rows + (part.rows - 1) * g.dilation_rows
+        view, wraps = unrolled_input(view, image * g.in_rows, g.in_rows, iy, last_y)
         origin = view.address(image * g.in_rows + iy, x)
         width = region.width // g.out_channels
         pixels = region.rows * width
@@ -150,7 +153,7 @@ class ConvTask:
         channels = min(tiles.stop * columns, g.out_channels) - (tiles.stop - 1) * columns
         groups = -(-(channels if len(tiles) == 1 else columns) // config.requantizers)
         slots = part.rows * part.cols * chunks.cycles
-        fields = {
+        fields = wraps | {
             "tag": self.tag,
             "origin": origin % WORD,
             "in_row_bytes": g.in_cols * g.channels,

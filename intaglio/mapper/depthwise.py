@@ -19,7 +19,7 @@ from intaglio.hw.config import Config
 from intaglio.hw.timing import compute_cycles, least_idle_cycles
 from intaglio.mapper.geometry import Geometry
 from intaglio.mapper.layout import Region, View
-from intaglio.mapper.task import output_fields
+from intaglio.mapper.task import output_fields, unrolled_input
 from intaglio.network.graph import Rounding
 
 WORD = 1 << 32
@@ -94,7 +94,8 @@ class Depthwise:
         shift = tiles.start * work.width
         out_row, out_pixel = down.step * out.stride, across.step * out.pixel_step(g.channels)
         steps = down.axis.stride * down.dilation, across.axis.stride * across.dilation * pixel
-        view, wraps = self._wraps(view, image, iy, iy + (block.rows - 1) * steps[0] + (down.axis.kernel - 1) * down.dilation)
+        last_y = iy + (block.rows - 1) * steps[0] + (down.axis.kernel - 1) * down.dilation
+        view, wraps = unrolled_input(view, image * g.in_rows, g.in_rows, iy, last_y)
         fields = _counts(work, block) | wraps | {
             "tag": self.tag,
             "origin": (view.address(image * g.in_rows + iy, first_x * g.channels) + shift) % WORD,
@@ -122,18 +123,6 @@ class Depthwise:
         command = isa.Command(isa.Opcode.DEPTHWISE, fields)
         fields["idle_cycles"] = least_idle_cycles(config, command)
         return command
-
-    def _wraps(self, view: View, image: int, first: int, last: int) -> tuple[View, dict[str, int]]:
-        """What reads rows `first` to `last` of an image, padding included: a view without a ring, and a command's fields."""
-        if not view.ring:
-            return view, {}
-        top, in_rows = image * self.geometry.in_rows, self.geometry.in_rows
-        first, last = max(first, 0), min(last, in_rows - 1)
-        assert last - first < view.ring, f"rows {first} to {last} in a ring of {view.ring}"
-        plain, wrap = view.unrolled(top + first)
-        if top + last < wrap:
-            return plain, {}
-        return plain, {"wrap_iy": wrap - top, "wrap_bytes": view.ring * view.stride}
 
 
 def weight_block(config: Config, weights: np.ndarray, tiles: range) -> bytes:

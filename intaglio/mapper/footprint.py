@@ -183,7 +183,8 @@ def _convs(commands, at, sizes, edges, starts, ends, n):
             for kh in range(c.kernel_rows):
                 y = oy * c.stride_rows + kh * c.dilation_rows
                 if 0 <= c.iy_start + y < c.in_rows and x0 < x1:
-                    n = _row(starts, ends, n, (c.origin + y * stride + x0 - c.x_start) % WORD, x1 - x0)
+                    row = c.origin + y * stride - (c.wrap_bytes if c.iy_start + y >= c.wrap_iy else 0)
+                    n = _row(starts, ends, n, (row + x0 - c.x_start) % WORD, x1 - x0)
         _mark(edges, edge, 1, n)
         pixels, lanes = (1, 2) if c.split else (fed, 1)
         n = _words(starts, ends, n, c.weight_base, c.channel_tiles, c.kernel_rows * c.kernel_cols * run * lanes, sizes.weight_word_bytes)

@@ -94,6 +94,20 @@ def output_fields(
     }
 
 
+def unrolled_input(view: View, top: int, in_rows: int, first: int, last: int) -> tuple[View, dict[str, int]]:
+    """How a CONV or DEPTHWISE reads rows `first` to `last` of an image, padding included: a view without a ring, and the fields
+    of rows that wrap.
+
+    top: the tensor's row that is row 0 of the image, which has in_rows. A ring has room for all of those rows that are no padding.
+    """
+    if not view.ring:
+        return view, {}
+    first, last = max(first, 0), min(last, in_rows - 1)
+    assert last - first < view.ring, f"rows {first} to {last} in a ring of {view.ring}"
+    plain, wrap = view.unrolled(top + first)
+    return plain, {"wrap_iy": wrap - top, "wrap_bytes": view.ring * view.stride} if wrap <= top + last else {}
+
+
 def compute_cycles(config: Config, command: isa.Command) -> int:
     """Cycles that COMPUTE is busy with a command, to compare schedules by."""
     from intaglio.hw import timing

@@ -180,9 +180,10 @@ def _gather(c, z, pixel, activation, inputs):
     for kh in range(c.kernel_rows):
         iy = c.iy_start + y * c.stride_rows + kh * c.dilation_rows
         inside = 0 <= iy < c.in_rows
+        row = c.origin + y * c.row_step + kh * c.kernel_row_step - (c.wrap_bytes if iy >= c.wrap_iy else 0)
         for kw in range(c.kernel_cols):
             at = c.x_start + x * c.x_step + kw * c.kernel_x_step
-            base = c.origin + y * c.row_step + x * c.x_step + kh * c.kernel_row_step + kw * c.kernel_x_step
+            base = row + x * c.x_step + kw * c.kernel_x_step
             low = min(max(0, -at), run) if inside else run
             high = max(min(run, c.in_row_bytes - at), low)
             if high > low:

@@ -23,7 +23,8 @@ def patches(command: Command, memory: np.ndarray) -> np.ndarray:
     f = command.fields
     stride = f["kernel_row_step"] // f["dilation_rows"]
     base = f["origin"] - f["iy_start"] * stride - f["x_start"] & 0xFFFFFFFF
-    image = np.stack([memory[base + y * stride :][: f["in_row_bytes"]] for y in range(f["in_rows"])])
+    starts = [base + y * stride - f["wrap_bytes"] * (y >= f["wrap_iy"]) & 0xFFFFFFFF for y in range(f["in_rows"])]
+    image = np.stack([memory[start:][: f["in_row_bytes"]] for start in starts])
     borders = ((BORDER_ROWS, BORDER_ROWS), (BORDER_BYTES, BORDER_BYTES))
     padded = np.pad(image, borders, constant_values=f["in_zero_point"])
     pixels = (f["pixel_tiles"] - 1) * f["rows_per_tile"] + f["last_pixels"]

@@ -32,6 +32,15 @@ def output_fields(rng: np.random.Generator, base: int, row_stride: int, pixel_st
     }
 
 
+def random_rows(rng: np.random.Generator, rows: int, stride: int, room: int) -> tuple[int, int, int]:
+    """(base, wrap, wrap_bytes): where rows lie within `room` bytes, row r at base + r * stride, and half the time from row `wrap`
+    on elsewhere, wrap_bytes (of a wrapping 32-bit sum) lower."""
+    wrap = int(rng.integers(-2, rows + 2)) if rng.random() < 0.5 else rows
+    before = min(max(wrap, 0), rows)
+    base, again = (int(rng.integers(0, room - stride * count + 1)) for count in (before, rows - before))
+    return base, wrap, (base + before * stride - again) % (1 << 32) if before < rows else 0
+
+
 def random_conv(config: Config, rng: np.random.Generator, small: bool = False) -> Command:
     """A CONV whose input lies in the lower half of the activation memory and whose output in the upper."""
     most = 4 if small else 9
@@ -56,7 +65,7 @@ def random_conv(config: Config, rng: np.random.Generator, small: bool = False) -
         ):
             continue
         break
-    base = int(rng.integers(0, half - row_stride * height + 1))
+    base, wrap, wrap_bytes = random_rows(rng, height, row_stride, half)
     merged = bool(dilation[1] == 1 and rng.random() < 0.8)
     run = kw * channels if merged else channels
     pixels = out_h * out_w
@@ -88,7 +97,7 @@ def random_conv(config: Config, rng: np.random.Generator, small: bool = False) -
         "last_pixels": pixels - (-(-pixels // per_tile) - 1) * per_tile, "channel_tiles": tiles,
         "last_channels": outputs - (tiles - 1) * config.cols, "in_zero_point": int(rng.integers(-128, 128)),
         "weight_zero_point": int(rng.integers(-128, 128)) * bool(rng.integers(0, 2)) * config.weight_zero_points,
-        "start": 1,
+        "start": 1, "wrap_iy": wrap, "wrap_bytes": wrap_bytes,
         **output_fields(rng, int(rng.integers(half, config.activation_bytes - out_stride * out_h + 1)), out_stride, outputs,
                random_rounding(config, rng)),
     }
@@ -208,11 +217,9 @@ def random_pool(config: Config, rng: np.random.Generator, maximum: bool = False)
         if max(stride * height, out_stride * rows) < half:
             break
     mult, shift = _scale(rng, 1 if maximum else -4)
-    before = int(rng.integers(0, height)) if rng.random() < 0.5 else height
-    base, again = (int(rng.integers(0, half - stride * count)) for count in (before, height - before))
-    wrap_bytes = (base + before * stride - again) % (1 << 32) if before < height else 0
+    base, wrap, wrap_bytes = random_rows(rng, height, stride, half)
     return Command(Opcode.POOL, {
-        "wrap_from": max(0, before * stride - int(rng.integers(stride))), "wrap_bytes": wrap_bytes,
+        "wrap_from": max(0, wrap * stride - int(rng.integers(stride))), "wrap_bytes": wrap_bytes,
         "in_base": base, "in_row_stride": stride, "row_step": sh * stride,
         "x_step": sw * channels, "kernel_rows": kh, "kernel_cols": kw, "kernel_x_step": channels, "region_rows": rows,
         "region_cols": cols, "channels": channels, "mult_out": mult, "shift_out": shift,

@@ -5,7 +5,7 @@ import numpy as np
 from intaglio.hw.config import Config
 from intaglio.hw.isa import Command, Opcode
 from intaglio.hw.timing import least_idle_cycles
-from tests.hw.core_commands import output_fields, random_rounding
+from tests.hw.core_commands import output_fields, random_rounding, random_rows
 
 
 def random_depthwise(config: Config, rng: np.random.Generator) -> Command:
@@ -55,10 +55,7 @@ def _fields(config: Config, rng: np.random.Generator) -> dict[str, int] | None:
         or tiles * kh * kw > words[0] or tiles * config.channel_groups > words[1]
     ):
         return None
-    wrap = int(rng.integers(-2, in_rows + 2)) if rng.random() < 0.5 else in_rows
-    before = min(max(wrap, 0), in_rows)
-    base, again = (int(rng.integers(0, half - row_stride * rows + 1)) for rows in (before, in_rows - before))
-    wrap_bytes = (base + before * row_stride - again) % (1 << 32) if before < in_rows else 0
+    base, wrap, wrap_bytes = random_rows(rng, in_rows, row_stride, half)
     iy, x = -pad_y, -pad_x * channels
     out = int(rng.integers(half, config.activation_bytes - out_stride * out_rows + 1))
     return {

@@ -5,7 +5,7 @@ import numpy as np
 from intaglio.hw.config import Config
 from intaglio.hw.isa import Command, Opcode
 from intaglio.hw.timing import least_tile_cycles
-from tests.hw.core_commands import output_fields, partial, random_rounding
+from tests.hw.core_commands import output_fields, partial, random_rounding, random_rows
 
 
 def random_split(config: Config, rng: np.random.Generator) -> Command:
@@ -29,7 +29,7 @@ def random_split(config: Config, rng: np.random.Generator) -> Command:
             break
     dilation = int(rng.integers(1, 3))
     iy, x = (0, 0) if plain else (int(rng.integers(-2, 2)), int(rng.integers(-3, 3)))
-    base = int(rng.integers(0, half - rows * row_stride + 1))
+    base, wrap, wrap_bytes = random_rows(rng, rows, row_stride, half)
     chunks = int(rng.integers(-(-run // config.feed_bytes), run + 1)) if rng.random() < 0.3 else -(-run // config.feed_bytes)
     chunk = -(-run // chunks)
     chunks = -(-run // chunk)
@@ -50,7 +50,7 @@ def random_split(config: Config, rng: np.random.Generator) -> Command:
         "region_width": 2, "pixel_tiles": 1, "rows_per_tile": 2, "last_pixels": 2, "channel_tiles": tiles,
         "last_channels": outputs - (tiles - 1) * config.cols, "in_zero_point": int(rng.integers(-128, 128)),
         "weight_zero_point": int(rng.integers(-128, 128)) * bool(rng.integers(0, 2)) * config.weight_zero_points,
-        "start": 1, "split": 1,
+        "start": 1, "split": 1, "wrap_iy": wrap, "wrap_bytes": wrap_bytes,
         **output_fields(rng, int(rng.integers(half, config.activation_bytes - outputs + 1)), int(rng.integers(0, 99)),
                int(rng.integers(0, 99)), random_rounding(config, rng)),
     })  # fmt: skip

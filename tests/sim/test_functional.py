@@ -126,7 +126,8 @@ class Plain:
         stride = c["kernel_row_step"] // c["dilation_rows"]
         base = (c["origin"] - c["iy_start"] * stride - c["x_start"]) % 2**32  # in_base
         good = [i for i in range(count) if 0 <= iy < c["in_rows"] and 0 <= at + i < c["in_row_bytes"]]
-        values = dict(zip(good, self.read([base + iy * stride + at + i for i in good]), strict=True))
+        start = base + iy * stride + at - (c["wrap_bytes"] if iy >= c["wrap_iy"] else 0)
+        values = dict(zip(good, self.read([(start + i) % 2**32 for i in good]), strict=True))
         for i in range(count):
             step = 2 * i + row if c["split"] else i
             weights = self.weight[(word + step) * CONFIG.weight_word_bytes :][: CONFIG.cols].view(np.int8)
@@ -244,10 +245,13 @@ def random_conv(rng):
     base = int(rng.integers(0, 9))
     if 1024 + out_stride * out_rows > 2048 or base + stride_bytes * in_rows > 1024:
         return random_conv(rng)
+    wrap = int(rng.integers(-1, in_rows + 1))
     return Command(
         Opcode.CONV,
         {
             **OUT,
+            "wrap_iy": wrap,
+            "wrap_bytes": int(rng.integers(0, base + max(wrap, 0) * stride_bytes + 1)),
             "origin": (base - pad * stride_bytes - pad * channels) % 2**32,
             "in_row_bytes": row_bytes,
             "iy_start": -pad,
