@@ -199,7 +199,7 @@ def test_short_kept_tiles():
     pixels, steps, tiles = 5, 2, 3
     idle = least_tile_cycles(config, 1, config.channel_groups) - steps
     conv = {
-        **random_conv(config, rng, True).fields, "origin": 0, "in_row_bytes": 2 * pixels, "iy_start": 0, "x_start": 0, "in_rows": 1,
+        **random_conv(config, rng, True).fields, "origin": 0, "wrap_bytes": 0, "in_row_bytes": 2 * pixels, "iy_start": 0, "x_start": 0, "in_rows": 1,
         "x_step": 2, "kernel_rows": 1, "kernel_cols": 1, "chunks": 1, "chunk_bytes": steps, "last_chunk_bytes": steps,
         "slot_cycles": steps, "last_slot_cycles": steps, "idle_cycles": idle, "region_width": pixels, "pixel_tiles": pixels,
         "rows_per_tile": 1, "last_pixels": 1, "channel_tiles": tiles, "last_channels": 4, "weight_base": 0, "channel_base": 0, "early_base": 0,
@@ -280,7 +280,7 @@ def test_short_tiles_of_one_pixel(cols):
     steps, tiles = 2, 6
     idle = least_tile_cycles(config, 1, config.channel_groups) - steps
     conv = Command(Opcode.CONV, {
-        **conv.fields, "origin": 0, "in_row_bytes": steps, "iy_start": 0, "x_start": 0, "in_rows": 1, "kernel_rows": 1,
+        **conv.fields, "origin": 0, "wrap_bytes": 0, "in_row_bytes": steps, "iy_start": 0, "x_start": 0, "in_rows": 1, "kernel_rows": 1,
         "kernel_cols": 1, "chunks": 1, "chunk_bytes": steps, "last_chunk_bytes": steps, "slot_cycles": steps,
         "last_slot_cycles": steps, "idle_cycles": idle, "region_width": 1, "pixel_tiles": 1, "rows_per_tile": 1,
         "last_pixels": 1, "channel_tiles": tiles, "last_channels": cols, "weight_base": 0, "channel_base": 0, "early_base": 0,
