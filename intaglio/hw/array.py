@@ -1,6 +1,6 @@
 """The array of processing elements: output-stationary, rows = output pixels, columns = output channels."""
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -22,60 +22,74 @@ class StepControl(data.Struct):
     last: 1
 
 
-class ProcessingElement(wiring.Component):
-    """Multiplies and adds; hands activation and control to the right and weight down, each one cycle later.
+class ArrayRow(wiring.Component):
+    """One row of processing elements, which multiply and add; hands activation and control on to the right inside, and weights
+    down, each one cycle later.
 
-    activation, control: In, 8 bits and StepControl, from the left. weight, enable: In, weight_bits and 1, from above;
-    enable is low in columns that hold no channel. A step that is valid in an enabled column adds
-    activation * weight. activation_out, control_out, weight_out, enable_out: Out, one cycle later.
-    sum: Out, signed 32; the complete sum while `done` is high, which is one cycle,
-    3 cycles after the last step entered. No flow control.
-    With `bus`, a value that all elements of a column see: while broadcast is high, it takes the place of activation.
+    activation, control: In, signed 8 and StepControl, of column 0; column c has them c cycles later. weight[c]: In, signed
+    weight_bits, and enable: In, bit c for column c, from above; enable is low in columns that hold no channel. A step that is
+    valid in an enabled column adds activation * weight. weight_out, enable_out: Out, one cycle later.
+    sum[c]: Out, signed 32; the complete sum while bit c of `done` is high, which is one cycle, LATENCY cycles after the last
+    step entered column c. No flow control.
+    With `bus`, bus[c] is a value that all elements of a column see: while broadcast is high, it takes the place of activation.
     """
 
     LATENCY = 3
 
-    def __init__(self, weight_bits: int = WEIGHT_BITS, bus: bool = False):
-        self._weight_bits, self._bus = weight_bits, bus
+    def __init__(self, cols: int, weight_bits: int = WEIGHT_BITS, bus: bool = False):
+        self.cols, self._weight_bits, self._bus = cols, weight_bits, bus
+        weight = signed(weight_bits)
         super().__init__(
             {
                 "activation": In(signed(8)),
                 "control": In(StepControl),
-                "weight": In(signed(weight_bits)),
-                "enable": In(1),
-                "activation_out": Out(signed(8)),
-                "control_out": Out(StepControl),
-                "weight_out": Out(signed(weight_bits)),
-                "enable_out": Out(1),
-                "sum": Out(signed(SUM_BITS)),
-                "done": Out(1),
-                **({"bus": In(signed(8)), "broadcast": In(1)} if bus else {}),
+                "weight": In(weight).array(cols),
+                "enable": In(cols),
+                "weight_out": Out(weight).array(cols),
+                "enable_out": Out(cols),
+                "sum": Out(signed(SUM_BITS)).array(cols),
+                "done": Out(cols),
+                **({"bus": In(signed(8)).array(cols), "broadcast": In(1)} if bus else {}),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        # What all elements do alike is one vector, bit c for column c: one operation in a simulator, not one a column.
+        valid = Signal(self.cols)
+        first = Signal(self.cols, reset_less=True)
+        last = Signal(self.cols, reset_less=True)
+        takes = Signal(self.cols)
+        add = Signal(self.cols)
+        starts = Signal(self.cols, reset_less=True)
+        ends = Signal(self.cols)
+        m.d.comb += takes.eq(valid & self.enable_out)
         m.d.sync += [
-            self.activation_out.eq(Mux(self.broadcast, self.bus, self.activation) if self._bus else self.activation),
-            self.control_out.eq(self.control),
-            self.weight_out.eq(self.weight),
+            valid.eq(Cat(self.control.valid, valid)),
+            first.eq(Cat(self.control.first, first)),
+            last.eq(Cat(self.control.last, last)),
             self.enable_out.eq(self.enable),
+            add.eq(takes),
+            starts.eq(first),
+            ends.eq(takes & last),
+            self.done.eq(ends),
         ]
-        control = self.control_out
-        product = Signal(signed(8 + self._weight_bits))
-        add = Signal()
-        first = Signal()
-        last = Signal()
-        m.d.sync += [
-            add.eq(control.valid & self.enable_out),
-            first.eq(control.first),
-            last.eq(control.valid & self.enable_out & control.last),
-            self.done.eq(last),
-        ]
-        with m.If(control.valid & self.enable_out):
-            m.d.sync += product.eq(self.activation_out * self.weight_out)
-        with m.If(add):
-            m.d.sync += self.sum.eq(Mux(first, 0, self.sum) + product)
+        passed: Value = self.activation
+        for c in range(self.cols):
+            activation = Signal(signed(8), name=f"activation{c}", reset_less=True)
+            weight = Signal(signed(self._weight_bits), name=f"weight{c}", reset_less=True)
+            product = Signal(signed(8 + self._weight_bits), name=f"product{c}", reset_less=True)
+            total = Signal(signed(SUM_BITS), name=f"sum{c}", reset_less=True)
+            m.d.sync += [
+                activation.eq(Mux(self.broadcast, self.bus[c], passed) if self._bus else passed),
+                weight.eq(self.weight[c]),
+            ]
+            with m.If(takes[c]):
+                m.d.sync += product.eq(activation * weight)
+            with m.If(add[c]):
+                m.d.sync += total.eq(Mux(starts[c], 0, total) + product)
+            m.d.comb += [self.weight_out[c].eq(weight), self.sum[c].eq(total)]
+            passed = activation
         return m
 
 
@@ -96,7 +110,7 @@ class Array(wiring.Component):
     is while they take more.
     """
 
-    LATENCY = ProcessingElement.LATENCY + 1
+    LATENCY = ArrayRow.LATENCY + 1
 
     def __init__(self, rows: int, cols: int, weight_zero_points: bool = True, depthwise_delay: int = 0, lanes: int = 1):
         self.rows, self.cols, self.weight_zero_points, self.lanes = rows, cols, weight_zero_points, lanes
@@ -122,54 +136,63 @@ class Array(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         bits = WEIGHT_BITS + self.weight_zero_points
-        above = [
-            (self._centred(m, self.weight[c], c, f"weight{c}"), delay(m, self.enable[c], c, f"enable{c}"))
-            for c in range(self.cols)
-        ]
         depthwise = self.depthwise_delay > 0
-        bus = [delay(m, self.bus[c], c, f"bus{c}") for c in range(self.cols)] if depthwise else []
-        gathered: list[list[Signal]] = [[] for _ in range(self.cols)]
+        weights = self._centred(m, skewed(m, list(self.weight), "weight"), "weight")
+        enable = Cat(skewed(m, list(self.enable), "enable"))
+        bus = skewed(m, list(self.bus), "bus") if depthwise else []
+        rows = []
         for r in range(self.rows):
-            activation, control = self.activation[r], self.control[r]
-            for c in range(self.cols):
-                m.submodules[f"pe_{r}_{c}"] = pe = ProcessingElement(bits, depthwise)
-                weight, enable = above[c]
-                m.d.comb += [
-                    pe.activation.eq(activation),
-                    pe.control.eq(control),
-                    pe.weight.eq(weight),
-                    pe.enable.eq(enable),
-                ]
-                if depthwise:
-                    m.d.comb += [pe.bus.eq(bus[c]), pe.broadcast.eq(self.broadcast)]
-                activation, control = pe.activation_out, pe.control_out
-                above[c] = (pe.weight_out, pe.enable_out)
-                masked = Signal(signed(SUM_BITS), name=f"masked_{r}_{c}")
-                m.d.comb += masked.eq(Mux(pe.done, pe.sum, 0))
-                gathered[c].append(masked)
+            m.submodules[f"row{r}"] = row = ArrayRow(self.cols, bits, depthwise)
+            rows.append(row)
+            m.d.comb += [row.activation.eq(self.activation[r]), row.control.eq(self.control[r]), row.enable.eq(enable)]
+            m.d.comb += [row.weight[c].eq(weight) for c, weight in enumerate(weights)]
+            if depthwise:
+                m.d.comb += [row.bus[c].eq(value) for c, value in enumerate(bus)]
+                m.d.comb += row.broadcast.eq(self.broadcast)
+            weights, enable = list(row.weight_out), row.enable_out
             if depthwise and r + 1 < self.rows:
                 m.submodules[f"delay_{r}"] = line = DelayLine(bits, self.cols, self.rows, self.depthwise_delay, r)
                 m.d.comb += line.schedule.eq(self.delays)
-                for c, (weight, enable) in enumerate(above):
-                    m.d.comb += line.word[c].eq(weight)
-                    above[c] = (line.out[c].as_signed(), enable)
+                m.d.comb += [line.word[c].eq(weight) for c, weight in enumerate(weights)]
+                weights = [word.as_signed() for word in line.out]
             if r == 0 and self.lanes == 2:
-                for c, (weight, enable) in enumerate(above):
-                    second = self._centred(m, self.next_weight[c], c + 1, f"next_weight{c}")
+                late = [delay(m, weight, 1, f"next_weight{c}") for c, weight in enumerate(self.next_weight)]
+                second = self._centred(m, skewed(m, late, "next_weight"), "next_weight")
+                for c, weight in enumerate(weights):
                     own = Signal(signed(bits), name=f"own{c}")
-                    m.d.comb += own.eq(Mux(self.split, second, weight))
-                    above[c] = (own, enable)
-        for c, parts in enumerate(gathered):
+                    m.d.comb += own.eq(Mux(self.split, second[c], weight))
+                    weights[c] = own
+
+        # Column c shows a sum c cycles after column 0, whichever row's it is.
+        showing = Signal(self.LATENCY - 2 + self.cols)
+        ends = Cat(control.valid & control.last for control in self.control).any()
+        m.d.sync += showing.eq(Cat(ends, showing))
+        for c in range(self.cols):
+            parts: list[Value] = [Mux(row.done[c], row.sum[c], 0) for row in rows]
             while len(parts) > 1:
                 parts = [a | b for a, b in zip(parts[::2], parts[1::2], strict=False)] + parts[len(parts) & ~1 :]
-            m.d.sync += self.sum[c].eq(parts[0])
+            m.d.sync += self.sum[c].eq(Mux(showing[self.LATENCY - 2 + c], parts[0], 0))
         return m
 
-    def _centred(self, m: Module, weight: Signal, cycles: int, name: str) -> Signal:
-        """A weight less the weights' zero point, `cycles` later."""
-        late: Signal = delay(m, weight, cycles, name)
+    def _centred(self, m: Module, weights: list[Value], name: str) -> list[Value]:
+        """Weights less the weights' zero point."""
         if not self.weight_zero_points:
-            return late
-        centred = Signal(signed(WEIGHT_BITS + 1), name=f"centred_{name}")
-        m.d.comb += centred.eq(late - self.weight_zero_point)
+            return weights
+        centred: list[Value] = [Signal(signed(WEIGHT_BITS + 1), name=f"centred_{name}{c}") for c in range(self.cols)]
+        m.d.comb += [to.eq(weight - self.weight_zero_point) for to, weight in zip(centred, weights, strict=True)]
         return centred
+
+
+def skewed(m: Module, values: list[Value], name: str) -> list[Value]:
+    """values[c], all of one shape, c cycles late. A cycle's registers are one word, the last column lowest."""
+    shape = values[0].shape()
+    word: Value = Cat(reversed(values))
+    out: list[Value] = []
+    for c in range(len(values)):
+        if c:
+            later = Signal(len(word) - shape.width, name=f"{name}_skew{c}", reset_less=True)
+            m.d.sync += later.eq(word)
+            word = later
+        top = word[len(word) - shape.width :]
+        out.append(top.as_signed() if shape.signed else top)
+    return out

@@ -1,6 +1,6 @@
 """The compute core: memories on chip, the array, the vector path, the requantizers, and the one schedule."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, EnableInserter, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -109,6 +109,7 @@ class ComputeCore(wiring.Component):
         opcode = command[:8]
         is_conv = opcode == Opcode.CONV
         is_add = opcode == Opcode.ADD
+        is_pool = opcode == Opcode.POOL
 
         # CONV and DEPTHWISE: sequencers, feed, array, drain. What both name stands in the same place (isa.py).
         m.submodules.sequencer = sequencer = FeedSequencer(config)
@@ -180,15 +181,17 @@ class ComputeCore(wiring.Component):
         last_steps = Cat(control.valid & control.last for control in (rows.control_out[r] for r in range(config.rows)))
         m.d.comb += drain.row0_done.eq(delay(m, last_steps.any(), Array.LATENCY, "row0_done"))
 
-        # ADD and POOL.
-        m.submodules.add = add = AddPath(config, ActivationMemory.READ_LATENCY)
-        m.submodules.pool = pool = PoolPath(config, ActivationMemory.READ_LATENCY)
+        # ADD and POOL, which stand still in other commands.
+        add = AddPath(config, ActivationMemory.READ_LATENCY)
+        pool = PoolPath(config, ActivationMemory.READ_LATENCY)
+        m.submodules.add = EnableInserter(is_add)(add)
+        m.submodules.pool = EnableInserter(is_pool)(pool)
         m.d.comb += [
             add.command.eq(command),
             add.start.eq(started & is_add),
             add.read_data.eq(activations.read_data),
             pool.command.eq(command),
-            pool.start.eq(started & (opcode == Opcode.POOL)),
+            pool.start.eq(started & is_pool),
             pool.read_data.eq(activations.read_data),
         ]
         vector = Mux(is_add, add.read.as_value(), pool.read.as_value())
@@ -202,7 +205,17 @@ class ComputeCore(wiring.Component):
 
         # Requantizers: the array's constants come from the channel memory, the others' from the command, ADD's as POOL's.
         m.d.comb += [channels.read_en.eq(drain.channel_en), channels.read_address.eq(drain.channel_address)]
+        # They stand still while no pass is in them.
         pool_view = CommandView(command, Opcode.POOL)
+        entering_pass = Signal(OutputPass(config))
+        m.d.comb += entering_pass.eq(
+            Mux(on_array, drain.output.as_value(), Mux(is_add, add.output.as_value(), pool.output.as_value()))
+        )
+        latency = requantizer_latency(config.rounding)
+        passes = Signal(latency - 1)
+        requantizing = Signal()
+        m.d.comb += requantizing.eq((entering_pass.count != 0) | passes.any())
+        m.d.sync += passes.eq(Cat(entering_pass.count != 0, passes))
         results = []
         for lane in range(q):
             record = channels.read_data.word_select(lane, 8 * CHANNEL_RECORD_BYTES)
@@ -212,7 +225,8 @@ class ComputeCore(wiring.Component):
                 low = 32 * f.word + f.lsb
                 return record[low : low + f.width]  # type: ignore[index]
 
-            m.submodules[f"requantizer{lane}"] = lane_unit = Requantizer(config.rounding)
+            lane_unit = Requantizer(config.rounding)
+            m.submodules[f"requantizer{lane}"] = EnableInserter(requantizing)(lane_unit)
             vector_sum = Mux(is_add, add.sums[lane], pool.sums[lane])
             m.d.comb += [
                 lane_unit.sum.eq(Mux(on_array, drain.sums[lane], vector_sum)),
@@ -225,11 +239,7 @@ class ComputeCore(wiring.Component):
                 lane_unit.clamp_max.eq(conv["clamp_max"]),
             ]
             results.append(lane_unit.out)
-        entering_pass = Signal(OutputPass(config))
-        m.d.comb += entering_pass.eq(
-            Mux(on_array, drain.output.as_value(), Mux(is_add, add.output.as_value(), pool.output.as_value()))
-        )
-        leaving = delay(m, entering_pass, requantizer_latency(config.rounding), "leaving")
+        leaving = delay(m, entering_pass, latency, "leaving")
         m.d.comb += [
             activations.write_count.eq(leaving.count),
             activations.write_address.eq(leaving.address),

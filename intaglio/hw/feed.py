@@ -362,11 +362,11 @@ class FeedRows(wiring.Component):
         ]
         control, pixels = self.control, self.pixels
         for r in range(self.config.rows):
-            shift = Signal(8 * width, name=f"row{r}")
+            shift = Signal(8 * width, name=f"row{r}", reset_less=True)
             with m.If(capture & (row == r)):
                 m.d.sync += shift.eq(masked)
             with m.Else():
-                m.d.sync += shift.eq(shift >> 8)
+                m.d.sync += shift.eq(shift[8:])
             m.d.comb += [
                 self.activation[r].eq(shift[:8]),
                 self.control_out[r].eq(control),

@@ -70,7 +70,7 @@ class RowDelays(wiring.Component):
 
 
 class DelayLine(wiring.Component):
-    """The delay line of one link: a memory for each part of its word.
+    """The delay line of one link: one memory for all parts of its word.
 
     word: In, `parts` of `width` bits, every cycle. schedule: In, DelaySchedule. out: Out, as word: what entered as many cycles
     ago as schedule.links[link] says, which where `fresh` is low an older command left there.
@@ -89,16 +89,19 @@ class DelayLine(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         link = self.schedule.links[self._link]
+        width = len(self.word[0])
+        m.submodules.memory = mem = memory.Memory(
+            shape=unsigned(width * self._parts), depth=self._depth, init=[]
+        )
+        write = mem.write_port()
+        read = mem.read_port(domain="comb")
+        m.d.comb += [
+            write.en.eq(self.schedule.write),
+            write.addr.eq(self.schedule.address),
+            write.data.eq(Cat(self.word)),
+            read.addr.eq(link.address),
+        ]
         for part in range(self._parts):
-            shape = unsigned(len(self.word[part]))
-            m.submodules[f"memory_{part}"] = mem = memory.Memory(shape=shape, depth=self._depth, init=[])
-            write = mem.write_port()
-            read = mem.read_port(domain="comb")
-            m.d.comb += [
-                write.en.eq(self.schedule.write),
-                write.addr.eq(self.schedule.address),
-                write.data.eq(self.word[part]),
-                read.addr.eq(link.address),
-                self.out[part].eq(Mux(link.through, self.word[part], read.data)),
-            ]
+            old = read.data.word_select(part, width)
+            m.d.comb += self.out[part].eq(Mux(link.through, self.word[part], old))
         return m

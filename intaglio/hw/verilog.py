@@ -22,7 +22,7 @@ from intaglio.hw.config import Config
 from intaglio.hw.rtlil_widths import rewrite
 
 TOP = "intaglio"
-_PASSES = "proc; flatten; opt_expr; opt_clean; opt_dff; opt_clean"
+_PASSES = "proc; flatten; opt_expr; opt_clean; opt_dff; wreduce t:$mul t:$add t:$sub; opt_clean"
 
 
 def ports_of(component: wiring.Component) -> dict[str, Any]:
@@ -75,15 +75,39 @@ def _yosys(text: str, script: str) -> str:
 
 
 _INITIALIZED = re.compile(r"^  reg (\[\d+:\d+\] )?(\S+ ) ?= (\S+);$", re.MULTILINE)
+_LANE = re.compile(r"    if \((\S+ )\[(\d+)\]\)\n      (\S+ )\[(\S+ )\]\[(\d+):(\d+)\] <= (\S+ )\[(\d+):(\d+)\];\n")
+_LANES = re.compile(rf"^  always @\(posedge clk\) begin\n((?:{_LANE.pattern}){{2,}})  end\n", re.MULTILINE)
 _REPEATED = re.compile(r"(?<=\{ )([^\s,{}]+ ?(?:\[\d+\])?)((?:, \1(?=,))+)")
 
 
 def _tidy(text: str) -> str:
     """Yosys's Verilog with the initial values of registers in `initial` statements, not in declarations (a linter wants
     a signal driven from one kind of place), and bits that repeat from a concatenation's start on as a replication, as
-    in sign extensions: Verilator compiles those to shifts, the others bit by bit."""
+    in sign extensions: Verilator compiles those to shifts, the others bit by bit. The lanes of a memory's write port, such
+    as its bytes, are a loop under one `if`: one test in a cycle without a write, and the form that synthesis tools
+    document for byte enables."""
+    text = _LANES.sub(_lanes_as_loop, text)
     text = _INITIALIZED.sub(lambda m: f"  reg {m[1] or ''}{m[2]};\n  initial {m[2]}= {m[3]};", text)
     return _REPEATED.sub(lambda m: f"{{{m[2].count(', ') + 1}{{ {m[1].rstrip()} }}}}", text)
+
+
+def _lanes_as_loop(block: re.Match[str]) -> str:
+    lanes = _LANE.findall(block[1])
+    enable, _, mem, address, high, _, value, *_ = lanes[0]
+    width = int(high) + 1
+    for i, lane in enumerate(lanes):
+        span = (str(width * i + width - 1), str(width * i))
+        if lane != (enable, str(i), mem, address, *span, value, *span):
+            return block[0]
+    part = f"[{width}*i +: {width}]"
+    return (f"  always @(posedge clk)\n    if (| {enable}) begin : {_escaped(mem, 'lanes')}\n      integer i;\n"
+            f"      for (i = 0; i < {len(lanes)}; i = i + 1)\n"
+            f"        if ({enable}[i]) {mem}[{address}]{part} <= {value}{part};\n    end\n")
+
+
+def _escaped(name: str, suffix: str) -> str:
+    """A name in Verilog that is `name` and more."""
+    return f"\\{name.strip().lstrip(chr(92))}${suffix} "
 
 
 @contextmanager

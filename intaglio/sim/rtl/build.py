@@ -43,6 +43,8 @@ _FLAGS = [
     "20000",
     "--output-split-cfuncs",
     "3000",
+    "--unroll-count",
+    "1",
     "-Wno-fatal",
     "-Wno-lint",
     "-Wno-style",

