@@ -102,14 +102,16 @@ class ComputeCore(wiring.Component):
         started = Signal()
         m.d.comb += self.start.ready.eq(~busy)
         m.d.sync += started.eq(0)
+        adds = Signal()
+        pools = Signal()
         with m.If(self.start.valid & self.start.ready):
             m.d.sync += [command.eq(self.start.payload), busy.eq(1), started.eq(1)]
+            m.d.sync += [adds.eq(self.start.payload[:8] == Opcode.ADD), pools.eq(self.start.payload[:8] == Opcode.POOL)]
         with m.If(self.retire):
             m.d.sync += busy.eq(0)
         opcode = command[:8]
         is_conv = opcode == Opcode.CONV
         is_add = opcode == Opcode.ADD
-        is_pool = opcode == Opcode.POOL
 
         # CONV and DEPTHWISE: sequencers, feed, array, drain. What both name stands in the same place (isa.py).
         m.submodules.sequencer = sequencer = FeedSequencer(config)
@@ -184,14 +186,14 @@ class ComputeCore(wiring.Component):
         # ADD and POOL, which stand still in other commands.
         add = AddPath(config, ActivationMemory.READ_LATENCY)
         pool = PoolPath(config, ActivationMemory.READ_LATENCY)
-        m.submodules.add = EnableInserter(is_add)(add)
-        m.submodules.pool = EnableInserter(is_pool)(pool)
+        m.submodules.add = EnableInserter(adds)(add)
+        m.submodules.pool = EnableInserter(pools)(pool)
         m.d.comb += [
             add.command.eq(command),
             add.start.eq(started & is_add),
             add.read_data.eq(activations.read_data),
             pool.command.eq(command),
-            pool.start.eq(started & is_pool),
+            pool.start.eq(started & (opcode == Opcode.POOL)),
             pool.read_data.eq(activations.read_data),
         ]
         vector = Mux(is_add, add.read.as_value(), pool.read.as_value())
@@ -205,17 +207,14 @@ class ComputeCore(wiring.Component):
 
         # Requantizers: the array's constants come from the channel memory, the others' from the command, ADD's as POOL's.
         m.d.comb += [channels.read_en.eq(drain.channel_en), channels.read_address.eq(drain.channel_address)]
-        # They stand still while no pass is in them.
-        pool_view = CommandView(command, Opcode.POOL)
-        entering_pass = Signal(OutputPass(config))
-        m.d.comb += entering_pass.eq(
-            Mux(on_array, drain.output.as_value(), Mux(is_add, add.output.as_value(), pool.output.as_value()))
-        )
+        # While no pass of the array's is in them they stand still: from the request for its records on it takes
+        # StepMemory.LATENCY cycles to them. ADD and POOL always move them.
         latency = requantizer_latency(config.rounding)
-        passes = Signal(latency - 1)
+        passes = Signal(latency)
         requantizing = Signal()
-        m.d.comb += requantizing.eq((entering_pass.count != 0) | passes.any())
-        m.d.sync += passes.eq(Cat(entering_pass.count != 0, passes))
+        soon = delay(m, drain.channel_en, StepMemory.LATENCY - 2, "soon")
+        m.d.sync += [passes.eq(Cat(soon, passes)), requantizing.eq(passes.any() | ~on_array)]
+        pool_view = CommandView(command, Opcode.POOL)
         results = []
         for lane in range(q):
             record = channels.read_data.word_select(lane, 8 * CHANNEL_RECORD_BYTES)
@@ -239,6 +238,10 @@ class ComputeCore(wiring.Component):
                 lane_unit.clamp_max.eq(conv["clamp_max"]),
             ]
             results.append(lane_unit.out)
+        entering_pass = Signal(OutputPass(config))
+        m.d.comb += entering_pass.eq(
+            Mux(on_array, drain.output.as_value(), Mux(is_add, add.output.as_value(), pool.output.as_value()))
+        )
         leaving = delay(m, entering_pass, latency, "leaving")
         m.d.comb += [
             activations.write_count.eq(leaving.count),

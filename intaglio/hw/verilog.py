@@ -75,7 +75,7 @@ def _yosys(text: str, script: str) -> str:
 
 
 _INITIALIZED = re.compile(r"^  reg (\[\d+:\d+\] )?(\S+ ) ?= (\S+);$", re.MULTILINE)
-_LANE = re.compile(r"    if \((\S+ )\[(\d+)\]\)\n      (\S+ )\[(\S+ )\]\[(\d+):(\d+)\] <= (\S+ )\[(\d+):(\d+)\];\n")
+_LANE = re.compile(r"    if \((\\\S+ )\[(\d+)\]\)\n      (\\\S+ )\[(\S+ )\]\[(\d+):(\d+)\] <= (\S+ )\[(\d+):(\d+)\];\n")
 _LANES = re.compile(rf"^  always @\(posedge clk\) begin\n((?:{_LANE.pattern}){{2,}})  end\n", re.MULTILINE)
 _REPEATED = re.compile(r"(?<=\{ )([^\s,{}]+ ?(?:\[\d+\])?)((?:, \1(?=,))+)")
 
@@ -92,6 +92,7 @@ def _tidy(text: str) -> str:
 
 
 def _lanes_as_loop(block: re.Match[str]) -> str:
+    """The block of a write port as a loop; as it is where its lanes are not all that they seem. Names are escaped ones."""
     lanes = _LANE.findall(block[1])
     enable, _, mem, address, high, _, value, *_ = lanes[0]
     width = int(high) + 1
@@ -100,14 +101,9 @@ def _lanes_as_loop(block: re.Match[str]) -> str:
         if lane != (enable, str(i), mem, address, *span, value, *span):
             return block[0]
     part = f"[{width}*i +: {width}]"
-    return (f"  always @(posedge clk)\n    if (| {enable}) begin : {_escaped(mem, 'lanes')}\n      integer i;\n"
+    return (f"  always @(posedge clk)\n    if (| {enable}) begin : {mem.rstrip()}$lanes \n      integer i;\n"
             f"      for (i = 0; i < {len(lanes)}; i = i + 1)\n"
             f"        if ({enable}[i]) {mem}[{address}]{part} <= {value}{part};\n    end\n")
-
-
-def _escaped(name: str, suffix: str) -> str:
-    """A name in Verilog that is `name` and more."""
-    return f"\\{name.strip().lstrip(chr(92))}${suffix} "
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from fake_core import FakeCore
 from units import small_config
 
 from intaglio.hw.accelerator import Accelerator
+from intaglio.hw.core import ComputeCore
 from intaglio.hw.verilog import TOP, component_rtlil, emit_rtlil, ports_of, to_verilog
 
 ROOT = Path(__file__).parents[2]
@@ -44,6 +45,15 @@ def test_same_text_every_time() -> None:
     assert widths == {**ports, "clk": 1, "rst": 1}
     assert {"m_axi_araddr", "m_axi_wstrb", "m_axi_rlast", "s_axi_awvalid", "irq", "counting", "retire",
             "tags"} <= set(ports)
+
+
+def test_byte_enables_are_a_loop() -> None:
+    config = small_config(8)
+    text = to_verilog(component_rtlil(ComputeCore(config), TOP))
+    loops = re.findall(r"if \(\| (\S+) \) begin : \S+ \n +integer i;\n +for \(i = 0; i < (\d+); .*\n"
+                       r" +if \(\1 \[i\]\) (\S+) \[(\S+) \]\[8\*i \+: 8\] <= (\S+) \[8\*i \+: 8\];", text)
+    assert len({memory for _, _, memory, *_ in loops}) == 2 * config.activation_banks
+    assert {int(lanes) for _, lanes, *_ in loops} == {config.half_word_bytes}
 
 
 def test_yosys_failure_is_told() -> None:

