@@ -8,7 +8,8 @@ be some of the channels: a slab.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from intaglio.mapper.convolution import ConvTask
@@ -22,10 +23,12 @@ from intaglio.mapper.task import Cut, Operand
 
 @dataclass(frozen=True)
 class Needs:
-    """What one piece needs: a region of each of the chain's inputs, and of each task's output, the piece's own last."""
+    """What one piece needs: a region of each of the chain's inputs, and of each task's output, the piece's own last. read: of
+    each task's output what the tasks behind it read; made: what of it is computed for this piece, the same but for rings."""
 
     inputs: tuple[Region, ...]
     made: tuple[Region, ...]
+    read: tuple[Region, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,18 +84,39 @@ class Chain:
             min(cut.most_rows for cut in found),
         )
 
-    def needs(self, piece: Region) -> Needs:
-        """From a piece of the last task's output back to the chain's inputs."""
+    @cached_property
+    def ringable(self) -> tuple[int, ...]:
+        """Tasks whose output only depthwise layers read, which can read a ring of rows."""
+        readers: dict[int, list[AnyTask]] = {}
+        for task, sources in zip(self.tasks, self.sources, strict=True):
+            for source in sources:
+                readers.setdefault(~source, []).append(task)
+        return tuple(
+            i for i in range(len(self.tasks) - 1) if all(isinstance(task, DepthwiseTask) for task in readers[i])
+        )
+
+    def needs(self, piece: Region, rings: Sequence[int] = (), before: Needs | None = None) -> Needs:
+        """From a piece of the last task's output back to the chain's inputs.
+
+        rings: tasks whose output's rows stay for the next piece; before: what the piece above this one needed, with
+        the same columns of the same image, or None.
+        """
         inputs: list[Region] = [_NOTHING] * len(self.inputs)
         made: list[Region] = [_NOTHING] * len(self.tasks)
-        made[-1] = piece
+        read: list[Region] = [_NOTHING] * len(self.tasks)
+        read[-1] = piece
         for i in reversed(range(len(self.tasks))):
+            made[i] = read[i]
+            if i in rings and before is not None and not before.read[i].empty:
+                made[i] = replace(read[i], row0=max(read[i].row0, min(before.read[i].row1, read[i].row1)))
+            if made[i].empty:
+                continue
             for source, region in zip(self.sources[i], self.tasks[i].reads(made[i]), strict=True):
                 if source < 0:
-                    made[~source] = _around(made[~source], region)
+                    read[~source] = _around(read[~source], region)
                 else:
                     inputs[source] = _around(inputs[source], region)
-        return Needs(tuple(inputs), tuple(made))
+        return Needs(tuple(inputs), tuple(made), tuple(read))
 
 
 def can_chain(network: Lowered, tasks: range, required: set[str]) -> bool:

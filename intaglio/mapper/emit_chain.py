@@ -11,6 +11,7 @@ from intaglio.mapper.layout import Region, View, view_of_buffer, view_of_slab
 from intaglio.mapper.plan import Groups, record_bytes, record_groups, tile_groups, weight_bytes
 from intaglio.mapper.pooling import PoolTask
 from intaglio.mapper.residency import Placed
+from intaglio.mapper.rings import passages, segments
 
 
 class ChainEmitter:
@@ -20,6 +21,7 @@ class ChainEmitter:
         assert isinstance(layer.plan, ChainPlan)
         self.program, self.layer, self.plan = program, layer, layer.plan
         self.chain, self.config = layer.chain, program.config
+        self._turns: tuple[int, ...] = ()
         self._loaded: dict[int, Region] = {}
         self._weights: dict[tuple[int, int], int] = {}
         self._records: dict[tuple[int, int], int] = {}
@@ -28,8 +30,9 @@ class ChainEmitter:
         self.program.fetch(self.chain.tasks[0].tag, self.layer.fetched)
         self._place_constants()
         slabs = len(self.plan.slabs) or 1
-        for index, piece in enumerate(self.plan.pieces):
-            needs = self.chain.needs(piece)
+        found = passages(self.chain, self.plan.pieces, self.plan.rings)
+        for index, (piece, (needs, turns)) in enumerate(zip(self.plan.pieces, found, strict=True)):
+            self._turns = turns
             inputs = [self._input(i, index, region) for i, region in enumerate(needs.inputs)]
             for turn in range(index * slabs, (index + 1) * slabs):
                 for i, region in enumerate(needs.made):
@@ -40,22 +43,23 @@ class ChainEmitter:
     def _compute(self, i: int, turn: int, needs: Needs, inputs: list[View]) -> None:
         """Task i's part of a piece, or of a slab of it."""
         task, groups = self.chain.tasks[i], self.plan.groups[i]
-        views = tuple(inputs[s] if s >= 0 else self._made(~s, turn, needs.made[~s]) for s in self.chain.sources[i])
-        region, out = needs.made[i], self._made(i, turn, needs.made[i])
+        views = tuple(inputs[s] if s >= 0 else self._made(~s, turn, needs.read[~s]) for s in self.chain.sources[i])
+        region, out = needs.made[i], self._made(i, turn, needs.read[i])
+        parts = segments(region, self.plan.rings[i], self._turns[i]) if self.plan.rings else [region]
         if isinstance(task, PoolTask) and self.plan.slabs:
             self.program.commands += task.commands(region, views, out, self._channels(turn))
             return
         if not isinstance(task, ConvTask):
-            self.program.commands += task.commands(region, views, out)
+            self.program.commands += [command for part in parts for command in task.commands(part, views, out)]
             return
         assert groups is not None
         every = self._tiles(task, groups)
         for tiles in [every[turn % len(every)]] if self.plan.slabs else every:
             weights, records = self._constants(i, task, groups, tiles)
-            part = groups.parts[0]
-            self.program.commands += task.commands(
-                self.config, region, views[0], out, tiles, part, weights, records
-            )
+            for rows in parts:
+                self.program.commands += task.commands(
+                    self.config, rows, views[0], out, tiles, groups.parts[0], weights, records
+                )
 
     # Weights and records.
 
@@ -112,7 +116,7 @@ class ChainEmitter:
         return view_of_buffer(buffer, region, self.config.bus_bytes)
 
     def _made(self, i: int, turn: int, region: Region) -> View:
-        """The view of what task i makes of a piece, or of a slab of it."""
+        """The view of what task i makes of a piece, or of a slab of it. region: what is on chip of it then."""
         at = self.layer.setting.resident[-1]
         if i < len(self.chain.tasks) - 1:
             buffer = self.plan.buffers.between[i]
@@ -121,6 +125,9 @@ class ChainEmitter:
         else:
             buffer = self.plan.buffers.output[turn % len(self.plan.buffers.output)]
         bus = self.config.bus_bytes
+        if self.plan.rings and self.plan.rings[i]:
+            line = region.on_bus(bus)
+            return View(buffer - line.x0, line.width, ring=self.plan.rings[i], turn=self._turns[i])
         if not self.plan.slabs:
             return view_of_buffer(buffer, region, bus)
         return view_of_slab(buffer, region, self.chain.cut.pixel_bytes, self._channels(turn), bus)

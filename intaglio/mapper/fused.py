@@ -2,7 +2,7 @@
 
 Inputs and output are double-buffered where there is room; what lies between two layers has one buffer, which COMPUTE alone
 writes and reads. Weights of all layers stay on chip while the chain runs, or come again for each piece. Slabs of channels
-run one after another in each piece; each loads its own weights.
+run one after another in each piece; each loads its own weights. What only depthwise layers read can be a ring of rows.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from intaglio.mapper.estimate import Cycles, Work, pipelined, transfer_cycles
 from intaglio.mapper.layout import Region, View, regions, slab_stride
 from intaglio.mapper.plan import Groups, record_bytes, tile_groups, weight_bytes
 from intaglio.mapper.pooling import PoolTask
+from intaglio.mapper.rings import downwards, passages, ring_rows, segments
 from intaglio.mapper.task import compute_cycles
 
 MOST_PIECES = 256
@@ -35,23 +36,25 @@ MOST_WIDTHS = 6
 class ChainPlan:
     """pieces: of the last task's output, in order. groups: for each task, None where it has no weights. cycles: what it was
     chosen by. slabs: channels that run one after another in each piece, one of the tasks' groups of channel tiles each; empty
-    where all run together."""
+    where all run together. rings: rows of each task's ring; empty where there is none."""
 
     pieces: tuple[Region, ...]
     buffers: Buffers
     groups: tuple[Groups | None, ...]
     cycles: Cycles
     slabs: tuple[range, ...] = ()
+    rings: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class _Cut:
-    """A grid of pieces. pieces: band by band. slab: channels of a slab, 0 for all. made: for each task, a region of each shape
+    """A grid of pieces. pieces: in order. slab: channels of a slab, 0 for all. rings: as in ChainPlan. made: for each task, a region of each shape
     that its parts have, and how many have it. Bytes of the largest piece, or slab of one, for each input and each output;
     of all pieces for each input and for the last output."""
 
     pieces: tuple[Region, ...]
     slab: int
+    rings: tuple[int, ...]
     made: tuple[tuple[tuple[Region, int], ...], ...]
     largest_inputs: tuple[int, ...]
     largest_made: tuple[int, ...]
@@ -65,7 +68,7 @@ class ChainPlanner:
     def __init__(self, chain: Chain, config: Config):
         self.chain, self.config = chain, config
         self._plans: dict[Setting, ChainPlan | None] = {}
-        self._cuts: dict[tuple[int, int, int], _Cut] = {}
+        self._cuts: dict[tuple[int, int, int, bool | None], _Cut] = {}
         self._cycles: dict[object, int] = {}
 
     def plan(self, setting: Setting) -> ChainPlan | None:
@@ -75,30 +78,35 @@ class ChainPlanner:
         return self._plans[setting]
 
     def candidates(self, setting: Setting) -> list[ChainPlan]:
-        """Every plan of the space: of each of a few widths the tallest pieces that fit, and of each size of slabs the tallest of
-        full width, with every way to place buffers."""
+        """Every plan of the space: of each of a few widths the tallest pieces that fit, with rings and without, and of each size
+        of slabs the tallest of full width, with every way to place buffers."""
         cuts = [*self._fitting(setting), *self._fitting_slabs(setting)]
+        if self.chain.ringable:
+            cuts += self._fitting(setting, False) + self._fitting(setting, True)
         return [plan for cut in cuts for plan in self._plans_of(setting, cut)]
 
     # Cuts.
 
-    def _fitting(self, setting: Setting) -> Iterator[_Cut]:
+    def _fitting(self, setting: Setting, aligned: bool | None = None) -> list[_Cut]:
+        """aligned: of rings, None where there are none."""
         layout, cut = self.chain.output.layout, self.chain.cut
         unit = math.lcm(cut.pixel_bytes, self.config.bus_bytes)
         widths = [min(n * unit, layout.row_bytes) for n in sizes(-(-layout.row_bytes // unit))]
+        out = []
         for width in widths[:MOST_WIDTHS]:
             found = 0
             for band in sizes(cut.image_rows):
                 count = -(-layout.rows // band) * -(-layout.row_bytes // width)
                 if band > cut.most_rows or count > MOST_PIECES:
                     continue
-                measured = self._measured(band, width)
+                measured = self._measured(band, width, aligned=aligned)
                 if not self._fits(setting, measured):
                     continue
-                yield measured
+                out.append(measured)
                 found += 1
                 if found == FITTING:
                     break
+        return out
 
     def _fitting_slabs(self, setting: Setting) -> Iterator[_Cut]:
         layout, cut, bus = self.chain.output.layout, self.chain.cut, self.config.bus_bytes
@@ -120,16 +128,20 @@ class ChainPlanner:
         ends = zip((*cut.largest_inputs, cut.largest_made[-1]), setting.resident, strict=True)
         return sum(cut.largest_made[:-1]) + sum(size for size, at in ends if at is None) <= room
 
-    def _measured(self, band: int, width: int, slab: int = 0) -> _Cut:
-        if (band, width, slab) not in self._cuts:
-            self._cuts[band, width, slab] = self._measure(band, width, slab)
-        return self._cuts[band, width, slab]
+    def _measured(self, band: int, width: int, slab: int = 0, aligned: bool | None = None) -> _Cut:
+        key = band, width, slab, aligned
+        if key not in self._cuts:
+            self._cuts[key] = self._measure(*key)
+        return self._cuts[key]
 
-    def _measure(self, band: int, width: int, slab: int) -> _Cut:
+    def _measure(self, band: int, width: int, slab: int, aligned: bool | None) -> _Cut:
         """What a piece needs of rows its rows alone decide, and likewise for columns."""
         chain, layout, bus = self.chain, self.chain.output.layout, self.config.bus_bytes
         image = chain.cut.image_rows
-        bands = [chain.needs(piece) for piece in regions(layout, image, band, layout.row_bytes)]
+        rows = regions(layout, image, band, layout.row_bytes)
+        rings = () if aligned is None else ring_rows(chain, rows, aligned)
+        parts = list(passages(chain, rows, rings))
+        bands = [needs for needs, _ in parts]
         columns = [chain.needs(Region(0, image, x, min(x + width, layout.row_bytes))) for x in range(0, layout.row_bytes, width)]
 
         def bytes_of(kind: Callable[[Needs], Sequence[Region]], i: int) -> tuple[int, int]:
@@ -143,27 +155,35 @@ class ChainPlanner:
         stored = made[-1][1]
         if slab:
             pixel = chain.cut.pixel_bytes
-            rows = [max(needs.made[i].rows for needs in bands) for i in range(len(chain.tasks))]
+            tallest = [max(needs.made[i].rows for needs in bands) for i in range(len(chain.tasks))]
             widest = [max((needs.made[i] for needs in columns), key=lambda r: r.width) for i in range(len(chain.tasks))]
-            made = [(n * slab_stride(r, pixel, slab, bus), 0) for n, r in zip(rows, widest, strict=True)]
+            made = [(n * slab_stride(r, pixel, slab, bus), 0) for n, r in zip(tallest, widest, strict=True)]
+        for i, ring in enumerate(rings):
+            if ring:
+                made[i] = ring * max(needs.made[i].on_bus(bus).width for needs in columns), 0
+        pieces = regions(layout, image, band, width)
+        made_rows = [
+            [part for needs, turns in parts for part in segments(needs.made[i], rings[i] if rings else 0, turns[i])]
+            for i in range(len(chain.tasks))
+        ]
         return _Cut(
-            tuple(regions(layout, image, band, width)),
+            tuple(downwards(pieces, image) if rings else pieces),
             slab,
-            tuple(self._shapes(i, bands, columns) for i in range(len(chain.tasks))),
+            rings,
+            tuple(self._shapes(i, made_rows[i], columns) for i in range(len(chain.tasks))),
             tuple(most for most, _ in inputs),
             tuple(most for most, _ in made),
             tuple(total for _, total in inputs),
             stored,
         )
 
-    def _shapes(self, i: int, bands: Sequence[Needs], columns: Sequence[Needs]) -> tuple[tuple[Region, int], ...]:
-        """For each shape that task i's parts have, a region of it and how many have it. Windows at the edges of pools are
-        smaller, so for them places count too."""
+    def _shapes(self, i: int, bands: Sequence[Region], columns: Sequence[Needs]) -> tuple[tuple[Region, int], ...]:
+        """For each shape that task i's parts have, a region of it and how many have it. bands: the parts' rows. Windows at the
+        edges of pools are smaller, so for them places count too."""
         task = self.chain.tasks[i]
         rows: dict[object, list[Region]] = {}
         widths: dict[object, list[Region]] = {}
-        for needs in bands:
-            r = needs.made[i]
+        for r in bands:
             edges = (r.row0 % task.out_rows, r.row1 % task.out_rows) if isinstance(task, PoolTask) else ()
             rows.setdefault((r.rows, *edges), []).append(r)
         for needs in columns:
@@ -192,7 +212,7 @@ class ChainPlanner:
             slabs = tuple(tile_groups(self.chain.cut.pixel_bytes, cut.slab))
         for buffers in placements(self.config, setting, whole, wanted, len(cut.pieces), len(slabs) or 1):
             cycles = self._estimate(setting, cut, weights, buffers, len(slabs) or 1)
-            yield ChainPlan(cut.pieces, buffers, weights, cycles, slabs)
+            yield ChainPlan(cut.pieces, buffers, weights, cycles, slabs, cut.rings)
 
     def _groups(self, cut: _Cut) -> tuple[Groups | None, ...] | None:
         """Weights of all layers kept on chip; else as many channel tiles at a time as leave room for the next. With slabs
