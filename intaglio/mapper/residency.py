@@ -8,6 +8,7 @@ into chains, and single changes are tried, as long as the estimate falls.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -85,7 +86,7 @@ class Scheduler:
         keep, walk = self._repair(keep)
         for _ in range(PASSES):
             before = walk.cycles
-            walk = self._join(keep, walk)
+            keep, walk = self._join(keep, walk)
             keep, walk = self._improve(keep, walk)
             if walk.cycles >= before:
                 break
@@ -135,25 +136,41 @@ class Scheduler:
                     keep, walk = changed, trial
         return keep, walk
 
-    def _join(self, keep: Keep, walk: Walk) -> Walk:
+    def _join(self, keep: Keep, walk: Walk) -> tuple[Keep, Walk]:
         """Joins neighbouring spans, the first of which leaves its output outside, or that can run by channels, as long as the
         estimate falls."""
         if self.keep_all:
-            return walk
+            return keep, walk
         at = 0
         while at + 1 < len(self._spans):
             before = self._spans
             joined = range(before[at].start, before[at + 1].stop)
             if self._may_join(before[at], joined, keep):
                 self._spans = [*before[:at], joined, *before[at + 2 :]]
-                trial = self._walk(keep)
-                if trial.failed is None and trial.cycles < walk.cycles:
-                    walk = trial
+                better = next((found for found in self._ends_outside(keep, joined) if found[1].cycles < walk.cycles), None)
+                if better is not None:
+                    keep, walk = better
                     at = max(at - 1, 0)
                     continue
                 self._spans = before
             at += 1
-        return walk
+        return keep, walk
+
+    def _ends_outside(self, keep: Keep, span: range) -> Iterator[tuple[Keep, Walk]]:
+        """Walks with a chain's output and inputs where they are, and with one of the two or both outside, for more room
+        within."""
+        made = self._made_by(span).name
+        names = {x.value for x in self._planner(span)[0].inputs}
+        read = {name: sum(use < span.start for use in self.network.values[name].uses) for name in names}
+        changes: list[Keep] = [{}, {made: 0}, read, {**read, made: 0}]
+        tried: list[Keep] = []
+        for change in changes:
+            changed = {name: min(n, change.get(name, n)) for name, n in keep.items()}
+            if changed not in tried:
+                tried.append(changed)
+                trial = self._walk(changed)
+                if trial.failed is None:
+                    yield changed, trial
 
     def _may_join(self, first: range, joined: range, keep: Keep) -> bool:
         if not can_chain(self.network, joined, self.required):
