@@ -67,15 +67,16 @@ class ChainPlanner:
 
     def __init__(self, chain: Chain, config: Config):
         self.chain, self.config = chain, config
-        self._plans: dict[Setting, ChainPlan | None] = {}
+        self._plans: dict[Setting, list[ChainPlan]] = {}
         self._cuts: dict[tuple[int, int, int, bool | None], _Cut] = {}
         self._cycles: dict[object, int] = {}
 
-    def plan(self, setting: Setting) -> ChainPlan | None:
-        """The plan with the fewest estimated cycles; None where nothing fits."""
+    def plan(self, setting: Setting, idle: float = 0.0) -> ChainPlan | None:
+        """The plan with the fewest estimated cycles behind a layer that leaves the memory idle for so long; None where nothing
+        fits."""
         if setting not in self._plans:
-            self._plans[setting] = min(self.candidates(setting), key=lambda plan: plan.cycles.estimate, default=None)
-        return self._plans[setting]
+            self._plans[setting] = self.candidates(setting)
+        return min(self._plans[setting], key=lambda plan: plan.cycles.after(idle), default=None)
 
     def candidates(self, setting: Setting) -> list[ChainPlan]:
         """Every plan of the space: of each of a few widths the tallest pieces that fit, with rings and without, and of each size

@@ -65,14 +65,15 @@ class LayerPlanner:
     def __init__(self, task: AnyTask, config: Config):
         self.task, self.config = task, config
         self._cycles: dict[tuple[object, ...], int] = {}
-        self._plans: dict[Setting, LayerPlan | None] = {}
+        self._plans: dict[Setting, list[LayerPlan]] = {}
         self._cuts = Cuts(task, config)
 
-    def plan(self, setting: Setting) -> LayerPlan | None:
-        """The plan with the fewest estimated cycles; None where nothing fits."""
+    def plan(self, setting: Setting, idle: float = 0.0) -> LayerPlan | None:
+        """The plan with the fewest estimated cycles behind a layer that leaves the memory idle for so long; None where nothing
+        fits."""
         if setting not in self._plans:
-            self._plans[setting] = min(self.candidates(setting), key=lambda plan: plan.cycles.estimate, default=None)
-        return self._plans[setting]
+            self._plans[setting] = self.candidates(setting)
+        return min(self._plans[setting], key=lambda plan: plan.cycles.after(idle), default=None)
 
     def candidates(self, setting: Setting) -> list[LayerPlan]:
         """Every plan of the space: bands of rows, of convolutions also blocks of whole array tiles; other narrower pieces only

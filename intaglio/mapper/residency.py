@@ -201,15 +201,16 @@ class Scheduler:
         """Places the spans before task `stop` (all by default) in order."""
         held: dict[str, tuple[int, int]] = {}
         layers: list[Placed] = []
-        cycles = 0.0
+        cycles = idle = 0.0
         for span in self._spans:
             if stop is not None and span.start >= stop:
                 break
-            layer, names = self._place(span, keep, held)
+            layer, names = self._place(span, keep, held, idle)
             if layer is None:
                 return Walk(tuple(layers), span.start, names, cycles)
             layers.append(layer)
-            cycles += layer.plan.cycles.estimate
+            cycles += layer.plan.cycles.after(idle)
+            idle = layer.plan.cycles.idle
             for name, _ in layer.fetched:
                 size = self.network.values[name].size
                 cycles += size / self.config.memory.bytes_per_cycle + self.config.memory.latency
@@ -220,9 +221,10 @@ class Scheduler:
         return Walk(tuple(layers), None, (), cycles)
 
     def _place(
-        self, span: range, keep: Keep, held: dict[str, tuple[int, int]]
+        self, span: range, keep: Keep, held: dict[str, tuple[int, int]], idle: float
     ) -> tuple[Placed | None, tuple[str, ...]]:
-        """Places one layer or chain; adds its output and fetched inputs to `held` (name to interval)."""
+        """Places one layer or chain; adds its output and fetched inputs to `held` (name to interval). idle: cycles for which the
+        layer before leaves the memory."""
         chain, planner = self._planner(span)
         fetched = []
         for operand in chain.inputs:
@@ -246,7 +248,7 @@ class Scheduler:
                 return None, (*held, output.name)
             held[output.name] = (address, address + output.size)
         setting = Setting((*resident, address), stored, tuple(self._space(held).free))
-        plan = planner.plan(setting)
+        plan = planner.plan(setting, idle)
         if plan is None:
             return None, tuple(held)
         return Placed(chain, planner, plan, setting, tuple(fetched)), ()
