@@ -87,6 +87,7 @@ class Scheduler:
         for _ in range(PASSES):
             before = walk.cycles
             keep, walk = self._join(keep, walk)
+            keep, walk = self._part(keep, walk)
             keep, walk = self._improve(keep, walk)
             if walk.cycles >= before:
                 break
@@ -154,6 +155,22 @@ class Scheduler:
                     continue
                 self._spans = before
             at += 1
+        return keep, walk
+
+    def _part(self, keep: Keep, walk: Walk) -> tuple[Keep, Walk]:
+        """Parts chains in two where that is better: layers that were joined early may do better with those behind them."""
+        for span in [span for span in self._spans if len(span) > 2]:
+            before = self._spans
+            at = before.index(span)
+            best = before
+            for cut in span[1:]:
+                self._spans = [*before[:at], range(span.start, cut), range(cut, span.stop), *before[at + 1 :]]
+                made = self._made_by(self._spans[at])
+                for count in (0, len(made.uses)):
+                    trial = self._walk({**keep, made.name: count})
+                    if trial.failed is None and trial.cycles < walk.cycles:
+                        keep, walk, best = {**keep, made.name: count}, trial, self._spans
+            self._spans = best
         return keep, walk
 
     def _ends_outside(self, keep: Keep, span: range) -> Iterator[tuple[Keep, Walk]]:
