@@ -27,7 +27,7 @@ def map_network(graph: Graph, config: Config, keep_all: bool = False) -> Program
     InputError with everything that cannot run, or with the field of the configuration that is too small.
     """
     network = lower(graph, config)
-    return _program(graph, config, network, Scheduler(network, config, keep_all).run())
+    return program_of(graph, config, network, Scheduler(network, config, keep_all).run())
 
 
 def map_proven(
@@ -36,10 +36,11 @@ def map_proven(
     """The same with the plans that are best under exact timing, and the certificates. clock: gives the cycles of commands."""
     network = lower(graph, config)
     schedule, certificates = prove(network, config, Scheduler(network, config, keep_all).run(), clock)
-    return _program(graph, config, network, schedule), certificates
+    return program_of(graph, config, network, schedule), certificates
 
 
-def _program(graph: Graph, config: Config, network: Lowered, schedule: Schedule) -> Program:
+def program_of(graph: Graph, config: Config, network: Lowered, schedule: Schedule) -> Program:
+    """A schedule as a validated program. network: lower(graph, config)."""
     emitted = emit(network, config, schedule)
     code_bytes = 4 * sum(isa.WORDS_OF[c.opcode] for c in emitted.commands)
     data = align_up(PROGRAM_OFFSET + code_bytes, BASE_ALIGNMENT)

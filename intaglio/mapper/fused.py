@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from intaglio.hw.config import Config
 from intaglio.mapper.buffers import Buffers, Setting, Wanted, placements
@@ -69,6 +69,7 @@ class ChainPlanner:
         self.chain, self.config = chain, config
         self._plans: dict[Setting, list[ChainPlan]] = {}
         self._cuts: dict[tuple[int, int, int, bool | None], _Cut] = {}
+        self._inners: dict[tuple[int, int, bool], tuple[tuple[int, ...], tuple[int, ...]]] = {}
         self._cycles: dict[object, int] = {}
 
     def plan(self, setting: Setting, idle: float = 0.0) -> ChainPlan | None:
@@ -100,8 +101,10 @@ class ChainPlanner:
                 count = -(-layout.rows // band) * -(-layout.row_bytes // width)
                 if band > cut.most_rows or count > MOST_PIECES:
                     continue
+                if not self._fits(setting, *self._inner(band, width, aligned is not None)):
+                    continue
                 measured = self._measured(band, width, aligned=aligned)
-                if not self._fits(setting, measured):
+                if not self._fits(setting, measured.largest_inputs, measured.largest_made):
                     continue
                 out.append(measured)
                 found += 1
@@ -120,14 +123,32 @@ class ChainPlanner:
                 if band > cut.most_rows or layout.rows // band > MOST_PIECES:
                     continue
                 measured = self._measured(band, layout.row_bytes, slab * unit)
-                if self._fits(setting, measured):
+                if self._fits(setting, measured.largest_inputs, measured.largest_made):
                     yield measured
                     break
 
-    def _fits(self, setting: Setting, cut: _Cut) -> bool:
+    def _fits(self, setting: Setting, inputs: Sequence[int], made: Sequence[int]) -> bool:
+        """inputs, made: bytes of a piece's largest regions."""
         room = sum(high - low for low, high in setting.free)
-        ends = zip((*cut.largest_inputs, cut.largest_made[-1]), setting.resident, strict=True)
-        return sum(cut.largest_made[:-1]) + sum(size for size, at in ends if at is None) <= room
+        ends = zip((*inputs, made[-1]), setting.resident, strict=True)
+        return sum(made[:-1]) + sum(size for size, at in ends if at is None) <= room
+
+    def _inner(self, band: int, width: int, ringed: bool) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Bytes that a piece in the middle of the output needs of each input and of each task's output: the largest ones are not
+        smaller, so a cut need not be measured where these do not fit."""
+        key = band, width, ringed
+        if key not in self._inners:
+            layout, bus = self.chain.output.layout, self.config.bus_bytes
+            rows, x = self.chain.cut.image_rows, layout.row_bytes // width // 2 * width
+            y = rows // band // 2 * band
+            piece = Region(y, min(y + band, rows), x, min(x + width, layout.row_bytes))
+            before = None
+            if ringed and y >= band:
+                before = self.chain.needs(replace(piece, row0=y - band, row1=y), self.chain.ringable)
+            needs = self.chain.needs(piece, self.chain.ringable if ringed else (), before)
+            sizes = [tuple(r.transfer_bytes(bus) for r in regions) for regions in (needs.inputs, needs.read)]
+            self._inners[key] = sizes[0], sizes[1]
+        return self._inners[key]
 
     def _measured(self, band: int, width: int, slab: int = 0, aligned: bool | None = None) -> _Cut:
         key = band, width, slab, aligned
