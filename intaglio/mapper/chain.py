@@ -86,13 +86,13 @@ class Chain:
 
     @cached_property
     def ringable(self) -> tuple[int, ...]:
-        """Tasks whose output only depthwise layers read, which can read a ring of rows."""
+        """Tasks whose output only layers with windows read, which can read a ring of rows."""
         readers: dict[int, list[AnyTask]] = {}
         for task, sources in zip(self.tasks, self.sources, strict=True):
             for source in sources:
                 readers.setdefault(~source, []).append(task)
         return tuple(
-            i for i in range(len(self.tasks) - 1) if all(isinstance(task, DepthwiseTask) for task in readers[i])
+            i for i in range(len(self.tasks) - 1) if all(isinstance(task, ConvTask | PoolTask) for task in readers[i])
         )
 
     def needs(self, piece: Region, rings: Sequence[int] = (), before: Needs | None = None) -> Needs:

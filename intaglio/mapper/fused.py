@@ -2,7 +2,7 @@
 
 Inputs and output are double-buffered where there is room; what lies between two layers has one buffer, which COMPUTE alone
 writes and reads. Weights of all layers stay on chip while the chain runs, or come again for each piece. Slabs of channels
-run one after another in each piece; each loads its own weights. What only depthwise layers read can be a ring of rows.
+run one after another in each piece; each loads its own weights. What only layers with windows read can be a ring of rows.
 """
 
 from __future__ import annotations

@@ -49,18 +49,17 @@ def segments(region: Region, rows: int, turn: int) -> list[Region]:
 
 
 def ring_rows(chain: Chain, bands: Sequence[Region], aligned: bool) -> tuple[int, ...]:
-    """Rows of each task's ring, 0 for none, for pieces of these rows (of every column alike): as few as they read at once, or
-    aligned to what pieces compute, so that all but the first of an image have one region."""
-    rings = [0] * len(chain.tasks)
-    for i in chain.ringable:
-        rings[i] = 1
-    most, step = [0] * len(rings), [0] * len(rings)
+    """Rows of each task's ring for pieces of these rows (of every column alike): as few as they read at once, or
+    aligned to what pieces compute, so that all but the first of an image have one region. 0 where no row is read by two
+    pieces; empty where that is so for all."""
+    rings = [int(i in chain.ringable) for i in range(len(chain.tasks))]
+    most, step, shared = [0] * len(rings), [1] * len(rings), [False] * len(rings)
     for needs, turns in passages(chain, bands, rings):
         for i in chain.ringable:
             most[i] = max(most[i], needs.read[i].rows)
+            shared[i] |= needs.made[i].rows < needs.read[i].rows
             if needs.made[i].row1 != turns[i]:
                 step[i] = max(step[i], needs.made[i].rows)
-    return tuple(
-        0 if i not in chain.ringable or not most[i] else align_up(most[i], max(step[i], 1) if aligned else 1)
-        for i in range(len(rings))
-    )
+    if not any(shared):
+        return ()
+    return tuple(align_up(m, s if aligned else 1) if yes else 0 for m, s, yes in zip(most, step, shared, strict=True))

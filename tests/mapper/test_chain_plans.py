@@ -52,6 +52,8 @@ def network(behind: str, images: int, shape: tuple[int, int, int], channels: int
         case "block":
             y = b.conv(y, channels, (3, 3), padding=SAME, groups=channels)
             y = b.add(x, b.conv(y, shape[2], (1, 1)))
+        case "windows":
+            y = b.conv(b.conv(y, 12, (3, 4), (1, 2), padding=Padding(1, 1, 2, 1)), 20, (5, 1), (2, 1), padding=Padding(2, 2, 0, 0))
         case "maximum":
             y = b.maximum(y, (3, 3), (2, 2))
         case "mean":
@@ -69,6 +71,8 @@ CASES = [
     ("twice", FEW, 1, (14, 10, 16), 64),
     ("block", TINY, 2, (14, 8, 8), 48),
     ("block", ODD, 1, (11, 6, 10), 45),
+    ("windows", TINY, 2, (11, 10, 8), 24),
+    ("windows", ODD, 1, (9, 10, 5), 17),
     ("maximum", TINY, 1, (9, 11, 8), 72),
     ("maximum", EDGE, 1, (14, 14, 24), 128),
     ("mean", TINY, 1, (14, 14, 24), 120),
@@ -151,7 +155,7 @@ def test_the_cases_have_every_kind() -> None:
     assert not any(what[0] and what[1] for what in found)
 
 
-@pytest.mark.parametrize("case", [CASES[1], CASES[2], CASES[7], CASES[9]])
+@pytest.mark.parametrize("case", [CASES[1], CASES[8], CASES[9], CASES[11]])
 def test_on_the_rtl(case) -> None:
     behind, machine, images, shape, channels = case
     graph, config = network(behind, images, shape, channels, 3), load_config(*machine)
