@@ -25,13 +25,17 @@ class Setting:
 
     def space(self, config: Config) -> FreeSpace:
         """The free intervals, to be taken from."""
-        taken = []
+        return FreeSpace(config.activation_bytes, config.bank_bytes, self.taken(config))
+
+    def taken(self, config: Config, but: Sequence[Interval] = ()) -> list[Interval]:
+        """What is in use, without the intervals `but`."""
+        out = []
         at = 0
-        for low, high in self.free:
-            taken.append((at, low))
-            at = high
-        taken.append((at, config.activation_bytes))
-        return FreeSpace(config.activation_bytes, config.bank_bytes, [(low, high) for low, high in taken if low < high])
+        for low, high in sorted([*self.free, *but, (config.activation_bytes, config.activation_bytes)]):
+            if at < low:
+                out.append((at, low))
+            at = max(at, high)
+        return out
 
 
 @dataclass(frozen=True)

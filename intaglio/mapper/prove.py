@@ -1,7 +1,8 @@
 """The best plan of each layer's space under exact timing, and what shows that it is the best.
 
 Each layer, or chain of layers, is timed by itself as it stands in the network: with what stays on chip there, the rest
-outside, and its commands alone on the machine. A plan whose bound is no lower than the best cycles found cannot be better, so
+outside, and its commands alone on the machine. What the schedule loads whole before a layer, though nothing else reads it, may also
+come with the layer's pieces. A plan whose bound is no lower than the best cycles found cannot be better, so
 only the others are timed, those with the lowest bounds first.
 """
 
@@ -12,11 +13,11 @@ from dataclasses import dataclass, replace
 
 from intaglio.hw.config import CHANNEL_RECORD_BYTES, Config
 from intaglio.hw.isa import Command
+from intaglio.mapper.allocate import FreeSpace
+from intaglio.mapper.buffers import Setting
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.emit import emit
-from intaglio.mapper.fused import ChainPlan
 from intaglio.mapper.lower import AnyTask, Lowered
-from intaglio.mapper.plan import LayerPlan
 from intaglio.mapper.pooling import PoolTask
 from intaglio.mapper.residency import Placed, Schedule
 from intaglio.mapper.tokens import with_tokens
@@ -59,24 +60,39 @@ def prove(network: Lowered, config: Config, schedule: Schedule, clock: Clock) ->
 def _prove(
     network: Lowered, config: Config, schedule: Schedule, layer: Placed, clock: Clock
 ) -> tuple[Placed, Certificate]:
-    plans: list[LayerPlan | ChainPlan] = [*layer.planner.candidates(layer.setting)]
-    plans.sort(key=lambda plan: plan.cycles.bound)
+    options = [
+        replace(place, plan=plan) for place in _places(network, config, layer) for plan in place.planner.candidates(place.setting)
+    ]
+    options.sort(key=lambda option: option.plan.cycles.bound)
     first = alone(network, config, schedule, layer, clock)
     best, least, timed = layer, first, 1
-    for plan in plans:
-        if plan.cycles.bound >= least:
+    for option in options:
+        if option.plan.cycles.bound >= least:
             break
-        if plan == layer.plan:
+        if option == layer:
             continue
-        option = replace(layer, plan=plan)
         cycles = alone(network, config, schedule, option, clock)
-        assert cycles >= plan.cycles.bound
+        assert cycles >= option.plan.cycles.bound
         timed += 1
         if cycles < least:
             best, least = option, cycles
     tags = tuple(task.tag for task in layer.chain.tasks)
     bound = max(_bounds(network, config, layer))
-    return best, Certificate(tags, len(plans), timed, first, least, bound)
+    return best, Certificate(tags, len(options), timed, first, least, bound)
+
+
+def _places(network: Lowered, config: Config, layer: Placed) -> Iterator[Placed]:
+    """The layer as it stands; and with those of its inputs that nothing else reads not fetched before it."""
+    yield layer
+    mine = {i for i, task in enumerate(network.tasks) if task in layer.chain.tasks}
+    free = [name for name, _ in layer.fetched if mine.issuperset(network.values[name].uses)]
+    if free:
+        held = [(at, at + network.values[name].size) for name, at in layer.fetched if name in free]
+        space = FreeSpace(config.activation_bytes, config.bank_bytes, layer.setting.taken(config, held))
+        inputs = zip(layer.chain.inputs, layer.setting.resident[:-1], strict=True)
+        resident = tuple(None if x.value in free else at for x, at in inputs)
+        setting = Setting((*resident, layer.setting.resident[-1]), layer.setting.stored, tuple(space.free))
+        yield replace(layer, setting=setting, fetched=tuple(x for x in layer.fetched if x[0] not in free))
 
 
 def alone(network: Lowered, config: Config, schedule: Schedule, layer: Placed, clock: Clock) -> int:
