@@ -33,20 +33,30 @@ __all__ = [
 
 
 def map(
-    graph: Graph, config: Config | str | Path = "edge64", overrides: Sequence[str] = (), keep_all: bool = False
+    graph: Graph,
+    config: Config | str | Path = "edge64",
+    overrides: Sequence[str] = (),
+    keep_all: bool = False,
+    objective: str = "cycles",
+    table: Table | str | Path | None = None,
 ) -> Session:
     """Schedules a network onto a configuration.
 
     config: a Config, the name of a shipped one, or a YAML file. overrides: as --set, "memory.latency=100"; with a name
     or a file only. keep_all: every tensor of the accelerator is left in external memory, and so in NetworkRun.tensors.
+    objective: "cycles", "energy" or "edp", their product. table: a Table, the name of a shipped one, or a YAML file; with it
+    energy decides between schedules of equal cycles, and energy and edp have prices (else the default table's).
     The Session holds graph, config and program (mapper.Program: commands, memory image, places; its save writes it).
     Raises RefusedError with every operator that cannot run, InputError for a configuration that is not valid.
     """
     if isinstance(config, Config):
         if overrides:
             raise InputError("overrides: are for a configuration by name or file; use dataclasses.replace on a Config")
-        return Session.map(graph, config, keep_all)
-    return Session.map(graph, load_config(str(config), tuple(overrides)), keep_all)
+        settings = config
+    else:
+        settings = load_config(str(config), tuple(overrides))
+    prices = table if isinstance(table, Table) or table is None else load_table(table)
+    return Session.map(graph, settings, keep_all, goal=objective, table=prices)
 
 
 def layers(run: NetworkRun) -> list[LayerFigures]:

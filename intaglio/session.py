@@ -10,18 +10,22 @@ from pathlib import Path
 
 import numpy as np
 
+from intaglio.errors import InputError
 from intaglio.hw.config import Config
 from intaglio.hw.counters import Counter
 from intaglio.hw.isa import Command
-from intaglio.mapper import Certificate, map_network, map_proven
+from intaglio.mapper import Certificate, Objective, map_network, map_proven
 from intaglio.mapper.lower import host_operators
+from intaglio.mapper.objective import check_goal
 from intaglio.mapper.program import Program
 from intaglio.network import Graph, check_inputs, execute, host_ops
 from intaglio.network.execute import graph_inputs
 from intaglio.network.graph import Operator
+from intaglio.power_model import Table, load_table, prices
 from intaglio.sim.cycle_model import CycleResult, StuckError
 from intaglio.sim.engines import RunResult, clock_of, run_program
 from intaglio.sim.functional import execute_program
+from intaglio.sim.ledger import actions
 from intaglio.sim.rtl.build import Progress
 from intaglio.sim.tensors import rows_at
 from intaglio.trace import Trace
@@ -60,19 +64,35 @@ class NetworkRun:
 
 @dataclass(frozen=True)
 class Session:
-    """A graph and its Program for one configuration. certificates: of its layers and chains where they were proven."""
+    """A graph and its Program for one configuration. certificates: of its layers and chains where they were proven.
+    objective: what the schedule was chosen by, where prices were given; else it was cycles."""
 
     graph: Graph
     config: Config
     program: Program
     certificates: tuple[Certificate, ...] = ()
+    objective: Objective | None = None
 
     @staticmethod
-    def map(graph: Graph, config: Config, keep_all: bool = False, prove: bool = False) -> Session:
+    def map(
+        graph: Graph, config: Config, keep_all: bool = False, prove: bool = False, goal: str = "cycles",
+        table: Table | None = None,
+    ) -> Session:  # fmt: skip
         """keep_all: the engine leaves every tensor of the accelerator in external memory. prove: each layer's plan is the best
-        of its space under exact timing, in place of the one that an estimate prefers; takes seconds."""
-        if not prove:
+        of its space under exact timing, in place of the one that an estimate prefers; takes seconds. goal: "cycles", "energy"
+        or "edp", their product; of schedules that are equal in the first, the other decides. table: has the prices; for cycles
+        none are needed, and then energy decides nothing, for the others the default is the shipped one. InputError for a
+        goal that is none, and for prove with prices."""
+        check_goal(goal)
+        if prove and (goal != "cycles" or table is not None):
+            raise InputError(
+                f"prove: finds the fewest cycles, whatever the energy; leave out the objective {goal!r} and the table, or prove"
+            )
+        if not prove and goal == "cycles" and table is None:
             return Session(graph, config, map_network(graph, config, keep_all))
+        if not prove:
+            objective = Objective(goal, prices(config, table or load_table()), actions)
+            return Session(graph, config, map_network(graph, config, keep_all, objective), objective=objective)
         program, certificates = map_proven(graph, config, _cycles, keep_all)
         return Session(graph, config, program, tuple(certificates))
 
@@ -112,6 +132,13 @@ class Session:
             for name, place in self.program.places.items()
             if name not in self.program.inputs
         }
+
+    @property
+    def energy(self) -> float | None:
+        """pJ of an inference by the objective's prices, from exact counts and cycles; None without an objective."""
+        if self.objective is None:
+            return None
+        return self.objective.energy(self.config, self.program.commands, self.clock().cycles)
 
     def clock(self, record: bool = False) -> CycleResult:
         """The cycles of the Program, which no input changes. record: with what happens when."""

@@ -9,12 +9,12 @@ import typer
 
 from intaglio.accuracy import Accuracy, evaluate, read_data
 from intaglio.cli.console import Progress, check_targets, progress, report_console, write_json
-from intaglio.cli.options import WHOLE, ConfigOption, SetOption, configuration
+from intaglio.cli.options import TABLE_HELP, WHOLE, ConfigOption, SetOption, configuration
 from intaglio.dataset import read_dataset
 from intaglio.errors import InputError
 from intaglio.mapper.lower import host_operators
 from intaglio.network import load, random_inputs
-from intaglio.power_model import DEFAULT_TABLE, compare, load_table, measured, shipped_tables
+from intaglio.power_model import DEFAULT_TABLE, compare, load_table, measured
 from intaglio.report.energy import compare_document, fingerprint, table_document
 from intaglio.report.energy_counts import layer_counts
 from intaglio.report.energy_tables import print_compare, print_sources
@@ -34,8 +34,7 @@ def compare_command(
     overrides: SetOption = None,
     table: Annotated[
         str,
-        typer.Option("--table", metavar="TABLE",
-                     help=f"Energies: a YAML file, or a shipped table ({', '.join(shipped_tables())})."),
+        typer.Option("--table", metavar="TABLE", help=TABLE_HELP),
     ] = DEFAULT_TABLE,
     data: Annotated[
         Path | None,

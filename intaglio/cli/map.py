@@ -9,8 +9,9 @@ import typer
 from rich.markup import escape
 
 from intaglio.cli.console import check_targets, progress, report_console, write_json
-from intaglio.cli.options import WHOLE, ConfigOption, SetOption, configuration
+from intaglio.cli.options import TABLE_HELP, WHOLE, ConfigOption, ObjectiveName, SetOption, configuration
 from intaglio.network import load
+from intaglio.power_model import DEFAULT_TABLE, load_table
 from intaglio.report.documents import map_document, recheck_document
 from intaglio.report.files import write_text
 from intaglio.report.layers import layer_figures, totals
@@ -44,6 +45,16 @@ def map_command(
         bool,
         typer.Option("--prove", help="Take each layer's best plan under exact timing, with a certificate; seconds longer."),
     ] = False,
+    objective: Annotated[
+        ObjectiveName,
+        typer.Option("--objective", help="What the schedule is chosen by: fewest cycles; least energy; least product of the two."),
+    ] = ObjectiveName.cycles,
+    table: Annotated[
+        str | None,
+        typer.Option("--table", metavar="TABLE", show_default=False,
+                     help=f"{TABLE_HELP} With --objective energy and edp {DEFAULT_TABLE} unless given; with cycles it "
+                          "decides between schedules of as many cycles."),
+    ] = None,
     check: Annotated[
         Path | None,
         typer.Option("--check", metavar="M.json", show_default=False,
@@ -55,7 +66,7 @@ def map_command(
     if (model is None) == (check is None):
         raise typer.BadParameter("give either a MODEL or --check M.json")
     if check is not None:
-        if listing or program or prove or overrides:
+        if listing or program or prove or overrides or table or objective != ObjectiveName.cycles:
             raise typer.BadParameter("--check takes no other option than --json")
         with progress() as tell:
             tell.step(f"checking {check}")
@@ -68,14 +79,18 @@ def map_command(
         return
     assert model is not None
     settings = configuration(config, overrides)
+    prices = None
+    if table is not None or objective != ObjectiveName.cycles:
+        prices = load_table(table or DEFAULT_TABLE)
     graph = load(model)
     with progress() as tell:
         tell.step(f"mapping {graph.name} onto {settings.name}")
-        session = Session.map(graph, settings, prove=prove)
+        session = Session.map(graph, settings, prove=prove, goal=objective.value, table=prices)
     clock = session.clock()
     layers = layer_figures(settings, session.program, clock.retire_cycles, clock.cycles)
     summary = totals(settings, session.program, layers, clock.cycles)
-    document = map_document(model, settings, session.program, layers, summary, session.certificates)
+    chosen = {"goal": objective.value, "table": prices and prices.name, "energy": session.energy}
+    document = map_document(model, settings, session.program, layers, summary, chosen, session.certificates)
     if listing is not None:
         write_text(listing, session.program.listing())
     if program is not None:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from intaglio.hw.config import Config, load_config
+from intaglio.power_model import shipped_tables
 
 
 class EngineName(StrEnum):
@@ -16,6 +17,14 @@ class EngineName(StrEnum):
 
     host = "host"
     rtl = "rtl"
+
+
+class ObjectiveName(StrEnum):
+    """What a schedule is chosen by."""
+
+    cycles = "cycles"
+    energy = "energy"
+    edp = "edp"
 
 
 ModelArgument = Annotated[
@@ -34,6 +43,7 @@ SetOption = Annotated[
         show_default=False,
     ),
 ]
+TABLE_HELP = f"Energies: a YAML file, or a shipped table ({', '.join(shipped_tables())})."
 WHOLE = "The file is written whole or not at all."
 
 

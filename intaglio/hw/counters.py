@@ -29,3 +29,8 @@ class Counter(enum.IntEnum):
     COMMANDS = 17  # commands retired
     PARTIAL_READS = 18  # words of the partial-sum memory read
     PARTIAL_WRITES = 19
+
+
+ELEMENTS = ("array_outputs", "add_elements", "pool_elements", "pool_outputs", "pool_averages")
+"""What the ledger does not tell apart, of which energy depends: results that leave the array; of ADD; elements read by windows
+of POOL, its results, and those of them that are averages of several elements."""

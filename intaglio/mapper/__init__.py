@@ -7,9 +7,11 @@ from dataclasses import replace
 from intaglio.errors import InputError
 from intaglio.hw import isa
 from intaglio.hw.config import Config
+from intaglio.mapper.by_objective import schedule_by
 from intaglio.mapper.emit import emit
 from intaglio.mapper.layout import align_up
 from intaglio.mapper.lower import Lowered, lower
+from intaglio.mapper.objective import Objective
 from intaglio.mapper.program import BASE_ALIGNMENT, PROGRAM_OFFSET, Place, Program
 from intaglio.mapper.prove import Certificate, Clock, prove
 from intaglio.mapper.residency import Schedule, Scheduler
@@ -17,16 +19,19 @@ from intaglio.mapper.table import table_of, words_of
 from intaglio.mapper.tokens import with_tokens
 from intaglio.network.graph import Graph
 
-__all__ = ["Certificate", "Program", "map_network", "map_proven"]
+__all__ = ["Certificate", "Objective", "Program", "map_network", "map_proven"]
 
 
-def map_network(graph: Graph, config: Config, keep_all: bool = False) -> Program:
+def map_network(graph: Graph, config: Config, keep_all: bool = False, objective: Objective | None = None) -> Program:
     """Schedules an int8 graph onto a configuration by estimates; the program is validated.
 
-    keep_all: every tensor of the accelerator also gets a place in external memory, for comparison. Raises
-    InputError with everything that cannot run, or with the field of the configuration that is too small.
+    keep_all: every tensor of the accelerator also gets a place in external memory, for comparison. objective: by default
+    cycles alone. Raises InputError with everything that cannot run, or with the field of the configuration that is too
+    small.
     """
     network = lower(graph, config)
+    if objective is not None:
+        return program_of(graph, config, network, schedule_by(network, config, keep_all, objective))
     return program_of(graph, config, network, Scheduler(network, config, keep_all).run())
 
 

@@ -18,12 +18,14 @@ BURST_CYCLES = 6
 class Cycles:
     """Of a plan. estimate: what it probably takes. bound: what it takes at least, its commands on COMPUTE one after the other
     or its bytes at the external memory's rate. first: of the estimate, until the first weights are there, which could come
-    while the layer before computes; idle: how long the external memory has nothing to do."""
+    while the layer before computes; idle: how long the external memory has nothing to do. external: what its bytes take at
+    that rate, of which some may not be counted."""
 
     estimate: float
     bound: float
     first: float = 0.0
     idle: float = 0.0
+    external: float = 0.0
 
     def after(self, idle: float) -> float:
         """The estimate behind a layer that leaves the memory idle for so long."""
@@ -64,4 +66,4 @@ def pipelined(work: Work, waiting: Sequence[int], store_waits: bool, weights_wai
     loaded = sum(work.loads)
     moved = loaded + work.stores + work.weights
     estimate = max(shown, moved) + loaded / work.pieces + work.stores / work.outputs + work.first_weights
-    return Cycles(estimate, max(work.compute, work.least), work.first_weights, max(0.0, shown - moved))
+    return Cycles(estimate, max(work.compute, work.least), work.first_weights, max(0.0, shown - moved), work.least)

@@ -68,9 +68,25 @@ class Schedule:
     cycles: float
 
 
+class ByCycles:
+    """What a search prefers: fewer estimated cycles."""
+
+    def plan(
+        self, chain: Chain, planner: LayerPlanner | ChainPlanner, setting: Setting, idle: float
+    ) -> LayerPlan | ChainPlan | None:
+        """The plan of a layer or chain behind one that leaves the memory idle for so many cycles; None where nothing fits."""
+        return planner.plan(setting, idle)
+
+    def better(self, walk: Walk, than: Walk) -> bool:
+        """Of walks over all layers."""
+        return walk.cycles < than.cycles
+
+
 class Scheduler:
-    def __init__(self, network: Lowered, config: Config, keep_all: bool):
+    def __init__(self, network: Lowered, config: Config, keep_all: bool, choice: ByCycles | None = None):
+        """choice: what the search prefers; by default fewer cycles."""
         self.network, self.config, self.keep_all = network, config, keep_all
+        self.choice = choice or ByCycles()
         alike: dict[object, LayerPlanner] = {}
         self.planners = [alike.setdefault(_shape(task), LayerPlanner(task, config)) for task in network.tasks]
         self._alike: dict[object, ChainPlanner] = {}
@@ -85,11 +101,11 @@ class Scheduler:
         keep = {v.name: 0 if v.producer is None and len(v.uses) == 1 else len(v.uses) for v in values}
         keep, walk = self._repair(keep)
         for _ in range(PASSES):
-            before = walk.cycles
+            before = walk
             keep, walk = self._join(keep, walk)
             keep, walk = self._part(keep, walk)
             keep, walk = self._improve(keep, walk)
-            if walk.cycles >= before:
+            if not self.choice.better(walk, before):
                 break
         outside = frozenset(v.name for v in values if self._outside(v, keep))
         return Schedule(walk.layers, outside, walk.cycles)
@@ -133,7 +149,7 @@ class Scheduler:
                     continue
                 changed = {**keep, value.name: count}
                 trial = self._walk(changed)
-                if trial.failed is None and trial.cycles < walk.cycles:
+                if trial.failed is None and self.choice.better(trial, walk):
                     keep, walk = changed, trial
         return keep, walk
 
@@ -148,7 +164,8 @@ class Scheduler:
             joined = range(before[at].start, before[at + 1].stop)
             if self._may_join(before[at], joined, keep):
                 self._spans = [*before[:at], joined, *before[at + 2 :]]
-                better = next((found for found in self._ends_outside(keep, joined) if found[1].cycles < walk.cycles), None)
+                ends = self._ends_outside(keep, joined)
+                better = next((found for found in ends if self.choice.better(found[1], walk)), None)
                 if better is not None:
                     keep, walk = better
                     at = max(at - 1, 0)
@@ -168,7 +185,7 @@ class Scheduler:
                 made = self._made_by(self._spans[at])
                 for count in (0, len(made.uses)):
                     trial = self._walk({**keep, made.name: count})
-                    if trial.failed is None and trial.cycles < walk.cycles:
+                    if trial.failed is None and self.choice.better(trial, walk):
                         keep, walk, best = {**keep, made.name: count}, trial, self._spans
             self._spans = best
         return keep, walk
@@ -265,7 +282,7 @@ class Scheduler:
                 return None, (*held, output.name)
             held[output.name] = (address, address + output.size)
         setting = Setting((*resident, address), stored, tuple(self._space(held).free))
-        plan = planner.plan(setting, idle)
+        plan = self.choice.plan(chain, planner, setting, idle)
         if plan is None:
             return None, tuple(held)
         return Placed(chain, planner, plan, setting, tuple(fetched)), ()

@@ -11,10 +11,10 @@ import numpy as np
 from intaglio.hw.config import Config
 from intaglio.hw.counters import Counter
 from intaglio.power_model.counts import LayerCounts
+from intaglio.power_model.prices import PJ_PER_J, energy_of
 from intaglio.power_model.table import ENTRIES, IDLE, Band, Table
 from intaglio.power_model.work import Component, Side, capacities, external_bytes, operand_bytes, terms
 
-PJ_PER_J = 1e12
 _MACS = Counter.MACS
 BASELINES = ("equal_elements", "equal_bytes")
 """FP32 with as many elements a cycle outside (memory and bus four times as wide), or as many bytes."""
@@ -158,14 +158,13 @@ class _Prices:
         self._idle = len(table.not_priced) < len(IDLE)
         for i, (counts, time) in enumerate(zip(layers, cycles, strict=True)):
             for term in terms(config, counts, side, time):
-                if term.entry in table.not_priced or not term.amount:
+                energy = energy_of(table, term)
+                if energy is None:
                     continue
-                price = table.sram(term.capacity) if term.entry == "sram" else table.price(term.entry)
-                amount = term.amount * (PJ_PER_J if term.component == Component.IDLE else 1)
                 at = (i, term.component, ENTRIES.index(term.entry))
-                self.value[at] += amount * price.value
-                self.low[at] += amount * price.low
-                self.high[at] += amount * price.high
+                self.value[at] += energy.value
+                self.low[at] += energy.low
+                self.high[at] += energy.high
 
     def figures(self, which: int | slice) -> SideFigures:
         """Of one layer, or of all."""

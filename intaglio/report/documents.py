@@ -94,9 +94,10 @@ def map_document(
     program: Program,
     layers: Sequence[LayerFigures],
     totals: Totals,
+    objective: Mapping[str, Any],
     certificates: Sequence[Certificate] = (),
 ) -> dict[str, Any]:
-    """certificates: of --prove; none without it."""
+    """objective: goal; table and energy (pJ), None without prices. certificates: of --prove; none without it."""
     counts: list[dict[str, int]] = [{engine.name.lower(): 0 for engine in Engine} for _ in layers]
     for command in program.commands:
         counts[command["tag"]][command.engine.name.lower()] += 1
@@ -113,6 +114,7 @@ def map_document(
             for layer, bound, count in zip(layers, program.layers, counts, strict=True)
         ],
         "totals": dataclasses.asdict(totals),
+        "objective": dict(objective),
         "program": {
             "commands": len(program.commands),
             "image_bytes": len(program.image),

@@ -8,38 +8,34 @@ from collections.abc import Mapping
 import numpy as np
 
 from intaglio.hw.config import CHANNEL_RECORD_BYTES
-from intaglio.hw.counters import Counter
-from intaglio.hw.isa import WORDS_OF, Command, Engine, LocalMemory, Opcode
-from intaglio.mapper.program import Program
+from intaglio.hw.counters import ELEMENTS, Counter
+from intaglio.hw.isa import Command, Engine, LocalMemory, Opcode
 from intaglio.power_model.counts import ACTIONS, LayerCounts
 from intaglio.power_model.work import FP32_BYTES, FP32_RECORD_BYTES
 from intaglio.report.layers import HOST
 from intaglio.session import Session
 from intaglio.sim.cycle_model import CycleResult
 from intaglio.sim.engines import clock_of, layer_intervals
-from intaglio.sim.functional import execute_program
+from intaglio.sim.ledger import count, elements_of, fetch_words
 
-ELEMENTS = ("array_outputs", "add_elements", "pool_elements", "pool_outputs", "pool_averages")
 _ADDRESSES = 1 << 32
 
 
 def layer_counts(session: Session, host_seconds: Mapping[int, float] | None = None) -> list[LayerCounts]:
     """One entry for each operator of the graph, in order. host_seconds: by operator, where they were measured.
 
-    Runs the commands once, on zeros: no count depends on values.
+    Runs nothing: no count depends on values.
     """
     program, config = session.program, session.config
-    zeros = {name: np.zeros((program.places[name].rows, program.places[name].row_bytes), np.int8)
-             for name in program.inputs}  # fmt: skip
-    by_command = execute_program(config, program, zeros).counters
-    by_command[:, Counter.FETCH_WORDS] = fetch_words(program, config.bus_bytes)
+    by_command = count(config, program.commands)
+    by_command[:, Counter.FETCH_WORDS] = fetch_words(program.commands, config.bus_bytes)
     actions = np.zeros((len(program.layers), len(Counter)), np.int64)
     elements = [dict.fromkeys(ELEMENTS, 0) for _ in program.layers]
     for command, ledger in zip(program.commands, by_command, strict=True):
         tag = command["tag"]
         actions[tag] += ledger
-        for name, count in elements_of(command, int(ledger[Counter.REQUANTIZATIONS])).items():
-            elements[tag][name] += count
+        for name, amount in elements_of(command, int(ledger[Counter.REQUANTIZATIONS])).items():
+            elements[tag][name] += amount
     clock, slow = session.clock(), fp32_clock(session)
     cycles = layer_intervals(program, clock.retire_cycles, clock.cycles)
     fp32_cycles = layer_intervals(program, slow.retire_cycles, slow.cycles)
@@ -57,28 +53,6 @@ def layer_counts(session: Session, host_seconds: Mapping[int, float] | None = No
         )
         for tag, layer in enumerate(program.layers)
     ]
-
-
-def elements_of(command: Command, requantized: int) -> dict[str, int]:
-    """The elements of LayerCounts of one command that requantized so many; pooled ones follow from its fields."""
-    match command.opcode:
-        case Opcode.LOAD | Opcode.STORE:
-            return {}
-        case Opcode.ADD:
-            return {"add_elements": requantized}
-        case Opcode.POOL:
-            window = command["kernel_rows"] * command["kernel_cols"]
-            read = window * command["region_rows"] * command["region_cols"] * command["channels"]
-            average = (window > 1 or command["resume"]) and not command["maximum"]
-            return {"pool_elements": read, "pool_outputs": requantized, "pool_averages": requantized if average else 0}
-        case _:
-            return {"array_outputs": requantized}
-
-
-def fetch_words(program: Program, bus_bytes: int) -> list[int]:
-    """Bus words of each command: a word that two commands share is the one's that it begins with."""
-    ends = np.cumsum([0] + [4 * WORDS_OF[c.opcode] for c in program.commands])
-    return np.diff(-(-ends // bus_bytes)).tolist()
 
 
 def fp32_clock(session: Session) -> CycleResult:

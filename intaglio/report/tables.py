@@ -66,6 +66,9 @@ def print_map(console: Console, document: dict[str, Any], notes: Sequence[str]) 
     console.print(f"{program['commands']} commands; image {program['image_bytes']:,} bytes; external memory "
                   f"{program['memory_bytes']:,} bytes; tensors outside: "
                   f"{escape(', '.join(short(name) for name in program['tensors_outside']))}")
+    chosen = document["objective"]
+    energy = "" if chosen["table"] is None else f": {chosen['energy'] / 1e6:,.3f} uJ an inference by {escape(chosen['table'])}"
+    console.print(f"objective {chosen['goal']}{energy}")
     if document["certificates"] is not None:
         _print_certificates(console, document["certificates"])
     _print_host(console, document["layers"], None)

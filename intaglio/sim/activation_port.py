@@ -15,6 +15,15 @@ def half_words(address, count, half_shift):
 
 
 @numba.njit(cache=True)
+def passes(address, count, size, half_shift):
+    """Half words of `count` bytes from `address` taken `size` at a time."""
+    total = 0
+    for begin in range(0, count, size):
+        total += half_words(address + begin, min(size, count - begin), half_shift)
+    return total
+
+
+@numba.njit(cache=True)
 def check_inside(address, count, memory):
     """Raises IndexError unless memory (bytes) holds `count` bytes from `address`."""
     if address + count > memory.size:

@@ -10,7 +10,7 @@ import numpy as np
 from intaglio.hw.counters import Counter
 from intaglio.sim.activation_port import ADDRESS_MASK, check_inside, half_words
 from intaglio.sim.cores import in_parts
-from intaglio.sim.drain import drain_pixel, records
+from intaglio.sim.drain import count_drained, drain_pixel, records
 from intaglio.sim.products import LEAST_ROWS, WIDTH, multiply, pack
 
 _MACS, _READS, _WEIGHTS = int(Counter.MACS), int(Counter.ACTIVATION_READS), int(Counter.WEIGHT_READS)
@@ -27,27 +27,28 @@ def convolve(
     """Runs one command.
 
     c: operands.Conv. z: operands.Sizes. activation int8 [bytes], weight int8 [bytes], channel int32 [words]:
-    the memories; partial int32 [words * requantizers]: that of partial sums. ledger int64 [len(Counter)] is added to. Raises IndexError for what lies outside a memory; legal commands only else.
+    the memories; partial int32 [words * requantizers]: that of partial sums. ledger int64 [len(Counter)] is
+    added to. Raises IndexError for what lies outside a memory; legal commands only else.
     """
-    pixels = _pixel_count(c)
-    macs = pixels * c.channel_tiles * z.cols * _steps(c)
+    pixels = pixel_count(c)
+    macs = pixels * c.channel_tiles * z.cols * steps_of(c)
 
-    def run(first: int, last: int, counts: np.ndarray) -> None:
-        _pixels(c, z, first, last, activation, weight, channel, partial, counts)
+    def run(first: int, last: int) -> None:
+        _pixels(c, z, first, last, activation, weight, channel, partial, ledger)
 
     # A command's outputs are none of its inputs, and each pixel has partial sums of its own: they run side by side.
-    in_parts(run, pixels, macs // _PART, ledger)
+    in_parts(run, pixels, macs // _PART)
 
 
 @numba.njit(cache=True)
-def _steps(c):
+def steps_of(c):
     """Inputs of an output, and weight words of a channel tile: the array's steps, of both rows where these split them."""
     steps = c.kernel_rows * c.kernel_cols * ((c.chunks - 1) * c.chunk_bytes + c.last_chunk_bytes)
     return 2 * steps if c.split else steps
 
 
 @numba.njit(cache=True)
-def _pixel_count(c):
+def pixel_count(c):
     if c.split:
         return 1
     return (c.pixel_tiles - 1) * c.rows_per_tile + c.last_pixels
@@ -55,16 +56,16 @@ def _pixel_count(c):
 
 @numba.njit(cache=True)
 def _check(c, z, weight, channel, partial):
-    if _steps(c) < 1 or c.region_width < 1 or c.last_chunk_bytes < 1 or min(c.pixel_tiles, c.channel_tiles) < 1:
+    if steps_of(c) < 1 or c.region_width < 1 or c.last_chunk_bytes < 1 or min(c.pixel_tiles, c.channel_tiles) < 1:
         raise IndexError("a CONV without work")
     if max(c.rows_per_tile, c.last_pixels) > z.rows or c.last_channels > z.cols:
         raise IndexError("a tile larger than the array")
     if c.split and z.rows < 2:
         raise IndexError("a reduction split over rows that are not there")
-    if (c.weight_base + c.channel_tiles * _steps(c)) * z.weight_word_bytes > weight.size:
+    if (c.weight_base + c.channel_tiles * steps_of(c)) * z.weight_word_bytes > weight.size:
         raise IndexError("an address beyond the weight memory")
     groups = (c.channel_tiles - 1) * z.channel_groups + (c.last_channels - 1) // z.requantizers + 1
-    pixels = _pixel_count(c)
+    pixels = pixel_count(c)
     late = max(c.drain_from, c.early_pixels) < pixels
     if late and (c.channel_base + groups) * z.channel_word_bytes > channel.size * 4:
         raise IndexError("an address beyond the channel memory")
@@ -77,7 +78,7 @@ def _check(c, z, weight, channel, partial):
 @numba.njit(cache=True, error_model="numpy")
 def _packed(c, z, channels, weight):
     """The weights less their zero point as products.multiply takes them; 0 beyond the last."""
-    steps = _steps(c)
+    steps = steps_of(c)
     first = c.weight_base * z.weight_word_bytes
     words = weight[first : first + c.channel_tiles * steps * z.weight_word_bytes]
     tiles = words.reshape(c.channel_tiles, steps, z.weight_word_bytes)
@@ -94,12 +95,12 @@ def _packed(c, z, channels, weight):
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
 def _pixels(c, z, first, last, activation, weight, channel, partial, ledger):
-    """The region's pixels from number `first` up to `last`; their part of the ledger."""
+    """The region's pixels from number `first` up to `last`; with the first one the ledger of all."""
     _check(c, z, weight, channel, partial)
-    steps = _steps(c)
+    steps = steps_of(c)
     channels = (c.channel_tiles - 1) * z.cols + c.last_channels
     weights = _packed(c, z, channels, weight)
-    late = max(c.drain_from, c.early_pixels) < _pixel_count(c)
+    late = max(c.drain_from, c.early_pixels) < pixel_count(c)
     scales = records(c, z, c.channel_base, z.cols, channels if late else 0, channel)
     early = records(c, z, c.early_base, z.cols, channels if c.drain_from < c.early_pixels else 0, channel)
     block = max(1, _BLOCK // steps)
@@ -109,87 +110,77 @@ def _pixels(c, z, first, last, activation, weight, channel, partial, ledger):
     for begin in range(first, last, block):
         count = min(block, last - begin)
         rows = -(-count // LEAST_ROWS) * LEAST_ROWS
-        reads = 0
         for i in range(count):
-            reads += _inputs(c, z, begin + i, activation, inputs[i])
-        ledger[_READS] += c.channel_tiles * reads
+            _inputs(c, begin + i, activation, inputs[i])
         totals[:rows] = 0
         multiply(inputs[:rows], weights, totals[:rows])
         for i in range(count):
             if not c.start:
-                _add_partial(c, z, begin + i, partial, totals[i], ledger)
+                _add_partial(c, z, begin + i, partial, totals[i])
             if begin + i < c.drain_from:
-                _keep(c, z, begin + i, partial, totals[i], ledger)
+                _keep(c, z, begin + i, partial, totals[i])
                 continue
-            y, x = (begin + i) // c.region_width, (begin + i) % c.region_width
-            out = c.out_base + y * c.out_row_stride + x * c.out_pixel_stride
             mine = early if begin + i < c.early_pixels else scales
-            drain_pixel(c, z, z.cols, out, totals[i, :channels], mine, activation, ledger)
-    ledger[_MACS] += steps * (last - first) * channels
+            drain_pixel(c, output_at(c, begin + i), totals[i, :channels], mine, activation)
     if first == 0:
-        ledger[_WEIGHTS] += steps * c.pixel_tiles * c.channel_tiles
+        count_convolution(c, z, ledger)
+
+
+@numba.njit(cache=True)
+def output_at(c, pixel):
+    """Address, not yet wrapped, of the first output byte of a pixel of the region."""
+    y, x = pixel // c.region_width, pixel % c.region_width
+    return c.out_base + y * c.out_row_stride + x * c.out_pixel_stride
 
 
 @numba.njit(cache=True)
 def _partial_at(c, z, pixel, tile):
-    """(first sum, channels, words) in the partial-sum memory, of a pixel's channels in a channel tile."""
+    """(first sum, channels) in the partial-sum memory, of a pixel's channels in a channel tile."""
     channels = c.last_channels if tile == c.channel_tiles - 1 else z.cols
     words = (channels - 1) // z.requantizers + 1
-    word = c.partial_base + tile * z.channel_groups * _pixel_count(c) + pixel * words
-    return word * z.requantizers, channels, words
+    word = c.partial_base + tile * z.channel_groups * pixel_count(c) + pixel * words
+    return word * z.requantizers, channels
 
 
 @numba.njit(cache=True)
-def _add_partial(c, z, pixel, partial, totals, ledger):
+def _add_partial(c, z, pixel, partial, totals):
     for tile in range(c.channel_tiles):
-        at, channels, words = _partial_at(c, z, pixel, tile)
+        at, channels = _partial_at(c, z, pixel, tile)
         for n in range(channels):
             totals[tile * z.cols + n] += partial[at + n]
-        ledger[_PARTIAL_READS] += words
 
 
 @numba.njit(cache=True)
-def _keep(c, z, pixel, partial, totals, ledger):
+def _keep(c, z, pixel, partial, totals):
     for tile in range(c.channel_tiles):
-        at, channels, words = _partial_at(c, z, pixel, tile)
+        at, channels = _partial_at(c, z, pixel, tile)
         partial[at : at + channels] = totals[tile * z.cols : tile * z.cols + channels]
-        ledger[_PARTIAL_WRITES] += words
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _inputs(c, z, pixel, activation, inputs):
-    """inputs int16 [steps] of one output in the order of the weight words; returns half words read."""
+def _inputs(c, pixel, activation, inputs):
+    """inputs int16 [steps] of one output in the order of the weight words."""
     if not c.split:
-        return _gather(c, z, pixel, activation, inputs)
-    half = _steps(c) // 2
+        _gather(c, pixel, activation, inputs)
+        return
+    half = steps_of(c) // 2
     row = np.empty(half, np.int16)
-    reads = 0
     for r in range(2):
-        reads += _gather(c, z, r, activation, row)
+        _gather(c, r, activation, row)
         inputs[r : 2 * half : 2] = row
-    return reads
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _gather(c, z, pixel, activation, inputs):
-    """inputs int16 [steps] of one pixel of the region; returns half words read."""
+def _gather(c, pixel, activation, inputs):
+    """inputs int16 [steps] of one pixel of the region."""
     y, x = pixel // c.region_width, pixel % c.region_width
-    run = (c.chunks - 1) * c.chunk_bytes + c.last_chunk_bytes
-    reads = 0
+    run = run_bytes(c)
     step = 0
     for kh in range(c.kernel_rows):
-        iy = c.iy_start + y * c.stride_rows + kh * c.dilation_rows
-        inside = 0 <= iy < c.in_rows
-        row = c.origin + y * c.row_step + kh * c.kernel_row_step - (c.wrap_bytes if iy >= c.wrap_iy else 0)
         for kw in range(c.kernel_cols):
-            at = c.x_start + x * c.x_step + kw * c.kernel_x_step
-            base = row + x * c.x_step + kw * c.kernel_x_step
-            low = min(max(0, -at), run) if inside else run
-            high = max(min(run, c.in_row_bytes - at), low)
+            first, low, high = run_inside(c, y, x, kh, kw)
             if high > low:
-                first = (base + low) & ADDRESS_MASK
                 check_inside(first, high - low, activation)
-                reads += _run_reads(c, z, first, low, high)
                 source, target = activation[first : first + high - low], inputs[step + low : step + high]
                 for i in range(high - low):
                     target[i] = source[i]
@@ -197,12 +188,57 @@ def _gather(c, z, pixel, activation, inputs):
                 inputs[step : step + low] = c.in_zero_point
                 inputs[step + high : step + run] = c.in_zero_point
             step += run
-    return reads
+
+
+@numba.njit(cache=True)
+def run_bytes(c):
+    """Of what a pixel reads without a gap, its bytes in the padding included."""
+    return (c.chunks - 1) * c.chunk_bytes + c.last_chunk_bytes
+
+
+@numba.njit(cache=True, error_model="numpy")
+def run_inside(c, y, x, kh, kw):
+    """(address, low, high): of the run of pixel (y, x) of the region at tap (kh, kw) the bytes `low` to `high` lie inside the
+    image, from `address` on. None where high == low."""
+    run = run_bytes(c)
+    iy = c.iy_start + y * c.stride_rows + kh * c.dilation_rows
+    at = c.x_start + x * c.x_step + kw * c.kernel_x_step
+    row = c.origin + y * c.row_step + kh * c.kernel_row_step - (c.wrap_bytes if iy >= c.wrap_iy else 0)
+    base = row + x * c.x_step + kw * c.kernel_x_step
+    low = min(max(0, -at), run) if 0 <= iy < c.in_rows else run
+    high = max(min(run, c.in_row_bytes - at), low)
+    return (base + low) & ADDRESS_MASK, low, high
+
+
+@numba.njit(cache=True, error_model="numpy")
+def count_convolution(c, z, ledger):
+    """Adds the command's part of the ledger."""
+    steps, pixels = steps_of(c), pixel_count(c)
+    channels = (c.channel_tiles - 1) * z.cols + c.last_channels
+    ledger[_MACS] += steps * pixels * channels
+    ledger[_WEIGHTS] += steps * c.pixel_tiles * c.channel_tiles
+    reads = 0
+    for pixel in range(2 if c.split else pixels):
+        y, x = pixel // c.region_width, pixel % c.region_width
+        for kh in range(c.kernel_rows):
+            for kw in range(c.kernel_cols):
+                reads += _run_reads(c, z, *run_inside(c, y, x, kh, kw))
+    ledger[_READS] += c.channel_tiles * reads
+    words = (c.channel_tiles - 1) * z.channel_groups + (c.last_channels - 1) // z.requantizers + 1
+    for pixel in range(pixels):
+        if not c.start:
+            ledger[_PARTIAL_READS] += words
+        if pixel < c.drain_from:
+            ledger[_PARTIAL_WRITES] += words
+        else:
+            count_drained(c, z, z.cols, output_at(c, pixel), ledger)
 
 
 @numba.njit(cache=True, error_model="numpy")
 def _run_reads(c, z, first, low, high):
     """Half words that the chunks of a run touch. Its bytes `low` to `high` lie inside, from address `first` on."""
+    if high <= low:
+        return 0
     if c.chunk_bytes & ((1 << z.half_shift) - 1) == 0 and low == 0 and c.chunks > 1:  # chunks lie alike
         whole = (high - 1) // c.chunk_bytes
         reads = whole * half_words(first, c.chunk_bytes, z.half_shift)

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 
-import numpy as np
-
 
 @cache
 def workers() -> ThreadPoolExecutor:
@@ -16,21 +14,18 @@ def workers() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(os.cpu_count() or 1, "intaglio")
 
 
-def in_parts(run: Callable[[int, int, np.ndarray], None], count: int, parts: int, ledger: np.ndarray) -> None:
-    """run(first, last, ledger) over range(count), in at most `parts` parts side by side; each adds to a ledger of its own,
-    and those are added to `ledger` (int64)."""
+def in_parts(run: Callable[[int, int], None], count: int, parts: int) -> None:
+    """run(first, last) over range(count), in at most `parts` parts side by side."""
     if parts > 1:  # asking for the cores takes as long as a small command
         parts = min(parts, os.cpu_count() or 1, count)
     if parts <= 1:
-        run(0, count, ledger)
+        run(0, count)
         return
     bounds = [count * i // parts for i in range(parts + 1)]
-    ledgers = np.zeros((parts, ledger.size), np.int64)
-    others = [workers().submit(run, bounds[i], bounds[i + 1], ledgers[i]) for i in range(1, parts)]
+    others = [workers().submit(run, bounds[i], bounds[i + 1]) for i in range(1, parts)]
     try:
-        run(0, bounds[1], ledgers[0])
+        run(0, bounds[1])
     finally:
         wait(others)
     for other in others:
         other.result()
-    ledger += ledgers.sum(axis=0)

@@ -10,7 +10,7 @@ import numpy as np
 from intaglio.hw.counters import Counter
 from intaglio.sim.activation_port import ADDRESS_MASK, check_inside, half_words
 from intaglio.sim.cores import workers
-from intaglio.sim.drain import drain_pixel, records
+from intaglio.sim.drain import count_drained, drain_pixel, records
 
 _MACS, _READS = int(Counter.MACS), int(Counter.ACTIVATION_READS)
 _WEIGHTS = int(Counter.WEIGHT_READS)
@@ -31,21 +31,16 @@ def convolve_depthwise(
     _check(c, z, taps, weight, channel)
     channels = (c.channel_tiles - 1) * c.tile_channels + c.last_channels
     weights = np.ascontiguousarray(_unpacked(c, z, taps, weight)[:, :channels])
-    outputs = ((c.patches_down - 1) * c.patch_rows + c.last_patch_rows) * c.patch_cols * c.patches_across
 
-    def run(down: int) -> np.ndarray:
-        """One row of patches; its part of the ledger."""
-        counts = np.zeros_like(ledger)
-        _patches(c, z, down, activation, weights, channel, counts)
-        return counts
+    def run(down: int) -> None:
+        """One row of patches."""
+        _patches(c, z, down, activation, weights, channel, ledger)
 
     # A command's outputs are none of its inputs, so rows of patches run side by side.
     rows = range(c.patches_down)
-    small = len(rows) == 1 or outputs * taps * channels < _SMALL
-    for counts in map(run, rows) if small else workers().map(run, rows):
-        ledger += counts
-    ledger[_MACS] += taps * outputs * channels
-    ledger[_WEIGHTS] += taps * c.patches_down * c.patches_across * c.channel_tiles
+    small = len(rows) == 1 or outputs_of(c) * taps * channels < _SMALL
+    for _ in map(run, rows) if small else workers().map(run, rows):
+        pass
 
 
 def _check(c: Any, z: Any, taps: int, weight: np.ndarray, channel: np.ndarray) -> None:
@@ -72,45 +67,72 @@ def _unpacked(c: Any, z: Any, taps: int, weight: np.ndarray) -> np.ndarray:
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
 def _patches(c, z, down, activation, weights, channel, ledger):
-    """The outputs of row `down` of patches, and what reading their rasters costs. weights: int32 [taps, channels]."""
-    last_down = down == c.patches_down - 1
-    rows = c.last_raster_rows if last_down else c.raster_rows
-    lines = c.last_patch_rows if last_down else c.patch_rows
+    """The outputs of row `down` of patches; with the first one the ledger of all. weights: int32 [taps, channels]."""
+    lines = patch_lines(c, down)
     down_stride = (c.raster_rows - c.kernel_rows) // (c.patch_rows - 1) if c.patch_rows > 1 else 0
     across_stride = (c.raster_cols - c.kernel_cols) // (c.patch_cols - 1) if c.patch_cols > 1 else 0
     totals = np.empty(weights.shape[1], np.int32)
     scales = records(c, z, c.channel_base, c.tile_channels, totals.size, channel)
     for across in range(c.patches_across):
-        ledger[_READS] += _raster_reads(c, z, rows, down, across, activation)
-        columns = c.last_patch_cols if across == c.patches_across - 1 else c.patch_cols
-        out = c.out_base + down * c.out_patch_row_step + across * c.out_patch_step
+        _check_raster(c, down, across, activation)
         for i in range(lines):
-            for j in range(columns):
+            for j in range(patch_columns(c, across)):
                 _output(c, down, across, i * down_stride, j * across_stride, activation, weights, totals)
-                at = out + i * c.out_row_stride + j * c.out_pixel_stride
-                drain_pixel(c, z, c.tile_channels, at, totals, scales, activation, ledger)
+                drain_pixel(c, output_at(c, down, across, i, j), totals, scales, activation)
+    if down == 0:
+        count_depthwise(c, z, ledger)
+
+
+@numba.njit(cache=True)
+def outputs_of(c):
+    """Outputs of each channel that the array computes: patches in the last column count whole."""
+    return ((c.patches_down - 1) * c.patch_rows + c.last_patch_rows) * c.patch_cols * c.patches_across
+
+
+@numba.njit(cache=True)
+def patch_lines(c, down):
+    """Rows of outputs of the patches in row `down`."""
+    return c.last_patch_rows if down == c.patches_down - 1 else c.patch_rows
+
+
+@numba.njit(cache=True)
+def patch_columns(c, across):
+    return c.last_patch_cols if across == c.patches_across - 1 else c.patch_cols
+
+
+@numba.njit(cache=True)
+def output_at(c, down, across, i, j):
+    """Address, not yet wrapped, of the first byte of output (i, j) of a patch."""
+    out = c.out_base + down * c.out_patch_row_step + across * c.out_patch_step
+    return out + i * c.out_row_stride + j * c.out_pixel_stride
+
+
+@numba.njit(cache=True)
+def raster_rows(c, down):
+    """Of the rasters of the patches in row `down`."""
+    return c.last_raster_rows if down == c.patches_down - 1 else c.raster_rows
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _raster_reads(c, z, rows, down, across, activation):
-    """Half words that one patch's rasters of all channel tiles touch; every byte lies inside the memory."""
-    reads = 0
-    last = (c.channel_tiles - 1) * c.tile_channels
-    for y in range(rows):
-        iy = c.iy_start + down * c.patch_iy_step + y * c.dilation_rows
-        if not 0 <= iy < c.in_rows:
-            continue
-        wrap = c.wrap_bytes if iy >= c.wrap_iy else 0
+def raster_pixel(c, down, across, y, x):
+    """Address of pixel (y, x) of a patch's raster, channel 0; -1 where it lies in the padding."""
+    iy = c.iy_start + down * c.patch_iy_step + y * c.dilation_rows
+    at = across * c.patch_x_step + x * c.x_step
+    if not (0 <= iy < c.in_rows and 0 <= c.x_start + at < c.in_row_bytes):
+        return -1
+    wrap = c.wrap_bytes if iy >= c.wrap_iy else 0
+    return (c.origin + down * c.patch_row_step + y * c.row_step + at - wrap) & ADDRESS_MASK
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _check_raster(c, down, across, activation):
+    """The array reads the whole raster, also where its patch's outputs are not in use."""
+    channels = (c.channel_tiles - 1) * c.tile_channels + c.last_channels
+    for y in range(raster_rows(c, down)):
         for x in range(c.raster_cols):
-            at = across * c.patch_x_step + x * c.x_step
-            if not 0 <= c.x_start + at < c.in_row_bytes:
-                continue
-            address = (c.origin + down * c.patch_row_step + y * c.row_step + at - wrap) & ADDRESS_MASK
-            check_inside(address, last + c.last_channels, activation)
-            for tile in range(c.channel_tiles - 1):
-                reads += half_words(address + tile * c.tile_channels, c.tile_channels, z.half_shift)
-            reads += half_words(address + last, c.last_channels, z.half_shift)
-    return reads
+            address = raster_pixel(c, down, across, y, x)
+            if address >= 0:
+                check_inside(address, channels, activation)
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -132,3 +154,24 @@ def _output(c, down, across, y0, x0, activation, weights, totals):
             else:
                 for n in range(totals.size):
                     totals[n] += np.int32(c.in_zero_point) * tap[n]
+
+
+@numba.njit(cache=True, error_model="numpy")
+def count_depthwise(c, z, ledger):
+    """Adds the command's part of the ledger."""
+    taps = c.kernel_rows * c.kernel_cols
+    last = (c.channel_tiles - 1) * c.tile_channels
+    ledger[_MACS] += taps * outputs_of(c) * (last + c.last_channels)
+    ledger[_WEIGHTS] += taps * c.patches_down * c.patches_across * c.channel_tiles
+    for down in range(c.patches_down):
+        for across in range(c.patches_across):
+            for y in range(raster_rows(c, down)):
+                for x in range(c.raster_cols):
+                    address = raster_pixel(c, down, across, y, x)
+                    if address >= 0:
+                        for tile in range(c.channel_tiles - 1):
+                            ledger[_READS] += half_words(address + tile * c.tile_channels, c.tile_channels, z.half_shift)
+                        ledger[_READS] += half_words(address + last, c.last_channels, z.half_shift)
+            for i in range(patch_lines(c, down)):
+                for j in range(patch_columns(c, across)):
+                    count_drained(c, z, c.tile_channels, output_at(c, down, across, i, j), ledger)

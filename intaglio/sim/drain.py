@@ -9,7 +9,7 @@ import numba
 import numpy as np
 
 from intaglio.hw.counters import Counter
-from intaglio.sim.activation_port import ADDRESS_MASK, check_inside, half_words
+from intaglio.sim.activation_port import ADDRESS_MASK, check_inside, passes
 from intaglio.sim.requantize import MULTIPLIER_MASK, requantize_row, scales_of
 
 _WRITES, _CHANNELS = int(Counter.ACTIVATION_WRITES), int(Counter.CHANNEL_READS)
@@ -33,17 +33,21 @@ def records(c, z, base, width, channels, channel):
 
 
 @numba.njit(cache=True, error_model="numpy")
-def drain_pixel(c, z, width, out, totals, scales, activation, ledger):
-    """Requantizes totals int32 [channels] of one output pixel to address `out`, and counts it. scales: of `records`."""
+def drain_pixel(c, out, totals, scales, activation):
+    """Requantizes totals int32 [channels] of one output pixel to address `out`. scales: of `records`."""
     address = out & ADDRESS_MASK
     check_inside(address, totals.size, activation)
     requantize_row(
         totals, scales, c.out_zero_point, c.clamp_min, c.clamp_max, activation[address : address + totals.size]
     )
-    ledger[_REQUANTIZATIONS] += totals.size
+
+
+@numba.njit(cache=True, error_model="numpy")
+def count_drained(c, z, width, out, ledger):
+    """Adds what one output pixel to address `out` counts. width: channels of a channel tile; the last has c.last_channels."""
+    address = out & ADDRESS_MASK
+    ledger[_REQUANTIZATIONS] += (c.channel_tiles - 1) * width + c.last_channels
     for tile in range(c.channel_tiles):
         channels = c.last_channels if tile == c.channel_tiles - 1 else width
-        for begin in range(0, channels, z.requantizers):
-            count = min(z.requantizers, channels - begin)
-            ledger[_WRITES] += half_words(address + tile * width + begin, count, z.half_shift)
-            ledger[_CHANNELS] += 1
+        ledger[_WRITES] += passes(address + tile * width, channels, z.requantizers, z.half_shift)
+        ledger[_CHANNELS] += (channels - 1) // z.requantizers + 1

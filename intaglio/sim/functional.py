@@ -14,12 +14,10 @@ from intaglio.hw.isa import Command, LocalMemory, Opcode
 from intaglio.mapper.program import Program
 from intaglio.sim.convolution import convolve
 from intaglio.sim.depthwise import convolve_depthwise
+from intaglio.sim.ledger import transferred
 from intaglio.sim.operands import operands_of, sizes_of
 from intaglio.sim.tensors import copy_rows, initial_memory, read_tensors
 from intaglio.sim.vector import add, pool
-
-_LOADED = (Counter.LOAD_ACTIVATION_WORDS, Counter.LOAD_WEIGHT_WORDS, Counter.LOAD_CHANNEL_WORDS)
-"""In LocalMemory order, as _Machine's memories."""
 
 
 @dataclass(frozen=True)
@@ -74,11 +72,11 @@ class _Machine:
                     raise IndexError(f"no memory {c.memory}")
                 to = self._local[c.memory]
                 copy_rows(c.rows, c.row_bytes, self.external, c.external, c.external_stride, to, c.local, c.local_stride)
-                ledger[_LOADED[c.memory]] = c.rows * c.row_bytes // self._bus
+                ledger[transferred(command.opcode, c)] = c.rows * c.row_bytes // self._bus
             case Opcode.STORE:
                 to, source = self.external, self._local[LocalMemory.ACTIVATION]
                 copy_rows(c.rows, c.row_bytes, source, c.local, c.local_stride, to, c.external, c.external_stride)
-                ledger[Counter.STORE_WORDS] = c.rows * c.row_bytes // self._bus
+                ledger[transferred(command.opcode, c)] = c.rows * c.row_bytes // self._bus
             case Opcode.CONV:
                 convolve(c, self._sizes, self._activation, self._weight, self._channel, self._partial, ledger)
             case Opcode.DEPTHWISE:

@@ -13,7 +13,7 @@ import numpy as np
 
 from intaglio.hw.counters import Counter
 from intaglio.hw.isa import ADD_LEFT_SHIFT, RoundingCode
-from intaglio.sim.activation_port import ADDRESS_MASK, check_inside, half_words
+from intaglio.sim.activation_port import ADDRESS_MASK, check_inside, passes
 from intaglio.sim.cores import in_parts
 from intaglio.sim.requantize import MULTIPLIER_MASK, SHIFT_MAX, SHIFT_MIN, Scales, requantize, requantize_row, scales_of
 
@@ -26,47 +26,52 @@ _PART = 1 << 15
 
 
 def add(c: Any, z: Any, activation: np.ndarray, ledger: np.ndarray) -> None:
-    def run(first: int, last: int, counts: np.ndarray) -> None:
-        _add(c, z, first, last, activation, counts)
+    def run(first: int, last: int) -> None:
+        _add(c, z, first, last, activation, ledger)
 
-    in_parts(run, c.rows, c.rows * c.row_bytes // _PART, ledger)
+    in_parts(run, c.rows, c.rows * c.row_bytes // _PART)
 
 
 def pool(c: Any, z: Any, activation: np.ndarray, sums: np.ndarray, ledger: np.ndarray) -> None:
     """sums: int64 [slab_channels], sums or maxima, kept between commands."""
 
-    def run(first: int, last: int, counts: np.ndarray) -> None:
-        _pool(c, z, first, last, activation, sums, counts)
+    def run(first: int, last: int) -> None:
+        _pool(c, z, first, last, activation, sums, ledger)
 
     elements = c.region_rows * c.region_cols * c.kernel_rows * c.kernel_cols * c.channels
-    in_parts(run, c.region_rows, elements // _PART, ledger)
+    in_parts(run, c.region_rows, elements // _PART)
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
 def _add(c, z, first, last, activation, ledger):
-    """Rows `first` up to `last`."""
+    """Rows `first` up to `last`; with the first one the ledger of all."""
     scales = _scales(c, c.row_bytes, activation)
     table_a = _operands(c.zero_a, c.mult_a, c.shift_a)
     table_b = _operands(c.zero_b, c.mult_b, c.shift_b)
     count = c.row_bytes
     totals = np.empty(count, np.int32)
     for row in range(first, last):
-        a = (c.a_base + row * c.a_row_stride) & ADDRESS_MASK
-        b = (c.b_base + row * c.b_row_stride) & ADDRESS_MASK
-        out = (c.out_base + row * c.out_row_stride) & ADDRESS_MASK
+        a, b, out = add_row(c, row)
         for address in (a, b, out):
             check_inside(address, count, activation)
         for i in range(count):
             totals[i] = table_a[activation[a + i] + 128] + table_b[activation[b + i] + 128]
         requantize_row(totals, scales, c.out_zero_point, c.clamp_min, c.clamp_max, activation[out : out + count])
-        ledger[_READS] += _passes(a, count, 2 * z.requantizers, z) + _passes(b, count, 2 * z.requantizers, z)
-        ledger[_WRITES] += _passes(out, count, z.requantizers, z)
-        ledger[_REQUANTIZATIONS] += count
+    if first == 0:
+        count_add(c, z, ledger)
+
+
+@numba.njit(cache=True)
+def add_row(c, row):
+    """Addresses of a row of ADD: of both operands and of the result."""
+    a = (c.a_base + row * c.a_row_stride) & ADDRESS_MASK
+    b = (c.b_base + row * c.b_row_stride) & ADDRESS_MASK
+    return a, b, (c.out_base + row * c.out_row_stride) & ADDRESS_MASK
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
 def _pool(c, z, first, last, activation, sums, ledger):
-    """Rows `first` up to `last` of the region."""
+    """Rows `first` up to `last` of the region; with the first one the ledger of all."""
     if (c.hold or c.resume) and (c.region_rows * c.region_cols > 1 or c.channels > z.slab_channels):
         raise IndexError("sums of several slabs that begin or go on elsewhere")
     scales = _scales(c, c.channels, activation)
@@ -78,12 +83,9 @@ def _pool(c, z, first, last, activation, sums, ledger):
             else:
                 totals[:] = _LOWEST if c.maximum else 0
             for kh in range(c.kernel_rows):
-                line = (y * c.row_step + kh * c.in_row_stride) & ADDRESS_MASK
-                row = c.in_base + line - (c.wrap_bytes if line >= c.wrap_from else 0)
                 for kw in range(c.kernel_cols):
-                    at = (row + x * c.x_step + kw * c.kernel_x_step) & ADDRESS_MASK
+                    at = pool_element(c, y, x, kh, kw)
                     check_inside(at, c.channels, activation)
-                    ledger[_READS] += _passes(at, c.channels, z.slab_channels, z)
                     taken = activation[at : at + c.channels]
                     if c.maximum:
                         for i in range(c.channels):
@@ -94,12 +96,26 @@ def _pool(c, z, first, last, activation, sums, ledger):
             if c.hold:
                 sums[: c.channels] = totals
                 continue
-            out = (c.out_base + y * c.out_row_stride + x * c.out_pixel_stride) & ADDRESS_MASK
+            out = pool_output(c, y, x)
             check_inside(out, c.channels, activation)
             target = activation[out : out + c.channels]
             requantize_row(totals, scales, c.out_zero_point, c.clamp_min, c.clamp_max, target)
-            ledger[_WRITES] += _passes(out, c.channels, z.requantizers, z)
-            ledger[_REQUANTIZATIONS] += c.channels
+    if first == 0:
+        count_pool(c, z, ledger)
+
+
+@numba.njit(cache=True)
+def pool_element(c, y, x, kh, kw):
+    """Address of element (kh, kw) of the window of output (y, x), channel 0."""
+    line = (y * c.row_step + kh * c.in_row_stride) & ADDRESS_MASK
+    row = c.in_base + line - (c.wrap_bytes if line >= c.wrap_from else 0)
+    return (row + x * c.x_step + kw * c.kernel_x_step) & ADDRESS_MASK
+
+
+@numba.njit(cache=True)
+def pool_output(c, y, x):
+    """Address of output (y, x), channel 0."""
+    return (c.out_base + y * c.out_row_stride + x * c.out_pixel_stride) & ADDRESS_MASK
 
 
 @numba.njit(cache=True)
@@ -124,10 +140,25 @@ def _operands(zero_point, multiplier, shift):
     return out
 
 
-@numba.njit(cache=True)
-def _passes(address, count, size, z):
-    """Half words of `count` bytes taken `size` at a time."""
-    total = 0
-    for begin in range(0, count, size):
-        total += half_words(address + begin, min(size, count - begin), z.half_shift)
-    return total
+@numba.njit(cache=True, error_model="numpy")
+def count_add(c, z, ledger):
+    """Adds the command's part of the ledger."""
+    for row in range(c.rows):
+        a, b, out = add_row(c, row)
+        for operand in (a, b):
+            ledger[_READS] += passes(operand, c.row_bytes, 2 * z.requantizers, z.half_shift)
+        ledger[_WRITES] += passes(out, c.row_bytes, z.requantizers, z.half_shift)
+    ledger[_REQUANTIZATIONS] += c.rows * c.row_bytes
+
+
+@numba.njit(cache=True, error_model="numpy")
+def count_pool(c, z, ledger):
+    """Adds the command's part of the ledger."""
+    for y in range(c.region_rows):
+        for x in range(c.region_cols):
+            for kh in range(c.kernel_rows):
+                for kw in range(c.kernel_cols):
+                    ledger[_READS] += passes(pool_element(c, y, x, kh, kw), c.channels, z.slab_channels, z.half_shift)
+            if not c.hold:
+                ledger[_WRITES] += passes(pool_output(c, y, x), c.channels, z.requantizers, z.half_shift)
+                ledger[_REQUANTIZATIONS] += c.channels

@@ -19,8 +19,9 @@ from intaglio.network import load, random_inputs
 from intaglio.network.graph import Add, AveragePool2D, Conv2D, FullyConnected, Mean
 from intaglio.network.tflite.write import TfliteBuilder
 from intaglio.power_model.counts import ACTIONS
-from intaglio.report.energy_counts import fetch_words, fp32_clock, layer_counts
+from intaglio.report.energy_counts import fp32_clock, layer_counts
 from intaglio.session import Session
+from intaglio.sim.ledger import fetch_words
 from tests.networks import random_network
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "models"
@@ -111,7 +112,7 @@ def test_host_seconds_stay_with_their_operators() -> None:
 @pytest.mark.parametrize("bus", [4, 8, 64, 7])
 def test_fetched_words_have_one_owner(bus: int) -> None:
     program = Session.map(network("shipped"), load_config("tiny16")).program
-    words = fetch_words(program, bus)
+    words = fetch_words(program.commands, bus)
     assert sum(words) == -(-4 * len(program.words()) // bus)
     assert all(0 <= n <= 128 // bus + 1 for n in words)
 

@@ -1,0 +1,171 @@
+"""The search by an Objective: plans and schedules by the exact energy of their commands beside their estimated cycles.
+
+Counting a plan's actions takes its commands, which takes longer than an estimate. So plans go in the order of the least that
+they may cost, and those are left out that cannot cost less than the best one so far: whatever the plan, the layer's products
+are computed, its bytes move outside, and each piece takes a command.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from intaglio.hw.config import Config
+from intaglio.hw.isa import WORDS_OF, Command, Opcode
+from intaglio.mapper.buffers import Setting
+from intaglio.mapper.chain import Chain
+from intaglio.mapper.convolution import ConvTask
+from intaglio.mapper.depthwise_task import DepthwiseTask
+from intaglio.mapper.emission import Emission
+from intaglio.mapper.emit import emit
+from intaglio.mapper.fused import ChainPlan, ChainPlanner
+from intaglio.mapper.layout import Region, View, regions
+from intaglio.mapper.lower import AnyTask, Lowered
+from intaglio.mapper.objective import FJ_PER_PJ, GOALS, Cost, Objective
+from intaglio.mapper.parts import partial_pixels, steps_of
+from intaglio.mapper.plan import Groups, LayerPlan, LayerPlanner
+from intaglio.mapper.residency import ByCycles, Placed, Schedule, Scheduler, Walk
+
+_LEAST_WORDS = min(WORDS_OF[opcode] for opcode in (Opcode.CONV, Opcode.DEPTHWISE, Opcode.ADD, Opcode.POOL))
+"""32-bit words of the shortest compute command."""
+_BY_PART = ("macs", "weight_reads")
+_BY_PATCH = ("macs", "weight_reads", "activation_reads")
+"""Actions of which a layer in pieces may take fewer than one in one piece."""
+
+
+@dataclass(frozen=True)
+class _Option:
+    """A plan, and the least energy of its actions, in fJ."""
+
+    plan: LayerPlan | ChainPlan
+    least: int
+
+
+def schedule_by(network: Lowered, config: Config, keep_all: bool, objective: Objective) -> Schedule:
+    """The best schedule that searches for the goal itself and for those before it in GOALS find: each search takes single
+    steps, so that one for energy may miss what the one for cycles comes upon. Raises as Scheduler.run does."""
+    found = []
+    for goal in GOALS[: GOALS.index(objective.goal) + 1]:
+        choice = ByObjective(network, config, replace(objective, goal=goal))
+        schedule = Scheduler(network, config, keep_all, choice).run()
+        found.append((objective.key(choice.cost(schedule.layers, schedule.cycles)), schedule))
+    return min(found, key=lambda option: option[0])[1]
+
+
+class ByObjective(ByCycles):
+    """What a search prefers. Energies are whole fJ, kept by plan: of its actions, without the price of its cycles."""
+
+    def __init__(self, network: Lowered, config: Config, objective: Objective):
+        self.network, self.config, self.objective = network, config, objective
+        self._options: dict[tuple[LayerPlanner | ChainPlanner, Setting], list[_Option]] = {}
+        self._energies: dict[int, int] = {}
+        self._computing: dict[tuple[LayerPlanner | ChainPlanner, bool], int] = {}
+        self._fetching: dict[tuple[tuple[str, int], ...], int] = {}
+        bus = config.bus_bytes
+        moves = ("load_activation_words", "load_weight_words", "store_words")
+        self._byte = min(objective.price(action) for action in moves) / bus
+        self._command = 4 * _LEAST_WORDS * objective.price("fetch_words") / bus
+
+    def plan(
+        self, chain: Chain, planner: LayerPlanner | ChainPlanner, setting: Setting, idle: float
+    ) -> LayerPlan | ChainPlan | None:
+        key = planner, setting
+        if key not in self._options:
+            plans: list[LayerPlan | ChainPlan] = [*planner.candidates(setting)]
+            self._options[key] = [_Option(plan, self._least(chain, planner, plan)) for plan in plans]
+        score = self.objective.key
+
+        def cost(plan: LayerPlan | ChainPlan, energy: int) -> tuple[float, float]:
+            return score(self._with_cycles(energy, plan.cycles.after(idle)))
+
+        order = sorted(self._options[key], key=lambda option: cost(option.plan, option.least))
+        best: tuple[tuple[float, float], LayerPlan | ChainPlan] | None = None
+        for option in order:
+            if best is not None and cost(option.plan, option.least) >= best[0]:
+                break
+            found = cost(option.plan, self._energy(Placed(chain, planner, option.plan, setting, ())))
+            if best is None or found < best[0]:
+                best = found, option.plan
+        return None if best is None else best[1]
+
+    def better(self, walk: Walk, than: Walk) -> bool:
+        a, b = self.cost(walk.layers, walk.cycles), self.cost(than.layers, than.cycles)
+        return self.objective.key(a) < self.objective.key(b)
+
+    def cost(self, layers: Iterable[Placed], cycles: float) -> Cost:
+        """Of layers that together take so many estimated cycles."""
+        energy = sum(self._energy(layer) + self._fetch_energy(layer.fetched) for layer in layers)
+        return self._with_cycles(energy, cycles)
+
+    def _with_cycles(self, energy: int, cycles: float) -> Cost:
+        return Cost(cycles, energy + round(FJ_PER_PJ * cycles * self.objective.price("cycles")))
+
+    def _energy(self, layer: Placed) -> int:
+        """Of the commands of one layer or chain by themselves, whose plan is one of `_options`; where its values lie outside
+        does not matter."""
+        if id(layer.plan) not in self._energies:
+            alone = Schedule((replace(layer, fetched=()),), frozenset(self.network.values), 0.0)
+            self._energies[id(layer.plan)] = self._counted(emit(self.network, self.config, alone).commands)
+        return self._energies[id(layer.plan)]
+
+    def _fetch_energy(self, fetched: tuple[tuple[str, int], ...]) -> int:
+        """Of loading whole values."""
+        if not fetched:
+            return 0
+        if fetched not in self._fetching:
+            emission = Emission(self.network, self.config, Schedule((), frozenset(self.network.values), 0.0))
+            emission.fetch(0, fetched)
+            self._fetching[fetched] = self._counted(emission.commands)
+        return self._fetching[fetched]
+
+    def _counted(self, commands: list[Command]) -> int:
+        return round(FJ_PER_PJ * self.objective.energy(self.config, commands, 0))
+
+    # The least that a plan may cost.
+
+    def _least(self, chain: Chain, planner: LayerPlanner | ChainPlanner, plan: LayerPlan | ChainPlan) -> int:
+        config = self.config
+        groups = (plan.groups,) if isinstance(plan, LayerPlan) else plan.groups
+        moved = plan.cycles.external * config.memory.bytes_per_cycle
+        commands = 0
+        for task, group in zip(chain.tasks, groups, strict=True):
+            tiles = task.channel_tiles(config) if isinstance(task, ConvTask) else 1
+            if isinstance(task, ConvTask) and group is not None and group.in_parts:
+                # The estimate has the weights once, for what lies in the padding may be left out.
+                again = _weight_words(task, config, plan.pieces, group) - sum(part.steps for part in group.parts)
+                moved += tiles * max(0, again) * config.weight_word_bytes
+            if task is chain.tasks[-1]:  # of a ring a piece may need no more rows of what comes before
+                commands = len(plan.pieces) * -(-tiles // (group.tiles if group is not None else 1))
+        return int(FJ_PER_PJ * (moved * self._byte + commands * self._command)) + self._least_computing(chain, planner, groups)
+
+    def _least_computing(
+        self, chain: Chain, planner: LayerPlanner | ChainPlanner, groups: tuple[Groups | None, ...]
+    ) -> int:
+        """fJ of each layer's commands, were everything on chip and in one piece; pieces add array tiles that are not full, and
+        what windows share. Not counted is what may be less: a reduction in parts may leave out products with the padding, and
+        a depthwise layer's pieces may have patches that suit them better."""
+        in_parts = any(group is not None and group.in_parts for group in groups)
+        if (planner, in_parts) not in self._computing:
+            done = 0.0
+            for task in chain.tasks:
+                unsure = {"fetch_words", *(_BY_PATCH if isinstance(task, DepthwiseTask) else _BY_PART if in_parts else ())}
+                amounts = self.objective.count(self.config, _whole(task, self.config))
+                done += sum(amounts.get(a, 0) * price for a, price in self.objective.prices.items() if a not in unsure)
+            self._computing[planner, in_parts] = int(FJ_PER_PJ * done)
+        return self._computing[planner, in_parts]
+
+
+def _weight_words(task: ConvTask, config: Config, pieces: tuple[Region, ...], groups: Groups) -> int:
+    """Of one channel tile, loaded for these pieces: a reduction in parts."""
+    spans = [region for piece in pieces for region in task.tile_regions(piece, partial_pixels(config, task))]
+    return sum(step.part.steps for region in spans for step in steps_of(config, task, region, groups.parts))
+
+
+def _whole(task: AnyTask, config: Config) -> list[Command]:
+    """The compute commands of a layer's images, each whole."""
+    images = regions(task.output.layout, task.cut.image_rows, task.cut.image_rows, task.output.layout.row_bytes)
+    *inputs, output = (View(0, operand.layout.stride) for operand in (*task.inputs, task.output))
+    if isinstance(task, ConvTask):
+        tiles, part = range(task.channel_tiles(config)), task.geometry.whole_part
+        return [c for image in images for c in task.commands(config, image, inputs[0], output, tiles, part, 0, 0)]
+    return [command for image in images for command in task.commands(image, tuple(inputs), output)]
