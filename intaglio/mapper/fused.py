@@ -23,6 +23,8 @@ from intaglio.mapper.pooling import PoolTask
 from intaglio.mapper.rings import downwards, passages, ring_rows, segments
 from intaglio.mapper.task import compute_cycles
 
+_Bands = tuple[tuple[int, ...], list[tuple[Needs, tuple[int, ...]]]]
+
 MOST_PIECES = 256
 """Finer cuts are not considered: what lies outside costs less then."""
 MOST_SLABS = 64
@@ -70,6 +72,8 @@ class ChainPlanner:
         self._plans: dict[Setting, list[ChainPlan]] = {}
         self._cuts: dict[tuple[int, int, int, bool | None], _Cut] = {}
         self._inners: dict[tuple[int, int, bool], tuple[tuple[int, ...], tuple[int, ...]]] = {}
+        self._rows: dict[tuple[int, bool | None], _Bands] = {}
+        self._widths: dict[int, list[Needs]] = {}
         self._cycles: dict[object, int] = {}
 
     def plan(self, setting: Setting, idle: float = 0.0) -> ChainPlan | None:
@@ -160,11 +164,9 @@ class ChainPlanner:
         """What a piece needs of rows its rows alone decide, and likewise for columns."""
         chain, layout, bus = self.chain, self.chain.output.layout, self.config.bus_bytes
         image = chain.cut.image_rows
-        rows = regions(layout, image, band, layout.row_bytes)
-        rings = () if aligned is None else ring_rows(chain, rows, aligned)
-        parts = list(passages(chain, rows, rings))
+        rings, parts = self._bands(band, aligned)
         bands = [needs for needs, _ in parts]
-        columns = [chain.needs(Region(0, image, x, min(x + width, layout.row_bytes))) for x in range(0, layout.row_bytes, width)]
+        columns = self._columns(width)
 
         def bytes_of(kind: Callable[[Needs], Sequence[Region]], i: int) -> tuple[int, int]:
             """Of the largest piece, and of all."""
@@ -198,6 +200,21 @@ class ChainPlanner:
             tuple(total for _, total in inputs),
             stored,
         )
+
+    def _bands(self, band: int, aligned: bool | None) -> _Bands:
+        """Rings, and what each band of rows needs with what of it is made in turn."""
+        if (band, aligned) not in self._rows:
+            layout, image = self.chain.output.layout, self.chain.cut.image_rows
+            rows = regions(layout, image, band, layout.row_bytes)
+            rings = () if aligned is None else ring_rows(self.chain, rows, aligned)
+            self._rows[band, aligned] = rings, list(passages(self.chain, rows, rings))
+        return self._rows[band, aligned]
+
+    def _columns(self, width: int) -> list[Needs]:
+        if width not in self._widths:
+            image, end = self.chain.cut.image_rows, self.chain.output.layout.row_bytes
+            self._widths[width] = [self.chain.needs(Region(0, image, x, min(x + width, end))) for x in range(0, end, width)]
+        return self._widths[width]
 
     def _shapes(self, i: int, bands: Sequence[Region], columns: Sequence[Needs]) -> tuple[tuple[Region, int], ...]:
         """For each shape that task i's parts have, a region of it and how many have it. bands: the parts' rows. Windows at the

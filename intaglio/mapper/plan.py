@@ -7,8 +7,9 @@ channel tiles in groups, or, where even one tile's weights do not fit, the reduc
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from intaglio.hw.config import Config
@@ -65,6 +66,7 @@ class LayerPlanner:
     def __init__(self, task: AnyTask, config: Config):
         self.task, self.config = task, config
         self._cycles: dict[tuple[object, ...], int] = {}
+        self._kinds: dict[tuple[int, bool], list[tuple[Region, int]]] = {}
         self._plans: dict[Setting, list[LayerPlan]] = {}
         self._cuts = Cuts(task, config)
 
@@ -72,15 +74,23 @@ class LayerPlanner:
         """The plan with the fewest estimated cycles behind a layer that leaves the memory idle for so long; None where nothing
         fits."""
         if setting not in self._plans:
-            self._plans[setting] = self.candidates(setting)
+            self._plans[setting] = self._space(setting, True)
         return min(self._plans[setting], key=lambda plan: plan.cycles.after(idle), default=None)
 
     def candidates(self, setting: Setting) -> list[LayerPlan]:
         """Every plan of the space: bands of rows, of convolutions also blocks of whole array tiles; other narrower pieces only
         where none of these fits, and reductions or windows whose input comes in parts only where nothing else does; each with every way to place its buffers and order its
         weights."""
-        first = [*self._cuts.bands, *(self._cuts.blocks if isinstance(self.task, ConvTask) else [])]
-        plans = [plan for cut in first for plan in self._plans_of(setting, cut)]
+        return self._space(setting, False)
+
+    def _space(self, setting: Setting, best: bool) -> list[LayerPlan]:
+        """best: without some plans that are no better than one before them, whatever the layer before leaves."""
+        plans: list[LayerPlan] = []
+        least = math.inf
+        for cut in [*self._cuts.bands, *(self._cuts.blocks if isinstance(self.task, ConvTask) else [])]:
+            found = self._plans_of(setting, cut, least if best else math.inf)
+            least = min([least, *(plan.cycles.estimate for plan in found)])
+            plans += found
         for cuts in (self._cuts.columns(), self._cuts.ragged()):
             if not plans:
                 plans = self._coarsest_plans(setting, cuts)
@@ -92,7 +102,7 @@ class LayerPlanner:
         plans: list[LayerPlan] = []
         fitting = 0
         for cut in cuts:
-            found = list(self._plans_of(setting, cut))
+            found = self._plans_of(setting, cut)
             plans += found
             fitting += bool(found)
             if fitting == ENOUGH:
@@ -112,10 +122,22 @@ class LayerPlanner:
 
     # Plans of one cut.
 
-    def _plans_of(self, setting: Setting, cut: Pieces) -> Iterator[LayerPlan]:
-        for buffers in self._placements(setting, cut.largest, len(cut.pieces)):
-            for groups in self._groups(setting, cut):
-                yield LayerPlan(cut.pieces, buffers, groups, self._estimate(setting, cut, groups, buffers))
+    def _plans_of(self, setting: Setting, cut: Pieces, most: float = math.inf) -> list[LayerPlan]:
+        """Without some of those whose estimate is `most` or more, even where the first weights come before."""
+        options = []
+        for groups in self._groups(setting, cut):
+            work, weights_wait = self._work(setting, cut, groups)
+            if pipelined(work, (), False, weights_wait).after(math.inf) < most:
+                work = replace(work, compute=float(self._compute_cycles(cut, groups)))
+                if pipelined(work, (), False, weights_wait).after(math.inf) < most:
+                    options.append((groups, work, weights_wait))
+        if not options:
+            return []
+        return [
+            LayerPlan(cut.pieces, buffers, groups, pipelined(work, buffers.waiting, buffers.store_waits, weights_wait))
+            for buffers in self._placements(setting, cut.largest, len(cut.pieces))
+            for groups, work, weights_wait in options
+        ]
 
     def _placements(self, setting: Setting, largest: list[int], pieces: int) -> Iterator[Buffers]:
         wanted = [0 if at is not None else size for size, at in zip(largest, setting.resident, strict=True)]
@@ -168,9 +190,9 @@ class LayerPlanner:
 
     # Estimates.
 
-    def _estimate(self, setting: Setting, cut: Pieces, groups: Groups | None, buffers: Buffers) -> Cycles:
+    def _work(self, setting: Setting, cut: Pieces, groups: Groups | None) -> tuple[Work, bool]:
+        """Without the cycles of COMPUTE; and whether there is no room for the next block of weights beside the one in use."""
         config = self.config
-        compute = float(self._compute_cycles(cut, groups))
         least = sum(total for total, at in zip(cut.total[:-1], setting.resident[:-1], strict=True) if at is None)
         least += cut.total[-1] if setting.stored else 0
         rate, latency, count = config.memory.bytes_per_cycle, config.memory.latency, len(cut.pieces)
@@ -197,31 +219,38 @@ class LayerPlanner:
             for total, at in zip(cut.total[:-1], setting.resident[:-1], strict=True)
         ]
         stores = cut.total[-1] / rate + count * latency if setting.stored else 0.0
-        work = Work(count * outer, count * outer, compute, 0.0, loads, stores, weights, first, least / rate)
-        return pipelined(work, buffers.waiting, buffers.store_waits, weights_wait)
+        work = Work(count * outer, count * outer, 0.0, 0.0, loads, stores, weights, first, least / rate)
+        return work, weights_wait
 
     def _compute_cycles(self, cut: Pieces, groups: Groups | None) -> int:
         key = (id(cut), groups and (groups.tiles, groups.parts))
         if key not in self._cycles:
-            found: dict[object, tuple[Region, int]] = {}
-            for piece in cut.pieces:
-                shape = (piece.rows, piece.width, self._place(piece, groups))
-                found[shape] = piece, found.get(shape, (piece, 0))[1] + 1
-            self._cycles[key] = sum(n * self._piece_cycles(piece, groups) for piece, n in found.values())
+            shapes = self._shapes(cut, groups is not None and groups.in_parts)
+            self._cycles[key] = sum(n * self._piece_cycles(piece, groups) for piece, n in shapes)
         return self._cycles[key]
 
-    def _place(self, piece: Region, groups: Groups | None) -> object:
+    def _shapes(self, cut: Pieces, in_parts: bool) -> list[tuple[Region, int]]:
+        """A piece of each kind that takes as many cycles as others, and how many there are."""
+        if (id(cut), in_parts) not in self._kinds:
+            found: dict[object, tuple[Region, int]] = {}
+            for piece in cut.pieces:
+                kind = (piece.rows, piece.width, self._place(piece, in_parts))
+                found[kind] = piece, found.get(kind, (piece, 0))[1] + 1
+            self._kinds[id(cut), in_parts] = list(found.values())
+        return self._kinds[id(cut), in_parts]
+
+    def _place(self, piece: Region, in_parts: bool) -> object:
         """What else than its size tells a piece's cycles: at the edges windows of pools are smaller, and kernel rows lie
         in the padding."""
         rows = self.task.cut.image_rows
         if isinstance(self.task, ConvTask):
-            return piece.row0 % rows if groups is not None and groups.in_parts else ()
+            return piece.row0 % rows if in_parts else ()
         return piece.row0 % rows == 0, piece.row1 % rows == 0, piece.x0 == 0
 
     def _piece_cycles(self, piece: Region, groups: Groups | None) -> int:
         task, config = self.task, self.config
         if not isinstance(task, ConvTask):
-            key: tuple[object, ...] = (piece.rows, piece.width, self._place(piece, None))
+            key: tuple[object, ...] = (piece.rows, piece.width, self._place(piece, False))
             if key not in self._cycles:
                 views = [View(0, operand.layout.stride) for operand in (*task.inputs, task.output)]
                 commands = task.commands(piece, tuple(views[:-1]), views[-1])

@@ -51,15 +51,22 @@ class Span:
 
 def spans(outputs: range, length: int, window: int, stride: int, before: int, dilation: int = 1) -> list[Span]:
     """Groups neighbouring outputs of one axis with windows of equal size inside [0, length)."""
+    whole = range(-(-before // stride), (length - 1 - (window - 1) * dilation + before) // stride + 1)
     out: list[Span] = []
-    for o in outputs:
-        start, size = elements_inside(o, length, window, stride, before, dilation)
-        if out:
-            last = out[-1]
-            if last.size == size and start == last.start + last.count * stride:
-                out[-1] = Span(last.first, last.count + 1, last.start, size)
-                continue
-        out.append(Span(o, 1, start, size))
+    at = outputs.start
+    while at < outputs.stop:
+        if at in whole:  # and so are those behind it, up to the last that lies inside
+            count = min(whole.stop, outputs.stop) - at
+            out.append(Span(at, count, at * stride - before, window))
+            at += count
+            continue
+        start, size = elements_inside(at, length, window, stride, before, dilation)
+        last = out[-1] if out else None
+        if last is not None and last.size == size and start == last.start + last.count * stride:
+            out[-1] = Span(last.first, last.count + 1, last.start, size)
+        else:
+            out.append(Span(at, 1, start, size))
+        at += 1
     return out
 
 

@@ -92,6 +92,7 @@ class Scheduler:
         self._alike: dict[object, ChainPlanner] = {}
         self.chains = [Chain((task,)) for task in network.tasks]
         self._joined: dict[range, tuple[Chain, ChainPlanner]] = {}
+        self._steps: dict[object, tuple[Placed | None, tuple[str, ...], dict[str, tuple[int, int]]]] = {}
         self._spans = [range(i, i + 1) for i in range(len(network.tasks))]
         self.required = {network.operands[name].value for name in network.inputs + network.outputs}
 
@@ -239,7 +240,7 @@ class Scheduler:
         for span in self._spans:
             if stop is not None and span.start >= stop:
                 break
-            layer, names = self._place(span, keep, held, idle)
+            layer, names, held = self._step(span, keep, held, idle)
             if layer is None:
                 return Walk(tuple(layers), span.start, names, cycles)
             layers.append(layer)
@@ -248,11 +249,24 @@ class Scheduler:
             for name, _ in layer.fetched:
                 size = self.network.values[name].size
                 cycles += size / self.config.memory.bytes_per_cycle + self.config.memory.latency
-            for name in list(held):
-                value = self.network.values[name]
-                if value.uses[keep[name] - 1] < span.stop:
-                    del held[name]
         return Walk(tuple(layers), None, (), cycles)
+
+    def _step(
+        self, span: range, keep: Keep, held: dict[str, tuple[int, int]], idle: float
+    ) -> tuple[Placed | None, tuple[str, ...], dict[str, tuple[int, int]]]:
+        """What `_place` gives, and what is on chip after the layer or chain. Most walks differ in a few layers only: each state
+        that a layer meets is placed once."""
+        chain = self._planner(span)[0]
+        values = *held, *(x.value for x in chain.inputs), chain.output.value
+        state = span, idle, tuple(held.items()), tuple(keep[name] for name in values)
+        if state not in self._steps:
+            after = dict(held)
+            layer, names = self._place(span, keep, after, idle)
+            if layer is not None:
+                uses = {name: self.network.values[name].uses[keep[name] - 1] for name in after}
+                after = {name: at for name, at in after.items() if uses[name] >= span.stop}
+            self._steps[state] = layer, names, after
+        return self._steps[state]
 
     def _place(
         self, span: range, keep: Keep, held: dict[str, tuple[int, int]], idle: float
