@@ -5,13 +5,16 @@ Exact, not modelled: the core's schedule is fixed by the command, and tests hold
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import itemgetter
 
 from intaglio.hw.config import Config
 from intaglio.hw.isa import Command, Opcode, conv_pixels
 
+Fields = Command | Mapping[str, int]
+"""A command, or as many of its fields as its cycles depend on."""
 _MEMORY_READ = 3  # ActivationMemory.READ_LATENCY
 _START = 2  # the handshake, and the pulse that starts the sequencers
 FIRST_SLOT = _START
@@ -82,7 +85,7 @@ class DepthwiseTiming:
     total: int
 
 
-def depthwise_timing(config: Config, c: Command) -> DepthwiseTiming:
+def depthwise_timing(config: Config, c: Fields) -> DepthwiseTiming:
     tile = c["raster_rows"] * c["raster_cols"] + c["idle_cycles"]
     last_tile = c["last_raster_rows"] * c["raster_cols"] + c["idle_cycles"]
     tiles = c["channel_tiles"] * c["patches_across"] * ((c["patches_down"] - 1) * tile + last_tile)
@@ -117,9 +120,10 @@ _IDLE_FIELDS = (
     "raster_rows", "last_raster_rows", "raster_cols", "kernel_rows", "kernel_cols", "patches_down", "patches_across",
     "channel_tiles", "patch_rows", "last_patch_rows", "patch_cols", "last_patch_cols", "tile_channels", "last_channels",
 )  # fmt: skip
+_idle_fields = itemgetter(*_IDLE_FIELDS)
 
 
-def least_idle_cycles(config: Config, c: Command) -> int:
+def least_idle_cycles(config: Config, c: Fields) -> int:
     """The fewest idle_cycles with which the drain keeps up with a DEPTHWISE command.
 
     The passes of a tile begin cols + 1 cycles after its last row's sum leaves the array (all others left before), and
@@ -128,7 +132,7 @@ def least_idle_cycles(config: Config, c: Command) -> int:
     on. The first row's sum leaves kernel_rows - 1 raster rows and kernel_cols cycles after its tile began. Exact for one pass
     a patch; for more (2) asks for some cycles too many, since later rows and columns are overwritten later.
     """
-    return _least_idle(config.cols, config.requantizers, *(c[name] for name in _IDLE_FIELDS))
+    return _least_idle(config.cols, config.requantizers, *_idle_fields(c))
 
 
 @lru_cache(maxsize=1 << 16)
@@ -149,8 +153,11 @@ def _least_idle(
                     wide = last_patch_cols if across == columns - 1 else patch_cols
                     yield high * raster_cols, outputs * wide * groups
 
-    order = list(tiles())
     first_sum = (kernel_rows - 1) * raster_cols + kernel_cols
+    most, shortest = patch_rows * patch_cols * -(-tile_channels // requantizers), last_raster_rows * raster_cols
+    if most <= shortest and cols + most <= shortest + first_sum:
+        return 0  # whichever tile follows on whichever
+    order = list(tiles())
     idle = 0
     for at, (_, passes) in enumerate(order[:-1]):
         following = order[at + 1][0]

@@ -16,7 +16,7 @@ import numpy as np
 
 from intaglio.hw import isa
 from intaglio.hw.config import Config
-from intaglio.hw.timing import compute_cycles, least_idle_cycles
+from intaglio.hw.timing import depthwise_timing, least_idle_cycles
 from intaglio.mapper.geometry import Geometry
 from intaglio.mapper.layout import Region, View
 from intaglio.mapper.task import output_fields, unrolled_input
@@ -149,6 +149,10 @@ class _Axis:
     kernel: int
     stride: int
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.kernel, self.stride
+
 
 @dataclass(frozen=True)
 class _Phase:
@@ -229,9 +233,8 @@ def _counts(work: _Work, block: Block) -> dict[str, int]:
 def block_cycles(config: Config, work: _Work, block: Block) -> int:
     """Cycles of a block's command."""
     fields = _counts(work, block)
-    command = isa.Command(isa.Opcode.DEPTHWISE, fields)
-    fields["idle_cycles"] = least_idle_cycles(config, command)
-    return compute_cycles(config, command)
+    fields["idle_cycles"] = least_idle_cycles(config, fields)
+    return depthwise_timing(config, fields).total
 
 
 @lru_cache(maxsize=1 << 12)
@@ -241,13 +244,15 @@ def best_blocks(config: Config, work: _Work) -> tuple[Block, ...]:
     whole, least = _best(config, work, rows, cols)
     best: tuple[Block, ...] = (whole,)
     for cut in {rows - rows % ph for ph in range(2, config.rows + 1)} - {0, rows}:
-        one, two = _best(config, work, cut, cols), _best(config, work, rows - cut, cols)
-        if one[1] + two[1] < least:
-            best, least = (one[0], _moved(two[0], cut, 0)), one[1] + two[1]
+        if _floor(config, work, cut, cols) + _floor(config, work, rows - cut, cols) < least:
+            one, two = _best(config, work, cut, cols), _best(config, work, rows - cut, cols)
+            if one[1] + two[1] < least:
+                best, least = (one[0], _moved(two[0], cut, 0)), one[1] + two[1]
     for cut in {cols - cols % pw for pw in range(2, config.rows + 1)} - {0, cols}:
-        one, two = _best(config, work, rows, cut), _best(config, work, rows, cols - cut)
-        if one[1] + two[1] < least:
-            best, least = (one[0], _moved(two[0], 0, cut)), one[1] + two[1]
+        if _floor(config, work, rows, cut) + _floor(config, work, rows, cols - cut) < least:
+            one, two = _best(config, work, rows, cut), _best(config, work, rows, cols - cut)
+            if one[1] + two[1] < least:
+                best, least = (one[0], _moved(two[0], 0, cut)), one[1] + two[1]
     return best
 
 
@@ -255,25 +260,19 @@ def _moved(block: Block, row0: int, col0: int) -> Block:
     return Block(row0, block.rows, col0, block.cols, block.patch_rows, block.patch_cols)
 
 
+def _floor(config: Config, work: _Work, rows: int, cols: int) -> int:
+    """What so many outputs take at least: the fewest cycles of their rasters."""
+    return _patches(config.rows, config.depthwise_delay + 1, work.down.shape, work.across.shape, rows, cols)[0][0] * work.tiles
+
+
 @lru_cache(maxsize=1 << 14)
 def _best(config: Config, work: _Work, rows: int, cols: int) -> tuple[Block, int]:
     """The block of so many outputs whose patches take the fewest cycles, and those: all sizes in the order of what their
-    rasters alone take. Patches of one output need no delay, so there always is one."""
-    most = config.depthwise_delay + 1
-    stride_rows, stride_cols = work.down.stride, work.across.stride
-    options = []
-    for ph in range(1, min(config.rows, rows) + 1):
-        down = -(-rows // ph)
-        height = down * work.down.kernel + (rows - down) * stride_rows  # of all rasters of a column of patches
-        for pw in range(1, min(config.rows // ph, cols) + 1):
-            width = (pw - 1) * stride_cols + work.across.kernel
-            if (pw > 1 and stride_cols > most) or (ph > 1 and stride_rows * width - (pw - 1) * stride_cols > most):
-                continue
-            options.append((height * width * -(-cols // pw) * work.tiles, -(-cols // pw) * pw, ph, pw))
+    rasters alone take."""
     best: Block | None = None
     least = 0
-    for raster, _, ph, pw in sorted(options):
-        if best is not None and raster >= least:
+    for raster, _, ph, pw in _patches(config.rows, config.depthwise_delay + 1, work.down.shape, work.across.shape, rows, cols):
+        if best is not None and raster * work.tiles >= least:
             break
         block = Block(0, rows, 0, cols, ph, pw)
         cycles = block_cycles(config, work, block)
@@ -281,3 +280,22 @@ def _best(config: Config, work: _Work, rows: int, cols: int) -> tuple[Block, int
             best, least = block, cycles
     assert best is not None
     return best, least
+
+
+@lru_cache(maxsize=1 << 14)
+def _patches(
+    array_rows: int, most_delay: int, down: tuple[int, int], across: tuple[int, int], rows: int, cols: int
+) -> list[tuple[int, int, int, int]]:
+    """(cycles of all rasters of a channel tile, columns computed, rows, columns) of each patch that so many outputs may be cut
+    into, ascending. down, across: kernel and stride. Patches of one output need no delay, so there always is one."""
+    (kernel_rows, stride_rows), (kernel_cols, stride_cols) = down, across
+    options = []
+    for ph in range(1, min(array_rows, rows) + 1):
+        patches = -(-rows // ph)
+        height = patches * kernel_rows + (rows - patches) * stride_rows  # of all rasters of a column of patches
+        for pw in range(1, min(array_rows // ph, cols) + 1):
+            width = (pw - 1) * stride_cols + kernel_cols
+            if (pw > 1 and stride_cols > most_delay) or (ph > 1 and stride_rows * width - (pw - 1) * stride_cols > most_delay):
+                continue
+            options.append((height * width * -(-cols // pw), -(-cols // pw) * pw, ph, pw))
+    return sorted(options)

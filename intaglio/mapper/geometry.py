@@ -8,7 +8,7 @@ row, kernel column, channel; they name weight words too.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from intaglio.mapper.layout import align_up, split
 
@@ -119,13 +119,13 @@ class Geometry:
         """True where a kernel row is one run."""
         return self.kernel_cols == 1 or (self.dilation_cols == 1 and self.slices is None and not self.depthwise)
 
-    @property
+    @cached_property
     def whole_part(self) -> Part:
         """With split in halves; of a run of odd length the second has a byte more than there is."""
         full = self._whole
         return replace(full, bytes=align_up(full.bytes, 2), halves=True) if self.split else full
 
-    @property
+    @cached_property
     def _whole(self) -> Part:
         if self.runs_merge:
             return Part(0, self.kernel_rows, 0, 1, 0, self.kernel_cols * self.depth)
