@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from intaglio.errors import InputError
 from intaglio.hw import isa
 from intaglio.hw.config import Config
@@ -80,5 +78,5 @@ def program_of(graph: Graph, config: Config, network: Lowered, schedule: Schedul
 def _moved(command: isa.Command, by: int) -> isa.Command:
     """A command whose external address counts from `by`."""
     if command.opcode in (isa.Opcode.LOAD, isa.Opcode.STORE):
-        return replace(command, fields={**command.fields, "external": command["external"] + by})
+        return isa.Command(command.opcode, {**command.fields, "external": command["external"] + by})
     return command

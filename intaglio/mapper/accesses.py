@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from intaglio.hw.config import Config
 from intaglio.hw.isa import Command, LocalMemory, Opcode, conv_pixels, conv_rows
@@ -20,8 +20,7 @@ class Space(enum.IntEnum):
     EXTERNAL = 3
 
 
-@dataclass(frozen=True)
-class Access:
+class Access(NamedTuple):
     """Bytes [low, high) of a memory, all that lie between the first and the last byte touched."""
 
     space: Space

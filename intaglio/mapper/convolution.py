@@ -236,18 +236,28 @@ class ConvTask:
     def record_block(self, config: Config, tiles: range, without: tuple[int, ...] = ()) -> bytes:
         """Channel words of each tile of `tiles`: one for each group of `requantizers` columns. without: kernel rows that are
         not in the sums."""
+        if (config, without) not in self._records:
+            self._records[config, without] = self._record_words(config, without)
+        return self._records[config, without][tiles.start : tiles.stop].tobytes()
+
+    @cached_property
+    def _records(self) -> dict[tuple[Config, tuple[int, ...]], np.ndarray]:
+        return {}
+
+    def _record_words(self, config: Config, without: tuple[int, ...]) -> np.ndarray:
+        """uint32 [channel_tiles, channel_groups, records in a channel word, 4]."""
         columns, channels = self.tile_width(config), self.geometry.out_channels
         values = {
             "bias": self.folded_bias(without),
             "multiplier": np.broadcast_to(self.requantize.multiplier, channels),
             "shift": np.broadcast_to(self.requantize.shift, channels),
         }
-        out = np.zeros((len(tiles), config.channel_groups, config.channel_word_bytes // CHANNEL_RECORD_BYTES, 4), "<u4")
-        channel = np.arange(tiles.start * columns, min(tiles.stop * columns, channels))
-        tile, column = np.divmod(channel - tiles.start * columns, columns)
+        shape = self.channel_tiles(config), config.channel_groups, config.channel_word_bytes // CHANNEL_RECORD_BYTES, 4
+        out = np.zeros(shape, "<u4")
+        tile, column = np.divmod(np.arange(channels), columns)
         group, place = np.divmod(column, config.requantizers)
         for f in isa.CHANNEL_FIELDS:
-            value = values[f.name][channel].astype(np.int64)
+            value = values[f.name].astype(np.int64)
             assert f.low <= value.min() and value.max() <= f.high
             out[tile, group, place, f.word] |= ((value & f.mask) << f.lsb).astype("<u4")
-        return out.tobytes()
+        return out

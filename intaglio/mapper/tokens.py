@@ -8,6 +8,7 @@ an ordered pair of engines are counted: the n-th wait takes the n-th signal, and
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 
 import numba
@@ -15,10 +16,8 @@ import numpy as np
 
 from intaglio.hw.config import Config
 from intaglio.hw.isa import Command, Engine, token_bit
-from intaglio.mapper.accesses import Space, accesses
+from intaglio.mapper.accesses import Access, Space, accesses
 
-_MOST = 5
-"""Accesses of one command at most."""
 _SPACE, _LOW, _HIGH, _WRITE = range(4)
 _ACTIVATION = int(Space.ACTIVATION)
 _BIT = np.array([[token_bit(a, b) if a != b else -1 for b in Engine] for a in Engine])
@@ -26,12 +25,12 @@ _BIT = np.array([[token_bit(a, b) if a != b else -1 for b in Engine] for a in En
 
 def with_tokens(config: Config, commands: Sequence[Command]) -> list[Command]:
     """The same commands with their `wait` and `signal` fields set."""
-    touched = np.full((len(commands), _MOST, 4), -1, np.int64)
-    for row, command in zip(touched, commands, strict=True):
-        for i, a in enumerate(accesses(config, command)):
-            row[i] = a.space, a.low, a.high, a.write
+    found = [accesses(config, command) for command in commands]
+    flat = array("q", [value for of in found for access in of for value in access])
+    touched = np.array(flat).reshape(-1, len(Access._fields))
+    first = np.cumsum([0, *(len(of) for of in found)])
     engines = np.array([command.engine for command in commands], np.int64)
-    wait, signal = _tokens(touched, engines, config.bank_bytes, _BIT)
+    wait, signal = _tokens(touched, first, engines, config.bank_bytes, _BIT)
     return [
         Command(c.opcode, {**c.fields, "wait": w, "signal": s})
         for c, w, s in zip(commands, wait.tolist(), signal.tolist(), strict=True)
@@ -39,8 +38,9 @@ def with_tokens(config: Config, commands: Sequence[Command]) -> list[Command]:
 
 
 @numba.njit(cache=True)
-def _tokens(touched, engines, bank_bytes, bit):
-    """wait and signal of each command, int64 [commands]. touched: int64 [commands, _MOST, 4], space -1 for none."""
+def _tokens(touched, first, engines, bank_bytes, bit):
+    """wait and signal of each command, int64 [commands]. touched: int64 [accesses, 4], of command i from first[i] to
+    first[i + 1]."""
     count = len(engines)
     wait, signal = np.zeros(count, np.int64), np.zeros(count, np.int64)
     before = np.full((count, len(bit)), -1, np.int64)  # the latest earlier command of each engine
@@ -53,7 +53,9 @@ def _tokens(touched, engines, bank_bytes, bit):
             if other == me:
                 continue
             found = latest[other]
-            while found > known[me, other] and not _conflict(touched[index], touched[found], bank_bytes):
+            while found > known[me, other] and not _conflict(
+                touched[first[index] : first[index + 1]], touched[first[found] : first[found + 1]], bank_bytes
+            ):
                 found = before[found, other]
             if found > known[me, other]:
                 wait[index] |= 1 << bit[me, other]
@@ -67,11 +69,7 @@ def _tokens(touched, engines, bank_bytes, bit):
 def _conflict(mine, theirs, bank_bytes):
     """True where two engines must not make any of these accesses at once, or in another order."""
     for i in range(len(mine)):
-        if mine[i, _SPACE] < 0:
-            break
         for j in range(len(theirs)):
-            if theirs[j, _SPACE] < 0:
-                break
             if mine[i, _SPACE] != theirs[j, _SPACE]:
                 continue
             low, high = max(mine[i, _LOW], theirs[j, _LOW]), min(mine[i, _HIGH], theirs[j, _HIGH])
