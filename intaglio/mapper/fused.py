@@ -80,16 +80,26 @@ class ChainPlanner:
         """The plan with the fewest estimated cycles behind a layer that leaves the memory idle for so long; None where nothing
         fits."""
         if setting not in self._plans:
-            self._plans[setting] = self.candidates(setting)
+            self._plans[setting] = self._space(setting, True)
         return min(self._plans[setting], key=lambda plan: plan.cycles.after(idle), default=None)
 
     def candidates(self, setting: Setting) -> list[ChainPlan]:
         """Every plan of the space: of each of a few widths the tallest pieces that fit, with rings and without, and of each size
         of slabs the tallest of full width, with every way to place buffers."""
+        return self._space(setting, False)
+
+    def _space(self, setting: Setting, best: bool) -> list[ChainPlan]:
+        """best: without some plans that are no better than one before them, whatever the layer before leaves."""
         cuts = [*self._fitting(setting), *self._fitting_slabs(setting)]
         if self.chain.ringable:
             cuts += self._fitting(setting, False) + self._fitting(setting, True)
-        return [plan for cut in cuts for plan in self._plans_of(setting, cut)]
+        plans: list[ChainPlan] = []
+        least = math.inf
+        for cut in cuts:
+            found = self._plans_of(setting, cut, least if best else math.inf)
+            least = min([least, *(plan.cycles.estimate for plan in found)])
+            plans += found
+        return plans
 
     # Cuts.
 
@@ -237,21 +247,25 @@ class ChainPlanner:
 
     # Plans of one cut.
 
-    def _plans_of(self, setting: Setting, cut: _Cut) -> Iterator[ChainPlan]:
-        weights = self._groups(cut)
-        if weights is None:
-            return
+    def _plans_of(self, setting: Setting, cut: _Cut, most: float) -> list[ChainPlan]:
+        """None where the estimate is `most` or more, even where the first weights come before."""
+        groups = self._groups(cut)
+        if groups is None:
+            return []
+        slabs = tuple(tile_groups(self.chain.cut.pixel_bytes, cut.slab)) if cut.slab else ()
+        work = self._work(setting, cut, groups, len(slabs) or 1)
+        if pipelined(work, (), False, False).after(math.inf) >= most:
+            return []
         resident = setting.resident
         largest = zip((*cut.largest_inputs, cut.largest_made[-1]), resident, strict=True)
         sizes = [0 if at is not None else size for size, at in largest]
         wanted = Wanted(tuple(sizes[:-1]), cut.largest_made[:-1], sizes[-1])
         whole = [operand.layout.size for operand in (*self.chain.inputs, self.chain.output)]
-        slabs: tuple[range, ...] = ()
-        if cut.slab:
-            slabs = tuple(tile_groups(self.chain.cut.pixel_bytes, cut.slab))
+        out = []
         for buffers in placements(self.config, setting, whole, wanted, len(cut.pieces), len(slabs) or 1):
-            cycles = self._estimate(setting, cut, weights, buffers, len(slabs) or 1)
-            yield ChainPlan(cut.pieces, buffers, weights, cycles, slabs, cut.rings)
+            cycles = pipelined(work, buffers.waiting, buffers.store_waits, False)
+            out.append(ChainPlan(cut.pieces, buffers, groups, cycles, slabs, cut.rings))
+        return out
 
     def _groups(self, cut: _Cut) -> tuple[Groups | None, ...] | None:
         """Weights of all layers kept on chip; else as many channel tiles at a time as leave room for the next. With slabs
@@ -303,9 +317,7 @@ class ChainPlanner:
 
     # Estimates.
 
-    def _estimate(
-        self, setting: Setting, cut: _Cut, groups: tuple[Groups | None, ...], buffers: Buffers, slabs: int
-    ) -> Cycles:
+    def _work(self, setting: Setting, cut: _Cut, groups: tuple[Groups | None, ...], slabs: int) -> Work:
         config = self.config
         rate, latency, count = config.memory.bytes_per_cycle, config.memory.latency, len(cut.pieces)
         each = [
@@ -331,8 +343,7 @@ class ChainPlanner:
                 blocks.append(size / runs / rate + latency)
                 least += (1 if group.kept else count) * tiles * group.parts[0].steps * config.weight_word_bytes
         first = blocks[0] if blocks else 0.0
-        work = Work(count, count * slabs, sum(each), each[0], loads, stores, weights, first, least / rate)
-        return pipelined(work, buffers.waiting, buffers.store_waits, False)
+        return Work(count, count * slabs, sum(each), each[0], loads, stores, weights, first, least / rate)
 
     def _task_cycles(self, index: int, region: Region, groups: Groups | None, slab: int) -> int:
         task, config = self.chain.tasks[index], self.config
