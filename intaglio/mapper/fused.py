@@ -23,7 +23,7 @@ from intaglio.mapper.pooling import PoolTask
 from intaglio.mapper.rings import downwards, passages, ring_rows, segments
 from intaglio.mapper.task import compute_cycles
 
-_Bands = tuple[tuple[int, ...], list[tuple[Needs, tuple[int, ...]]]]
+_Bands = tuple[list[Needs], list[list[Region]]]
 
 MOST_PIECES = 256
 """Finer cuts are not considered: what lies outside costs less then."""
@@ -70,9 +70,10 @@ class ChainPlanner:
     def __init__(self, chain: Chain, config: Config):
         self.chain, self.config = chain, config
         self._plans: dict[Setting, list[ChainPlan]] = {}
-        self._cuts: dict[tuple[int, int, int, bool | None], _Cut] = {}
+        self._cuts: dict[tuple[int, int, int, tuple[int, ...]], _Cut] = {}
         self._inners: dict[tuple[int, int, bool], tuple[tuple[int, ...], tuple[int, ...]]] = {}
-        self._rows: dict[tuple[int, bool | None], _Bands] = {}
+        self._rows: dict[tuple[int, tuple[int, ...]], _Bands] = {}
+        self._ringed: dict[tuple[int, bool], tuple[int, ...]] = {}
         self._widths: dict[int, list[Needs]] = {}
         self._cycles: dict[object, int] = {}
 
@@ -95,7 +96,7 @@ class ChainPlanner:
             cuts += self._fitting(setting, False) + self._fitting(setting, True)
         plans: list[ChainPlan] = []
         least = math.inf
-        for cut in cuts:
+        for cut in {id(cut): cut for cut in cuts}.values():  # rings may be aligned as they are, or hold nothing
             found = self._plans_of(setting, cut, least if best else math.inf)
             least = min([least, *(plan.cycles.estimate for plan in found)])
             plans += found
@@ -165,17 +166,16 @@ class ChainPlanner:
         return self._inners[key]
 
     def _measured(self, band: int, width: int, slab: int = 0, aligned: bool | None = None) -> _Cut:
-        key = band, width, slab, aligned
+        key = band, width, slab, self._rings(band, aligned)
         if key not in self._cuts:
             self._cuts[key] = self._measure(*key)
         return self._cuts[key]
 
-    def _measure(self, band: int, width: int, slab: int, aligned: bool | None) -> _Cut:
+    def _measure(self, band: int, width: int, slab: int, rings: tuple[int, ...]) -> _Cut:
         """What a piece needs of rows its rows alone decide, and likewise for columns."""
         chain, layout, bus = self.chain, self.chain.output.layout, self.config.bus_bytes
         image = chain.cut.image_rows
-        rings, parts = self._bands(band, aligned)
-        bands = [needs for needs, _ in parts]
+        bands, made_rows = self._bands(band, rings)
         columns = self._columns(width)
 
         def bytes_of(kind: Callable[[Needs], Sequence[Region]], i: int) -> tuple[int, int]:
@@ -196,10 +196,6 @@ class ChainPlanner:
             if ring:
                 made[i] = ring * max(needs.made[i].on_bus(bus).width for needs in columns), 0
         pieces = regions(layout, image, band, width)
-        made_rows = [
-            [part for needs, turns in parts for part in segments(needs.made[i], rings[i] if rings else 0, turns[i])]
-            for i in range(len(chain.tasks))
-        ]
         return _Cut(
             tuple(downwards(pieces, image) if rings else pieces),
             slab,
@@ -211,14 +207,26 @@ class ChainPlanner:
             stored,
         )
 
-    def _bands(self, band: int, aligned: bool | None) -> _Bands:
-        """Rings, and what each band of rows needs with what of it is made in turn."""
-        if (band, aligned) not in self._rows:
+    def _rings(self, band: int, aligned: bool | None) -> tuple[int, ...]:
+        if aligned is None:
+            return ()
+        if (band, aligned) not in self._ringed:
             layout, image = self.chain.output.layout, self.chain.cut.image_rows
             rows = regions(layout, image, band, layout.row_bytes)
-            rings = () if aligned is None else ring_rows(self.chain, rows, aligned)
-            self._rows[band, aligned] = rings, list(passages(self.chain, rows, rings))
-        return self._rows[band, aligned]
+            self._ringed[band, aligned] = ring_rows(self.chain, rows, aligned)
+        return self._ringed[band, aligned]
+
+    def _bands(self, band: int, rings: tuple[int, ...]) -> _Bands:
+        """What each band of rows needs, and for each task the rows that its parts have."""
+        if (band, rings) not in self._rows:
+            chain, layout = self.chain, self.chain.output.layout
+            parts = list(passages(chain, regions(layout, chain.cut.image_rows, band, layout.row_bytes), rings))
+            made = [
+                [part for needs, turns in parts for part in segments(needs.made[i], rings[i] if rings else 0, turns[i])]
+                for i in range(len(chain.tasks))
+            ]
+            self._rows[band, rings] = [needs for needs, _ in parts], made
+        return self._rows[band, rings]
 
     def _columns(self, width: int) -> list[Needs]:
         if width not in self._widths:
