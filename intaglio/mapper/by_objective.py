@@ -58,6 +58,7 @@ class ByObjective(ByCycles):
     def __init__(self, network: Lowered, config: Config, objective: Objective):
         self.network, self.config, self.objective = network, config, objective
         self._options: dict[tuple[LayerPlanner | ChainPlanner, Setting], list[_Option]] = {}
+        self._chosen: dict[tuple[LayerPlanner | ChainPlanner, Setting, float], LayerPlan | ChainPlan | None] = {}
         self._energies: dict[int, int] = {}
         self._computing: dict[tuple[LayerPlanner | ChainPlanner, bool], int] = {}
         self._fetching: dict[tuple[tuple[str, int], ...], int] = {}
@@ -67,6 +68,13 @@ class ByObjective(ByCycles):
         self._command = 4 * _LEAST_WORDS * objective.price("fetch_words") / bus
 
     def plan(
+        self, chain: Chain, planner: LayerPlanner | ChainPlanner, setting: Setting, idle: float
+    ) -> LayerPlan | ChainPlan | None:
+        if (planner, setting, idle) not in self._chosen:
+            self._chosen[planner, setting, idle] = self._choose(chain, planner, setting, idle)
+        return self._chosen[planner, setting, idle]
+
+    def _choose(
         self, chain: Chain, planner: LayerPlanner | ChainPlanner, setting: Setting, idle: float
     ) -> LayerPlan | ChainPlan | None:
         key = planner, setting
