@@ -27,8 +27,8 @@ class DepthwiseTask(ConvTask):
 
     def reads_part(self, region: Region, part: Part, tile: int | None = None) -> Region:
         """Whole pixels."""
-        channels = self.geometry.channels
-        return super().reads_part(region, replace(part, bytes=channels), tile)
+        pixels = Part(part.row0, part.rows, part.col0, part.cols, part.byte0, self.geometry.channels)
+        return super().reads_part(region, pixels, tile)
 
     @cached_property
     def _commands(self) -> depthwise.Depthwise:

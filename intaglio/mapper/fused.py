@@ -75,6 +75,7 @@ class ChainPlanner:
         self._rows: dict[tuple[int, tuple[int, ...]], _Bands] = {}
         self._ringed: dict[tuple[int, bool], tuple[int, ...]] = {}
         self._widths: dict[int, list[Needs]] = {}
+        self._each: dict[int, list[int]] = {}
         self._cycles: dict[object, int] = {}
 
     def plan(self, setting: Setting, idle: float = 0.0) -> ChainPlan | None:
@@ -328,10 +329,7 @@ class ChainPlanner:
     def _work(self, setting: Setting, cut: _Cut, groups: tuple[Groups | None, ...], slabs: int) -> Work:
         config = self.config
         rate, latency, count = config.memory.bytes_per_cycle, config.memory.latency, len(cut.pieces)
-        each = [
-            sum(n * self._task_cycles(i, region, groups[i], cut.slab) for region, n in shapes)
-            for i, shapes in enumerate(cut.made)
-        ]
+        each = self._layer_cycles(cut, groups)
         loads = [
             0.0 if at is not None else total / rate + count * latency
             for total, at in zip(cut.loaded, setting.resident[:-1], strict=True)
@@ -352,6 +350,15 @@ class ChainPlanner:
                 least += (1 if group.kept else count) * tiles * group.parts[0].steps * config.weight_word_bytes
         first = blocks[0] if blocks else 0.0
         return Work(count, count * slabs, sum(each), each[0], loads, stores, weights, first, least / rate)
+
+    def _layer_cycles(self, cut: _Cut, groups: tuple[Groups | None, ...]) -> list[int]:
+        """Of COMPUTE, for each task. groups: the cut's."""
+        if id(cut) not in self._each:
+            self._each[id(cut)] = [
+                sum(n * self._task_cycles(i, region, groups[i], cut.slab) for region, n in shapes)
+                for i, shapes in enumerate(cut.made)
+            ]
+        return self._each[id(cut)]
 
     def _task_cycles(self, index: int, region: Region, groups: Groups | None, slab: int) -> int:
         task, config = self.chain.tasks[index], self.config
