@@ -7,7 +7,7 @@ are computed, its bytes move outside, and each piece takes a command.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, replace
 
 from intaglio.hw.config import Config
@@ -53,13 +53,14 @@ def schedule_by(network: Lowered, config: Config, keep_all: bool, objective: Obj
 
 
 class ByObjective(ByCycles):
-    """What a search prefers. Energies are whole fJ, kept by plan: of its actions, without the price of its cycles."""
+    """What a search prefers. Energies are whole fJ, kept by kinds of plans: of actions, without the price of cycles."""
 
     def __init__(self, network: Lowered, config: Config, objective: Objective):
         self.network, self.config, self.objective = network, config, objective
         self._options: dict[tuple[LayerPlanner | ChainPlanner, Setting], list[_Option]] = {}
         self._chosen: dict[tuple[LayerPlanner | ChainPlanner, Setting, float], LayerPlan | ChainPlan | None] = {}
-        self._energies: dict[int, int] = {}
+        self._kinds: dict[int, Hashable] = {}
+        self._energies: dict[Hashable, int] = {}
         self._computing: dict[tuple[LayerPlanner | ChainPlanner, bool], int] = {}
         self._fetching: dict[tuple[tuple[str, int], ...], int] = {}
         bus = config.bus_bytes
@@ -111,10 +112,26 @@ class ByObjective(ByCycles):
     def _energy(self, layer: Placed) -> int:
         """Of the commands of one layer or chain by themselves, whose plan is one of `_options`; where its values lie outside
         does not matter."""
-        if id(layer.plan) not in self._energies:
+        key = self._kind(layer)
+        if key not in self._energies:
             alone = Schedule((replace(layer, fetched=()),), frozenset(self.network.values), 0.0)
-            self._energies[id(layer.plan)] = self._counted(emit(self.network, self.config, alone).commands)
-        return self._energies[id(layer.plan)]
+            self._energies[key] = self._counted(emit(self.network, self.config, alone).commands)
+        return self._energies[key]
+
+    def _kind(self, layer: Placed) -> Hashable:
+        """What the counts of its commands depend on: of addresses only where in a half word they are."""
+        plan, setting = layer.plan, layer.setting
+        if id(plan) not in self._kinds:
+            half, bus, row = self.config.half_word_bytes, self.config.bus_bytes, layer.chain.output.layout.row_bytes
+            b = plan.buffers
+            places = [tuple(at % half for at in side) for side in (*b.inputs, b.between, b.output)]
+            if len(set(places[-1])) == 1 and not any(piece.x1 % bus and piece.x1 < row for piece in plan.pieces):
+                places[-1] = places[-1][:1]  # nothing is carried from one to the next
+            resident = tuple(None if at is None else at % half for at in setting.resident)
+            # Pieces are many, and equal ones the same object while a planner lives.
+            cut = id(plan.pieces), plan.groups, plan.blocks if isinstance(plan, LayerPlan) else (plan.slabs, plan.rings)
+            self._kinds[id(plan)] = layer.planner, cut, tuple(places), resident, setting.stored
+        return self._kinds[id(plan)]
 
     def _fetch_energy(self, fetched: tuple[tuple[str, int], ...]) -> int:
         """Of loading whole values."""
@@ -142,8 +159,9 @@ class ByObjective(ByCycles):
                 # The estimate has the weights once, for what lies in the padding may be left out.
                 again = _weight_words(task, config, plan.pieces, group) - sum(part.steps for part in group.parts)
                 moved += tiles * max(0, again) * config.weight_word_bytes
-            if task is chain.tasks[-1]:  # of a ring a piece may need no more rows of what comes before
-                commands = len(plan.pieces) * -(-tiles // (group.tiles if group is not None else 1))
+            if isinstance(plan, LayerPlan) or not plan.rings or task is chain.tasks[-1]:
+                # With rings a piece may need no more rows of what comes before its own.
+                commands += len(plan.pieces) * -(-tiles // (group.tiles if group is not None else 1))
         return int(FJ_PER_PJ * (moved * self._byte + commands * self._command)) + self._least_computing(chain, planner, groups)
 
     def _least_computing(
