@@ -11,6 +11,7 @@ import hashlib
 import json
 import reprlib
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -105,27 +106,27 @@ class Config:
 
     # Widths and depths that follow from the fields.
 
-    @property
+    @cached_property
     def channel_groups(self) -> int:
         """Requantizer passes for one row of the array: ceil(cols / requantizers)."""
         return -(-self.cols // self.requantizers)
 
-    @property
+    @cached_property
     def slab_channels(self) -> int:
         """Channels that POOL reads at once: as many passes of the requantizers as feed_bytes holds, at least two."""
         return self.feed_bytes // self.requantizers * self.requantizers
 
-    @property
+    @cached_property
     def weight_word_bytes(self) -> int:
         """Bytes of one step's weights in the weight memory: cols, padded to a power of two."""
         return next_power_of_two(self.cols)
 
-    @property
+    @cached_property
     def lanes(self) -> int:
         """Weight lanes built in."""
         return min(self.weight_lanes, self.rows)
 
-    @property
+    @cached_property
     def channel_word_bytes(self) -> int:
         """Bytes of one requantizer pass's records in the channel memory, padded to a power of two."""
         return CHANNEL_RECORD_BYTES * next_power_of_two(self.requantizers)
@@ -144,7 +145,7 @@ class Config:
         """Bytes of the partial-sum memory that one array tile's sums take."""
         return self.rows * self.channel_groups * self.partial_word_bytes
 
-    @property
+    @cached_property
     def bank_bytes(self) -> int:
         """Bytes of one activation bank; a bank's addresses are contiguous."""
         return self.activation_bytes // self.activation_banks

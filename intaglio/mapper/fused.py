@@ -31,7 +31,7 @@ MOST_SLABS = 64
 """Parts of a piece by channels."""
 FITTING = 4
 """Heights of pieces that fit, tallest first, that are considered for each width."""
-MOST_WIDTHS = 6
+MOST_WIDTHS = 4
 
 
 @dataclass(frozen=True)
