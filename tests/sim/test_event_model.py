@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -95,7 +96,7 @@ def test_nothing_to_do() -> None:
 def test_the_shipped_network(name: str) -> None:
     session = Session.map(load(data.MODEL), load_config(name))
     for memory in (session.config.memory, MemoryConfig(1, 100, session.config.memory.outstanding)):
-        config = Config(**{**vars(session.config), "memory": memory})
+        config = replace(session.config, memory=memory)
         hold_equal(config, schedule_of(config, session.program.commands))
 
 
