@@ -68,10 +68,12 @@ DEPTHWISE: convolution of each channel by itself, for patches of neighbouring ou
               iy = iy_start + down * patch_iy_step + y * dilation_rows
               at = x_start + across * patch_x_step + x * x_step
               pixel = activation[origin + tile_c * tile_channels + down * patch_row_step + y * row_step + at - x_start + c]
-              for each of the tile's channels c, its address less wrap_bytes where iy >= wrap_iy, where 0 <= iy < in_rows and 0 <= at < in_row_bytes, and in_zero_point elsewhere; where y < kernel_rows and x < kernel_cols the next word of weights (weight_base + tile_c *
-              kernel_rows * kernel_cols + y * kernel_cols + x) enters row 0, less weight_zero_point as CONV's, and reaches
-              the next row of the array tap_delay cycles later, or patch_delay between the rows i * patch_cols - 1 and
-              i * patch_cols. A row adds up the products of the weight and the pixel that it holds in one cycle.
+              for each of the tile's channels c, its address less wrap_bytes where iy >= wrap_iy, where 0 <= iy < in_rows and 0
+              <= at < in_row_bytes, and in_zero_point elsewhere; where y < kernel_rows and x < kernel_cols the next word of
+              weights (weight_base + tile_c * kernel_rows * kernel_cols + y * kernel_cols + x) enters row 0, less
+              weight_zero_point as CONV's, and reaches the next row of the array tap_delay cycles later, or patch_delay between
+              the rows i * patch_cols - 1 and i * patch_cols. A row adds up the products of the weight and the pixel that it
+              holds in one cycle.
           out[i][j][c] = requantize(sum of row i * patch_cols + j + bias[c]) is written to
               out_base + tile_c * tile_channels + down * out_patch_row_step + across * out_patch_step +
               i * out_row_stride + j * out_pixel_stride + c

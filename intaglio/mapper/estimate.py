@@ -34,8 +34,8 @@ class Cycles:
 
 @dataclass(frozen=True)
 class Work:
-    """In cycles. pieces: that inputs come in; outputs: parts that the output leaves in. compute: of COMPUTE, of which the first layer of a chain takes `first_layer` (0 for a single one: stores
-    then hide behind nothing). loads: of each input; stores: of the output; weights: with their records, of which the first
+    """In cycles. pieces: that inputs come in; outputs: parts that the output leaves in. compute: of COMPUTE, of which the first layer of
+    a chain takes `first_layer` (0 for a single one: stores then hide behind nothing). loads: of each input; stores: of the output; weights: with their records, of which the first
     block takes first_weights. All three with the memory's latency once for each transfer; least: of their bytes alone."""
 
     pieces: int

@@ -50,8 +50,8 @@ class ChainPlan:
 
 @dataclass(frozen=True)
 class _Cut:
-    """A grid of pieces. pieces: in order. slab: channels of a slab, 0 for all. rings: as in ChainPlan. made: for each task, a region of each shape
-    that its parts have, and how many have it. Bytes of the largest piece, or slab of one, for each input and each output;
+    """A grid of pieces. pieces: in order. slab: channels of a slab, 0 for all. rings: as in ChainPlan. made: for each task, a region
+    of each shape that its parts have, and how many have it. Bytes of the largest piece, or slab of one, for each input and each output;
     of all pieces for each input and for the last output."""
 
     pieces: tuple[Region, ...]

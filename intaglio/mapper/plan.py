@@ -79,8 +79,8 @@ class LayerPlanner:
 
     def candidates(self, setting: Setting) -> list[LayerPlan]:
         """Every plan of the space: bands of rows, of convolutions also blocks of whole array tiles; other narrower pieces only
-        where none of these fits, and reductions or windows whose input comes in parts only where nothing else does; each with every way to place its buffers and order its
-        weights."""
+        where none of these fits, and reductions or windows whose input comes in parts only where nothing else
+        does; each with every way to place its buffers and order its weights."""
         return self._space(setting, False)
 
     def _space(self, setting: Setting, best: bool) -> list[LayerPlan]:

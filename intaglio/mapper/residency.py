@@ -185,9 +185,10 @@ class Scheduler:
                 self._spans = [*before[:at], range(span.start, cut), range(cut, span.stop), *before[at + 1 :]]
                 made = self._made_by(self._spans[at])
                 for count in (0, len(made.uses)):
-                    trial = self._walk({**keep, made.name: count})
+                    changed = {**keep, made.name: count}
+                    trial = self._walk(changed)
                     if trial.failed is None and self.choice.better(trial, walk):
-                        keep, walk, best = {**keep, made.name: count}, trial, self._spans
+                        keep, walk, best = changed, trial, self._spans
             self._spans = best
         return keep, walk
 

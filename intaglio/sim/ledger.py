@@ -28,6 +28,7 @@ _LOADED = {
     LocalMemory.CHANNEL: Counter.LOAD_CHANNEL_WORDS,
 }
 
+
 def count(config: Config, commands: Sequence[Command]) -> NDArray[np.int64]:
     """Each command's part of the ledger, int64 [commands, len(Counter)]; those of time and of fetching are 0. The commands
     are legal."""

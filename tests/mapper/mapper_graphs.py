@@ -21,6 +21,15 @@ from intaglio.network.graph import (
     Tensor,
 )
 
+SAME = Padding(1, 1, 1, 1)
+MACHINES = [
+    ("tiny16", []),
+    ("tiny16", ["activation_bytes=2048", "activation_banks=2", "weight_bytes=1024", "channel_bytes=256"]),
+    ("tiny16", ["rows=3", "cols=5", "activation_bytes=3072", "activation_banks=3", "weight_bytes=2048", "bus_bytes=4",
+                "memory.bytes_per_cycle=1", "memory.latency=90"]),
+    ("edge64", ["activation_bytes=4096", "weight_bytes=2048"]),
+]  # fmt: skip
+
 
 class Builder:
     """Adds operators one after another; each method returns the new tensor's name."""
@@ -178,3 +187,13 @@ class Builder:
         name = self.tensor(shape)
         self.operators.append(Reshape(self._name(), (source,), (name,)))
         return name
+
+
+def mixed(seed: int) -> Graph:
+    b = Builder(seed)
+    x = b.conv(b.input(1, 17, 15, 8), 16, (3, 3), (2, 2), padding=SAME)
+    y = b.conv(x, 16, (3, 3), padding=SAME, groups=16)
+    y = b.conv(y, 16, (1, 1))
+    x = b.maximum(b.add(x, y), (3, 3), (2, 2))
+    x = b.conv(x, 24, (1, 1), (2, 2))
+    return b.graph(b.dense(b.mean(x), 10))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mapper_graphs import Builder
+from mapper_graphs import MACHINES, SAME, Builder, mixed
 
 from intaglio.errors import InputError
 from intaglio.hw.config import Config, load_config
@@ -21,7 +21,6 @@ from intaglio.mapper.objective import ACTIONS, FJ_PER_PJ, GOALS, Cost, Objective
 from intaglio.mapper.program import Program
 from intaglio.mapper.residency import Placed, Schedule, Scheduler
 from intaglio.network import execute, random_inputs
-from intaglio.network.graph import Graph, Padding
 from intaglio.network.tflite.importer import load_tflite
 from intaglio.power_model import compare, load_table, prices
 from intaglio.report.energy_counts import layer_counts
@@ -33,27 +32,9 @@ from intaglio.sim.tensors import rows_at
 from tests.networks import random_network
 from tests.power_model.energy_tables import loaded, with_idle
 
-SAME = Padding(1, 1, 1, 1)
-MACHINES = [
-    ("tiny16", []),
-    ("tiny16", ["activation_bytes=2048", "activation_banks=2", "weight_bytes=1024", "channel_bytes=256"]),
-    ("tiny16", ["rows=3", "cols=5", "activation_bytes=3072", "activation_banks=3", "weight_bytes=2048", "bus_bytes=4",
-                "memory.bytes_per_cycle=1", "memory.latency=90"]),
-    ("edge64", ["activation_bytes=4096", "weight_bytes=2048"]),
-]  # fmt: skip
 MOVED = ("load_activation_words", "load_weight_words", "load_channel_words", "store_words")
 IDLE = 3.5
 """pJ a cycle, so that estimated cycles count in energy too; no source's."""
-
-
-def mixed(seed: int) -> Graph:
-    b = Builder(seed)
-    x = b.conv(b.input(1, 17, 15, 8), 16, (3, 3), (2, 2), padding=SAME)
-    y = b.conv(x, 16, (3, 3), padding=SAME, groups=16)
-    y = b.conv(y, 16, (1, 1))
-    x = b.maximum(b.add(x, y), (3, 3), (2, 2))
-    x = b.conv(x, 24, (1, 1), (2, 2))
-    return b.graph(b.dense(b.mean(x), 10))
 
 
 def priced(config: Config, goal: str, idle: float = 0.0) -> Objective:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mapper_check import check
-from mapper_graphs import Builder
+from mapper_graphs import MACHINES, mixed
 
 from intaglio.hw.config import load_config
 from intaglio.mapper import map_network, map_proven
@@ -16,35 +16,15 @@ from intaglio.mapper.lower import lower
 from intaglio.mapper.prove import alone, prove
 from intaglio.mapper.residency import Scheduler
 from intaglio.network.execute import execute, random_inputs
-from intaglio.network.graph import Graph, Padding
 from intaglio.network.tflite.importer import load_tflite
 from intaglio.sim.engines import clock_of
 from intaglio.sim.functional import execute_program
 from intaglio.sim.tensors import rows_at
 from tests.networks import random_network
 
-SAME = Padding(1, 1, 1, 1)
-MACHINES = [
-    ("tiny16", []),
-    ("tiny16", ["activation_bytes=2048", "activation_banks=2", "weight_bytes=1024", "channel_bytes=256"]),
-    ("tiny16", ["rows=3", "cols=5", "activation_bytes=3072", "activation_banks=3", "weight_bytes=2048", "bus_bytes=4",
-                "memory.bytes_per_cycle=1", "memory.latency=90"]),
-    ("edge64", ["activation_bytes=4096", "weight_bytes=2048"]),
-]  # fmt: skip
-
 
 def cycles_of(config, commands) -> int:
     return clock_of(config, commands).cycles
-
-
-def mixed(seed: int) -> Graph:
-    b = Builder(seed)
-    x = b.conv(b.input(1, 17, 15, 8), 16, (3, 3), (2, 2), padding=SAME)
-    y = b.conv(x, 16, (3, 3), padding=SAME, groups=16)
-    y = b.conv(y, 16, (1, 1))
-    x = b.maximum(b.add(x, y), (3, 3), (2, 2))
-    x = b.conv(x, 24, (1, 1), (2, 2))
-    return b.graph(b.dense(b.mean(x), 10))
 
 
 @pytest.mark.parametrize("machine", range(len(MACHINES)))
