@@ -15,9 +15,9 @@ from intaglio.hw.isa import ENGINE_OF, Engine, token_bit
 from intaglio.mapper.table import Table
 
 MOST_TOKENS = 255
-_QUEUE_DEPTH = {Engine.LOAD: 4, Engine.COMPUTE: 1, Engine.STORE: 4}
+QUEUE_DEPTH = {Engine.LOAD: 4, Engine.COMPUTE: 1, Engine.STORE: 4}
 """Commands that wait in an engine's queue beside the one that runs."""
-_DEPTHS = np.array([_QUEUE_DEPTH[engine] for engine in Engine])
+_DEPTHS = np.array([QUEUE_DEPTH[engine] for engine in Engine])
 _NOBODY = -1
 
 

@@ -163,8 +163,9 @@ class Scheduler:
         while at + 1 < len(self._spans):
             before = self._spans
             joined = range(before[at].start, before[at + 1].stop)
-            if self._may_join(before[at], joined, keep):
-                self._spans = [*before[:at], joined, *before[at + 2 :]]
+            spans = self._regrouped(at, 2, joined)
+            if spans is not None and self._worth_joining(before[at], joined, keep):
+                self._spans = spans
                 ends = self._ends_outside(keep, joined)
                 better = next((found for found in ends if self.choice.better(found[1], walk)), None)
                 if better is not None:
@@ -182,7 +183,11 @@ class Scheduler:
             at = before.index(span)
             best = before
             for cut in span[1:]:
-                self._spans = [*before[:at], range(span.start, cut), range(cut, span.stop), *before[at + 1 :]]
+                self._spans = before
+                spans = self._regrouped(at, 1, range(span.start, cut), range(cut, span.stop))
+                if spans is None:
+                    continue
+                self._spans = spans
                 made = self._made_by(self._spans[at])
                 for count in (0, len(made.uses)):
                     changed = {**keep, made.name: count}
@@ -208,9 +213,15 @@ class Scheduler:
                 if trial.failed is None:
                     yield changed, trial
 
-    def _may_join(self, first: range, joined: range, keep: Keep) -> bool:
-        if not can_chain(self.network, joined, self.required):
-            return False
+    def _regrouped(self, at: int, count: int, *instead: range) -> list[range] | None:
+        """The spans with `count` of them, from number `at` on, replaced; None where one of those instead is several tasks that
+        cannot run as a chain."""
+        if any(len(span) > 1 and not can_chain(self.network, span, self.required) for span in instead):
+            return None
+        return [*self._spans[:at], *instead, *self._spans[at + count :]]
+
+    def _worth_joining(self, first: range, joined: range, keep: Keep) -> bool:
+        """Whether there is anything to gain: `first` leaves its output outside, or the two can run by channels."""
         return self._outside(self._made_by(first), keep) or self._planner(joined)[0].by_channels
 
     def _made_by(self, span: range) -> Value:

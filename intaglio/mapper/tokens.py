@@ -4,6 +4,9 @@ Commands of one engine are in order already. For two engines, a command waits fo
 the other engine that it conflicts with (same bytes and one of them writes, or the same port of one activation
 bank), unless it, or a command before it on its engine, already waited for that one or a later one. Tokens of
 an ordered pair of engines are counted: the n-th wait takes the n-th signal, and both follow program order.
+
+A counter holds MOST_TOKENS. Where more could pile up, as where a layer's many STOREs are all done before the next layer's
+first LOAD, some waits name a later signal that still precedes them; those that they make needless are left out.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import numpy as np
 from intaglio.hw.config import Config
 from intaglio.hw.isa import Command, Engine, token_bit
 from intaglio.mapper.accesses import Access, Space, accesses
+from intaglio.mapper.dispatch import MOST_TOKENS, QUEUE_DEPTH, Links, order_of
 
 _SPACE, _LOW, _HIGH, _WRITE = range(4)
 _ACTIVATION = int(Space.ACTIVATION)
@@ -30,26 +34,73 @@ def with_tokens(config: Config, commands: Sequence[Command]) -> list[Command]:
     touched = np.array(flat).reshape(-1, len(Access._fields))
     first = np.cumsum([0, *(len(of) for of in found)])
     engines = np.array([command.engine for command in commands], np.int64)
-    wait, signal = _tokens(touched, first, engines, config.bank_bytes, _BIT)
-    return [
-        Command(c.opcode, {**c.fields, "wait": w, "signal": s})
-        for c, w, s in zip(commands, wait.tolist(), signal.tolist(), strict=True)
-    ]
+    links = Links(engines, *_tokens(touched, first, engines, config.bank_bytes, len(Engine)))
+    for sender, taker in ((a, b) for a in Engine for b in Engine if a != b):
+        _bound(links, sender, taker)
+    fields = zip(commands, _coded(links.waits, engines), _coded(links.signals, engines), strict=True)
+    return [Command(c.opcode, {**c.fields, "wait": w, "signal": s}) for c, w, s in fields]
+
+
+def _coded(flags: np.ndarray, engines: np.ndarray) -> list[int]:
+    """The field of each command: one bit for each engine flagged. flags: int64 [commands, engines]."""
+    return (flags << np.maximum(_BIT[engines], 0)).sum(axis=1).tolist()
+
+
+def _bound(links: Links, sender: Engine, taker: Engine) -> None:
+    """Leaves out tokens from one engine to another where more than a counter holds could pile up, and nowhere else."""
+    signals = np.flatnonzero((links.engines == sender) & (links.signals[:, taker] == 1))
+    if len(signals) <= MOST_TOKENS:
+        return
+    waits = np.flatnonzero((links.engines == taker) & (links.waits[:, sender] == 1))
+    mine = np.flatnonzero(links.engines == taker)
+    # While a wait lasts, dispatch gets no further than the command for which the taker's queue has no room.
+    ends = np.append(mine, np.full(QUEUE_DEPTH[taker] + 1, len(links.engines)))
+    reach = ends[np.searchsorted(mine, waits) + QUEUE_DEPTH[taker] + 1]
+    first = last = np.arange(len(waits))  # of what one token stands for: the n-th has wait first[n] and signal last[n]
+    while True:
+        there = np.searchsorted(signals[last], reach[first]) - np.arange(len(first))
+        full = np.flatnonzero(there > MOST_TOKENS)
+        if len(full) == 0:
+            break
+        if len(first) == len(waits) and order_of(links)[1] is None:
+            return  # other tokens hold the sender back
+        at = slice(full[0], full[0] + there[full[0]])
+        joined = _joined(waits[first[at]], signals[last[at]])
+        first = np.concatenate([first[: at.start], first[at][joined[:, 0]], first[at.stop :]])
+        last = np.concatenate([last[: at.start], last[at][joined[:, 1]], last[at.stop :]])
+    links.waits[np.delete(waits, first), sender] = 0
+    links.signals[np.delete(signals, last), taker] = 0
+
+
+def _joined(waits: np.ndarray, signals: np.ndarray) -> np.ndarray:
+    """At most MOST_TOKENS tokens in place of more: int64 [tokens, 2], the first and the last of those that each stands for, as few
+    of them as it takes. The last one's signal precedes the first one's wait. waits, signals: indices of commands, ascending; of
+    waits only so many precede the last signal as the taker's queue holds, so that enough can be joined."""
+    for most in range(2, len(waits) + 1):
+        out: list[tuple[int, int]] = []
+        at = 0
+        while at < len(waits):
+            end = min(at + most, max(at + 1, int(np.searchsorted(signals, waits[at]))))
+            out.append((at, end - 1))
+            at = end
+        if len(out) <= MOST_TOKENS:
+            return np.array(out)
+    raise AssertionError("a command waits for a signal that comes after it")
 
 
 @numba.njit(cache=True)
-def _tokens(touched, first, engines, bank_bytes, bit):
-    """wait and signal of each command, int64 [commands]. touched: int64 [accesses, 4], of command i from first[i] to
-    first[i + 1]."""
+def _tokens(touched, first, engines, bank_bytes, kinds):
+    """Whether each command waits for, and signals, each engine: int64 [commands, kinds], 0 or 1. touched: int64 [accesses, 4],
+    of command i from first[i] to first[i + 1]. kinds: how many engines there are."""
     count = len(engines)
-    wait, signal = np.zeros(count, np.int64), np.zeros(count, np.int64)
-    before = np.full((count, len(bit)), -1, np.int64)  # the latest earlier command of each engine
-    latest = np.full(len(bit), -1, np.int64)
-    known = np.full((len(bit), len(bit)), -1, np.int64)
+    waits, signals = np.zeros((count, kinds), np.int64), np.zeros((count, kinds), np.int64)
+    before = np.full((count, kinds), -1, np.int64)  # the latest earlier command of each engine
+    latest = np.full(kinds, -1, np.int64)
+    known = np.full((kinds, kinds), -1, np.int64)
     for index in range(count):
         me = engines[index]
         before[index] = latest
-        for other in range(len(bit)):
+        for other in range(kinds):
             if other == me:
                 continue
             found = latest[other]
@@ -58,11 +109,11 @@ def _tokens(touched, first, engines, bank_bytes, bit):
             ):
                 found = before[found, other]
             if found > known[me, other]:
-                wait[index] |= 1 << bit[me, other]
-                signal[found] |= 1 << bit[other, me]
+                waits[index, other] = 1
+                signals[found, me] = 1
                 known[me, other] = found
         latest[me] = index
-    return wait, signal
+    return waits, signals
 
 
 @numba.njit(cache=True)

@@ -115,3 +115,36 @@ def test_which_layers_may_chain() -> None:
     assert can_chain(network, every, set())
     for a, b in pairwise(every):
         assert can_chain(network, range(a, b + 1), set()) == (a != 0)
+
+
+def residual(seed: int, size: int, channels: int, blocks: int) -> Graph:
+    """As they are drawn from PyTorch: a block whose shortcut is a strided 1 x 1 convolution, then blocks with plain ones."""
+    b = Builder(seed)
+    x = b.conv(b.input(1, size, size, 3), channels, (3, 3), padding=SAME)
+    for block in range(blocks):
+        stride = (2, 2) if block % 2 == 0 else (1, 1)
+        wide = b.tensors[x].shape[3] * stride[0]
+        y = b.conv(x, wide, (3, 3), stride, padding=SAME)
+        y = b.conv(y, wide, (3, 3), padding=SAME)
+        x = b.add(y, b.conv(x, wide, (1, 1), stride) if stride != (1, 1) else x)
+    return b.graph(b.dense(b.mean(x), 10))
+
+
+@pytest.mark.parametrize("size, channels, blocks", [(64, 16, 2), (32, 8, 3), (16, 16, 1), (24, 24, 4)])
+@pytest.mark.parametrize(
+    "machine",
+    [("edge64", []), ("edge256", ["activation_bytes=2048"]), ("tiny16", []),
+     ("edge64", ["cols=16", "activation_bytes=4096", "memory.bytes_per_cycle=4"])],
+)  # fmt: skip
+def test_parted_chains_are_chains(machine: tuple[str, list[str]], size: int, channels: int, blocks: int) -> None:
+    """A chain is parted only where both parts can run by themselves: what a shortcut reads too cannot stay within one."""
+    config = load_config(*machine)
+    graph = residual(3, size, channels, blocks)
+    network = lower(graph, config)
+    scheduler = Scheduler(network, config, False)
+    schedule = scheduler.run()
+    tasks = {id(task): i for i, task in enumerate(network.tasks)}
+    for layer in schedule.layers:
+        span = range(tasks[id(layer.chain.tasks[0])], tasks[id(layer.chain.tasks[-1])] + 1)
+        assert len(span) == 1 or can_chain(network, span, scheduler.required)
+    check(graph, config)
