@@ -149,7 +149,7 @@ def sampled_gap(graph: Graph, config: Config, certificates: Sequence[Certificate
         plans = layer.planner.candidates(layer.setting)
         for plan in draw.sample(plans, min(each, len(plans))):
             count = alone(network, config, schedule, replace(layer, plan=plan), lambda config, commands: clock_of(config, commands).cycles)
-            worst = max(worst, certificate.cycles / count - 1)
+            worst = max(worst, certificate.best / count - 1)
     return worst
 
 

@@ -1,9 +1,12 @@
-"""The best plan of each layer's space under exact timing, and what shows that it is the best.
+"""The best plan of each layer's space under exact timing, what shows that it is the best, and a schedule of such plans.
 
 Each layer, or chain of layers, is timed by itself as it stands in the network: with what stays on chip there, the rest
 outside, and its commands alone on the machine. What the schedule loads whole before a layer, though nothing else reads it, may also
 come with the layer's pieces. A plan whose bound is no lower than the best cycles found cannot be better, so
 only the others are timed, those with the lowest bounds first.
+
+What is best alone may be worse in the network, where layers overlap. So whole schedules are timed too, and a layer takes its
+best plan only where the whole gains: the schedule found is never slower than the one begun with.
 """
 
 from __future__ import annotations
@@ -26,35 +29,72 @@ Clock = Callable[[Config, Sequence[Command]], int]
 """The cycles of commands on a configuration, exact."""
 
 
+MOST_ROUNDS = 3
+"""Times that each layer's plan is tried in the whole."""
+
+
 @dataclass(frozen=True)
 class Certificate:
-    """For one layer or chain. tags: of its layers. candidates: plans of the space; timed: those that the clock was asked for,
-    the others' bounds being no lower than the cycles found. estimated: cycles of the plan that the estimate prefers. cycles: of
-    the plan chosen, the fewest of the space. bound: of compute and bytes that no schedule of these layers avoids: each array
-    element busy, each weight and record loaded once, and what is outside here loaded or stored once."""
+    """For one layer or chain, alone on the machine. tags: of its layers. candidates: plans of the space; timed: those that the
+    clock was asked for, the others' bounds being no lower than the cycles found. estimated: cycles of the plan that the
+    estimate prefers; best: the fewest of the space; cycles: of the plan in the schedule, which may be another where layers overlap.
+    bound: of compute and bytes that no schedule of these layers avoids: each array element busy, each weight and record loaded
+    once, and what is outside here loaded or stored once."""
 
     tags: tuple[int, ...]
     candidates: int
     timed: int
     estimated: int
+    best: int
     cycles: int
     bound: int
 
     @property
+    def gap_to_best(self) -> float:
+        """Of the plan in the schedule to the best of the space, 0 where they are equal."""
+        return self.cycles / max(self.best, 1) - 1
+
+    @property
     def gap_to_bound(self) -> float:
-        """Of the cycles to the bound, 0 where they are equal."""
-        return self.cycles / max(self.bound, 1) - 1
+        """Of the best plan to the bound, 0 where they are equal."""
+        return self.best / max(self.bound, 1) - 1
 
 
 def prove(network: Lowered, config: Config, schedule: Schedule, clock: Clock) -> tuple[Schedule, list[Certificate]]:
-    """The schedule with the best plan of every layer or chain, each in its setting; and the certificates, in order."""
-    layers, certificates = [], []
-    for layer in schedule.layers:
-        best, certificate = _prove(network, config, schedule, layer, clock)
-        layers.append(best)
-        certificates.append(certificate)
-    cycles = sum(layer.plan.cycles.estimate for layer in layers)
-    return Schedule(tuple(layers), schedule.outside, cycles), certificates
+    """A schedule that takes no more cycles, in which layers and chains have the best plan of their space, each in its setting,
+    wherever that makes the whole faster; and the certificates, in order."""
+    found = [_prove(network, config, schedule, layer, clock) for layer in schedule.layers]
+
+    def cycles_of(layers: Sequence[Placed]) -> int:
+        commands = emit(network, config, replace(schedule, layers=tuple(layers))).commands
+        return clock(config, with_tokens(config, commands))
+
+    used = _fastest(schedule.layers, [best for best, _ in found], cycles_of)
+    certificates = [
+        replace(certificate, cycles=certificate.estimated if layer is before else certificate.best)
+        for layer, before, (_, certificate) in zip(used, schedule.layers, found, strict=True)
+    ]
+    return replace(schedule, layers=tuple(used), cycles=sum(layer.plan.cycles.estimate for layer in used)), certificates
+
+
+def _fastest(
+    before: Sequence[Placed], best: Sequence[Placed], cycles_of: Callable[[Sequence[Placed]], int]
+) -> list[Placed]:
+    """Of each layer one of two plans: the whole that is faster, then plan by plan as long as the whole gains."""
+    differ = [i for i, (a, b) in enumerate(zip(before, best, strict=True)) if a is not b]
+    used, least = list(before), cycles_of(before)
+    if differ and (all_best := cycles_of(best)) < least:
+        used, least = list(best), all_best
+    for _ in range(MOST_ROUNDS):
+        start = least
+        for i in differ:
+            trial = [*used[:i], before[i] if used[i] is best[i] else best[i], *used[i + 1 :]]
+            cycles = cycles_of(trial)
+            if cycles < least:
+                used, least = trial, cycles
+        if least == start:
+            break
+    return used
 
 
 def _prove(
@@ -78,7 +118,7 @@ def _prove(
             best, least = option, cycles
     tags = tuple(task.tag for task in layer.chain.tasks)
     bound = max(_bounds(network, config, layer))
-    return best, Certificate(tags, len(options), timed, first, least, bound)
+    return best, Certificate(tags, len(options), timed, first, least, least, bound)
 
 
 def _places(network: Lowered, config: Config, layer: Placed) -> Iterator[Placed]:

@@ -134,8 +134,9 @@ def _certificate(program: Program, c: Certificate) -> dict[str, Any]:
         "candidates": c.candidates,
         "timed": c.timed,
         "estimated_cycles": c.estimated,
+        "best_cycles": c.best,
         "cycles": c.cycles,
-        "gap_to_best": 0,
+        "gap_to_best": c.gap_to_best,
         "bound_cycles": c.bound,
         "gap_to_bound": c.gap_to_bound,
     }
