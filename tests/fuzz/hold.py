@@ -1,0 +1,172 @@
+"""What must hold of every pair, in the order of what it costs: `check`, `map`, `map --check`, outputs.
+
+    failure = hold(case, folder)            # None where everything holds
+
+* `check` says that it would run where and only where mapping succeeds; else mapping refuses (RefusedError) the layers that
+  `check` refuses, some of them or all.
+* The mapping's document passes `map --check`, which proves legality anew and steps through every cycle: so the event model's
+  cycles are those of the model that steps, in total and of every layer. Above MOST_CYCLES it is left out.
+* With --prove, no more cycles than without.
+* The host engine's tensors equal reference execution; of the networks that a file can hold, now and then LiteRT's or
+  onnxruntime's too.
+
+Any other exception is a failure.
+"""
+
+from __future__ import annotations
+
+import json
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from intaglio.check import Check, check_survey
+from intaglio.errors import RefusedError
+from intaglio.network.execute import execute, random_inputs
+from intaglio.network.graph import Graph
+from intaglio.report.documents import map_document
+from intaglio.report.layers import layer_figures, totals
+from intaglio.report.recheck import recheck
+from intaglio.session import Session
+from tests.fuzz.case import Case
+from tests.fuzz.graphs import graph_of, survey_of
+from tests.fuzz.pool import OutOfTime
+
+MOST_CYCLES = 20_000_000
+"""Cycles that `map --check` steps through here: a quarter of a second."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """kind: what went wrong and where, the same for pairs that fail alike. text: everything that helps."""
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Held:
+    """A pair without a failure. refused: by both. commands, cycles: of its program."""
+
+    refused: bool
+    commands: int = 0
+    cycles: int = 0
+    rechecked: bool = False
+
+
+class Broken(Exception):
+    """Something that must hold does not. kind: short, without the pair's own numbers."""
+
+    def __init__(self, kind: str, text: str):
+        super().__init__(text)
+        self.kind = kind
+
+
+def hold(case: Case, folder: Path) -> Held | Failure:
+    """folder: for files, of this process alone."""
+    stage = ["draw"]
+    try:
+        return _hold(case, folder, stage)
+    except Broken as broken:
+        return Failure(broken.kind, str(broken))
+    except OutOfTime as error:
+        return Failure(f"{stage[0]}: hang", "".join(traceback.format_exception(error)))
+    except Exception as error:
+        return Failure(f"{stage[0]}: {type(error).__name__} in {place_of(error)}", "".join(traceback.format_exception(error)))
+
+
+def place_of(error: BaseException) -> str:
+    """The innermost line of this project."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if "/intaglio/" in f.filename or "/fuzz/" in f.filename]
+    if not frames:
+        return "?"
+    last = frames[-1]
+    path = Path(last.filename)
+    return f"{'/'.join(path.parts[-2:])}:{last.name}"
+
+
+def _hold(case: Case, folder: Path, stage: list[str]) -> Held | Failure:
+    config, graph = case.config, graph_of(case.recipe)
+    stage[0] = "check"
+    checked = check_survey(survey_of(graph), config)
+    stage[0] = "map"
+    session = mapped(case, graph)
+    _agree(checked, session)
+    if isinstance(session, RefusedError):
+        return Held(True)
+    if case.way == "prove":
+        stage[0] = "map without --prove"
+        plain = Session.map(graph, config, case.keep_all)
+        _no_slower(session, plain)
+    stage[0] = "clock"
+    cycles = session.clock().cycles
+    if cycles <= MOST_CYCLES:
+        stage[0] = "map --check"
+        path = folder / "mapping.json"
+        path.write_text(json.dumps(document_of(case, session)))
+        recheck(path)
+    stage[0] = "run"
+    inputs = random_inputs(graph, case.seed % 1000)
+    run = session.run(inputs)
+    stage[0] = "reference"
+    _equal(run.tensors, execute(graph, inputs), "host")
+    if run.cycles != cycles:
+        raise Broken("run: cycles differ from map's", f"{run.cycles} and {cycles}")
+    return Held(False, len(session.program.commands), cycles, cycles <= MOST_CYCLES)
+
+
+def mapped(case: Case, graph: Graph) -> Session | RefusedError:
+    goal = "cycles" if case.way == "prove" else case.way
+    try:
+        return Session.map(graph, case.config, case.keep_all, case.way == "prove", goal)
+    except RefusedError as refused:
+        return refused
+
+
+def document_of(case: Case, session: Session) -> dict[str, Any]:
+    """What `intaglio map --json` writes."""
+    clock = session.clock()
+    layers = layer_figures(session.config, session.program, clock.retire_cycles, clock.cycles)
+    summary = totals(session.config, session.program, layers, clock.cycles)
+    chosen = {"goal": case.way, "table": None, "energy": session.energy}
+    return map_document(Path("fuzz"), session.config, session.program, layers, summary, chosen, session.certificates)
+
+
+def _agree(checked: Check, session: Session | RefusedError) -> None:
+    if isinstance(session, RefusedError):
+        if checked.would_run:
+            raise Broken(f"check: WOULD RUN, map refuses: {_reasons(session.refusals)}", str(session))
+        said = {(r.layer, r.reason) for r in checked.refusals}
+        other = [r for r in session.refusals if (r.layer, r.reason) not in said]
+        if other or not session.refusals:
+            raise Broken(f"check and map refuse different layers: {_reasons(other)}",
+                         "check:\n" + "\n".join(map(str, checked.refusals)) + f"\nmap:\n{session}")  # fmt: skip
+    elif not checked.would_run:
+        raise Broken(f"check refuses, map succeeds: {_reasons(checked.refusals)}", "\n".join(map(str, checked.refusals)))
+
+
+def _reasons(refusals: Any) -> str:
+    """Operators and the first words of the reasons, without numbers and names."""
+    texts = {f"{r.operator} {' '.join(w for w in r.reason.split()[:12] if w.isalpha())}" for r in refusals}
+    return "; ".join(sorted(texts)[:3])
+
+
+def _no_slower(proven: Session, plain: Session) -> None:
+    ours, without = proven.clock().cycles, plain.clock().cycles
+    if ours > without:
+        raise Broken("prove: slower than without", f"{ours} cycles with --prove, {without} without")
+
+
+def _equal(got: dict[str, np.ndarray], wanted: dict[str, np.ndarray], who: str) -> None:
+    for name, value in got.items():
+        if value.shape != wanted[name].shape or value.dtype != wanted[name].dtype:
+            raise Broken(f"{who}: shape or type of a tensor", f"{name}: {value.dtype} {value.shape}, not {wanted[name].dtype} "
+                         f"{wanted[name].shape}")  # fmt: skip
+        if not np.array_equal(value, wanted[name]):
+            index = tuple(int(i) for i in np.argwhere(value != wanted[name])[0])
+            count = int((value != wanted[name]).sum())
+            raise Broken(f"{who}: outputs differ from the reference",
+                         f"{name}: {count} of {value.size} elements, first at {index}: {value[index]}, not {wanted[name][index]}")  # fmt: skip

@@ -1,0 +1,142 @@
+"""Processes that try pairs, each in a folder of its own: one that hangs, dies or takes too much memory is ended and replaced.
+
+A pair's own alarm rings after its time, and raises where Python runs; compiled code that does not come back is ended by the
+parent a little later. Memory is bounded by the process's limit of private data, so that an allocation raises MemoryError.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+GRACE = 15.0
+"""Seconds that a process may take longer than its time before it is ended."""
+
+
+class OutOfTime(Exception):
+    """A pair took longer than it may."""
+
+
+@dataclass
+class _Worker:
+    process: Any
+    connection: Connection
+    job: Any = None
+    begun: float = field(default_factory=time.monotonic)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """In place of a result: the process was ended, or ended itself. how: for a person, without numbers that differ."""
+
+    how: str
+
+
+def run_jobs(
+    work: Callable[[Any, Path], Any], jobs: Iterable[Any], workers: int, seconds: float, memory_bytes: int
+) -> Iterator[tuple[Any, Any, float]]:
+    """(job, result or Ended, seconds) as they come. work(job, folder) runs in `workers` processes, forked from this one."""
+    fork = multiprocessing.get_context("fork")
+    folder = Path(tempfile.mkdtemp(prefix="fuzz."))
+    waiting = iter(jobs)
+    crew: list[_Worker] = []
+
+    def hire() -> None:
+        ours, theirs = fork.Pipe()
+        process = fork.Process(target=_serve, args=(theirs, work, folder, seconds, memory_bytes), daemon=True)
+        process.start()
+        theirs.close()
+        crew.append(_Worker(process, ours))
+
+    def give(worker: _Worker) -> bool:
+        for job in waiting:
+            worker.job, worker.begun = job, time.monotonic()
+            worker.connection.send(job)
+            return True
+        return False
+
+    try:
+        for _ in range(workers):
+            hire()
+        idle = list(crew)
+        while True:
+            for worker in idle:
+                if worker in crew and not give(worker):
+                    _dismiss(worker)
+                    crew.remove(worker)
+            idle = []
+            if not crew:
+                return
+            wait([worker.connection for worker in crew], timeout=0.5)
+            for worker in list(crew):
+                took = time.monotonic() - worker.begun
+                result: Any = None
+                if worker.connection.poll():
+                    try:
+                        result = worker.connection.recv()
+                    except EOFError:
+                        worker.process.join()
+                        result = Ended(f"the process died ({_ending(worker.process.exitcode)})")
+                elif took > seconds + GRACE:
+                    result = Ended("hang: compiled code did not come back")
+                else:
+                    continue
+                if isinstance(result, Ended):
+                    _dismiss(worker)
+                    crew.remove(worker)
+                    hire()
+                    idle.append(crew[-1])
+                else:
+                    idle.append(worker)
+                yield worker.job, result, took
+    finally:
+        for worker in crew:
+            _dismiss(worker)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _ending(code: int | None) -> str:
+    return signal.Signals(-code).name if code is not None and code < 0 else f"status {code}"
+
+
+def _dismiss(worker: _Worker) -> None:
+    worker.connection.close()
+    worker.process.kill()
+    worker.process.join()
+
+
+def _serve(
+    connection: Connection, work: Callable[[Any, Path], Any], folder: Path, seconds: float, memory_bytes: int
+) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
+    signal.signal(signal.SIGALRM, _ring)
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, most))
+    own = folder / str(os.getpid())
+    own.mkdir()
+    while True:
+        try:
+            job = connection.recv()
+        except EOFError:
+            return
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        try:
+            result = work(job, own)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        connection.send(result)
+
+
+def _ring(number: int, frame: FrameType | None) -> None:
+    raise OutOfTime
