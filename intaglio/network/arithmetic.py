@@ -126,7 +126,7 @@ def fully_connected(op: FullyConnected, x: np.ndarray) -> np.ndarray:
     """reference_integer_ops::FullyConnected. x int8, any shape of N*I elements -> int8 [N, O].
 
     The reference rounds the double product of sum and scale half away from zero; `requantize` was chosen
-    by `exact_multiplier` to give the same integers for every sum the operator can reach.
+    by `exact_multipliers` to give the same integers for every sum the operator can reach.
     """
     rows = x.reshape(-1, op.weights.shape[1]).astype(np.int16) - op.input_zero_point
     sums = dot(rows, op.weights.T.astype(np.int16) - op.weight_zero_point) + op.bias

@@ -10,84 +10,122 @@ and never for a scale with ties (such as 1/2), since the two round -1/2 to diffe
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
+AT_ONCE = 1 << 10
+"""Channels whose steps are looked at together: megabytes, however many channels there are."""
+_MOST = 2**31 - 1
+"""Greatest multiplier."""
+_FAR = float(2**62)
+"""Edges from here on bound no multiplier, since no sum reaches 2**31."""
+
 
 @dataclass(frozen=True)
 class Reach:
-    """The sums one channel (or several) can have: -lowest..highest, both >= 0."""
+    """The sums that each of some channels can have: -lowest..highest, int64 [channels], all from 0 to 2**31 - 1."""
 
-    lowest: int
-    highest: int
+    lowest: np.ndarray
+    highest: np.ndarray
+
+    @property
+    def widest(self) -> Reach:
+        """One channel with all of their sums."""
+        return Reach(self.lowest.max(keepdims=True), self.highest.max(keepdims=True))
+
+    def __getitem__(self, channels: slice | np.ndarray) -> Reach:
+        return Reach(self.lowest[channels], self.highest[channels])
 
 
-def reach(weights: np.ndarray, bias: np.ndarray, zero_point: int) -> list[Reach]:
+def reach(weights: np.ndarray, bias: np.ndarray, zero_point: int) -> Reach:
     """The range of sums of each channel: weights int8 [O, I], bias int32 [O], inputs int8."""
-    wide = weights.astype(np.int64)
-    at_low, at_high = wide * (-128 - zero_point), wide * (127 - zero_point)
-    highest = np.maximum(at_low, at_high).sum(axis=1) + bias
-    lowest = np.minimum(at_low, at_high).sum(axis=1) + bias
-    return [Reach(max(-int(a), 0), max(int(b), 0)) for a, b in zip(lowest, highest, strict=True)]
+    low, high = -128 - zero_point, 127 - zero_point  # of an input less its zero point: at most 0, and at least
+    positive = np.maximum(weights, 0).sum(axis=1, dtype=np.int64)
+    negative = np.minimum(weights, 0).sum(axis=1, dtype=np.int64)
+    highest = positive * high + negative * low + bias
+    lowest = positive * low + negative * high + bias
+    return Reach(np.maximum(-lowest, 0), np.maximum(highest, 0))
 
 
-def first_sum_reaching(step: int, scale: float) -> int:
-    """The smallest sum >= 0 whose product with scale, in double precision, rounds to at least `step` >= 1."""
-    target = step - 0.5
-    guess = max(math.floor(target / scale) - 1, 0)
-    while float(guess) * scale < target:
-        guess += 1
-    return guess
+def first_sums_reaching(steps: np.ndarray, scales: np.ndarray) -> np.ndarray:
+    """The smallest sums >= 0 whose products with the scales, in double precision, round to at least `steps` >= 1: int64, of the
+    two arrays' common shape."""
+    targets = steps - 0.5
+    guess = np.maximum(np.floor(targets / scales) - 1, 0)
+    while (short := guess * scales < targets).any():
+        guess += short
+    return guess.astype(np.int64)
 
 
-def exact_multiplier(
-    scale: float, sums: Reach, zero_point: int, clamp: tuple[int, int]
-) -> tuple[int, int] | None:
-    """(m, shift) so that SINGLE rounding equals the reference for every sum in reach; None if no m does.
+def exact_multipliers(
+    scales: np.ndarray, sums: Reach, zero_point: int, clamp: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(m, shift, found), [channels] each: SINGLE rounding with m and shift equals the reference for every sum in reach; where
+    found is False no m does.
 
-    scale: double, 0 < scale < 2**30; sums below 2**31. zero_point and clamp: the output's, int8.
-    m is 0 or 2**30 <= m < 2**31; -31 <= shift <= 30.
+    scales: double [channels], 0 < scale < 2**30. zero_point and clamp: the output's, int8. m is 0 or 2**30 <= m < 2**31;
+    -31 <= shift <= 30.
     """
-    fraction, shift = math.frexp(scale)
-    if shift < -31:
-        return 0, 0  # sums below 2**31 stay below one half
-    half = 2 ** (30 - shift)  # 2**(s-1) with s = 31 - shift
-    low, high = 2**30, 2**31 - 1
-    up = range(max(1, clamp[0] - zero_point + 1), clamp[1] - zero_point + 1)
-    down = range(max(1, zero_point + 1 - clamp[1]), zero_point - clamp[0] + 1)
-    for steps, farthest, positive in ((up, sums.highest, True), (down, sums.lowest, False)):
-        for step in steps:
-            first = first_sum_reaching(step, scale)
-            edge = (2 * step - 1) * half
-            before = min(first - 1, farthest)
-            # positive sums step up at sum * m >= edge, negative ones step down at |sum| * m > edge
-            if before > 0:
-                high = min(high, (edge - 1) // before if positive else edge // before)
-            if first > farthest:
-                break
-            low = max(low, -(-edge // first) if positive else edge // first + 1)
-    if low > high:
-        return None
-    return min(max(math.floor(fraction * 2.0**31 + 0.5), low), high), shift
+    parts = [
+        _exact_multipliers(scales[i : i + AT_ONCE], sums[i : i + AT_ONCE], zero_point, clamp)
+        for i in range(0, len(scales), AT_ONCE)
+    ]
+    multipliers, shifts, found = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return multipliers, shifts, found
+
+
+def _exact_multipliers(
+    scales: np.ndarray, sums: Reach, zero_point: int, clamp: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    fractions, shifts = np.frexp(scales)
+    low, high = np.full(len(scales), 2**30), np.full(len(scales), _MOST)
+    for steps, farthest, positive in _sides(sums, zero_point, clamp):
+        edges, near, first = _edges(steps, scales, shifts)
+        before, reached = np.minimum(first - 1, farthest), first <= farthest
+        # Positive sums step up at sum * m >= edge, negative ones step down at |sum| * m > edge.
+        below = (edges - positive) // np.maximum(before, 1)
+        high = np.minimum(high, np.where((before > 0) & near, below, _MOST).min(axis=1, initial=_MOST))
+        above = -(-edges // np.maximum(first, 1)) if positive else edges // np.maximum(first, 1) + 1
+        low = np.maximum(low, np.where(reached, above, 0).max(axis=1, initial=0))
+    nearest = np.floor(fractions * 2.0**31 + 0.5).astype(np.int64)
+    small = shifts < -31  # sums below 2**31 stay below one half
+    found = (low <= high) | small
+    multipliers = np.where(small, 0, np.minimum(np.maximum(nearest, low), high))
+    return multipliers, np.where(small, 0, shifts).astype(np.int64), found
 
 
 def sums_off(
-    scale: float, pair: tuple[int, int], sums: Reach, zero_point: int, clamp: tuple[int, int]
-) -> int:
-    """How many sums in reach give another output with (m, shift) and SINGLE rounding than the reference."""
-    multiplier, shift = pair
-    half = 2 ** (30 - shift)
-    up = range(max(1, clamp[0] - zero_point + 1), clamp[1] - zero_point + 1)
-    down = range(max(1, zero_point + 1 - clamp[1]), zero_point - clamp[0] + 1)
-    off = 0
-    for steps, farthest, positive in ((up, sums.highest, True), (down, sums.lowest, False)):
-        for step in steps:
-            edge = (2 * step - 1) * half
-            ours = -(-edge // multiplier) if positive else edge // multiplier + 1
-            theirs = first_sum_reaching(step, scale)
-            if min(ours, theirs) > farthest:
-                break
-            off += abs(min(ours, farthest + 1) - min(theirs, farthest + 1))
-    return off
+    scales: np.ndarray, pairs: tuple[np.ndarray, np.ndarray], sums: Reach, zero_point: int, clamp: tuple[int, int]
+) -> np.ndarray:
+    """How many sums in reach give another output with (m, shift) and SINGLE rounding than the reference: int64 [channels].
+    pairs: all m and all shifts, m > 0 and -31 <= shift <= 30."""
+    parts = []
+    for i in range(0, len(scales), AT_ONCE):
+        some = slice(i, i + AT_ONCE)
+        multipliers, off = pairs[0][some, None], np.zeros(len(scales[some]), np.int64)
+        for steps, farthest, positive in _sides(sums[some], zero_point, clamp):
+            edges, near, theirs = _edges(steps, scales[some], pairs[1][some])
+            ours = -(-edges // multipliers) if positive else edges // multipliers + 1
+            ours = np.where(near, ours, farthest + 1)
+            off += np.abs(np.minimum(ours, farthest + 1) - np.minimum(theirs, farthest + 1)).sum(axis=1)
+        parts.append(off)
+    return np.concatenate(parts)
+
+
+def _sides(sums: Reach, zero_point: int, clamp: tuple[int, int]) -> Iterator[tuple[np.ndarray, np.ndarray, bool]]:
+    """(steps inside the output's range, int64; farthest sum of each channel, [channels, 1]; whether sums are positive)."""
+    yield np.arange(max(1, clamp[0] - zero_point + 1), clamp[1] - zero_point + 1), sums.highest[:, None], True
+    yield np.arange(max(1, zero_point + 1 - clamp[1]), zero_point - clamp[0] + 1), sums.lowest[:, None], False
+
+
+def _edges(steps: np.ndarray, scales: np.ndarray, shifts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(edges, near, first), [channels, steps]: sum * m rounds to the step from (2 * step - 1) * 2**(s - 1) on, with s = 31 -
+    shift; near: where that is below 2**62 (elsewhere the edge is 2**62, and no sum reaches the step); the reference's first
+    sum."""
+    exponents = 30 - np.maximum(shifts, -31)[:, None]
+    near = np.ldexp((2.0 * steps - 1)[None, :], exponents) < _FAR
+    edges = np.where(near, (2 * steps - 1)[None, :] << np.where(near, exponents, 0), 1 << 62)
+    scales = np.where(shifts < -31, 1.0, scales)  # below, no sum reaches a step
+    return edges, near, first_sums_reaching(steps[None, :], scales[:, None])

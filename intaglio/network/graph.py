@@ -23,7 +23,7 @@ class Rounding(enum.Enum):
     (half away from zero). TFLite convolutions, Add, Quantize."""
     SINGLE = "single"
     """(acc * m + 2**(s-1)) >> s with s = 31 - shift. TFLite fully connected, with a multiplier from
-    `exact_multiplier` (LiteRT's reference rounds a double there)."""
+    `exact_multipliers` (LiteRT's reference rounds a double there)."""
     AWAY = "away"
     """sign(acc) * ((|acc| * m + 2**(s-1)) >> s): half away from zero."""
     FLOAT = "float"

@@ -12,7 +12,7 @@ pytest.importorskip("ai_edge_litert")
 from tflite_files import FileBuilder, conv, enum
 
 from intaglio.network import execute, load_tflite
-from intaglio.network.exact_multiplier import Reach, exact_multiplier
+from intaglio.network.exact_multiplier import Reach, exact_multipliers
 from intaglio.network.tflite.oracle import LiteRTOracle
 
 INPUTS = 3
@@ -274,11 +274,9 @@ def test_a_scale_that_no_multiplier_meets_is_noted(tmp_path: Path) -> None:
     """Below about 2**-13 some scales have no exact multiplier: the graph says how many sums are off."""
     si, so = np.float32(0.3), np.float32(0.7)
     weight_scales = np.float32(np.random.default_rng(1).uniform(0.5, 1, 10000) * 2.0**-14)
-    sw = next(
-        s
-        for s in weight_scales
-        if exact_multiplier(float(si) * float(s) / float(so), Reach(0, 10**7), -128, (-128, 127)) is None
-    )
+    far = np.full(len(weight_scales), 10**7)
+    scales = float(si) * weight_scales.astype(np.float64) / float(so)
+    sw = weight_scales[~exact_multipliers(scales, Reach(0 * far, far), -128, (-128, 127))[2]][0]
     file = FileBuilder()
     x = file.tensor("x", (1, 1), scale=si)
     weights = file.tensor("w", (1, 1), scale=sw, data=np.zeros((1, 1)))

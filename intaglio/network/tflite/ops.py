@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from intaglio.network.exact_multiplier import Reach, exact_multiplier, reach, sums_off
+from intaglio.network.exact_multiplier import Reach, exact_multipliers, reach, sums_off
 from intaglio.network.graph import (
     Add,
     AveragePool2D,
@@ -262,43 +262,40 @@ def check_bias_scale(
 
 
 def fully_connected_requantize(
-    scope: Scope, reals: list[float], sums: list[Reach], y: Activation, limits: tuple[int, int]
+    scope: Scope, reals: list[float], sums: Reach, y: Activation, limits: tuple[int, int]
 ) -> Requantize:
     """Multipliers equal to the reference on every reachable sum; where none is, the nearest and a note."""
-    for channel, reachable in enumerate(sums):
-        farthest, real = max(reachable.lowest, reachable.highest), reals[channel % len(reals)]
-        if farthest >= 2**31 or real >= 2**30 or farthest * real >= 2**31 - 256:
-            raise Unsupported(
-                y.name,
-                f"sums of channel {channel}, up to {farthest} times the scale {real:g}, exceed 32 bits",
-                "use fewer inputs, smaller biases or a larger output scale",
-            )
+    scales, farthest = np.resize(reals, len(sums.highest)), np.maximum(sums.lowest, sums.highest)
+    too_far = np.flatnonzero((farthest >= 2**31) | (scales >= 2**30) | (farthest * scales >= 2**31 - 256))
+    if too_far.size:
+        channel = int(too_far[0])
+        raise Unsupported(
+            y.name,
+            f"sums of channel {channel}, up to {farthest[channel]} times the scale {scales[channel]:g}, exceed 32 bits",
+            "use fewer inputs, smaller biases or a larger output scale",
+        )
     if len(reals) == 1:
-        widest = Reach(max(r.lowest for r in sums), max(r.highest for r in sums))
-        if (found := exact_multiplier(reals[0], widest, y.zero_point, limits)) is not None:
-            return single([found])
-        reals = reals * len(sums)
-    chosen = []
-    for channel, (real, reachable) in enumerate(zip(reals, sums, strict=True)):
-        found = exact_multiplier(real, reachable, y.zero_point, limits)
-        if found is None:
-            found = quantize_multiplier(real)
-            off = sums_off(real, found, reachable, y.zero_point, limits)
-            if off:
-                scope.notes.append(
-                    f"FullyConnected {y.name!r}, channel {channel}: no 31-bit multiplier equals LiteRT's "
-                    f"double precision; {off} of {reachable.lowest + reachable.highest + 1} possible sums "
-                    "give an output that is 1 off"
-                )
-        chosen.append(found)
-    return single(chosen)
+        multipliers, shifts, found = exact_multipliers(scales[:1], sums.widest, y.zero_point, limits)
+        if found[0]:
+            return single(multipliers, shifts)
+    multipliers, shifts, found = exact_multipliers(scales, sums, y.zero_point, limits)
+    missed = np.flatnonzero(~found)
+    if missed.size:
+        nearest = np.array([quantize_multiplier(float(scale)) for scale in scales[missed]], np.int64)
+        multipliers[missed], shifts[missed] = nearest.T
+        off = sums_off(scales[missed], (nearest[:, 0], nearest[:, 1]), sums[missed], y.zero_point, limits)
+        for channel, count in zip(missed[off > 0], off[off > 0], strict=True):
+            scope.notes.append(
+                f"FullyConnected {y.name!r}, channel {channel}: no 31-bit multiplier equals LiteRT's "
+                f"double precision; {count} of {sums.lowest[channel] + sums.highest[channel] + 1} possible sums "
+                "give an output that is 1 off"
+            )
+    return single(multipliers, shifts)
 
 
-def single(pairs: list[tuple[int, int]]) -> Requantize:
+def single(multipliers: np.ndarray, shifts: np.ndarray) -> Requantize:
     """Multipliers and shifts with single rounding."""
-    return Requantize(
-        np.array([m for m, _ in pairs], np.int32), np.array([s for _, s in pairs], np.int32), Rounding.SINGLE
-    )
+    return Requantize(multipliers.astype(np.int32), shifts.astype(np.int32), Rounding.SINGLE)
 
 
 def add(scope: Scope, op: FileOperator) -> Operator:
