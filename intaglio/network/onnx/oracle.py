@@ -13,6 +13,7 @@ from intaglio.errors import InputError
 from intaglio.network.onnx.file import constants_of, fix_batch, onnx_module, read_model
 from intaglio.network.onnx.host import session_of
 from intaglio.network.onnx.unsigned import unsigned_weights
+from intaglio.network.reference import NoReference
 
 
 class OnnxOracle:
@@ -59,13 +60,9 @@ class OnnxOracle:
         except InputError:
             raise
         except Exception as error:  # onnxruntime's exceptions have no common base
-            reason = " ".join(str(error).split())
             opset = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=0)
-            raise InputError(
-                f"{path}: onnxruntime {version('onnxruntime')}, the reference, cannot load it (opset {opset}): "
-                f"{reason[:100]} ... {reason[-160:]}; convert it to an older opset with onnx.version_converter, or use "
-                f"`intaglio run`, which needs no reference"
-            ) from error
+            named = f"onnxruntime {version('onnxruntime')}"
+            raise NoReference(path, named, error, f"its opset is {opset}: export it with one that onnxruntime knows") from error
 
     def run(
         self, inputs: Mapping[str, np.ndarray], given: Mapping[str, np.ndarray] | None = None
