@@ -15,12 +15,9 @@ from intaglio.mapper.lower import NOTHING_TO_RUN, AnyTask, host_operators, lower
 from intaglio.mapper.plan import LayerPlanner, weight_bytes
 from intaglio.network import survey
 from intaglio.network.graph import Conv2D, FullyConnected, Graph, Operator, Reshape
-from intaglio.network.survey import Refused, Step, Survey
+from intaglio.network.survey import BEHIND, UNTOLD, Refused, Step, Survey
 
 ACCELERATOR, HOST, FUSED, REFUSED = PLACES = ("accelerator", "host", "fused", "refused")
-
-
-BEHIND = "cannot be told: an operator before it is refused"
 
 
 @dataclass(frozen=True)
@@ -123,8 +120,9 @@ def _too_large(graph: Graph, tasks: Sequence[AnyTask], config: Config) -> Iterat
 def _row_of_none(step: Step, refusals: Sequence[Refusal]) -> CheckedOperator:
     """Of an operator that the graph does not have."""
     reasons = tuple((refusal.reason, refusal.remedy) for refusal in refusals)
-    place, why = (REFUSED, "") if reasons else (FUSED, step.why)
-    return CheckedOperator(step.name, step.code, place, why, reasons, 0, 0, None, ())
+    place = REFUSED if reasons or step.why in (BEHIND, UNTOLD) else FUSED
+    why = "" if reasons else step.why
+    return CheckedOperator(step.name, step.code, place, why, reasons, step.macs, 0, None, ())
 
 
 def _row(

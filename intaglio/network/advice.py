@@ -14,7 +14,7 @@ _FACTOR = (
 )
 _JOIN = "not supported yet: use an Add of tensors of one shape in its place, or split the network there"
 _PART = "not supported yet: make the parts inputs or outputs of the network, or split the network there"
-_RESIZE = "not supported yet: resize the network's input or output yourself, or split the network there"
+_RESIZE = "not supported yet: at the network's ends do it outside, inside split the network there"
 _STATE = "state that lasts between inferences is not supported yet: export the network with its state as inputs and outputs"
 _RECURRENT = "recurrent layers are not supported yet: use convolutions over time"
 _CONTROL = "export the model without control flow"

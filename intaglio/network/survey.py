@@ -22,16 +22,24 @@ class Refused(Operator):
         return self.code
 
 
+CONSTANT = "a constant, computed when the file is read"
+UNREAD = "nothing reads its result"
+BEHIND = "cannot be told: an operator before it is refused"
+UNTOLD = "cannot be told before what is refused of the network's inputs and the whole network is mended"
+
+
 @dataclass(frozen=True)
 class Step:
     """What became of one operator of the model file. name: its first output tensor. code: its kind there. became: the
-    name of the graph's operator that it is, or is part of (`folded`); '' where it is none, for the reason `why`."""
+    name of the graph's operator that it is, or is part of (`folded`); '' where it is none, for the reason `why`: CONSTANT,
+    UNREAD, BEHIND or UNTOLD, or as refusals say. macs: of such a one, as far as the file's shapes tell."""
 
     name: str
     code: str
     became: str
     folded: bool = False
     why: str = ""
+    macs: int = 0
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,7 @@ def print_check(console: Console, document: dict[str, Any]) -> None:
     table = _table("layer", "operator", "where", ">MACs", ">weights", ">on chip", "in pieces", "why")
     for op in document["operators"]:
         why = _short_quotes("; ".join(refusal["reason"] for refusal in op["refusals"]) or op["why"])
-        if op["place"] == "fused":
+        if why.startswith("part of "):
             why = "part of " + short(why.removeprefix("part of "))
         onchip = "" if op["onchip_bytes"] is None else _number(op["onchip_bytes"])
         table.add_row(escape(short(op["name"])), op["op"], op["place"], _number(op["macs"]),
