@@ -35,21 +35,22 @@ def quantized_operators(model: Any) -> list[str]:
     return sorted(kind for kind in kinds if kind in QUANTIZED_FORMS or kind.startswith("QLinear"))
 
 
-def parsed(path: Path, remedy: str) -> Any:
+def parsed(path: Path, give: str) -> Any:
     """The file's ModelProto with external data read into it, and no constant that claims more than the file holds.
-    InputError otherwise."""
+    InputError otherwise. give: the remedy for what is no ONNX file, 'give ...'."""
     onnx = onnx_module()
-    data = read_bytes(path, remedy)
+    data = read_bytes(path, give)
+    remedy = f"{give}, or export the model again, or download it again if it was cut"
     if len(data) > MAX_BYTES:
         raise broken(path, f"it has {len(data)} bytes", "keep the file below 2 GB (external data)")
     try:
         model = onnx.ModelProto.FromString(data)
     except Exception as error:
-        raise broken(path, f"its bytes are no protobuf message ({type(error).__name__})") from error
+        raise broken(path, f"its bytes are no protobuf message ({type(error).__name__})", remedy) from error
     if not _is_text(model):
         raise broken(path, "a name in it is not UTF-8")
     if not data or not (model.graph.node or model.graph.output):
-        raise broken(path, "the file is empty" if not data else "it has no nodes")
+        raise broken(path, "the file is empty" if not data else "it has no nodes", remedy)
     for tensor in _tensors(model):
         _check_tensor(path, tensor)
     return model
