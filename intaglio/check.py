@@ -15,7 +15,7 @@ from intaglio.mapper.lower import NOTHING_TO_RUN, AnyTask, host_operators, lower
 from intaglio.mapper.plan import LayerPlanner, weight_bytes
 from intaglio.network import survey
 from intaglio.network.graph import Conv2D, FullyConnected, Graph, Operator, Reshape
-from intaglio.network.survey import Refused, Step, Survey
+from intaglio.network.survey import BEHIND, UNTOLD, Refused, Step, Survey
 
 ACCELERATOR, HOST, FUSED, REFUSED = PLACES = ("accelerator", "host", "fused", "refused")
 
@@ -44,7 +44,8 @@ class Check:
     """operators: in the model file's order. refusals: all, those of inputs and of the whole network included.
     macs, accelerator_macs: of all operators, and of those that the accelerator takes. weight_bytes: of all of the latter.
     activation_peak_bytes: the most that tensors of the accelerator take together while one operator runs, were none
-    outside (on-chip form, rows padded); peak_layer: which operator that is."""
+    outside (on-chip form, rows padded); peak_layer: which operator that is. notes: what a person should know about the
+    import."""
 
     operators: tuple[CheckedOperator, ...]
     refusals: tuple[Refusal, ...]
@@ -53,6 +54,7 @@ class Check:
     weight_bytes: int
     activation_peak_bytes: int
     peak_layer: str | None
+    notes: tuple[str, ...] = ()
 
     @property
     def would_run(self) -> bool:
@@ -86,6 +88,10 @@ def check_survey(found: Survey, config: Config) -> Check:
     named = {step.became: step.name for step in found.steps if not step.folded}
     rows = []
     for step in found.steps:
+        if not step.became:
+            mine = [imported[step.name]] if step.name in imported else []
+            rows.append(_row_of_none(step, mine))
+            continue
         index = index_of[step.became]
         mine = [imported[step.name]] if step.name in imported else [] if step.folded else refused.get(index, [])
         rows.append(_row(graph, config, step, index, host, mine, by_tag.get(index), named.get(step.became, step.became)))
@@ -99,6 +105,7 @@ def check_survey(found: Survey, config: Config) -> Check:
         weight_bytes=sum(row.weight_bytes for row in taken),
         activation_peak_bytes=peak,
         peak_layer=layer,
+        notes=tuple(graph.notes),
     )
 
 
@@ -108,6 +115,14 @@ def _too_large(graph: Graph, tasks: Sequence[AnyTask], config: Config) -> Iterat
             planner = LayerPlanner(task, config)
             if planner.alone() is None:
                 yield Refusal(task.name, graph.operators[task.tag].kind, *planner.shortage())
+
+
+def _row_of_none(step: Step, refusals: Sequence[Refusal]) -> CheckedOperator:
+    """Of an operator that the graph does not have."""
+    reasons = tuple((refusal.reason, refusal.remedy) for refusal in refusals)
+    place = REFUSED if reasons or step.why in (BEHIND, UNTOLD) else FUSED
+    why = "" if reasons else step.why
+    return CheckedOperator(step.name, step.code, place, why, reasons, step.macs, 0, None, ())
 
 
 def _row(
@@ -123,6 +138,8 @@ def _row(
         place, why = REFUSED, ""
     elif step.folded:
         place, why = FUSED, f"part of {whole}"
+    elif isinstance(op, Refused):
+        place, why = REFUSED, BEHIND
     elif index in host:
         place, why = HOST, _why_host(op)
     elif task is None:

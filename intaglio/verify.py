@@ -11,7 +11,8 @@ import numpy as np
 
 from intaglio.hw.config import Config
 from intaglio.network import Graph, execute, random_inputs
-from intaglio.network.oracle import oracle_of
+from intaglio.network.oracle import Oracle, oracle_of
+from intaglio.network.reference import NoReference
 from intaglio.report.compare import Difference, first_difference, first_tensor
 from intaglio.session import Session
 from intaglio.sim.rtl.build import library
@@ -21,14 +22,15 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Verification:
-    """inputs, seed: random inputs seed to seed + inputs - 1. tensors, elements: compared with the reference
-    (its name) for each input; off_by_one: elements, of all inputs, of the graph's inexact tensors that differ by 1.
+    """inputs, seed: random inputs seed to seed + inputs - 1. reference: its name; None where it refuses the model, with
+    reference_refusal in words. tensors, elements: compared with the reference for each input, 0 without it; off_by_one: elements, of all inputs, of the graph's inexact tensors that differ by 1.
     cycles: of the Program. unwritten: tensors that the RTL never writes, computed on the host. difference: the
     first, None where all are equal. build_seconds, simulate_seconds: of the RTL."""
 
     inputs: int
     seed: int
-    reference: str
+    reference: str | None
+    reference_refusal: str | None
     off_by_one: int
     tensors: int
     elements: int
@@ -50,13 +52,18 @@ def verify(
     long: Progress,
     waves: Path | None = None,
 ) -> Verification:
-    """Stops at the first difference.
+    """Stops at the first difference. Where the format's reference refuses the model, host and RTL are compared alone.
 
     step, long: told what is done and what takes long. waves: a file for the RTL's run of the first input.
     Each input runs as two Programs on both engines: the ordinary one (outputs, cycles, retire cycles, counters) and one
     that keeps every tensor outside, for every tensor.
     """
-    oracle = oracle_of(model, graph)
+    oracle: Oracle | None = None
+    refusal: str | None = None
+    try:
+        oracle = oracle_of(model, graph)
+    except NoReference as missing:
+        refusal = f"{missing.reference}: {missing.reason}"
     step(f"mapping {graph.name} onto {config.name}")
     plain, keeping = Session.map(graph, config), Session.map(graph, config, keep_all=True)
     begin = time.perf_counter()
@@ -70,16 +77,17 @@ def verify(
     difference: Difference | None = None
     simulated = 0.0
     for number in range(seed, seed + inputs):
-        step(f"input {number - seed + 1} of {inputs}: {oracle.name}, host, RTL")
+        step(f"input {number - seed + 1} of {inputs}: {oracle.name + ', ' if oracle else ''}host, RTL")
         values = random_inputs(graph, number)
         kept = keeping.run(values)
         named = f"seed {number}"
-        here = kept.tensors if kept.tensors.keys() >= set(computed) else {**execute(graph, values), **kept.tensors}
-        reference = oracle.run(values, here)
-        both = [name for name in computed if name in reference]
-        tensors, elements = len(both), sum(here[name].size for name in both)
-        off_by_one += _forgive(graph, here, reference)
-        difference = first_tensor(keeping, kept.result, named, ("host", oracle.name), here, reference)
+        if oracle is not None:
+            here = kept.tensors if kept.tensors.keys() >= set(computed) else {**execute(graph, values), **kept.tensors}
+            reference = oracle.run(values, here)
+            both = [name for name in computed if name in reference]
+            tensors, elements = len(both), sum(here[name].size for name in both)
+            off_by_one += _forgive(graph, here, reference)
+            difference = first_tensor(keeping, kept.result, named, ("host", oracle.name), here, reference)
         for session in (plain, keeping):
             on_host = kept if session is keeping else session.run(values)
             cycles = on_host.result.cycles if session is plain else cycles
@@ -93,7 +101,8 @@ def verify(
     return Verification(
         inputs=inputs,
         seed=seed,
-        reference=oracle.name,
+        reference=None if oracle is None else oracle.name,
+        reference_refusal=refusal,
         off_by_one=off_by_one,
         tensors=tensors,
         elements=elements,

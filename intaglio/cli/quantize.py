@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from intaglio.cli.console import check_targets, progress_bar, report_console, write_json
-from intaglio.cli.options import WHOLE
+from intaglio.cli.options import WHOLE, ConfigOption, SetOption, configuration
 from intaglio.errors import InputError
 from intaglio.files import write_bytes
 from intaglio.report.quantization import print_quantization, quantize_document
@@ -61,23 +61,29 @@ def quantize_command(
     narrow_range: Annotated[
         bool, typer.Option("--narrow-range/--full-range", help="Weights in -127..127, or -128..127.")
     ] = True,
+    config: ConfigOption = "edge64",
+    overrides: SetOption = None,
     json: Annotated[
         Path | None,
         typer.Option("--json", metavar="Q.json|-", help=f"The report as JSON; - is standard output. {WHOLE}",
                      show_default=False),
     ] = None,
 ) -> None:
-    """Quantize a float ONNX network; report the error of every tensor, and both accuracies if there are labels."""
+    """Quantize a float ONNX network; report the error of every tensor, both accuracies if there are labels, and what the
+    accelerator of CONFIG will refuse."""
     check_targets(output, json)
     if output.exists() and model.exists() and output.samefile(model):
         raise InputError(f"{output}: is the float network itself; choose another name for the quantized one")
+    accelerator = configuration(config, overrides)
+    from intaglio.quantize.afterwards import refused_afterwards
     from intaglio.quantize.post_training import Settings, quantize
 
     settings = Settings(method.value, activations.value, per_channel, narrow_range, percentile)
     begin = time.perf_counter()
     with progress_bar() as bar:
         made = quantize(model, data, settings, bar)
-    document = quantize_document(model, data, output, settings, made, time.perf_counter() - begin)
+    refusals = refused_afterwards(made.content, "network", accelerator)
+    document = quantize_document(model, data, output, settings, made, accelerator, refusals, time.perf_counter() - begin)
     write_bytes(output, made.content)
     write_json(json, document)
     print_quantization(report_console(json), document)

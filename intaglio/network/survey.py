@@ -22,15 +22,24 @@ class Refused(Operator):
         return self.code
 
 
+CONSTANT = "a constant, computed when the file is read"
+UNREAD = "nothing reads its result"
+BEHIND = "cannot be told: an operator before it is refused"
+UNTOLD = "cannot be told before what is refused of the network's inputs and the whole network is mended"
+
+
 @dataclass(frozen=True)
 class Step:
     """What became of one operator of the model file. name: its first output tensor. code: its kind there. became: the
-    name of the graph's operator that it is, or is part of (`folded`)."""
+    name of the graph's operator that it is, or is part of (`folded`); '' where it is none, for the reason `why`: CONSTANT,
+    UNREAD, BEHIND or UNTOLD, or as refusals say. macs: of such a one, as far as the file's shapes tell."""
 
     name: str
     code: str
     became: str
     folded: bool = False
+    why: str = ""
+    macs: int = 0
 
 
 @dataclass(frozen=True)
@@ -44,10 +53,9 @@ class Survey:
 
     def accepted(self, path: str | Path) -> Graph:
         """The graph of a file without refusals; else RefusedError with them all. path: for its message."""
-        if self.refusals:
-            raise RefusedError(
-                f"{path}: {len(self.refusals)} of its {len(self.steps)} operators and {len(self.graph.inputs)} inputs "
-                "cannot be imported:",
-                self.refusals,
-            )
-        return self.graph
+        if not self.refusals:
+            return self.graph
+        counts = {"operator": len(self.steps), "input": len(self.graph.inputs)}
+        kinds = [r.operator if r.number is None else "operator" for r in self.refusals]
+        parts = [f"{kinds.count(kind)} of its {count} {kind}s" for kind, count in counts.items() if kind in kinds]
+        raise RefusedError(f"{path}: cannot be imported{': ' * bool(parts)}{' and '.join(parts)}:", self.refusals)

@@ -2,73 +2,59 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
-import onnx.checker
-import onnx.inliner
-from google.protobuf.message import DecodeError
 from onnx import TensorProto
 
 from intaglio.dataset import InputForm
-from intaglio.errors import InputError
-from intaglio.files import read_bytes
+from intaglio.errors import InputError, RefusedError
+from intaglio.network import has_tflite_identifier
+from intaglio.network.onnx.model import check, parsed, plain, quantized_operators
 
-QUANTIZED = {
-    "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger",
-    "QLinearConv", "QLinearMatMul", "QGemm", "QLinearAdd", "MatMulNBits", "MatMulBnb4",
-    "Quant", "BipolarQuant", "Trunc",
-}  # fmt: skip
-"""Operators of ONNX, onnxruntime and QONNX that only a quantized model has."""
 INPUT_TYPES = {
     TensorProto.FLOAT: np.float32, TensorProto.INT64: np.int64, TensorProto.INT32: np.int32,
     TensorProto.UINT8: np.uint8, TensorProto.INT8: np.int8,
 }  # fmt: skip
 
 
-def read_float_model(path: Path) -> onnx.ModelProto:
+def read_float_model(path: Path, notes: list[str] | None = None) -> onnx.ModelProto:
     """The model with its weights inside, local functions inlined, and a batch of 1 where the batch is open.
 
-    InputError where the file is no ONNX model, is quantized already, or has an open dimension besides the batch.
+    InputError where the file is no ONNX model, is quantized already, or has an open dimension besides the batch. notes: a
+    list to which is added what was assumed.
     """
     model = _parsed(path)
-    try:
-        onnx.load_external_data_for_model(model, str(path.parent))
-        onnx.checker.check_model(model)
-        model = onnx.inliner.inline_local_functions(model)
-    except (onnx.checker.ValidationError, OSError, ValueError, RuntimeError, DecodeError) as error:
-        raise InputError(f"{path}: not a valid ONNX model ({first_line(error)}); export it again") from None
-    found = sorted({node.op_type for node in model.graph.node if node.op_type in QUANTIZED})
-    if found:
+    if found := quantized_operators(model):
         raise InputError(f"{path}: is quantized already (it has {', '.join(found)}); give the float model it came from")
+    told, faults = plain(path, model)
+    if faults:
+        raise RefusedError(f"{path}: cannot be quantized:", faults)
+    if notes is not None:
+        notes += told
+    check(path, model)
     for weight in model.graph.initializer:
         try:
             array = onnx.numpy_helper.to_array(weight)
-        except (ValueError, TypeError, KeyError) as error:
+        except Exception as error:  # damaged data raise anything
             raise InputError(f"{path}: weight {weight.name!r} is broken ({first_line(error)}); export it again") from None
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise InputError(f"{path}: weight {weight.name!r} holds NaN or infinity; train or export it again")
-    _fix_batch(path, model)
+    _check_ends(path, model)
     return model
 
 
 def input_forms(model: onnx.ModelProto) -> dict[str, InputForm]:
-    """What the model's inputs take; weights that old files list among the inputs are none."""
+    """What the model's inputs take."""
     return {
         value.name: InputForm(
             tuple(d.dim_value for d in value.type.tensor_type.shape.dim),
             np.dtype(INPUT_TYPES[value.type.tensor_type.elem_type]),
         )
-        for value in real_inputs(model)
+        for value in model.graph.input
     }
-
-
-def real_inputs(model: onnx.ModelProto) -> list[Any]:
-    """The inputs that no initializer sets."""
-    weights = {weight.name for weight in model.graph.initializer}
-    return [value for value in model.graph.input if value.name not in weights]
 
 
 def first_line(error: BaseException) -> str:
@@ -79,43 +65,34 @@ def first_line(error: BaseException) -> str:
 
 def _parsed(path: Path) -> onnx.ModelProto:
     remedy = "give a float .onnx file, as torch.onnx.export writes it"
-    content = read_bytes(path, remedy)
-    if path.suffix.lower() == ".tflite" or content[4:8] == b"TFL3":
-        raise InputError(
-            f"{path}: is a TensorFlow Lite file, which is quantized when it is made (TFLiteConverter with a "
-            f"representative_dataset), not afterwards; quantize there, or {remedy}"
-        )
-    try:
-        model = onnx.load_model_from_string(content)
-    except DecodeError:
-        raise InputError(f"{path}: not an ONNX file; {remedy}") from None
-    if not model.graph.node:
-        raise InputError(f"{path}: not an ONNX file, or one without operators; {remedy}")
-    return model
+    with contextlib.suppress(OSError, ValueError):
+        if path.suffix.lower() == ".tflite" or (path.is_file() and has_tflite_identifier(path)):
+            raise InputError(
+                f"{path}: is a TensorFlow Lite file, which is quantized when it is made (TFLiteConverter with a "
+                f"representative_dataset), not afterwards; quantize there, or {remedy}"
+            )
+    return parsed(path, remedy)
 
 
-def _fix_batch(path: Path, model: onnx.ModelProto) -> None:
-    """Sets an open first dimension to 1 and forgets the shapes that were inferred with it open."""
-    inputs = real_inputs(model)
+def _check_ends(path: Path, model: onnx.ModelProto) -> None:
+    """Refuses inputs of other types, and outputs that nothing computes or that are named twice."""
+    inputs = [value.name for value in model.graph.input]
     if not inputs:
         raise InputError(f"{path}: the model has no input; export it again")
-    for value in inputs:
-        tensor = value.type.tensor_type
-        if tensor.elem_type not in INPUT_TYPES or not tensor.HasField("shape"):
-            kind = TensorProto.DataType.Name(tensor.elem_type).lower() if tensor.elem_type else "not a tensor"
+    for value in model.graph.input:
+        kind = value.type.tensor_type.elem_type
+        if kind not in INPUT_TYPES:
+            named = TensorProto.DataType.Name(kind).lower() if kind in TensorProto.DataType.values() else f"type {kind}"
             raise InputError(
-                f"{path}: input {value.name!r} is {kind}; inputs must be float32 (or integer) tensors of a known "
-                "rank; export the model in float32"
+                f"{path}: input {value.name!r} is {named}; inputs must be float32 (or integer) tensors; export the model in float32"
             )
-        dims = list(tensor.shape.dim)
-        names = [d.dim_param or "?" for d in dims[1:] if not d.HasField("dim_value") or d.dim_value < 1]
-        if names:
-            raise InputError(
-                f"{path}: input {value.name!r} has open dimensions besides the batch ({', '.join(names)}); hardware is "
-                "scheduled for one size: export with fixed sizes (no dynamic_axes but the batch's)"
-            )
-        if dims and (not dims[0].HasField("dim_value") or dims[0].dim_value < 1):
-            dims[0].dim_value = 1
-    del model.graph.value_info[:]
+    computed = {name for node in model.graph.node for name in node.output}
     for value in model.graph.output:
-        value.type.tensor_type.ClearField("shape")
+        if value.name not in computed:
+            what = "an input" if value.name in inputs else "a constant"
+            raise InputError(
+                f"{path}: output {value.name!r} is {what} of the model, nothing computes it; remove it from the outputs"
+            )
+    outputs = [value.name for value in model.graph.output]
+    if len(set(outputs)) < len(outputs):
+        raise InputError(f"{path}: an output is named twice ({', '.join(outputs)}); name it once")

@@ -53,7 +53,7 @@ class Settings:
 class Quantized:
     """content: the file's bytes. tensors: every quantized tensor. stays_float: (name, type) of operators.
     accuracies: of the float and of the quantized model, in that order, None without labels. kernels: how
-    onnxruntime computed the quantized model. samples: of the calibration data."""
+    onnxruntime computed the quantized model. samples: of the calibration data. notes: what was assumed of the float model."""
 
     content: bytes
     tensors: list[QuantizedTensor]
@@ -61,6 +61,7 @@ class Quantized:
     accuracies: tuple[Accuracy, Accuracy] | None
     kernels: str
     samples: int
+    notes: tuple[str, ...] = ()
 
 
 def quantize(path: Path, data_file: Path, settings: Settings, bar: Bar) -> Quantized:
@@ -70,7 +71,8 @@ def quantize(path: Path, data_file: Path, settings: Settings, bar: Bar) -> Quant
     """
     if not 50.0 < settings.percentile <= 100.0:
         raise InputError(f"percentile {settings.percentile:g}: must be above 50 and at most 100")
-    model = read_float_model(path)
+    notes: list[str] = []
+    model = read_float_model(path, notes)
     data = read_dataset(data_file, input_forms(model))
     try_out(model, path, data.sample(0))
     prepared = prepare(model, path, OPSET_16_BITS if settings.activations == "int16" else OPSET)
@@ -91,7 +93,8 @@ def quantize(path: Path, data_file: Path, settings: Settings, bar: Bar) -> Quant
             accuracy(model, path, "basic", "accuracy of the float model", data, bar),
             accuracy(result, path, "integer" if integer else "none", "accuracy of the quantized model", data, bar),
         )
-    return Quantized(result.SerializeToString(), tensors, float_operators(result, OP_TYPES), accuracies, kernels, len(data))
+    stays = float_operators(result, OP_TYPES)
+    return Quantized(result.SerializeToString(), tensors, stays, accuracies, kernels, len(data), tuple(notes))
 
 
 def _quantized(
@@ -109,11 +112,11 @@ def _quantized(
         source, target, cache = folder / "float.onnx", folder / "quantized.onnx", folder / "ranges.json"
         add_pre_process_metadata(prepared)
         onnx.save(prepared, source)
-        ranges = calibrated(
-            source, data, settings.method, settings.percentile, LEVELS[settings.activations], OP_TYPES, bar
-        )
-        save_tensors_data(ranges, cache)
         try:
+            ranges = calibrated(
+                source, data, settings.method, settings.percentile, LEVELS[settings.activations], OP_TYPES, bar
+            )
+            save_tensors_data(ranges, cache)
             quantize_static(
                 source,
                 target,
@@ -129,9 +132,12 @@ def _quantized(
             )
             result = onnx.load(target)
             onnx.checker.check_model(result)
-        except (ValueError, RuntimeError, KeyError, TypeError, onnx.checker.ValidationError) as error:
+        except InputError:
+            raise
+        except Exception as error:  # its quantizer raises anything, AssertionError among it
             raise InputError(
-                f"{path}: onnxruntime cannot quantize it ({first_line(error)}); export it with opset 17 or later"
+                f"{path}: onnxruntime's quantizer ends with {type(error).__name__} ({first_line(error)}); simplify the model "
+                "(onnxsim), or leave out what is unusual in it"
             ) from None
     del result.metadata_props[:]
     return result

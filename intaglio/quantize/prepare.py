@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnx.shape_inference
-import onnx.version_converter
 
 from intaglio.errors import InputError
+from intaglio.network.onnx.model import opset_of
 from intaglio.quantize.model_file import first_line
+from intaglio.quantize.opset import converted
 from intaglio.quantize.runtime import runtime_session
 
 OPSET, OPSET_16_BITS = 13, 21
@@ -25,20 +27,22 @@ def prepare(model: onnx.ModelProto, path: Path, opset: int) -> onnx.ModelProto:
     MatMul + Add into Gemm; then Gemm + BatchNormalization is folded and a mean over rows and columns becomes a
     GlobalAveragePool, which has an integer form.
     """
-    version = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
+    if opset_of(model) < opset:
+        model = converted(model, path, opset)
     try:
-        if version < opset:
-            model = onnx.version_converter.convert_version(model, opset)
         model = _optimized(onnx.shape_inference.infer_shapes(model, data_prop=True), path)
         fold_batch_norm(model)
+        bias_to_vector(model)
         mean_to_pool(model)
         _drop_unused_weights(model)
         _name_nodes(model)
         _drop_unused_domains(model)
         return onnx.shape_inference.infer_shapes(model, data_prop=True)
-    except (RuntimeError, onnx.shape_inference.InferenceError) as error:
+    except InputError:
+        raise
+    except Exception as error:  # onnx raises anything on a model whose parts contradict each other
         raise InputError(
-            f"{path}: cannot be prepared for quantizing ({first_line(error)}); export it again, with opset 17 or later"
+            f"{path}: cannot be prepared for quantizing ({first_line(error)}); simplify the model (onnxsim), or export it again"
         ) from None
 
 
@@ -82,6 +86,34 @@ def fold_batch_norm(model: onnx.ModelProto) -> None:
         new = onnx.helper.make_node("Gemm", [gemm.input[0], *folded], [norm.output[0]], gemm.name, **transposes)
         norm.CopyFrom(new)
         graph.node.remove(gemm)
+
+
+def bias_to_vector(model: onnx.ModelProto) -> None:
+    """Constant biases of Gemm in one dimension, as onnxruntime's quantizer wants them; one that differs from row to row becomes
+    an Add behind the Gemm."""
+    graph = model.graph
+    weights = {w.name: onnx.numpy_helper.to_array(w) for w in graph.initializer}
+    taken = set(weights) | {name for node in graph.node for name in (*node.input, *node.output)}
+    for index in reversed(range(len(graph.node))):
+        node = graph.node[index]
+        if node.op_type != "Gemm" or len(node.input) < 3 or node.input[1] not in weights or node.input[2] not in weights:
+            continue
+        bias, matrix = weights[node.input[2]], weights[node.input[1]]
+        settings = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+        units = matrix.shape[0 if settings.get("transB") else 1]
+        name = next(n for n in (f"{node.output[0]}.bias{tries}" for tries in itertools.count()) if n not in taken)
+        taken.add(name)
+        if bias.size in (1, units) and bias.shape != (units,):
+            vector = np.broadcast_to(bias.reshape(-1), (units,)).copy()
+            graph.initializer.append(onnx.numpy_helper.from_array(vector, name))
+            node.input[2] = name
+        elif bias.size > units:
+            scaled = (bias * np.float32(settings.get("beta", 1.0))).astype(bias.dtype)
+            graph.initializer.append(onnx.numpy_helper.from_array(scaled, name))
+            target, between = node.output[0], f"{name}.product"
+            node.output[0] = between
+            del node.input[2]
+            graph.node.insert(index + 1, onnx.helper.make_node("Add", [between, name], [target], f"{name}.add"))
 
 
 def mean_to_pool(model: onnx.ModelProto) -> None:

@@ -77,6 +77,7 @@ def verify_document(model: Path, config: Config, found: Verification) -> dict[st
         "inputs": found.inputs,
         "seed": found.seed,
         "reference": found.reference,
+        "reference_refusal": found.reference_refusal,
         "off_by_one": found.off_by_one,
         "tensors": found.tensors,
         "elements": found.elements,
@@ -175,4 +176,5 @@ def check_document(model: Path, config: Config, found: Check) -> dict[str, Any]:
             "activation_peak_bytes": found.activation_peak_bytes,
             "peak_layer": found.peak_layer,
         },
+        "notes": list(found.notes),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,16 +12,23 @@ from rich.markup import escape
 from rich.table import Table
 
 from intaglio import __version__
+from intaglio.errors import Refusal
+from intaglio.hw.config import Config
 from intaglio.report.documents import SCHEMA_VERSION
 from intaglio.report.tables import accuracy_text, short
 
 if TYPE_CHECKING:  # needs the extra `onnx`
     from intaglio.quantize.post_training import Quantized, Settings
 
+NAMED = 6
+"""Operators that a line of refusals names."""
+
 
 def quantize_document(
-    model: Path, data: Path, output: Path, settings: Settings, made: Quantized, seconds: float
+    model: Path, data: Path, output: Path, settings: Settings, made: Quantized, config: Config, refusals: Sequence[Refusal],
+    seconds: float,
 ) -> dict[str, Any]:
+    """refusals: what the accelerator of `config` will refuse of the quantized network."""
     document: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "intaglio_version": __version__,
@@ -33,6 +41,12 @@ def quantize_document(
         "tensors": [{**dataclasses.asdict(t), "scale": list(t.scale)} for t in made.tensors],
         "stays_float": [{"name": name, "op": op} for name, op in made.stays_float],
         "kernels": made.kernels,
+        "notes": list(made.notes),
+        "accelerator": {
+            "config": config.name,
+            "would_run": not refusals,
+            "refusals": [{"name": r.layer, "op": r.operator, "reason": r.reason, "remedy": r.remedy} for r in refusals],
+        },
         "seconds": seconds,
     }
     if made.accuracies is not None:
@@ -70,6 +84,25 @@ def print_quantization(console: Console, document: dict[str, Any]) -> None:
     if "accuracy" in document:
         console.print(f"float, onnxruntime: {accuracy_text(document['accuracy']['float'])}")
         console.print(f"quantized, onnxruntime ({document['kernels']}): {accuracy_text(document['accuracy']['quantized'])}")
+    for note in document["notes"]:
+        console.print(f"note: {escape(note)}")
     if settings["activations"] == "int16":
         console.print("note: the accelerator does not run int16 activations yet; the file is for other runtimes")
+    else:
+        _print_afterwards(console, document["accelerator"])
     console.print(f"{escape(document['output'])}: {document['output_bytes']:,} bytes, {document['seconds']:.1f} s")
+
+
+def _print_afterwards(console: Console, found: dict[str, Any]) -> None:
+    """What the accelerator will refuse of it, with the remedies; the operators of one reason and remedy in a line."""
+    if found["would_run"]:
+        console.print(f"the accelerator ({escape(found['config'])}) takes it")
+        return
+    console.print(f"the accelerator ({escape(found['config'])}) WILL REFUSE it:")
+    groups: dict[tuple[str, str], list[str]] = {}
+    for refusal in found["refusals"]:
+        named = f"{short(refusal['name'])} ({refusal['op']})"
+        groups.setdefault((refusal["reason"], refusal["remedy"]), []).append(named)
+    for (reason, remedy), names in groups.items():
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        console.print(f"  {escape(', '.join(names[:NAMED]))}{more}: {escape(reason)}; {escape(remedy)}")

@@ -92,9 +92,12 @@ def print_verification(console: Console, document: dict[str, Any], notes: Sequen
     console.print(f"{_title(document)}: {document['inputs']} random inputs from seed {document['seed']}")
     seconds = document["seconds"]
     if document["equal"]:
+        beside = (
+            "Host and RTL alone: NO REFERENCE WAS COMPARED." if document["reference"] is None else
+            f"{document['reference']}: 0 differences in {document['elements']:,} elements of {document['tensors']} tensors an input."
+        )
         console.print(
-            f"EQUAL. {document['reference']}: 0 differences in {document['elements']:,} elements of {document['tensors']} tensors an "
-            f"input. Host and RTL: tensors, {document['cycles']:,} cycles, retire cycles of {document['commands']} "
+            f"EQUAL. {beside} Host and RTL: tensors, {document['cycles']:,} cycles, retire cycles of {document['commands']} "
             f"commands and all counters, difference 0."
         )
         if document["off_by_one"]:
@@ -103,6 +106,8 @@ def print_verification(console: Console, document: dict[str, Any], notes: Sequen
         console.print(f"Tensors that only the host computes: {escape(names)}.")
     else:
         console.print(f"DIFFERENT. {escape(document['difference']['message'])}")
+    if document["reference"] is None:
+        console.print(f"The reference refuses this file. {escape(document['reference_refusal'])}")
     console.print(f"RTL: {seconds['build']:.1f} s to build or find the model, {seconds['simulate']:.2f} s to simulate.")
     _print_notes(console, notes)
 
@@ -114,7 +119,7 @@ def print_check(console: Console, document: dict[str, Any]) -> None:
     table = _table("layer", "operator", "where", ">MACs", ">weights", ">on chip", "in pieces", "why")
     for op in document["operators"]:
         why = _short_quotes("; ".join(refusal["reason"] for refusal in op["refusals"]) or op["why"])
-        if op["place"] == "fused":
+        if why.startswith("part of "):
             why = "part of " + short(why.removeprefix("part of "))
         onchip = "" if op["onchip_bytes"] is None else _number(op["onchip_bytes"])
         table.add_row(escape(short(op["name"])), op["op"], op["place"], _number(op["macs"]),
@@ -129,6 +134,7 @@ def print_check(console: Console, document: dict[str, Any]) -> None:
     console.print(f"weights {totals['weight_bytes']:,} bytes; tensors take at most {totals['activation_peak_bytes']:,} "
                   f"bytes at once{_at(totals['peak_layer'])}: they {fits} into activation_bytes = "
                   f"{config['activation_bytes']:,}")
+    _print_notes(console, document["notes"])
     if document["would_run"]:
         console.print("WOULD RUN.")
         return

@@ -114,13 +114,13 @@ def wrong_channels(model: onnx.ModelProto) -> None:
 
 
 MODELS: dict[str, tuple[object, list[str]]] = {
-    "text.onnx": (b"this is not a network\n" * 20, ["not an ONNX file", "torch.onnx.export"]),
-    "empty.onnx": (b"", ["not an ONNX file"]),
+    "text.onnx": (b"this is not a network\n" * 20, ["not a usable ONNX model", "torch.onnx.export"]),
+    "empty.onnx": (b"", ["not a usable ONNX model: the file is empty"]),
     "cut.onnx": (residual().SerializeToString()[:700], ["not"]),
     "network.tflite": (shipped.MODEL.read_bytes(), ["TensorFlow Lite", "representative_dataset"]),
     "renamed.onnx": (shipped.MODEL.read_bytes(), ["TensorFlow Lite"]),
     "quantized.onnx": (changed(quantized_already), ["quantized already", "DequantizeLinear", "float model"]),
-    "open.onnx": (changed(open_dimension), ["'image'", "height", "besides the batch"]),
+    "open.onnx": (changed(open_dimension), ["'image'", "height", "all dimensions but the batch must be fixed"]),
     "half.onnx": (changed(half), ["'image' is float16", "float32"]),
     "nan.onnx": (changed(spoiled), ["weight 'w0'", "NaN"]),
     "domain.onnx": (changed(unknown_domain), ["onnxruntime cannot run it", "org.nowhere"]),

@@ -192,12 +192,34 @@ def test_symbolic_dimensions_other_than_the_batch(tmp_path: Path) -> None:
     assert "make_dynamic_shape_fixed" in text and "'x'" in text and "rows" in text
 
 
-@pytest.mark.parametrize("opset", [7, 12, 999])
-def test_opsets(tmp_path: Path, opset: int) -> None:
+@pytest.mark.parametrize(
+    ("opset", "reason"),
+    [
+        (6, "takes 7 and later"),
+        (9, "QuantizeLinear and DequantizeLinear exist since opset 10"),
+        (12, "scales along an axis exist since opset 13, and its opset is 12 (node 'w')"),
+        (999, "knows up to"),
+    ],
+)
+def test_opsets(tmp_path: Path, opset: int, reason: str) -> None:
+    """What is wrong besides is listed too, as far as it does not depend on shapes."""
+
     def change(model: onnx.ModelProto) -> None:
         model.opset_import[0].version = opset
+        model.graph.node.append(onnx.helper.make_node("GRU", ["y_dq"], ["z"], "gru"))
 
-    assert f"its opset is {opset}" in refusal(changed(tmp_path / "m.onnx", change))
+    text = refusal(changed(tmp_path / "m.onnx", change))
+    assert reason in text and f"its opset is {opset}" in text and "export it with opset 13 to" in text
+    assert "GRU 'z': this operator is not supported; recurrent layers" in text and "convert_version" not in text
+    rows = survey(tmp_path / "m.onnx").steps
+    assert [row.code for row in rows] == [node.op_type for node in onnx.load(tmp_path / "m.onnx").graph.node]
+
+
+@pytest.mark.parametrize("opset", [6, 11])
+def test_float_comes_before_the_opset(tmp_path: Path, opset: int) -> None:
+    build = OnnxBuilder(opset)
+    build.node("Relu", [build.input("x", ("N", 3, "rows", 5))], "y")
+    assert "a float model" in refusal(build.write(tmp_path / "m.onnx", ["y"]))
 
 
 def test_bias_of_another_scale_and_too_large(tmp_path: Path) -> None:

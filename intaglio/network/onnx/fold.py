@@ -11,7 +11,7 @@ import numpy as np
 from intaglio.network.onnx.file import MAX_FOLDED, Node, infer, onnx_module
 
 FOLDABLE = {
-    "Abs", "Add", "And", "Cast", "Ceil", "Concat", "ConstantOfShape", "Div", "Equal", "Expand", "Flatten",
+    "Abs", "Add", "And", "Cast", "Ceil", "Clip", "Concat", "ConstantOfShape", "Div", "Equal", "Expand", "Flatten",
     "Floor", "Gather", "Greater", "Identity", "Less", "Max", "Min", "Mod", "Mul", "Neg", "Not", "Or", "Pow",
     "Range", "Reciprocal", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceSum", "Reshape", "Shape", "Size",
     "Slice", "Sqrt", "Squeeze", "Sub", "Transpose", "Unsqueeze", "Where",

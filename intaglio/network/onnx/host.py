@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,26 @@ def host_operator(file: OnnxFile, nodes: Sequence[Node], inputs: Sequence[str], 
     return OnnxHost(name, tuple(inputs), tuple(outputs), model.SerializeToString(), kinds)
 
 
+def start(op: OnnxHost) -> None:
+    """Makes the session that `run` takes."""
+    with _told(op):
+        _session(op.model)
+
+
+@contextmanager
+def _told(op: OnnxHost) -> Iterator[None]:
+    """onnxruntime's exceptions as one InputError that names the operator."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:  # they have no common base
+        raise InputError(
+            f"operator {op.name!r} ({op.kind}): onnxruntime cannot run it: {' '.join(str(error).split())[:300]}; "
+            "remove it from the model"
+        ) from error
+
+
 def run(
     op: OnnxHost, values: Sequence[np.ndarray], inputs: Sequence[Tensor], outputs: Sequence[Tensor]
 ) -> list[np.ndarray]:
@@ -100,13 +121,6 @@ def run(
     given: Mapping[str, np.ndarray] = {
         tensor.name: tensor.to_file(value) for tensor, value in zip(inputs, values, strict=True)
     }
-    try:
+    with _told(op):
         results = _session(op.model).run(list(op.outputs), given)
-    except Exception as error:  # onnxruntime's own exceptions have no common base
-        if isinstance(error, InputError):
-            raise
-        raise InputError(
-            f"operator {op.name!r} ({op.kind}): onnxruntime cannot run it: {' '.join(str(error).split())[:300]}; "
-            "remove it from the model"
-        ) from error
     return [tensor.from_file(np.asarray(value)) for tensor, value in zip(outputs, results, strict=True)]

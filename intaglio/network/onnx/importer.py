@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from intaglio.errors import InputError, Refusal
+from intaglio.errors import Refusal
 from intaglio.network.graph import Graph, Tensor
 from intaglio.network.onnx.file import (
     MICROSOFT,
@@ -17,15 +18,14 @@ from intaglio.network.onnx.file import (
     OnnxFile,
     broken,
     constants_of,
-    fix_batch,
     make_node,
     onnx_module,
-    read_model,
 )
 from intaglio.network.onnx.fold import fold
-from intaglio.network.onnx.gaps import close_gaps, gap
-from intaglio.network.onnx.nodes import REMEDIES, node_values
-from intaglio.network.onnx.qoperator import expand
+from intaglio.network.onnx.gaps import close_gaps, gap, macs_of
+from intaglio.network.onnx.model import check, float_model, parsed, plain, quantized_operators
+from intaglio.network.onnx.nodes import node_values, unsupported_kind
+from intaglio.network.onnx.qoperator import EXPANDED, expand
 from intaglio.network.onnx.scope import PRODUCTS, Scope
 from intaglio.network.onnx.values import (
     INT8,
@@ -37,7 +37,7 @@ from intaglio.network.onnx.values import (
     Unsupported,
     Weights,
 )
-from intaglio.network.survey import Step, Survey
+from intaglio.network.survey import BEHIND, CONSTANT, UNREAD, UNTOLD, Step, Survey
 
 MOST_LAYOUTS = 4
 """Entries whose layouts are tried one by one; beyond, all alike."""
@@ -55,8 +55,14 @@ def load_onnx(path: str | Path) -> Graph:
 def survey_onnx(path: str | Path) -> Survey:
     """What can be imported and what not. InputError for a file that cannot be read, or that is not quantized."""
     path = Path(path)
-    file = read_onnx(path)
-    check_quantized(file)
+    model = parsed(path, "give a quantized .onnx file")
+    notes, faults = plain(path, model)
+    if not quantized_operators(model):
+        raise float_model(path)
+    if faults:
+        return _blind(path, model, notes, faults)
+    check(path, model)
+    file = read_onnx(path, model, notes)
     scope, refusals = import_nodes(file, frozenset())
     for images in _layouts(list(dict.fromkeys(scope.entries))):
         other, faults = import_nodes(file, images)
@@ -90,10 +96,22 @@ def _layouts(entries: list[str]) -> list[frozenset[str]]:
     return [frozenset(itertools.compress(entries, choice)) for choice in choices]
 
 
-def read_onnx(path: Path) -> OnnxFile:
-    """The file's nodes in QDQ form, with all constants and shapes that are known before it runs."""
-    model = read_model(path)
-    notes = fix_batch(path, model)
+def _blind(path: Path, model: Any, notes: list[str], faults: list[Refusal]) -> Survey:
+    """Of a network whose shapes or operators' meaning cannot be known: what is refused whatever they are, in one list."""
+    steps, refusals = [], list(faults)
+    for number, proto in enumerate(model.graph.node):
+        node = make_node(proto, number)
+        name = node.outputs[0] if node.outputs else f"{node.op}#{number}"
+        steps.append(Step(name, node.op, "", why=UNTOLD))
+        if node.op not in EXPANDED and (fault := unsupported_kind(node)) is not None:
+            refusals.append(Refusal(name, node.op, fault.reason, fault.remedy, number))
+    inputs = tuple(dict.fromkeys(value.name for value in model.graph.input))
+    tensors = {name: Tensor(name, (1,), np.dtype(np.float32)) for name in inputs}
+    return Survey(Graph(path.stem, tensors, inputs, (), notes=notes), tuple(steps), tuple(refusals))
+
+
+def read_onnx(path: Path, model: Any, notes: list[str]) -> OnnxFile:
+    """The nodes of a plain model in QDQ form, with all constants and shapes that are known before it runs."""
     constants = constants_of(path, model)
     opsets = {entry.domain: entry.version for entry in model.opset_import}
     opset = opsets.setdefault("", opsets.get("ai.onnx", 0))
@@ -113,19 +131,8 @@ def read_onnx(path: Path) -> OnnxFile:
     outputs = tuple(value.name for value in model.graph.output)
     if not inputs or not outputs:
         raise broken(path, "it has no inputs or no outputs")
-    if len(set(outputs)) != len(outputs) or set(outputs) & set(inputs):
-        raise broken(path, "an output is named twice, or is an input")
+    outputs = tuple(dict.fromkeys(outputs))
     return OnnxFile(path, nodes, constants, shapes, types, inputs, outputs, opsets, notes)
-
-
-def check_quantized(file: OnnxFile) -> None:
-    """Refuses a model without any quantized operator, with the command that quantizes it."""
-    if not any(node.op in (*QUANTIZED, *REMEDIES) for node in file.nodes):
-        quantized = file.path.with_name(file.path.stem + "_int8.onnx")
-        raise InputError(
-            f"{file.path}: a float model, without any quantized operator; quantize it: "
-            f"intaglio quantize {file.path} --data CALIB.npz -o {quantized}"
-        )
 
 
 def import_nodes(file: OnnxFile, images: frozenset[str]) -> tuple[Scope, list[Refusal]]:
@@ -141,7 +148,7 @@ def import_nodes(file: OnnxFile, images: frozenset[str]) -> tuple[Scope, list[Re
         except Unsupported as fault:
             refusals["input", name] = Refusal(name, "input", fault.reason, fault.remedy)
             scope.values[name] = Unknown()
-    originals = {node.number: node.outputs for node in file.nodes if node.outputs}  # the last of each
+    names = _names(file)
     for node in file.nodes:
         if node.outputs and all(name in file.constants for name in node.outputs):
             continue
@@ -149,17 +156,32 @@ def import_nodes(file: OnnxFile, images: frozenset[str]) -> tuple[Scope, list[Re
             scope.values.update(node_values(scope, node, middle))
         except Unsupported as fault:
             at = fault.node or node
-            layer = originals.get(at.number, ("",))[0]
-            refusals.setdefault(("", layer), Refusal(layer, at.code, fault.reason, fault.remedy, at.number))
+            _refuse(refusals, names, at, fault)
             scope.values.update(gap(scope, node, at))
     for name in file.outputs:
         try:
             _output(scope, name)
         except Unsupported as fault:
+            if fault.node is not None:
+                _refuse(refusals, names, fault.node, fault)
+                scope.values.update(gap(scope, fault.node, fault.node))
+                continue
             reason = f"output {name!r}: {fault.reason}"
             refusals["output", name] = Refusal(file.path.stem, "network", reason, fault.remedy)
     close_gaps(scope)
     return scope, list(refusals.values())
+
+
+def _names(file: OnnxFile) -> dict[int, str]:
+    """The file's nodes by number -> how they are called: their first output (of a group, the last node's), or kind and number."""
+    found = {node.number: f"{node.code}#{node.number}" for node in file.nodes}
+    return found | {node.number: node.outputs[0] for node in file.nodes if node.outputs and node.outputs[0]}
+
+
+def _refuse(refusals: dict[tuple[str, str], Refusal], names: dict[int, str], at: Node, fault: Unsupported) -> None:
+    """Notes why a node is refused, once."""
+    layer = names[at.number]
+    refusals.setdefault(("", layer), Refusal(layer, at.code, fault.reason, fault.remedy, at.number))
 
 
 def _leads_to_products(file: OnnxFile) -> set[str]:
@@ -206,7 +228,7 @@ def _output(scope: Scope, name: str) -> None:
 
 
 def _steps(file: OnnxFile, scope: Scope) -> tuple[Step, ...]:
-    """What became of each node of the file; constants and what nothing reads are left out."""
+    """What became of each node of the file."""
     made = {op.name for op in scope.operators}
     writer = {name: node.number for node in file.nodes for name in node.outputs}
     became: dict[int, str] = {}
@@ -223,12 +245,22 @@ def _steps(file: OnnxFile, scope: Scope) -> tuple[Step, ...]:
             behind = [target[n] for reader in readers.get(name, []) for n in reader.outputs if n in target]
             if name not in target and behind:
                 target[name] = behind[0]
+    names = _names(file)
     steps = []
     for number, group in itertools.groupby(file.nodes, lambda node: node.number):
         nodes = list(group)
-        name = (nodes[-1].outputs or ("",))[0]
+        code, written = nodes[0].code, [name for node in nodes for name in node.outputs if name]
+        last = (nodes[-1].outputs or ("",))[0]
         if number in became:
-            steps.append(Step(name, nodes[0].code, became[number]))
-        elif name in target and name not in file.constants:
-            steps.append(Step(name, nodes[0].code, target[name], folded=True))
+            steps.append(Step(names[number], code, became[number]))
+        elif last in file.constants:
+            steps.append(Step(names[number], code, "", why=CONSTANT))
+        elif code not in QUANTIZED and any(isinstance(scope.value(n), Unknown) for node in nodes for n in node.inputs if n):
+            steps.append(Step(names[number], code, "", why=BEHIND, macs=max(macs_of(file, node) for node in nodes)))
+        elif last in target:
+            steps.append(Step(names[number], code, target[last], folded=True))
+        elif any(name in readers or name in file.outputs for name in written):
+            steps.append(Step(names[number], code, "", why=BEHIND))
+        else:
+            steps.append(Step(names[number], code, "", why=UNREAD))
     return tuple(steps)

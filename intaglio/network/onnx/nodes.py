@@ -7,8 +7,9 @@ import math
 
 import numpy as np
 
+from intaglio.network.advice import advice
 from intaglio.network.graph import Padding
-from intaglio.network.onnx.file import Node
+from intaglio.network.onnx.file import MICROSOFT, Node
 from intaglio.network.onnx.gaps import fill
 from intaglio.network.onnx.maxima import maxima
 from intaglio.network.onnx.moves import MOVES, move_order
@@ -37,26 +38,28 @@ NEVER = {
     "Upsample",
 }  # fmt: skip
 """Refused wherever they stand: the network's own work, or nothing that repeats."""
-REMEDIES = {
-    "ConvInteger": "quantize statically (onnxruntime.quantization.quantize_static)",
-    "MatMulInteger": "quantize statically (onnxruntime.quantization.quantize_static)",
-    "DynamicQuantizeLinear": "quantize statically (onnxruntime.quantization.quantize_static)",
-    "If": "export the model without control flow",
-    "Loop": "export the model without control flow",
-    "Scan": "export the model without control flow",
-}
 SAME = ("Identity", "Dropout")
 ACTIVATIONS = ("Relu", "Clip")
 
 
+def unsupported_kind(node: Node) -> Unsupported | None:
+    """Why a node is refused by its kind alone, wherever it stands; None where it is not."""
+    if node.op in NEVER:
+        return Unsupported("this operator is not supported", advice(node.op, "replace it in the model"))
+    if "." not in node.op:
+        return None
+    domain, _, kind = node.op.rpartition(".")
+    if domain == MICROSOFT or domain.startswith(f"{MICROSOFT}."):
+        reason = f"{kind} is an operator of onnxruntime's own ({domain})"
+    else:
+        reason = f"{kind} is a custom operator of the domain {domain!r}, which ONNX does not define"
+    return Unsupported(reason, advice(node.op, "export the model in QDQ form with ONNX's own operators"))
+
+
 def node_values(scope: Scope, node: Node, middle: set[str]) -> dict[str, Value]:
     """What a node's outputs are."""
-    if node.op in NEVER:
-        raise Unsupported("this operator is not supported yet", REMEDIES.get(node.op, "replace it in the model"))
-    if "." in node.op:
-        raise Unsupported(
-            "operators of this domain are not supported", "export the model in QDQ form with ONNX's own operators"
-        )
+    if (fault := unsupported_kind(node)) is not None:
+        raise fault
     if not node.outputs or not node.outputs[0]:
         raise Unsupported("it has no output", "export the model again")
     values = tuple(scope.value(name) for name in node.inputs if name)
@@ -87,6 +90,11 @@ def _value(scope: Scope, node: Node, values: tuple[Value, ...], middle: set[str]
         return maxima(scope, node, first, node.outputs[0], (-128, 127))
     if node.op == "Pad" and isinstance(first, Stored | Real):
         return _pad(scope, node, first)
+    if node.op in ACTIVATIONS and isinstance(first, Stored):
+        raise Unsupported(
+            "it works on quantized integers, between QuantizeLinear and DequantizeLinear; that is not supported yet",
+            "move it before QuantizeLinear, or leave it out where the integers' range is 8 bits",
+        )
     if node.op in ACTIVATIONS and isinstance(first, Pending | Real):
         return _activation(scope, node, first)
     if node.op == "Add" and (biased := _bias(node, values)) is not None:
@@ -222,7 +230,9 @@ def _pad(scope: Scope, node: Node, value: Stored | Real) -> Value:
     axes = [axis % rank for axis in scope.integers(node, "axes", 3) or range(rank)] if rank else []
     if node.attributes.get("mode", "constant") != "constant" or len(amounts) != 2 * len(axes) or stored.pad:
         raise Unsupported("it pads with something else than a constant", "use mode 'constant'")
-    fill = scope.constant(node, 2) if len(node.inputs) > 2 and node.inputs[2] else np.zeros(1)
+    fill = np.atleast_1d(np.asarray(node.attributes.get("value", 0.0)))  # opset < 11
+    if len(node.inputs) > 2 and node.inputs[2]:
+        fill = scope.constant(node, 2)
     wanted = 0
     if isinstance(value, Stored):
         quantization = scope.tensors[stored.tensor].quantization
@@ -250,7 +260,7 @@ def _activation(scope: Scope, node: Node, value: Pending | Real) -> Value:
     if node.op == "Relu":
         low, high = 0.0, math.inf
     else:
-        limits = [-math.inf, math.inf]
+        limits = [float(node.attributes.get(name, limit)) for name, limit in (("min", -math.inf), ("max", math.inf))]  # opset < 11
         for position in (1, 2):
             if position < len(node.inputs) and node.inputs[position]:
                 limit = scope.constant(node, position)
@@ -292,7 +302,7 @@ def _host(scope: Scope, node: Node, values: tuple[Value, ...], middle: set[str])
     if node.outputs[0] in middle:
         raise Unsupported(
             "it would run in float32 on the host in the middle of the network",
-            "only the network's first and last operators may; remove or replace it",
+            advice(node.op, "only the network's first and last operators may; remove or replace it"),
         )
     if len(node.inputs) and all(isinstance(value, Real) for value in run_time):
         return Pending((node,), values)

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from intaglio.errors import InputError
-from intaglio.network.onnx.file import constants_of, fix_batch, onnx_module, read_model
+from intaglio.network.onnx.file import constants_of, onnx_module
 from intaglio.network.onnx.host import session_of
+from intaglio.network.onnx.model import check, opset_of, parsed, plain
 from intaglio.network.onnx.unsigned import unsigned_weights
+from intaglio.network.reference import NoReference
 
 
 class OnnxOracle:
@@ -34,8 +36,9 @@ class OnnxOracle:
     def __init__(self, path: str | Path, cut: Sequence[str] = ()) -> None:
         path = Path(path)
         onnx = onnx_module()
-        model = read_model(path)
-        fix_batch(path, model)
+        model = parsed(path, "give a quantized .onnx file")
+        plain(path, model)
+        check(path, model)
         inferred = _types(onnx, model)
         eight = (onnx.TensorProto.INT8, onnx.TensorProto.UINT8)
         given = [value.name for value in model.graph.output]
@@ -59,13 +62,8 @@ class OnnxOracle:
         except InputError:
             raise
         except Exception as error:  # onnxruntime's exceptions have no common base
-            reason = " ".join(str(error).split())
-            opset = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=0)
-            raise InputError(
-                f"{path}: onnxruntime {version('onnxruntime')}, the reference, cannot load it (opset {opset}): "
-                f"{reason[:100]} ... {reason[-160:]}; convert it to an older opset with onnx.version_converter, or use "
-                f"`intaglio run`, which needs no reference"
-            ) from error
+            named = f"onnxruntime {version('onnxruntime')}"
+            raise NoReference(path, named, error, f"export it with another opset than {opset_of(model)}") from error
 
     def run(
         self, inputs: Mapping[str, np.ndarray], given: Mapping[str, np.ndarray] | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from intaglio.network.digits import told_apart
 from intaglio.network.graph import Conv2D, FullyConnected
 from intaglio.network.onnx.output import Output, centre, pair, run_time, unpadded, why_float, window
 from intaglio.network.onnx.scale import product_scale
@@ -37,11 +38,7 @@ def int32_bias(scope: Scope, value: Value | None, channels: int, scales: np.ndar
         raw, given = value.raw, value.scale
         if raw.dtype != np.int32 or value.zero_point.any():
             raise Unsupported(f"its bias is {raw.dtype} with zero points", "quantize biases to int32, zero point 0")
-        if not np.allclose(given, scales, rtol=BIAS_TOLERANCE, atol=0):
-            raise Unsupported(
-                f"its bias has the scale {given[0]:g}, not input scale times weight scale {scales.reshape(-1)[0]:g}",
-                "quantize the network again",
-            )
+        _check_bias_scales(given, scales.reshape(-1), channels)
         if factor != 1.0:
             value, real = None, raw.astype(np.float32) * given.astype(np.float32) * np.float32(factor)
         else:
@@ -57,6 +54,25 @@ def int32_bias(scope: Scope, value: Value | None, channels: int, scales: np.ndar
     if not (np.abs(rounded) < 2**31).all():
         raise Unsupported("its bias exceeds 32 bits in units of the sums", "quantize the network again")
     return rounded.astype(np.int32)
+
+
+def _check_bias_scales(given: np.ndarray, scales: np.ndarray, channels: int) -> None:
+    """Refuses scales of a bias that are not those of the sums; the first channel that differs is named."""
+    if not {given.size, scales.size} <= {1, channels}:
+        raise Unsupported(
+            f"its bias has {given.size} scales, its weights {scales.size}, and it has {channels} output channels",
+            "quantize the network again",
+        )
+    near = np.isclose(given, scales, rtol=BIAS_TOLERANCE, atol=0)
+    if near.all():
+        return
+    channel = int(np.argmin(near))
+    pair = (float(np.broadcast_to(array, near.shape)[channel]) for array in (given, scales))
+    found, wanted = told_apart(*pair)
+    where = f" in channel {channel}" if near.size > 1 else ""
+    raise Unsupported(
+        f"its bias has the scale {found}{where}, not input scale times weight scale {wanted}", "quantize the network again"
+    )
 
 
 def _broadcast(bias: np.ndarray, channels: int) -> np.ndarray:

@@ -29,6 +29,9 @@ PRODUCTS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 LAYOUT = {"com.microsoft.QLinearAveragePool", "com.microsoft.QLinearGlobalAveragePool"}
 
+EXPANDED = {*UNARY, *PRODUCTS, "com.microsoft.QLinearAdd", "com.microsoft.QLinearReduceMean"}
+"""What `expand` knows, in most of its forms."""
+
 
 def expand(path: Path, node: Node, model: Any, constants: dict[str, np.ndarray], opset: int) -> list[Node]:
     """The nodes in its place; [] where the operator is none of ours. Adds to constants and to model's initializers."""

@@ -230,8 +230,9 @@ class Scope:
         first = pending.nodes[0]
         if first.op in PRODUCTS:
             raise Unsupported(
-                f"its input is the float result of {first.label}, which is never quantized",
-                "let the quantizer put QuantizeLinear behind it",
+                "its float result is never quantized: no QuantizeLinear stands behind it",
+                "let the quantizer put one there (at the network's outputs too)",
+                first,
             )
         for node in pending.nodes:
             for name in node.inputs:

@@ -7,7 +7,7 @@ make us build more than it contains.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ import numpy as np
 from intaglio.errors import InputError
 from intaglio.files import read_bytes
 
-MAX_RANK = 8
 MAX_ELEMENTS = 2**28
 """Elements of the largest tensor we accept: more than any network of the kind, little enough to allocate."""
 
@@ -51,13 +50,22 @@ OPTIONS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
 """Operator -> its options table in the schema, the scalar fields and the integer vectors we read."""
 
 
+CONTROL_FLOW = ("IF", "WHILE", "CALL", "CALL_ONCE")
+"""Operators that run another subgraph."""
+EDGE_TYPES = ("UINT8", "INT16")
+"""Quantized types that an int8 network may have at its inputs and outputs."""
+PRODUCTS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+"""Operators whose second input is weights."""
+SPARSE, VARIABLE, BLOCKWISE = "stored sparse", "a variable (state that lasts between inferences)", "quantized in a custom way"
+
+
 class BrokenFile(Exception):
     """The bytes are not a well-formed model; the text is the reason."""
 
 
 @dataclass(frozen=True)
 class FileQuantization:
-    """As in the file; not yet checked. scale float32 [S], zero_point int64 [Z]."""
+    """As in the file; not yet checked. scale float32 [S], zero_point int64 [Z], empty where the file has none."""
 
     scale: np.ndarray
     zero_point: np.ndarray
@@ -75,12 +83,18 @@ class FileTensor:
     quantization: FileQuantization | None
     data: np.ndarray | None
     unusual: str
-    """Why the tensor is of a kind we never read (sparse, variable, ...), or empty."""
+    """What the tensor is where it is of a kind that we never read (SPARSE, VARIABLE, BLOCKWISE), or empty."""
+    at_edge: bool = False
+    """True for a run-time tensor of EDGE_TYPES in a network whose layers are int8."""
+
+    @property
+    def is_variable(self) -> bool:
+        return self.unusual == VARIABLE
 
 
 @dataclass(frozen=True)
 class FileOperator:
-    """inputs and outputs are tensor indices, -1 for an absent optional input."""
+    """inputs and outputs are tensor indices, -1 for an absent optional one. code: 'CUSTOM:NAME' for a custom operator."""
 
     index: int
     code: str
@@ -91,12 +105,18 @@ class FileOperator:
 
 @dataclass
 class ModelFile:
-    """One subgraph: every index in it is valid and every tensor is produced before it is used."""
+    """The first subgraph, which is what a runtime invokes: every index in it is valid and every tensor is produced before it
+    is used. notes: what a person should know about the file."""
 
     tensors: list[FileTensor]
     operators: list[FileOperator]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+    notes: list[str] = field(default_factory=list)
+
+    def name_of(self, op: FileOperator) -> str:
+        """An operator's name: its first output tensor's, or 'CALL_ONCE#3' where it has none."""
+        return next((self.tensors[i].name for i in op.outputs if i >= 0), f"{op.code}#{op.index}")
 
 
 def schema_module() -> Any:
@@ -163,23 +183,27 @@ class Decoder:
         model = self.schema.Model.GetRootAs(self.data, 0)
         if model.Version() != 3:
             raise BrokenFile(f"its schema version is {model.Version()}, not 3")
-        if model.SubgraphsLength() != 1:
-            raise BrokenFile(
-                f"it has {model.SubgraphsLength()} subgraphs; only models with one are supported"
-            )
+        if model.SubgraphsLength() < 1:
+            raise BrokenFile("it has no subgraph")
         graph = model.Subgraphs(0)
         count = self.spend(graph.TensorsLength())
         tensors = [self.tensor(model, graph.Tensors(i), i) for i in range(count)]
         codes = self.operator_codes(model)
         count = self.spend(graph.OperatorsLength())
         operators = [self.operator(codes, graph.Operators(i), i, len(tensors)) for i in range(count)]
-        inputs = self.indices(graph, "Inputs", len(tensors), "the graph")
+        inputs = tuple(i for i in self.indices(graph, "Inputs", len(tensors), "the graph") if i >= 0)
         outputs = self.indices(graph, "Outputs", len(tensors), "the graph")
         if not outputs or not operators:
             raise BrokenFile("it has no operators or no outputs")
-        if min(inputs + outputs) < 0:
-            raise BrokenFile("an input or output of the graph is absent (-1)")
-        return ModelFile(tensors, operators, inputs, outputs)
+        if min(outputs) < 0:
+            raise BrokenFile("an output of the graph is absent (-1)")
+        notes = [note for i in inputs if (note := open_dimensions(graph.Tensors(i), tensors[i]))]
+        if model.SubgraphsLength() > 1 and not any(op.code in CONTROL_FLOW for op in operators):
+            notes.append(
+                f"the file has {model.SubgraphsLength()} subgraphs; the first is taken, which a runtime invokes unless it is told "
+                "otherwise"
+            )
+        return ModelFile(with_edges(tensors, operators), operators, inputs, outputs, notes)
 
     def indices(self, table: Any, name: str, count: int, owner: str) -> tuple[int, ...]:
         """Tensor indices, each -1 (absent) or below count."""
@@ -193,10 +217,11 @@ class Decoder:
         types = self.enum_names("TensorType")
         shape = tuple(int(d) for d in self.vector(tensor, "Shape"))
         name = self.unique_name(tensor.Name(), index)
-        if len(shape) > MAX_RANK:
-            raise BrokenFile(f"tensor {name!r} has {len(shape)} dimensions")
         kind = types.get(tensor.Type(), f"type {tensor.Type()}")
-        unusual = "sparse" if tensor.Sparsity() is not None else "variable" if tensor.IsVariable() else ""
+        unusual = SPARSE if tensor.Sparsity() is not None else VARIABLE if tensor.IsVariable() else ""
+        table = tensor.Quantization()
+        if not unusual and table is not None and table.DetailsType() > 1:
+            unusual = BLOCKWISE
         data = self.buffer(model, tensor.Buffer(), name)
         if data is not None and not unusual and kind in ITEM_TYPES:
             data = shaped(data, shape, ITEM_TYPES[kind], name)
@@ -214,12 +239,17 @@ class Decoder:
         return name
 
     def buffer(self, model: Any, index: int, name: str) -> np.ndarray | None:
-        """The bytes of a buffer, or None if it is empty; a view of the file."""
+        """The bytes of a buffer, or None if it is empty; a view of the file. A buffer lies in the flatbuffer, or behind it."""
         if index >= model.BuffersLength():
             raise BrokenFile(f"tensor {name!r} names buffer {index}, but there are {model.BuffersLength()}")
         buffer = model.Buffers(index)
-        if buffer.Offset() > 1:
-            raise BrokenFile(f"the data of tensor {name!r} lie outside the flatbuffer (a model above 2 GB)")
+        begin, count = buffer.Offset(), buffer.Size()
+        if begin > 1 and count > 1:
+            if begin + count > len(self.data):
+                raise BrokenFile(
+                    f"the data of tensor {name!r} are bytes {begin} to {begin + count} of the file, which has {len(self.data)}"
+                )
+            return np.frombuffer(self.data, np.uint8, count, begin)
         return np.asarray(buffer.DataAsNumpy()) if buffer.DataLength() else None
 
     def quantization(self, tensor: Any) -> FileQuantization | None:
@@ -233,13 +263,17 @@ class Decoder:
         )
 
     def operator_codes(self, model: Any) -> list[str]:
-        """The operators' names; the code is the larger of the old 8-bit and the new field."""
+        """The operators' names; the code is the larger of the old 8-bit and the new field. A custom operator's is its
+        own name."""
         names = self.enum_names("BuiltinOperator")
         codes = []
         for i in range(self.spend(model.OperatorCodesLength())):
             code = model.OperatorCodes(i)
             value = max(code.DeprecatedBuiltinCode(), code.BuiltinCode())
-            codes.append(names.get(value, f"operator {value}"))
+            custom = code.CustomCode() or b""
+            self.spend(len(custom))
+            name = names.get(value, f"operator {value}")
+            codes.append(f"CUSTOM:{custom.decode('utf-8', 'replace')}" if name == "CUSTOM" else name)
         return codes
 
     def operator(self, codes: list[str], operator: Any, index: int, tensors: int) -> FileOperator:
@@ -254,17 +288,18 @@ class Decoder:
             code,
             self.indices(operator, "Inputs", tensors, owner),
             self.indices(operator, "Outputs", tensors, owner),
-            self.options(code, operator, owner),
+            self.options(code, operator),
         )
 
-    def options(self, code: str, operator: Any, owner: str) -> dict[str, Any] | None:
-        """The fields of OPTIONS by name, or None if the file has no options for this operator."""
+    def options(self, code: str, operator: Any) -> dict[str, Any] | None:
+        """The fields of OPTIONS by name, or None if the file has no options for this operator (those of another operator
+        are none, for LiteRT too)."""
         table = operator.BuiltinOptions()
         if code not in OPTIONS or table is None:
             return None
         name, scalars, vectors = OPTIONS[code]
         if operator.BuiltinOptionsType() != getattr(self.schema.BuiltinOptions, name):
-            raise BrokenFile(f"{owner} carries the options of another operator")
+            return None
         options = getattr(self.schema, name)()
         options.Init(table.Bytes, table.Pos)
         found: dict[str, Any] = {key: getattr(options, key)() for key in scalars}
@@ -282,27 +317,47 @@ def shaped(data: np.ndarray, shape: tuple[int, ...], dtype: np.dtype, name: str)
     return np.frombuffer(data.tobytes(), dtype).reshape(shape)
 
 
+def open_dimensions(table: Any, tensor: FileTensor) -> str:
+    """A note on an input whose shape_signature leaves dimensions open (-1): a runtime takes its `shape`, and so do we."""
+    count = table.ShapeSignatureLength()
+    if count != len(tensor.shape):
+        return ""
+    signature = [table.ShapeSignature(i) for i in range(count)]
+    if all(known >= 0 for known in signature):
+        return ""
+    return f"input {tensor.name!r}: its open shape {signature} is taken as {list(tensor.shape)}, as the file's shape says"
+
+
+def with_edges(tensors: list[FileTensor], operators: list[FileOperator]) -> list[FileTensor]:
+    """The tensors, at_edge set where all that the network's layers (or, without such, any operator) read and write is int8."""
+    layers = [op for op in operators if op.code in PRODUCTS]
+    types = {tensors[i].type for op in layers for i in (*op.inputs[:2], *op.outputs) if i >= 0}
+    if not layers:
+        types = {tensors[i].type for op in operators for i in (*op.inputs, *op.outputs) if i >= 0} - set(EDGE_TYPES)
+    if not types or types & set(EDGE_TYPES) or "INT8" not in types:
+        return tensors
+    return [replace(t, at_edge=True) if t.type in EDGE_TYPES and t.data is None else t for t in tensors]
+
+
 def check_order(model: ModelFile) -> None:
-    """Every tensor is an input, a constant or the output of one operator, and exists before it is used."""
+    """Every tensor is an input, a constant, a variable or the output of one operator, and exists before it is used."""
     names = [tensor.name for tensor in model.tensors]
-    if len(set(model.inputs)) != len(model.inputs):
-        raise BrokenFile("a tensor is an input of the graph twice")
-    ready = set(model.inputs) | {t.index for t in model.tensors if t.data is not None}
-    for i in model.inputs:
-        if model.tensors[i].data is not None:
-            raise BrokenFile(f"input {names[i]!r} of the graph is a constant")
+    produced = {i for op in model.operators for i in op.outputs}
+    for t in model.tensors:
+        if t.data is None and 0 in t.shape and t.type in ITEM_TYPES and t.index not in produced | set(model.inputs):
+            model.tensors[t.index] = replace(t, data=np.zeros(t.shape, ITEM_TYPES[t.type]))  # nothing to store
+    ready = set(model.inputs) | {t.index for t in model.tensors if t.data is not None or t.is_variable}
     for op in model.operators:
         for i in op.inputs:
             if i >= 0 and i not in ready:
-                raise BrokenFile(f"operator #{op.index} ({op.code}) reads {names[i]!r} before it is produced")
-        if not op.outputs or -1 in op.outputs:
-            raise BrokenFile(f"operator #{op.index} ({op.code}) has no output")
+                when = "before an operator computes it" if i in produced else "which nothing computes and which has no data"
+                raise BrokenFile(f"operator #{op.index} ({op.code}) reads {names[i]!r}, {when}")
         for i in op.outputs:
-            if i in ready:
+            if i >= 0 and i in ready and not model.tensors[i].is_variable:
                 raise BrokenFile(
                     f"operator #{op.index} ({op.code}) writes {names[i]!r}, which exists already"
                 )
             ready.add(i)
     for i in model.outputs:
-        if i not in ready or model.tensors[i].data is not None:
+        if i not in ready:
             raise BrokenFile(f"output {names[i]!r} of the graph is never computed")

@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from intaglio.errors import Refusal
+from intaglio.network.advice import advice
 from intaglio.network.graph import Graph, Operator, Tensor
 from intaglio.network.survey import Refused, Step, Survey
 from intaglio.network.tflite.file import FileOperator, FileTensor, ModelFile, read_model_file
 from intaglio.network.tflite.ops import RULES, foldable_pads
 from intaglio.network.tflite.tensors import Scope, Unsupported, activation, checked_quantization, run_time
 
+SUPPORTED = f"use operators out of {', '.join(RULES)}"
 WEIGHT_AXIS = {"CONV_2D": 0, "FULLY_CONNECTED": 0, "DEPTHWISE_CONV_2D": 3}
 """Operators with weights, and the axis of their output channels."""
 
@@ -31,16 +33,15 @@ def survey_tflite(path: str | Path) -> Survey:
     """What can be imported and what not. InputError for a file that cannot be read."""
     path = Path(path)
     model = read_model_file(path)
-    scope = Scope(model, foldable_pads(model), [])
+    scope = Scope(model, foldable_pads(model), list(model.notes))
     operators: list[Operator] = []
     refusals: list[Refusal] = []
     steps = []
     for op in model.operators:
-        name = model.tensors[op.outputs[0]].name
+        name = model.name_of(op)
         became, folded = name, False
         try:
-            if op.code not in RULES:
-                raise Unsupported("", "this operator is not supported", f"use operators out of {', '.join(RULES)}")
+            check_supported(op)
             converted = RULES[op.code](scope, op)
         except Unsupported as fault:
             refusals.append(Refusal(name, op.code, fault.described(), fault.remedy, op.index))
@@ -48,39 +49,69 @@ def survey_tflite(path: str | Path) -> Survey:
         else:
             if converted is None:
                 reader = next(o for o in model.operators if op.outputs[0] in o.inputs)
-                became, folded = model.tensors[reader.outputs[0]].name, True
+                became, folded = model.name_of(reader), True
             else:
                 operators.append(converted)
         steps.append(Step(name, op.code, became, folded))
-    for i in model.inputs:
+    inputs, outputs = tuple(dict.fromkeys(model.inputs)), tuple(dict.fromkeys(model.outputs))
+    for i in inputs:
         try:
             check_input(model.tensors[i])
         except Unsupported as fault:
             refusals.append(Refusal(fault.tensor, "input", fault.reason, fault.remedy))
+    for i in outputs:
+        if model.tensors[i].data is not None:
+            reason = f"output {model.tensors[i].name!r} is a constant"
+            refusals.append(Refusal(path.stem, "network", reason, "remove it from the outputs"))
     used = {name for op in operators for name in (*op.inputs, *op.outputs)}
-    used |= {model.tensors[i].name for i in model.inputs + model.outputs}
+    used |= {model.tensors[i].name for i in inputs + outputs}
     graph = Graph(
         path.stem,
         {t.name: graph_tensor(t) for t in model.tensors if t.name in used},
-        tuple(model.tensors[i].name for i in model.inputs),
-        tuple(model.tensors[i].name for i in model.outputs),
+        tuple(model.tensors[i].name for i in inputs),
+        tuple(model.tensors[i].name for i in outputs),
         operators,
         scope.notes,
     )
     return Survey(graph, tuple(steps), tuple(refusals))
 
 
+def check_supported(op: FileOperator) -> None:
+    """Refuses an operator that no rule is for, or that lacks the output that every rule's operator has."""
+    if op.code.startswith("CUSTOM:"):
+        raise Unsupported("", *custom_operator(op.code.removeprefix("CUSTOM:")))
+    if op.code not in RULES:
+        raise Unsupported("", "this operator is not supported", advice(op.code, SUPPORTED))
+    if not op.outputs or min(op.outputs) < 0:
+        raise Unsupported("", "it has no output", "export the model again")
+
+
+def custom_operator(name: str) -> tuple[str, str]:
+    """Reason and remedy of a custom operator, which only the runtime that it was made for can define."""
+    if name.startswith("Flex"):
+        return (
+            f"{name.removeprefix('Flex')!r} is an operator of TensorFlow, which the converter left as it is (Flex)",
+            "convert without SELECT_TF_OPS, or replace it by operators of TensorFlow Lite",
+        )
+    if name.lower().startswith(("ethos-u", "edgetpu")):
+        return f"{name!r} is what a compiler for another accelerator made", "give the file from before that compiler"
+    return (
+        f"{name!r} is a custom operator, which only the runtime that it was made for defines",
+        "replace it by operators of TensorFlow Lite, or cut the network before it (detections' post-processing belongs outside)",
+    )
+
+
 def refused(model: ModelFile, op: FileOperator) -> Refused:
     """The gap in the graph where an operator cannot be imported."""
     read = (model.tensors[i] for i in op.inputs if i >= 0)
-    outputs = tuple(model.tensors[i].name for i in op.outputs)
-    inputs = tuple(t.name for t in read if t.data is None)
-    return Refused(outputs[0], inputs, outputs, op.code, macs_of(model, op))
+    outputs = tuple(model.tensors[i].name for i in op.outputs if i >= 0)
+    inputs = tuple(t.name for t in read if t.data is None and not t.is_variable)
+    return Refused(model.name_of(op), inputs, outputs, op.code, macs_of(model, op))
 
 
 def macs_of(model: ModelFile, op: FileOperator) -> int:
     """Multiply-accumulates by the shapes in the file: output elements times the weights of one output channel."""
-    if op.code not in WEIGHT_AXIS or len(op.inputs) < 2 or op.inputs[1] < 0:
+    if op.code not in WEIGHT_AXIS or len(op.inputs) < 2 or op.inputs[1] < 0 or not op.outputs or op.outputs[0] < 0:
         return 0
     weights, output = model.tensors[op.inputs[1]].shape, model.tensors[op.outputs[0]].shape
     axis = WEIGHT_AXIS[op.code]
@@ -91,6 +122,8 @@ def macs_of(model: ModelFile, op: FileOperator) -> int:
 
 def check_input(tensor: FileTensor) -> None:
     """Refuses a network input that is neither int8 nor float32; operators check what they read themselves."""
+    if tensor.data is not None:
+        raise Unsupported(tensor.name, "it is a constant", "remove it from the inputs")
     if tensor.type == "FLOAT32":
         run_time(tensor, "FLOAT32")
     else:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from intaglio.network.digits import told_apart
 from intaglio.network.exact_multiplier import Reach, exact_multipliers, reach, sums_off
 from intaglio.network.graph import (
     Add,
@@ -254,9 +255,11 @@ def check_bias_scale(
     given = 0.0 if tensor.quantization is None else float(tensor.quantization.scale[0])
     difference = abs(float(x.scale) * float(weight_scale) - given)
     if not difference / float(y.scale) <= BIAS_SCALE_TOLERANCE:
+        found, wanted = told_apart(given, float(x.scale) * float(weight_scale))
         raise Unsupported(
             tensor.name,
-            f"the bias has scale {given:g}, not input scale times weight scale {x.scale * weight_scale:g}",
+            f"the bias has scale {found}, not input scale times weight scale {wanted}: further off than {BIAS_SCALE_TOLERANCE:.0%} of "
+            f"the output's scale {y.scale:g}, which LiteRT refuses",
             "quantize the network again",
         )
 

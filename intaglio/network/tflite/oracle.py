@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
 from intaglio.errors import InputError
+from intaglio.network.reference import NoReference
 from intaglio.network.tflite.file import read_model_file
 
 
 class LiteRTOracle:
-    """Runs a .tflite file with LiteRT's BUILTIN_REF kernels, one thread, nothing fused or delegated.
+    """Runs a .tflite file with LiteRT's BUILTIN_REF kernels, one thread, nothing fused or delegated. NoReference for a
+    file that LiteRT does not take.
 
     Tensors carry our names (`tflite.file`, unique in the file). preserve_all_tensors keeps every
     intermediate value. A tensor that LiteRT does not allocate (constants without use) is left out, and so
@@ -29,13 +32,16 @@ class LiteRTOracle:
             from ai_edge_litert.interpreter import Interpreter, OpResolverType
         except ImportError as error:
             raise InputError("the LiteRT oracle needs: pip install 'intaglio[litert]'") from error
-        self.interpreter = Interpreter(
-            str(path),
-            num_threads=1,
-            experimental_op_resolver_type=OpResolverType.BUILTIN_REF,
-            experimental_preserve_all_tensors=True,
-        )
-        self.interpreter.allocate_tensors()
+        try:
+            self.interpreter = Interpreter(
+                str(path),
+                num_threads=1,
+                experimental_op_resolver_type=OpResolverType.BUILTIN_REF,
+                experimental_preserve_all_tensors=True,
+            )
+            self.interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise NoReference(path, f"{self.name} {version('ai-edge-litert')}", error) from error
         computed = {i for op in model.operators for i in op.outputs} | set(model.inputs)
         self.names = {t.index: t.name for t in model.tensors if t.index in computed}
         self.inputs = {model.tensors[i].name: i for i in model.inputs}

@@ -10,12 +10,40 @@ import numpy as np
 from intaglio.network.graph import Padding, Quantization
 from intaglio.network.tflite.file import MAX_ELEMENTS, FileOperator, FileTensor, ModelFile
 
+MAX_RANK = 8
+FLOAT = "quantize the network to int8 first (full integer quantization, int8 inputs and outputs)"
+PACKED = "export 8-bit weights and activations; packed types of fewer bits are not supported yet"
+STATE = "state that lasts between inferences is not supported yet: export the network with its state as inputs and outputs"
+OUTSIDE = "compute what needs this type outside the network"
 REMEDY_BY_TYPE = {
-    "FLOAT32": "quantize the network to int8 first (full integer quantization, int8 inputs and outputs)",
-    "UINT8": "quantize it again with the int8 scheme; the old uint8 scheme is not supported",
+    "FLOAT32": FLOAT,
+    "FLOAT16": FLOAT,
+    "BFLOAT16": FLOAT,
+    "FLOAT64": FLOAT,
+    "UINT8": "the network is quantized by the old uint8 scheme, which is not supported yet: quantize it again with the int8 scheme",
     "INT16": "quantize activations to int8; int16 activations are not supported yet",
-    "INT4": "export 8-bit weights; packed 4-bit weights are not supported yet",
+    "INT4": PACKED,
+    "UINT4": PACKED,
+    "INT2": PACKED,
+    "RESOURCE": STATE,
+    "VARIANT": STATE,
+    "STRING": OUTSIDE,
+    "COMPLEX64": OUTSIDE,
+    "COMPLEX128": OUTSIDE,
+    "BOOL": OUTSIDE,
 }
+AT_EDGE = (
+    "only the network's inputs or outputs are {kind}, its layers are int8: convert it again with int8 at both ends "
+    "(inference_input_type = inference_output_type = tf.int8){hint}"
+)
+
+
+def remedy_for(tensor: FileTensor, otherwise: str) -> str:
+    """What to do about a tensor of a type that is not taken."""
+    if tensor.at_edge:
+        hint = ", and give it uint8 numbers less 128" if tensor.type == "UINT8" else ""
+        return AT_EDGE.format(kind=tensor.type.lower(), hint=hint)
+    return REMEDY_BY_TYPE.get(tensor.type, otherwise)
 
 
 class Unsupported(Exception):
@@ -66,6 +94,8 @@ def inputs_and_outputs(op: FileOperator, inputs: tuple[int, ...], outputs: int =
 def check_shape(tensor: FileTensor) -> None:
     """Refuses dynamic, empty, scalar and absurdly large tensors."""
     elements = math.prod(tensor.shape)
+    if len(tensor.shape) > MAX_RANK:
+        raise Unsupported(tensor.name, f"it has {len(tensor.shape)} dimensions", f"use at most {MAX_RANK}")
     if not tensor.shape or min(tensor.shape) < 1:
         raise Unsupported(
             tensor.name,
@@ -82,10 +112,11 @@ def run_time(tensor: FileTensor, kind: str) -> None:
         raise Unsupported(
             tensor.name,
             f"its type is {tensor.type.lower()}, not {kind.lower()}",
-            REMEDY_BY_TYPE.get(tensor.type, f"use {kind.lower()} here"),
+            remedy_for(tensor, f"use {kind.lower()} here"),
         )
     if tensor.unusual:
-        raise Unsupported(tensor.name, f"it is {tensor.unusual}", "export the model with ordinary tensors")
+        remedy = STATE if tensor.is_variable else "export the model with dense tensors, one scale each"
+        raise Unsupported(tensor.name, f"it is {tensor.unusual}", remedy)
     if tensor.data is not None:
         raise Unsupported(
             tensor.name, "it is a constant where a computed tensor must be", "fold it when exporting"
@@ -113,6 +144,12 @@ def checked_quantization(tensor: FileTensor) -> Quantization:
     scale, zero_point = tensor.quantization.scale, tensor.quantization.zero_point
     if not (np.isfinite(scale).all() and (scale > 0).all()):
         raise Unsupported(tensor.name, "a scale is not finite and positive", "quantize the network again")
+    if not len(zero_point):
+        raise Unsupported(
+            tensor.name,
+            "it has a scale and no zero point (LiteRT refuses that too)",
+            "store zero points, 0 where it is symmetric: quantize the network again with another converter",
+        )
     if len(zero_point) not in (1, len(scale)):
         raise Unsupported(
             tensor.name,
@@ -140,10 +177,10 @@ def weights(tensor: FileTensor, rank: int, axis: int = 0) -> tuple[np.ndarray, n
         raise Unsupported(
             tensor.name,
             f"weights are {tensor.type.lower()}, not int8",
-            REMEDY_BY_TYPE.get(tensor.type, "export int8 weights"),
+            remedy_for(tensor, "export int8 weights"),
         )
     if tensor.unusual:
-        raise Unsupported(tensor.name, f"weights are {tensor.unusual}", "export dense weights")
+        raise Unsupported(tensor.name, f"weights are {tensor.unusual}", "export dense weights, with scales per output channel")
     if tensor.data is None:
         raise Unsupported(
             tensor.name, "weights are computed at run time", "export the model with constant weights"
@@ -174,7 +211,9 @@ def bias(scope: Scope, op: FileOperator, channels: int) -> np.ndarray:
     if len(op.inputs) < 3 or op.inputs[2] < 0:
         return np.zeros(channels, np.int32)
     tensor = scope.model.tensors[op.inputs[2]]
-    if tensor.type != "INT32" or tensor.data is None or tensor.data.size != channels:
+    if tensor.type == "INT32" and not tensor.unusual and tensor.data is None:
+        raise Unsupported(tensor.name, "the bias is computed at run time", "export the model with constant biases")
+    if tensor.type != "INT32" or tensor.unusual or tensor.data is None or tensor.data.size != channels:
         raise Unsupported(
             tensor.name,
             f"the bias must be a constant of {channels} int32 values, not {tensor.type.lower()} "
@@ -188,7 +227,7 @@ def bias(scope: Scope, op: FileOperator, channels: int) -> np.ndarray:
 
 def constant_integers(tensor: FileTensor) -> tuple[int, ...]:
     """The values of a constant int32 or int64 tensor, such as axes or a shape; at most 64."""
-    if tensor.type not in ("INT32", "INT64") or tensor.data is None:
+    if tensor.type not in ("INT32", "INT64") or tensor.unusual or tensor.data is None:
         raise Unsupported(
             tensor.name, "it must be a constant of integers", "export the model with constant shapes"
         )

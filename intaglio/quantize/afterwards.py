@@ -1,0 +1,23 @@
+"""What the accelerator will say of a network that was just quantized."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from intaglio.check import check
+from intaglio.errors import InputError, Refusal, RefusedError
+from intaglio.hw.config import Config
+
+
+def refused_afterwards(content: bytes, name: str, config: Config) -> tuple[Refusal, ...]:
+    """What `intaglio check` refuses of a quantized ONNX file on a configuration. content: its bytes; name: its stem."""
+    with tempfile.TemporaryDirectory(prefix="intaglio.") as folder:
+        path = Path(folder) / f"{name}.onnx"
+        path.write_bytes(content)
+        try:
+            return check(path, config).refusals
+        except RefusedError as error:
+            return error.refusals
+        except InputError as error:
+            return (Refusal(name, "network", str(error).removeprefix(f"{path}: "), "quantize it with other settings"),)
