@@ -11,9 +11,9 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 
-import numba
 import numpy as np
 
+from intaglio.compiled import compiled
 from intaglio.hw.config import Config
 from intaglio.hw.isa import Command, Engine, token_bit
 from intaglio.mapper.accesses import Access, Space, accesses
@@ -37,7 +37,7 @@ def with_tokens(config: Config, commands: Sequence[Command]) -> list[Command]:
     ]
 
 
-@numba.njit(cache=True)
+@compiled()
 def _tokens(touched, first, engines, bank_bytes, bit):
     """wait and signal of each command, int64 [commands]. touched: int64 [accesses, 4], of command i from first[i] to
     first[i + 1]."""
@@ -65,7 +65,7 @@ def _tokens(touched, first, engines, bank_bytes, bit):
     return wait, signal
 
 
-@numba.njit(cache=True)
+@compiled()
 def _conflict(mine, theirs, bank_bytes):
     """True where two engines must not make any of these accesses at once, or in another order."""
     for i in range(len(mine)):
