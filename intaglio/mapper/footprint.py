@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
+from intaglio.compiled import compiled
 from intaglio.errors import InputError
 from intaglio.hw.config import Config
 from intaglio.hw.isa import Command, LocalMemory, Opcode
@@ -119,7 +119,7 @@ class _Sizes(NamedTuple):
 # and end in starts and ends, and the rows as far as there is room, from row `n` on; returns how many there are then.
 
 
-@numba.njit(cache=True)
+@compiled()
 def _transfers(commands, at, _sizes, edges, starts, ends, n):
     for i in range(len(at)):
         c, edge = commands[i], at[i]
@@ -131,7 +131,7 @@ def _transfers(commands, at, _sizes, edges, starts, ends, n):
     return n
 
 
-@numba.njit(cache=True)
+@compiled()
 def _adds(commands, at, _sizes, edges, starts, ends, n):
     for i in range(len(at)):
         c, edge = commands[i], at[i]
@@ -145,7 +145,7 @@ def _adds(commands, at, _sizes, edges, starts, ends, n):
     return n
 
 
-@numba.njit(cache=True)
+@compiled()
 def _pools(commands, at, _sizes, edges, starts, ends, n):
     """Windows read: one interval for each region row and kernel row."""
     for i in range(len(at)):
@@ -167,7 +167,7 @@ def _pools(commands, at, _sizes, edges, starts, ends, n):
     return n
 
 
-@numba.njit(cache=True)
+@compiled()
 def _convs(commands, at, sizes, edges, starts, ends, n):
     for i in range(len(at)):
         c, edge = commands[i], at[i]
@@ -206,7 +206,7 @@ def _convs(commands, at, sizes, edges, starts, ends, n):
     return n
 
 
-@numba.njit(cache=True)
+@compiled()
 def _depthwises(commands, at, sizes, edges, starts, ends, n):
     for i in range(len(at)):
         c, edge = commands[i], at[i]
@@ -253,14 +253,14 @@ _FILL = {
 }
 
 
-@numba.njit(cache=True)
+@compiled()
 def _mark(edges, edge, role, n):
     """Row n is where this role begins; the later ones have no rows yet."""
     for later in range(role, edges.shape[1]):
         edges[edge, later] = n
 
 
-@numba.njit(cache=True)
+@compiled()
 def _row(starts, ends, n, start, length):
     """Puts a row in place n where there is room; returns the next place."""
     if n < len(starts):
@@ -268,14 +268,14 @@ def _row(starts, ends, n, start, length):
     return n + 1
 
 
-@numba.njit(cache=True)
+@compiled()
 def _rows(starts, ends, n, base, rows, stride, row_bytes):
     for i in range(rows):
         n = _row(starts, ends, n, base + i * stride, row_bytes)
     return n
 
 
-@numba.njit(cache=True)
+@compiled()
 def _words(starts, ends, n, base, blocks, words, word_bytes):
     """blocks * words > 0 words from word `base` on."""
     size = blocks * words * word_bytes if words <= _MOST_BYTES // word_bytes // blocks else _MOST_BYTES

@@ -14,9 +14,9 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 
-import numba
 import numpy as np
 
+from intaglio.compiled import compiled
 from intaglio.hw.config import Config
 from intaglio.hw.isa import Command, Engine, token_bit
 from intaglio.mapper.accesses import Access, Space, accesses
@@ -88,7 +88,7 @@ def _joined(waits: np.ndarray, signals: np.ndarray) -> np.ndarray:
     raise AssertionError("a command waits for a signal that comes after it")
 
 
-@numba.njit(cache=True)
+@compiled()
 def _tokens(touched, first, engines, bank_bytes, kinds):
     """Whether each command waits for, and signals, each engine: int64 [commands, kinds], 0 or 1. touched: int64 [accesses, 4],
     of command i from first[i] to first[i + 1]. kinds: how many engines there are."""
@@ -116,7 +116,7 @@ def _tokens(touched, first, engines, bank_bytes, kinds):
     return waits, signals
 
 
-@numba.njit(cache=True)
+@compiled()
 def _conflict(mine, theirs, bank_bytes):
     """True where two engines must not make any of these accesses at once, or in another order."""
     for i in range(len(mine)):

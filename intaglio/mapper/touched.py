@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
+from intaglio.compiled import compiled
 from intaglio.hw.config import Config
 from intaglio.hw.isa import LocalMemory, Opcode
 from intaglio.mapper.footprint import EXTERNAL, Footprints, footprints_of
@@ -78,7 +78,7 @@ def _name(memory: int) -> str:
     return "external memory" if memory == EXTERNAL else f"the {LocalMemory(memory).name.lower()} memory"
 
 
-@numba.njit(cache=True)
+@compiled()
 def _bounds(rows, bank_bytes, low, high, banks):
     for index in range(len(low)):
         for role in range(low.shape[1]):
@@ -92,7 +92,7 @@ def _bounds(rows, bank_bytes, low, high, banks):
                         banks[index, role] |= 1 << bank
 
 
-@numba.njit(cache=True)
+@compiled()
 def _first_fault(touched, sizes):
     """(index, role, whether that is its own input overwritten); index is -1 where there is no fault."""
     write, roles = touched.rows.write, touched.low.shape[1]
@@ -109,7 +109,7 @@ def _first_fault(touched, sizes):
     return -1, -1, False
 
 
-@numba.njit(cache=True)
+@compiled()
 def _first_conflict(touched, engines, clocks):
     """(later, earlier, its role, the later's role, _BYTES or _PORT); later is -1 where there is no conflict."""
     previous = np.zeros_like(clocks)  # the latest command of each engine before
@@ -130,7 +130,7 @@ def _first_conflict(touched, engines, clocks):
     return -1, -1, -1, -1, _NOTHING
 
 
-@numba.njit(cache=True)
+@compiled()
 def _conflict(touched, one, a, two, b):
     """How two footprints exclude that their commands run at once."""
     write = touched.rows.write
@@ -139,7 +139,7 @@ def _conflict(touched, one, a, two, b):
     return _PORT if write[one, a] == write[two, b] and touched.banks[one, a] & touched.banks[two, b] else _NOTHING
 
 
-@numba.njit(cache=True)
+@compiled()
 def _meet(touched, one, a, two, b):
     """Whether the bounds of two footprints of one memory overlap."""
     return (
@@ -149,7 +149,7 @@ def _meet(touched, one, a, two, b):
     )
 
 
-@numba.njit(cache=True)
+@compiled()
 def _same(rows, index, a, b):
     """Whether two footprints have the same rows, one by one."""
     count, at, other = rows.end[index, a] - rows.first[index, a], rows.first[index, a], rows.first[index, b]
@@ -159,7 +159,7 @@ def _same(rows, index, a, b):
     return count == rows.end[index, b] - other
 
 
-@numba.njit(cache=True)
+@compiled()
 def _share_bytes(rows, one, a, two, b):
     """Whether a byte belongs to a row of both, whose rows it sorts: as starts ascend, a row that ends before the other's
     starts meets no later one."""
@@ -176,7 +176,7 @@ def _share_bytes(rows, one, a, two, b):
     return False
 
 
-@numba.njit(cache=True)
+@compiled()
 def _sort(rows, index, role):
     """Shell's sort of a footprint's rows by their starts, which are mostly in order already."""
     first, end = rows.first[index, role], rows.end[index, role]

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import numba
+from intaglio.compiled import compiled
 
 ADDRESS_MASK = 2**32 - 1
 """Addresses are wrapping sums of 32 bits."""
 
 
-@numba.njit(cache=True)
+@compiled()
 def half_words(address, count, half_shift):
     """Half words that `count` >= 1 bytes from `address` touch."""
     return ((address + count - 1) >> half_shift) - (address >> half_shift) + 1
 
 
-@numba.njit(cache=True)
+@compiled()
 def passes(address, count, size, half_shift):
     """Half words of `count` bytes from `address` taken `size` at a time."""
     total = 0
@@ -23,7 +23,7 @@ def passes(address, count, size, half_shift):
     return total
 
 
-@numba.njit(cache=True)
+@compiled()
 def check_inside(address, count, memory):
     """Raises IndexError unless memory (bytes) holds `count` bytes from `address`."""
     if address + count > memory.size:

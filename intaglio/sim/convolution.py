@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
+from intaglio.compiled import compiled
 from intaglio.hw.counters import Counter
 from intaglio.sim.activation_port import ADDRESS_MASK, check_inside, half_words
 from intaglio.sim.cores import in_parts
@@ -40,21 +40,21 @@ def convolve(
     in_parts(run, pixels, macs // _PART)
 
 
-@numba.njit(cache=True)
+@compiled()
 def steps_of(c):
     """Inputs of an output, and weight words of a channel tile: the array's steps, of both rows where these split them."""
     steps = c.kernel_rows * c.kernel_cols * ((c.chunks - 1) * c.chunk_bytes + c.last_chunk_bytes)
     return 2 * steps if c.split else steps
 
 
-@numba.njit(cache=True)
+@compiled()
 def pixel_count(c):
     if c.split:
         return 1
     return (c.pixel_tiles - 1) * c.rows_per_tile + c.last_pixels
 
 
-@numba.njit(cache=True)
+@compiled()
 def _check(c, z, weight, channel, partial):
     if steps_of(c) < 1 or c.region_width < 1 or c.last_chunk_bytes < 1 or min(c.pixel_tiles, c.channel_tiles) < 1:
         raise IndexError("a CONV without work")
@@ -75,7 +75,7 @@ def _check(c, z, weight, channel, partial):
         raise IndexError("an address beyond the partial-sum memory")
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _packed(c, z, channels, weight):
     """The weights less their zero point as products.multiply takes them; 0 beyond the last."""
     steps = steps_of(c)
@@ -93,7 +93,7 @@ def _packed(c, z, channels, weight):
     return out
 
 
-@numba.njit(cache=True, error_model="numpy", nogil=True)
+@compiled(error_model="numpy", nogil=True)
 def _pixels(c, z, first, last, activation, weight, channel, partial, ledger):
     """The region's pixels from number `first` up to `last`; with the first one the ledger of all."""
     _check(c, z, weight, channel, partial)
@@ -126,14 +126,14 @@ def _pixels(c, z, first, last, activation, weight, channel, partial, ledger):
         count_convolution(c, z, ledger)
 
 
-@numba.njit(cache=True)
+@compiled()
 def output_at(c, pixel):
     """Address, not yet wrapped, of the first output byte of a pixel of the region."""
     y, x = pixel // c.region_width, pixel % c.region_width
     return c.out_base + y * c.out_row_stride + x * c.out_pixel_stride
 
 
-@numba.njit(cache=True)
+@compiled()
 def _partial_at(c, z, pixel, tile):
     """(first sum, channels) in the partial-sum memory, of a pixel's channels in a channel tile."""
     channels = c.last_channels if tile == c.channel_tiles - 1 else z.cols
@@ -142,7 +142,7 @@ def _partial_at(c, z, pixel, tile):
     return word * z.requantizers, channels
 
 
-@numba.njit(cache=True)
+@compiled()
 def _add_partial(c, z, pixel, partial, totals):
     for tile in range(c.channel_tiles):
         at, channels = _partial_at(c, z, pixel, tile)
@@ -150,14 +150,14 @@ def _add_partial(c, z, pixel, partial, totals):
             totals[tile * z.cols + n] += partial[at + n]
 
 
-@numba.njit(cache=True)
+@compiled()
 def _keep(c, z, pixel, partial, totals):
     for tile in range(c.channel_tiles):
         at, channels = _partial_at(c, z, pixel, tile)
         partial[at : at + channels] = totals[tile * z.cols : tile * z.cols + channels]
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _inputs(c, pixel, activation, inputs):
     """inputs int16 [steps] of one output in the order of the weight words."""
     if not c.split:
@@ -170,7 +170,7 @@ def _inputs(c, pixel, activation, inputs):
         inputs[r : 2 * half : 2] = row
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _gather(c, pixel, activation, inputs):
     """inputs int16 [steps] of one pixel of the region."""
     y, x = pixel // c.region_width, pixel % c.region_width
@@ -190,13 +190,13 @@ def _gather(c, pixel, activation, inputs):
             step += run
 
 
-@numba.njit(cache=True)
+@compiled()
 def run_bytes(c):
     """Of what a pixel reads without a gap, its bytes in the padding included."""
     return (c.chunks - 1) * c.chunk_bytes + c.last_chunk_bytes
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def run_inside(c, y, x, kh, kw):
     """(address, low, high): of the run of pixel (y, x) of the region at tap (kh, kw) the bytes `low` to `high` lie inside the
     image, from `address` on. None where high == low."""
@@ -210,7 +210,7 @@ def run_inside(c, y, x, kh, kw):
     return (base + low) & ADDRESS_MASK, low, high
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def count_convolution(c, z, ledger):
     """Adds the command's part of the ledger."""
     steps, pixels = steps_of(c), pixel_count(c)
@@ -234,7 +234,7 @@ def count_convolution(c, z, ledger):
             count_drained(c, z, z.cols, output_at(c, pixel), ledger)
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _run_reads(c, z, first, low, high):
     """Half words that the chunks of a run touch. Its bytes `low` to `high` lie inside, from address `first` on."""
     if high <= low:

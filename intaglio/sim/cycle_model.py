@@ -12,9 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from intaglio.compiled import compiled
 from intaglio.hw.config import Config
 from intaglio.hw.counters import Counter
 from intaglio.hw.isa import Engine, LocalMemory
@@ -166,14 +166,14 @@ def run_clock(config: Config, schedule: Schedule, watchdog: int = DEFAULT_WATCHD
     return CycleResult(int(counters[_CYCLES]), retired, {c: int(counters[c]) for c in SYSTEM_COUNTERS}, recording)
 
 
-@njit(cache=True, inline="always")
+@compiled(inline="always")
 def _beats(splitter, page_words):
     """Splitter: beats of the burst that stands at its output."""
     most = min(page_words - splitter[_AT] % page_words, MOST_BEATS)
     return min(splitter[_LEFT], most)
 
 
-@njit(cache=True, inline="always")
+@compiled(inline="always")
 def _take(splitter, beats, commands, address_mask):
     """Splitter: its burst is taken. Returns whether it was its command's last."""
     if splitter[_LEFT] != beats:
@@ -191,7 +191,7 @@ def _take(splitter, beats, commands, address_mask):
     return False
 
 
-@njit(cache=True, inline="always")
+@compiled(inline="always")
 def _begin(splitter, number, commands):
     """Splitter: a command starts."""
     command = commands[number]
@@ -203,18 +203,18 @@ def _begin(splitter, number, commands):
     splitter[_ROWS_LEFT] = command[ROWS]
 
 
-@njit(cache=True, inline="always")
+@compiled(inline="always")
 def _may_start(tokens, engine, waits):
     return not ((waits & 1 and tokens[2 * engine] == 0) or (waits & 2 and tokens[2 * engine + 1] == 0))
 
 
-@njit(cache=True, inline="always")
+@compiled(inline="always")
 def _consume(tokens, engine, waits):
     tokens[2 * engine] -= waits & 1
     tokens[2 * engine + 1] -= waits >> 1
 
 
-@njit(cache=True)
+@compiled()
 def _count_bursts(commands, program_words, shift):
     """How many bursts a program makes, FETCH's included."""
     block = BLOCK_BYTES >> shift
@@ -229,7 +229,7 @@ def _count_bursts(commands, program_words, shift):
     return count
 
 
-@njit(cache=True, inline="always")
+@compiled(inline="always")
 def _note_state(notes, state, cycle):
     """COMPUTE's cause of this cycle, written down where it changes."""
     states, counts = notes[2], notes[4]
@@ -240,7 +240,7 @@ def _note_state(notes, state, cycle):
         counts[_STATES] = n + 1
 
 
-@njit(cache=True, inline="always")
+@compiled(inline="always")
 def _note_request(notes, cycle, command, is_write, address, beats):
     """A burst that the arbiter takes in this cycle."""
     bursts, order, counts = notes[1], notes[3], notes[4]
@@ -256,7 +256,7 @@ def _note_request(notes, cycle, command, is_write, address, beats):
     counts[kind] += 1
 
 
-@njit(cache=True, inline="always")
+@compiled(inline="always")
 def _note_beat(notes, cycle, burst):
     """A beat of a burst in this cycle."""
     if notes[1][burst, _B_FIRST] < 0:
@@ -264,7 +264,7 @@ def _note_beat(notes, cycle, burst):
     notes[1][burst, _B_LAST] = cycle
 
 
-@njit(cache=True)
+@compiled()
 def _run(memory, commands, lengths, program_words, shift, outstanding, watchdog, retired, counters, notes):
     """Cycle 0 to the end. Fills retired and counters, and notes (the arrays of a Recording) unless they are None; numba
     leaves out the code for them then."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
+from intaglio.compiled import compiled
 from intaglio.hw.counters import Counter
 from intaglio.sim.activation_port import ADDRESS_MASK, check_inside, half_words
 from intaglio.sim.cores import workers
@@ -65,7 +65,7 @@ def _unpacked(c: Any, z: Any, taps: int, weight: np.ndarray) -> np.ndarray:
     return tiles.reshape(taps, -1).astype(np.int32) - c.weight_zero_point
 
 
-@numba.njit(cache=True, error_model="numpy", nogil=True)
+@compiled(error_model="numpy", nogil=True)
 def _patches(c, z, down, activation, weights, channel, ledger):
     """The outputs of row `down` of patches; with the first one the ledger of all. weights: int32 [taps, channels]."""
     lines = patch_lines(c, down)
@@ -83,37 +83,37 @@ def _patches(c, z, down, activation, weights, channel, ledger):
         count_depthwise(c, z, ledger)
 
 
-@numba.njit(cache=True)
+@compiled()
 def outputs_of(c):
     """Outputs of each channel that the array computes: patches in the last column count whole."""
     return ((c.patches_down - 1) * c.patch_rows + c.last_patch_rows) * c.patch_cols * c.patches_across
 
 
-@numba.njit(cache=True)
+@compiled()
 def patch_lines(c, down):
     """Rows of outputs of the patches in row `down`."""
     return c.last_patch_rows if down == c.patches_down - 1 else c.patch_rows
 
 
-@numba.njit(cache=True)
+@compiled()
 def patch_columns(c, across):
     return c.last_patch_cols if across == c.patches_across - 1 else c.patch_cols
 
 
-@numba.njit(cache=True)
+@compiled()
 def output_at(c, down, across, i, j):
     """Address, not yet wrapped, of the first byte of output (i, j) of a patch."""
     out = c.out_base + down * c.out_patch_row_step + across * c.out_patch_step
     return out + i * c.out_row_stride + j * c.out_pixel_stride
 
 
-@numba.njit(cache=True)
+@compiled()
 def raster_rows(c, down):
     """Of the rasters of the patches in row `down`."""
     return c.last_raster_rows if down == c.patches_down - 1 else c.raster_rows
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def raster_pixel(c, down, across, y, x):
     """Address of pixel (y, x) of a patch's raster, channel 0; -1 where it lies in the padding."""
     iy = c.iy_start + down * c.patch_iy_step + y * c.dilation_rows
@@ -124,7 +124,7 @@ def raster_pixel(c, down, across, y, x):
     return (c.origin + down * c.patch_row_step + y * c.row_step + at - wrap) & ADDRESS_MASK
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _check_raster(c, down, across, activation):
     """The array reads the whole raster, also where its patch's outputs are not in use."""
     channels = (c.channel_tiles - 1) * c.tile_channels + c.last_channels
@@ -135,7 +135,7 @@ def _check_raster(c, down, across, activation):
                 check_inside(address, channels, activation)
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _output(c, down, across, y0, x0, activation, weights, totals):
     """totals int32 [channels] of the output whose window begins in row y0, column x0 of its patch's raster."""
     totals[:] = 0
@@ -156,7 +156,7 @@ def _output(c, down, across, y0, x0, activation, weights, totals):
                     totals[n] += np.int32(c.in_zero_point) * tap[n]
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def count_depthwise(c, z, ledger):
     """Adds the command's part of the ledger."""
     taps = c.kernel_rows * c.kernel_cols

@@ -5,9 +5,9 @@ c: operands of CONV or DEPTHWISE. z: operands.Sizes. width: channels of a channe
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from intaglio.compiled import compiled
 from intaglio.hw.counters import Counter
 from intaglio.sim.activation_port import ADDRESS_MASK, check_inside, passes
 from intaglio.sim.requantize import MULTIPLIER_MASK, requantize_row, scales_of
@@ -17,7 +17,7 @@ _REQUANTIZATIONS = int(Counter.REQUANTIZATIONS)
 _RECORD_WORDS = 4  # 32-bit words of a channel's record
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def records(c, z, base, width, channels, channel):
     """Scales of a command's output channels, all `channels` of them, from word `base` of channel int32 [words] on."""
     bias, multiplier, shift = np.empty(channels, np.int64), np.empty(channels, np.int64), np.empty(channels, np.int64)
@@ -32,7 +32,7 @@ def records(c, z, base, width, channels, channel):
     return scales_of(bias, multiplier, shift, c.rounding)
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def drain_pixel(c, out, totals, scales, activation):
     """Requantizes totals int32 [channels] of one output pixel to address `out`. scales: of `records`."""
     address = out & ADDRESS_MASK
@@ -42,7 +42,7 @@ def drain_pixel(c, out, totals, scales, activation):
     )
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def count_drained(c, z, width, out, ledger):
     """Adds what one output pixel to address `out` counts. width: channels of a channel tile; the last has c.last_channels."""
     address = out & ADDRESS_MASK

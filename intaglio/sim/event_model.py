@@ -17,8 +17,8 @@ So a burst's times are known when it is taken, and a cycle without a start, a ta
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from intaglio.compiled import compiled
 from intaglio.hw.config import Config
 from intaglio.hw.counters import Counter
 from intaglio.hw.isa import Engine, LocalMemory
@@ -80,26 +80,26 @@ def run_events(config: Config, schedule: Schedule, watchdog: int = DEFAULT_WATCH
     return CycleResult(int(cycles), retired, counters)
 
 
-@njit(cache=True, inline="always")
+@compiled(inline="always")
 def _ready(tokens, engine, waits):
     """Whether the tokens that a command of an engine waits for are there."""
     return not ((waits & 1 and tokens[2 * engine] == 0) or (waits & 2 and tokens[2 * engine + 1] == 0))
 
 
-@njit(cache=True, inline="always")
+@compiled(inline="always")
 def _beats(at, left, page_words):
     """Of the burst that begins at bus word `at` of a row with `left` words to go."""
     return min(left, min(page_words - (at & (page_words - 1)), MOST_BEATS))
 
 
-@njit(cache=True, inline="always")
+@compiled(inline="always")
 def _first_beat(earliest, due, bus, rate):
     """The channel's first cycle with credit from `earliest` on, and `due` after a beat in it."""
     at = max(earliest, -(-due // rate))
     return at, due + bus if (at - 1) * rate < due else at * rate + bus
 
 
-@njit(cache=True, inline="always")
+@compiled(inline="always")
 def _last_beat(first, due, beats, bus, rate):
     """Of a burst whose first beat has left `due`; and `due` after it."""
     if beats == 1:
@@ -108,7 +108,7 @@ def _last_beat(first, due, beats, bus, rate):
     return -(-due // rate), due + bus
 
 
-@njit(cache=True)
+@compiled()
 def _run(commands, lengths, program_words, bus, rate, latency, outstanding, retired, causes):
     """The cycles; -1 where nothing can happen any more, or too many tokens wait. Fills retired and causes."""
     total = len(commands)
@@ -356,7 +356,7 @@ def _run(commands, lengths, program_words, bus, rate, latency, outstanding, reti
         t = after
 
 
-@njit(cache=True, inline="always")
+@compiled(inline="always")
 def _take(tokens, engine, waits):
     tokens[2 * engine] -= waits & 1
     tokens[2 * engine + 1] -= waits >> 1

@@ -29,6 +29,8 @@ import numba
 import numpy as np
 from numba import types
 
+from intaglio.compiled import compiled, compiled_for_c
+
 # Outputs, valid before a step.
 REQUEST_READY = 0  # arready and awready
 R_VALID = 1
@@ -72,7 +74,7 @@ OKAY, SLVERR, DECERR = 0, 2, 3
 NEVER = 2**62
 
 
-@numba.njit(cache=True)
+@compiled()
 def _outputs(s):
     """Derives this cycle's outputs from what the machine remembers."""
     now = s[CYCLE]
@@ -98,7 +100,7 @@ def _outputs(s):
     s[B_RESPONSE] = s[_B_CODE + j]
 
 
-@numba.njit(cache=True)
+@compiled()
 def _response(s, address):
     if address + s[BUS_BYTES] > s[MEMORY_END]:
         return DECERR
@@ -107,7 +109,7 @@ def _response(s, address):
     return OKAY
 
 
-@numba.njit(cache=True)
+@compiled()
 def memory_reset(state, bus_bytes, bytes_per_cycle, latency, outstanding):
     """Cycle 0 of an idle, faultless memory. state: int64 [STATE_SIZE]; the rest as in hw.config."""
     state[:] = 0
@@ -120,7 +122,7 @@ def memory_reset(state, bus_bytes, bytes_per_cycle, latency, outstanding):
     _outputs(state)
 
 
-@numba.njit(cache=True)
+@compiled()
 def memory_step(state, ar_valid, aw_valid, address, beats, w_valid, r_ready, b_ready):
     """One cycle: commits this cycle's handshakes, then derives the next cycle's outputs.
 
@@ -171,7 +173,7 @@ def memory_step(state, ar_valid, aw_valid, address, beats, w_valid, r_ready, b_r
 def step_for_c() -> ctypes.c_void_p:
     """memory_step for C: void (*)(int64_t *state, int64_t ar_valid, ..., int64_t b_ready)."""
 
-    @numba.cfunc(types.void(types.CPointer(types.int64), *[types.int64] * 7), cache=True)
+    @compiled_for_c(types.void(types.CPointer(types.int64), *[types.int64] * 7))
     def step(pointer, ar_valid, aw_valid, address, beats, w_valid, r_ready, b_ready):
         state = numba.carray(pointer, STATE_SIZE, np.int64)
         memory_step(state, ar_valid, aw_valid, address, beats, w_valid, r_ready, b_ready)

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+from intaglio.compiled import compiled
 
 WIDTH = 16
 """Columns of a panel of weights."""
@@ -115,7 +116,7 @@ def _interleave(typing: Any, target: Any, even: Any, odd: Any, minus: Any) -> An
     return types.void(types.intp, types.intp, types.intp, types.int64), generate
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def pack(words, count, minus, target):
     """Writes `count` <= WIDTH columns of a panel of weights.
 
@@ -135,7 +136,7 @@ def pack(words, count, minus, target):
             target[steps // 2, i, 0] = words[steps - 1, i] - minus
 
 
-@numba.njit(cache=True, error_model="numpy", nogil=True)
+@compiled(error_model="numpy", nogil=True)
 def multiply(inputs, weights, sums):
     """sums += inputs x weights. All are contiguous.
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 
+from intaglio.compiled import compiled
 from intaglio.hw.isa import RoundingCode
 
 _DOUBLE, _SINGLE, _AWAY, _FLOAT = map(int, (RoundingCode.DOUBLE, RoundingCode.SINGLE, RoundingCode.AWAY, RoundingCode.FLOAT))
@@ -15,19 +15,19 @@ SHIFT_MIN, SHIFT_MAX = -31, 30
 MULTIPLIER_MASK = 2**31 - 1
 
 
-@numba.njit(cache=True)
+@compiled()
 def wrap32(x):
     """The low 32 bits of an int64 as a signed number."""
     return ((x + 2147483648) & 4294967295) - 2147483648
 
 
-@numba.njit(cache=True)
+@compiled()
 def takes(multiplier, rounding):
     """Whether a mode takes this multiplier, 0 to 2**31 - 1: FLOAT only those of the highest bit, or 0."""
     return rounding != _FLOAT or multiplier == 0 or multiplier >= 1 << 30
 
 
-@numba.njit(cache=True)
+@compiled()
 def requantize(total, multiplier, shift, rounding):
     """total * multiplier * 2**(shift - 31), rounded, as 32 bits; FLOAT saturates there.
 
@@ -41,7 +41,7 @@ def requantize(total, multiplier, shift, rounding):
     return _single(total, multiplier, shift) if rounding == _SINGLE else _away(total, multiplier, shift)
 
 
-@numba.njit(cache=True, inline="always")
+@compiled(inline="always")
 def _double(total, multiplier, shift):
     # Its saturating case needs a negative multiplier; with a non-negative one the nudged division
     # towards zero is a floor after adding half.
@@ -50,27 +50,27 @@ def _double(total, multiplier, shift):
     return (high + ((1 << right) >> 1) - ((high < 0) & (right > 0))) >> right
 
 
-@numba.njit(cache=True, inline="always")
+@compiled(inline="always")
 def _single(total, multiplier, shift):
     right = 31 - shift
     return np.int64(np.int32((np.int64(total) * multiplier + ((1 << right) >> 1)) >> right))
 
 
-@numba.njit(cache=True, inline="always")
+@compiled(inline="always")
 def _away(total, multiplier, shift):
     right = 31 - shift
     magnitude = (abs(np.int64(total)) * multiplier + ((1 << right) >> 1)) >> right
     return np.int64(np.int32(-magnitude if total < 0 else magnitude))
 
 
-@numba.njit(cache=True)
+@compiled()
 def _float(total, multiplier, shift):
     magnitude = _binary32(_binary32(abs(total)) * multiplier)  # at most 2**62
     magnitude = min(_half_to_even(magnitude, 31 - shift), 2147483647)
     return -magnitude if total < 0 else magnitude
 
 
-@numba.njit(cache=True)
+@compiled()
 def _half_to_even(magnitude, right):
     """magnitude >= 0 divided by 2**right, right >= 0, half to even."""
     down = magnitude >> right
@@ -78,7 +78,7 @@ def _half_to_even(magnitude, right):
     return down + (twice > 1 << right or (twice == 1 << right and down & 1))
 
 
-@numba.njit(cache=True)
+@compiled()
 def _binary32(magnitude):
     """magnitude, 0 to 2**62, rounded to a binary32 number, half to even."""
     excess = 0
@@ -103,7 +103,7 @@ class Scales(NamedTuple):
     rounding: int
 
 
-@numba.njit(cache=True)
+@compiled()
 def scales_of(bias, multiplier, shift, rounding):
     """Scales of three arrays of integers. IndexError for those that no requantizer takes."""
     n = bias.size
@@ -119,7 +119,7 @@ def scales_of(bias, multiplier, shift, rounding):
     return out
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def requantize_row(totals, s, zero_point, clamp_min, clamp_max, out):
     """out int8 [n] of totals int32 [n], scaled by s (Scales; totals and biases wrap) and put out as commands say.
 

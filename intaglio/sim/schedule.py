@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from operator import itemgetter
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from intaglio.compiled import compiled
 from intaglio.hw.config import Config
 from intaglio.hw.isa import ENGINE_OF, FIELDS, WORDS_OF, Command, Engine, Field, Opcode, field_of
 from intaglio.hw.timing import compute_cycles
@@ -122,7 +122,7 @@ def _table(values: Mapping[Opcode, int] | Mapping[Opcode, Engine]) -> NDArray[np
     return out
 
 
-@njit(cache=True)
+@compiled()
 def _starts(words, words_of):
     """Index of each command's first word; at a malformed one, -1 - its index and an end."""
     out = np.empty(len(words), np.int64)

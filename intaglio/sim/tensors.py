@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numba
 import numpy as np
 
+from intaglio.compiled import compiled
 from intaglio.errors import InputError
 from intaglio.mapper.program import Place, Program
 
@@ -53,7 +53,7 @@ def read_tensors(program: Program, memory: np.ndarray) -> dict[str, np.ndarray]:
     return {name: rows_at(memory, program.places[name]).copy() for name in program.outputs}
 
 
-@numba.njit(cache=True, error_model="numpy", nogil=True)
+@compiled(error_model="numpy", nogil=True)
 def copy_rows(rows, row_bytes, source, source_at, source_stride, target, target_at, target_stride):
     """Copies rows of row_bytes bytes (uint8 memories, addresses and strides in bytes), row by row in order.
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
+from intaglio.compiled import compiled
 from intaglio.hw.counters import Counter
 from intaglio.hw.isa import ADD_LEFT_SHIFT, RoundingCode
 from intaglio.sim.activation_port import ADDRESS_MASK, check_inside, passes
@@ -42,7 +42,7 @@ def pool(c: Any, z: Any, activation: np.ndarray, sums: np.ndarray, ledger: np.nd
     in_parts(run, c.region_rows, elements // _PART)
 
 
-@numba.njit(cache=True, error_model="numpy", nogil=True)
+@compiled(error_model="numpy", nogil=True)
 def _add(c, z, first, last, activation, ledger):
     """Rows `first` up to `last`; with the first one the ledger of all."""
     scales = _scales(c, c.row_bytes, activation)
@@ -61,7 +61,7 @@ def _add(c, z, first, last, activation, ledger):
         count_add(c, z, ledger)
 
 
-@numba.njit(cache=True)
+@compiled()
 def add_row(c, row):
     """Addresses of a row of ADD: of both operands and of the result."""
     a = (c.a_base + row * c.a_row_stride) & ADDRESS_MASK
@@ -69,7 +69,7 @@ def add_row(c, row):
     return a, b, (c.out_base + row * c.out_row_stride) & ADDRESS_MASK
 
 
-@numba.njit(cache=True, error_model="numpy", nogil=True)
+@compiled(error_model="numpy", nogil=True)
 def _pool(c, z, first, last, activation, sums, ledger):
     """Rows `first` up to `last` of the region; with the first one the ledger of all."""
     if (c.hold or c.resume) and (c.region_rows * c.region_cols > 1 or c.channels > z.slab_channels):
@@ -104,7 +104,7 @@ def _pool(c, z, first, last, activation, sums, ledger):
         count_pool(c, z, ledger)
 
 
-@numba.njit(cache=True)
+@compiled()
 def pool_element(c, y, x, kh, kw):
     """Address of element (kh, kw) of the window of output (y, x), channel 0."""
     line = (y * c.row_step + kh * c.in_row_stride) & ADDRESS_MASK
@@ -112,13 +112,13 @@ def pool_element(c, y, x, kh, kw):
     return (row + x * c.x_step + kw * c.kernel_x_step) & ADDRESS_MASK
 
 
-@numba.njit(cache=True)
+@compiled()
 def pool_output(c, y, x):
     """Address of output (y, x), channel 0."""
     return (c.out_base + y * c.out_row_stride + x * c.out_pixel_stride) & ADDRESS_MASK
 
 
-@numba.njit(cache=True)
+@compiled()
 def _scales(c, count, activation):
     """The one scale of `count` elements, which fit in the memory."""
     check_inside(0, count, activation)
@@ -128,7 +128,7 @@ def _scales(c, count, activation):
                   np.full(count, s.factor[0]), s.factors, s.rounding)  # fmt: skip
 
 
-@numba.njit(cache=True)
+@compiled()
 def _operands(zero_point, multiplier, shift):
     """An operand of ADD, scaled: int32, by its value + 128."""
     if shift < SHIFT_MIN or shift > SHIFT_MAX:
@@ -140,7 +140,7 @@ def _operands(zero_point, multiplier, shift):
     return out
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def count_add(c, z, ledger):
     """Adds the command's part of the ledger."""
     for row in range(c.rows):
@@ -151,7 +151,7 @@ def count_add(c, z, ledger):
     ledger[_REQUANTIZATIONS] += c.rows * c.row_bytes
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def count_pool(c, z, ledger):
     """Adds the command's part of the ledger."""
     for y in range(c.region_rows):

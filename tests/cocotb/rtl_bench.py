@@ -14,8 +14,8 @@ from amaranth.lib import wiring
 from cocotb_tools import config as cocotb_config
 from cocotb_tools.runner import get_runner
 
+from intaglio import cache
 from intaglio.hw.verilog import component_rtlil, ports_of, to_verilog
-from intaglio.sim.rtl import cache
 from intaglio.sim.rtl.build import emission
 from intaglio.sim.rtl.toolchain import verilator
 

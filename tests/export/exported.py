@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from intaglio import cache
 from intaglio.export import Bundle
 from intaglio.hw.config import load_config
 from intaglio.network import Graph, load
 from intaglio.session import Session
-from intaglio.sim.rtl import cache
 from intaglio.sim.rtl.toolchain import verilator
 from tests.cli.command import intaglio
 

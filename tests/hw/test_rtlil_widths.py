@@ -12,6 +12,7 @@ import pytest
 
 from intaglio.hw import verilog
 from intaglio.hw.rtlil_widths import BITWISE, COMPARISONS, LEFT_SHIFTS, RIGHT_SHIFTS, SUMS, rewrite
+from intaglio.hw.yosys import run_yosys
 from intaglio.sim.rtl import toolchain
 from intaglio.sim.rtl.build import lint_of
 
@@ -217,7 +218,7 @@ def test_bits_without_driver_are_zero_only_if_nothing_reads_them() -> None:
 
 
 def plain_verilog(text: str) -> str:
-    return verilog._yosys(text, "write_verilog -noattr out")
+    return run_yosys(text, "write_verilog -noattr out")
 
 
 def test_tidied_text() -> None:

@@ -11,8 +11,8 @@ import numpy as np
 from amaranth.hdl import Value
 from amaranth.lib import wiring
 
+from intaglio import cache
 from intaglio.hw.verilog import component_rtlil, ports_of, to_verilog
-from intaglio.sim.rtl import cache
 from intaglio.sim.rtl.build import emission
 from intaglio.sim.rtl.toolchain import verilator
 

@@ -10,9 +10,10 @@ import numpy as np
 import pylibfst
 import pytest
 
+from intaglio import cache
 from intaglio.errors import InputError
 from intaglio.hw.config import load_config, shipped_names
-from intaglio.sim.rtl import build, cache, toolchain
+from intaglio.sim.rtl import build, toolchain
 from intaglio.sim.rtl.simulate import run_rtl
 from tests.sim.programs import SMALL, random_program
 
@@ -57,7 +58,7 @@ def test_a_failure_leaves_nothing_in_the_cache(empty_cache):
 def test_processes_do_not_make_a_file_twice(empty_cache):
     script = """if True:
         import time
-        from intaglio.sim.rtl import cache
+        from intaglio import cache
         def make(scratch):
             with open(cache.folder() / "calls", "a") as file:
                 file.write("x")

@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 from importlib import metadata, resources
 from pathlib import Path
 
+from intaglio import cache
 from intaglio.hw.config import Config
 from intaglio.hw.verilog import TOP, emit_verilog
+from intaglio.places import plain_folder
 from intaglio.sim import memory_model
-from intaglio.sim.rtl import cache
 from intaglio.sim.rtl.toolchain import Verilator, verilator
 
 Progress = Callable[[str], None]
@@ -121,8 +122,9 @@ def library_of(verilog: str, tool: Verilator, waves: str | None = None, progress
         done = tool.run([*flags, *out, "intaglio.v", "driver.cpp"], scratch)
         result = scratch / "build" / "libintaglio.so"
         if done.returncode or not result.exists():
-            log = cache.folder() / f"{name}.log"
-            log.write_text(done.stdout)
+            handle, log = tempfile.mkstemp(prefix="intaglio.", suffix=".log")
+            with open(handle, "w", encoding="utf-8") as file:
+                file.write(done.stdout)
             tail = "\n".join(line for line in done.stdout.splitlines() if "rror" in line)[-1500:]
             raise RuntimeError(f"Verilator or g++ failed ({done.returncode}); the log is {log}\n{tail}")
         return result
@@ -139,9 +141,9 @@ def lint_verilog(config: Config) -> str:
 
 def lint_of(verilog: str, options: Sequence[str] = ("-Wall",)) -> str:
     """What `verilator --lint-only` with these options says about a Verilog text."""
-    with tempfile.TemporaryDirectory() as scratch:
-        (Path(scratch) / f"{TOP}.v").write_text(verilog)
-        done = verilator().run(["--lint-only", *options, "--top-module", TOP, f"{TOP}.v"], Path(scratch))
+    with plain_folder("intaglio.") as scratch:
+        (scratch / f"{TOP}.v").write_text(verilog)
+        done = verilator().run(["--lint-only", *options, "--top-module", TOP, f"{TOP}.v"], scratch)
         # Lines that begin with a dash are statistics.
         return "\n".join(line for line in done.stdout.splitlines() if not line.startswith("- "))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from pathlib import Path
 from types import TracebackType
 
@@ -40,7 +41,7 @@ class Model:
                 memory.ctypes.data,
                 base,
                 memory.size,
-                str(waves).encode() if waves else None,
+                os.fsencode(waves) if waves else None,
             )
         )
 

