@@ -52,7 +52,7 @@ def measure(name: str, graph: Graph, config: Config, rival: int | None) -> dict[
     cycles = session.clock().cycles
     layers = session.program.layers
     macs = sum(layer.macs for layer in layers)
-    compute = sum(layer.compute_cycles for layer in layers)
+    compute = sum(-(-layer.macs // config.macs_per_cycle) if layer.macs else layer.compute_cycles for layer in layers)
     return {
         "network": name, "config": config.name, "bytes_per_cycle": config.memory.bytes_per_cycle, "macs": macs,
         "cycles": cycles, "ideal": compute, "utilization": macs / (config.macs_per_cycle * cycles),

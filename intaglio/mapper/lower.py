@@ -361,8 +361,10 @@ class _Lowering:
             assert isinstance(op, Conv2D | FullyConnected)
             g = task.geometry
             macs = g.images * g.out_rows * g.out_cols * op.weights.size
-            cycles = -(-macs // config.macs_per_cycle)
-            moved = op.weights.size + g.out_channels * CHANNEL_RECORD_BYTES
+            rows, products = g.rows_inside
+            inside = macs // (g.out_rows * g.kernel_rows) * products
+            cycles = -(-inside // config.macs_per_cycle)
+            moved = op.weights.size // g.kernel_rows * rows + g.out_channels * CHANNEL_RECORD_BYTES
         elif task is not None:
             cycles = task.least_cycles(config)
         for name in [*fresh, *(name for name in op.outputs if name in self.outputs)]:

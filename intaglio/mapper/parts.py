@@ -56,6 +56,11 @@ def steps_of(config: Config, task: ConvTask, region: Region, parts: tuple[Part, 
     return found if found is not None and _cycles(config, found, width) < _cycles(config, plain, width) else plain
 
 
+def is_needed(geometry: Geometry, part: Part) -> bool:
+    """Whether some output row has a kernel row of the part inside the image; else no schedule need load it."""
+    return bool(_rows(geometry, Region(0, geometry.out_rows, 0, 1), part))
+
+
 def variants(config: Config, task: ConvTask, pieces: tuple[Region, ...], parts: tuple[Part, ...]) -> set[tuple[int, ...]]:
     """What the records of the steps of these pieces may lack: kernel rows."""
     regions = [r for piece in pieces for r in task.tile_regions(piece, partial_pixels(config, task))]

@@ -20,7 +20,7 @@ from intaglio.mapper.estimate import Cycles, Work, pipelined
 from intaglio.mapper.geometry import Part
 from intaglio.mapper.layout import Region, View, align_up
 from intaglio.mapper.lower import AnyTask
-from intaglio.mapper.parts import partial_pixels, steps_of
+from intaglio.mapper.parts import is_needed, partial_pixels, steps_of
 from intaglio.mapper.pooling import PoolTask
 from intaglio.mapper.task import compute_cycles
 from intaglio.mapper.window_plan import choose_blocks
@@ -208,7 +208,10 @@ class LayerPlanner:
                 repeats = sum(len(self.task.tile_regions(p, partial_pixels(config, self.task))) for p in cut.pieces)
             outer = runs if groups.outer else 1
             weights = runs * repeats * ((sum(blocks) + records) / rate + (len(blocks) + 1) * latency)
-            steps = sum(part.steps for part in groups.parts) * (1 if groups.in_parts else repeats)
+            if groups.in_parts:
+                steps = sum(part.steps for part in groups.parts if is_needed(self.task.geometry, part))
+            else:
+                steps = repeats * groups.parts[0].steps
             least += self.task.channel_tiles(config) * steps * config.weight_word_bytes
             first = (sum(blocks) + records) / rate + latency  # of parts all, for the first comes beside the layer before
             # Blocks of different sizes leave gaps where the ring of weights begins anew.

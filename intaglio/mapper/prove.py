@@ -146,7 +146,7 @@ def _bounds(network: Lowered, config: Config, layer: Placed) -> Iterator[int]:
     yield sum(network.layers[task.tag].compute_cycles for task in layer.chain.tasks)
     moved = sum(network.values[name].size for name, _ in layer.fetched)
     for task, _ in layer.convolutions:
-        moved += task.geometry.out_channels * (task.geometry.steps + CHANNEL_RECORD_BYTES)
+        moved += task.geometry.out_channels * (task.geometry.used_steps + CHANNEL_RECORD_BYTES)
     for i, at in enumerate(layer.setting.resident[:-1]):
         if at is None:
             readers = [task for task, of in zip(layer.chain.tasks, layer.chain.sources, strict=True) if i in of]

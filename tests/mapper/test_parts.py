@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from mapper_check import check
+from mapper_check import check, check_program
 from mapper_graphs import Builder
 
 from intaglio.hw.config import load_config
 from intaglio.hw.isa import Opcode
+from intaglio.mapper import map_proven
 from intaglio.mapper.convolution import ConvTask
+from intaglio.mapper.geometry import Geometry
 from intaglio.mapper.layout import Region
 from intaglio.mapper.lower import lower
-from intaglio.mapper.parts import partial_pixels, steps_of
+from intaglio.mapper.parts import is_needed, partial_pixels, steps_of
 from intaglio.network.execute import random_inputs
 from intaglio.network.graph import Graph, Padding
-from intaglio.sim.engines import run_program
+from intaglio.sim.engines import clock_of, run_program
 
 MACHINES = [
     ["partial_bytes=4096", "weight_bytes=1024"],
@@ -96,3 +98,26 @@ def test_every_pixel_and_kernel_row_once(seed: int) -> None:
         lacks = ended[y, _]
         assert sorted((*rows, *lacks)) == list(range(kernel))
         assert all(not 0 <= y * stride - top + k * dilation < side for k in lacks)
+
+
+@pytest.mark.parametrize("stride, top, rows, kernel, dilation", [(1, 1, 7, 3, 1), (2, 4, 1, 5, 1), (1, 4, 1, 5, 2), (3, 0, 11, 4, 3), (2, 6, 3, 7, 2)])
+def test_rows_inside(stride: int, top: int, rows: int, kernel: int, dilation: int) -> None:
+    """Kernel rows that meet the image, counted one by one."""
+    out_rows = (rows + 2 * top - (kernel - 1) * dilation - 1) // stride + 1
+    g = Geometry(1, rows, 4, 8, kernel, 1, stride, 1, dilation, 1, top, 0, out_rows, 4, 8)
+    meets = [(y, k) for y in range(out_rows) for k in range(kernel) if 0 <= y * stride - top + k * dilation < rows]
+    assert g.rows_inside == (len({k for _, k in meets}), len(meets))
+    parts = g.parts(8)
+    assert sum(is_needed(g, part) for part in parts) == g.rows_inside[0] and g.used_steps == 8 * g.rows_inside[0]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_bounds_leave_out_what_lies_in_the_padding(size: int) -> None:
+    """Of a 5 x 5 layer on few pixels, whose parts are never loaded where they lie in the padding alone."""
+    b = Builder(2)
+    graph = b.graph(b.conv(b.input(1, size, size, 8), 8, (5, 5), (2, 2), padding=Padding(4, 2, 2, 2)))
+    config = load_config("tiny16", ["weight_bytes=512", "memory.latency=1"])
+    program, certificates = map_proven(graph, config, lambda config, commands: clock_of(config, commands).cycles)
+    check_program(graph, config, program, list(program.outputs))
+    assert certificates[0].bound <= certificates[0].best
+    assert program.layers[0].bound_cycles <= clock_of(config, program.commands).cycles
