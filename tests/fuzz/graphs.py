@@ -144,11 +144,11 @@ def _operator(recipe: Recipe, layer: Layer, shapes: dict[str, Shape], scalings: 
             return Conv2D(
                 name, ins, outs, weights, bias_of(recipe, layer, weights), layer["stride"], layer["dilation"],
                 Padding(*explicit_padding(layer, first)), x.zero_point, y.zero_point,
-                _sums_scale(recipe, layer, weights, Rounding.DOUBLE), clamp, 0, layer["groups"],
+                requantize_by(scales_of(recipe, layer, weights).tolist(), Rounding.DOUBLE), clamp, 0, layer["groups"],
             )  # fmt: skip
         case "dense":
             weights = weights_of(recipe, layer, first)
-            how = _sums_scale(recipe, layer, weights, Rounding.SINGLE)
+            how = requantize_by(scales_of(recipe, layer, weights).tolist(), Rounding.SINGLE)
             return FullyConnected(name, ins, outs, weights, bias_of(recipe, layer, weights), x.zero_point, y.zero_point, how, clamp)
         case "add":
             other = scalings[ins[1]]
@@ -181,8 +181,8 @@ def _operator(recipe: Recipe, layer: Layer, shapes: dict[str, Shape], scalings: 
     raise ValueError(layer.kind)
 
 
-def _sums_scale(recipe: Recipe, layer: Layer, weights: np.ndarray, rounding: Rounding) -> Requantize:
-    """One scale, or one for each channel, that bring sums to SPREAD."""
+def scales_of(recipe: Recipe, layer: Layer, weights: np.ndarray) -> np.ndarray:
+    """float64 [1] or [O]: one scale, or one for each channel, that bring sums to SPREAD."""
     rng = random_of(recipe, f"{layer.name} scales")
     count = len(weights) if rng.random() < 0.7 else 1
-    return requantize_by((SPREAD / sum_spread(weights) * 2.0 ** rng.uniform(-1, 1, count)).tolist(), rounding)
+    return np.asarray(SPREAD / sum_spread(weights) * 2.0 ** rng.uniform(-1, 1, count))

@@ -25,8 +25,11 @@ import numpy as np
 
 from intaglio.check import Check, check_survey
 from intaglio.errors import RefusedError
+from intaglio.network import survey
 from intaglio.network.execute import execute, random_inputs
 from intaglio.network.graph import Graph
+from intaglio.network.oracle import oracle_of
+from intaglio.network.survey import Survey
 from intaglio.report.documents import map_document
 from intaglio.report.layers import layer_figures, totals
 from intaglio.report.recheck import recheck
@@ -34,6 +37,7 @@ from intaglio.session import Session
 from tests.fuzz.case import Case
 from tests.fuzz.graphs import graph_of, survey_of
 from tests.fuzz.pool import OutOfTime
+from tests.fuzz.tflite_files import write_tflite
 
 MOST_CYCLES = 20_000_000
 """Cycles that `map --check` steps through here: a quarter of a second."""
@@ -89,9 +93,12 @@ def place_of(error: BaseException) -> str:
 
 
 def _hold(case: Case, folder: Path, stage: list[str]) -> Held | Failure:
-    config, graph = case.config, graph_of(case.recipe)
+    config, found = case.config, surveyed(case, folder)
+    graph = found.graph
     stage[0] = "check"
-    checked = check_survey(survey_of(graph), config)
+    checked = check_survey(found, config)
+    if found.refusals:
+        raise Broken(f"import: refused: {_reasons(found.refusals)}", "\n".join(map(str, found.refusals)))
     stage[0] = "map"
     session = mapped(case, graph)
     _agree(checked, session)
@@ -112,10 +119,25 @@ def _hold(case: Case, folder: Path, stage: list[str]) -> Held | Failure:
     inputs = random_inputs(graph, case.seed % 1000)
     run = session.run(inputs)
     stage[0] = "reference"
-    _equal(run.tensors, execute(graph, inputs), "host")
+    wanted = execute(graph, inputs)
+    _equal(run.tensors, wanted, "host")
+    if case.form != "graph":
+        oracle = oracle_of(folder / f"network.{case.form}", graph)
+        stage[0] = oracle.name
+        reference = oracle.run(inputs, wanted)
+        _equal({name: value for name, value in wanted.items() if name in reference}, reference, f"reference beside {oracle.name}")
     if run.cycles != cycles:
         raise Broken("run: cycles differ from map's", f"{run.cycles} and {cycles}")
     return Held(False, len(session.program.commands), cycles, cycles <= MOST_CYCLES)
+
+
+def surveyed(case: Case, folder: Path) -> Survey:
+    """The network as an importer gives it, of a file where the case says so."""
+    if case.form == "graph":
+        return survey_of(graph_of(case.recipe))
+    path = folder / f"network.{case.form}"
+    write_tflite(case.recipe, path)
+    return survey(path)
 
 
 def mapped(case: Case, graph: Graph) -> Session | RefusedError:

@@ -50,6 +50,8 @@ def _smaller(case: Case) -> Iterator[Case]:
     """Large steps first."""
     for recipe in _recipes(case.recipe):
         yield replace(case, recipe=recipe)
+    if case.form != "graph":
+        yield replace(case, form="graph")
     if case.way != "cycles":
         yield replace(case, way="cycles")
     if case.keep_all:

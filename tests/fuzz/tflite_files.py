@@ -1,0 +1,73 @@
+"""A recipe as a .tflite file, with the weights and scales of its integer graph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from intaglio.network.tflite.write import TfliteBuilder, Value
+from tests.fuzz.graphs import bias_of, random_of, scales_of, scalings_of, weights_of
+from tests.fuzz.recipe import Layer, Recipe, Shape, shapes_of
+
+FUSED = (None, "RELU", "RELU6", "RELU_N1_TO_1")
+
+
+def fits_tflite(recipe: Recipe) -> bool:
+    """What TFLite has no form for: explicit padding, dilated maxima, products over the last axis of several."""
+    return recipe.style == "tflite" and all(
+        isinstance(x.options.get("padding", "SAME"), str)
+        and (x.kind != "maximum" or tuple(x["dilation"]) == (1, 1))
+        and (x.kind != "dense" or not x["pixels"])
+        for x in recipe.layers
+    )
+
+
+def write_tflite(recipe: Recipe, path: Path) -> None:
+    """A recipe of which fits_tflite is true. Tensors have the recipe's names."""
+    builder, shapes, scalings = TfliteBuilder(path.stem), shapes_of(recipe), scalings_of(recipe)
+    real = {x.inputs[0] for x in recipe.layers if x.kind == "quantize"}
+    values: dict[str, Value] = {}
+    for name, shape in recipe.inputs.items():
+        known = scalings[name]
+        made = builder.float_input(shape, name) if name in real else builder.input(shape, known.scale, known.zero_point, name)
+        values[name] = made
+    for layer in recipe.layers:
+        values[layer.name] = _layer(builder, recipe, layer, [values[name] for name in layer.inputs], shapes)
+    builder.write(path, [values[name] for name in recipe.outputs])
+
+
+def _layer(builder: TfliteBuilder, recipe: Recipe, layer: Layer, x: list[Value], shapes: dict[str, Shape]) -> Value:
+    rng = random_of(recipe, f"{layer.name} fused")
+    fused = FUSED[int(rng.choice(4, p=[0.4, 0.35, 0.2, 0.05]))]
+    scaling = scalings_of(recipe)[layer.name]
+    scale, name, first = (scaling.scale, scaling.zero_point), layer.name, x[0]
+    match layer.kind:
+        case "conv" | "dense":
+            weights = weights_of(recipe, layer, first.shape)
+            assert first.scale is not None
+            scales = (scales_of(recipe, layer, weights) * scaling.scale / first.scale).astype(np.float32)
+            numbers = (weights, bias_of(recipe, layer, weights), scales, *scale)
+            if layer.kind == "dense":
+                return builder.fully_connected(first, *numbers, activation=fused, name=name)
+            depthwise = weights.shape[3] == 1 and layer["groups"] > 1
+            build = builder.depthwise_conv2d if depthwise else builder.conv2d
+            return build(first, *numbers, layer["stride"], layer["dilation"], layer["padding"], fused, name)
+        case "add":
+            return builder.add(first, x[1], *scale, activation=fused, name=name)
+        case "average" | "maximum":
+            pool = builder.average_pool if layer.kind == "average" else builder.max_pool
+            return pool(first, layer["kernel"], layer["stride"], layer["padding"], fused, name)
+        case "mean":
+            return builder.mean(first, *scale, layer["keep"], name)
+        case "reshape":
+            return builder.reshape(first, shapes[name], name)
+        case "relu":
+            return builder.relu(first, *scale, name=name)
+        case "rescale" | "quantize":
+            return builder.quantize(first, *scale, name=name)
+        case "dequantize":
+            return builder.dequantize(first, name)
+        case "softmax":
+            return builder.softmax(first, name=name)
+    raise ValueError(layer.kind)
