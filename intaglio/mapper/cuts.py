@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import cached_property
 from itertools import pairwise
 
@@ -149,7 +148,7 @@ def _broken(piece: Region, row_bytes: int, period: int) -> list[Region]:
     row = piece.row0 * row_bytes
     breaks = range((row + piece.x0) // period * period + period, row + piece.x1, period)
     edges = [piece.x0, *(at - row for at in breaks), piece.x1]
-    return [replace(piece, x0=a, x1=b) for a, b in pairwise(edges)]
+    return [piece._replace(x0=a, x1=b) for a, b in pairwise(edges)]
 
 
 def sizes(total: int) -> list[int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from intaglio.hw.config import Config
 from intaglio.mapper.buffers import Buffers, Setting, Wanted, placements
@@ -160,7 +160,7 @@ class ChainPlanner:
             piece = Region(y, min(y + band, rows), x, min(x + width, layout.row_bytes))
             before = None
             if ringed and y >= band:
-                before = self.chain.needs(replace(piece, row0=y - band, row1=y), self.chain.ringable)
+                before = self.chain.needs(piece._replace(row0=y - band, row1=y), self.chain.ringable)
             needs = self.chain.needs(piece, self.chain.ringable if ringed else (), before)
             sizes = [tuple(r.transfer_bytes(bus) for r in regions) for regions in (needs.inputs, needs.read)]
             self._inners[key] = sizes[0], sizes[1]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 
 def align_down(n: int, unit: int) -> int:
@@ -53,8 +54,7 @@ def layout_of(shape: Sequence[int], bus_bytes: int) -> Layout:
     return Layout(math.prod(shape[:split]), row_bytes, align_up(row_bytes, bus_bytes))
 
 
-@dataclass(frozen=True)
-class Region:
+class Region(NamedTuple):
     """Rows [row0, row1) and bytes [x0, x1) of each of them; empty where row0 == row1 or x0 == x1."""
 
     row0: int
@@ -85,8 +85,7 @@ class Region:
         return (self.row1 - self.row0) * (self.x1 + -self.x1 % bus_bytes - self.x0 + self.x0 % bus_bytes)
 
 
-@dataclass(frozen=True)
-class View:
+class View(NamedTuple):
     """A tensor seen from the array: byte x of row r has address base + r * stride + x.
 
     base may be negative where only a region of the tensor is on chip. pitch: where only some channels of each pixel are,
@@ -112,7 +111,7 @@ class View:
         """The ring as rows `row` to row + ring - 1 are read: a view without a ring, and the row from which on its addresses are
         ring * stride too high."""
         start = row - (row - self.turn) % self.ring
-        return replace(self, base=self.base - start * self.stride, ring=0, turn=0), start + self.ring
+        return self._replace(base=self.base - start * self.stride, ring=0, turn=0), start + self.ring
 
     def pixel_step(self, pixel_bytes: int) -> int:
         """Bytes from a pixel to the next, of a tensor whose pixels have pixel_bytes."""

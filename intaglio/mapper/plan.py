@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 from intaglio.hw.config import Config
@@ -128,7 +128,7 @@ class LayerPlanner:
         for groups in self._groups(setting, cut):
             work, weights_wait = self._work(setting, cut, groups)
             if pipelined(work, (), False, weights_wait).after(math.inf) < most:
-                work = replace(work, compute=float(self._compute_cycles(cut, groups)))
+                work = work._replace(compute=float(self._compute_cycles(cut, groups)))
                 if pipelined(work, (), False, weights_wait).after(math.inf) < most:
                     options.append((groups, work, weights_wait))
         if not options:
