@@ -12,11 +12,6 @@ from intaglio.mapper.chain import Chain, Needs
 from intaglio.mapper.layout import Region, align_up
 
 
-def downwards(pieces: Iterable[Region], image_rows: int) -> list[Region]:
-    """The pieces image by image, column by column, from top to bottom."""
-    return sorted(pieces, key=lambda r: (r.row0 // image_rows, r.x0, r.row0))
-
-
 def passages(chain: Chain, pieces: Iterable[Region], rings: Sequence[int]) -> Iterator[tuple[Needs, tuple[int, ...]]]:
     """For each piece in order: what it needs, and for each task's output the row at which its ring begins anew.
 
