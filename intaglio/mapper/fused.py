@@ -367,12 +367,11 @@ class ChainPlanner:
             views = [View(0, operand.layout.stride) for operand in (*task.inputs, task.output)]
             if isinstance(task, ConvTask):
                 assert groups is not None
-                commands = [
-                    command
-                    for tiles in tile_groups(task.channel_tiles(config), groups.tiles)
-                    for command in task.commands(config, region, views[0], views[1], tiles, groups.parts[0], 0, 0)
-                ]
-            elif isinstance(task, PoolTask) and slab:
+                every, width = tile_groups(task.channel_tiles(config), groups.tiles), region.width // task.geometry.out_channels
+                cycles = [task.cycles(config, region.rows, width, tiles, groups.parts[0]) for tiles in (every[0], every[-1])]
+                self._cycles[key] = (len(every) - 1) * cycles[0] + cycles[1]
+                return self._cycles[key]
+            if isinstance(task, PoolTask) and slab:
                 slabs = tile_groups(task.channels, slab)
                 commands = [c for some in slabs for c in task.commands(region, tuple(views[:-1]), views[-1], some)]
             else:

@@ -14,7 +14,7 @@ from functools import cached_property
 
 from intaglio.hw.config import Config
 from intaglio.mapper.buffers import Buffers, Setting, Wanted, placements
-from intaglio.mapper.convolution import ConvTask, Sums
+from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.cuts import Cuts, Pieces, sizes
 from intaglio.mapper.estimate import Cycles, Work, pipelined
 from intaglio.mapper.geometry import Part
@@ -277,12 +277,7 @@ class LayerPlanner:
         last = tiles.stop == task.channel_tiles(config)
         key = (region.rows, region.width, part.rows, part.cols, part.bytes, drains, len(tiles), last)
         if key not in self._cycles:
-            view, out = View(0, task.inputs[0].layout.stride), View(0, task.output.layout.stride)
-            if drains:
-                commands = task.commands(config, region, view, out, tiles, part, 0, 0)
-            else:
-                commands = [task.command(config, region, view, out, tiles, part, 0, 0, Sums(drain_from=region.rows * region.width))]
-            self._cycles[key] = sum(compute_cycles(config, command) for command in commands)
+            self._cycles[key] = task.cycles(config, region.rows, region.width // task.geometry.out_channels, tiles, part, drains)
         return self._cycles[key]
 
     # Reductions in parts.
