@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from intaglio.hw.config import Config
 from intaglio.mapper.allocate import FreeSpace, Interval
 from intaglio.mapper.layout import align_up
 
 
-@dataclass(frozen=True)
-class Setting:
+class Setting(NamedTuple):
     """What surrounds a layer. resident: on-chip address of each input, then of the output, None where it is
     outside. stored: the output goes outside (too). free: intervals for buffers."""
 

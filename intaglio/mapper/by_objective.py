@@ -7,7 +7,7 @@ are computed, its bytes move outside, and each piece takes a command.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from intaglio.hw.config import Config
@@ -19,7 +19,7 @@ from intaglio.mapper.depthwise_task import DepthwiseTask
 from intaglio.mapper.emission import Emission
 from intaglio.mapper.emit import emit
 from intaglio.mapper.fused import ChainPlan, ChainPlanner
-from intaglio.mapper.layout import Region, View, regions
+from intaglio.mapper.layout import Grid, Region, View
 from intaglio.mapper.lower import AnyTask, Lowered
 from intaglio.mapper.objective import FJ_PER_PJ, GOALS, Cost, Objective
 from intaglio.mapper.parts import partial_pixels, steps_of
@@ -181,7 +181,7 @@ class ByObjective(ByCycles):
         return self._computing[planner, in_parts]
 
 
-def _weight_words(task: ConvTask, config: Config, pieces: tuple[Region, ...], groups: Groups) -> int:
+def _weight_words(task: ConvTask, config: Config, pieces: Sequence[Region], groups: Groups) -> int:
     """Of one channel tile, loaded for these pieces: a reduction in parts."""
     spans = [region for piece in pieces for region in task.tile_regions(piece, partial_pixels(config, task))]
     return sum(step.part.steps for region in spans for step in steps_of(config, task, region, groups.parts))
@@ -189,7 +189,7 @@ def _weight_words(task: ConvTask, config: Config, pieces: tuple[Region, ...], gr
 
 def _whole(task: AnyTask, config: Config) -> list[Command]:
     """The compute commands of a layer's images, each whole."""
-    images = regions(task.output.layout, task.cut.image_rows, task.cut.image_rows, task.output.layout.row_bytes)
+    images = Grid(task.output.layout, task.cut.image_rows, task.cut.image_rows, task.output.layout.row_bytes)
     *inputs, output = (View(0, operand.layout.stride) for operand in (*task.inputs, task.output))
     if isinstance(task, ConvTask):
         tiles, part = range(task.channel_tiles(config)), task.geometry.whole_part

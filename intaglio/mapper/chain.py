@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 from intaglio.mapper.convolution import ConvTask
@@ -108,7 +108,7 @@ class Chain:
         for i in reversed(range(len(self.tasks))):
             made[i] = read[i]
             if i in rings and before is not None and not before.read[i].empty:
-                made[i] = replace(read[i], row0=max(read[i].row0, min(before.read[i].row1, read[i].row1)))
+                made[i] = read[i]._replace(row0=max(read[i].row0, min(before.read[i].row1, read[i].row1)))
             if made[i].empty:
                 continue
             for source, region in zip(self.sources[i], self.tasks[i].reads(made[i]), strict=True):

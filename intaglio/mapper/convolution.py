@@ -12,7 +12,7 @@ from intaglio.hw.config import CHANNEL_RECORD_BYTES, Config
 from intaglio.hw.timing import least_tile_cycles
 from intaglio.mapper.geometry import Geometry, Part, chunks_of
 from intaglio.mapper.layout import Region, View, split
-from intaglio.mapper.task import FIELD_LIMIT, Cut, Operand, output_fields, unrolled_input
+from intaglio.mapper.task import FIELD_LIMIT, Cut, Operand, compute_cycles, output_fields, unrolled_input
 from intaglio.network.graph import Requantize
 
 WORD = 1 << 32
@@ -145,27 +145,72 @@ class ConvTask:
         view, wraps = unrolled_input(view, image * g.in_rows, g.in_rows, iy, last_y)
         origin = view.address(image * g.in_rows + iy, x)
         width = region.width // g.out_channels
-        pixels = region.rows * width
-        pixel_tiles = -(-pixels // config.rows)
-        rows = -(-pixels // pixel_tiles)
-        chunks = chunks_of(part.bytes, rows, config.feed_bytes)
         columns = self.tile_width(config)
-        channels = min(tiles.stop * columns, g.out_channels) - (tiles.stop - 1) * columns
-        groups = -(-(channels if len(tiles) == 1 else columns) // config.requantizers)
-        slots = part.rows * part.cols * chunks.cycles
-        fields = wraps | {
+        fields = self._shape(config, region.rows, width, tiles, part).copy()
+        fields |= wraps
+        fields["origin"] = origin % WORD
+        fields["iy_start"] = iy
+        fields["x_start"] = x
+        fields["row_step"] = g.stride_rows * view.stride
+        fields["kernel_row_step"] = g.dilation_rows * view.stride
+        fields["weight_base"] = weight_base
+        fields["channel_base"] = channel_base
+        fields["out_base"] = out.address(region.row0, region.x0) + tiles.start * columns
+        fields["out_row_stride"] = out.stride
+        fields["out_pixel_stride"] = out.pixel_step(g.out_channels)
+        if sums is not WHOLE:
+            fields["start"] = int(sums.start)
+            fields["drain_from"] = sums.drain_from
+            fields["partial_base"] = sums.first_pixel * -(-self._most_channels(config, tiles) // config.requantizers)
+            fields["early_pixels"] = sums.early_pixels
+            fields["early_base"] = sums.early_base
+        return isa.Command(isa.Opcode.CONV, fields)
+
+    def cycles(self, config: Config, rows: int, width: int, tiles: range, part: Part, drains: bool = True) -> int:
+        """Of COMPUTE, for the commands of `rows` rows of `width` pixels: channel tiles `tiles`, one part of the reduction. drains:
+        whether sums leave, or all wait for the next part."""
+        each = len(tiles) if self.geometry.slices is None else 1
+        later = {} if drains else {"drain_from": rows * width}
+        groups = [tiles[i : i + each] for i in range(0, len(tiles), each)]
+        shapes = [self._shape(config, rows, width, some, part) | later for some in groups]
+        return sum(compute_cycles(config, isa.Command(isa.Opcode.CONV, shape)) for shape in shapes)
+
+    def _shape(self, config: Config, rows: int, width: int, tiles: range, part: Part) -> dict[str, int]:
+        """The fields of a command that do not depend on where anything lies, among them those that its cycles depend on."""
+        _, known = self._shapes.setdefault(id(config), (config, {}))
+        key = rows, width, len(tiles), tiles.stop == self.channel_tiles(config), part
+        if key not in known:
+            known[key] = self._shape_fields(config, rows, width, tiles, part)
+        return known[key]
+
+    @cached_property
+    def _shapes(self) -> dict[int, tuple[Config, dict[tuple[object, ...], dict[str, int]]]]:
+        """By the identity of a configuration, since to look one up by its fields takes longer than a command."""
+        return {}
+
+    def _last_channels(self, config: Config, tiles: range) -> int:
+        columns = self.tile_width(config)
+        return min(tiles.stop * columns, self.geometry.out_channels) - (tiles.stop - 1) * columns
+
+    def _most_channels(self, config: Config, tiles: range) -> int:
+        """Of one of these tiles."""
+        return self._last_channels(config, tiles) if len(tiles) == 1 else self.tile_width(config)
+
+    def _shape_fields(self, config: Config, rows: int, width: int, tiles: range, part: Part) -> dict[str, int]:
+        g = self.geometry
+        pixels = rows * width
+        pixel_tiles = -(-pixels // config.rows)
+        each = -(-pixels // pixel_tiles)
+        chunks = chunks_of(part.bytes, each, config.feed_bytes)
+        groups = -(-self._most_channels(config, tiles) // config.requantizers)
+        return {
             "tag": self.tag,
-            "origin": origin % WORD,
             "in_row_bytes": g.in_cols * g.channels,
-            "iy_start": iy,
-            "x_start": x,
             "in_rows": g.in_rows,
             "stride_rows": g.stride_rows,
             "x_step": g.stride_cols * g.channels,
-            "row_step": g.stride_rows * view.stride,
             "kernel_rows": part.rows,
             "dilation_rows": g.dilation_rows,
-            "kernel_row_step": g.dilation_rows * view.stride,
             "kernel_cols": part.cols,
             "chunks": chunks.count,
             "kernel_x_step": g.dilation_cols * g.channels,
@@ -173,28 +218,18 @@ class ConvTask:
             "last_chunk_bytes": chunks.last,
             "slot_cycles": chunks.slot,
             "last_slot_cycles": chunks.last_slot,
-            "idle_cycles": max(0, least_tile_cycles(config, rows, groups) - slots),
-            "weight_base": weight_base,
-            "channel_base": channel_base,
+            "idle_cycles": max(0, least_tile_cycles(config, each, groups) - part.rows * part.cols * chunks.cycles),
             "region_width": width,
             "pixel_tiles": pixel_tiles,
-            "rows_per_tile": rows,
-            "last_pixels": pixels - (pixel_tiles - 1) * rows,
+            "rows_per_tile": each,
+            "last_pixels": pixels - (pixel_tiles - 1) * each,
             "channel_tiles": len(tiles),
-            "last_channels": channels,
+            "last_channels": self._last_channels(config, tiles),
             "in_zero_point": self.input_zero_point,
             "weight_zero_point": self.weight_zero_point,
-            "start": int(sums.start),
-            "drain_from": sums.drain_from,
-            "partial_base": sums.first_pixel * groups,
-            "early_pixels": sums.early_pixels,
-            "early_base": sums.early_base,
+            "start": 1,
+            **output_fields(0, 0, 0, self.output_zero_point, self.clamp, self.requantize.rounding),
         }
-        base = out.address(region.row0, region.x0) + tiles.start * columns
-        fields |= output_fields(
-            base, out.stride, out.pixel_step(g.out_channels), self.output_zero_point, self.clamp, self.requantize.rounding
-        )
-        return isa.Command(isa.Opcode.CONV, fields)
 
     def tile_regions(self, region: Region, rows: int) -> list[Region]:
         """Cuts a region into rectangles of at most `rows` pixels: one array tile each."""

@@ -7,13 +7,13 @@ with their neighbours. The finest ragged piece is one pixel, or in a reshape wha
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import pairwise
 
 from intaglio.hw.config import Config
-from intaglio.mapper.layout import Region, regions
+from intaglio.mapper.elementwise import CopyTask
+from intaglio.mapper.layout import Grid, Region
 from intaglio.mapper.lower import AnyTask
 
 MOST_PIECES = 1 << 14
@@ -28,14 +28,41 @@ class Pieces:
     """One way to cut a layer, and the bytes that its pieces transfer: for each input, then for the output, in
     all (total), and of the largest piece."""
 
-    def __init__(self, task: AnyTask, bus_bytes: int, pieces: list[Region]):
-        self.pieces = tuple(pieces)
+    def __init__(self, task: AnyTask, bus_bytes: int, pieces: Sequence[Region]):
+        self.pieces = pieces
+        if isinstance(pieces, Grid) and not isinstance(task, CopyTask):
+            # A piece's rows alone decide which rows it reads, and its columns which columns.
+            rows = zip(*([r.rows for r in (*task.reads(band), band)] for band in pieces.bands), strict=True)
+            widths = zip(*([r.on_bus(bus_bytes).width for r in (*task.reads(x), x)] for x in pieces.columns), strict=True)
+            sides = [([max(n, 0) for n in down], [max(n, 0) for n in across]) for down, across in zip(rows, widths, strict=True)]
+            self.total = [sum(down) * sum(across) for down, across in sides]
+            self.largest = [max(down) * max(across) for down, across in sides]
+            return
         sizes = [
             [*(r.transfer_bytes(bus_bytes) for r in task.reads(piece)), piece.transfer_bytes(bus_bytes)]
             for piece in pieces
         ]
         self.total = [sum(column) for column in zip(*sizes, strict=True)]
         self.largest = [max(column) for column in zip(*sizes, strict=True)]
+
+    def kinds(self, rows: Callable[[Region], object], columns: Callable[[Region], object]) -> list[tuple[Region, int]]:
+        """A piece of each kind, and how many there are: of one kind are those of which `rows` gives the same, and `columns`."""
+        if not isinstance(self.pieces, Grid):
+            return _counted(self.pieces, lambda piece: (rows(piece), columns(piece)))
+        return [
+            (Region(band.row0, band.row1, column.x0, column.x1), n * m)
+            for band, n in _counted(self.pieces.bands, rows)
+            for column, m in _counted(self.pieces.columns, columns)
+        ]
+
+
+def _counted(found: Iterable[Region], kind: Callable[[Region], object]) -> list[tuple[Region, int]]:
+    """The last region of each kind, and how many there are."""
+    out: dict[object, tuple[Region, int]] = {}
+    for region in found:
+        of = kind(region)
+        out[of] = region, out[of][1] + 1 if of in out else 1
+    return list(out.values())
 
 
 class Cuts:
@@ -137,7 +164,7 @@ class Cuts:
     def _pieces(self, band: int, width: int, ragged: bool = False) -> Pieces:
         if (band, width, ragged) not in self._made:
             layout, cut = self.task.output.layout, self.task.cut
-            pieces = regions(layout, cut.image_rows, band, width)
+            pieces: Sequence[Region] = Grid(layout, cut.image_rows, band, width)
             if ragged and cut.period:
                 pieces = [part for piece in pieces for part in _broken(piece, layout.row_bytes, cut.period)]
             self._made[band, width, ragged] = Pieces(self.task, self.config.bus_bytes, pieces)
@@ -149,7 +176,7 @@ def _broken(piece: Region, row_bytes: int, period: int) -> list[Region]:
     row = piece.row0 * row_bytes
     breaks = range((row + piece.x0) // period * period + period, row + piece.x1, period)
     edges = [piece.x0, *(at - row for at in breaks), piece.x1]
-    return [replace(piece, x0=a, x1=b) for a, b in pairwise(edges)]
+    return [piece._replace(x0=a, x1=b) for a, b in pairwise(edges)]
 
 
 def sizes(total: int) -> list[int]:

@@ -66,8 +66,7 @@ class Depthwise:
         first_row, first_col = region.row0 % g.out_rows, region.x0 // g.channels
         rows = _phases(first_row, region.rows, g.kernel_rows, g.stride_rows, g.dilation_rows)
         cols = list(_phases(first_col, region.width // g.channels, g.kernel_cols, g.stride_cols, g.dilation_cols))
-        width = tile_width(config)
-        last = min(tiles.stop * width, g.channels) - (tiles.stop - 1) * width
+        width, last = self._channels(config, tiles)
         out_commands = []
         for down in rows:
             for across in cols:
@@ -77,6 +76,22 @@ class Depthwise:
                         self._command(config, region, view, out, tiles, weight_base, channel_base, work, block, down, across)
                     )
         return out_commands
+
+    def cycles(self, config: Config, rows: int, width: int, tiles: range) -> int:
+        """Of COMPUTE, for the commands of `rows` rows of `width` pixels."""
+        g, (each, last) = self.geometry, self._channels(config, tiles)
+        return sum(
+            block_cycles(config, work, block)
+            for down in _phases(0, rows, g.kernel_rows, g.stride_rows, g.dilation_rows)
+            for across in _phases(0, width, g.kernel_cols, g.stride_cols, g.dilation_cols)
+            for work in (_Work(down.axis, across.axis, len(tiles), each, last),)
+            for block in best_blocks(config, work)
+        )
+
+    def _channels(self, config: Config, tiles: range) -> tuple[int, int]:
+        """Of each tile, and of the last."""
+        width = tile_width(config)
+        return width, min(tiles.stop * width, self.geometry.channels) - (tiles.stop - 1) * width
 
     def _command(
         self, config: Config, region: Region, view: View, out: View, tiles: range, weight_base: int, channel_base: int,

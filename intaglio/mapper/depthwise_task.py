@@ -44,6 +44,10 @@ class DepthwiseTask(ConvTask):
         assert start and drain
         return self._commands.commands(config, region, view, out, tiles, weight_base, channel_base)
 
+    def cycles(self, config: Config, rows: int, width: int, tiles: range, part: Part, drains: bool = True) -> int:
+        assert drains
+        return self._commands.cycles(config, rows, width, tiles)
+
     def weight_block(self, config: Config, tiles: range, part: Part) -> bytes:
         return depthwise.weight_block(config, self.weights, tiles)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from intaglio.hw import isa
 from intaglio.mapper.convolution import ConvTask, Sums
 from intaglio.mapper.elementwise import Segments, copy
@@ -196,7 +194,7 @@ class LayerEmitter:
             bool(rest) and self.layer.setting.resident[-1] is None and piece.x1 < self.task.output.layout.row_bytes
         )
         if carried:
-            bus = replace(bus, x1=piece.x1 - rest)
+            bus = bus._replace(x1=piece.x1 - rest)
         if not bus.empty:
             local = view.address(bus.row0, bus.x0)
             self.program.move(isa.Opcode.STORE, self.task.tag, self.task.output, bus, local, view.stride)

@@ -6,7 +6,7 @@ Plans are chosen by an estimate; their real cycles are the clock's, on their com
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from intaglio.hw.config import Config
 
@@ -14,8 +14,7 @@ BURST_CYCLES = 6
 """Of a burst, beside the memory's latency and its words: through the engine's queues."""
 
 
-@dataclass(frozen=True)
-class Cycles:
+class Cycles(NamedTuple):
     """Of a plan. estimate: what it probably takes. bound: what it takes at least, its commands on COMPUTE one after the other
     or its bytes at the external memory's rate. first: of the estimate, until the first weights are there, which could come
     while the layer before computes; idle: how long the external memory has nothing to do. external: what its bytes take at
@@ -32,8 +31,7 @@ class Cycles:
         return self.estimate - min(self.first, idle)
 
 
-@dataclass(frozen=True)
-class Work:
+class Work(NamedTuple):
     """In cycles. pieces: that inputs come in; outputs: parts that the output leaves in. compute: of COMPUTE, of which the first layer of
     a chain takes `first_layer` (0 for a single one: stores then hide behind nothing). loads: of each input; stores: of the output; weights: with their records, of which the first
     block takes first_weights. All three with the memory's latency once for each transfer; least: of their bytes alone."""

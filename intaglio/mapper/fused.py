@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from intaglio.hw.config import Config
 from intaglio.mapper.buffers import Buffers, Setting, Wanted, placements
@@ -17,10 +17,10 @@ from intaglio.mapper.chain import Chain, Needs
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.cuts import sizes
 from intaglio.mapper.estimate import Cycles, Work, pipelined, transfer_cycles
-from intaglio.mapper.layout import Region, View, regions, slab_stride
+from intaglio.mapper.layout import Grid, Region, View, slab_stride
 from intaglio.mapper.plan import Groups, record_bytes, tile_groups, weight_bytes
 from intaglio.mapper.pooling import PoolTask
-from intaglio.mapper.rings import downwards, passages, ring_rows, segments
+from intaglio.mapper.rings import passages, ring_rows, segments
 from intaglio.mapper.task import compute_cycles
 
 _Bands = tuple[list[Needs], list[list[Region]]]
@@ -40,7 +40,7 @@ class ChainPlan:
     chosen by. slabs: channels that run one after another in each piece, one of the tasks' groups of channel tiles each; empty
     where all run together. rings: rows of each task's ring; empty where there is none."""
 
-    pieces: tuple[Region, ...]
+    pieces: Sequence[Region]
     buffers: Buffers
     groups: tuple[Groups | None, ...]
     cycles: Cycles
@@ -54,7 +54,7 @@ class _Cut:
     of each shape that its parts have, and how many have it. Bytes of the largest piece, or slab of one, for each input and each output;
     of all pieces for each input and for the last output."""
 
-    pieces: tuple[Region, ...]
+    pieces: Sequence[Region]
     slab: int
     rings: tuple[int, ...]
     made: tuple[tuple[tuple[Region, int], ...], ...]
@@ -160,7 +160,7 @@ class ChainPlanner:
             piece = Region(y, min(y + band, rows), x, min(x + width, layout.row_bytes))
             before = None
             if ringed and y >= band:
-                before = self.chain.needs(replace(piece, row0=y - band, row1=y), self.chain.ringable)
+                before = self.chain.needs(piece._replace(row0=y - band, row1=y), self.chain.ringable)
             needs = self.chain.needs(piece, self.chain.ringable if ringed else (), before)
             sizes = [tuple(r.transfer_bytes(bus) for r in regions) for regions in (needs.inputs, needs.read)]
             self._inners[key] = sizes[0], sizes[1]
@@ -196,9 +196,8 @@ class ChainPlanner:
         for i, ring in enumerate(rings):
             if ring:
                 made[i] = ring * max(needs.made[i].on_bus(bus).width for needs in columns), 0
-        pieces = regions(layout, image, band, width)
         return _Cut(
-            tuple(downwards(pieces, image) if rings else pieces),
+            Grid(layout, image, band, width, downwards=bool(rings)),
             slab,
             rings,
             tuple(self._shapes(i, made_rows[i], columns) for i in range(len(chain.tasks))),
@@ -213,7 +212,7 @@ class ChainPlanner:
             return ()
         if (band, aligned) not in self._ringed:
             layout, image = self.chain.output.layout, self.chain.cut.image_rows
-            rows = regions(layout, image, band, layout.row_bytes)
+            rows = Grid(layout, image, band, layout.row_bytes)
             self._ringed[band, aligned] = ring_rows(self.chain, rows, aligned)
         return self._ringed[band, aligned]
 
@@ -221,7 +220,7 @@ class ChainPlanner:
         """What each band of rows needs, and for each task the rows that its parts have."""
         if (band, rings) not in self._rows:
             chain, layout = self.chain, self.chain.output.layout
-            parts = list(passages(chain, regions(layout, chain.cut.image_rows, band, layout.row_bytes), rings))
+            parts = list(passages(chain, Grid(layout, chain.cut.image_rows, band, layout.row_bytes), rings))
             made = [
                 [part for needs, turns in parts for part in segments(needs.made[i], rings[i] if rings else 0, turns[i])]
                 for i in range(len(chain.tasks))
@@ -368,12 +367,11 @@ class ChainPlanner:
             views = [View(0, operand.layout.stride) for operand in (*task.inputs, task.output)]
             if isinstance(task, ConvTask):
                 assert groups is not None
-                commands = [
-                    command
-                    for tiles in tile_groups(task.channel_tiles(config), groups.tiles)
-                    for command in task.commands(config, region, views[0], views[1], tiles, groups.parts[0], 0, 0)
-                ]
-            elif isinstance(task, PoolTask) and slab:
+                every, width = tile_groups(task.channel_tiles(config), groups.tiles), region.width // task.geometry.out_channels
+                cycles = [task.cycles(config, region.rows, width, tiles, groups.parts[0]) for tiles in (every[0], every[-1])]
+                self._cycles[key] = (len(every) - 1) * cycles[0] + cycles[1]
+                return self._cycles[key]
+            if isinstance(task, PoolTask) and slab:
                 slabs = tile_groups(task.channels, slab)
                 commands = [c for some in slabs for c in task.commands(region, tuple(views[:-1]), views[-1], some)]
             else:

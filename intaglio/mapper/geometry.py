@@ -7,14 +7,14 @@ row, kernel column, channel; they name weight words too.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 from intaglio.mapper.layout import align_up, split
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """A contiguous range of the reduction: kernel rows and columns from (row0, col0), bytes from byte0 of each
     run. Either several rows with whole runs, or several columns of one row, or a part of one run. halves: runs of an even
     number of bytes, which two rows of the array take by halves."""
@@ -123,7 +123,7 @@ class Geometry:
     def whole_part(self) -> Part:
         """With split in halves; of a run of odd length the second has a byte more than there is."""
         full = self._whole
-        return replace(full, bytes=align_up(full.bytes, 2), halves=True) if self.split else full
+        return full._replace(bytes=align_up(full.bytes, 2), halves=True) if self.split else full
 
     @cached_property
     def _whole(self) -> Part:

@@ -17,8 +17,6 @@ from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.depthwise import suits
 from intaglio.mapper.depthwise_task import DepthwiseTask, fits
 from intaglio.mapper.geometry import Geometry, Slices
-from intaglio.mapper.layout import Region, View
-from intaglio.mapper.task import compute_cycles
 
 
 def sliced(task: ConvTask, groups: int, config: Config) -> ConvTask:
@@ -52,12 +50,9 @@ def cost(task: ConvTask, config: Config) -> tuple[float, float]:
     """What to choose by: cycles of computing or of loading weights, whichever are more, then both together. Weights
     of which not even one tile's fit are loaded for each tile of pixels."""
     g, tiles = task.geometry, task.channel_tiles(config)
-    image = Region(0, g.out_rows, 0, g.out_cols * g.out_channels)
-    views = View(0, task.inputs[0].layout.stride), View(0, task.output.layout.stride)
 
     def computing(of: range) -> int:
-        commands = task.commands(config, image, *views, of, g.whole_part, 0, 0)
-        return sum(compute_cycles(config, command) for command in commands)
+        return task.cycles(config, g.out_rows, g.out_cols, of, g.whole_part)
 
     if g.slices is None:
         compute = computing(range(tiles))

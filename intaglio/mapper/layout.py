@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple, overload
 
 
 def align_down(n: int, unit: int) -> int:
@@ -53,8 +55,7 @@ def layout_of(shape: Sequence[int], bus_bytes: int) -> Layout:
     return Layout(math.prod(shape[:split]), row_bytes, align_up(row_bytes, bus_bytes))
 
 
-@dataclass(frozen=True)
-class Region:
+class Region(NamedTuple):
     """Rows [row0, row1) and bytes [x0, x1) of each of them; empty where row0 == row1 or x0 == x1."""
 
     row0: int
@@ -85,8 +86,7 @@ class Region:
         return (self.row1 - self.row0) * (self.x1 + -self.x1 % bus_bytes - self.x0 + self.x0 % bus_bytes)
 
 
-@dataclass(frozen=True)
-class View:
+class View(NamedTuple):
     """A tensor seen from the array: byte x of row r has address base + r * stride + x.
 
     base may be negative where only a region of the tensor is on chip. pitch: where only some channels of each pixel are,
@@ -112,7 +112,7 @@ class View:
         """The ring as rows `row` to row + ring - 1 are read: a view without a ring, and the row from which on its addresses are
         ring * stride too high."""
         start = row - (row - self.turn) % self.ring
-        return replace(self, base=self.base - start * self.stride, ring=0, turn=0), start + self.ring
+        return self._replace(base=self.base - start * self.stride, ring=0, turn=0), start + self.ring
 
     def pixel_step(self, pixel_bytes: int) -> int:
         """Bytes from a pixel to the next, of a tensor whose pixels have pixel_bytes."""
@@ -137,15 +137,56 @@ def slab_stride(region: Region, pixel_bytes: int, channels: int, bus_bytes: int)
     return align_up(region.width // pixel_bytes * channels, bus_bytes)
 
 
-def regions(layout: Layout, image_rows: int, band_rows: int, width: int) -> list[Region]:
-    """Cuts a tensor into bands of at most band_rows rows within each image of image_rows rows, and each band
-    into columns of at most width bytes."""
-    out = []
-    for first in range(0, layout.rows, image_rows):
-        for row in range(first, first + image_rows, band_rows):
-            for x in range(0, layout.row_bytes, width):
-                out.append(Region(row, min(row + band_rows, first + image_rows), x, min(x + width, layout.row_bytes)))
-    return out
+@dataclass(frozen=True, eq=False)
+class Grid(Sequence[Region]):
+    """A tensor in bands of at most band_rows rows within each image of image_rows rows, and each band in columns of at most
+    width bytes: regions band by band, or with `downwards` image by image, column by column. They are made when one is asked
+    for; a grid is equal to itself alone."""
+
+    layout: Layout
+    image_rows: int
+    band_rows: int
+    width: int
+    downwards: bool = False
+
+    @cached_property
+    def bands(self) -> tuple[Region, ...]:
+        """Rows of full width."""
+        return tuple(
+            Region(row, min(row + self.band_rows, first + self.image_rows), 0, self.layout.row_bytes)
+            for first in range(0, self.layout.rows, self.image_rows)
+            for row in range(first, first + self.image_rows, self.band_rows)
+        )
+
+    @cached_property
+    def columns(self) -> tuple[Region, ...]:
+        """Bytes of all rows of the first image."""
+        end = self.layout.row_bytes
+        return tuple(Region(0, self.image_rows, x, min(x + self.width, end)) for x in range(0, end, self.width))
+
+    @cached_property
+    def _regions(self) -> tuple[Region, ...]:
+        if not self.downwards:
+            return tuple(Region(b.row0, b.row1, c.x0, c.x1) for b in self.bands for c in self.columns)
+        each = -(-self.image_rows // self.band_rows)
+        images = [self.bands[i : i + each] for i in range(0, len(self.bands), each)]
+        return tuple(Region(b.row0, b.row1, c.x0, c.x1) for bands in images for c in self.columns for b in bands)
+
+    def __len__(self) -> int:
+        count = -(-self.layout.rows // self.image_rows) * -(-self.image_rows // self.band_rows)
+        return count * -(-self.layout.row_bytes // self.width)
+
+    def __iter__(self) -> Iterator[Region]:
+        return iter(self._regions)
+
+    @overload
+    def __getitem__(self, index: int) -> Region: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Region, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> Region | tuple[Region, ...]:
+        return self._regions[index]
 
 
 def pixels(region: Region, pixel_bytes: int) -> list[Region]:

@@ -7,6 +7,7 @@ padding adds to a sum, so such rows leave with records of their own, without the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from intaglio.hw.config import Config
@@ -61,7 +62,7 @@ def is_needed(geometry: Geometry, part: Part) -> bool:
     return bool(_rows(geometry, Region(0, geometry.out_rows, 0, 1), part))
 
 
-def variants(config: Config, task: ConvTask, pieces: tuple[Region, ...], parts: tuple[Part, ...]) -> set[tuple[int, ...]]:
+def variants(config: Config, task: ConvTask, pieces: Sequence[Region], parts: tuple[Part, ...]) -> set[tuple[int, ...]]:
     """What the records of the steps of these pieces may lack: kernel rows."""
     regions = [r for piece in pieces for r in task.tile_regions(piece, partial_pixels(config, task))]
     steps = [step for region in regions for step in steps_of(config, task, region, parts)]

@@ -8,13 +8,13 @@ channel tiles in groups, or, where even one tile's weights do not fit, the reduc
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 from intaglio.hw.config import Config
 from intaglio.mapper.buffers import Buffers, Setting, Wanted, placements
-from intaglio.mapper.convolution import ConvTask, Sums
+from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.cuts import Cuts, Pieces, sizes
 from intaglio.mapper.estimate import Cycles, Work, pipelined
 from intaglio.mapper.geometry import Part
@@ -53,7 +53,7 @@ class Groups:
 class LayerPlan:
     """pieces: in order. groups: for convolutions. cycles: what it was chosen by. blocks: of windows that do not fit."""
 
-    pieces: tuple[Region, ...]
+    pieces: Sequence[Region]
     buffers: Buffers
     groups: Groups | None
     cycles: Cycles
@@ -128,7 +128,7 @@ class LayerPlanner:
         for groups in self._groups(setting, cut):
             work, weights_wait = self._work(setting, cut, groups)
             if pipelined(work, (), False, weights_wait).after(math.inf) < most:
-                work = replace(work, compute=float(self._compute_cycles(cut, groups)))
+                work = work._replace(compute=float(self._compute_cycles(cut, groups)))
                 if pipelined(work, (), False, weights_wait).after(math.inf) < most:
                     options.append((groups, work, weights_wait))
         if not options:
@@ -205,7 +205,8 @@ class LayerPlanner:
             records = record_bytes(config, groups.tiles)
             repeats = 1 if groups.kept or groups.outer else count
             if groups.in_parts:
-                repeats = sum(len(self.task.tile_regions(p, partial_pixels(config, self.task))) for p in cut.pieces)
+                most = partial_pixels(config, self.task)
+                repeats = sum(n * len(self.task.tile_regions(p, most)) for p, n in self._shapes(cut, False))
             outer = runs if groups.outer else 1
             weights = runs * repeats * ((sum(blocks) + records) / rate + (len(blocks) + 1) * latency)
             if groups.in_parts:
@@ -235,25 +236,25 @@ class LayerPlanner:
     def _shapes(self, cut: Pieces, in_parts: bool) -> list[tuple[Region, int]]:
         """A piece of each kind that takes as many cycles as others, and how many there are."""
         if (id(cut), in_parts) not in self._kinds:
-            found: dict[object, tuple[Region, int]] = {}
-            for piece in cut.pieces:
-                kind = (piece.rows, piece.width, self._place(piece, in_parts))
-                found[kind] = piece, found.get(kind, (piece, 0))[1] + 1
-            self._kinds[id(cut), in_parts] = list(found.values())
+            rows = self.task.cut.image_rows
+            if not isinstance(self.task, ConvTask):
+                kinds = cut.kinds(lambda r: (r.rows, r.row0 % rows == 0, r.row1 % rows == 0), lambda r: (r.width, r.x0 == 0))
+            elif in_parts:
+                kinds = cut.kinds(lambda r: (r.rows, r.row0 % rows), lambda r: r.width)
+            else:
+                kinds = cut.kinds(lambda r: r.rows, lambda r: r.width)
+            self._kinds[id(cut), in_parts] = kinds
         return self._kinds[id(cut), in_parts]
 
-    def _place(self, piece: Region, in_parts: bool) -> object:
-        """What else than its size tells a piece's cycles: at the edges windows of pools are smaller, and kernel rows lie
-        in the padding."""
+    def _place(self, piece: Region) -> object:
+        """What else than its size tells a piece's cycles: at the edges windows of pools are smaller."""
         rows = self.task.cut.image_rows
-        if isinstance(self.task, ConvTask):
-            return piece.row0 % rows if in_parts else ()
         return piece.row0 % rows == 0, piece.row1 % rows == 0, piece.x0 == 0
 
     def _piece_cycles(self, piece: Region, groups: Groups | None) -> int:
         task, config = self.task, self.config
         if not isinstance(task, ConvTask):
-            key: tuple[object, ...] = (piece.rows, piece.width, self._place(piece, False))
+            key: tuple[object, ...] = (piece.rows, piece.width, self._place(piece))
             if key not in self._cycles:
                 views = [View(0, operand.layout.stride) for operand in (*task.inputs, task.output)]
                 commands = task.commands(piece, tuple(views[:-1]), views[-1])
@@ -279,12 +280,7 @@ class LayerPlanner:
         last = tiles.stop == task.channel_tiles(config)
         key = (region.rows, region.width, part.rows, part.cols, part.bytes, drains, len(tiles), last)
         if key not in self._cycles:
-            view, out = View(0, task.inputs[0].layout.stride), View(0, task.output.layout.stride)
-            if drains:
-                commands = task.commands(config, region, view, out, tiles, part, 0, 0)
-            else:
-                commands = [task.command(config, region, view, out, tiles, part, 0, 0, Sums(drain_from=region.rows * region.width))]
-            self._cycles[key] = sum(compute_cycles(config, command) for command in commands)
+            self._cycles[key] = task.cycles(config, region.rows, region.width // task.geometry.out_channels, tiles, part, drains)
         return self._cycles[key]
 
     # Reductions in parts.

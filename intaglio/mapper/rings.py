@@ -7,15 +7,9 @@ ends, where the ring begins again, in two regions.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 
 from intaglio.mapper.chain import Chain, Needs
 from intaglio.mapper.layout import Region, align_up
-
-
-def downwards(pieces: Iterable[Region], image_rows: int) -> list[Region]:
-    """The pieces image by image, column by column, from top to bottom."""
-    return sorted(pieces, key=lambda r: (r.row0 // image_rows, r.x0, r.row0))
 
 
 def passages(chain: Chain, pieces: Iterable[Region], rings: Sequence[int]) -> Iterator[tuple[Needs, tuple[int, ...]]]:
@@ -45,7 +39,7 @@ def segments(region: Region, rows: int, turn: int) -> list[Region]:
         return [region]
     first = region.row0 + (turn - region.row0) % rows
     starts = [region.row0, *range(first, region.row1, rows)] if first > region.row0 else [*range(first, region.row1, rows)]
-    return [replace(region, row0=a, row1=b) for a, b in zip(starts, [*starts[1:], region.row1], strict=True)]
+    return [region._replace(row0=a, row1=b) for a, b in zip(starts, [*starts[1:], region.row1], strict=True)]
 
 
 def ring_rows(chain: Chain, bands: Sequence[Region], aligned: bool) -> tuple[int, ...]:

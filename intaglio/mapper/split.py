@@ -4,17 +4,14 @@ rows takes half of every run of the reduction, with weights of its own."""
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Any
 
 import numpy as np
 
-from intaglio.hw import isa
 from intaglio.hw.config import Config
 from intaglio.hw.timing import least_tile_cycles
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.geometry import Part, chunks_of
 from intaglio.mapper.grouped import cost
-from intaglio.mapper.layout import Region, View
 
 LANES = 2
 
@@ -33,20 +30,15 @@ def with_lanes(task: ConvTask, config: Config) -> ConvTask:
 class SplitTask(ConvTask):
     """geometry.split is set: whole reductions go by halves. Those in parts do not."""
 
-    def commands(
-        self, config: Config, region: Region, view: View, out: View, tiles: range, part: Part, *rest: Any, **named: Any
-    ) -> list[isa.Command]:
-        commands = super().commands(config, region, view, out, tiles, part, *rest, **named)
-        return [self._by_halves(config, command, part) for command in commands] if part.halves else commands
-
-    def _by_halves(self, config: Config, command: isa.Command, part: Part) -> isa.Command:
-        """The command of one output pixel with the pixel's reduction, runs of part.bytes, over two rows."""
+    def _shape_fields(self, config: Config, rows: int, width: int, tiles: range, part: Part) -> dict[str, int]:
+        """Of one output pixel with the pixel's reduction, runs of part.bytes, over two rows, where the part is in halves."""
+        whole = super()._shape_fields(config, rows, width, tiles, part)
+        if not part.halves:
+            return whole
         half = part.bytes // LANES
         chunks = chunks_of(half, LANES, config.feed_bytes)
-        channels = config.cols if command["channel_tiles"] > 1 else command["last_channels"]
-        least = least_tile_cycles(config, 1, -(-channels // config.requantizers))
-        return replace(command, fields={
-            **command.fields,
+        least = least_tile_cycles(config, 1, -(-self._most_channels(config, tiles) // config.requantizers))
+        return whole | {
             "split": 1,
             "x_step": half,
             "chunks": chunks.count,
@@ -58,7 +50,7 @@ class SplitTask(ConvTask):
             "region_width": LANES,
             "rows_per_tile": LANES,
             "last_pixels": LANES,
-        })  # fmt: skip
+        }
 
     def weight_block(self, config: Config, tiles: range, part: Part) -> bytes:
         """Of a part in halves: the words of the first half's steps and of the second's in turn. Behind a run of odd length
