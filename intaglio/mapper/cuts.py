@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 
 from intaglio.hw.config import Config
@@ -179,6 +179,7 @@ def _broken(piece: Region, row_bytes: int, period: int) -> list[Region]:
     return [piece._replace(x0=a, x1=b) for a, b in pairwise(edges)]
 
 
-def sizes(total: int) -> list[int]:
+@lru_cache(maxsize=1 << 10)
+def sizes(total: int) -> tuple[int, ...]:
     """The distinct sizes of nearly equal pieces of `total`, largest first."""
-    return sorted({-(-total // count) for count in range(1, total + 1)}, reverse=True)
+    return tuple(sorted({-(-total // count) for count in range(1, total + 1)}, reverse=True))

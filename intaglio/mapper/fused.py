@@ -8,22 +8,20 @@ run one after another in each piece; each loads its own weights. What only layer
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from intaglio.hw.config import Config
+from intaglio.mapper.bands import Bands, BandsOf
 from intaglio.mapper.buffers import Buffers, Setting, Wanted, placements
-from intaglio.mapper.chain import Chain, Needs
+from intaglio.mapper.chain import Chain
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.cuts import sizes
 from intaglio.mapper.estimate import Cycles, Work, pipelined, transfer_cycles
 from intaglio.mapper.layout import Grid, Region, View, slab_stride
 from intaglio.mapper.plan import Groups, record_bytes, tile_groups, weight_bytes
 from intaglio.mapper.pooling import PoolTask
-from intaglio.mapper.rings import passages, ring_rows, segments
 from intaglio.mapper.task import compute_cycles
-
-_Bands = tuple[list[Needs], list[list[Region]]]
 
 MOST_PIECES = 256
 """Finer cuts are not considered: what lies outside costs less then."""
@@ -49,19 +47,54 @@ class ChainPlan:
 
 
 @dataclass(frozen=True)
+class _Columns:
+    """Whole bus words that columns of the output need: for each input, of the one that needs most and of all; for each task's
+    output of the one that needs most; of all for the last. widest: for each task a region of the most bytes. kinds: for each
+    task a region of each width that its parts have, and how many have it."""
+
+    inputs: tuple[int, ...]
+    all_inputs: tuple[int, ...]
+    made: tuple[int, ...]
+    all_made: int
+    widest: tuple[Region, ...]
+    kinds: tuple[tuple[tuple[Region, int], ...], ...]
+
+
+@dataclass(frozen=True, eq=False)
 class _Cut:
-    """A grid of pieces. pieces: in order. slab: channels of a slab, 0 for all. rings: as in ChainPlan. made: for each task, a region
-    of each shape that its parts have, and how many have it. Bytes of the largest piece, or slab of one, for each input and each output;
-    of all pieces for each input and for the last output."""
+    """A grid of pieces. pieces: in order. slab: channels of a slab, 0 for all. rings: as in ChainPlan. rows, columns: what they need.
+    Bytes of the largest piece, or slab of one, for each input and each output; of all pieces for each input and for the last
+    output."""
 
     pieces: Sequence[Region]
     slab: int
     rings: tuple[int, ...]
-    made: tuple[tuple[tuple[Region, int], ...], ...]
+    rows: Bands
+    columns: _Columns
     largest_inputs: tuple[int, ...]
     largest_made: tuple[int, ...]
     loaded: tuple[int, ...]
     stored: int
+
+    def shapes(self, i: int) -> list[tuple[Region, int]]:
+        """For each shape that task i's parts have, a region of it and how many have it."""
+        return [
+            (Region(row0, row1, r.x0, r.x1), n * m)
+            for row0, row1, n in self.rows.kinds[i]
+            for r, m in self.columns.kinds[i]
+        ]
+
+
+def _kinds(regions: Sequence[Region], placed: bool) -> tuple[tuple[Region, int], ...]:
+    """The first region of each width, and how many have it; none of those that are empty. placed: windows at the edges of pools are
+    smaller, so for them places count too."""
+    out: dict[object, tuple[Region, int]] = {}
+    for r in regions:
+        if not r.empty:
+            kind = (r.x0, r.x1) if placed else r.width
+            first, n = out.get(kind, (r, 0))
+            out[kind] = first, n + 1
+    return tuple(out.values())
 
 
 class ChainPlanner:
@@ -71,10 +104,10 @@ class ChainPlanner:
         self.chain, self.config = chain, config
         self._plans: dict[Setting, list[ChainPlan]] = {}
         self._cuts: dict[tuple[int, int, int, tuple[int, ...]], _Cut] = {}
-        self._inners: dict[tuple[int, int, bool], tuple[tuple[int, ...], tuple[int, ...]]] = {}
-        self._rows: dict[tuple[int, tuple[int, ...]], _Bands] = {}
-        self._ringed: dict[tuple[int, bool], tuple[int, ...]] = {}
-        self._widths: dict[int, list[Needs]] = {}
+        self._bands = BandsOf(chain)
+        self._measured_rows: dict[tuple[int, tuple[int, ...]], Bands] = {}
+        self._ringed: dict[int, tuple[tuple[int, ...], tuple[int, ...]]] = {}
+        self._widths: dict[int, _Columns] = {}
         self._each: dict[int, list[int]] = {}
         self._cycles: dict[object, int] = {}
 
@@ -109,18 +142,16 @@ class ChainPlanner:
         """aligned: of rings, None where there are none."""
         layout, cut = self.chain.output.layout, self.chain.cut
         unit = math.lcm(cut.pixel_bytes, self.config.bus_bytes)
-        widths = [min(n * unit, layout.row_bytes) for n in sizes(-(-layout.row_bytes // unit))]
+        widths = [min(n * unit, layout.row_bytes) for n in sizes(-(-layout.row_bytes // unit))[:MOST_WIDTHS]]
         out = []
-        for width in widths[:MOST_WIDTHS]:
+        for width in widths:
             found = 0
             for band in sizes(cut.image_rows):
                 count = -(-layout.rows // band) * -(-layout.row_bytes // width)
                 if band > cut.most_rows or count > MOST_PIECES:
                     continue
-                if not self._fits(setting, *self._inner(band, width, aligned is not None)):
-                    continue
                 measured = self._measured(band, width, aligned=aligned)
-                if not self._fits(setting, measured.largest_inputs, measured.largest_made):
+                if not self._fits(setting, measured):
                     continue
                 out.append(measured)
                 found += 1
@@ -139,119 +170,73 @@ class ChainPlanner:
                 if band > cut.most_rows or layout.rows // band > MOST_PIECES:
                     continue
                 measured = self._measured(band, layout.row_bytes, slab * unit)
-                if self._fits(setting, measured.largest_inputs, measured.largest_made):
+                if self._fits(setting, measured):
                     yield measured
                     break
 
-    def _fits(self, setting: Setting, inputs: Sequence[int], made: Sequence[int]) -> bool:
-        """inputs, made: bytes of a piece's largest regions."""
+    def _fits(self, setting: Setting, cut: _Cut) -> bool:
         room = sum(high - low for low, high in setting.free)
-        ends = zip((*inputs, made[-1]), setting.resident, strict=True)
-        return sum(made[:-1]) + sum(size for size, at in ends if at is None) <= room
-
-    def _inner(self, band: int, width: int, ringed: bool) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Bytes that a piece in the middle of the output needs of each input and of each task's output: the largest ones are not
-        smaller, so a cut need not be measured where these do not fit."""
-        key = band, width, ringed
-        if key not in self._inners:
-            layout, bus = self.chain.output.layout, self.config.bus_bytes
-            rows, x = self.chain.cut.image_rows, layout.row_bytes // width // 2 * width
-            y = rows // band // 2 * band
-            piece = Region(y, min(y + band, rows), x, min(x + width, layout.row_bytes))
-            before = None
-            if ringed and y >= band:
-                before = self.chain.needs(piece._replace(row0=y - band, row1=y), self.chain.ringable)
-            needs = self.chain.needs(piece, self.chain.ringable if ringed else (), before)
-            sizes = [tuple(r.transfer_bytes(bus) for r in regions) for regions in (needs.inputs, needs.read)]
-            self._inners[key] = sizes[0], sizes[1]
-        return self._inners[key]
+        ends = zip((*cut.largest_inputs, cut.largest_made[-1]), setting.resident, strict=True)
+        return sum(cut.largest_made[:-1]) + sum(size for size, at in ends if at is None) <= room
 
     def _measured(self, band: int, width: int, slab: int = 0, aligned: bool | None = None) -> _Cut:
-        key = band, width, slab, self._rings(band, aligned)
+        key = band, width, slab, () if aligned is None else self._rings(band)[aligned]
         if key not in self._cuts:
             self._cuts[key] = self._measure(*key)
         return self._cuts[key]
 
     def _measure(self, band: int, width: int, slab: int, rings: tuple[int, ...]) -> _Cut:
         """What a piece needs of rows its rows alone decide, and likewise for columns."""
-        chain, layout, bus = self.chain, self.chain.output.layout, self.config.bus_bytes
-        image = chain.cut.image_rows
-        bands, made_rows = self._bands(band, rings)
-        columns = self._columns(width)
-
-        def bytes_of(kind: Callable[[Needs], Sequence[Region]], i: int) -> tuple[int, int]:
-            """Of the largest piece, and of all."""
-            rows = [kind(needs)[i].rows for needs in bands]
-            widths = [kind(needs)[i].on_bus(bus).width for needs in columns]
-            return max(rows) * max(widths), sum(rows) * sum(widths)
-
-        inputs = [bytes_of(lambda needs: needs.inputs, i) for i in range(len(chain.inputs))]
-        made = [bytes_of(lambda needs: needs.made, i) for i in range(len(chain.tasks))]
-        stored = made[-1][1]
+        chain, layout = self.chain, self.chain.output.layout
+        rows, across = self._rows(band, rings), self._columns(width)
+        made = [n * most for n, most in zip(rows.made, across.made, strict=True)]
         if slab:
-            pixel = chain.cut.pixel_bytes
-            tallest = [max(needs.made[i].rows for needs in bands) for i in range(len(chain.tasks))]
-            widest = [max((needs.made[i] for needs in columns), key=lambda r: r.width) for i in range(len(chain.tasks))]
-            made = [(n * slab_stride(r, pixel, slab, bus), 0) for n, r in zip(tallest, widest, strict=True)]
+            pixel, bus = chain.cut.pixel_bytes, self.config.bus_bytes
+            made = [n * slab_stride(r, pixel, slab, bus) for n, r in zip(rows.made, across.widest, strict=True)]
         for i, ring in enumerate(rings):
             if ring:
-                made[i] = ring * max(needs.made[i].on_bus(bus).width for needs in columns), 0
+                made[i] = ring * across.made[i]
         return _Cut(
-            Grid(layout, image, band, width, downwards=bool(rings)),
+            Grid(layout, chain.cut.image_rows, band, width, downwards=bool(rings)),
             slab,
             rings,
-            tuple(self._shapes(i, made_rows[i], columns) for i in range(len(chain.tasks))),
-            tuple(most for most, _ in inputs),
-            tuple(most for most, _ in made),
-            tuple(total for _, total in inputs),
-            stored,
+            rows,
+            across,
+            tuple(n * most for n, most in zip(rows.inputs, across.inputs, strict=True)),
+            tuple(made),
+            tuple(n * total for n, total in zip(rows.all_inputs, across.all_inputs, strict=True)),
+            rows.all_made[-1] * across.all_made,
         )
 
-    def _rings(self, band: int, aligned: bool | None) -> tuple[int, ...]:
-        if aligned is None:
-            return ()
-        if (band, aligned) not in self._ringed:
-            layout, image = self.chain.output.layout, self.chain.cut.image_rows
-            rows = Grid(layout, image, band, layout.row_bytes)
-            self._ringed[band, aligned] = ring_rows(self.chain, rows, aligned)
-        return self._ringed[band, aligned]
+    def _rings(self, band: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Rows of each task's ring: the fewest, and aligned."""
+        if band not in self._ringed:
+            chain = self.chain
+            measured = self._bands.measure(band, tuple(int(i in chain.ringable) for i in range(len(chain.tasks))), parts=False)
+            self._ringed[band] = measured.rings(False), measured.rings(True)
+        return self._ringed[band]
 
-    def _bands(self, band: int, rings: tuple[int, ...]) -> _Bands:
-        """What each band of rows needs, and for each task the rows that its parts have."""
-        if (band, rings) not in self._rows:
-            chain, layout = self.chain, self.chain.output.layout
-            parts = list(passages(chain, Grid(layout, chain.cut.image_rows, band, layout.row_bytes), rings))
-            made = [
-                [part for needs, turns in parts for part in segments(needs.made[i], rings[i] if rings else 0, turns[i])]
-                for i in range(len(chain.tasks))
-            ]
-            self._rows[band, rings] = [needs for needs, _ in parts], made
-        return self._rows[band, rings]
+    def _rows(self, band: int, rings: tuple[int, ...]) -> Bands:
+        if (band, rings) not in self._measured_rows:
+            self._measured_rows[band, rings] = self._bands.measure(band, rings)
+        return self._measured_rows[band, rings]
 
-    def _columns(self, width: int) -> list[Needs]:
+    def _columns(self, width: int) -> _Columns:
         if width not in self._widths:
-            image, end = self.chain.cut.image_rows, self.chain.output.layout.row_bytes
-            self._widths[width] = [self.chain.needs(Region(0, image, x, min(x + width, end))) for x in range(0, end, width)]
+            chain, bus = self.chain, self.config.bus_bytes
+            image, end = chain.cut.image_rows, chain.output.layout.row_bytes
+            needs = [chain.needs(Region(0, image, x, min(x + width, end))) for x in range(0, end, width)]
+            inputs = list(zip(*([r.on_bus(bus).width for r in of.inputs] for of in needs), strict=True))
+            made = list(zip(*(of.made for of in needs), strict=True))
+            self._widths[width] = _Columns(
+                tuple(max(of) for of in inputs),
+                tuple(sum(of) for of in inputs),
+                tuple(max(r.on_bus(bus).width for r in of) for of in made),
+                sum(r.on_bus(bus).width for r in made[-1]),
+                tuple(max(of, key=lambda r: r.width) for of in made),
+                tuple(_kinds(of, isinstance(task, PoolTask)) for task, of in zip(chain.tasks, made, strict=True)),
+            )
         return self._widths[width]
-
-    def _shapes(self, i: int, bands: Sequence[Region], columns: Sequence[Needs]) -> tuple[tuple[Region, int], ...]:
-        """For each shape that task i's parts have, a region of it and how many have it. bands: the parts' rows. Windows at the
-        edges of pools are smaller, so for them places count too."""
-        task = self.chain.tasks[i]
-        rows: dict[object, list[Region]] = {}
-        widths: dict[object, list[Region]] = {}
-        for r in bands:
-            edges = (r.row0 % task.out_rows, r.row1 % task.out_rows) if isinstance(task, PoolTask) else ()
-            rows.setdefault((r.rows, *edges), []).append(r)
-        for needs in columns:
-            r = needs.made[i]
-            widths.setdefault((r.width, *((r.x0, r.x1) if isinstance(task, PoolTask) else ())), []).append(r)
-        return tuple(
-            (Region(a[0].row0, a[0].row1, b[0].x0, b[0].x1), len(a) * len(b))
-            for a in rows.values()
-            for b in widths.values()
-            if not a[0].empty and not b[0].empty
-        )
 
     # Plans of one cut.
 
@@ -354,8 +339,8 @@ class ChainPlanner:
         """Of COMPUTE, for each task. groups: the cut's."""
         if id(cut) not in self._each:
             self._each[id(cut)] = [
-                sum(n * self._task_cycles(i, region, groups[i], cut.slab) for region, n in shapes)
-                for i, shapes in enumerate(cut.made)
+                sum(n * self._task_cycles(i, region, groups[i], cut.slab) for region, n in cut.shapes(i))
+                for i in range(len(self.chain.tasks))
             ]
         return self._each[id(cut)]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from intaglio.mapper.chain import Chain, Needs
-from intaglio.mapper.layout import Region, align_up
+from intaglio.mapper.layout import Region
 
 
 def passages(chain: Chain, pieces: Iterable[Region], rings: Sequence[int]) -> Iterator[tuple[Needs, tuple[int, ...]]]:
@@ -40,20 +40,3 @@ def segments(region: Region, rows: int, turn: int) -> list[Region]:
     first = region.row0 + (turn - region.row0) % rows
     starts = [region.row0, *range(first, region.row1, rows)] if first > region.row0 else [*range(first, region.row1, rows)]
     return [region._replace(row0=a, row1=b) for a, b in zip(starts, [*starts[1:], region.row1], strict=True)]
-
-
-def ring_rows(chain: Chain, bands: Sequence[Region], aligned: bool) -> tuple[int, ...]:
-    """Rows of each task's ring for pieces of these rows (of every column alike): as few as they read at once, or
-    aligned to what pieces compute, so that all but the first of an image have one region. 0 where no row is read by two
-    pieces; empty where that is so for all."""
-    rings = [int(i in chain.ringable) for i in range(len(chain.tasks))]
-    most, step, shared = [0] * len(rings), [1] * len(rings), [False] * len(rings)
-    for needs, turns in passages(chain, bands, rings):
-        for i in chain.ringable:
-            most[i] = max(most[i], needs.read[i].rows)
-            shared[i] |= needs.made[i].rows < needs.read[i].rows
-            if needs.made[i].row1 != turns[i]:
-                step[i] = max(step[i], needs.made[i].rows)
-    if not any(shared):
-        return ()
-    return tuple(align_up(m, s if aligned else 1) if yes else 0 for m, s, yes in zip(most, step, shared, strict=True))
