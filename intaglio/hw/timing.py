@@ -55,18 +55,33 @@ def least_tile_cycles(config: Config, pixels: int, groups: int) -> int:
     return max(pixels * groups, -(-wait // 2))
 
 
+_CONV_FIELDS = (
+    "kernel_rows", "kernel_cols", "chunks", "chunk_bytes", "last_chunk_bytes", "slot_cycles", "last_slot_cycles", "idle_cycles",
+    "pixel_tiles", "channel_tiles", "last_pixels", "last_channels", "split",
+)  # fmt: skip
+_conv_fields = itemgetter(*_CONV_FIELDS)
+
+
 def conv_timing(config: Config, c: Command) -> ConvTiming:
-    runs = c["kernel_rows"] * c["kernel_cols"]
-    steps = runs * ((c["chunks"] - 1) * c["chunk_bytes"] + c["last_chunk_bytes"])
-    slots = runs * ((c["chunks"] - 1) * c["slot_cycles"] + c["last_slot_cycles"])
-    tile = slots + c["idle_cycles"]
-    tiles = c["pixel_tiles"] * c["channel_tiles"]
+    return conv_timing_of(config, c, c["drain_from"] < conv_pixels(c))
+
+
+def conv_timing_of(config: Config, c: Fields, drains: bool) -> ConvTiming:
+    """drains: whether any sum leaves, in place of drain_from. Of a mapping the fields before that one."""
+    (
+        kernel_rows, kernel_cols, chunks, chunk_bytes, last_chunk_bytes, slot_cycles, last_slot_cycles, idle_cycles, pixel_tiles,
+        channel_tiles, last_pixels, last_channels, split,
+    ) = _conv_fields(c)  # fmt: skip
+    runs = kernel_rows * kernel_cols
+    steps = runs * ((chunks - 1) * chunk_bytes + last_chunk_bytes)
+    slots = runs * ((chunks - 1) * slot_cycles + last_slot_cycles)
+    tile = slots + idle_cycles
     # From the first slot's first cycle to the last step of the last tile, which does not wait for its slot.
-    before = (tiles - 1) * tile + slots - c["last_slot_cycles"]
+    before = (pixel_tiles * channel_tiles - 1) * tile + slots - last_slot_cycles
     # With `split` one pixel leaves, whose sum row 1 completes, a cycle after row 0.
-    passes = (1 if c["split"] else c["last_pixels"]) * -(-c["last_channels"] // config.requantizers)
-    write = _KEEP if c["drain_from"] >= conv_pixels(c) else requantizer_latency(config.rounding) + _WRITE - 1
-    total = _START + before + c["last_chunk_bytes"] + c["split"] + _last_passes(config, passes) + write - 1
+    passes = (1 if split else last_pixels) * -(-last_channels // config.requantizers)
+    write = requantizer_latency(config.rounding) + _WRITE - 1 if drains else _KEEP
+    total = _START + before + last_chunk_bytes + split + _last_passes(config, passes) + write - 1
     return ConvTiming(steps, slots, tile, total)
 
 

@@ -22,24 +22,35 @@ class FreeSpace:
         if at < size:
             self.free.append((at, size))
 
-    def banks(self, low: int, size: int) -> set[int]:
-        """The banks that [low, low + size) touches."""
-        return set(range(low // self.bank_bytes, (low + max(size, 1) - 1) // self.bank_bytes + 1))
+    @staticmethod
+    def of(free: Iterable[Interval], bank_bytes: int) -> FreeSpace:
+        """free: as the attribute."""
+        space = FreeSpace(0, bank_bytes)
+        space.free = list(free)
+        return space
 
-    def take(self, size: int, avoid: set[int]) -> int | None:
-        """The address of a new block: outside the banks to avoid if possible, then where least is left over.
+    def banks(self, low: int, size: int) -> int:
+        """The banks that [low, low + size) touches, as bits."""
+        first, last = low // self.bank_bytes, (low + max(size, 1) - 1) // self.bank_bytes
+        return (2 << last) - (1 << first)
+
+    def take(self, size: int, avoid: int) -> int | None:
+        """The address of a new block: outside the banks to avoid, bits, if possible, then where least is left over.
 
         None where no free interval holds it.
         """
         best: tuple[int, int, int] | None = None
         for low, high in self.free:
-            starts = [low, high - size]
-            starts += range((low // self.bank_bytes + 1) * self.bank_bytes, high - size + 1, self.bank_bytes)
-            for start in starts:
-                if start < low or start + size > high:
-                    continue
-                shared = len(self.banks(start, size) & avoid)
-                score = (shared, high - low - size, start)
+            rest = high - low - size
+            if rest < 0:
+                continue
+            if not avoid or not self.banks(low, size) & avoid:
+                score = (0, rest, low)  # no other start in this interval is better
+                if best is None or score < best:
+                    best = score
+                continue
+            for start in (low, high - size, *range((low // self.bank_bytes + 1) * self.bank_bytes, high - size + 1, self.bank_bytes)):
+                score = ((self.banks(start, size) & avoid).bit_count(), rest, start)
                 if best is None or score < best:
                     best = score
         if best is None:

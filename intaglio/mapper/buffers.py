@@ -7,7 +7,6 @@ what COMPUTE writes, and what is stored none with what COMPUTE reads; where they
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from intaglio.hw.config import Config
@@ -25,7 +24,7 @@ class Setting(NamedTuple):
 
     def space(self, config: Config) -> FreeSpace:
         """The free intervals, to be taken from."""
-        return FreeSpace(config.activation_bytes, config.bank_bytes, self.taken(config))
+        return FreeSpace.of(self.free, config.bank_bytes)
 
     def taken(self, config: Config, but: Sequence[Interval] = ()) -> list[Interval]:
         """What is in use, without the intervals `but`."""
@@ -38,8 +37,12 @@ class Setting(NamedTuple):
         return out
 
 
-@dataclass(frozen=True)
-class Wanted:
+_INPUT, _BETWEEN, _OUTPUT, _RESIDENT = range(4)
+_SHUN = {_INPUT: (_BETWEEN, _OUTPUT), _BETWEEN: (_INPUT,), _OUTPUT: (_INPUT, _BETWEEN, _RESIDENT)}
+"""Whose banks a buffer keeps out of."""
+
+
+class Wanted(NamedTuple):
     """Bytes of a piece's buffers. inputs, output: 0 where resident. between: of what lies between a chain's layers."""
 
     inputs: tuple[int, ...]
@@ -47,8 +50,7 @@ class Wanted:
     output: int
 
 
-@dataclass(frozen=True)
-class Buffers:
+class Buffers(NamedTuple):
     """inputs, between, output: addresses; none where nothing is wanted. waiting: indices of inputs whose loads do not
     overlap with computing. store_waits: nor do stores."""
 
@@ -92,43 +94,43 @@ def _place(
 ) -> Buffers | None:
     """apart: in different banks where that leaves room. turns: how often the buffers of inputs, and of the output, are used."""
     space = setting.space(config)
-    items = [(size, "input", i, depth[0]) for i, size in enumerate(wanted.inputs) if size]
-    items += [(size, "between", i, 1) for i, size in enumerate(wanted.between)]
-    items += [(wanted.output, "output", 0, depth[1])] if wanted.output else []
-    banks: dict[str, set[int]] = {"input": set(), "between": set(), "output": set(), "resident": set()}
+    bus = config.bus_bytes
+    items = [(size, _INPUT, i, depth[0]) for i, size in enumerate(wanted.inputs) if size]
+    items += [(size, _BETWEEN, i, 1) for i, size in enumerate(wanted.between)]
+    items += [(wanted.output, _OUTPUT, 0, depth[1])] if wanted.output else []
+    items.sort(key=lambda item: -item[0])
+    banks = [0, 0, 0, 0]
     for at, size in zip(setting.resident[:-1], resident_bytes, strict=False):
         if at is not None:
-            banks["resident"] |= space.banks(at, size)
+            banks[_RESIDENT] |= space.banks(at, size)
     if setting.resident[-1] is not None:
-        banks["output"] |= space.banks(setting.resident[-1], resident_bytes[-1])
-    shun = {
-        "input": ("between", "output"),
-        "between": ("input",),
-        "output": ("input", "between", "resident"),
-    }
-    loaded: list[set[int]] = [set() for _ in wanted.inputs]
-    found: dict[tuple[str, int], tuple[int, ...]] = {}
-    for size, kind, index, count in sorted(items, key=lambda item: -item[0]):
-        avoid = set().union(*(banks[other] for other in shun[kind])) if apart else set()
+        banks[_OUTPUT] |= space.banks(setting.resident[-1], resident_bytes[-1])
+    loaded = [0] * len(wanted.inputs)
+    found: dict[tuple[int, int], tuple[int, ...]] = {}
+    for size, kind, index, count in items:
+        avoid = 0
+        for other in _SHUN[kind] if apart else ():
+            avoid |= banks[other]
         addresses = []
         for _ in range(count):
-            at = space.take(align_up(max(size, 1), config.bus_bytes), avoid)
+            at = space.take(align_up(max(size, 1), bus), avoid)
             if at is None:
                 return None
             addresses.append(at)
-            banks[kind] |= space.banks(at, size)
-            if kind == "input":
-                loaded[index] |= space.banks(at, size)
+            touched = space.banks(at, size)
+            banks[kind] |= touched
+            if kind == _INPUT:
+                loaded[index] |= touched
         found[kind, index] = tuple(addresses)
-    written = banks["between"] | banks["output"]
+    written = banks[_BETWEEN] | banks[_OUTPUT]
     alone = turns[0] > 1 and depth[0] == 1, turns[1] > 1 and depth[1] == 1
     waiting = [i for i, size in enumerate(wanted.inputs) if size and (loaded[i] & written or alone[0])]
-    read = banks["input"] | banks["between"] | banks["resident"]
-    store_waits = setting.stored and (bool(banks["output"] & read) or (alone[1] and wanted.output > 0))
+    read = banks[_INPUT] | banks[_BETWEEN] | banks[_RESIDENT]
+    store_waits = setting.stored and (bool(banks[_OUTPUT] & read) or (alone[1] and wanted.output > 0))
     return Buffers(
-        tuple(found.get(("input", i), ()) for i in range(len(wanted.inputs))),
-        tuple(found["between", i][0] for i in range(len(wanted.between))),
-        found.get(("output", 0), ()),
+        tuple(found.get((_INPUT, i), ()) for i in range(len(wanted.inputs))),
+        tuple(found[_BETWEEN, i][0] for i in range(len(wanted.between))),
+        found.get((_OUTPUT, 0), ()),
         tuple(waiting),
         store_waits,
     )

@@ -9,10 +9,10 @@ import numpy as np
 
 from intaglio.hw import isa
 from intaglio.hw.config import CHANNEL_RECORD_BYTES, Config
-from intaglio.hw.timing import least_tile_cycles
+from intaglio.hw.timing import conv_timing_of, least_tile_cycles
 from intaglio.mapper.geometry import Geometry, Part, chunks_of
 from intaglio.mapper.layout import Region, View, split
-from intaglio.mapper.task import FIELD_LIMIT, Cut, Operand, compute_cycles, output_fields, unrolled_input
+from intaglio.mapper.task import FIELD_LIMIT, Cut, Operand, output_fields, unrolled_input
 from intaglio.network.graph import Requantize
 
 WORD = 1 << 32
@@ -170,10 +170,8 @@ class ConvTask:
         """Of COMPUTE, for the commands of `rows` rows of `width` pixels: channel tiles `tiles`, one part of the reduction. drains:
         whether sums leave, or all wait for the next part."""
         each = len(tiles) if self.geometry.slices is None else 1
-        later = {} if drains else {"drain_from": rows * width}
-        groups = [tiles[i : i + each] for i in range(0, len(tiles), each)]
-        shapes = [self._shape(config, rows, width, some, part) | later for some in groups]
-        return sum(compute_cycles(config, isa.Command(isa.Opcode.CONV, shape)) for shape in shapes)
+        shapes = [self._shape(config, rows, width, tiles[i : i + each], part) for i in range(0, len(tiles), each)]
+        return sum(conv_timing_of(config, shape, drains).total for shape in shapes)
 
     def _shape(self, config: Config, rows: int, width: int, tiles: range, part: Part) -> dict[str, int]:
         """The fields of a command that do not depend on where anything lies, among them those that its cycles depend on."""
@@ -228,6 +226,7 @@ class ConvTask:
             "in_zero_point": self.input_zero_point,
             "weight_zero_point": self.weight_zero_point,
             "start": 1,
+            "split": 0,
             **output_fields(0, 0, 0, self.output_zero_point, self.clamp, self.requantize.rounding),
         }
 

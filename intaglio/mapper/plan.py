@@ -337,13 +337,13 @@ class LayerPlanner:
         for cut in self._cuts.all:
             space = setting.space(config)
             size = 0 if setting.resident[-1] is not None else align_up(cut.largest[-1], config.bus_bytes)
-            outputs = [space.take(size, set())] if size else []
+            outputs = [space.take(size, 0)] if size else []
             room = max((high - low for low, high in space.free), default=0)
             chosen = None if None in outputs else choose_blocks(task, config, room)
             if chosen is None:
                 continue
             blocks, depth, cycles = chosen
-            inputs = [space.take(blocks.buffer_bytes, set()) for _ in range(depth)]
+            inputs = [space.take(blocks.buffer_bytes, 0) for _ in range(depth)]
             taken = [tuple(at for at in side if at is not None) for side in (inputs, outputs)]
             buffers = Buffers((taken[0],), (), taken[1], (), False)
             plans.append(LayerPlan(cut.pieces, buffers, None, Cycles(cycles, 0.0), blocks))

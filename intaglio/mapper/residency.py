@@ -290,7 +290,7 @@ class Scheduler:
         for operand in chain.inputs:
             value = self.network.values[operand.value]
             if self._kept(value, span, keep) and value.name not in held:
-                at = self._space(held).take(value.size, set())
+                at = self._space(held).take(value.size, 0)
                 if at is None:
                     return None, (*held, value.name)
                 held[value.name] = (at, at + value.size)
@@ -341,7 +341,9 @@ class Scheduler:
                     over = held[x.value][0]
         if over is not None and not stored:
             return over
-        avoid = set().union(*(space.banks(held[x.value][0], x.layout.size) for x in mine))
+        avoid = 0
+        for x in mine:
+            avoid |= space.banks(held[x.value][0], x.layout.size)
         at = space.take(size, avoid)
         return over if at is None else at
 
