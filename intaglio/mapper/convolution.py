@@ -18,6 +18,9 @@ from intaglio.network.graph import Requantize
 WORD = 1 << 32
 
 
+_Known = tuple[dict[tuple[object, ...], dict[str, int]], dict[tuple[object, ...], int]]
+
+
 @dataclass(frozen=True)
 class Sums:
     """How the sums of a command begin and end. start: at 0, or with what the partial-sum memory holds. drain_from: the first
@@ -169,20 +172,33 @@ class ConvTask:
     def cycles(self, config: Config, rows: int, width: int, tiles: range, part: Part, drains: bool = True) -> int:
         """Of COMPUTE, for the commands of `rows` rows of `width` pixels: channel tiles `tiles`, one part of the reduction. drains:
         whether sums leave, or all wait for the next part."""
+        known = self._known(config)[1]
+        key = rows, width, len(tiles), tiles.stop == self.channel_tiles(config), part, drains
+        if key not in known:
+            known[key] = self._cycles(config, rows, width, tiles, part, drains)
+        return known[key]
+
+    def _cycles(self, config: Config, rows: int, width: int, tiles: range, part: Part, drains: bool) -> int:
         each = len(tiles) if self.geometry.slices is None else 1
         shapes = [self._shape(config, rows, width, tiles[i : i + each], part) for i in range(0, len(tiles), each)]
         return sum(conv_timing_of(config, shape, drains).total for shape in shapes)
 
     def _shape(self, config: Config, rows: int, width: int, tiles: range, part: Part) -> dict[str, int]:
         """The fields of a command that do not depend on where anything lies, among them those that its cycles depend on."""
-        _, known = self._shapes.setdefault(id(config), (config, {}))
+        known = self._known(config)[0]
         key = rows, width, len(tiles), tiles.stop == self.channel_tiles(config), part
         if key not in known:
             known[key] = self._shape_fields(config, rows, width, tiles, part)
         return known[key]
 
+    def _known(self, config: Config) -> _Known:
+        """What `_shape` and `cycles` gave for a configuration."""
+        if id(config) not in self._known_of:
+            self._known_of[id(config)] = config, ({}, {})
+        return self._known_of[id(config)][1]
+
     @cached_property
-    def _shapes(self) -> dict[int, tuple[Config, dict[tuple[object, ...], dict[str, int]]]]:
+    def _known_of(self) -> dict[int, tuple[Config, _Known]]:
         """By the identity of a configuration, since to look one up by its fields takes longer than a command."""
         return {}
 

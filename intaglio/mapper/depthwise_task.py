@@ -44,7 +44,7 @@ class DepthwiseTask(ConvTask):
         assert start and drain
         return self._commands.commands(config, region, view, out, tiles, weight_base, channel_base)
 
-    def cycles(self, config: Config, rows: int, width: int, tiles: range, part: Part, drains: bool = True) -> int:
+    def _cycles(self, config: Config, rows: int, width: int, tiles: range, part: Part, drains: bool) -> int:
         assert drains
         return self._commands.cycles(config, rows, width, tiles)
 

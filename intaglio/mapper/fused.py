@@ -108,7 +108,9 @@ class ChainPlanner:
         self._measured_rows: dict[tuple[int, tuple[int, ...]], Bands] = {}
         self._ringed: dict[int, tuple[tuple[int, ...], tuple[int, ...]]] = {}
         self._widths: dict[int, _Columns] = {}
-        self._each: dict[int, list[int]] = {}
+        self._each: dict[_Cut, list[int]] = {}
+        self._grouped: dict[tuple[int, bool], tuple[Groups | None, ...] | None] = {}
+        self._works: dict[tuple[_Cut, tuple[bool, ...], bool], Work] = {}
         self._cycles: dict[object, int] = {}
 
     def plan(self, setting: Setting, idle: float = 0.0) -> ChainPlan | None:
@@ -128,13 +130,20 @@ class ChainPlanner:
         cuts = [*self._fitting(setting), *self._fitting_slabs(setting)]
         if self.chain.ringable:
             cuts += self._fitting(setting, False) + self._fitting(setting, True)
-        plans: list[ChainPlan] = []
-        least = math.inf
-        for cut in {id(cut): cut for cut in cuts}.values():  # rings may be aligned as they are, or hold nothing
-            found = self._plans_of(setting, cut, least if best else math.inf)
-            least = min([least, *(plan.cycles.estimate for plan in found)])
-            plans += found
-        return plans
+        cuts = list(dict.fromkeys(cuts))  # rings may be aligned as they are, or hold nothing
+        options = [(cut, self._groups(cut)) for cut in cuts]
+        works = [(cut, groups, self._work(setting, cut, groups)) for cut, groups in options if groups is not None]
+        if not best:
+            return [plan for option in works for plan in self._plans_of(setting, *option)]
+        # The most promising first, since most of the others cannot be better then, even where their first weights come before.
+        bounds = [pipelined(work, (), False, False).after(math.inf) for _, _, work in works]
+        found: dict[int, list[ChainPlan]] = {}
+        least = math.inf, 0
+        for i in sorted(range(len(works)), key=lambda i: bounds[i]):
+            if (bounds[i], i) < least:
+                found[i] = self._plans_of(setting, *works[i])
+                least = min([least, *((plan.cycles.estimate, i) for plan in found[i])])
+        return [plan for i in sorted(found) for plan in found[i]]
 
     # Cuts.
 
@@ -240,15 +249,8 @@ class ChainPlanner:
 
     # Plans of one cut.
 
-    def _plans_of(self, setting: Setting, cut: _Cut, most: float) -> list[ChainPlan]:
-        """None where the estimate is `most` or more, even where the first weights come before."""
-        groups = self._groups(cut)
-        if groups is None:
-            return []
-        slabs = tuple(tile_groups(self.chain.cut.pixel_bytes, cut.slab)) if cut.slab else ()
-        work = self._work(setting, cut, groups, len(slabs) or 1)
-        if pipelined(work, (), False, False).after(math.inf) >= most:
-            return []
+    def _plans_of(self, setting: Setting, cut: _Cut, groups: tuple[Groups | None, ...], work: Work) -> list[ChainPlan]:
+        slabs = self._slabs(cut)
         resident = setting.resident
         largest = zip((*cut.largest_inputs, cut.largest_made[-1]), resident, strict=True)
         sizes = [0 if at is not None else size for size, at in largest]
@@ -260,12 +262,18 @@ class ChainPlanner:
             out.append(ChainPlan(cut.pieces, buffers, groups, cycles, slabs, cut.rings))
         return out
 
+    def _slabs(self, cut: _Cut) -> tuple[range, ...]:
+        return tuple(tile_groups(self.chain.cut.pixel_bytes, cut.slab)) if cut.slab else ()
+
     def _groups(self, cut: _Cut) -> tuple[Groups | None, ...] | None:
-        """Weights of all layers kept on chip; else as many channel tiles at a time as leave room for the next. With slabs
-        those of one at a time, where there is one piece or not room for all."""
+        key = cut.slab, len(cut.pieces) > 1 if cut.slab else False
+        if key not in self._grouped:
+            self._grouped[key] = self._slab_groups(cut) if cut.slab else self._whole_groups()
+        return self._grouped[key]
+
+    def _whole_groups(self) -> tuple[Groups | None, ...] | None:
+        """Weights of all layers kept on chip; else as many channel tiles at a time as leave room for the next."""
         config = self.config
-        if cut.slab:
-            return self._slab_groups(cut)
         parts = [task.geometry.whole_part if isinstance(task, ConvTask) else None for task in self.chain.tasks]
         every = [task.channel_tiles(config) if isinstance(task, ConvTask) else 0 for task in self.chain.tasks]
         weights = sum(weight_bytes(config, part, n) for part, n in zip(parts, every, strict=True) if part is not None)
@@ -290,6 +298,7 @@ class ChainPlanner:
         return tuple(out)
 
     def _slab_groups(self, cut: _Cut) -> tuple[Groups | None, ...] | None:
+        """Weights of one slab at a time, where there is one piece or not room for all."""
         config = self.config
         tasks = [task for task in self.chain.tasks if isinstance(task, ConvTask)]
         each = {task.tag: -(-cut.slab // task.tile_width(config)) for task in tasks}
@@ -310,18 +319,23 @@ class ChainPlanner:
 
     # Estimates.
 
-    def _work(self, setting: Setting, cut: _Cut, groups: tuple[Groups | None, ...], slabs: int) -> Work:
+    def _work(self, setting: Setting, cut: _Cut, groups: tuple[Groups | None, ...]) -> Work:
+        key = cut, tuple(at is None for at in setting.resident[:-1]), setting.stored
+        if key not in self._works:
+            self._works[key] = self._worked(*key, groups)
+        return self._works[key]
+
+    def _worked(self, cut: _Cut, outside: tuple[bool, ...], stored: bool, groups: tuple[Groups | None, ...]) -> Work:
+        """outside: of each input, whether it is loaded."""
         config = self.config
         rate, latency, count = config.memory.bytes_per_cycle, config.memory.latency, len(cut.pieces)
+        slabs = len(self._slabs(cut)) or 1
         each = self._layer_cycles(cut, groups)
-        loads = [
-            0.0 if at is not None else total / rate + count * latency
-            for total, at in zip(cut.loaded, setting.resident[:-1], strict=True)
-        ]
-        stored = transfer_cycles(config, cut.stored, cut.slab) if cut.slab else cut.stored / rate
-        stores = stored + count * slabs * latency if setting.stored else 0.0
-        least = sum(total for total, at in zip(cut.loaded, setting.resident[:-1], strict=True) if at is None)
-        least += cut.stored if setting.stored else 0
+        loads = [total / rate + count * latency if out else 0.0 for total, out in zip(cut.loaded, outside, strict=True)]
+        leaving = transfer_cycles(config, cut.stored, cut.slab) if cut.slab else cut.stored / rate
+        stores = leaving + count * slabs * latency if stored else 0.0
+        least = sum(total for total, out in zip(cut.loaded, outside, strict=True) if out)
+        least += cut.stored if stored else 0
         weights = 0.0
         blocks = []
         for task, group in zip(self.chain.tasks, groups, strict=True):
@@ -337,12 +351,12 @@ class ChainPlanner:
 
     def _layer_cycles(self, cut: _Cut, groups: tuple[Groups | None, ...]) -> list[int]:
         """Of COMPUTE, for each task. groups: the cut's."""
-        if id(cut) not in self._each:
-            self._each[id(cut)] = [
+        if cut not in self._each:
+            self._each[cut] = [
                 sum(n * self._task_cycles(i, region, groups[i], cut.slab) for region, n in cut.shapes(i))
                 for i in range(len(self.chain.tasks))
             ]
-        return self._each[id(cut)]
+        return self._each[cut]
 
     def _task_cycles(self, index: int, region: Region, groups: Groups | None, slab: int) -> int:
         task, config = self.chain.tasks[index], self.config

@@ -50,6 +50,39 @@ class Groups:
 
 
 @dataclass(frozen=True)
+class _Weights:
+    """What loading weights in groups takes. runs: groups. In cycles, run: of one group, records and latencies included; first:
+    until the first group is there. least: bytes of all weights alone. wait: there is no room for the next block beside the one
+    in use."""
+
+    runs: int
+    run: float
+    first: float
+    least: int
+    wait: bool
+
+    @staticmethod
+    def of(task: ConvTask, config: Config, groups: Groups) -> _Weights:
+        rate, latency = config.memory.bytes_per_cycle, config.memory.latency
+        tiles = task.channel_tiles(config)
+        blocks = [weight_bytes(config, part, groups.tiles) for part in groups.parts]
+        size = sum(blocks) + record_bytes(config, groups.tiles)
+        needed = [part for part in groups.parts if not groups.in_parts or is_needed(task.geometry, part)]
+        # Blocks of different sizes leave gaps where the ring of weights begins anew.
+        room = 2 * max(blocks) if len(set(blocks)) == 1 else 2 * max(blocks) + min(blocks)
+        return _Weights(
+            -(-tiles // groups.tiles),
+            size / rate + (len(blocks) + 1) * latency,
+            size / rate + latency,  # of parts all, for the first comes beside the layer before
+            tiles * sum(part.steps for part in needed) * config.weight_word_bytes,
+            not groups.kept and room > config.weight_bytes,
+        )
+
+
+_NO_WEIGHTS = _Weights(0, 0.0, 0.0, 0, False)
+
+
+@dataclass(frozen=True)
 class LayerPlan:
     """pieces: in order. groups: for convolutions. cycles: what it was chosen by. blocks: of windows that do not fit."""
 
@@ -125,12 +158,12 @@ class LayerPlanner:
     def _plans_of(self, setting: Setting, cut: Pieces, most: float = math.inf) -> list[LayerPlan]:
         """Without some of those whose estimate is `most` or more, even where the first weights come before."""
         options = []
-        for groups in self._groups(setting, cut):
-            work, weights_wait = self._work(setting, cut, groups)
-            if pipelined(work, (), False, weights_wait).after(math.inf) < most:
+        for groups, weights in self._groups(setting, cut):
+            work = self._work(setting, cut, groups, weights)
+            if pipelined(work, (), False, weights.wait).after(math.inf) < most:
                 work = work._replace(compute=float(self._compute_cycles(cut, groups)))
-                if pipelined(work, (), False, weights_wait).after(math.inf) < most:
-                    options.append((groups, work, weights_wait))
+                if pipelined(work, (), False, weights.wait).after(math.inf) < most:
+                    options.append((groups, work, weights.wait))
         if not options:
             return []
         return [
@@ -144,25 +177,29 @@ class LayerPlanner:
         whole = [operand.layout.size for operand in (*self.task.inputs, self.task.output)]
         yield from placements(self.config, setting, whole, Wanted(tuple(wanted[:-1]), (), wanted[-1]), pieces)
 
-    def _groups(self, setting: Setting, cut: Pieces) -> Iterator[Groups | None]:
+    def _groups(self, setting: Setting, cut: Pieces) -> list[tuple[Groups | None, _Weights]]:
+        if not isinstance(self.task, ConvTask):
+            return [(None, _NO_WEIGHTS)]
+        outer = len(cut.pieces) > 1 and setting.resident[-1] is not None and not setting.stored
+        return [(groups, weights) for groups, weights in self._every_groups if outer or not groups.outer]
+
+    @cached_property
+    def _every_groups(self) -> list[tuple[Groups, _Weights]]:
         task, config = self.task, self.config
-        if not isinstance(task, ConvTask):
-            yield None
-            return
+        assert isinstance(task, ConvTask)
         tiles = task.channel_tiles(config)
         part = task.geometry.whole_part
+        out = []
         for each in sizes(tiles):
             block, records = weight_bytes(config, part, each), record_bytes(config, each)
             if block > config.weight_bytes or records > config.channel_bytes:
                 continue
             count = -(-tiles // each)
             if count * block <= config.weight_bytes:
-                yield Groups(each, True, False, (part,))
+                out.append(Groups(each, True, False, (part,)))
                 continue
-            yield Groups(each, False, False, (part,))
-            if len(cut.pieces) > 1 and setting.resident[-1] is not None and not setting.stored:
-                yield Groups(each, False, True, (part,))
-        yield from self._part_groups
+            out += [Groups(each, False, outer, (part,)) for outer in (False, True)]
+        return [(groups, _Weights.of(task, config, groups)) for groups in (*out, *self._part_groups)]
 
     @cached_property
     def _part_groups(self) -> list[Groups]:
@@ -190,41 +227,26 @@ class LayerPlanner:
 
     # Estimates.
 
-    def _work(self, setting: Setting, cut: Pieces, groups: Groups | None) -> tuple[Work, bool]:
-        """Without the cycles of COMPUTE; and whether there is no room for the next block of weights beside the one in use."""
-        config = self.config
-        least = sum(total for total, at in zip(cut.total[:-1], setting.resident[:-1], strict=True) if at is None)
-        least += cut.total[-1] if setting.stored else 0
-        rate, latency, count = config.memory.bytes_per_cycle, config.memory.latency, len(cut.pieces)
-        outer = 1
-        weights = first = 0.0
-        weights_wait = False
+    def _work(self, setting: Setting, cut: Pieces, groups: Groups | None, weights: _Weights) -> Work:
+        """Without the cycles of COMPUTE."""
+        memory = self.config.memory
+        rate, latency, count = memory.bytes_per_cycle, memory.latency, len(cut.pieces)
+        outer = repeats = steps = 1
         if groups is not None and isinstance(self.task, ConvTask):
-            runs = -(-self.task.channel_tiles(config) // groups.tiles)
-            blocks = [weight_bytes(config, part, groups.tiles) for part in groups.parts]
-            records = record_bytes(config, groups.tiles)
-            repeats = 1 if groups.kept or groups.outer else count
+            outer = weights.runs if groups.outer else 1
+            repeats = steps = 1 if groups.kept or groups.outer else count
             if groups.in_parts:
-                most = partial_pixels(config, self.task)
+                most = partial_pixels(self.config, self.task)
                 repeats = sum(n * len(self.task.tile_regions(p, most)) for p, n in self._shapes(cut, False))
-            outer = runs if groups.outer else 1
-            weights = runs * repeats * ((sum(blocks) + records) / rate + (len(blocks) + 1) * latency)
-            if groups.in_parts:
-                steps = sum(part.steps for part in groups.parts if is_needed(self.task.geometry, part))
-            else:
-                steps = repeats * groups.parts[0].steps
-            least += self.task.channel_tiles(config) * steps * config.weight_word_bytes
-            first = (sum(blocks) + records) / rate + latency  # of parts all, for the first comes beside the layer before
-            # Blocks of different sizes leave gaps where the ring of weights begins anew.
-            room = 2 * max(blocks) if len(set(blocks)) == 1 else 2 * max(blocks) + min(blocks)
-            weights_wait = not groups.kept and room > config.weight_bytes
-        loads = [
-            0.0 if at is not None else outer * (total / rate + count * latency)
-            for total, at in zip(cut.total[:-1], setting.resident[:-1], strict=True)
-        ]
+                steps = 1
+        least = steps * weights.least + (cut.total[-1] if setting.stored else 0)
+        loads = []
+        for total, at in zip(cut.total[:-1], setting.resident, strict=False):
+            loads.append(0.0 if at is not None else outer * (total / rate + count * latency))
+            least += total if at is None else 0
         stores = cut.total[-1] / rate + count * latency if setting.stored else 0.0
-        work = Work(count * outer, count * outer, 0.0, 0.0, loads, stores, weights, first, least / rate)
-        return work, weights_wait
+        moved = weights.runs * repeats * weights.run
+        return Work(count * outer, count * outer, 0.0, 0.0, loads, stores, moved, weights.first, least / rate)
 
     def _compute_cycles(self, cut: Pieces, groups: Groups | None) -> int:
         key = (id(cut), groups and (groups.tiles, groups.parts))
