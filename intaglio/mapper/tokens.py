@@ -23,6 +23,9 @@ from intaglio.mapper.accesses import Access, Space, accesses
 from intaglio.mapper.dispatch import MOST_TOKENS, QUEUE_DEPTH, Links, order_of
 
 _SPACE, _LOW, _HIGH, _WRITE = range(4)
+_SPACES = len(Space)
+_BLOCK = 32
+"""Commands of an engine, and blocks of them, that are passed over together."""
 _ACTIVATION = int(Space.ACTIVATION)
 _BIT = np.array([[token_bit(a, b) if a != b else -1 for b in Engine] for a in Engine])
 
@@ -94,26 +97,70 @@ def _tokens(touched, first, engines, bank_bytes, kinds):
     of command i from first[i] to first[i + 1]. kinds: how many engines there are."""
     count = len(engines)
     waits, signals = np.zeros((count, kinds), np.int64), np.zeros((count, kinds), np.int64)
-    before = np.full((count, kinds), -1, np.int64)  # the latest earlier command of each engine
-    latest = np.full(kinds, -1, np.int64)
+    mine, done = np.zeros((kinds, count), np.int64), np.zeros(kinds, np.int64)  # each engine's commands so far
     known = np.full((kinds, kinds), -1, np.int64)
+    # Bounds of what the commands of a block touch, by engine, so that blocks without a conflict are passed over.
+    blocks = count // _BLOCK + 1
+    small = np.zeros((kinds, blocks, _SPACES, 2, 2), np.int64)
+    large = np.zeros((kinds, blocks // _BLOCK + 1, _SPACES, 2, 2), np.int64)
     for index in range(count):
         me = engines[index]
-        before[index] = latest
+        accesses = touched[first[index] : first[index + 1]]
         for other in range(kinds):
             if other == me:
                 continue
-            found = latest[other]
-            while found > known[me, other] and not _conflict(
-                touched[first[index] : first[index + 1]], touched[first[found] : first[found + 1]], bank_bytes
-            ):
-                found = before[found, other]
-            if found > known[me, other]:
-                waits[index, other] = 1
-                signals[found, me] = 1
-                known[me, other] = found
-        latest[me] = index
+            at = done[other] - 1
+            latest = True
+            while at >= 0 and mine[other, at] > known[me, other]:
+                block = at // _BLOCK
+                if latest or at % _BLOCK == _BLOCK - 1:
+                    if (latest or block % _BLOCK == _BLOCK - 1) and not _meets(accesses, large[other, block // _BLOCK], bank_bytes):
+                        at = block // _BLOCK * _BLOCK * _BLOCK - 1
+                        continue
+                    if not _meets(accesses, small[other, block], bank_bytes):
+                        at = block * _BLOCK - 1
+                        latest = False
+                        continue
+                latest = False
+                found = mine[other, at]
+                if _conflict(accesses, touched[first[found] : first[found + 1]], bank_bytes):
+                    waits[index, other] = 1
+                    signals[found, me] = 1
+                    known[me, other] = found
+                    break
+                at -= 1
+        _extend(small[me, done[me] // _BLOCK], accesses)
+        _extend(large[me, done[me] // _BLOCK // _BLOCK], accesses)
+        mine[me, done[me]] = index
+        done[me] += 1
     return waits, signals
+
+
+@compiled()
+def _extend(bounds, accesses):
+    """bounds: int64 [spaces, write, 2], low and high, both 0 where nothing is touched."""
+    for i in range(len(accesses)):
+        one = bounds[accesses[i, _SPACE], accesses[i, _WRITE]]
+        fresh = one[1] == 0
+        one[0] = accesses[i, _LOW] if fresh else min(one[0], accesses[i, _LOW])
+        one[1] = accesses[i, _HIGH] if fresh else max(one[1], accesses[i, _HIGH])
+
+
+@compiled()
+def _meets(accesses, bounds, bank_bytes):
+    """True where an access may conflict with one within the bounds."""
+    for i in range(len(accesses)):
+        space, write = accesses[i, _SPACE], accesses[i, _WRITE]
+        for other in range(2):
+            low, high = bounds[space, other]
+            if high == 0:
+                continue
+            low, high = max(low, accesses[i, _LOW]), min(high, accesses[i, _HIGH])
+            if (write or other) and low < high:
+                return True
+            if space == _ACTIVATION and write == other and low // bank_bytes <= (high - 1) // bank_bytes:
+                return True
+    return False
 
 
 @compiled()
