@@ -15,12 +15,12 @@ from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.elementwise import IDENTITY, AddTask, CopyTask, RescaleTask
 from intaglio.mapper.geometry import Geometry
 from intaglio.mapper.grouped import sliced
-from intaglio.mapper.layout import Layout, layout_of
+from intaglio.mapper.layout import Layout, align_up, layout_of
 from intaglio.mapper.pooling import PoolTask, average_scale
-from intaglio.mapper.program import Layer
+from intaglio.mapper.program import BASE_ALIGNMENT, Layer
 from intaglio.mapper.refusals import Why, refusals
 from intaglio.mapper.split import with_lanes
-from intaglio.mapper.task import Operand
+from intaglio.mapper.task import FIELD_LIMIT, Operand
 from intaglio.network.graph import (
     Add,
     AveragePool2D,
@@ -36,6 +36,10 @@ from intaglio.network.graph import (
     Rounding,
 )
 
+MOST_LAYERS = 1 << 16
+"""Operators of a network: a command's tag has 16 bits."""
+MOST_BYTES = (1 << 32) - (1 << 28)
+"""Bytes of external memory for tensors and constants."""
 AnyTask = ConvTask | AddTask | RescaleTask | CopyTask | PoolTask
 NOTHING_TO_RUN: Why = ("no operator runs on the accelerator", "give a network with int8 layers")
 
@@ -171,7 +175,25 @@ class _Lowering:
                     if count not in uses:
                         uses.append(count)
             self.layers.append(self._layer(op, task, fresh))
+        self._check_size()
         return Lowered(self.tasks, self.values, self.operands, tuple(self.inputs), self.outputs, tuple(self.layers))
+
+    def _check_size(self) -> None:
+        """Refuses what addresses and tags cannot count, were every tensor outside: some schedules need less, none needs more."""
+        if len(self.graph.operators) > MOST_LAYERS:
+            op = self.graph.operators[MOST_LAYERS]
+            reason = f"the network has {len(self.graph.operators)} operators; commands count {MOST_LAYERS}"
+            self.refusals.append(Refusal(op.name, op.kind, reason, "split the network"))
+        tensors = sum(align_up(value.size, BASE_ALIGNMENT) for value in self.values.values())
+        weights = sum(_constant_bytes(self.config, task) for task in self.tasks if isinstance(task, ConvTask))
+        if tensors + weights > MOST_BYTES:
+            made = max(self.values.values(), key=lambda value: value.size)
+            op = next(op for op in self.graph.operators if made.name in (*op.outputs, *op.inputs))
+            reason = (
+                f"the network's tensors and weights take {tensors + weights} bytes of external memory, of which {made.name!r} has "
+                f"{made.size}; addresses have 32 bits, and {(1 << 32) - MOST_BYTES} bytes are for commands"
+            )
+            self.refusals.append(Refusal(op.name, op.kind, reason, "use a smaller network or batch, or a narrower bus_bytes"))
 
     def _layout(self, name: str) -> Layout:
         return layout_of(self.graph.tensors[name].shape, self.config.bus_bytes)
@@ -231,10 +253,11 @@ class _Lowering:
             channels=channels * op.groups,
             kernel_rows=rows,
             kernel_cols=cols,
-            stride_rows=op.stride[0],
-            stride_cols=op.stride[1],
-            dilation_rows=op.dilation[0],
-            dilation_cols=op.dilation[1],
+            # Of one output, or one tap, a command takes any number.
+            stride_rows=min(op.stride[0], FIELD_LIMIT),
+            stride_cols=min(op.stride[1], FIELD_LIMIT),
+            dilation_rows=min(op.dilation[0], FIELD_LIMIT),
+            dilation_cols=min(op.dilation[1], FIELD_LIMIT),
             top=op.padding.top,
             left=op.padding.left,
             out_rows=target[1],
@@ -251,9 +274,10 @@ class _Lowering:
         outputs, length = op.weights.shape
         entries = max(layout.row_bytes // length, 1)
         rows = max(length // layout.row_bytes, 1)
+        together = _most_together(layout.rows // rows, rows)
         geometry = Geometry(
-            images=1,
-            in_rows=layout.rows,
+            images=layout.rows // rows // together,
+            in_rows=together * rows,
             in_cols=entries,
             channels=layout.row_bytes // entries,
             kernel_rows=rows,
@@ -264,11 +288,11 @@ class _Lowering:
             dilation_cols=1,
             top=0,
             left=0,
-            out_rows=layout.rows // rows,
+            out_rows=together,
             out_cols=entries,
             out_channels=outputs,
         )
-        target = self._target(op, layout_of((geometry.out_rows, entries * outputs), self.config.bus_bytes))
+        target = self._target(op, layout_of((layout.rows // rows, entries * outputs), self.config.bus_bytes))
         return with_lanes(self._conv_task(index, op, inputs, geometry, target), self.config)
 
     def _conv_task(
@@ -371,6 +395,18 @@ class _Lowering:
             moved += math.prod(self.graph.tensors[name].shape)
         memory = -(-moved // config.memory.bytes_per_cycle)
         return Layer(op.name, op.kind, "accelerator", macs, cycles, moved, memory)
+
+
+def _constant_bytes(config: Config, task: ConvTask) -> int:
+    """Bytes of weights and channel records outside, without the gaps between their blocks."""
+    words = task.geometry.steps * config.weight_word_bytes + config.channel_groups * config.channel_word_bytes
+    return task.channel_tiles(config) * words
+
+
+def _most_together(entries: int, rows: int) -> int:
+    """The most of a batch's entries, of `rows` rows each, that are one image of a command; a divisor of all."""
+    most = max(1, FIELD_LIMIT // rows)
+    return next(n for n in range(min(entries, most), 0, -1) if entries % n == 0)
 
 
 def _always(scale: Requantize) -> Callable[[int], Requantize]:

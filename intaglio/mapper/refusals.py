@@ -30,6 +30,8 @@ from intaglio.network.graph import (
 
 Why = tuple[str, str]
 """The reason and the remedy of a refusal."""
+BYTES_LIMIT = (1 << 31) - 1
+"""Greatest distance along a row, padding included, that a command's signed 32-bit fields hold."""
 SUPPORTED = (Conv2D, FullyConnected, Add, AveragePool2D, MaxPool2D, Mean, Rescale, Reshape)
 
 
@@ -117,6 +119,9 @@ def _shape_refusals(graph: Graph, op: Operator) -> list[Why]:
             outputs, rows, cols, channels = op.weights.shape
             span = [(k - 1) * d + 1 for k, d in zip((rows, cols), op.dilation, strict=True)]
             shape = _window_shape(source, span, op.stride, op.padding)
+            out = _field_refusals(op, source, target, span, (rows, cols))
+            if out:
+                return out
             fits = op.groups >= 1 and outputs % op.groups == 0 and channels * op.groups == source[3]
             if not fits or tuple(target) != (source[0], *shape, outputs):
                 fit = f"weights {list(op.weights.shape)} do not fit input {list(source)} and output {list(target)}"
@@ -144,6 +149,9 @@ def _shape_refusals(graph: Graph, op: Operator) -> list[Why]:
             row = layout_of(source, 1).row_bytes
             if inputs % row and row % inputs:
                 return [(f"{inputs} inputs straddle the rows of {list(source)}", f"reshape it to [N, {inputs}]")]
+            if inputs // row > FIELD_LIMIT:
+                return [(f"{inputs} inputs are {inputs // row} rows of {list(source)}; a command counts {FIELD_LIMIT}",
+                         f"reshape it to [N, {inputs}]")]  # fmt: skip
         case Mean():
             if math.prod(target) != source[0] * source[3]:
                 return [("not a mean over rows and columns", "use a global average")]
@@ -153,6 +161,27 @@ def _shape_refusals(graph: Graph, op: Operator) -> list[Why]:
             if math.prod(source) != math.prod(target):
                 return [(f"{list(source)} to {list(target)} changes the number of elements", "export again")]
     return []
+
+
+def _field_refusals(
+    op: Conv2D, source: tuple[int, ...], target: tuple[int, ...], span: list[int], kernel: tuple[int, int]
+) -> list[Why]:
+    """What a command's fields cannot count. span: rows and columns of the image from a window's first tap to its last."""
+    p = op.padding
+    out: list[Why] = []
+    numbers = [
+        ("stride", [s for s, n in zip(op.stride, target[1:3], strict=True) if n > 1]),
+        ("dilation", [d for d, k in zip(op.dilation, kernel, strict=True) if k > 1]),
+        ("kernel", kernel),
+        ("padding", [p.top, p.bottom, p.left, p.right]),
+    ]
+    for what, values in numbers:
+        if max(values, default=0) > FIELD_LIMIT:
+            out.append((f"a {what} of {max(values)}; a command counts {FIELD_LIMIT}", "use a smaller one"))
+    row = (source[2] + p.left + p.right + span[1]) * source[3]
+    if not out and row > BYTES_LIMIT:
+        out.append((f"a padded row of {row} bytes; a command counts {BYTES_LIMIT}", "reduce the padding, or the channels"))
+    return out
 
 
 def _window_shape(
