@@ -43,10 +43,11 @@ MOST_PIECES = 2000
 """About as many commands of each engine has the plainest schedule; what takes more takes its time by right."""
 
 
-def draw_budget(rng: np.random.Generator, searching: bool) -> Budget:
-    """searching: by other ways than cycles alone, which take seconds for what else takes a tenth: a quarter of it all."""
-    names = list(SIZES)
-    _, layers, macs, tensor = SIZES[str(rng.choice(names, p=[SIZES[name][0] for name in names]))]
+def draw_budget(rng: np.random.Generator, searching: bool, sizes: Sequence[str]) -> Budget:
+    """searching: by other ways than cycles alone, which take seconds for what else takes a tenth: a quarter of it all. sizes:
+    of SIZES."""
+    odds = np.array([SIZES[name][0] for name in sizes])
+    _, layers, macs, tensor = SIZES[str(rng.choice(list(sizes), p=odds / odds.sum()))]
     less = 4 if searching else 1
     pieces = log_uniform(rng, 100, MOST_PIECES) // less
     return Budget(max(6, layers // less), macs, tensor, 12 * tensor, max(macs, 4096), pieces)
@@ -89,9 +90,11 @@ FAMILIES: dict[str, tuple[float, dict[str, float]]] = {
 """Share, and odds of the next block."""
 
 
-def draw_network(rng: np.random.Generator, config: Config, seed: int, searching: bool = False) -> Recipe:
-    """seed: of the recipe's weights. searching: see draw_budget."""
-    return _Sketch(rng, draw_budget(rng, searching), config, seed).recipe()
+def draw_network(
+    rng: np.random.Generator, config: Config, seed: int, searching: bool = False, sizes: Sequence[str] = tuple(SIZES)
+) -> Recipe:
+    """seed: of the recipe's weights. searching, sizes: see draw_budget."""
+    return _Sketch(rng, draw_budget(rng, searching, sizes), config, seed).recipe()
 
 
 class _Sketch:
