@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
-.PHONY: install demo test test-all lint bench help
+.PHONY: install demo test test-all lint bench fuzz help
 
 help:
 	@echo "make demo      run the shipped network: schedule, cycles, accuracy, RTL against host and LiteRT"
@@ -12,6 +12,7 @@ help:
 	@echo "make test-all  all tests"
 	@echo "make lint      ruff and mypy"
 	@echo "make bench     cycles, schedules and simulator beside their rivals and bounds; minutes"
+	@echo "make fuzz      random networks on random machines; FUZZ=\"--count 20000 --state FOLDER\" for more"
 	@echo "make install   the set-up that they share, into $(VENV)"
 
 install: $(READY)
@@ -32,6 +33,9 @@ test-all: install
 
 bench: install
 	$(BIN)/python -m benchmarks.throughput --large $(VENV)/large --rtl
+
+fuzz: install
+	$(BIN)/python -m tests.fuzz $(FUZZ)
 
 lint: install
 	$(BIN)/ruff check .

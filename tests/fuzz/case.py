@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from intaglio.hw.config import Config
-from tests.fuzz.machines import Fields, draw_machine, machine_of
-from tests.fuzz.networks import draw_network
+from tests.fuzz.machines import Fields, draw_machine, draw_small_machine, machine_of
+from tests.fuzz.networks import SIZES, draw_network
 from tests.fuzz.recipe import Recipe
 from tests.fuzz.tflite_files import fits_tflite
 
@@ -24,39 +24,50 @@ FORMS = {"graph": 0.9, "tflite": 0.1}
 
 @dataclass(frozen=True)
 class Case:
-    """way: one of WAYS. form: one of FORMS. keep_all: every tensor has a place outside, as `verify` asks for."""
+    """name: what --replay takes to draw it again. way: one of WAYS. form: one of FORMS. keep_all: every tensor has a place
+    outside, as `verify` asks for. rtl: the emitted design runs it too."""
 
-    seed: int
+    name: str
     machine: Fields
     recipe: Recipe
     way: str
     form: str
     keep_all: bool
+    rtl: bool = False
 
     @property
     def config(self) -> Config:
         return machine_of(self.machine)
 
     def to_json(self) -> dict[str, Any]:
-        return {"seed": self.seed, "way": self.way, "form": self.form, "keep_all": self.keep_all, "machine": self.machine,
-                "network": self.recipe.to_json()}  # fmt: skip
+        return {"name": self.name, "way": self.way, "form": self.form, "keep_all": self.keep_all, "rtl": self.rtl,
+                "machine": self.machine, "network": self.recipe.to_json()}  # fmt: skip
 
     @staticmethod
     def from_json(document: Mapping[str, Any]) -> Case:
         recipe = Recipe.from_json(document["network"])
-        return Case(document["seed"], dict(document["machine"]), recipe, document["way"], document["form"], document["keep_all"])
+        named = {key: document[key] for key in ("name", "way", "form", "keep_all", "rtl")}
+        return Case(machine=dict(document["machine"]), recipe=recipe, **named)
 
 
-def draw_case(seed: int) -> Case:
-    """The same seed gives the same pair."""
-    rng = np.random.default_rng(seed)
-    machine = draw_machine(rng)
+def draw_case(name: str) -> Case:
+    """The same name gives the same pair: a number; or of the RTL's pairs, of which many share a machine, "MACHINE:NETWORK"."""
+    if ":" not in name:
+        rng = np.random.default_rng(int(name))
+        return _drawn(rng, name, int(name), draw_machine(rng), tuple(SIZES))
+    machine, network = map(int, name.split(":"))
+    rng = np.random.default_rng((machine, network))
+    case = _drawn(rng, name, machine + network, draw_small_machine(np.random.default_rng(machine)), ("tiny",))
+    return replace(case, rtl=True)
+
+
+def _drawn(rng: np.random.Generator, name: str, seed: int, machine: Fields, sizes: Sequence[str]) -> Case:
     way = str(rng.choice(list(WAYS), p=list(WAYS.values())))
-    recipe = draw_network(rng, machine_of(machine), seed, way != "cycles")
+    recipe = draw_network(rng, machine_of(machine), seed, way != "cycles", sizes)
     form = str(rng.choice(list(FORMS), p=list(FORMS.values())))
     if form == "tflite" and not fits_tflite(recipe):
         form = "graph"
-    return Case(seed, machine, recipe, way, form, bool(rng.random() < 0.1))
+    return Case(name, machine, recipe, way, form, bool(rng.random() < 0.1))
 
 
 def read_case(path: Path) -> Case:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import itertools
+import os
 import random
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -18,69 +19,87 @@ from tests.fuzz.shrink import shrunk
 from tests.fuzz.state import Line, State
 
 SECONDS = 60.0
+"""Of the processor, for a pair."""
 MEMORY = 4 << 30
 SHRINKING = 240.0
 """Seconds for each kind of failure."""
+SMALL_CASES = Path("build/fuzz")
+"""Where shrunk pairs go without --state."""
+
+Tell = Callable[[str], None]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """0 where every pair holds, else 1."""
     options = _parser().parse_args(arguments)
+    kept = options.state or SMALL_CASES
     if options.replay:
-        return replay(options.replay, options.shrink, options.seconds)
+        return _replay(options.replay, options.shrink, options.seconds, kept)
     first = options.seed if options.seed is not None else random.SystemRandom().randrange(1 << 40)
-    print(f"pairs {first} to {first + options.count - 1}; one again: python -m tests.fuzz --replay SEED", flush=True)
+    names = [str(first + i) for i in range(options.count)]
+    tell = _teller()
+    if options.rtl:
+        machines = range(first, first + options.rtl)
+        names = rtl_names(machines, options.networks, options.jobs)
+        tell(f"{options.networks} networks on the RTL of each of the machines {first} to {machines[-1]}")
+    else:
+        tell(f"pairs {first} to {names[-1]}")
+    tell("one again: python -m tests.fuzz --replay PAIR")
     state = State(options.state)
-    kinds = fuzz(range(first, first + options.count), state, options.jobs, options.seconds, print)
-    if kinds and options.shrink:
-        for kind, seeds in kinds.items():
-            _shrink_kind(kind, seeds, state, options.seconds)
+    kinds = fuzz(names, state, options.jobs, options.seconds, tell)
+    if options.shrink:
+        for kind, failing in kinds.items():
+            soonest = min(failing, key=lambda name: state.lines[name].seconds)
+            tell(f"\n{kind}, from {soonest}:\n" + told(*shrink_case(draw_case(soonest), kind, options.seconds, kept)))
     return 1 if kinds else 0
 
 
-def fuzz(
-    seeds: Sequence[int], state: State, jobs: int, seconds: float = SECONDS, tell: Callable[[str], None] = print
-) -> dict[str, list[int]]:
-    """Tries the pairs of seeds that the state does not have; the failing seeds by kind, the most frequent first."""
-    todo = [seed for seed in seeds if seed not in state.lines]
-    begin = told = time.monotonic()
-    done = 0
-    for seed, result, took in run_jobs(try_seed, todo, jobs, seconds, MEMORY):
-        done += 1
+def rtl_names(machines: Sequence[int], networks: int, jobs: int) -> list[str]:
+    """The RTL's pairs in an order in which `jobs` processes compile different machines at a time."""
+    out = []
+    for i in range(0, len(machines), jobs):
+        out += [f"{m}:{n}" for n, m in itertools.product(range(networks), machines[i : i + jobs])]
+    return out
+
+
+def fuzz(names: Sequence[str], state: State, jobs: int, seconds: float = SECONDS, tell: Tell = print) -> dict[str, list[str]]:
+    """Tries the pairs that the state does not have; the names of those that fail by kind, the most frequent first."""
+    todo = [name for name in names if name not in state.lines]
+    begin = last = time.monotonic()
+    for done, (name, result, took) in enumerate(run_jobs(try_named, todo, jobs, seconds, MEMORY), 1):
         failure = as_failure(result)
         if failure is None:
-            state.add(Line(seed, took, None, vars(result)))
+            state.add(Line(name, took, None, vars(result)))
         else:
-            state.add(Line(seed, took, failure.kind, {}))
-            name = state.save_case(draw_case(seed), failure.kind, failure.text, str(seed))
-            tell(f"FAILED {seed} after {took:.1f} s: {failure.kind}" + (f" ({name})" if name else ""))
-        if time.monotonic() - told > 30:
-            told = time.monotonic()
-            tell(f"{done} of {len(todo)} pairs in {told - begin:.0f} s")
-    mine = [state.lines[seed] for seed in seeds if seed in state.lines]
-    kinds: dict[str, list[int]] = defaultdict(list)
-    for line in mine:
+            state.add(Line(name, took, failure.kind, {}))
+            path = state.save_case(draw_case(name), failure.kind, failure.text, name.replace(":", "_"))
+            tell(f"FAILED {name} after {took:.1f} s: {failure.kind}" + (f" ({path})" if path else ""))
+        if time.monotonic() - last > 30:
+            last = time.monotonic()
+            tell(f"{done} of {len(todo)} pairs in {last - begin:.0f} s")
+    lines = [state.lines[name] for name in names if name in state.lines]
+    kinds: dict[str, list[str]] = defaultdict(list)
+    for line in lines:
         if line.kind is not None:
-            kinds[line.kind].append(line.seed)
-    refused = sum(bool(line.figures.get("refused")) for line in mine)
-    checked = sum(bool(line.figures.get("rechecked")) for line in mine)
-    failed = sum(map(len, kinds.values()))
-    tell(f"{len(mine)} pairs, {refused} refused by check and map, {checked} through map --check; {failed} failed; "
-         f"{sum(line.seconds for line in mine):.0f} s of work")  # fmt: skip
-    kinds = dict(sorted(kinds.items(), key=lambda item: -len(item[1])))
-    for kind, failing in kinds.items():
-        tell(f"{len(failing):5}  {kind}: {' '.join(map(str, failing[:5]))}")
-    return kinds
+            kinds[line.kind].append(line.name)
+    counts = {figure: sum(bool(line.figures.get(figure)) for line in lines) for figure in ("refused", "rechecked", "on_rtl")}
+    tell(f"{len(lines)} pairs, {sum(map(len, kinds.values()))} failed; {counts['refused']} refused by check and map, "
+         f"{counts['rechecked']} through map --check, {counts['on_rtl']} on the RTL; "
+         f"{sum(line.seconds for line in lines):.0f} s of the processor")  # fmt: skip
+    ordered = dict(sorted(kinds.items(), key=lambda item: -len(item[1])))
+    for kind, failing in ordered.items():
+        tell(f"{len(failing):5}  {kind}: {' '.join(failing[:6])}")
+    return ordered
 
 
-def try_seed(seed: int, folder: Path) -> Held | Failure:
-    return try_case(draw_case(seed), folder)
+def try_named(name: str, folder: Path) -> Held | Failure:
+    return try_case(draw_case(name), folder)
 
 
 def try_case(case: Case, folder: Path) -> Held | Failure:
     try:
         return hold(case, folder)
-    except OutOfTime:  # it rang outside of what hold catches
+    except OutOfTime:  # between two steps of hold
         return Failure("hang", "")
 
 
@@ -90,60 +109,64 @@ def as_failure(result: Held | Failure | Ended) -> Failure | None:
     return result if isinstance(result, Failure) else None
 
 
-def replay(what: str, shrink: bool, seconds: float) -> int:
-    """One pair, by its seed or from a file of a case."""
-    case = draw_case(int(what)) if what.isdigit() else read_case(Path(what))
-    print(case.machine, case.way, "keep_all" if case.keep_all else "")
-    print(described(case.recipe), flush=True)
-    (_, result, took) = next(iter(run_jobs(try_case, [case], 1, seconds, MEMORY)))
+def tried(case: Case, seconds: float) -> tuple[Held | Failure | Ended, float]:
+    """The result of one pair, in a process of its own, and its seconds."""
+    _, result, took = next(iter(run_jobs(try_case, [case], 1, seconds, MEMORY)))
+    return result, took
+
+
+def shrink_case(case: Case, kind: str, seconds: float, folder: Path) -> tuple[Case, Path | None]:
+    """A smaller one that fails alike, and its file."""
+
+    def still_fails(smaller: Case) -> bool:
+        failure = as_failure(tried(smaller, seconds)[0])
+        return failure is not None and failure.kind == kind
+
+    small = shrunk(case, still_fails, SHRINKING)
+    failure = as_failure(tried(small, seconds)[0])
+    name = f"{case.name.replace(':', '_')}_small"
+    return small, State(folder).save_case(small, kind, failure.text if failure else "", name)
+
+
+def told(case: Case, path: Path | None) -> str:
+    """A pair for a person."""
+    ways = [case.way, case.form, *(["keep_all"] if case.keep_all else []), *(["rtl"] if case.rtl else [])]
+    again = f"\npython -m tests.fuzz --replay {path}" if path else ""
+    return f"{described(case.recipe)}\nmachine: {case.machine}\n{', '.join(ways)}{again}"
+
+
+def _replay(what: str, shrink: bool, seconds: float, kept: Path) -> int:
+    case = read_case(Path(what)) if Path(what).is_file() else draw_case(what)
+    print(told(case, None), flush=True)
+    result, took = tried(case, seconds)
     failure = as_failure(result)
     if failure is None:
         print(f"holds, {took:.1f} s: {result}")
         return 0
-    print(f"{failure.text}\nFAILED after {took:.1f} s: {failure.kind}")
+    print(f"{failure.text}\nFAILED after {took:.1f} s: {failure.kind}", flush=True)
     if shrink:
-        small, path = shrink_case(case, failure.kind, seconds, Path("."))
-        print(described(small.recipe), small.machine, small.way, f"python -m tests.fuzz --replay {path}", sep="\n")
+        print(f"\nsmaller:\n{told(*shrink_case(case, failure.kind, seconds, kept))}")
     return 1
 
 
-def shrink_case(case: Case, kind: str, seconds: float, folder: Path) -> tuple[Case, Path | None]:
-    def still_fails(smaller: Case) -> bool:
-        (_, result, _) = next(iter(run_jobs(try_case, [smaller], 1, seconds, MEMORY)))
-        failure = as_failure(result)
-        return failure is not None and failure.kind == kind
-
-    small = shrunk(case, still_fails, SHRINKING)
-    return small, State(folder).save_case(small, kind, "", f"{case.seed}_small")
-
-
-def _shrink_kind(kind: str, seeds: list[int], state: State, seconds: float) -> None:
-    """The pair that failed soonest, made smaller."""
-    seed = min(seeds, key=lambda seed: state.lines[seed].seconds)
-    small, path = shrink_case(draw_case(seed), kind, seconds, state.folder or Path("build/fuzz"))
-    print(f"\n{kind}, from {seed}: python -m tests.fuzz --replay {path}")
-    print(described(small.recipe))
-    print(small.machine, small.way, "keep_all" if small.keep_all else "", flush=True)
+def _teller() -> Tell:
+    return lambda text: print(text, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description="Random networks on random machines.")
-    parser.add_argument("--count", type=int, default=300, help="pairs")
-    parser.add_argument("--seed", type=int, help="of the first pair, the others follow; without it a fresh one, printed")
-    parser.add_argument("--replay", metavar="SEED|FILE", help="one pair, by its seed or from a file of a case")
-    parser.add_argument("--jobs", type=int, default=len(os_cores()), help="processes")
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="of a pair; what takes longer has failed")
-    parser.add_argument("--state", type=Path, help="a folder: results are kept there, and a run with the same goes on")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.fuzz", description="Random networks on random machines: check, map, map --check, host, RTL."
+    )
+    parser.add_argument("--count", type=int, default=300, help="pairs (300)")
+    parser.add_argument("--seed", type=int, help="the first pair, the others follow; without it a fresh one, printed")
+    parser.add_argument("--replay", metavar="PAIR|FILE", help="one pair, by its number or from a file of one that failed")
+    parser.add_argument("--rtl", type=int, default=0, metavar="MACHINES",
+                        help="pairs on the RTL instead: so many machines, each with --networks networks")  # fmt: skip
+    parser.add_argument("--networks", type=int, default=16, help="for each machine of --rtl (16)")
+    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="processes (one for each core)")
+    parser.add_argument("--seconds", type=float, default=SECONDS,
+                        help="of the processor, for a pair; what takes longer has failed (60)")  # fmt: skip
+    parser.add_argument("--state", type=Path, help="a folder that keeps results; a run with the same one goes on")
     parser.add_argument("--shrink", action=argparse.BooleanOptionalAction, default=True,
                         help="make a pair of each kind of failure smaller")  # fmt: skip
     return parser
-
-
-def os_cores() -> set[int]:
-    import os
-
-    return os.sched_getaffinity(0)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -7,8 +7,8 @@
 * The mapping's document passes `map --check`, which proves legality anew and steps through every cycle: so the event model's
   cycles are those of the model that steps, in total and of every layer. Above MOST_CYCLES it is left out.
 * With --prove, no more cycles than without.
-* The host engine's tensors equal reference execution; of the networks that a file can hold, now and then LiteRT's or
-  onnxruntime's too.
+* The host engine's tensors equal reference execution; of networks that were written as files, LiteRT's too.
+* On the RTL, where the case asks for it: outputs, cycles, retire cycles of every command and all counters equal the host's.
 
 Any other exception is a failure.
 """
@@ -30,6 +30,7 @@ from intaglio.network.execute import execute, random_inputs
 from intaglio.network.graph import Graph
 from intaglio.network.oracle import oracle_of
 from intaglio.network.survey import Survey
+from intaglio.report.compare import first_difference
 from intaglio.report.documents import map_document
 from intaglio.report.layers import layer_figures, totals
 from intaglio.report.recheck import recheck
@@ -41,6 +42,8 @@ from tests.fuzz.tflite_files import write_tflite
 
 MOST_CYCLES = 20_000_000
 """Cycles that `map --check` steps through here: a quarter of a second."""
+MOST_RTL_CYCLES = 300_000
+"""Cycles that are simulated on the RTL: seconds."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +56,14 @@ class Failure:
 
 @dataclass(frozen=True)
 class Held:
-    """A pair without a failure. refused: by both. commands, cycles: of its program."""
+    """A pair without a failure. refused: by both. commands, cycles: of its program. rechecked: by `map --check`. on_rtl: run
+    there too."""
 
     refused: bool
     commands: int = 0
     cycles: int = 0
     rechecked: bool = False
+    on_rtl: bool = False
 
 
 class Broken(Exception):
@@ -116,7 +121,7 @@ def _hold(case: Case, folder: Path, stage: list[str]) -> Held | Failure:
         path.write_text(json.dumps(document_of(case, session)))
         recheck(path)
     stage[0] = "run"
-    inputs = random_inputs(graph, case.seed % 1000)
+    inputs = random_inputs(graph, case.recipe.seed)
     run = session.run(inputs)
     stage[0] = "reference"
     wanted = execute(graph, inputs)
@@ -128,7 +133,13 @@ def _hold(case: Case, folder: Path, stage: list[str]) -> Held | Failure:
         _equal({name: value for name, value in wanted.items() if name in reference}, reference, f"reference beside {oracle.name}")
     if run.cycles != cycles:
         raise Broken("run: cycles differ from map's", f"{run.cycles} and {cycles}")
-    return Held(False, len(session.program.commands), cycles, cycles <= MOST_CYCLES)
+    on_rtl = case.rtl and cycles <= MOST_RTL_CYCLES
+    if on_rtl:
+        stage[0] = "rtl"
+        difference = first_difference(session, "its inputs", run, session.run(inputs, "rtl"))
+        if difference is not None:
+            raise Broken("rtl: differs from the host", str(difference))
+    return Held(False, len(session.program.commands), cycles, cycles <= MOST_CYCLES, on_rtl)
 
 
 def surveyed(case: Case, folder: Path) -> Survey:

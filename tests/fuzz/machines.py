@@ -17,11 +17,8 @@ from intaglio.hw.config import ROUNDINGS, Config, config_from_dict, load_config,
 Fields = dict[str, Any]
 LARGEST_BUFFER = 16 << 20
 """Bytes, the configuration's own limit."""
-FOLLOWERS = {
-    "feed_bytes": ("rows", "requantizers"),
-    "partial_bytes": ("rows", "cols", "requantizers"),
-}
-"""Fields whose default follows from others."""
+MOST_ELEMENTS = 512
+"""Processing elements of a machine whose RTL is simulated."""
 
 
 def draw_machine(rng: np.random.Generator) -> Fields:
@@ -30,6 +27,15 @@ def draw_machine(rng: np.random.Generator) -> Fields:
     fields = {"shipped": _shipped, "any": _any, "smallest": _smallest, "usual": _usual}[str(kind)](rng)
     config_from_dict(fields)  # a refusal is a fault of the drawing
     return fields
+
+
+def draw_small_machine(rng: np.random.Generator) -> Fields:
+    """One that compiles in seconds: of at most MOST_ELEMENTS, 64 columns and 1 MiB on chip."""
+    while True:
+        fields = draw_machine(rng)
+        config = machine_of(fields)
+        if config.macs_per_cycle <= MOST_ELEMENTS and config.cols <= 64 and config.on_chip_bytes <= 1 << 20:
+            return fields
 
 
 def machine_of(fields: Fields) -> Config:

@@ -43,10 +43,11 @@ MOST_PIECES = 2000
 """About as many commands of each engine has the plainest schedule; what takes more takes its time by right."""
 
 
-def draw_budget(rng: np.random.Generator, searching: bool) -> Budget:
-    """searching: by other ways than cycles alone, which take seconds for what else takes a tenth: a quarter of it all."""
-    names = list(SIZES)
-    _, layers, macs, tensor = SIZES[str(rng.choice(names, p=[SIZES[name][0] for name in names]))]
+def draw_budget(rng: np.random.Generator, searching: bool, sizes: Sequence[str]) -> Budget:
+    """searching: by other ways than cycles alone, which take seconds for what else takes a tenth: a quarter of it all. sizes:
+    of SIZES."""
+    odds = np.array([SIZES[name][0] for name in sizes])
+    _, layers, macs, tensor = SIZES[str(rng.choice(list(sizes), p=odds / odds.sum()))]
     less = 4 if searching else 1
     pieces = log_uniform(rng, 100, MOST_PIECES) // less
     return Budget(max(6, layers // less), macs, tensor, 12 * tensor, max(macs, 4096), pieces)
@@ -89,9 +90,11 @@ FAMILIES: dict[str, tuple[float, dict[str, float]]] = {
 """Share, and odds of the next block."""
 
 
-def draw_network(rng: np.random.Generator, config: Config, seed: int, searching: bool = False) -> Recipe:
-    """seed: of the recipe's weights. searching: see draw_budget."""
-    return _Sketch(rng, draw_budget(rng, searching), config, seed).recipe()
+def draw_network(
+    rng: np.random.Generator, config: Config, seed: int, searching: bool = False, sizes: Sequence[str] = tuple(SIZES)
+) -> Recipe:
+    """seed: of the recipe's weights. searching, sizes: see draw_budget."""
+    return _Sketch(rng, draw_budget(rng, searching, sizes), config, seed).recipe()
 
 
 class _Sketch:
@@ -114,6 +117,8 @@ class _Sketch:
     def recipe(self) -> Recipe:
         self.x = self._first()
         odds = FAMILIES[self.family][1]
+        if self.family in ("residual", "mobile", "plain") and self.shapes[self.x][3] < 8 and self._happens(0.8):
+            self._stem()
         wanted = 1 if self.family == "single" else log_uniform(self.rng, 1, self.budget.layers)
         for _ in range(4 * wanted):
             if len(self.layers) >= wanted:
@@ -167,6 +172,13 @@ class _Sketch:
         weights = np.array([odds.get(name, 1.0) for name in names])
         blocks[str(self.rng.choice(names, p=weights / weights.sum()))]()
 
+    def _stem(self) -> None:
+        """From a picture's channels to a network's."""
+        width = self._pick([8, 16, 16, 24, 32, 64])
+        kernel = self._pick([(3, 3), (3, 3), (7, 7), (5, 5)])
+        while width > 1 and not self._conv_of(self.x, width, kernel, self._pick([(1, 1), (2, 2)])):
+            width //= 2
+
     def _residual(self) -> None:
         """Two convolutions and an Add; at a stride or a new width with a 1x1 (or pooled) shortcut."""
         begin, shape = self.x, self.shapes[self.x]
@@ -181,7 +193,7 @@ class _Sketch:
         begin, shape = self.x, self.shapes[self.x]
         stride = self._pick([(1, 1), (1, 1), (2, 2)]) if min(shape[1:3]) > 1 else (1, 1)
         width = shape[3] if stride == (1, 1) and self._happens(0.7) else self._width(shape[3])
-        inner = max(1, width // 4)
+        inner = max(min(width, 4), width // 4)
         y = self._conv_of(begin, inner, (1, 1), (1, 1))
         y = y and self._conv_of(y, inner, (3, 3), stride)
         y = y and self._conv_of(y, width, (1, 1), (1, 1))

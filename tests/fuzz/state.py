@@ -18,9 +18,9 @@ RESULTS = "results.jsonl"
 
 @dataclass(frozen=True)
 class Line:
-    """seconds: of the pair. kind: of its failure, None without."""
+    """name: of the pair. seconds: of the processor. kind: of its failure, None without. figures: of hold.Held."""
 
-    seed: int
+    name: str
     seconds: float
     kind: str | None
     figures: dict[str, Any]
@@ -31,10 +31,10 @@ class State:
 
     def __init__(self, folder: Path | None):
         self.folder = folder
-        self.lines: dict[int, Line] = {}
+        self.lines: dict[str, Line] = {}
         if folder is not None:
             (folder / "failures").mkdir(parents=True, exist_ok=True)
-            self.lines = {line.seed: line for line in self._read()}
+            self.lines = {line.name: line for line in self._read()}
 
     def _read(self) -> Iterator[Line]:
         assert self.folder is not None
@@ -44,13 +44,13 @@ class State:
                 found = json.loads(text)
             except ValueError:  # half a line, of an interrupted run
                 continue
-            yield Line(found["seed"], found["seconds"], found["kind"], found["figures"])
+            yield Line(found["name"], found["seconds"], found["kind"], found["figures"])
 
     def add(self, line: Line) -> None:
-        self.lines[line.seed] = line
+        self.lines[line.name] = line
         if self.folder is not None:
             with (self.folder / RESULTS).open("a") as file:
-                document = {"seed": line.seed, "seconds": round(line.seconds, 3), "kind": line.kind, "figures": line.figures}
+                document = {"name": line.name, "seconds": round(line.seconds, 3), "kind": line.kind, "figures": line.figures}
                 file.write(json.dumps(document) + "\n")
 
     def save_case(self, case: Case, kind: str, text: str, name: str) -> Path | None:
