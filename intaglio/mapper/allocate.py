@@ -79,7 +79,9 @@ class Ring:
         self.at = 0
 
     def take(self, size: int) -> int:
-        """The address of the next `size` bytes in one run; size <= self.size."""
+        """The address of the next `size` bytes in one run; size <= self.size. What one command needs is taken at once: of two
+        takes the second may lie where the first does."""
+        assert size <= self.size, f"{size} bytes of a memory of {self.size}"
         if self.at + size > self.size:
             self.at = 0
         start = self.at

@@ -7,7 +7,7 @@ from intaglio.mapper.convolution import ConvTask, Sums
 from intaglio.mapper.elementwise import Segments, copy
 from intaglio.mapper.emission import Emission
 from intaglio.mapper.layout import Region, View, pixels, view_of_buffer
-from intaglio.mapper.parts import partial_pixels, steps_of
+from intaglio.mapper.parts import Step, partial_pixels, steps_of, tile_record_bytes
 from intaglio.mapper.plan import LayerPlan, record_groups, tile_groups, weight_bytes
 from intaglio.mapper.pooling import PoolTask
 from intaglio.mapper.residency import Placed
@@ -108,9 +108,7 @@ class LayerEmitter:
                         weights = self.program.weights(task, tiles, step.part)
                         early = 0
                         if own_records and step.drains(task):
-                            records = self.program.records(task, tiles, without=step.without)
-                            if step.early_pixels:
-                                early = self.program.records(task, tiles, without=step.early_without)
+                            records, early = self._two_records(task, tiles, step)
                         sums = Sums(step.start, step.drain_from, step.first_pixel, step.early_pixels, early)
                         needed = task.reads_part(step.region, step.part, tile) if groups.by_part else task.reads(piece)[0]
                         (view,) = self._inputs(self._turn if groups.by_part else index, (needed,))
@@ -121,6 +119,14 @@ class LayerEmitter:
                             )
                         )
             self._store(index, piece)
+
+    def _two_records(self, task: ConvTask, tiles: range, step: Step) -> tuple[int, int]:
+        """The first channel words of the records of a step's pixels, and of its early ones (0 where there are none), in one block
+        so that neither takes the other's place."""
+        each = tile_record_bytes(self.config)
+        at = self.program.record_space(2 * each if step.early_pixels else each)
+        records = self.program.records(task, tiles, at, step.without)
+        return records, self.program.records(task, tiles, at + each, step.early_without) if step.early_pixels else 0
 
     # Windows.
 

@@ -148,14 +148,8 @@ class _Lowering:
         self.layers: list[Layer] = []
         self.refusals: list[Refusal] = []
         accelerated = [op for i, op in enumerate(graph.operators) if i not in host]
-        made = {name for op in accelerated for name in op.outputs}
-        read_by_host = {n for i, op in enumerate(graph.operators) if i in host for n in op.inputs}
-        self.outputs = tuple(
-            name
-            for op in accelerated
-            for name in op.outputs
-            if name in made and (name in graph.outputs or name in read_by_host)
-        )
+        wanted = {*graph.outputs, *(n for i, op in enumerate(graph.operators) if i in host for n in op.inputs)}
+        self.outputs = tuple(name for op in accelerated for name in op.outputs if name in wanted)
 
     def run(self) -> Lowered:
         for index, op in enumerate(self.graph.operators):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from intaglio.hw.config import Config
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.geometry import Geometry, Part
-from intaglio.mapper.layout import Region
+from intaglio.mapper.layout import Region, align_up
 
 _COMMAND = 80
 """Cycles of a command that are not its tiles', about."""
@@ -53,7 +53,7 @@ def steps_of(config: Config, task: ConvTask, region: Region, parts: tuple[Part, 
     rows = [_rows(g, region, part) for part in parts]
     if len(parts) == 1 or all(len(r) == region.rows for r in rows):
         return plain
-    found = _without_padding(region, parts, rows, width)
+    found = _without_padding(region, parts, rows, width, 1 if 2 * tile_record_bytes(config) > config.channel_bytes else 2)
     return found if found is not None and _cycles(config, found, width) < _cycles(config, plain, width) else plain
 
 
@@ -69,10 +69,15 @@ def variants(config: Config, task: ConvTask, pieces: Sequence[Region], parts: tu
     return {step.without for step in steps} | {step.early_without for step in steps if step.early_pixels}
 
 
+def tile_record_bytes(config: Config) -> int:
+    """Bytes of the channel memory that the records of one channel tile take, whole bus words."""
+    return align_up(config.channel_groups * config.channel_word_bytes, config.bus_bytes)
+
+
 def _without_padding(
-    region: Region, parts: tuple[Part, ...], rows: list[range], width: int
+    region: Region, parts: tuple[Part, ...], rows: list[range], width: int, kinds: int
 ) -> list[Step] | None:
-    """Steps that leave out what lies in the padding; None where the first part cannot start every row, or complete rows are
+    """Steps that leave out what lies in the padding. kinds: of records, 1 or 2, that a step's rows may have. None where the first part cannot start every row, or complete rows are
     not a step's last."""
     order = sorted(range(len(parts)), key=lambda i: (len(rows[i]) < region.rows, i))
     if len(rows[order[0]]) < region.rows:
@@ -90,10 +95,10 @@ def _without_padding(
             continue
         if complete and complete != list(range(complete[0], mine.stop)):
             return None
-        # Rows that lack different kernel rows have records of their own, of which a command takes two kinds.
+        # Rows that lack different kernel rows have records of their own, of which a command takes two kinds where there is room.
         ends = [y for y in complete[1:] if lacks[y] != lacks[y - 1]]
         begin = mine.start
-        for end in [*ends[1::2], mine.stop]:
+        for end in [*ends[kinds - 1 :: kinds], mine.stop]:
             drained = [y for y in complete if begin <= y < end]
             kept = end - begin - len(drained)
             lack = lacks[drained[-1]] if drained else ()

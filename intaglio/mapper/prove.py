@@ -150,7 +150,7 @@ def _bounds(network: Lowered, config: Config, layer: Placed) -> Iterator[int]:
     for i, at in enumerate(layer.setting.resident[:-1]):
         if at is None:
             readers = [task for task, of in zip(layer.chain.tasks, layer.chain.sources, strict=True) if i in of]
-            moved += max(_read(task) for task in readers)
+            moved += max(map(_read, readers), default=0)  # an operand twice is read once
     moved += layer.chain.output.layout.elements if layer.setting.stored else 0
     yield -(-moved // config.memory.bytes_per_cycle)
 

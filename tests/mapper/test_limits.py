@@ -31,10 +31,10 @@ FITS: dict[str, Make] = {
     "padding of many rows": lambda b: b.conv(b.input(1, 3, 3, 8), 8, (3, 3), (900, 1), padding=Padding(30000, 30000, 3, 3), groups=8),
 }
 REFUSED: dict[str, tuple[Make, str]] = {
-    "a stride": (lambda b: b.conv(b.input(1, 4, 4, 4), 8, (1, 1), (70000, 1), padding=Padding(69999, 69999)),
+    "a stride": (lambda b: b.conv(b.input(1, 40000, 1, 4), 8, (1, 1), (70000, 1), padding=Padding(50000, 60000)),
                  "a stride of 70000"),
-    "padding": (lambda b: b.conv(b.input(1, 2, 2, 3), 3, (3, 3), (40000, 1), padding=Padding(200000, 200000, 1, 1), groups=3),
-                "a padding of 200000"),
+    "padding": (lambda b: b.conv(b.input(1, 2, 2, 3), 3, (3, 3), (40000, 40000), padding=Padding(60000, 60000, 70000, 1), groups=3),
+                "a padding of 70000"),
     "a row": (lambda b: b.conv(b.input(1, 2, 2, 60000), 2, (1, 1), (1, 30000), padding=Padding(0, 0, 50000, 50000)),
               "a padded row of 6000180000 bytes"),
     "addresses": (lambda b: b.maximum(b.input(30, 8192, 8192, 3), (1, 1), (1, 1)), "addresses have 32 bits"),
@@ -58,15 +58,16 @@ def test_what_does_not(what: str, overrides: list[str]) -> None:
     make, reason = REFUSED[what]
     with pytest.raises(RefusedError, match=reason) as caught:
         map_network(graph_of(make), load_config("edge64", overrides))
-    assert [refusal.layer for refusal in caught.value.refusals] == ["op0"]
+    assert {refusal.layer for refusal in caught.value.refusals} == {"op0"}
 
 
 def test_tags() -> None:
     """The first layer that no tag names is the one refused."""
     b = Builder(1)
     x = b.input(1, 8)
-    outputs = [b.rescale(x) for _ in range(MOST_LAYERS + 1)]
-    graph = b.graph(*outputs)
+    for _ in range(MOST_LAYERS + 1):
+        x = b.rescale(x)
+    graph = b.graph(x)
     with pytest.raises(RefusedError, match=f"{MOST_LAYERS + 1} operators; commands count {MOST_LAYERS}") as caught:
         lower(graph, load_config("tiny16"))
     assert [refusal.layer for refusal in caught.value.refusals] == [f"op{MOST_LAYERS}"]

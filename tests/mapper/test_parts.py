@@ -121,3 +121,24 @@ def test_bounds_leave_out_what_lies_in_the_padding(size: int) -> None:
     check_program(graph, config, program, list(program.outputs))
     assert certificates[0].bound <= certificates[0].best
     assert program.layers[0].bound_cycles <= clock_of(config, program.commands).cycles
+
+
+@pytest.mark.parametrize("channel_bytes", [64, 128, 192, 320])
+@pytest.mark.parametrize("side", [3, 4, 5])
+def test_early_pixels_have_records_of_their_own(side: int, channel_bytes: int) -> None:
+    """Where there is room for one tile's records alone, for two, and for sizes between which blocks wrap."""
+    b = Builder(7)
+    graph = b.graph(b.conv(b.conv(b.input(1, side, 1, 9), 9, (3, 3), padding=Padding(1, 1, 1, 1)), 8, (3, 3), padding=Padding(1, 1, 1, 1)))
+    machine = ["rows=2", "cols=4", "requantizers=4", f"channel_bytes={channel_bytes}", "weight_bytes=128", "partial_bytes=256"]
+    config = load_config("tiny16", machine)
+    check(graph, config)
+    program, _ = map_proven(graph, config, lambda config, commands: clock_of(config, commands).cycles)
+    check_program(graph, config, program, list(program.outputs))
+
+
+def test_an_operand_twice_is_proven() -> None:
+    b = Builder(8)
+    x = b.input(1, 4, 4, 8)
+    config = load_config("tiny16")
+    _, certificates = map_proven(b.graph(b.add(x, x)), config, lambda config, commands: clock_of(config, commands).cycles)
+    assert certificates[0].bound <= certificates[0].best
