@@ -14,7 +14,7 @@ from intaglio.mapper.program import BASE_ALIGNMENT, PROGRAM_OFFSET, Place, Progr
 from intaglio.mapper.prove import Certificate, Clock, prove
 from intaglio.mapper.residency import Schedule, Scheduler
 from intaglio.mapper.table import table_of, words_of
-from intaglio.mapper.tokens import with_tokens
+from intaglio.mapper.tokens import tokens_of
 from intaglio.network.graph import Graph
 
 __all__ = ["Certificate", "Objective", "Program", "map_network", "map_proven"]
@@ -52,7 +52,7 @@ def program_of(graph: Graph, config: Config, network: Lowered, schedule: Schedul
             f"network {graph.name!r} needs {data + emitted.size} bytes of external memory; addresses have "
             "32 bits; use a smaller network"
         )
-    commands = with_tokens(config, [_moved(command, data) for command in emitted.commands])
+    commands = _placed(config, emitted.commands, data)
     code = words_of(table_of(commands)).astype("<u4").tobytes()
     places = {
         name: Place(data + emitted.bases[x.value], x.layout.rows, x.layout.row_bytes, x.layout.stride)
@@ -75,8 +75,12 @@ def program_of(graph: Graph, config: Config, network: Lowered, schedule: Schedul
     return program
 
 
-def _moved(command: isa.Command, by: int) -> isa.Command:
-    """A command whose external address counts from `by`."""
-    if command.opcode in (isa.Opcode.LOAD, isa.Opcode.STORE):
-        return isa.Command(command.opcode, {**command.fields, "external": command["external"] + by})
-    return command
+def _placed(config: Config, commands: list[isa.Command], data: int) -> list[isa.Command]:
+    """The emission's commands, changed in place: with tokens, and with external addresses that count from `data`."""
+    for command in commands:
+        if command.opcode in (isa.Opcode.LOAD, isa.Opcode.STORE):
+            command.fields["external"] += data
+    for command, wait, signal in zip(commands, *tokens_of(config, table_of(commands)), strict=True):
+        command.fields["wait"] = wait
+        command.fields["signal"] = signal
+    return commands

@@ -5,10 +5,16 @@ from __future__ import annotations
 import enum
 from typing import NamedTuple
 
+import numpy as np
+
+from intaglio.compiled import compiled
 from intaglio.hw.config import Config
-from intaglio.hw.isa import Command, LocalMemory, Opcode, conv_pixels, conv_rows
+from intaglio.hw.isa import Command, LocalMemory, Opcode
+from intaglio.mapper.table import Table, table_of
 
 WORD = 1 << 32
+MOST = 6
+"""Accesses of one command."""
 
 
 class Space(enum.IntEnum):
@@ -18,6 +24,10 @@ class Space(enum.IntEnum):
     WEIGHT = LocalMemory.WEIGHT
     CHANNEL = LocalMemory.CHANNEL
     EXTERNAL = 3
+
+
+_ACTIVATION, _WEIGHT, _CHANNEL, _EXTERNAL = (int(space) for space in Space)
+_LOAD = int(Opcode.LOAD)
 
 
 class Access(NamedTuple):
@@ -31,159 +41,180 @@ class Access(NamedTuple):
 
 def accesses(config: Config, command: Command) -> list[Access]:
     """Every access of a legal command."""
-    match command.opcode:
-        case Opcode.LOAD | Opcode.STORE:
-            return _transfer(command)
-        case Opcode.CONV:
-            return _conv(config, command)
-        case Opcode.DEPTHWISE:
-            return _depthwise(config, command)
-        case Opcode.ADD:
-            extra = command["row_bytes"]
-            sides = [(command[f"{x}_base"], command[f"{x}_row_stride"], x == "out") for x in ("a", "b", "out")]
-            return [
-                Access(Space.ACTIVATION, base, base + (command["rows"] - 1) * stride + extra, write)
-                for base, stride, write in sides
-            ]
-        case _:
-            return _pool(command)
+    found, count = accesses_of(config, table_of([command]))
+    return [Access(Space(space), low, high, bool(write)) for space, low, high, write in found[0, : count[0]].tolist()]
 
 
-def _transfer(c: Command) -> list[Access]:
-    out = []
-    load = c.opcode is Opcode.LOAD
-    sides = (
-        (Space.EXTERNAL, c["external"], c["external_stride"], not load),
-        (Space(c["memory"]), c["local"], c["local_stride"], load),
-    )
-    for space, base, stride, write in sides:
-        out.append(Access(space, base, base + (c["rows"] - 1) * stride + c["row_bytes"], write))
-    return out
+def accesses_of(config: Config, table: Table) -> tuple[np.ndarray, np.ndarray]:
+    """Of legal commands: int64 [commands, MOST, 4], as in Access; and how many each has, int64 [commands]."""
+    found, count = np.zeros((len(table), MOST, len(Access._fields)), np.int64), np.zeros(len(table), np.int64)
+    sizes = (config.cols, config.channel_groups, config.weight_word_bytes, config.channel_word_bytes)
+    for opcode, at in table.at.items():
+        _FILL[opcode](table.records[opcode], at, sizes, found, count)
+    return found, count
 
 
-def _pool(c: Command) -> list[Access]:
-    wide = (c["region_cols"] - 1) * c["x_step"] + (c["kernel_cols"] - 1) * c["kernel_x_step"] + c["channels"]
-    down = (c["region_rows"] - 1) * c["row_step"] + (c["kernel_rows"] - 1) * c["in_row_stride"]
-    rows = [(0, down, 0)]  # from the first row: offsets of those read, and what they are less
-    if c["wrap_bytes"]:
-        lines = [
-            y * c["row_step"] + kh * c["in_row_stride"] for y in range(c["region_rows"]) for kh in range(c["kernel_rows"])
-        ]
-        before = [line for line in lines if line % WORD < c["wrap_from"]]
-        beyond = [line for line in lines if line % WORD >= c["wrap_from"]]
-        rows = [(min(part), max(part), less) for part, less in ((before, 0), (beyond, c["wrap_bytes"])) if part]
-    out = []
-    for first, last, less in rows:
-        low = c["in_base"] + first - less
-        low = low % WORD if less else low
-        out.append(Access(Space.ACTIVATION, low, low + last - first + wide, False))
-    if c["hold"]:
-        return out
-    written = (c["region_rows"] - 1) * c["out_row_stride"] + (c["region_cols"] - 1) * c["out_pixel_stride"]
-    return [*out, Access(Space.ACTIVATION, c["out_base"], c["out_base"] + written + c["channels"], True)]
+# Each of the following takes the commands of one opcode, and their indices in the program. sizes: as in accesses_of.
 
 
-def conv_steps(c: Command) -> int:
-    """Weight words of one channel tile of a CONV."""
-    run = (c["chunks"] - 1) * c["chunk_bytes"] + c["last_chunk_bytes"]
-    return c["kernel_rows"] * c["kernel_cols"] * run * (2 if c["split"] else 1)
+@compiled()
+def _add(found, count, index, space, low, high, write):
+    found[index, count[index], 0], found[index, count[index], 1] = space, low
+    found[index, count[index], 2], found[index, count[index], 3] = high, write
+    count[index] += 1
 
 
-def _conv(config: Config, c: Command) -> list[Access]:
-    pixels, fed = conv_pixels(c), conv_rows(c)
-    last_row, width = (fed - 1) // c["region_width"], min(fed, c["region_width"])
-    out = []
-    iy0 = max(c["iy_start"], 0)
-    iy1 = c["iy_start"] + last_row * c["stride_rows"] + (c["kernel_rows"] - 1) * c["dilation_rows"]
-    iy1 = min(iy1 + 1, c["in_rows"])
-    x0 = max(c["x_start"], 0)
-    run = (c["chunks"] - 1) * c["chunk_bytes"] + c["last_chunk_bytes"]
-    x1 = c["x_start"] + (width - 1) * c["x_step"] + (c["kernel_cols"] - 1) * c["kernel_x_step"] + run
-    x1 = min(x1, c["in_row_bytes"])
-    if iy0 < iy1 and x0 < x1:
-        stride = c["kernel_row_step"] // c["dilation_rows"]
-        for first, last, less in _conv_rows(c, last_row, iy0, iy1):
-            low = (c["origin"] + (first - c["iy_start"]) * stride - less + x0 - c["x_start"]) % WORD
-            out.append(Access(Space.ACTIVATION, low, low + (last - first) * stride + x1 - x0, False))
-    word = config.weight_word_bytes
-    low = c["weight_base"] * word
-    out.append(Access(Space.WEIGHT, low, low + c["channel_tiles"] * conv_steps(c) * word, False))
-    if c["drain_from"] < pixels:
-        word = config.channel_word_bytes
-        bases = [c["channel_base"]] if c["early_pixels"] < pixels else []
-        bases += [c["early_base"]] if c["early_pixels"] > c["drain_from"] else []
-        for base in bases:
-            low = base * word
-            out.append(Access(Space.CHANNEL, low, low + c["channel_tiles"] * config.channel_groups * word, False))
-        channels = (c["channel_tiles"] - 1) * config.cols + c["last_channels"]
-        last_row, width = (pixels - 1) // c["region_width"], min(pixels, c["region_width"])
-        high = c["out_base"] + last_row * c["out_row_stride"] + (width - 1) * c["out_pixel_stride"] + channels
-        first = c["out_base"] + c["drain_from"] // c["region_width"] * c["out_row_stride"]
-        out.append(Access(Space.ACTIVATION, first, high, True))
-    return out
+@compiled()
+def _transfers(commands, at, _sizes, found, count):
+    for i in range(len(at)):
+        c, load = commands[i], commands[i].opcode == _LOAD
+        high = c.external + (c.rows - 1) * c.external_stride + c.row_bytes
+        _add(found, count, at[i], _EXTERNAL, c.external, high, not load)
+        high = c.local + (c.rows - 1) * c.local_stride + c.row_bytes
+        _add(found, count, at[i], c.memory, c.local, high, load)
 
 
-def _conv_rows(c: Command, last_row: int, iy0: int, iy1: int) -> list[tuple[int, int, int]]:
-    """(first, last, what their addresses are less) of the image rows of [iy0, iy1) that a CONV reads."""
-    if not c["wrap_bytes"]:
-        return [(iy0, iy1 - 1, 0)]
-    starts = range(c["iy_start"], c["iy_start"] + last_row * c["stride_rows"] + 1, c["stride_rows"])
-    rows = {y + kh * c["dilation_rows"] for y in starts for kh in range(c["kernel_rows"])}
-    rows &= set(range(iy0, iy1))
-    before, beyond = ([y for y in rows if (y >= c["wrap_iy"]) == wraps] for wraps in (False, True))
-    return [(min(part), max(part), less) for part, less in ((before, 0), (beyond, c["wrap_bytes"])) if part]
+@compiled()
+def _adds(commands, at, _sizes, found, count):
+    for i in range(len(at)):
+        c = commands[i]
+        sides = ((c.a_base, c.a_row_stride, 0), (c.b_base, c.b_row_stride, 0), (c.out_base, c.out_row_stride, 1))
+        for base, stride, write in sides:
+            _add(found, count, at[i], _ACTIVATION, base, base + (c.rows - 1) * stride + c.row_bytes, write)
 
 
-def _depthwise(config: Config, c: Command) -> list[Access]:
-    channels = (c["channel_tiles"] - 1) * c["tile_channels"] + c["last_channels"]
-    out = []
-    y_steps, x_steps = (c["patch_iy_step"], c["dilation_rows"]), (c["patch_x_step"], c["x_step"])
-    heights, widths = (c["raster_rows"], c["last_raster_rows"]), (c["raster_cols"], c["raster_cols"])
-    xs = _inside(c["x_start"], x_steps, c["patches_across"], widths, c["in_row_bytes"])
-    across = [patch * c["patch_x_step"] + x * c["x_step"] for patch, x in xs]
-    rings = [(0, c["in_rows"], 0)]  # image rows [first, end), and what their addresses are less
-    if c["wrap_bytes"]:
-        wrap = min(max(c["wrap_iy"], 0), c["in_rows"])
-        rings = [(0, wrap, 0), (wrap, c["in_rows"], c["wrap_bytes"])]
-    for first, end, less in rings:
-        ys = _inside(c["iy_start"] - first, y_steps, c["patches_down"], heights, end - first)
-        if ys and xs:
-            rows = [down * c["patch_row_step"] + y * c["row_step"] - less for down, y in ys]
-            low = (c["origin"] + min(rows) + min(across)) % WORD
-            high = low + max(rows) - min(rows) + max(across) - min(across) + channels
-            out.append(Access(Space.ACTIVATION, low, high, False))
-    word = config.weight_word_bytes
-    low = c["weight_base"] * word
-    steps = c["channel_tiles"] * c["kernel_rows"] * c["kernel_cols"]
-    out.append(Access(Space.WEIGHT, low, low + steps * word, False))
-    word = config.channel_word_bytes
-    low = c["channel_base"] * word
-    out.append(Access(Space.CHANNEL, low, low + c["channel_tiles"] * config.channel_groups * word, False))
-    written = max(
-        down * c["out_patch_row_step"] + (rows - 1) * c["out_row_stride"]
-        for down, rows in _patch_ends(c["patches_down"], c["patch_rows"], c["last_patch_rows"])
-    ) + max(
-        across * c["out_patch_step"] + (cols - 1) * c["out_pixel_stride"]
-        for across, cols in _patch_ends(c["patches_across"], c["patch_cols"], c["last_patch_cols"])
-    )
-    return [*out, Access(Space.ACTIVATION, c["out_base"], c["out_base"] + written + channels, True)]
+@compiled()
+def _pools(commands, at, _sizes, found, count):
+    for i in range(len(at)):
+        c = commands[i]
+        wide = (c.region_cols - 1) * c.x_step + (c.kernel_cols - 1) * c.kernel_x_step + c.channels
+        if not c.wrap_bytes:
+            down = (c.region_rows - 1) * c.row_step + (c.kernel_rows - 1) * c.in_row_stride
+            _add(found, count, at[i], _ACTIVATION, c.in_base, c.in_base + down + wide, 0)
+        else:
+            for beyond in range(2):  # offsets from the first row, before the ring begins anew and from there on
+                first = last = -1
+                for y in range(c.region_rows):
+                    for kh in range(c.kernel_rows):
+                        line = y * c.row_step + kh * c.in_row_stride
+                        if (line % WORD >= c.wrap_from) == (beyond == 1):
+                            first, last = line if first < 0 else min(first, line), max(last, line)
+                if first >= 0:
+                    low = (c.in_base + first - c.wrap_bytes) % WORD if beyond else c.in_base + first
+                    _add(found, count, at[i], _ACTIVATION, low, low + last - first + wide, 0)
+        if not c.hold:
+            written = (c.region_rows - 1) * c.out_row_stride + (c.region_cols - 1) * c.out_pixel_stride
+            _add(found, count, at[i], _ACTIVATION, c.out_base, c.out_base + written + c.channels, 1)
 
 
-def _inside(
-    start: int, steps: tuple[int, int], patches: int, lengths: tuple[int, int], limit: int
-) -> list[tuple[int, int]]:
-    """(i, j) with 0 <= start + i * steps[0] + j * steps[1] < limit: for each of the patches i the first and the last j of
-    lengths[0], in the last patch lengths[1]. steps[1] >= 1."""
-    out = []
+@compiled()
+def _convs(commands, at, sizes, found, count):
+    cols, channel_groups, weight_word, channel_word = sizes
+    for i in range(len(at)):
+        c, index = commands[i], at[i]
+        fed = (c.pixel_tiles - 1) * c.rows_per_tile + c.last_pixels
+        pixels = 1 if c.split else fed
+        last_row, width = (fed - 1) // c.region_width, min(fed, c.region_width)
+        run = (c.chunks - 1) * c.chunk_bytes + c.last_chunk_bytes
+        x0 = max(c.x_start, 0)
+        x1 = c.x_start + (width - 1) * c.x_step + (c.kernel_cols - 1) * c.kernel_x_step + run
+        x1 = min(x1, c.in_row_bytes)
+        stride = c.kernel_row_step // c.dilation_rows
+        iy0 = max(c.iy_start, 0)
+        iy1 = c.iy_start + last_row * c.stride_rows + (c.kernel_rows - 1) * c.dilation_rows
+        iy1 = min(iy1 + 1, c.in_rows)
+        if iy0 < iy1 and x0 < x1:
+            for beyond in range(2 if c.wrap_bytes else 1):  # image rows before the ring begins anew, and from there on
+                first, last = iy0, iy1 - 1
+                if c.wrap_bytes:
+                    first, last = iy1, iy0 - 1
+                    for row in range(last_row + 1):
+                        for kh in range(c.kernel_rows):
+                            y = c.iy_start + row * c.stride_rows + kh * c.dilation_rows
+                            if iy0 <= y < iy1 and (y >= c.wrap_iy) == (beyond == 1):
+                                first, last = min(first, y), max(last, y)
+                if first <= last:
+                    less = c.wrap_bytes if beyond else 0
+                    low = (c.origin + (first - c.iy_start) * stride - less + x0 - c.x_start) % WORD
+                    _add(found, count, index, _ACTIVATION, low, low + (last - first) * stride + x1 - x0, 0)
+        steps = c.kernel_rows * c.kernel_cols * run * (2 if c.split else 1)
+        low = c.weight_base * weight_word
+        _add(found, count, index, _WEIGHT, low, low + c.channel_tiles * steps * weight_word, 0)
+        if c.drain_from >= pixels:
+            continue
+        records = c.channel_tiles * channel_groups * channel_word
+        if c.early_pixels < pixels:
+            low = c.channel_base * channel_word
+            _add(found, count, index, _CHANNEL, low, low + records, 0)
+        if c.early_pixels > c.drain_from:
+            low = c.early_base * channel_word
+            _add(found, count, index, _CHANNEL, low, low + records, 0)
+        channels = (c.channel_tiles - 1) * cols + c.last_channels
+        last_row, width = (pixels - 1) // c.region_width, min(pixels, c.region_width)
+        high = c.out_base + last_row * c.out_row_stride + (width - 1) * c.out_pixel_stride + channels
+        first = c.out_base + c.drain_from // c.region_width * c.out_row_stride
+        _add(found, count, index, _ACTIVATION, first, high, 1)
+
+
+@compiled()
+def _depthwises(commands, at, sizes, found, count):
+    _, channel_groups, weight_word, channel_word = sizes
+    for i in range(len(at)):
+        c, index = commands[i], at[i]
+        channels = (c.channel_tiles - 1) * c.tile_channels + c.last_channels
+        left, right, inside = _reach(
+            c.x_start, c.patch_x_step, c.x_step, c.patches_across, c.raster_cols, c.raster_cols, c.in_row_bytes,
+            c.patch_x_step, c.x_step,
+        )  # fmt: skip
+        for beyond in range(2 if c.wrap_bytes else 1):  # image rows before the ring begins anew, and from there on
+            first, end, less = 0, c.in_rows, 0
+            if c.wrap_bytes:
+                wrap = min(max(c.wrap_iy, 0), c.in_rows)
+                first, end, less = (wrap, c.in_rows, c.wrap_bytes) if beyond else (0, wrap, 0)
+            top, bottom, any_row = _reach(
+                c.iy_start - first, c.patch_iy_step, c.dilation_rows, c.patches_down, c.raster_rows, c.last_raster_rows,
+                end - first, c.patch_row_step, c.row_step,
+            )  # fmt: skip
+            if inside and any_row:
+                low = (c.origin + top - less + left) % WORD
+                _add(found, count, index, _ACTIVATION, low, low + bottom - top + right - left + channels, 0)
+        low = c.weight_base * weight_word
+        steps = c.channel_tiles * c.kernel_rows * c.kernel_cols
+        _add(found, count, index, _WEIGHT, low, low + steps * weight_word, 0)
+        low = c.channel_base * channel_word
+        _add(found, count, index, _CHANNEL, low, low + c.channel_tiles * channel_groups * channel_word, 0)
+        down = (c.patches_down - 1) * c.out_patch_row_step + (c.last_patch_rows - 1) * c.out_row_stride
+        if c.patches_down > 1:
+            down = max(down, (c.patches_down - 2) * c.out_patch_row_step + (c.patch_rows - 1) * c.out_row_stride)
+        across = (c.patches_across - 1) * c.out_patch_step + (c.last_patch_cols - 1) * c.out_pixel_stride
+        if c.patches_across > 1:
+            across = max(across, (c.patches_across - 2) * c.out_patch_step + (c.patch_cols - 1) * c.out_pixel_stride)
+        _add(found, count, index, _ACTIVATION, c.out_base, c.out_base + down + across + channels, 1)
+
+
+@compiled()
+def _reach(start, patch_step, step, patches, length, last_length, limit, patch_bytes, step_bytes):
+    """(least and greatest offset in bytes, whether there is one) of steps j of patches i with 0 <= start + i * patch_step + j *
+    step < limit: j below `length`, in the last patch below last_length. step >= 1."""
+    least = greatest = 0
+    there = False
     for i in range(patches):
-        at = start + i * steps[0]
-        first = max(0, -(at // steps[1]))
-        last = min(lengths[i == patches - 1] - 1, (limit - 1 - at) // steps[1])
+        at = start + i * patch_step
+        first = max(0, -(at // step))
+        last = min((last_length if i == patches - 1 else length) - 1, (limit - 1 - at) // step)
         if first <= last:
-            out += [(i, first), (i, last)]
-    return out
+            low, high = i * patch_bytes + first * step_bytes, i * patch_bytes + last * step_bytes
+            least = min(least, low, high) if there else min(low, high)
+            greatest = max(greatest, low, high) if there else max(low, high)
+            there = True
+    return least, greatest, there
 
 
-def _patch_ends(patches: int, full: int, last: int) -> list[tuple[int, int]]:
-    """(patch, outputs of it) of the last patch and, where there is one, of the last that is full."""
-    return [(patches - 1, last), *([(patches - 2, full)] if patches > 1 else [])]
+_FILL = {
+    Opcode.LOAD: _transfers,
+    Opcode.STORE: _transfers,
+    Opcode.CONV: _convs,
+    Opcode.ADD: _adds,
+    Opcode.POOL: _pools,
+    Opcode.DEPTHWISE: _depthwises,
+}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from intaglio.hw.config import Config
 from intaglio.hw.isa import Command, Opcode, conv_pixels
@@ -42,8 +42,7 @@ def _touches(c: Command) -> bool:
     return not c["start"] or c["drain_from"] > 0
 
 
-@dataclass(frozen=True)
-class _Kept:
+class _Kept(NamedTuple):
     """Words [low, high): whole pixels, of `channels` channels each, that command `index` keeps."""
 
     low: int
@@ -54,10 +53,12 @@ class _Kept:
 
 def _tiles(config: Config, c: Command, index: int) -> Iterator[_Kept]:
     """The words of each channel tile, as if all of its pixels were kept."""
-    at = c["partial_base"]
-    for tile in range(c["channel_tiles"] if _touches(c) else 0):
-        channels = c["last_channels"] if tile == c["channel_tiles"] - 1 else config.cols
-        end = at + conv_pixels(c) * _words(config, channels)
+    if not _touches(c):
+        return
+    at, tiles, pixels = c["partial_base"], c["channel_tiles"], conv_pixels(c)
+    for tile in range(tiles):
+        channels = c["last_channels"] if tile == tiles - 1 else config.cols
+        end = at + pixels * _words(config, channels)
         yield _Kept(at, end, channels, index)
         at = end
 
@@ -77,7 +78,7 @@ class _PartialSums:
     def run(self, index: int, c: Command) -> Iterator[str]:
         for tile in _tiles(self._config, c, index):
             words = _words(self._config, tile.channels)
-            kept = replace(tile, high=min(tile.high, tile.low + c["drain_from"] * words))
+            kept = tile._replace(high=min(tile.high, tile.low + c["drain_from"] * words))
             if c["start"]:
                 for before in self._take(kept.low, kept.high)[:1]:
                     yield f"drops the sums that command {before.index} kept"
@@ -110,7 +111,7 @@ class _PartialSums:
         first = bisect_right(self._kept, low, key=lambda k: k.high)
         last = max(first, bisect_left(self._kept, high, key=lambda k: k.low))
         found = self._kept[first:last]
-        rest = [replace(found[0], high=low), replace(found[-1], low=high)] if found else []
+        rest = [found[0]._replace(high=low), found[-1]._replace(low=high)] if found else []
         self._kept[first:last] = [k for k in rest if k.low < k.high]
         return found
 

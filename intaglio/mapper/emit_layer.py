@@ -25,6 +25,7 @@ class LayerEmitter:
         self.config = program.config
         self._loaded: dict[int, Region] = {}
         self._bases: dict[int, int] = {}
+        self._record_group: dict[int, range] = {}
         self._turn = 0
 
     def run(self) -> None:
@@ -80,13 +81,14 @@ class LayerEmitter:
     def _records(self, task: ConvTask, tiles: range, last: range | None) -> int:
         """The first channel word of a group, after loading it where it may not be there."""
         assert self.plan.groups is not None
-        for group in record_groups(task, self.config, self.plan.groups):
-            if tiles.start in group:
-                everything = len(group) == task.channel_tiles(self.config)
-                if group.start not in self._bases or not (everything or tiles is last):
-                    self._bases[group.start] = self.program.records(task, group)
-                return self._bases[group.start] + (tiles.start - group.start) * self.config.channel_groups
-        raise AssertionError("a channel tile without records")
+        if not self._record_group:
+            groups = record_groups(task, self.config, self.plan.groups)
+            self._record_group = {tile: group for group in groups for tile in group}
+        group = self._record_group[tiles.start]
+        everything = len(group) == task.channel_tiles(self.config)
+        if group.start not in self._bases or not (everything or tiles is last):
+            self._bases[group.start] = self.program.records(task, group)
+        return self._bases[group.start] + (tiles.start - group.start) * self.config.channel_groups
 
     def _in_parts(self, task: ConvTask) -> None:
         config, groups = self.config, self.plan.groups

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from intaglio.hw.config import ROUNDINGS, Config
-from intaglio.hw.isa import Command, LocalMemory, Opcode, RoundingCode, conv_pixels
+from intaglio.hw.isa import FIELDS, Command, LocalMemory, Opcode, RoundingCode, conv_pixels
 from intaglio.hw.timing import least_idle_cycles, least_tile_cycles
 from intaglio.mapper.continuation import partial_words
 from intaglio.mapper.footprint import MOST_ROWS
@@ -34,6 +36,23 @@ _COUNTS = {
     ),
 }  # fmt: skip
 """Fields that count something: at least 1."""
+_ALIGNED: dict[Opcode, tuple[str, ...]] = dict.fromkeys(Opcode, ()) | dict.fromkeys(
+    (Opcode.LOAD, Opcode.STORE), ("external", "external_stride", "local", "local_stride")
+)
+"""Fields of which rules look at the remainder by bus_bytes alone."""
+_UNSEEN: dict[Opcode, tuple[str, ...]] = {
+    Opcode.LOAD: ("wait", "signal", "tag"),
+    Opcode.STORE: ("wait", "signal", "tag"),
+    Opcode.CONV: (
+        "wait", "signal", "tag", "origin", "iy_start", "x_start", "channel_base", "out_base", "early_base", "in_zero_point",
+    ),
+    Opcode.ADD: ("wait", "signal", "tag", "a_base", "b_base", "out_base"),
+    Opcode.POOL: ("wait", "signal", "tag", "in_base", "out_base"),
+    Opcode.DEPTHWISE: ("wait", "signal", "tag", "origin", "channel_base", "weight_base", "out_base", "in_zero_point"),
+}  # fmt: skip
+"""Fields that no rule looks at: they tell where, not what."""
+_WEIGHTS = np.random.default_rng(0).integers(-(1 << 62), 1 << 62, max(map(len, FIELDS.values()))) | 1
+"""By which the fields of a command are summed, modulo 2**64."""
 
 
 def examine(
@@ -47,13 +66,29 @@ def examine(
     except (ValueError, TypeError):
         fault = _not_encoded(commands)
         table = table_of(commands[: fault[0]])
-    for index in range(len(table)):
-        reason = next(rules(config, commands[index]), None)
-        if reason is not None:
-            table, fault = table_of(commands[:index]), (index, reason)
-            break
+    index = _first_illegal(config, commands, table)
+    if index is not None:
+        table, fault = table_of(commands[:index]), (index, next(rules(config, commands[index])))
     touched = touched_by(config, table)
     return table, touched, first_fault(config, external_bytes, touched) or fault
+
+
+def _first_illegal(config: Config, commands: Sequence[Command], table: Table) -> int | None:
+    """The index of the first command in whose fields `rules` finds a fault. Commands that agree in all fields that rules look at are
+    looked at once."""
+    found = []
+    for opcode, at in table.at.items():
+        records = table.records[opcode]
+        looked_at = [name for name in records.dtype.names if name not in _UNSEEN[opcode]]
+        fields = np.stack([records[name] % config.bus_bytes if name in _ALIGNED[opcode] else records[name] for name in looked_at])
+        _, first, alike = np.unique(_WEIGHTS[: len(fields)] @ fields, return_index=True, return_inverse=True)
+        if not np.array_equal(fields[:, first[alike]], fields):
+            first = np.arange(len(at))  # the sums of different fields are equal, once in 2**64
+        for index in at[first].tolist():
+            seen = Command(opcode, {k: v for k, v in commands[index].fields.items() if k not in _UNSEEN[opcode]})
+            if next(rules(config, seen), None) is not None:
+                found.append(index)
+    return min(found, default=None)
 
 
 def _not_encoded(commands: Sequence[Command]) -> tuple[int, str]:

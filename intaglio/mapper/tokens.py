@@ -11,37 +11,42 @@ first LOAD, some waits name a later signal that still precedes them; those that 
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Sequence
 
 import numpy as np
 
 from intaglio.compiled import compiled
 from intaglio.hw.config import Config
-from intaglio.hw.isa import Command, Engine, token_bit
-from intaglio.mapper.accesses import Access, Space, accesses
+from intaglio.hw.isa import ENGINE_OF, Command, Engine, token_bit
+from intaglio.mapper.accesses import Space, accesses_of
 from intaglio.mapper.dispatch import MOST_TOKENS, QUEUE_DEPTH, Links, order_of
+from intaglio.mapper.table import Table, table_of
 
 _SPACE, _LOW, _HIGH, _WRITE = range(4)
-_SPACES = len(Space)
-_BLOCK = 32
-"""Commands of an engine, and blocks of them, that are passed over together."""
 _ACTIVATION = int(Space.ACTIVATION)
+_BOXES = 2 * len(Space)
+"""Of what commands read, and of what they write, in each memory."""
+_LEAF = 8
+"""Commands that have one box."""
 _BIT = np.array([[token_bit(a, b) if a != b else -1 for b in Engine] for a in Engine])
 
 
 def with_tokens(config: Config, commands: Sequence[Command]) -> list[Command]:
     """The same commands with their `wait` and `signal` fields set."""
-    found = [accesses(config, command) for command in commands]
-    flat = array("q", [value for of in found for access in of for value in access])
-    touched = np.array(flat).reshape(-1, len(Access._fields))
-    first = np.cumsum([0, *(len(of) for of in found)])
-    engines = np.array([command.engine for command in commands], np.int64)
-    links = Links(engines, *_tokens(touched, first, engines, config.bank_bytes, len(Engine)))
+    fields = zip(commands, *tokens_of(config, table_of(commands)), strict=True)
+    return [Command(c.opcode, {**c.fields, "wait": w, "signal": s}) for c, w, s in fields]
+
+
+def tokens_of(config: Config, table: Table) -> tuple[list[int], list[int]]:
+    """The `wait` and the `signal` of each command, whatever those of the table are."""
+    engines = np.zeros(len(table), np.int64)
+    for opcode, at in table.at.items():
+        engines[at] = ENGINE_OF[opcode]
+    touched, count = accesses_of(config, table)
+    links = Links(engines, *_tokens(touched, count, engines, config.bank_bytes, len(Engine)))
     for sender, taker in ((a, b) for a in Engine for b in Engine if a != b):
         _bound(links, sender, taker)
-    fields = zip(commands, _coded(links.waits, engines), _coded(links.signals, engines), strict=True)
-    return [Command(c.opcode, {**c.fields, "wait": w, "signal": s}) for c, w, s in fields]
+    return _coded(links.waits, engines), _coded(links.signals, engines)
 
 
 def _coded(flags: np.ndarray, engines: np.ndarray) -> list[int]:
@@ -92,73 +97,85 @@ def _joined(waits: np.ndarray, signals: np.ndarray) -> np.ndarray:
 
 
 @compiled()
-def _tokens(touched, first, engines, bank_bytes, kinds):
-    """Whether each command waits for, and signals, each engine: int64 [commands, kinds], 0 or 1. touched: int64 [accesses, 4],
-    of command i from first[i] to first[i + 1]. kinds: how many engines there are."""
-    count = len(engines)
-    waits, signals = np.zeros((count, kinds), np.int64), np.zeros((count, kinds), np.int64)
-    mine, done = np.zeros((kinds, count), np.int64), np.zeros(kinds, np.int64)  # each engine's commands so far
-    known = np.full((kinds, kinds), -1, np.int64)
-    # Bounds of what the commands of a block touch, by engine, so that blocks without a conflict are passed over.
-    blocks = count // _BLOCK + 1
-    small = np.zeros((kinds, blocks, _SPACES, 2, 2), np.int64)
-    large = np.zeros((kinds, blocks // _BLOCK + 1, _SPACES, 2, 2), np.int64)
-    for index in range(count):
+def _tokens(touched, count, engines, bank_bytes, kinds):
+    """Whether each command waits for, and signals, each engine: int64 [commands, kinds], 0 or 1. touched: int64 [commands, accesses,
+    4], of which the first `count` are. kinds: how many engines there are."""
+    waits, signals = np.zeros((len(engines), kinds), np.int64), np.zeros((len(engines), kinds), np.int64)
+    own, done = np.zeros((kinds, len(engines)), np.int64), np.zeros(kinds, np.int64)  # each engine's commands so far
+    known = np.full((kinds, kinds), -1, np.int64)  # numbers among an engine's commands
+    leaves = 1
+    while leaves * _LEAF < len(engines):
+        leaves *= 2
+    boxes = np.zeros((kinds, 2 * leaves, _BOXES, 2), np.int64)  # [low, high) around the accesses below each node of a tree
+    mine = np.zeros((_BOXES, 2), np.int64)
+    for index in range(len(engines)):
         me = engines[index]
-        accesses = touched[first[index] : first[index + 1]]
+        mine[:] = 0
+        for i in range(count[index]):
+            _widen(mine, 2 * touched[index, i, _SPACE] + touched[index, i, _WRITE], touched[index, i, _LOW], touched[index, i, _HIGH])
         for other in range(kinds):
-            if other == me:
-                continue
-            at = done[other] - 1
-            latest = True
-            while at >= 0 and mine[other, at] > known[me, other]:
-                block = at // _BLOCK
-                if latest or at % _BLOCK == _BLOCK - 1:
-                    if (latest or block % _BLOCK == _BLOCK - 1) and not _meets(accesses, large[other, block // _BLOCK], bank_bytes):
-                        at = block // _BLOCK * _BLOCK * _BLOCK - 1
-                        continue
-                    if not _meets(accesses, small[other, block], bank_bytes):
-                        at = block * _BLOCK - 1
-                        latest = False
-                        continue
-                latest = False
-                found = mine[other, at]
-                if _conflict(accesses, touched[first[found] : first[found + 1]], bank_bytes):
-                    waits[index, other] = 1
-                    signals[found, me] = 1
-                    known[me, other] = found
+            found = done[other] if other != me else -1
+            while found > known[me, other]:
+                found -= 1
+                if found % _LEAF == _LEAF - 1 or found == done[other] - 1:
+                    leaf = _latest_leaf(boxes[other], leaves, mine, found // _LEAF, bank_bytes)
+                    found = min(found, (leaf + 1) * _LEAF - 1)
+                if found <= known[me, other]:
                     break
-                at -= 1
-        _extend(small[me, done[me] // _BLOCK], accesses)
-        _extend(large[me, done[me] // _BLOCK // _BLOCK], accesses)
-        mine[me, done[me]] = index
+                earlier = own[other, found]
+                if _conflict(touched[index, : count[index]], touched[earlier, : count[earlier]], bank_bytes):
+                    waits[index, other] = 1
+                    signals[earlier, me] = 1
+                    known[me, other] = found
+        own[me, done[me]] = index
+        node = leaves + done[me] // _LEAF
         done[me] += 1
+        while node > 0:
+            for box in range(_BOXES):
+                if mine[box, 1] > mine[box, 0]:
+                    _widen(boxes[me, node], box, mine[box, 0], mine[box, 1])
+            node //= 2
     return waits, signals
 
 
 @compiled()
-def _extend(bounds, accesses):
-    """bounds: int64 [spaces, write, 2], low and high, both 0 where nothing is touched."""
-    for i in range(len(accesses)):
-        one = bounds[accesses[i, _SPACE], accesses[i, _WRITE]]
-        fresh = one[1] == 0
-        one[0] = accesses[i, _LOW] if fresh else min(one[0], accesses[i, _LOW])
-        one[1] = accesses[i, _HIGH] if fresh else max(one[1], accesses[i, _HIGH])
+def _widen(boxes, box, low, high):
+    """Makes a box include [low, high); it is empty where its end is 0."""
+    boxes[box, 0] = low if boxes[box, 1] == 0 else min(boxes[box, 0], low)
+    boxes[box, 1] = max(boxes[box, 1], high)
 
 
 @compiled()
-def _meets(accesses, bounds, bank_bytes):
-    """True where an access may conflict with one within the bounds."""
-    for i in range(len(accesses)):
-        space, write = accesses[i, _SPACE], accesses[i, _WRITE]
-        for other in range(2):
-            low, high = bounds[space, other]
-            if high == 0:
+def _latest_leaf(boxes, leaves, mine, most, bank_bytes):
+    """The last leaf up to number `most` whose boxes may conflict with mine; -1 for none. boxes: of a tree's nodes, node n's children
+    are 2 * n and 2 * n + 1."""
+    node = leaves + most
+    while True:
+        if _may_conflict(boxes[node], mine, bank_bytes):
+            if node >= leaves:
+                return node - leaves
+            node = 2 * node + 1
+            continue
+        while node % 2 == 0:  # nothing on this side, and it is the left one
+            node //= 2
+        if node <= 1:
+            return -1
+        node -= 1
+
+
+@compiled()
+def _may_conflict(theirs, mine, bank_bytes):
+    """As _conflict, of boxes: number 2 * space + write."""
+    for a in range(_BOXES):
+        if mine[a, 1] == 0:
+            continue
+        for b in range(a // 2 * 2, a // 2 * 2 + 2):
+            if theirs[b, 1] == 0:
                 continue
-            low, high = max(low, accesses[i, _LOW]), min(high, accesses[i, _HIGH])
-            if (write or other) and low < high:
+            low, high = max(mine[a, 0], theirs[b, 0]), min(mine[a, 1], theirs[b, 1])
+            if (a % 2 or b % 2) and low < high:
                 return True
-            if space == _ACTIVATION and write == other and low // bank_bytes <= (high - 1) // bank_bytes:
+            if a // 2 == _ACTIVATION and a == b and low // bank_bytes <= (high - 1) // bank_bytes:
                 return True
     return False
 
