@@ -13,12 +13,13 @@ import numpy as np
 from intaglio.hw.config import Config
 from tests.fuzz.machines import Fields, draw_machine, draw_small_machine, machine_of
 from tests.fuzz.networks import SIZES, draw_network
+from tests.fuzz.onnx_files import fits_onnx
 from tests.fuzz.recipe import Recipe
 from tests.fuzz.tflite_files import fits_tflite
 
 WAYS = {"cycles": 0.55, "prove": 0.2, "energy": 0.125, "edp": 0.125}
 """An objective of `intaglio map`, or --prove; and how often."""
-FORMS = {"graph": 0.9, "tflite": 0.1}
+FORMS = {"graph": 0.84, "tflite": 0.08, "onnx": 0.08}
 """What the network is read from: an integer graph, or a file that its reference runs too; how often, where a file can hold it."""
 
 
@@ -65,7 +66,7 @@ def _drawn(rng: np.random.Generator, name: str, seed: int, machine: Fields, size
     way = str(rng.choice(list(WAYS), p=list(WAYS.values())))
     recipe = draw_network(rng, machine_of(machine), seed, way != "cycles", sizes)
     form = str(rng.choice(list(FORMS), p=list(FORMS.values())))
-    if form == "tflite" and not fits_tflite(recipe):
+    if not {"graph": True, "tflite": fits_tflite(recipe), "onnx": fits_onnx(recipe)}[form]:
         form = "graph"
     return Case(name, machine, recipe, way, form, bool(rng.random() < 0.1))
 

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 import random
+import sys
+from pathlib import Path
 
 import pytest
+from numba.core.dispatcher import Dispatcher
 
+from tests.fuzz.case import draw_case
 from tests.fuzz.command import fuzz, rtl_names
+from tests.fuzz.hold import Held, hold
 from tests.fuzz.state import State
 
 JOBS = len(os.sched_getaffinity(0))
@@ -36,3 +41,16 @@ def test_fresh_pairs() -> None:
 @pytest.mark.slow
 def test_a_machine_s_rtl() -> None:
     assert tried(rtl_names([1], 8, 1)) == {}
+
+
+def test_machines_share_compiled_code(tmp_path: Path) -> None:
+    """Each function is compiled for two sets of types at most (arrays that may be written and not), whatever the machine."""
+    for seed in range(2000, 2030):
+        assert isinstance(hold(draw_case(str(seed)), tmp_path), Held)
+    compiled = [
+        value for name, module in list(sys.modules.items()) if name.startswith("intaglio.")
+        for value in vars(module).values() if isinstance(value, Dispatcher)
+    ]  # fmt: skip
+    counts = {function.py_func.__qualname__: len(function.signatures) for function in compiled}
+    assert sum(counts.values()) > 20
+    assert max(counts.values()) <= 2, counts

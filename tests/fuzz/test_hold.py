@@ -44,9 +44,10 @@ def kind_of(case: Case, folder: Path) -> str | None:
 
 
 @pytest.mark.parametrize("way", ["cycles", "energy", "edp"])
-@pytest.mark.parametrize("form", ["graph", "tflite"])
-def test_a_residual_network_holds(way: str, form: str, tmp_path: Path) -> None:
-    result = hold.hold(dataclasses.replace(CASE, way=way, form=form), tmp_path)
+@pytest.mark.parametrize("form, style", [("graph", "tflite"), ("graph", "onnx"), ("tflite", "tflite"), ("onnx", "onnx")])
+def test_a_residual_network_holds(way: str, form: str, style: str, tmp_path: Path) -> None:
+    recipe = dataclasses.replace(RECIPE, style=style)
+    result = hold.hold(dataclasses.replace(CASE, recipe=recipe, way=way, form=form), tmp_path)
     assert isinstance(result, Held), result
     assert result.rechecked and result.commands and result.cycles and not result.refused
 
