@@ -17,8 +17,8 @@ from intaglio.cli.options import WHOLE, ConfigOption, EngineName, ModelArgument,
 from intaglio.errors import InputError
 from intaglio.files import write_bytes
 from intaglio.network import Graph, check_inputs, load, random_inputs
+from intaglio.npz import npz_bytes, read_npz
 from intaglio.report.documents import accuracy_document, run_document
-from intaglio.report.files import npz_bytes, read_npz
 from intaglio.report.layers import totals
 from intaglio.report.plots import check_plot, picture, save_plot
 from intaglio.report.tables import print_run
