@@ -5,6 +5,7 @@ Every reader of the project reads by `read_bytes`, `read_part` or `opened`; ever
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -174,7 +175,7 @@ def writing(path: Path) -> Iterator[BinaryIO]:
         with _into_node(target) as file:
             yield file
         return
-    with _replacing(target) as scratch, open(scratch, "wb") as file:
+    with _replacing(target) as scratch, _failing(target), open(scratch, "wb") as file:
         yield file
 
 
@@ -203,23 +204,30 @@ def discard_unfinished() -> None:
 @contextmanager
 def _replacing(target: Target, suffix: str = "") -> Iterator[Path]:
     """An empty file beside the target, which it replaces when the block ends."""
-    scratch: Path | None = None
-    try:
+    with _failing(target):
         handle, name = tempfile.mkstemp(dir=target.place.parent, prefix=".intaglio.", suffix=suffix)
-        scratch = Path(name)
-        _unfinished.add(scratch)
+    scratch = Path(name)
+    _unfinished.add(scratch)
+    try:
         os.close(handle)
         yield scratch
         mask = os.umask(0)
         os.umask(mask)
-        os.chmod(scratch, 0o666 & ~mask)
-        os.replace(scratch, target.place)
+        with _failing(target):
+            os.chmod(scratch, 0o666 & ~mask)
+            os.replace(scratch, target.place)
+    finally:
+        scratch.unlink(missing_ok=True)
+        _unfinished.discard(scratch)
+
+
+@contextmanager
+def _failing(target: Target) -> Iterator[None]:
+    """An OSError of writing as OutputError."""
+    try:
+        yield
     except OSError as error:
         raise OutputError(f"{target.path}: cannot be written ({error.strerror or error}); choose another file") from None
-    finally:
-        if scratch is not None:
-            scratch.unlink(missing_ok=True)
-            _unfinished.discard(scratch)
 
 
 @contextmanager
@@ -234,7 +242,7 @@ def _into_node(target: Target) -> Iterator[BinaryIO]:
     except BrokenPipeError:
         return
     except OSError as error:
-        reason = "no process reads it" if isinstance(error, OSError) and error.errno == 6 else error.strerror or error
+        reason = "no process reads it" if error.errno == errno.ENXIO else error.strerror or error
         raise OutputError(f"{target.path}: cannot be written ({reason}); choose another file") from None
 
 

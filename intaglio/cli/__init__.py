@@ -1,63 +1,68 @@
-"""The command `intaglio`."""
+"""The command `intaglio`: how it ends, whatever happens. What it does is in `app` and the modules beside it.
+
+Little is imported here, so that Ctrl-C during the imports of the rest, a second's worth, ends as at any other moment.
+"""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 
-import typer
+from intaglio.cli.interrupts import interrupted, watched
+from intaglio.cli.streams import ReaderGone, say, streams
+from intaglio.errors import InputError, OutputError
 
-from intaglio import __version__
-from intaglio.cli.check import check_command
-from intaglio.cli.compare import compare_command
-from intaglio.cli.configs import configs
-from intaglio.cli.export import export
-from intaglio.cli.map import map_command
-from intaglio.cli.quantize import quantize_command
-from intaglio.cli.run import run
-from intaglio.cli.verify import verify_command
-from intaglio.cli.verilog import verilog
-from intaglio.errors import InputError
-
-app = typer.Typer(
-    name="intaglio",
-    help="Integer MAC-array accelerators for quantized networks: generated, scheduled, and simulated exactly to the "
-    "bit and the cycle.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command("run")(run)
-app.command("verify")(verify_command)
-app.command("map")(map_command)
-app.command("check")(check_command)
-app.command("compare")(compare_command)
-app.command("quantize")(quantize_command)
-app.command("configs")(configs)
-app.command("verilog")(verilog)
-app.command("export")(export)
-
-
-def _version(asked: bool) -> None:
-    if asked:
-        typer.echo(f"intaglio {__version__}")
-        raise typer.Exit()
-
-
-@app.callback()
-def root(
-    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
-) -> None:
-    """Integer MAC-array accelerators for quantized networks: generated, scheduled, and simulated exactly."""
+DONE, DIFFERENCE, BAD_INPUT, FAULT, NOT_WRITTEN, INTERRUPTED = 0, 1, 2, 3, 4, 130
+"""Exit status; docs/exit-status.md is their table."""
 
 
 def main() -> None:
-    """The entry point. Exit status: 0 done, 1 a difference found by verify or a refusal by check, 2 bad input, 130 interrupted."""
+    """The entry point: the process ends with `status`."""
+    with watched():
+        ended = status(sys.argv[1:])
+    sys.exit(ended)
+
+
+def status(arguments: Sequence[str]) -> int:
+    """Runs `intaglio ARGUMENTS` and gives its exit status."""
+    return ended(lambda: _call(arguments))
+
+
+def ended(work: Callable[[], int]) -> int:
+    """The exit status of what a command does: `work`'s own, or that of the exception that ends it, with one message.
+
+    No exception passes. Standard output is written out before the end, so that a full disk is known.
+    """
     try:
-        app()
-    except InputError as error:
-        print(f"intaglio: {error}", file=sys.stderr)
-        sys.exit(2)
+        with streams():
+            return work()
+    except ReaderGone:
+        return DONE
     except KeyboardInterrupt:
-        print("intaglio: interrupted", file=sys.stderr)
-        sys.exit(130)
+        pass
+    except BaseException as error:
+        if not interrupted():
+            return _told(error)
+    say("interrupted")
+    return INTERRUPTED
+
+
+def _call(arguments: Sequence[str]) -> int:
+    from intaglio.cli.app import call
+
+    return call(arguments)
+
+
+def _told(error: BaseException) -> int:
+    if isinstance(error, SystemExit):  # shell completion ends so
+        return error.code if isinstance(error.code, int) else DONE if error.code is None else FAULT
+    if isinstance(error, InputError):
+        say(str(error))
+        return BAD_INPUT
+    if isinstance(error, OutputError):
+        say(str(error))
+        return NOT_WRITTEN
+    from intaglio.cli import faults
+
+    say(faults.message(error))
+    return FAULT
