@@ -5,9 +5,10 @@ What `intaglio.api` has is found here too; it is imported at its first use, so t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # typing's would take time, and `import intaglio` comes first in everything
 if TYPE_CHECKING:
+    from typing import Any
+
     from intaglio.api import (
         Comparison,
         Config,

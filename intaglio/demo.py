@@ -15,9 +15,8 @@ import numpy as np
 from intaglio import data
 from intaglio.accuracy import first_outputs, score
 from intaglio.api import compare
-from intaglio.cli import ended
+from intaglio.cli import end_with
 from intaglio.cli.console import Progress, progress, report_terminal
-from intaglio.cli.interrupts import watched
 from intaglio.dataset import Dataset
 from intaglio.hw.config import Config, load_config
 from intaglio.network import Graph, load
@@ -129,6 +128,4 @@ def print_energy(terminal: Terminal, compared: Comparison) -> None:
 
 
 if __name__ == "__main__":
-    with watched():
-        status = ended(main)
-    raise SystemExit(status)
+    end_with(main)

@@ -1,16 +1,15 @@
 """The command `intaglio`: how it ends, whatever happens. What it does is in `app` and the modules beside it.
 
-Little is imported here, so that Ctrl-C during the imports of the rest, a second's worth, ends as at any other moment.
+Nothing is imported before `main` runs, so that Ctrl-C while all the rest is, a second's worth, ends as at any other moment.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
 
-from intaglio.cli.interrupts import interrupted, watched
-from intaglio.cli.streams import ReaderGone, say, streams
-from intaglio.errors import InputError, OutputError
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 DONE, DIFFERENCE, BAD_INPUT, FAULT, NOT_WRITTEN, INTERRUPTED = 0, 1, 2, 3, 4, 130
 """Exit status; docs/exit-status.md is their table."""
@@ -18,9 +17,20 @@ DONE, DIFFERENCE, BAD_INPUT, FAULT, NOT_WRITTEN, INTERRUPTED = 0, 1, 2, 3, 4, 13
 
 def main() -> None:
     """The entry point: the process ends with `status`."""
-    with watched():
-        ended = status(sys.argv[1:])
-    sys.exit(ended)
+    end_with(lambda: _call(sys.argv[1:]))
+
+
+def end_with(work: Callable[[], int]) -> None:
+    """Ends the process with the status of `work`, as `ended` decides it."""
+    try:
+        from intaglio.cli.interrupts import watched
+
+        with watched():
+            found = ended(work)
+    except KeyboardInterrupt:  # before the block, or between two of its lines
+        sys.stderr.write("intaglio: interrupted\n")
+        found = INTERRUPTED
+    sys.exit(found)
 
 
 def status(arguments: Sequence[str]) -> int:
@@ -31,18 +41,22 @@ def status(arguments: Sequence[str]) -> int:
 def ended(work: Callable[[], int]) -> int:
     """The exit status of what a command does: `work`'s own, or that of the exception that ends it, with one message.
 
-    No exception passes. Standard output is written out before the end, so that a full disk is known.
+    No exception but KeyboardInterrupt before the first import passes. Standard output is written out before the end, so that a
+    full disk is known.
     """
+    from intaglio.cli.interrupts import interrupted
+    from intaglio.cli.streams import ReaderGone, say, streams
+
     try:
         with streams():
-            return work()
+            return _returned(work)
     except ReaderGone:
         return DONE
     except KeyboardInterrupt:
         pass
-    except BaseException as error:
-        if not interrupted():
-            return _told(error)
+    except Exception as error:
+        if not interrupted():  # else a library made another error of it
+            return _told(error, say)
     say("interrupted")
     return INTERRUPTED
 
@@ -53,16 +67,22 @@ def _call(arguments: Sequence[str]) -> int:
     return call(arguments)
 
 
-def _told(error: BaseException) -> int:
-    if isinstance(error, SystemExit):  # shell completion ends so
-        return error.code if isinstance(error.code, int) else DONE if error.code is None else FAULT
-    if isinstance(error, InputError):
-        say(str(error))
-        return BAD_INPUT
-    if isinstance(error, OutputError):
-        say(str(error))
-        return NOT_WRITTEN
-    from intaglio.cli import faults
+def _returned(work: Callable[[], int]) -> int:
+    """What `work` returns, or exits with, as typer does at the end of a shell's completion."""
+    try:
+        return work()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else DONE if end.code is None else FAULT
 
+
+def _told(error: Exception, say: Callable[[str], None]) -> int:
+    from intaglio.cli import faults
+    from intaglio.errors import InputError, OutputError
+
+    known = {InputError: BAD_INPUT, OutputError: NOT_WRITTEN}
+    for kind, found in known.items():
+        if isinstance(error, kind):
+            say(str(error))
+            return found
     say(faults.message(error))
     return FAULT

@@ -40,7 +40,7 @@ app.command("export")(export)
 
 def _version(asked: bool) -> None:
     if asked:
-        typer.echo(f"intaglio {__version__}")
+        print(f"intaglio {__version__}")
         raise typer.Exit()
 
 
@@ -68,4 +68,4 @@ def call(arguments: Sequence[str]) -> int:
 def _usage(error: Any) -> str:
     context = getattr(error, "ctx", None)
     command = "intaglio" if context is None else context.command_path
-    return f"{' '.join(error.format_message().split())}; see `{command} --help`"
+    return f"{' '.join(error.format_message().split()).rstrip('.')}; see `{command} --help`"

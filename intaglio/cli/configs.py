@@ -25,4 +25,4 @@ def configs(
             raise InputError("--set: overrides fields of one configuration; give its NAME too")
         print_configs(report_terminal(None), [configuration(shipped, None) for shipped in shipped_names()])
     else:
-        typer.echo(configuration(name, overrides).to_yaml(), nl=False)
+        print(configuration(name, overrides).to_yaml(), end="")

@@ -43,12 +43,15 @@ def say(message: str) -> None:
 
 
 class _Stream:
-    """A text stream with a word in its errors; in all else the stream itself."""
+    """A text stream with a word in its errors; in all else the stream itself, but for the bytes below it, past which text would
+    go without a word."""
 
     def __init__(self, stream: Any):
         self._stream = stream
 
     def __getattr__(self, name: str) -> Any:
+        if name == "buffer":
+            raise AttributeError(name)
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
@@ -74,8 +77,18 @@ class _Stream:
 
 
 class _Output(_Stream):
+    """Once it has failed it fails for ever, since libraries try a stream out and hide what comes of it."""
+
+    _error: Exception | None = None
+
+    def _try(self, call: Any, *arguments: Any) -> Any:
+        if self._error is not None:
+            raise self._error from None
+        return super()._try(call, *arguments)
+
     def _failed(self, error: Exception) -> None:
         _discard(self._stream)
+        self._error = error
         raise error from None
 
 
