@@ -6,6 +6,7 @@ The only way to a terminal for what a report says: `line` and `table` escape wha
 from __future__ import annotations
 
 import os
+import sys
 
 from rich.console import Console
 from rich.text import Text
@@ -21,15 +22,12 @@ _MOST_COLUMNS = 10_000
 class Terminal:
     """Lines and tables for a person.
 
-    width: in columns: the terminal's; of a file or pipe $COLUMNS, else WIDTH_OF_A_FILE.
+    width: in columns: $COLUMNS, else the terminal's; of a file or pipe WIDTH_OF_A_FILE.
     """
 
     def __init__(self, stderr: bool = False):
-        console = plain_console(stderr)
-        if not console.is_terminal:
-            console = plain_console(stderr, _columns() or WIDTH_OF_A_FILE)
-        self._console = console
-        self.width = console.width
+        self.width = _columns() or _size(stderr) or WIDTH_OF_A_FILE
+        self._console = plain_console(stderr, self.width)
 
     def line(self, text: str = "", bold: bool = False) -> None:
         """A line, folded between words where it is wider than the terminal; line feeds in it stay."""
@@ -45,7 +43,16 @@ class Terminal:
 
 def plain_console(stderr: bool, width: int | None = None) -> Console:
     """rich's, taking text as it is: no markup, no emoji, no colours for what looks like a number."""
-    return Console(stderr=stderr, highlight=False, markup=False, emoji=False, width=width)
+    height = None if width is None else 25  # of no meaning, but rich takes a dumb terminal's width only together with it
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False, width=width, height=height)
+
+
+def _size(stderr: bool) -> int | None:
+    """Columns of the terminal; None of what is none, or does not know."""
+    try:
+        return os.get_terminal_size((sys.stderr if stderr else sys.stdout).fileno()).columns or None
+    except (OSError, ValueError, AttributeError):
+        return None
 
 
 def _columns() -> int | None:
