@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
-.PHONY: install demo test test-all lint bench help
+.PHONY: install demo test test-all lint bench fuzz-files help
 
 help:
 	@echo "make demo      run the shipped network: schedule, cycles, accuracy, RTL against host and LiteRT"
@@ -12,6 +12,7 @@ help:
 	@echo "make test-all  all tests"
 	@echo "make lint      ruff and mypy"
 	@echo "make bench     cycles, schedules and simulator beside their rivals and bounds; minutes"
+	@echo "make fuzz-files  spoiled files through the command: COUNT=5000 SEED=1, or REPLAY=kind:seed"
 	@echo "make install   the set-up that they share, into $(VENV)"
 
 install: $(READY)
@@ -32,6 +33,9 @@ test-all: install
 
 bench: install
 	$(BIN)/python -m benchmarks.throughput --large $(VENV)/large --rtl
+
+fuzz-files: install
+	$(BIN)/python -m tests.fuzz_files $(if $(REPLAY),--replay $(REPLAY),--count $(or $(COUNT),1000) $(if $(SEED),--seed $(SEED)))
 
 lint: install
 	$(BIN)/ruff check .

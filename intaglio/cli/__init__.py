@@ -25,6 +25,10 @@ def end_with(work: Callable[[], int]) -> None:
     try:
         from intaglio.cli.interrupts import watched
 
+        if not sys.warnoptions:
+            import warnings
+
+            warnings.simplefilter("ignore")  # libraries' words to programmers
         with watched():
             found = ended(work)
     except KeyboardInterrupt:  # before the block, or between two of its lines

@@ -62,6 +62,8 @@ def call(arguments: Sequence[str]) -> int:
         if not hasattr(error, "format_message"):  # what usage errors have in all of typer's versions
             raise
         raise InputError(_usage(error)) from None
+    if ended == 130:  # typer's word for a KeyboardInterrupt
+        raise KeyboardInterrupt
     return ended if isinstance(ended, int) else 0
 
 

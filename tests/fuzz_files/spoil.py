@@ -8,6 +8,7 @@ import io
 import json
 import random
 import re
+import warnings
 import zipfile
 from typing import Any
 
@@ -135,6 +136,7 @@ def spoil_npz(rng: random.Random, data: bytes) -> bytes:
         entries.append((name, content))
     entries[min(index, len(entries) - 1)] = (name, content)
     out = io.BytesIO()
+    warnings.filterwarnings("ignore", "Duplicate name")
     with zipfile.ZipFile(out, "w", rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2))) as file:
         for entry, value in entries:
             file.writestr(entry.replace("\0", "_"), value)
