@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         InputError,
         LayerFigures,
         NetworkRun,
+        OutputError,
         Refusal,
         RefusedError,
         Session,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "Comparison", "Config", "Graph", "InputError", "LayerFigures", "NetworkRun", "Refusal", "RefusedError", "Session",
+    "Comparison", "Config", "Graph", "InputError", "LayerFigures", "NetworkRun", "OutputError", "Refusal", "RefusedError", "Session",
     "Table", "Trace", "__version__", "compare", "layers", "load", "load_config", "load_table", "map", "random_inputs",
 ]  # fmt: skip
 
