@@ -48,11 +48,8 @@ def main() -> int:
 
 def warm(folder: Path) -> None:
     """Imports and compiles what commands use, so that a forked process begins at once; nothing that leaves threads."""
-    import ai_edge_litert.schema_py_generated
-    import onnx
     import onnxruntime  # noqa: F401
 
-    import intaglio.quantize.post_training
     from intaglio.cli import status
 
     devnull = open(os.devnull, "w")  # noqa: SIM115

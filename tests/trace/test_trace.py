@@ -14,7 +14,7 @@ pytest.importorskip("ai_edge_litert")
 
 from amaranth.sim import Simulator
 
-from intaglio.errors import InputError, OutputError
+from intaglio.errors import OutputError
 from intaglio.hw.config import load_config
 from intaglio.hw.counters import Counter
 from intaglio.hw.depthwise_feed import PatchSequencer
