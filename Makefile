@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
-.PHONY: install demo test test-all lint bench fuzz help
+.PHONY: install demo test test-all lint bench fuzz fuzz-files help
 
 help:
 	@echo "make demo      run the shipped network: schedule, cycles, accuracy, RTL against host and LiteRT"
@@ -13,6 +13,7 @@ help:
 	@echo "make lint      ruff and mypy"
 	@echo "make bench     cycles, schedules and simulator beside their rivals and bounds; minutes"
 	@echo "make fuzz      random networks on random machines; FUZZ=\"--count 20000 --state FOLDER\" for more"
+	@echo "make fuzz-files  spoiled files through the command: COUNT=5000 SEED=1, or REPLAY=kind:seed"
 	@echo "make install   the set-up that they share, into $(VENV)"
 
 install: $(READY)
@@ -36,6 +37,9 @@ bench: install
 
 fuzz: install
 	$(BIN)/python -m tests.fuzz $(FUZZ)
+
+fuzz-files: install
+	$(BIN)/python -m tests.fuzz_files $(if $(REPLAY),--replay $(REPLAY),--count $(or $(COUNT),1000) $(if $(SEED),--seed $(SEED)))
 
 lint: install
 	$(BIN)/ruff check .

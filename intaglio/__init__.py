@@ -5,9 +5,10 @@ What `intaglio.api` has is found here too; it is imported at its first use, so t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # typing's would take time, and `import intaglio` comes first in everything
 if TYPE_CHECKING:
+    from typing import Any
+
     from intaglio.api import (
         Comparison,
         Config,
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
         InputError,
         LayerFigures,
         NetworkRun,
+        OutputError,
         Refusal,
         RefusedError,
         Session,
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "Comparison", "Config", "Graph", "InputError", "LayerFigures", "NetworkRun", "Refusal", "RefusedError", "Session",
+    "Comparison", "Config", "Graph", "InputError", "LayerFigures", "NetworkRun", "OutputError", "Refusal", "RefusedError", "Session",
     "Table", "Trace", "__version__", "compare", "layers", "load", "load_config", "load_table", "map", "random_inputs",
 ]  # fmt: skip
 

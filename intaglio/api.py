@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from intaglio.errors import InputError, Refusal, RefusedError
+from intaglio.errors import InputError, OutputError, Refusal, RefusedError
 from intaglio.hw.config import Config, load_config
 from intaglio.network import Graph, load, random_inputs
 from intaglio.power_model import DEFAULT_TABLE, Comparison, Table, load_table
@@ -27,7 +27,7 @@ from intaglio.session import NetworkRun, Session
 from intaglio.trace import Trace
 
 __all__ = [
-    "Comparison", "Config", "Graph", "InputError", "LayerFigures", "NetworkRun", "Refusal", "RefusedError", "Session",
+    "Comparison", "Config", "Graph", "InputError", "LayerFigures", "NetworkRun", "OutputError", "Refusal", "RefusedError", "Session",
     "Table", "Trace", "compare", "layers", "load", "load_config", "load_table", "map", "random_inputs",
 ]  # fmt: skip
 

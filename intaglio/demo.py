@@ -6,20 +6,18 @@ LiteRT against each other. Exit status 1 if anything differs.
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 
 from intaglio import data
 from intaglio.accuracy import first_outputs, score
 from intaglio.api import compare
-from intaglio.cli.console import Progress, progress, report_console
+from intaglio.cli import end_with
+from intaglio.cli.console import Progress, progress, report_terminal
 from intaglio.dataset import Dataset
-from intaglio.errors import InputError
 from intaglio.hw.config import Config, load_config
 from intaglio.network import Graph, load
 from intaglio.network.float_network import FloatNetwork
@@ -28,6 +26,7 @@ from intaglio.power_model import Comparison
 from intaglio.report.documents import run_document, verify_document
 from intaglio.report.layers import layer_figures, totals
 from intaglio.report.tables import print_run, print_verification
+from intaglio.report.terminal import Terminal
 from intaglio.session import Session
 from intaglio.verify import verify
 
@@ -68,15 +67,16 @@ def measure_accuracy(session: Session) -> Accuracy:
 def main() -> int:
     """The exit status."""
     begin = time.perf_counter()
-    console = report_console(None)
+    terminal = report_terminal(None)
     config, graph = load_config(CONFIG), load(data.MODEL)
     with progress() as tell:
-        equal = _report(console, config, graph, tell)
-    console.print(f"\n{time.perf_counter() - begin:.0f} s in all")
+        equal = _report(terminal, config, graph, tell)
+    terminal.line()
+    terminal.line(f"{time.perf_counter() - begin:.0f} s in all")
     return 0 if equal else 1
 
 
-def _report(console: Console, config: Config, graph: Graph, tell: Progress) -> bool:
+def _report(terminal: Terminal, config: Config, graph: Graph, tell: Progress) -> bool:
     """Whether everything is equal."""
     tell.step("mapping")
     begin = time.perf_counter()
@@ -91,45 +91,41 @@ def _report(console: Console, config: Config, graph: Graph, tell: Progress) -> b
     document = run_document(
         model, config, "host", "test image 0", layers, summary, run.result.counters, seconds, graph.notes, None
     )
-    console.print("[bold]One inference[/bold]")
-    print_run(console, document)
+    terminal.line("One inference", bold=True)
+    print_run(terminal, document)
     answer = int(run.tensors[graph.outputs[0]].argmax())
-    console.print(f"answer: {data.CLASSES[answer]}; label: {data.CLASSES[labels[0]]}")
+    terminal.line(f"answer: {data.CLASSES[answer]}; label: {data.CLASSES[labels[0]]}")
 
-    console.print("\n[bold]Accuracy[/bold]")
+    terminal.line()
+    terminal.line("Accuracy", bold=True)
     tell.step("500 images in float, in LiteRT and here")
     accuracy = measure_accuracy(session)
     for who, right in accuracy.right.items():
-        console.print(f"{who:15s} {100 * right / accuracy.images:5.2f} % of {accuracy.images} images")
-    console.print(f"{accuracy.differing} of the outputs' elements differ between LiteRT and Intaglio "
+        terminal.line(f"{who:15s} {100 * right / accuracy.images:5.2f} % of {accuracy.images} images")
+    terminal.line(f"{accuracy.differing} of the outputs' elements differ between LiteRT and Intaglio "
                   f"({1000 * accuracy.seconds / accuracy.images:.1f} ms an image here)")
 
-    console.print("\n[bold]Energy beside FP32[/bold]")
-    print_energy(console, compare(run))
+    terminal.line()
+    terminal.line("Energy beside FP32", bold=True)
+    print_energy(terminal, compare(run))
 
-    console.print("\n[bold]Host, RTL and LiteRT[/bold]")
+    terminal.line()
+    terminal.line("Host, RTL and LiteRT", bold=True)
     found = verify(data.MODEL, graph, config, RTL_INPUTS, 0, tell.step, tell.long)
-    print_verification(console, verify_document(model, config, found), graph.notes)
+    print_verification(terminal, verify_document(model, config, found), graph.notes)
     return found.difference is None and accuracy.differing == 0
 
 
-def print_energy(console: Console, compared: Comparison) -> None:
+def print_energy(terminal: Terminal, compared: Comparison) -> None:
     """The network's energy in a few lines; `intaglio compare` has the layers and the conditions."""
     gain, total = compared.total.gain["equal_elements"], compared.total
     assert gain is not None
     int8, fp32 = (side.energy.total.value / 1e6 for side in (total.int8, total.fp32["equal_elements"]))
-    console.print(f"{compared.table.name}: INT8 {int8:.1f} uJ an inference; the same array and schedule in FP32 "
+    terminal.line(f"{compared.table.name}: INT8 {int8:.1f} uJ an inference; the same array and schedule in FP32 "
                   f"{fp32:.1f} uJ: {gain.value:.2f}X ({gain.low:.2f} to {gain.high:.2f})")
     shares = ", ".join(f"{c.name.lower().replace('_', ' ')} {100 * share:.1f} %" for c, share in compared.share.items() if share)
-    console.print(f"INT8's energy: {shares}; leakage, clock and registers are not in that table")
+    terminal.line(f"INT8's energy: {shares}; leakage, clock and registers are not in that table")
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except InputError as error:
-        print(f"intaglio: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("intaglio: interrupted", file=sys.stderr)
-        sys.exit(130)
+    end_with(main)

@@ -1,4 +1,5 @@
-"""Bad input as exceptions: what is wrong, where, why and the remedy. The command exits with 2."""
+"""What goes wrong outside, as exceptions: what is wrong, where, why and the remedy. docs/exit-status.md has the command's status
+for each."""
 
 from __future__ import annotations
 
@@ -11,6 +12,13 @@ class InputError(Exception):
 
     Its text is one message for a person: it names the file or field, gives the reason and the remedy.
     Defects of Intaglio itself raise other exceptions.
+    """
+
+
+class OutputError(Exception):
+    """An output that was not refused could not be written: a full disk, a closed standard output.
+
+    Its text is one message, as InputError's.
     """
 
 

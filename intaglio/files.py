@@ -1,47 +1,160 @@
-"""Files: read only if regular and of a bearable size; written whole or not at all."""
+"""Files: read only if regular and of a bearable size; written whole or not at all, and never in the place of a device.
+
+Every reader of the project reads by `read_bytes`, `read_part` or `opened`; every output goes through `writing` or `placing`.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
 
-from intaglio.errors import InputError
+from intaglio.errors import InputError, OutputError
 
 LARGEST = 2**31 - 1
 """Bytes of the largest file that is read: a flatbuffer's offsets have 31 bits."""
+_CHUNK = 2**20
+_unfinished: set[Path] = set()
+"""Scratch files and folders of outputs that are being written now."""
+
+
+# Reading.
+
+
+@contextmanager
+def opened(path: Path, remedy: str, largest: int = LARGEST) -> Iterator[BinaryIO]:
+    """A regular file of at most `largest` bytes, to read from. InputError that names the path, the reason and, as the remedy,
+    `remedy`: for what is no regular file before it is opened, since opening a FIFO waits and reading a device may never end.
+
+    The size is that at opening; a file that grows meanwhile is the reader's to bound.
+    """
+    try:
+        status = os.stat(path)
+    except ValueError as error:  # a path that no system call takes
+        raise InputError(f"{str(path)!r}: {error}; {remedy}") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}); {remedy}") from None
+    _check_regular(path, status, remedy, largest)
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        with os.fdopen(handle, "rb") as file:
+            _check_regular(path, os.fstat(handle), remedy, largest)  # another file may stand there by now
+            yield file
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}); {remedy}") from None
 
 
 def read_bytes(path: Path, remedy: str, largest: int = LARGEST) -> bytes:
-    """The content of a regular file. InputError that names the path, the reason and, as the remedy, `remedy`."""
+    """The content of a regular file of at most `largest` bytes; errors as `opened`."""
+    with opened(path, remedy, largest) as file:
+        size = os.fstat(file.fileno()).st_size
+        data = file.read(size + 1)
+        if len(data) <= size:
+            return data
+        grown = bytearray(data)
+        while more := file.read(_CHUNK):
+            grown += more
+            if len(grown) > largest:
+                raise InputError(f"{path}: grows beyond {largest} bytes while it is read; {remedy}")
+        return bytes(grown)
+
+
+def read_part(path: Path, offset: int, length: int, remedy: str) -> bytes:
+    """`length` bytes of a regular file from `offset` on; errors as `opened`, and for a file that ends before them."""
+    if length > LARGEST:
+        raise InputError(f"{path}: {length} bytes are wanted, more than {LARGEST}; {remedy}")
+    with opened(path, remedy, largest=1 << 62) as file:
+        size = os.fstat(file.fileno()).st_size
+        if min(offset, length) < 0 or offset + length > size:
+            raise InputError(f"{path}: has {size} bytes, {length} needed from {offset} on; {remedy}")
+        file.seek(offset)
+        data = file.read(length)
+        if len(data) != length:
+            raise InputError(f"{path}: shrank while it was read; {remedy}")
+        return data
+
+
+def first_bytes(path: Path, count: int) -> bytes:
+    """The first bytes of a regular file, as many as there are; none of anything else."""
     try:
-        if path.exists() and not path.is_file():
-            raise InputError(f"{path}: is {'a directory' if path.is_dir() else 'not a regular file'}; {remedy}")
-        size = path.stat().st_size
-        if size > largest:
-            raise InputError(f"{path}: has {size} bytes, more than {largest}; {remedy}")
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error}); {remedy}") from None
-    except ValueError as error:
-        raise InputError(f"{str(path)!r}: {error}; {remedy}") from None
+        with opened(path, "give a file", largest=1 << 62) as file:
+            return file.read(count)
+    except InputError:
+        return b""
+
+
+def kind_of(mode: int) -> str:
+    """What a file of this st_mode is, for a message; "" for a regular one."""
+    kinds = {
+        stat.S_IFDIR: "a directory", stat.S_IFIFO: "a FIFO", stat.S_IFCHR: "a device", stat.S_IFBLK: "a block device",
+        stat.S_IFSOCK: "a socket", stat.S_IFREG: "",
+    }  # fmt: skip
+    return kinds.get(stat.S_IFMT(mode), "no file of a known kind")
+
+
+def _check_regular(path: Path, status: os.stat_result, remedy: str, largest: int) -> None:
+    kind = kind_of(status.st_mode)
+    if kind:
+        raise InputError(f"{path}: is {kind}, not a regular file; {remedy}")
+    if status.st_size > largest:
+        raise InputError(f"{path}: has {status.st_size} bytes, more than {largest}; {remedy}")
+
+
+# Writing.
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where an output goes. place: the regular file that is made or replaced, links followed, so that a link stays one; or the
+    device or FIFO that is written into and never replaced, with `node` true."""
+
+    path: Path
+    place: Path
+    node: bool = False
+
+
+def target_of(path: Path) -> Target:
+    """Where writing to `path` writes. InputError for what cannot be, or is not, written to."""
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        mode = None
+    except (OSError, ValueError) as error:
+        _refuse(path, f"cannot be looked at ({getattr(error, 'strerror', None) or error}); choose another name")
+    if mode is not None and stat.S_ISDIR(mode):
+        _refuse(path, "is a directory; give the name of a file")
+    if mode is not None and (stat.S_ISCHR(mode) or stat.S_ISFIFO(mode)):
+        if not os.access(path, os.W_OK):
+            _refuse(path, f"is {kind_of(mode)} that cannot be written; choose another")
+        return Target(path, path, node=True)
+    if mode is not None and not stat.S_ISREG(mode):
+        _refuse(path, f"is {kind_of(mode)}, which is neither written to nor replaced; give the name of a file")
+    place = Path(os.path.realpath(path))
+    folder = path.parent if not path.is_symlink() else place.parent
+    if _is_open_file(path):
+        _refuse(path, "is an open file of this process, which is not replaced; give its name, or - for standard output")
+    if not folder.is_dir():
+        _refuse(path, f"there is no folder {folder}; make it or choose another")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        _refuse(path, f"the folder {folder} cannot be written; choose another")
+    if mode is not None and not mode & 0o222:
+        _refuse(path, "exists and is read-only; choose another name, or chmod u+w it")
+    if len(os.fsencode(place.name)) > _longest_name(folder):
+        _refuse(path, "its name is too long for its folder; choose another")
+    return Target(path, place)
 
 
 def check_writable(path: Path | None) -> None:
     """Refuses a path that cannot be written before any work is done; None is no path."""
-    if path is None:
-        return
-    if path.is_dir():
-        raise InputError(f"{path}: is a directory; give the name of a file")
-    if not path.parent.is_dir():
-        raise InputError(f"{path}: there is no folder {path.parent}; make it or choose another")
-    if not os.access(path.parent, os.W_OK):
-        raise InputError(f"{path}: the folder {path.parent} cannot be written; choose another")
-    if path.exists() and not path.stat().st_mode & 0o222:
-        raise InputError(f"{path}: exists and is read-only; choose another name, or chmod u+w it")
+    if path is not None:
+        target_of(path)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -52,20 +165,106 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 @contextmanager
 def writing(path: Path) -> Iterator[BinaryIO]:
-    """A file to write piece by piece, in the place of `path` once the block ends; after an exception nothing changes."""
-    check_writable(path)
-    temporary: str | None = None
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
-        with os.fdopen(handle, "wb") as file:
+    """A file to write piece by piece, in the place of `path` once the block ends; after an exception nothing changes.
+
+    A device or FIFO is written into as the block goes on; a reader that leaves it ends the block without an error. InputError
+    for a path that is refused, OutputError where writing fails.
+    """
+    target = target_of(path)
+    if target.node:
+        with _into_node(target) as file:
             yield file
+        return
+    with _replacing(target) as scratch, _failing(target), open(scratch, "wb") as file:
+        yield file
+
+
+@contextmanager
+def placing(path: Path) -> Iterator[Path]:
+    """A path, with the suffix of `path`, for a library that writes files by name; what stands there when the block ends takes
+    the place of `path`, as by `writing`."""
+    target = target_of(path)
+    if not target.node:
+        with _replacing(target, path.suffix) as scratch:
+            yield scratch
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder) / f"output{path.suffix}"
+        yield scratch
+        with _into_node(target) as file, scratch.open("rb") as made:
+            shutil.copyfileobj(made, file)
+
+
+def discard_unfinished() -> None:
+    """Takes away what outputs have begun to write; for a process that ends without unwinding."""
+    for path in tuple(_unfinished):
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _replacing(target: Target, suffix: str = "") -> Iterator[Path]:
+    """An empty file beside the target, which it replaces when the block ends."""
+    with _failing(target):
+        handle, name = tempfile.mkstemp(dir=target.place.parent, prefix=".intaglio.", suffix=suffix)
+    scratch = Path(name)
+    _unfinished.add(scratch)
+    try:
+        os.close(handle)
+        yield scratch
         mask = os.umask(0)
         os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
-        os.replace(temporary, path)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{path}: cannot be written ({reason}); choose another file") from None
+        with _failing(target):
+            os.chmod(scratch, 0o666 & ~mask)
+            os.replace(scratch, target.place)
     finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+        scratch.unlink(missing_ok=True)
+        _unfinished.discard(scratch)
+
+
+@contextmanager
+def _failing(target: Target) -> Iterator[None]:
+    """An OSError of writing as OutputError."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"{target.path}: cannot be written ({error.strerror or error}); choose another file") from None
+
+
+@contextmanager
+def _into_node(target: Target) -> Iterator[BinaryIO]:
+    try:
+        handle = os.open(target.place, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        os.set_blocking(handle, True)
+        with os.fdopen(handle, "wb") as file:
+            if not kind_of(os.fstat(handle).st_mode):
+                raise OutputError(f"{target.path}: was replaced by a regular file meanwhile; choose another")
+            yield file
+    except BrokenPipeError:
+        return
+    except OSError as error:
+        reason = "no process reads it" if error.errno == errno.ENXIO else error.strerror or error
+        raise OutputError(f"{target.path}: cannot be written ({reason}); choose another file") from None
+
+
+def _is_open_file(path: Path) -> bool:
+    """Whether the path leads to a descriptor, as /dev/stdout and /dev/fd/1 do."""
+    here = os.path.abspath(path)
+    for _ in range(40):  # as many links as Linux follows
+        if os.path.realpath(os.path.dirname(here)).startswith("/proc/"):
+            return True
+        if not os.path.islink(here):
+            return False
+        here = os.path.join(os.path.dirname(here), os.readlink(here))
+    return False
+
+
+def _longest_name(folder: Path) -> int:
+    try:
+        return os.pathconf(folder, "PC_NAME_MAX")
+    except (OSError, ValueError):
+        return 255
+
+
+def _refuse(path: Path, reason: str) -> NoReturn:
+    name = repr(str(path)) if "\0" in str(path) else path
+    raise InputError(f"{name}: {reason}")

@@ -1,63 +1,92 @@
-"""The command `intaglio`."""
+"""The command `intaglio`: how it ends, whatever happens. What it does is in `app` and the modules beside it.
+
+Nothing is imported before `main` runs, so that Ctrl-C while all the rest is, a second's worth, ends as at any other moment.
+"""
 
 from __future__ import annotations
 
 import sys
 
-import typer
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
-from intaglio import __version__
-from intaglio.cli.check import check_command
-from intaglio.cli.compare import compare_command
-from intaglio.cli.configs import configs
-from intaglio.cli.export import export
-from intaglio.cli.map import map_command
-from intaglio.cli.quantize import quantize_command
-from intaglio.cli.run import run
-from intaglio.cli.verify import verify_command
-from intaglio.cli.verilog import verilog
-from intaglio.errors import InputError
-
-app = typer.Typer(
-    name="intaglio",
-    help="Integer MAC-array accelerators for quantized networks: generated, scheduled, and simulated exactly to the "
-    "bit and the cycle.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command("run")(run)
-app.command("verify")(verify_command)
-app.command("map")(map_command)
-app.command("check")(check_command)
-app.command("compare")(compare_command)
-app.command("quantize")(quantize_command)
-app.command("configs")(configs)
-app.command("verilog")(verilog)
-app.command("export")(export)
-
-
-def _version(asked: bool) -> None:
-    if asked:
-        typer.echo(f"intaglio {__version__}")
-        raise typer.Exit()
-
-
-@app.callback()
-def root(
-    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
-) -> None:
-    """Integer MAC-array accelerators for quantized networks: generated, scheduled, and simulated exactly."""
+DONE, DIFFERENCE, BAD_INPUT, FAULT, NOT_WRITTEN, INTERRUPTED = 0, 1, 2, 3, 4, 130
+"""Exit status; docs/exit-status.md is their table."""
 
 
 def main() -> None:
-    """The entry point. Exit status: 0 done, 1 a difference found by verify or a refusal by check, 2 bad input, 130 interrupted."""
+    """The entry point: the process ends with `status`."""
+    end_with(lambda: _call(sys.argv[1:]))
+
+
+def end_with(work: Callable[[], int]) -> None:
+    """Ends the process with the status of `work`, as `ended` decides it."""
     try:
-        app()
-    except InputError as error:
-        print(f"intaglio: {error}", file=sys.stderr)
-        sys.exit(2)
+        from intaglio.cli.interrupts import watched
+
+        if not sys.warnoptions:
+            import warnings
+
+            warnings.simplefilter("ignore")  # libraries' words to programmers
+        with watched():
+            found = ended(work)
+    except KeyboardInterrupt:  # before the block, or between two of its lines
+        sys.stderr.write("intaglio: interrupted\n")
+        found = INTERRUPTED
+    sys.exit(found)
+
+
+def status(arguments: Sequence[str]) -> int:
+    """Runs `intaglio ARGUMENTS` and gives its exit status."""
+    return ended(lambda: _call(arguments))
+
+
+def ended(work: Callable[[], int]) -> int:
+    """The exit status of what a command does: `work`'s own, or that of the exception that ends it, with one message.
+
+    No exception but KeyboardInterrupt before the first import passes. Standard output is written out before the end, so that a
+    full disk is known.
+    """
+    from intaglio.cli.interrupts import interrupted
+    from intaglio.cli.streams import ReaderGone, say, streams
+
+    try:
+        with streams():
+            return _returned(work)
+    except ReaderGone:
+        return DONE
     except KeyboardInterrupt:
-        print("intaglio: interrupted", file=sys.stderr)
-        sys.exit(130)
+        pass
+    except Exception as error:
+        if not interrupted():  # else a library made another error of it
+            return _told(error, say)
+    say("interrupted")
+    return INTERRUPTED
+
+
+def _call(arguments: Sequence[str]) -> int:
+    from intaglio.cli.app import call
+
+    return call(arguments)
+
+
+def _returned(work: Callable[[], int]) -> int:
+    """What `work` returns, or exits with, as typer does at the end of a shell's completion."""
+    try:
+        return work()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else DONE if end.code is None else FAULT
+
+
+def _told(error: Exception, say: Callable[[str], None]) -> int:
+    from intaglio.cli import faults
+    from intaglio.errors import InputError, OutputError
+
+    known = {InputError: BAD_INPUT, OutputError: NOT_WRITTEN}
+    for kind, found in known.items():
+        if isinstance(error, kind):
+            say(str(error))
+            return found
+    say(faults.message(error))
+    return FAULT

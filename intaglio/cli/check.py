@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from intaglio.check import check
-from intaglio.cli.console import check_targets, report_console, write_json
+from intaglio.cli.console import check_targets, report_terminal, tell_written, write_json
 from intaglio.cli.options import WHOLE, ConfigOption, ModelArgument, SetOption, configuration
 from intaglio.report.documents import check_document
 from intaglio.report.tables import print_check
@@ -25,11 +25,13 @@ def check_command(
     ] = None,
 ) -> None:
     """Tell which operators would run where, and all that is refused, with reasons and remedies; exit 1 if any is."""
-    check_targets(json)
+    check_targets(json, inputs=[model])
     settings = configuration(config, overrides)
     found = check(model, settings)
     document = check_document(model, settings, found)
     write_json(json, document)
-    print_check(report_console(json), document)
+    terminal = report_terminal(json)
+    print_check(terminal, document)
+    tell_written(terminal, json)
     if not found.would_run:
         raise typer.Exit(1)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from intaglio.accuracy import Accuracy, evaluate, read_data
-from intaglio.cli.console import Progress, check_targets, progress, report_console, write_json
+from intaglio.cli.console import Progress, check_targets, progress, report_terminal, tell_written, write_json
 from intaglio.cli.options import TABLE_HELP, WHOLE, ConfigOption, SetOption, configuration
 from intaglio.dataset import read_dataset
 from intaglio.errors import InputError
@@ -60,14 +60,14 @@ def compare_command(
     ] = None,
 ) -> None:
     """Compare energy and performance per watt with the same array and schedule in FP32."""
-    check_targets(json)
+    check_targets(json, inputs=[model, data, float_model, float_data])
     prices = load_table(table)
     if model is None:
         if not sources:
             raise InputError("compare: no network; give MODEL, or --sources to see where the constants come from")
         if json or data or float_model or float_data:
             raise InputError("compare: --json, --data and the --float- options are about a network; give MODEL too")
-        print_sources(report_console(None), table_document(prices))
+        print_sources(report_terminal(None), table_document(prices))
         return
     if float_model is None and float_data is not None:
         raise InputError(f"--float-data {float_data}: is for the float network; give --float-model F.onnx too")
@@ -87,10 +87,11 @@ def compare_command(
         compared = compare(settings, layer_counts(session, timed), prices)
     document = compare_document(model, compared, accuracy, measured(fingerprint(session)), graph.notes)
     write_json(json, document)
-    console = report_console(json)
-    print_compare(console, document)
+    terminal = report_terminal(json)
+    print_compare(terminal, document)
     if sources:
-        print_sources(console, document["table"])
+        print_sources(terminal, document["table"])
+    tell_written(terminal, json)
 
 
 def _int8_accuracy(session: Session, data: Path, tell: Progress) -> Accuracy:

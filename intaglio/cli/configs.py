@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from intaglio.cli.console import report_console
+from intaglio.cli.console import report_terminal
 from intaglio.cli.options import SetOption, configuration
 from intaglio.errors import InputError
 from intaglio.hw.config import shipped_names
@@ -23,6 +23,6 @@ def configs(
     if name is None:
         if overrides:
             raise InputError("--set: overrides fields of one configuration; give its NAME too")
-        print_configs(report_console(None), [configuration(shipped, None) for shipped in shipped_names()])
+        print_configs(report_terminal(None), [configuration(shipped, None) for shipped in shipped_names()])
     else:
-        typer.echo(configuration(name, overrides).to_yaml(), nl=False)
+        print(configuration(name, overrides).to_yaml(), end="")

@@ -2,35 +2,59 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 from rich.status import Status
+from rich.text import Text
 
-from intaglio.files import check_writable
+from intaglio.errors import InputError
+from intaglio.files import check_writable, target_of
 from intaglio.report.files import json_text, write_text
+from intaglio.report.terminal import Terminal, plain_console
+from intaglio.text import shown
 
 STANDARD_OUTPUT = Path("-")
 
 
-def report_console(json: Path | None) -> Console:
-    """Standard output, but standard error where the JSON takes the former. Wide where it is no terminal."""
-    console = Console(stderr=json == STANDARD_OUTPUT, highlight=False)
-    return console if console.is_terminal else Console(stderr=json == STANDARD_OUTPUT, highlight=False, width=160)
+def report_terminal(json: Path | None) -> Terminal:
+    """Standard output, but standard error where the JSON takes the former."""
+    return Terminal(stderr=json == STANDARD_OUTPUT)
 
 
-def check_targets(*paths: Path | None) -> None:
-    """Refuses files that cannot be written before any work is done."""
+def check_targets(*paths: Path | None, inputs: Sequence[Path | None] = ()) -> None:
+    """Refuses files that cannot be written before any work is done, and those that another output or an input is."""
+    read = {_place(path): path for path in inputs if path is not None and os.path.exists(path)}
+    taken: dict[Path, Path] = {}
     for path in paths:
-        if path != STANDARD_OUTPUT:
-            check_writable(path)
+        if path is None or path == STANDARD_OUTPUT:
+            continue
+        check_writable(path)
+        target = target_of(path)
+        if target.node:
+            continue
+        if target.place in read:
+            raise InputError(f"{path}: is the input {read[target.place]}; choose another name")
+        if target.place in taken:
+            raise InputError(f"{path}: another option writes {taken[target.place]} there; choose another name")
+        taken[target.place] = path
+
+
+def _place(path: Path) -> Path:
+    return Path(os.path.realpath(path))
+
+
+def tell_written(terminal: Terminal, *paths: Path | None) -> None:
+    """Names the files that were written, in the report."""
+    written = [str(path) for path in paths if path is not None and path != STANDARD_OUTPUT]
+    if written:
+        terminal.line(f"written: {', '.join(written)}")
 
 
 def write_json(path: Path | None, data: dict[str, Any]) -> None:
@@ -49,41 +73,43 @@ class Progress:
     def step(self, message: str) -> None:
         """What usually takes less than seconds: shown on a terminal only."""
         if self._status is not None:
-            self._status.update(escape(message))
+            self._status.update(Text(shown(message)))
 
     def long(self, message: str) -> None:
         """What can take minutes."""
         if self._status is not None:
-            self._status.console.print(escape(message))
-            self._status.update(escape(message))
+            self._status.console.print(Text(shown(message)))
+            self._status.update(Text(shown(message)))
         else:
-            print(message, file=sys.stderr, flush=True)
+            print(shown(message), file=sys.stderr, flush=True)
 
 
 @contextmanager
 def progress() -> Iterator[Progress]:
-    console = Console(stderr=True, highlight=False)
+    console = plain_console(stderr=True)
     if not console.is_terminal:
         yield Progress(None)
         return
-    with console.status("starting") as status:
+    spinner = "line" if console.options.ascii_only else "dots"
+    with console.status("starting", spinner=spinner) as status:
         yield Progress(status)
 
 
 @contextmanager
 def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
     """Yields bar(what, done, of), which shows a bar for each `what` on a terminal and nothing elsewhere."""
-    console = Console(stderr=True, highlight=False)
+    console = plain_console(stderr=True)
     if not console.is_terminal:
         yield lambda what, done, of: None
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+               TimeRemainingColumn())
     with Bars(*columns, console=console) as bars:
         tasks: dict[str, TaskID] = {}
 
         def show(what: str, done: int, of: int) -> None:
             if what not in tasks:
-                tasks[what] = bars.add_task(escape(what), total=of)
+                tasks[what] = bars.add_task(shown(what), total=of)
             bars.update(tasks[what], completed=done, total=of)
 
         yield show

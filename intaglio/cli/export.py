@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from intaglio.cli.console import STANDARD_OUTPUT, check_targets, progress, write_json
+from intaglio.cli.console import check_targets, progress, report_terminal, tell_written, write_json
 from intaglio.cli.options import WHOLE, ConfigOption, ModelArgument, SetOption, configuration
 from intaglio.export import check_folder, make_bundle, write_folder
 from intaglio.files import read_bytes
@@ -32,7 +32,7 @@ def export(
     ] = None,
 ) -> None:
     """Write Verilog, memory image, C driver and instructions for a network into one folder."""
-    check_targets(json)
+    check_targets(json, inputs=[model])
     check_folder(folder)
     settings = configuration(config, overrides)
     graph = load(model)
@@ -45,7 +45,9 @@ def export(
     bundle = make_bundle(model.name, content, session, verilog)
     write_folder(folder, bundle.files)
     write_json(json, bundle.manifest)
-    typer.echo(_summary(folder, bundle.manifest), err=json == STANDARD_OUTPUT)
+    terminal = report_terminal(json)
+    terminal.line(_summary(folder, bundle.manifest))
+    tell_written(terminal, json)
 
 
 def _summary(folder: Path, manifest: dict[str, Any]) -> str:

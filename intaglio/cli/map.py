@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
-from intaglio.cli.console import check_targets, progress, report_console, write_json
+from intaglio.cli.console import check_targets, progress, report_terminal, tell_written, write_json
 from intaglio.cli.options import TABLE_HELP, WHOLE, ConfigOption, ObjectiveName, SetOption, configuration
 from intaglio.network import load
 from intaglio.power_model import DEFAULT_TABLE, load_table
@@ -16,7 +15,7 @@ from intaglio.report.documents import map_document, recheck_document
 from intaglio.report.files import write_text
 from intaglio.report.layers import layer_figures, totals
 from intaglio.report.recheck import recheck
-from intaglio.report.tables import print_map
+from intaglio.report.tables import print_map, print_recheck
 from intaglio.session import Session
 
 
@@ -58,11 +57,11 @@ def map_command(
     check: Annotated[
         Path | None,
         typer.Option("--check", metavar="M.json", show_default=False,
-                     help="Instead of mapping: hold a mapping that --json wrote against its commands: legality, cycles, bytes."),
+                     help="Instead of mapping: hold a mapping that --json wrote against its commands: legality, cycles, bytes; exit 1 on a difference."),
     ] = None,
 ) -> None:
     """Schedule a network; report commands, traffic and cycles of every layer."""
-    check_targets(json, listing, program)
+    check_targets(json, listing, program, inputs=[model, check])
     if (model is None) == (check is None):
         raise typer.BadParameter("give either a MODEL or --check M.json")
     if check is not None:
@@ -72,10 +71,11 @@ def map_command(
             tell.step(f"checking {check}")
             found = recheck(check)
         write_json(json, recheck_document(check, found))
-        report_console(json).print(
-            f"{escape(str(check))}: {found.commands:,} commands, legal. As stated: {found.cycles:,} cycles, and "
-            f"{found.external_bytes:,} bytes of data and {found.command_bytes:,} of commands, in {found.layers} layers."
-        )
+        terminal = report_terminal(json)
+        print_recheck(terminal, check, found)
+        tell_written(terminal, json)
+        if found.difference is not None:
+            raise typer.Exit(1)
         return
     assert model is not None
     settings = configuration(config, overrides)
@@ -96,4 +96,6 @@ def map_command(
     if program is not None:
         session.program.save(program)
     write_json(json, document)
-    print_map(report_console(json), document, graph.notes)
+    terminal = report_terminal(json)
+    print_map(terminal, document, graph.notes)
+    tell_written(terminal, json, listing, program)

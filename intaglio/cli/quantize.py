@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from intaglio.cli.console import check_targets, progress_bar, report_console, write_json
+from intaglio.cli.console import check_targets, progress_bar, report_terminal, tell_written, write_json
 from intaglio.cli.options import WHOLE, ConfigOption, SetOption, configuration
 from intaglio.errors import InputError
 from intaglio.files import write_bytes
@@ -71,7 +71,7 @@ def quantize_command(
 ) -> None:
     """Quantize a float ONNX network; report the error of every tensor, both accuracies if there are labels, and what the
     accelerator of CONFIG will refuse."""
-    check_targets(output, json)
+    check_targets(output, json, inputs=[data])
     if output.exists() and model.exists() and output.samefile(model):
         raise InputError(f"{output}: is the float network itself; choose another name for the quantized one")
     accelerator = configuration(config, overrides)
@@ -86,4 +86,6 @@ def quantize_command(
     document = quantize_document(model, data, output, settings, made, accelerator, refusals, time.perf_counter() - begin)
     write_bytes(output, made.content)
     write_json(json, document)
-    print_quantization(report_console(json), document)
+    terminal = report_terminal(json)
+    print_quantization(terminal, document)
+    tell_written(terminal, output, json)

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
-from rich.markup import escape
 
 from intaglio import api
 from intaglio.accuracy import evaluate, read_labelled
-from intaglio.cli.console import check_targets, progress, progress_bar, report_console, write_json
+from intaglio.cli.console import check_targets, progress, progress_bar, report_terminal, tell_written, write_json
 from intaglio.cli.options import WHOLE, ConfigOption, EngineName, ModelArgument, SetOption, configuration
 from intaglio.errors import InputError
 from intaglio.files import write_bytes
 from intaglio.network import Graph, check_inputs, load, random_inputs
+from intaglio.npz import Header, npz_bytes, read_npz
 from intaglio.report.documents import accuracy_document, run_document
-from intaglio.report.files import npz_bytes, read_npz
 from intaglio.report.layers import totals
 from intaglio.report.plots import check_plot, picture, save_plot
 from intaglio.report.tables import print_run
@@ -75,7 +75,7 @@ def run(
     """Run one inference; report cycles, bounds and traffic of every layer."""
     if all_tensors and outputs is None:
         raise InputError("--all-tensors: says what --outputs holds; give --outputs O.npz too")
-    check_targets(json, outputs, trace, plot)
+    check_targets(json, outputs, trace, plot, inputs=[model, input_file, data])
     check_plot(plot)
     settings = configuration(config, overrides)
     graph = load(model)
@@ -121,19 +121,24 @@ def run(
         title = f"{graph.name} on {settings.name} ({settings.rows}x{settings.cols})"
         save_plot(plot, picture(title, settings, layers, api.compare(done)))
     write_json(json, document)
-    console = report_console(json)
-    print_run(console, document)
+    terminal = report_terminal(json)
+    print_run(terminal, document)
     for kind, count in left_out.items():
-        console.print(f"note: {escape(str(trace))} is without {count:,} {kind}, so that it has at most {LIMIT:,} events")
+        terminal.line(f"note: {trace} is without {count:,} {kind}, so that it has at most {LIMIT:,} events")
+    tell_written(terminal, json, outputs, trace, plot)
 
 
 def read_inputs(graph: Graph, path: Path | None) -> dict[str, np.ndarray]:
     """The arrays of an .npz file, checked against the graph; without one, random ones."""
     if path is None:
         return random_inputs(graph, SEED)
-    values = read_npz(path)
-    try:
-        check_inputs(graph, values)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+
+    def fits(values: Mapping[str, np.ndarray | Header]) -> None:
+        try:
+            check_inputs(graph, values)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
+
+    values = read_npz(path, fits)
+    fits(values)
     return values

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from intaglio.cli.console import check_targets, progress, report_console, write_json
+from intaglio.cli.console import check_targets, progress, report_terminal, tell_written, write_json
 from intaglio.cli.options import WHOLE, ConfigOption, ModelArgument, SetOption, configuration
 from intaglio.errors import InputError
+from intaglio.files import placing
 from intaglio.network import load
 from intaglio.report.documents import verify_document
 from intaglio.report.tables import print_verification
@@ -37,18 +37,17 @@ def verify_command(
     ] = None,
 ) -> None:
     """Compare every tensor with LiteRT or onnxruntime, and outputs, cycles and counters of host and RTL; exit 1 on a difference."""
-    check_targets(json, waves)
+    check_targets(json, waves, inputs=[model])
     if waves is not None and waves.suffix not in WAVES:
         raise InputError(f"waves {waves}: the name must end in {' or '.join(WAVES)}")
     settings = configuration(config, overrides)
     graph = load(model)
-    with progress() as tell, tempfile.TemporaryDirectory(dir=waves.parent if waves else None) as folder:
-        scratch = Path(folder) / f"waves{waves.suffix}" if waves else None
+    with progress() as tell, nullcontext() if waves is None else placing(waves) as scratch:
         found = verify(model, graph, settings, inputs, seed, tell.step, tell.long, scratch)
-        if waves is not None and scratch is not None:
-            os.replace(scratch, waves)
     document = verify_document(model, settings, found)
     write_json(json, document)
-    print_verification(report_console(json), document, graph.notes)
+    terminal = report_terminal(json)
+    print_verification(terminal, document, graph.notes)
+    tell_written(terminal, json, waves)
     if found.difference is not None:
         raise typer.Exit(1)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from intaglio.cli.console import progress
+from intaglio.cli.console import progress, report_terminal
 from intaglio.cli.options import ConfigOption, SetOption, configuration
 from intaglio.errors import InputError
 from intaglio.files import check_writable
@@ -27,16 +27,19 @@ def verilog(
     settings = configuration(config, overrides)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; give a folder")
+    design, fields = folder / f"{TOP}.v", folder / f"{TOP}.yaml"
+    if folder.exists():
+        check_writable(design)
+        check_writable(fields)
     with progress() as tell:
         text = verilog_of(settings, tell.long).read_text()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{folder}: cannot be made ({error.strerror}); choose another folder") from None
-    design, fields = folder / f"{TOP}.v", folder / f"{TOP}.yaml"
-    check_writable(design)
     write_text(design, text)
     write_text(fields, settings.to_yaml())
-    typer.echo(f"{design}: module {TOP}, {settings.rows}x{settings.cols}, {settings.on_chip_bytes} bytes on chip, "
+    terminal = report_terminal(None)
+    terminal.line(f"{design}: module {TOP}, {settings.rows}x{settings.cols}, {settings.on_chip_bytes} bytes on chip, "
                f"configuration {settings.hardware_hash():016x}")
-    typer.echo(f"{fields}: its configuration")
+    terminal.line(f"{fields}: its configuration")

@@ -10,10 +10,13 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from intaglio.errors import InputError
+from intaglio.errors import InputError, OutputError
+from intaglio.files import read_bytes
 
 MANIFEST = "manifest.json"
 FORMAT = "intaglio export"
+LARGEST_MANIFEST = 16 * 2**20
+"""Bytes of a manifest that is read."""
 
 
 def check_folder(folder: Path) -> None:
@@ -61,7 +64,7 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
             os.rename(staging, folder)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{folder}: cannot be written ({reason}); choose another folder") from None
+        raise OutputError(f"{folder}: cannot be written ({reason}); choose another folder") from None
     finally:
         if staging is not None:
             shutil.rmtree(staging, ignore_errors=True)
@@ -93,7 +96,7 @@ def _not_ours(folder: Path) -> str:
             continue
         if name not in hashes or not path.is_file() or path.is_symlink():
             return f"{name!r}, which no export wrote"
-        if hashlib.sha256(path.read_bytes()).hexdigest() != hashes[name]:
+        if hashlib.sha256(read_bytes(path, "choose another folder")).hexdigest() != hashes[name]:
             return f"{name!r}, which was changed after the export"
     return ""
 
@@ -101,9 +104,9 @@ def _not_ours(folder: Path) -> str:
 def _manifest_hashes(path: Path) -> dict[str, str] | None:
     """Files of the export that this manifest is of, with their SHA-256; None if it is none."""
     try:
-        manifest = json.loads(path.read_bytes())
+        manifest = json.loads(read_bytes(path, "choose another folder", LARGEST_MANIFEST))
         if manifest["format"] != FORMAT:
             return None
         return {str(file["name"]): str(file["sha256"]) for file in manifest["files"]}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (InputError, ValueError, KeyError, TypeError, RecursionError):
         return None

@@ -9,8 +9,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
-import zipfile
-import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,13 +17,16 @@ from typing import Any
 import numpy as np
 
 from intaglio.errors import InputError
-from intaglio.files import write_bytes
+from intaglio.files import LARGEST, write_bytes
 from intaglio.hw import isa
 from intaglio.hw.config import Config, config_from_dict
 from intaglio.mapper.table import table_of, words_of
+from intaglio.npz import Header, read_npz
 
 VERSION = 1
 """Version of the saved form."""
+LARGEST_HEAD = 64 * 2**20
+"""Bytes of a saved program's JSON: names and numbers of layers and tensors."""
 BASE_ALIGNMENT = 4096
 """Alignment of every base in external memory: bursts then split alike wherever the program is placed."""
 PROGRAM_OFFSET = 0
@@ -148,29 +150,14 @@ class Program:
         """Reads what `save` wrote. A file that is missing, broken or of another version raises InputError."""
         path = Path(path)
         try:
-            with np.load(path, allow_pickle=False) as file:
-                head = json.loads(bytes(_bytes_of(file, "head")))
-                image = bytes(_bytes_of(file, "image"))
-            return _from_parts(head, image)
-        except OSError as error:
-            raise InputError(
-                f"program {path}: {error.strerror or 'not a program file'}; give a file that `intaglio map` wrote"
-            ) from None
+            arrays = read_npz(path, lambda headers: _accept(path, headers), "give a file that `intaglio map --program` wrote")
+        except InputError as error:
+            raise InputError(f"program {error}") from None
+        try:
+            return _from_parts(json.loads(arrays["head"].tobytes()), arrays["image"].tobytes())
         except InputError as error:
             raise InputError(f"program {path}: {error}; map the network again") from None
-        except (
-            ValueError,
-            KeyError,
-            TypeError,
-            AttributeError,
-            EOFError,
-            RecursionError,
-            OverflowError,
-            MemoryError,
-            RuntimeError,
-            zipfile.BadZipFile,
-            zlib.error,
-        ) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise InputError(f"program {path}: broken ({reason}); map the network again") from None
 
@@ -219,11 +206,14 @@ def describe_command(command: isa.Command) -> str:
     return f"{command.opcode.name:5s} {tokens[0]:18s} {tokens[1]:21s} {' '.join(values)}"
 
 
-def _bytes_of(file: Any, name: str) -> np.ndarray:
-    array = file[name]
-    if array.dtype != np.uint8 or array.ndim != 1:
-        raise ValueError(f"{name} is not a run of bytes")
-    return array
+def _accept(path: Path, headers: Mapping[str, Header]) -> None:
+    """InputError unless the file's arrays are a program's."""
+    for name, most in (("head", LARGEST_HEAD), ("image", LARGEST)):
+        header = headers.get(name)
+        if header is None or header.dtype != np.uint8 or len(header.shape) != 1 or header.nbytes > most:
+            raise InputError(f"{path}: not a program: no run of at most {most} bytes {name!r} in it; map the network again")
+    if len(headers) != 2:
+        raise InputError(f"{path}: not a program: it holds other arrays too; map the network again")
 
 
 def _from_parts(head: Any, image: bytes) -> Program:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from intaglio.errors import InputError
+from intaglio.files import first_bytes
 from intaglio.network.execute import check_inputs, execute, extreme_inputs, random_inputs
 from intaglio.network.graph import Graph
 from intaglio.network.onnx.file import is_onnx
@@ -33,5 +34,4 @@ def survey(path: str | Path) -> Survey:
 
 def has_tflite_identifier(path: Path) -> bool:
     """True if the file has TensorFlow Lite's mark at byte 4."""
-    with path.open("rb") as file:
-        return file.read(8)[4:] == b"TFL3"
+    return first_bytes(path, 8)[4:] == b"TFL3"

@@ -9,6 +9,7 @@ import numpy as np
 from intaglio.errors import InputError
 from intaglio.network import arithmetic, host_ops
 from intaglio.network.graph import Graph, Quantize, Tensor
+from intaglio.npz import Header
 
 
 def execute(graph: Graph, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -36,8 +37,9 @@ def describe(tensor: Tensor) -> str:
     return f"{tensor.file_dtype} of shape {list(tensor.file_shape)}"
 
 
-def check_inputs(graph: Graph, inputs: Mapping[str, np.ndarray]) -> None:
-    """Refuses inputs that are not exactly the graph's: InputError that lists every fault."""
+def check_inputs(graph: Graph, inputs: Mapping[str, np.ndarray | Header]) -> None:
+    """Refuses inputs that are not exactly the graph's: InputError that lists every fault. Of a Header, what an array will be, shape
+    and type are checked."""
     faults = []
     for name in graph.inputs:
         tensor = graph.tensors[name]
@@ -46,7 +48,8 @@ def check_inputs(graph: Graph, inputs: Mapping[str, np.ndarray]) -> None:
                 f"input {name!r} is missing; expected {describe(tensor)}; pass an array under this key"
             )
             continue
-        value = np.asarray(inputs[name])
+        given = inputs[name]
+        value = given if isinstance(given, Header) else np.asarray(given)
         if value.dtype != tensor.file_dtype:
             faults.append(
                 f"input {name!r} has type {value.dtype}; expected {describe(tensor)}; "
@@ -57,7 +60,7 @@ def check_inputs(graph: Graph, inputs: Mapping[str, np.ndarray]) -> None:
                 f"input {name!r} has shape {list(value.shape)}; expected {describe(tensor)}; "
                 "reshape it or add the batch axis"
             )
-        elif value.dtype.kind == "f" and not np.isfinite(value).all():
+        elif isinstance(value, np.ndarray) and value.dtype.kind == "f" and not np.isfinite(value).all():
             faults.append(
                 f"input {name!r} holds NaN or infinity; expected finite {describe(tensor)}; remove them"
             )

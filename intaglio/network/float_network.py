@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from intaglio.errors import InputError
+from intaglio.npz import read_npz
 
 KINDS = ("conv2d", "add", "average_pool", "fully_connected")
 ACTIVATIONS = {
@@ -93,8 +94,7 @@ class FloatNetwork:
     def load(cls, path: Path) -> FloatNetwork:
         """Read what save wrote; InputError where the file is not such a network."""
         try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
+            arrays = read_npz(Path(path), remedy="give the .npz that FloatNetwork.save writes")
             header = json.loads(str(arrays.pop("network")))
             layers = tuple(_layer(fields) for fields in header["layers"])
             return cls(header["name"], tuple(header["input_shape"]), layers, arrays)

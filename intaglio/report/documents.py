@@ -144,9 +144,9 @@ def _certificate(program: Program, c: Certificate) -> dict[str, Any]:
 
 
 def recheck_document(mapping: Path, found: Recheck) -> dict[str, Any]:
-    """What `map --check` found to be as stated."""
+    """What `map --check` found, as stated or not."""
     versions = {"schema_version": SCHEMA_VERSION, "intaglio_version": __version__}
-    return {**versions, "mapping": str(mapping), "legal": True, **dataclasses.asdict(found)}
+    return {**versions, "mapping": str(mapping), "equal": found.difference is None, **dataclasses.asdict(found)}
 
 
 def check_document(model: Path, config: Config, found: Check) -> dict[str, Any]:

@@ -7,15 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-
 from intaglio import __version__
 from intaglio.errors import Refusal
 from intaglio.hw.config import Config
 from intaglio.report.documents import SCHEMA_VERSION
+from intaglio.report.table import Column, Kind, Table, grouped
 from intaglio.report.tables import accuracy_text, short
+from intaglio.report.terminal import Terminal
 
 if TYPE_CHECKING:  # needs the extra `onnx`
     from intaglio.quantize.post_training import Quantized, Settings
@@ -55,54 +53,49 @@ def quantize_document(
     return document
 
 
-def print_quantization(console: Console, document: dict[str, Any]) -> None:
+def print_quantization(out: Terminal, document: dict[str, Any]) -> None:
     """A line for each quantized tensor, what stays float, and the accuracies."""
     settings = document["settings"]
     scales = "a scale for each output channel" if settings["per_channel"] else "one scale a tensor"
     bounds = "-127..127" if settings["narrow_range"] else "-128..127"
-    console.print(
-        f"{escape(document['model'])}: {settings['method']} over {document['samples']} samples of {escape(document['data'])}; "
+    out.line(
+        f"{document['model']}: {settings['method']} over {document['samples']} samples of {document['data']}; "
         f"weights int8 {bounds}, {scales}; activations {settings['activations']}"
     )
-    table = Table(show_edge=False, pad_edge=False, box=None, header_style="bold")
-    for column in ("tensor", "kind", ">scale", ">zero point", ">lowest", ">highest", ">SQNR dB"):
-        right, first = column.startswith(">"), column == "tensor"
-        table.add_column(
-            column.removeprefix(">"), justify="right" if right else "left", no_wrap=not first, overflow="fold"
-        )
+    table = Table([Column("tensor", Kind.NAME), Column("kind", Kind.WORD, leave=4), Column("scale", leave=5), Column("zero point", leave=1),
+                   Column("lowest", leave=2), Column("highest", leave=3), Column("SQNR dB")])
     for tensor in document["tensors"]:
         low, high = tensor["scale"]
         scale = f"{low:.4g}" if tensor["channels"] == 1 else f"{low:.3g} to {high:.3g}"
         error = "" if tensor["sqnr_db"] is None else f"{tensor['sqnr_db']:.1f}"
-        table.add_row(
-            escape(short(tensor["name"])), tensor["kind"], scale, str(tensor["zero_point"]), f"{tensor['low']:.4g}",
+        table.add(
+            short(tensor["name"]), tensor["kind"], scale, str(tensor["zero_point"]), f"{tensor['low']:.4g}",
             f"{tensor['high']:.4g}", error,
         )  # fmt: skip
-    console.print(table)
+    out.table(table)
     for entry in document["stays_float"]:
-        console.print(f"stays float: {escape(entry['name'])} ({escape(entry['op'])})")
+        out.line(f"stays float: {entry['name']} ({entry['op']})")
     if "accuracy" in document:
-        console.print(f"float, onnxruntime: {accuracy_text(document['accuracy']['float'])}")
-        console.print(f"quantized, onnxruntime ({document['kernels']}): {accuracy_text(document['accuracy']['quantized'])}")
+        out.line(f"float, onnxruntime: {accuracy_text(document['accuracy']['float'])}")
+        out.line(f"quantized, onnxruntime ({document['kernels']}): {accuracy_text(document['accuracy']['quantized'])}")
     for note in document["notes"]:
-        console.print(f"note: {escape(note)}")
+        out.line(f"note: {note}")
     if settings["activations"] == "int16":
-        console.print("note: the accelerator does not run int16 activations yet; the file is for other runtimes")
+        out.line("note: the accelerator does not run int16 activations yet; the file is for other runtimes")
     else:
-        _print_afterwards(console, document["accelerator"])
-    console.print(f"{escape(document['output'])}: {document['output_bytes']:,} bytes, {document['seconds']:.1f} s")
+        _print_afterwards(out, document["accelerator"])
+    out.line(f"{document['output']}: {document['output_bytes']:,} bytes, {document['seconds']:.1f} s")
 
 
-def _print_afterwards(console: Console, found: dict[str, Any]) -> None:
+def _print_afterwards(out: Terminal, found: dict[str, Any]) -> None:
     """What the accelerator will refuse of it, with the remedies; the operators of one reason and remedy in a line."""
     if found["would_run"]:
-        console.print(f"the accelerator ({escape(found['config'])}) takes it")
+        out.line(f"the accelerator ({found['config']}) takes it")
         return
-    console.print(f"the accelerator ({escape(found['config'])}) WILL REFUSE it:")
+    out.line(f"the accelerator ({found['config']}) WILL REFUSE it:")
     groups: dict[tuple[str, str], list[str]] = {}
     for refusal in found["refusals"]:
         named = f"{short(refusal['name'])} ({refusal['op']})"
         groups.setdefault((refusal["reason"], refusal["remedy"]), []).append(named)
     for (reason, remedy), names in groups.items():
-        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-        console.print(f"  {escape(', '.join(names[:NAMED]))}{more}: {escape(reason)}; {escape(remedy)}")
+        out.line(f"  {grouped(names, NAMED)}: {reason}; {remedy}")

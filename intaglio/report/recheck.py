@@ -1,7 +1,7 @@
 """A saved mapping held against its own commands, by code that has no part in making mappings.
 
 Legality is `mapper.validate`'s, which proves ports, bytes and tokens from footprints of its own; cycles come from the clock
-that steps through every one of them; bytes are counted from the commands' words.
+that steps through them (where the array alone counts down it does so at once); bytes are counted from the commands' words.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -16,63 +17,136 @@ from typing import Any, NoReturn
 import numpy as np
 
 from intaglio.errors import InputError
+from intaglio.files import read_bytes
 from intaglio.hw.config import Config, config_from_dict
 from intaglio.hw.isa import Command, Engine, Opcode, decode
 from intaglio.hw.timing import compute_cycles
 from intaglio.mapper.validate import validate_commands
-from intaglio.sim.cycle_model import run_cycles
+from intaglio.sim.cycle_model import StuckError, run_cycles
 
 REMEDY = "write it again with `intaglio map MODEL --json M.json`"
 
 
+LARGEST_MAPPING = 256 * 2**20
+"""Bytes of a mapping that is read."""
+MOST_VALUES = 4 * 2**20
+"""Commas and brackets in it: each can become an object of a hundred bytes and more."""
+MOST_CYCLES = 2**53
+"""Cycles that are counted: JSON's readers take whole numbers up to here."""
+
+
 @dataclass(frozen=True)
 class Recheck:
-    """What was found, all of it as the mapping states it."""
+    """What was found. legal: whether every command is; difference: the first thing that is not as the mapping states it, None if
+    everything is. cycles: of the commands; None where they are not legal, or more than stated whatever the memory does."""
 
+    legal: bool
+    difference: str | None
     commands: int
-    cycles: int
+    cycles: int | None
     external_bytes: int
     command_bytes: int
     layers: int
 
 
+@dataclass(frozen=True)
+class _Stated:
+    """A mapping's own words. layers: name, cycles, bytes of each."""
+
+    config: Config
+    words: np.ndarray
+    commands: tuple[Command, ...]
+    config_hash: object
+    memory_bytes: int
+    figures: dict[str, int]
+    layers: list[tuple[str, int, int]]
+
+
+class _Different(Exception):
+    """The difference as a message; legal: whether the commands are."""
+
+    def __init__(self, message: str, legal: bool = True):
+        super().__init__(message)
+        self.legal = legal
+
+
 def recheck(path: Path) -> Recheck:
-    """Raises InputError where the file is no mapping, a command is illegal, or a figure is not what its commands give."""
+    """Holds a mapping against its commands. Raises InputError where the file is no mapping."""
+    stated = _stated(path)
+    moved = _moved(stated.commands)
+    cycles, difference, legal = None, None, True
+    try:
+        cycles = _checked(stated, moved)
+    except _Different as found:
+        difference, legal = str(found), found.legal
+    return Recheck(legal, difference, len(stated.commands), cycles, sum(moved.values()), 4 * len(stated.words), len(stated.layers))
+
+
+def _stated(path: Path) -> _Stated:
     document = _read(path)
     try:
         config = config_from_dict(document["config"], "its configuration")
-        stated, layers, program = document["totals"], document["layers"], document["program"]
+        totals, program = document["totals"], document["program"]
         words = np.frombuffer(base64.b64decode(program["code"], validate=True), "<u4").astype(np.uint32)
-        commands = tuple(decode(words.tolist()))
-        figures = {name: stated[name] for name in ("cycles", "external_bytes", "command_bytes")}
-        per_layer = [(layer["name"], layer["cycles"] or 0, layer["external_bytes"]) for layer in layers]
-        memory_bytes, count = program["memory_bytes"], program["commands"]
+        return _Stated(
+            config=config,
+            words=words,
+            commands=tuple(decode(words.tolist())),
+            config_hash=document.get("config_hash"),
+            memory_bytes=_whole("memory_bytes", program["memory_bytes"]),
+            figures={"commands": _whole("commands", program["commands"]), **{
+                name: _whole(name, totals[name]) for name in ("cycles", "external_bytes", "command_bytes")
+            }},
+            layers=[(str(layer["name"]), _whole("cycles", layer["cycles"] or 0), _whole("external_bytes", layer["external_bytes"]))
+                    for layer in document["layers"]],
+        )  # fmt: skip
     except InputError as error:
         _refuse(path, str(error))
-    except (KeyError, TypeError, ValueError, binascii.Error) as error:
-        _refuse(path, f"not a mapping ({type(error).__name__}: {error})")
-    if document.get("config_hash") != f"{config.hardware_hash():016x}":
-        _refuse(path, f"config_hash = {document.get('config_hash')!r} is not that of its configuration")
-    if not isinstance(memory_bytes, int) or not 4 * len(words) <= memory_bytes <= 1 << 32:
-        _refuse(path, f"memory_bytes = {memory_bytes!r} does not hold its commands, or is above 4 GiB")
-    validate_commands(commands, config, memory_bytes, len(layers))
-    cycles, by_layer = _clock(config, words, commands)
-    moved = _moved(commands)
-    _same(path, "commands", count, len(commands))
-    _same(path, "cycles", figures["cycles"], cycles)
-    _same(path, "external_bytes", figures["external_bytes"], sum(moved.values()))
-    _same(path, "command_bytes", figures["command_bytes"], 4 * len(words))
-    for tag, (name, stated_cycles, stated_bytes) in enumerate(per_layer):
-        _same(path, f"cycles of layer {name!r}", stated_cycles, by_layer.get(tag, 0))
-        _same(path, f"external_bytes of layer {name!r}", stated_bytes, moved.get(tag, 0))
-    return Recheck(len(commands), cycles, sum(moved.values()), 4 * len(words), len(per_layer))
+    except (KeyError, TypeError, AttributeError, ValueError, binascii.Error) as error:
+        _refuse(path, f"not a mapping ({type(error).__name__}: {error})"[:300])
+
+
+def _whole(name: str, value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MOST_CYCLES:
+        raise ValueError(f"{name} = {reprlib.repr(value)} is no number of them")
+    return value
+
+
+def _checked(stated: _Stated, moved: dict[int, int]) -> int:
+    """The cycles, if all is as stated; else _Different."""
+    config, words, commands, figures = stated.config, stated.words, stated.commands, stated.figures
+    if stated.config_hash != f"{config.hardware_hash():016x}":
+        raise _Different(f"config_hash = {reprlib.repr(stated.config_hash)} is not that of its configuration", legal=False)
+    if not 4 * len(words) <= stated.memory_bytes <= 1 << 32:
+        raise _Different(f"memory_bytes = {stated.memory_bytes} does not hold its commands, or is above 4 GiB", legal=False)
+    try:
+        validate_commands(commands, config, stated.memory_bytes, len(stated.layers))
+    except InputError as error:
+        raise _Different(str(error).removesuffix("; map the network again"), legal=False) from None
+    _same("commands", figures["commands"], len(commands))
+    lengths = [compute_cycles(config, command) for command in commands if command.engine == Engine.COMPUTE]
+    if sum(lengths) > figures["cycles"]:  # without counting them: a wrong field can make billions of cycles
+        raise _Different(f"states cycles = {figures['cycles']}, its compute commands alone take {sum(lengths)}")
+    try:
+        cycles, by_layer = _clock(config, words, commands, np.array(lengths, np.int64))
+    except StuckError as error:
+        raise _Different(f"its commands do not end: {error}", legal=False) from None
+    _same("cycles", figures["cycles"], cycles)
+    _same("external_bytes", figures["external_bytes"], sum(moved.values()))
+    _same("command_bytes", figures["command_bytes"], 4 * len(words))
+    for tag, (name, layer_cycles, layer_bytes) in enumerate(stated.layers):
+        _same(f"cycles of layer {name!r}", layer_cycles, by_layer.get(tag, 0))
+        _same(f"external_bytes of layer {name!r}", layer_bytes, moved.get(tag, 0))
+    return cycles
 
 
 def _read(path: Path) -> dict[str, Any]:
+    data = read_bytes(path, "give a file that `intaglio map --json` wrote", LARGEST_MAPPING)
+    values = sum(data.count(mark) for mark in (b",", b"[", b"{"))
+    if values > MOST_VALUES:
+        _refuse(path, f"not a mapping: it has {values} values, more than {MOST_VALUES}")
     try:
-        document = json.loads(path.read_text())
-    except OSError as error:
-        raise InputError(f"mapping {path}: {error.strerror or 'cannot be read'}; give a file that `intaglio map` wrote") from None
+        document = json.loads(data)
     except (ValueError, RecursionError) as error:
         _refuse(path, f"no JSON ({' '.join(str(error).split())[:200]})")
     if not isinstance(document, dict):
@@ -80,11 +154,10 @@ def _read(path: Path) -> dict[str, Any]:
     return document
 
 
-def _clock(config: Config, words: np.ndarray, commands: tuple[Command, ...]) -> tuple[int, dict[int, int]]:
+def _clock(config: Config, words: np.ndarray, commands: tuple[Command, ...], lengths: np.ndarray) -> tuple[int, dict[int, int]]:
     """Cycles, and those of each layer: up to and with the cycle in which COMPUTE retires a command they are its layer's, the
     rest the last one's."""
     compute = [i for i, command in enumerate(commands) if command.engine == Engine.COMPUTE]
-    lengths = np.array([compute_cycles(config, commands[i]) for i in compute], np.int64)
     clock = run_cycles(config, words, lengths)
     out: dict[int, int] = {}
     begin = 0
@@ -104,9 +177,9 @@ def _moved(commands: tuple[Command, ...]) -> dict[int, int]:
     return out
 
 
-def _same(path: Path, what: str, stated: object, found: int) -> None:
+def _same(what: str, stated: int, found: int) -> None:
     if stated != found:
-        _refuse(path, f"states {what} = {stated!r}, its commands give {found}")
+        raise _Different(f"states {what} = {stated}, its commands give {found}")
 
 
 def _refuse(path: Path, reason: str) -> NoReturn:

@@ -4,44 +4,53 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-
 from intaglio.hw.config import Config
+from intaglio.report.recheck import Recheck
+from intaglio.report.table import LONGEST_NAME, Column, Kind, Table, grouped, shortened
+from intaglio.report.terminal import Terminal
 
-NAME_WIDTH = 44
+MANY_ROWS = 40
+"""Operators from which on `check` shows those that differ in nothing but their names as one row."""
+MANY_NAMES = 12
+"""Names in a sentence from which on it says how many more there are."""
+NAME, CODE = Column("layer", Kind.NAME), Column("operator", Kind.CODE, leave=8)
+FIGURES = (
+    Column("MACs", leave=6), Column("cycles"), Column("bound", leave=4), Column("utilization", leave=5),
+    Column("bounded by", Kind.WORD, leave=3), Column("bytes outside", leave=7),
+)  # fmt: skip
+"""Of run and map; see _figures."""
 
 
-def print_run(console: Console, document: dict[str, Any]) -> None:
+def print_run(out: Terminal, document: dict[str, Any]) -> None:
     """The document of `run`."""
     config, totals = document["config"], document["totals"]
-    console.print(f"{_title(document)}, engine {document['engine']}, input {escape(document['input'])}")
-    table = _table("layer", "operator", ">MACs", ">cycles", ">bound", ">utilization", "bounded by", ">bytes outside")
+    out.line(f"{_title(document)}, engine {document['engine']}, input {document['input']}")
+    table = Table([NAME, CODE, *FIGURES])
     for layer in document["layers"]:
-        table.add_row(escape(short(layer["name"])), layer["op"], *_figures(layer))
-    table.add_section()
-    table.add_row("total", "", *_figures(totals))
-    console.print(table)
+        table.add(short(layer["name"]), layer["op"], *_figures(layer))
+    table.section()
+    table.add("total", "", *_figures(totals))
+    out.table(table)
     seconds = document["seconds"]
-    console.print(f"{totals['inferences_per_second']:,.1f} inferences/s at {config['clock_mhz']:g} MHz; no schedule takes "
-                  f"fewer than {totals['network_lower_bound']:,} cycles; {totals['command_bytes']:,} bytes of commands")
-    _print_host(console, document["layers"], totals["host_seconds"])
+    out.line(f"{totals['inferences_per_second']:,.1f} inferences/s at {config['clock_mhz']:g} MHz; no schedule takes "
+             f"fewer than {totals['network_lower_bound']:,} cycles; {totals['command_bytes']:,} bytes of commands")
+    _print_host(out, document["layers"], totals["host_seconds"])
     if document["engine"] == "rtl":
-        console.print(f"RTL: {seconds['build']:.1f} s to build or find the model, {seconds['run']:.2f} s to simulate")
+        out.line(f"RTL: {seconds['build']:.1f} s to build or find the model, {seconds['run']:.2f} s to simulate")
     if "accuracy" in document:
-        print_accuracy(console, document["accuracy"])
+        print_accuracy(out, document["accuracy"])
     if "host_only_tensors" in document:
-        names = ", ".join(document["host_only_tensors"]) or "none"
-        console.print(f"tensors that the accelerator never wrote, computed on the host: {escape(names)}")
-    _print_notes(console, document["notes"])
+        names = grouped(document["host_only_tensors"], MANY_NAMES) or "none"
+        out.line(f"tensors that the accelerator never wrote, computed on the host: {names}")
+    _print_notes(out, document["notes"])
 
 
-def print_accuracy(console: Console, accuracy: dict[str, Any]) -> None:
+def print_accuracy(out: Terminal, accuracy: dict[str, Any]) -> None:
     rate = accuracy["total"] / accuracy["seconds"]
-    console.print(f"accuracy: {accuracy_text(accuracy)} ({escape(accuracy['data'])}; {rate:,.0f} labels/s on the host engine)")
+    out.line(f"accuracy: {accuracy_text(accuracy)} ({accuracy['data']}; {rate:,.0f} labels/s on the host engine)")
 
 
 def accuracy_text(accuracy: dict[str, Any]) -> str:
@@ -50,104 +59,140 @@ def accuracy_text(accuracy: dict[str, Any]) -> str:
     return text if accuracy["top5"] is None else f"{text}, top five {100 * accuracy['top5']:.2f} %"
 
 
-def print_map(console: Console, document: dict[str, Any], notes: Sequence[str]) -> None:
+def print_map(out: Terminal, document: dict[str, Any], notes: Sequence[str]) -> None:
     """The document of `map`."""
     program, totals = document["program"], document["totals"]
-    console.print(f"{_title(document)}, configuration hash {document['config_hash']}")
-    table = _table("layer", "operator", ">loads", ">computes", ">stores", ">MACs", ">cycles", ">bound", ">utilization",
-                   "bounded by", ">bytes outside")
+    out.line(f"{_title(document)}, configuration hash {document['config_hash']}")
+    table = Table([NAME, CODE, *(Column(name, leave=1) for name in ("loads", "computes", "stores")), *FIGURES])
     for layer in document["layers"]:
         counts = (_number(layer["commands"][engine]) for engine in ("load", "compute", "store"))
-        table.add_row(escape(short(layer["name"])), layer["op"], *counts, *_figures(layer))
-    table.add_section()
+        table.add(short(layer["name"]), layer["op"], *counts, *_figures(layer))
+    table.section()
     sums = (_number(sum(layer["commands"][e] for layer in document["layers"])) for e in ("load", "compute", "store"))
-    table.add_row("total", "", *sums, *_figures(totals))
-    console.print(table)
-    console.print(f"{program['commands']} commands; image {program['image_bytes']:,} bytes; external memory "
-                  f"{program['memory_bytes']:,} bytes; tensors outside: "
-                  f"{escape(', '.join(short(name) for name in program['tensors_outside']))}")
+    table.add("total", "", *sums, *_figures(totals))
+    out.table(table)
+    out.line(f"{program['commands']} commands; image {program['image_bytes']:,} bytes; external memory "
+             f"{program['memory_bytes']:,} bytes; tensors outside: "
+             f"{grouped([short(name) for name in program['tensors_outside']], MANY_NAMES)}")
     chosen = document["objective"]
-    energy = "" if chosen["table"] is None else f": {chosen['energy'] / 1e6:,.3f} uJ an inference by {escape(chosen['table'])}"
-    console.print(f"objective {chosen['goal']}{energy}")
+    energy = "" if chosen["table"] is None else f": {chosen['energy'] / 1e6:,.3f} uJ an inference by {chosen['table']}"
+    out.line(f"objective {chosen['goal']}{energy}")
     if document["certificates"] is not None:
-        _print_certificates(console, document["certificates"])
-    _print_host(console, document["layers"], None)
-    _print_notes(console, notes)
+        _print_certificates(out, document["certificates"])
+    _print_host(out, document["layers"], None)
+    _print_notes(out, notes)
 
 
-def _print_certificates(console: Console, certificates: Sequence[dict[str, Any]]) -> None:
-    table = _table("layers", ">plans", ">timed", ">best alone", ">gap to best", ">bound", ">gap to bound")
+def _print_certificates(out: Terminal, certificates: Sequence[dict[str, Any]]) -> None:
+    table = Table([Column("layers", Kind.TEXT), Column("plans"), Column("timed", leave=1), Column("best alone"), Column("gap to best"),
+                   Column("bound", leave=2), Column("gap to bound", leave=3)])
     for c in certificates:
-        table.add_row(escape(" + ".join(short(name) for name in c["layers"])), _number(c["candidates"]), _number(c["timed"]),
-                      _number(c["best_cycles"]), f"{c['gap_to_best']:.1%}", _number(c["bound_cycles"]), f"{c['gap_to_bound']:.1%}")
-    console.print(table)
-    console.print("Each layer or chain by itself, exact. Plans: every cut into pieces, placement of buffers and order of weights that "
-                  "the mapper knows, with what stays on chip as it is; those that were not timed have a bound no lower than the "
-                  "cycles found. Bound: all elements busy, every byte moved once. Gap to best: of the plan taken, which differs where "
-                  "the whole network is faster with it.")
+        table.add(" + ".join(short(name) for name in c["layers"]), _number(c["candidates"]), _number(c["timed"]),
+                  _number(c["best_cycles"]), f"{c['gap_to_best']:.1%}", _number(c["bound_cycles"]), f"{c['gap_to_bound']:.1%}")
+    out.table(table)
+    out.line("Each layer or chain by itself, exact. Plans: every cut into pieces, placement of buffers and order of weights that "
+             "the mapper knows, with what stays on chip as it is; those that were not timed have a bound no lower than the "
+             "cycles found. Bound: all elements busy, every byte moved once. Gap to best: of the plan taken, which differs where "
+             "the whole network is faster with it.")
 
 
-def print_verification(console: Console, document: dict[str, Any], notes: Sequence[str]) -> None:
+def print_recheck(out: Terminal, mapping: Path, found: Recheck) -> None:
+    """What `map --check` found."""
+    if found.difference is not None:
+        out.line(f"{mapping}: DIFFERENT: {found.difference}")
+        return
+    out.line(f"{mapping}: {found.commands:,} commands, legal. As stated: {found.cycles:,} cycles, and "
+             f"{found.external_bytes:,} bytes of data and {found.command_bytes:,} of commands, in {found.layers} layers.")
+
+
+def print_verification(out: Terminal, document: dict[str, Any], notes: Sequence[str]) -> None:
     """The document of `verify`."""
-    console.print(f"{_title(document)}: {document['inputs']} random inputs from seed {document['seed']}")
+    out.line(f"{_title(document)}: {document['inputs']} random inputs from seed {document['seed']}")
     seconds = document["seconds"]
     if document["equal"]:
         beside = (
             "Host and RTL alone: NO REFERENCE WAS COMPARED." if document["reference"] is None else
             f"{document['reference']}: 0 differences in {document['elements']:,} elements of {document['tensors']} tensors an input."
         )
-        console.print(
+        out.line(
             f"EQUAL. {beside} Host and RTL: tensors, {document['cycles']:,} cycles, retire cycles of {document['commands']} "
             f"commands and all counters, difference 0."
         )
         if document["off_by_one"]:
-            console.print(f"{document['off_by_one']} elements differ by 1 in tensors that the notes name.")
-        names = ", ".join(document["host_only_tensors"]) or "none"
-        console.print(f"Tensors that only the host computes: {escape(names)}.")
+            out.line(f"{document['off_by_one']} elements differ by 1 in tensors that the notes name.")
+        names = grouped(document["host_only_tensors"], MANY_NAMES) or "none"
+        out.line(f"Tensors that only the host computes: {names}.")
     else:
-        console.print(f"DIFFERENT. {escape(document['difference']['message'])}")
+        out.line(f"DIFFERENT. {document['difference']['message']}")
     if document["reference"] is None:
-        console.print(f"The reference refuses this file. {escape(document['reference_refusal'])}")
-    console.print(f"RTL: {seconds['build']:.1f} s to build or find the model, {seconds['simulate']:.2f} s to simulate.")
-    _print_notes(console, notes)
+        out.line(f"The reference refuses this file. {document['reference_refusal']}")
+    out.line(f"RTL: {seconds['build']:.1f} s to build or find the model, {seconds['simulate']:.2f} s to simulate.")
+    _print_notes(out, notes)
 
 
-def print_check(console: Console, document: dict[str, Any]) -> None:
+def print_check(out: Terminal, document: dict[str, Any]) -> None:
     """The document of `check`."""
     config, totals = document["config"], document["totals"]
-    console.print(_title(document))
-    table = _table("layer", "operator", "where", ">MACs", ">weights", ">on chip", "in pieces", "why")
-    for op in document["operators"]:
-        why = _short_quotes("; ".join(refusal["reason"] for refusal in op["refusals"]) or op["why"])
-        if why.startswith("part of "):
-            why = "part of " + short(why.removeprefix("part of "))
-        onchip = "" if op["onchip_bytes"] is None else _number(op["onchip_bytes"])
-        table.add_row(escape(short(op["name"])), op["op"], op["place"], _number(op["macs"]),
-                      _number(op["weight_bytes"]), onchip, ", ".join(op["tiled"]), escape(why))  # fmt: skip
-    table.columns[0].no_wrap, table.columns[-1].no_wrap = True, False
-    console.print(table)
+    out.line(_title(document))
+    table = Table([NAME, CODE, Column("where", Kind.WORD), Column("MACs", leave=4), Column("weights", leave=3),
+                   Column("on chip", leave=1), Column("in pieces", Kind.WORD, leave=2), Column("why", Kind.TEXT)])
+    rows = _checked_rows(document["operators"])
+    for row in rows:
+        table.add(*row)
+    out.table(table)
+    if len(rows) < len(document["operators"]):
+        out.line(f"xN: that many operators in one row, with their sums, where nothing but names and sizes differs; --json has "
+                 f"each of the {len(document['operators'])}")
     counts = ", ".join(f"{count} {place}" for place, count in totals["operators"].items() if count)
     share = 100 * totals["accelerator_macs"] / totals["macs"] if totals["macs"] else 0.0
-    console.print(f"{len(document['operators'])} operators: {counts}; {share:.1f} % of {totals['macs']:,} MACs on the "
-                  f"accelerator")
+    out.line(f"{len(document['operators'])} operators: {counts}; {share:.1f} % of {totals['macs']:,} MACs on the "
+             f"accelerator")
     fits = "fit" if totals["activation_peak_bytes"] <= config["activation_bytes"] else "do not all fit"
-    console.print(f"weights {totals['weight_bytes']:,} bytes; tensors take at most {totals['activation_peak_bytes']:,} "
-                  f"bytes at once{_at(totals['peak_layer'])}: they {fits} into activation_bytes = "
-                  f"{config['activation_bytes']:,}")
-    _print_notes(console, document["notes"])
+    out.line(f"weights {totals['weight_bytes']:,} bytes; tensors take at most {totals['activation_peak_bytes']:,} "
+             f"bytes at once{_at(totals['peak_layer'])}: they {fits} into activation_bytes = "
+             f"{config['activation_bytes']:,}")
+    _print_notes(out, document["notes"])
     if document["would_run"]:
-        console.print("WOULD RUN.")
+        out.line("WOULD RUN.")
         return
-    console.print("REFUSED. What to do:")
-    remedies: dict[str, list[str]] = {}
+    out.line("REFUSED. What to do:")
+    remedies: dict[str, dict[str, list[str]]] = {}
     for op in document["operators"]:
         for refusal in op["refusals"]:
-            remedies.setdefault(refusal["remedy"], []).append(f"{short(op['name'])} ({op['op']})")
-    for remedy, layers in remedies.items():
-        console.print(f"  {escape(remedy)}: {escape(', '.join(layers))}")
+            remedies.setdefault(refusal["remedy"], {}).setdefault(op["op"], []).append(short(op["name"]))
+    for remedy, kinds in remedies.items():
+        named = (f"{grouped(names)} ({kind}{_times(names)})" for kind, names in kinds.items())
+        out.line(f"  {remedy}: {', '.join(named)}")
     for refusal in document["other_refusals"]:
-        console.print(f"  {refusal['kind']} {escape(refusal['name'])}: {escape(refusal['reason'])}; "
-                      f"{escape(refusal['remedy'])}")
+        out.line(f"  {refusal['kind']} {refusal['name']}: {refusal['reason']}; "
+                 f"{refusal['remedy']}")
+
+
+def _checked_rows(operators: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
+    """The cells of `check`'s rows, grouped where they are many: operators of one kind that are refused for one reason, or part of
+    others."""
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for number, op in enumerate(operators):
+        alone = len(operators) <= MANY_ROWS or op["place"] not in ("refused", "fused")
+        reasons = tuple(re.sub("'[^']*'", "", refusal["reason"]) for refusal in op["refusals"])
+        groups.setdefault((op["op"], op["place"], reasons, number if alone else None), []).append(op)
+    rows: list[tuple[str, ...]] = []
+    for mine in groups.values():
+        first = mine[0]
+        why = _short_quotes("; ".join(refusal["reason"] for refusal in first["refusals"]) or first["why"])
+        if why.startswith("part of "):
+            why = f"part of {short(first['why'].removeprefix('part of '))}" if len(mine) == 1 else "part of others"
+        onchip = [op["onchip_bytes"] for op in mine if op["onchip_bytes"] is not None]
+        names = [op["name"] for op in mine]
+        name = short(names[0]) if len(names) == 1 else f"{short(names[0])} and {len(names) - 1:,} more"
+        rows.append((name, first["op"] + _times(names), first["place"], _number(sum(op["macs"] for op in mine)),
+                     _number(sum(op["weight_bytes"] for op in mine)), _number(max(onchip)) if onchip else "",
+                     ", ".join(first["tiled"]), why))
+    return rows
+
+
+def _times(names: Sequence[str]) -> str:
+    return f" x{len(names):,}" if len(names) > 1 else ""
 
 
 def _short_quotes(text: str) -> str:
@@ -156,40 +201,34 @@ def _short_quotes(text: str) -> str:
 
 
 def _at(layer: str | None) -> str:
-    return "" if layer is None else f" (at {escape(short(layer))})"
+    return "" if layer is None else f" (at {short(layer)})"
 
 
-def print_configs(console: Console, configs: Sequence[Config]) -> None:
+def print_configs(out: Terminal, configs: Sequence[Config]) -> None:
     """The shipped configurations."""
-    table = _table("name", ">rows x cols", ">requantizers", ">on chip", ">bus", ">outside", ">latency", ">clock")
+    table = Table(
+        [Column("name", Kind.NAME), Column("rows x cols"), Column("requantizers", leave=2), Column("on chip"), Column("bus", leave=4),
+         Column("outside", leave=5), Column("latency", leave=3), Column("clock", leave=1)],
+        "`intaglio configs NAME` has them",
+    )
     for c in configs:
-        table.add_row(
+        table.add(
             c.name, f"{c.rows} x {c.cols}", str(c.requantizers), f"{c.on_chip_bytes // 1024} KiB",
             f"{8 * c.bus_bytes} bits", f"{c.memory.bytes_per_cycle} bytes/cycle", f"{c.memory.latency} cycles",
             f"{c.clock_mhz:g} MHz",
         )  # fmt: skip
-    console.print(table)
+    out.table(table)
 
 
 def short(name: str) -> str:
     """A name for a column: converters join several names with ';', of which the last is kept, from its end."""
     last = name.split(";")[-1] or name
-    return last if len(last) <= NAME_WIDTH else "..." + last[3 - NAME_WIDTH :]
+    return shortened(last, LONGEST_NAME)
 
 
 def _title(document: dict[str, Any]) -> str:
     c = document["config"]
-    return f"{escape(document['model'])} on {escape(c['name'])} ({c['rows']}x{c['cols']})"
-
-
-def _table(*columns: str) -> Table:
-    table = Table(show_edge=False, pad_edge=False, box=None, header_style="bold")
-    for column in columns:
-        right, first = column.startswith(">"), column == columns[0]
-        table.add_column(
-            column.removeprefix(">"), justify="right" if right else "left", no_wrap=not first, overflow="fold"
-        )
-    return table
+    return f"{document['model']} on {c['name']} ({c['rows']}x{c['cols']})"
 
 
 def _figures(layer: dict[str, Any]) -> list[str]:
@@ -206,16 +245,16 @@ def _number(value: int) -> str:
     return f"{value:,}" if value else "0"
 
 
-def _print_host(console: Console, layers: Sequence[dict[str, Any]], seconds: float | None) -> None:
+def _print_host(out: Terminal, layers: Sequence[dict[str, Any]], seconds: float | None) -> None:
     mine = [layer for layer in layers if layer["where"] == "host"]
     if not mine:
-        console.print("host: nothing; every operator runs on the accelerator")
+        out.line("host: nothing; every operator runs on the accelerator")
         return
-    names = ", ".join(f"{short(layer['name'])} ({layer['op']})" for layer in mine)
+    names = grouped([f"{short(layer['name'])} ({layer['op']})" for layer in mine], MANY_NAMES)
     measured = "" if seconds is None else f", {1000 * seconds:.2f} ms measured on this machine"
-    console.print(f"host: {len(mine)} of {len(layers)} operators{measured}, apart from the cycles above: {escape(names)}")
+    out.line(f"host: {len(mine)} of {len(layers)} operators{measured}, apart from the cycles above: {names}")
 
 
-def _print_notes(console: Console, notes: Sequence[str]) -> None:
+def _print_notes(out: Terminal, notes: Sequence[str]) -> None:
     for note in notes:
-        console.print(f"note: {escape(note)}")
+        out.line(f"note: {note}")

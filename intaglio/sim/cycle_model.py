@@ -1,5 +1,7 @@
 """The host's clock: every cycle of the accelerator's control, without its data. The oracle of event_model, and the recorder.
 
+Cycles in which nothing but the core counts down are taken at once.
+
 Steps the machines of intaglio/hw (named here as there) register by register against sim.memory_model, so that its
 cycles are the RTL's. A compute command is a length: the core's schedule is rigid (hw.timing).
 
@@ -20,6 +22,7 @@ from intaglio.hw.counters import Counter
 from intaglio.hw.isa import Engine, LocalMemory
 from intaglio.sim.memory_model import (
     B_VALID,
+    CYCLE,
     R_LAST,
     R_VALID,
     REQUEST_READY,
@@ -264,7 +267,7 @@ def _note_beat(notes, cycle, burst):
     notes[1][burst, _B_LAST] = cycle
 
 
-@compiled()
+@compiled(nogil=True)
 def _run(memory, commands, lengths, program_words, shift, outstanding, watchdog, retired, counters, notes):
     """Cycle 0 to the end. Fills retired and counters, and notes (the arrays of a Recording) unless they are None; numba
     leaves out the code for them then."""
@@ -403,6 +406,19 @@ def _run(memory, commands, lengths, program_words, shift, outstanding, watchdog,
         popped = accepted and lane == lanes - 1
         issued = read_head != read_tail and room != 0
         sent = buffer_valid and w_ready
+
+        # While the core alone counts down, nothing else moves: on to the cycle before its last.
+        if (
+            core_left > 2 and in_flight == 0 and not (ar_valid or aw_valid or accepted or issued or sent)
+            and not (take_fetch or take_store or take_load) and load_starts < 0 and store_starts < 0
+            and load_retire < 0 and store_retire < 0 and pipe == 0 and buffer_count == 0
+            and fifo_valid == (fifo_count != 0)
+        ):
+            skipped = core_left - 2
+            counters[_BUSY] += skipped
+            memory[CYCLE] += skipped
+            cycle += skipped
+            core_left = 2
 
         # Watchdog.
         if (

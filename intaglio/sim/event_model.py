@@ -108,7 +108,7 @@ def _last_beat(first, due, beats, bus, rate):
     return -(-due // rate), due + bus
 
 
-@compiled()
+@compiled(nogil=True)
 def _run(commands, lengths, program_words, bus, rate, latency, outstanding, retired, causes):
     """The cycles; -1 where nothing can happen any more, or too many tokens wait. Fills retired and causes."""
     total = len(commands)

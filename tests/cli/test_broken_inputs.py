@@ -195,7 +195,7 @@ def write_inputs(folder: Path) -> dict[str, list[str]]:
         "bare.npy": ["one array without a name", "np.savez"],
         "cut.npz": ["not a readable .npz file", "np.savez"],
         "flipped.npz": ["np.savez"],
-        "words.npz": ["Python objects or text", "np.savez"],
+        "words.npz": ["not a readable .npz file", "np.savez"],
         "zero.npz": ["not a readable .npz file", "np.savez"],
         "absent.npz": ["No such file", "np.savez"],
         ".": ["irectory", "np.savez"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -79,26 +80,46 @@ def _bytes(d: dict[str, Any]) -> None:
     d["layers"][0]["external_bytes"] -= 8
 
 
-BROKEN: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
+DIFFERENT: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "fewer cycles": (_cycles, "states cycles = "),
     "another layer's cycles": (_layer, "states cycles of layer 'first' = "),
     "fewer bytes": (_bytes, "states external_bytes of layer 'first' = "),
     "another machine": (lambda d: d["config"].update(cols=8), "config_hash = "),
-    "no machine": (lambda d: d["config"].update(cols=0), "configuration field cols = 0"),
     "a token less": (lambda d: _recoded(d, _forget_a_wait), "command "),
     "a longer load": (lambda d: _recoded(d, _move_more), "its commands give"),
+    "no bytes": (lambda d: d["program"].update(memory_bytes=16), "memory_bytes = 16"),
+    "fewer layers": (lambda d: d.update(layers=d["layers"][:1]), "tag = "),
+    "fewer commands stated": (lambda d: d["program"].update(commands=1), "states commands = 1"),
+}
+BROKEN: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
+    "no machine": (lambda d: d["config"].update(cols=0), "configuration field cols = 0"),
     "no code": (lambda d: d["program"].update(code="AAA"), "not a mapping"),
     "half a command": (lambda d: d["program"].update(code=base64.b64encode(b"\x03\0\0\0").decode()), "not a mapping"),
-    "no bytes": (lambda d: d["program"].update(memory_bytes=16), "memory_bytes = 16"),
     "text for a number": (lambda d: d["program"].update(memory_bytes="16"), "memory_bytes = '16'"),
     "no totals": (lambda d: d.pop("totals"), "not a mapping"),
     "layers of another kind": (lambda d: d.update(layers=3), "not a mapping"),
-    "fewer layers": (lambda d: d.update(layers=d["layers"][:1]), "tag = "),
+    "cycles beyond all counting": (lambda d: d["totals"].update(cycles=10**30), "not a mapping"),
 }
 
 
-@pytest.mark.parametrize("case", BROKEN)
+@pytest.mark.parametrize("case", DIFFERENT)
 def test_what_is_not_as_stated(case: str, mapping: Path, tmp_path: Path) -> None:
+    """Status 1, and the finding in the report and in the JSON, as verify's."""
+    change, message = DIFFERENT[case]
+    document = json.loads(mapping.read_text())
+    change(document)
+    path = tmp_path / "m.json"
+    path.write_text(json.dumps(document))
+    done = intaglio("map", "--check", path, "--json", tmp_path / "r.json")
+    assert done.status == 1 and not done.err and f"{path}: DIFFERENT: " in done.out and message in done.out
+    found = json.loads((tmp_path / "r.json").read_text())
+    validate(found, "recheck")
+    assert not found["equal"] and message in found["difference"]
+    assert found["legal"] == (not any(word in case for word in ("token", "machine", "no bytes", "fewer layers")))
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_what_is_no_mapping(case: str, mapping: Path, tmp_path: Path) -> None:
     change, message = BROKEN[case]
     document = json.loads(mapping.read_text())
     change(document)
@@ -107,6 +128,26 @@ def test_what_is_not_as_stated(case: str, mapping: Path, tmp_path: Path) -> None
     done = intaglio("map", "--check", str(path))
     assert done.status == 2 and not done.out
     assert message in done.err and "Traceback" not in done.err and done.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("stated", [None, 10**14])
+def test_cycles_that_nobody_waits_for(stated: int | None, mapping: Path, tmp_path: Path) -> None:
+    """One compute command of some 10**11 cycles; the mapping states its old number, or so many that only counting tells."""
+    document = json.loads(mapping.read_text())
+    if stated is not None:
+        document["totals"]["cycles"] = stated
+
+    def change(commands: list) -> None:
+        next(c for c in commands if c.opcode == Opcode.CONV).fields["idle_cycles"] = 2**31 - 1
+
+    _recoded(document, change)
+    path = tmp_path / "m.json"
+    path.write_text(json.dumps(document))
+    begin = time.perf_counter()
+    done = intaglio("map", "--check", path)
+    assert done.status == 1 and "DIFFERENT: states cycles" in done.out
+    assert int(done.out.split()[-1]) > 10**10
+    assert time.perf_counter() - begin < 5
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "{\"config\": 1}", "\0", "[" * 100_000])

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from intaglio import data
-from intaglio.errors import InputError
+from intaglio.errors import InputError, OutputError
 from intaglio.export import Bundle, check_folder, make_bundle, write_folder
 from intaglio.export.c_registers import registers_header
 from intaglio.export.c_text import comment_text, float_literal, identifiers
@@ -252,7 +252,7 @@ def test_a_full_disk_leaves_nothing(exists: bool, tmp_path: Path, monkeypatch: p
         return real(path, content)
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(InputError, match=r"out: cannot be written \(No space left on device\)"):
+    with pytest.raises(OutputError, match=r"out: cannot be written \(No space left on device\)"):
         write_folder(out, FILES)
     assert os.listdir(tmp_path) == (["out"] if exists else []) and (not exists or os.listdir(out) == [])
 

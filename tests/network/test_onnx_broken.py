@@ -144,7 +144,11 @@ def test_external_data(tmp_path: Path) -> None:
     for location in ("../secret", str(tmp_path / "secret"), "link", ""):
         assert "outside the model's folder" in refusal(external(folder / "m.onnx", location))
     assert "is missing" in refusal(external(folder / "m.onnx", "nothing"))
-    assert "is missing" in refusal(external(folder / "m.onnx", "."))
+    assert "is a directory, not a regular file" in refusal(external(folder / "m.onnx", "."))
+    os.mkfifo(folder / "pipe")
+    assert "is a FIFO, not a regular file" in refusal(external(folder / "m.onnx", "pipe"))
+    assert "no file is called" in refusal(external(folder / "m.onnx", "weights\0"))
+    assert "not a usable ONNX model" in refusal(external(folder / "m.onnx", "w" * 5000))
     for entries in ({"offset": 1}, {"length": 2**31}, {"offset": -5}, {"length": 3}):
         assert "216 needed" in refusal(external(folder / "m.onnx", "weights", **entries))
     assert "no number" in refusal(external(folder / "m.onnx", "weights", offset="here"))

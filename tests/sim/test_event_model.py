@@ -48,6 +48,21 @@ def encoded(config: Config, commands: list[Command]) -> Schedule:
     return schedule_of_words(config, np.array(words_of(commands), np.uint32), lengths)
 
 
+def test_commands_of_billions_of_cycles() -> None:
+    """The clock goes past them; so it must stand where it would have come to step by step."""
+    long = 0
+    for seed in range(60):
+        print("seed", seed)
+        rng = random.Random(f"long {seed}")
+        config = random_config(rng, 8)
+        commands = random_stream(rng, config, rng.randint(1, 40), 400)
+        lengths = np.array(compute_lengths(commands), np.int64)
+        lengths[rng.sample(range(len(lengths)), min(2, len(lengths)))] = 3 * 10**12
+        cycles = hold_equal(config, schedule_of_words(config, np.array(words_of(commands), np.uint32), lengths))
+        long += cycles > 10**12
+    assert long > 20
+
+
 @pytest.mark.parametrize("bus", [4, 8, 16, 32, 64])
 def test_random_programs(bus: int) -> None:
     cycles = 0

@@ -14,7 +14,7 @@ pytest.importorskip("ai_edge_litert")
 
 from amaranth.sim import Simulator
 
-from intaglio.errors import InputError
+from intaglio.errors import OutputError
 from intaglio.hw.config import load_config
 from intaglio.hw.counters import Counter
 from intaglio.hw.depthwise_feed import PatchSequencer
@@ -186,7 +186,7 @@ def test_the_file_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.Monk
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Trace, "tiles", full)
-    with pytest.raises(InputError, match=r"T\.json: cannot be written \(No space left on device\)"):
+    with pytest.raises(OutputError, match=r"T\.json: cannot be written \(No space left on device\)"):
         write_chrome(path, trace)
     assert path.read_text() == "before" and sorted(p.name for p in tmp_path.iterdir()) == ["1.tflite", "T.json"]
 

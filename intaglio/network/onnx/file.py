@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from intaglio.errors import InputError
+from intaglio.files import first_bytes
 
 MAX_ELEMENTS = 2**26
 """Elements of the largest tensor that is computed; a constant may have what the file's bytes hold."""
@@ -66,8 +67,7 @@ def is_onnx(path: Path) -> bool:
     """By its suffix; without .onnx or .tflite, by its first bytes: the field ir_version of a ModelProto."""
     if path.suffix.lower() in (".onnx", ".tflite") or not path.is_file():
         return path.suffix.lower() == ".onnx"
-    with path.open("rb") as file:
-        start = file.read(8)
+    start = first_bytes(path, 8)
     return len(start) == 8 and start[0] == 0x08 and 3 <= start[1] < 0x40 and start[4:] != b"TFL3"
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from intaglio.errors import InputError, Refusal
 from intaglio.files import read_bytes
+from intaglio.network.onnx.external import read_external
 from intaglio.network.onnx.file import MAX_ELEMENTS, MAX_FOLDED, QUANTIZED, broken, onnx_module
 
 OLDEST_OPSET = 7
@@ -51,8 +52,9 @@ def parsed(path: Path, give: str) -> Any:
         raise broken(path, "a name in it is not UTF-8")
     if not data or not (model.graph.node or model.graph.output):
         raise broken(path, "the file is empty" if not data else "it has no nodes", remedy)
+    left = MAX_BYTES
     for tensor in _tensors(model):
-        _check_tensor(path, tensor)
+        left -= _check_tensor(path, tensor, left)
     return model
 
 
@@ -240,8 +242,9 @@ def _tensors(model: Any) -> Iterable[Any]:
                 yield from graph.initializer
 
 
-def _check_tensor(path: Path, tensor: Any) -> None:
-    """Refuses constants that claim more than the file (or their external file) holds; reads external data."""
+def _check_tensor(path: Path, tensor: Any, most: int) -> int:
+    """Refuses a constant that claims more than the file, or an external file of `most` bytes, holds. The bytes that were read
+    from an external file."""
     onnx = onnx_module()
     known = onnx.TensorProto.DataType.values()
     if tensor.data_type not in known or tensor.data_type == onnx.TensorProto.UNDEFINED:
@@ -249,14 +252,17 @@ def _check_tensor(path: Path, tensor: Any) -> None:
     if min(tensor.dims, default=0) < 0:
         raise broken(path, f"constant {tensor.name!r} has shape {list(tensor.dims)}")
     if tensor.data_type == onnx.TensorProto.STRING:
-        return
+        return 0
     elements = math.prod(tensor.dims)
     packed = PACKED_BITS.get(onnx.TensorProto.DataType.Name(tensor.data_type))
     itemsize = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
     wanted = elements * itemsize if packed is None else -(-elements * packed // 8)
     if tensor.data_location == onnx.TensorProto.EXTERNAL:
-        _read_external(path, tensor, wanted)
-    elif tensor.HasField("raw_data"):
+        if wanted > most:
+            raise broken(path, f"its constants in other files have more than {MAX_BYTES} bytes", "give a smaller model")
+        read_external(path, tensor, wanted, partial(broken, path))
+        return wanted
+    if tensor.HasField("raw_data"):
         if len(tensor.raw_data) != wanted:
             raise broken(
                 path,
@@ -265,38 +271,7 @@ def _check_tensor(path: Path, tensor: Any) -> None:
             )
     elif elements > MAX_ELEMENTS:
         raise broken(path, f"constant {tensor.name!r} claims {elements} elements")
-
-
-def _read_external(path: Path, tensor: Any, wanted: int) -> None:
-    """Puts the bytes of an external file into the tensor; it must lie in the model's folder or below."""
-    entries = {entry.key: entry.value for entry in tensor.external_data}
-    location = entries.get("location", "")
-    where = f"the data of constant {tensor.name!r} are in {location!r}"
-    try:
-        folder = path.parent.resolve()
-        file = (folder / location).resolve()
-        if not location or Path(location).is_absolute() or not file.is_relative_to(folder):
-            raise broken(path, f"{where}, outside the model's folder", "save the model with its data beside it")
-        if not file.is_file():
-            raise broken(path, f"{where}, which is missing", "put that file beside the model")
-        held = file.stat().st_size
-    except (OSError, ValueError) as error:  # a NUL byte, a name that is too long, a folder that may not be read
-        reason = getattr(error, "strerror", None) or error
-        raise broken(path, f"{where}: {reason}", "save the model with its data beside it") from error
-    try:
-        offset, length = int(entries.get("offset", "0")), int(entries.get("length", str(wanted)))
-    except ValueError as error:
-        raise broken(path, f"{where} at a place that is no number") from error
-    if length != wanted or offset < 0 or offset + length > held:
-        raise broken(path, f"{where}: bytes {offset} to {offset + length} of {held}, {wanted} needed")
-    try:
-        with file.open("rb") as stream:
-            stream.seek(offset)
-            tensor.raw_data = stream.read(length)
-    except OSError as error:
-        raise broken(path, f"{where}: {error.strerror or error}", "make that file readable") from error
-    tensor.data_location = 0
-    del tensor.external_data[:]
+    return 0
 
 
 def float_model(path: Path) -> InputError:
