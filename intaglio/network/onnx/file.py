@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from intaglio.errors import InputError
+from intaglio.extras import install
 
 MAX_ELEMENTS = 2**26
 """Elements of the largest tensor that is computed; a constant may have what the file's bytes hold."""
@@ -80,9 +81,7 @@ def onnx_module() -> Any:
         import onnx.numpy_helper
         import onnx.shape_inference
     except ImportError as error:
-        raise InputError(
-            "reading .onnx files needs onnx, which is not installed: pip install 'intaglio[onnx]'"
-        ) from error
+        raise InputError(f"reading .onnx files needs onnx, which is not installed; {install('onnx')}") from error
     return onnx
 
 
