@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-import numba
 import numpy as np
 
+from intaglio.compiled import compiled
 from intaglio.mapper.chain import Chain
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.layout import Region, align_up
@@ -109,7 +109,7 @@ def _rows_read(task: AnyTask) -> np.ndarray:
     return np.array([(0, 0) if r.empty else (r.row0, r.row1) for r in found], np.int64).reshape(-1, 2).T.copy()
 
 
-@numba.njit(cache=True)
+@compiled()
 def _measure(rows, image_rows, band, rings, reads, first, images, placed, sources, source_first, inputs, kinds, parts):
     """(how many kinds each task has, int64 [tasks]; rows of each input: most and all, [inputs, 2]; of each task's output: made, all
     made, read, whether shared, step, [tasks, 5]). kinds: [tasks, kinds, 5], filled in with first row, end, number, and what tells
@@ -169,7 +169,7 @@ def _measure(rows, image_rows, band, rings, reads, first, images, placed, source
     return count, of_inputs, of_tasks
 
 
-@numba.njit(cache=True)
+@compiled()
 def _span(reads, first, low, high):
     """The rows around those that output rows [low, high) read."""
     start = end = 0
@@ -180,7 +180,7 @@ def _span(reads, first, low, high):
     return start, end
 
 
-@numba.njit(cache=True)
+@compiled()
 def _counted(kinds, count, low, high, image):
     """Counts a part of rows [low, high) among the kinds, of which there are `count`; returns how many there are then. Parts are of
     one kind where they have as many rows, between the same rows of an image."""
