@@ -58,15 +58,14 @@ def test_everything_lies_in_folders_of_strange_names(tmp_path: Path) -> None:
     assert {path.suffix for path in held} == {".so", ".v", ".cwasm"}
     assert list(temporary.iterdir()) == [] and not (place / "h ome").exists()
 
-    for damage in ("cut in half", "a bit"):
-        for path in held:
-            DAMAGES[damage](path)
-        assert "EQUAL" in run("verify", model, *LITTLE, "--waves", place / "w aves.fst")
-        shutil.rmtree(place / "ver ilog")
-        run("verilog", "--config", "tiny16", "-o", place / "ver ilog")
-        assert (place / "ver ilog" / "intaglio.v").read_bytes() == text
-        (shared,) = (cache / "rtl").glob("*.so")
-        assert shared.stat().st_size > 100_000
+    for path in held:
+        DAMAGES["a bit" if path.suffix == ".cwasm" else "cut in half"](path)
+    assert "EQUAL" in run("verify", model, *LITTLE, "--waves", place / "w aves.fst")
+    shutil.rmtree(place / "ver ilog")
+    run("verilog", "--config", "tiny16", "-o", place / "ver ilog")
+    assert (place / "ver ilog" / "intaglio.v").read_bytes() == text
+    (shared,) = (cache / "rtl").glob("*.so")
+    assert shared.stat().st_size > 100_000
 
 
 @pytest.mark.slow
