@@ -4,12 +4,18 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
-.PHONY: install demo test test-all lint bench fuzz fuzz-files help
+LOWEST := $(VENV)-lowest
+# What meets numpy, numba, onnx, onnxruntime, LiteRT, PyYAML, rich, typer, jsonschema and matplotlib.
+LOWEST_TESTS := tests/quantize tests/network tests/cli tests/report tests/mapper/test_refusals.py tests/hw/test_config.py \
+                tests/sim/test_functional.py tests/sim/test_event_model.py tests/test_api.py tests/test_compiled.py
+
+.PHONY: install demo test test-all test-lowest lint bench fuzz fuzz-files help
 
 help:
 	@echo "make demo      run the shipped network: schedule, cycles, accuracy, RTL against host and LiteRT"
 	@echo "make test      the tests, without the slow ones"
 	@echo "make test-all  all tests"
+	@echo "make test-lowest  quick tests on the lowest versions of other packages that are allowed (Python 3.11 or 3.12)"
 	@echo "make lint      ruff and mypy"
 	@echo "make bench     cycles, schedules and simulator beside their rivals and bounds; minutes"
 	@echo "make fuzz      random networks on random machines; FUZZ=\"--count 20000 --state FOLDER\" for more"
@@ -18,9 +24,15 @@ help:
 
 install: $(READY)
 
-$(READY): pyproject.toml
+$(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+$(LOWEST)/.installed: pyproject.toml constraints-lowest.txt
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-lowest.txt \
+	    -e '.[litert,onnx,plot,rtl]' pytest pytest-xdist
 	touch $@
 
 demo: install
@@ -31,6 +43,9 @@ test: install
 
 test-all: install
 	$(BIN)/python -m pytest -q -n 2
+
+test-lowest: $(LOWEST)/.installed
+	$(LOWEST)/bin/python -m pytest -q -n 2 -m "not slow" $(LOWEST_TESTS)
 
 bench: install
 	$(BIN)/python -m benchmarks.throughput --large $(VENV)/large --rtl

@@ -10,15 +10,18 @@ Shapes: K. He et al., "Deep Residual Learning for Image Recognition" (CVPR 2016)
 from __future__ import annotations
 
 import argparse
-import tempfile
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from intaglio import cache
+from intaglio.files import write_bytes
 from intaglio.quantize.post_training import Settings, quantize
+from intaglio.sources import texts_behind
 
 SIZE, CLASSES, SEED, SAMPLES = 224, 1000, 0, 4
 
@@ -102,16 +105,21 @@ NETWORKS: dict[str, Callable[[], onnx.ModelProto]] = {"resnet18": resnet18, "mob
 
 
 def write(name: str, folder: Path) -> Path:
-    """The quantized network in a file of `folder`, made unless it is there."""
+    """The quantized network in a file of `folder`, written whole; made unless the cache has it."""
+    versions = [metadata.version(package) for package in ("numpy", "onnx", "onnxruntime")]
+    texts = texts_behind("intaglio.quantize.post_training") or ()
+
+    def make(scratch: Path) -> Path:
+        model, samples, result = scratch / f"{name}.onnx", scratch / "samples.npz", scratch / f"{name}_int8.onnx"
+        onnx.save(NETWORKS[name](), model)
+        images = np.random.default_rng(SEED).normal(0, 1, (SAMPLES, 3, SIZE, SIZE)).astype(np.float32)
+        np.savez(samples, image=images)
+        result.write_bytes(quantize(model, samples, Settings(per_channel=True), lambda *_: None).content)
+        return result
+
+    made = cache.made(f"{cache.key(name, Path(__file__).read_text(encoding='utf-8'), *versions, *texts)}.onnx", make)
     target = folder / f"{name}_int8.onnx"
-    if not target.exists():
-        with tempfile.TemporaryDirectory() as scratch:
-            model, samples = Path(scratch) / f"{name}.onnx", Path(scratch) / "samples.npz"
-            onnx.save(NETWORKS[name](), model)
-            images = np.random.default_rng(SEED).normal(0, 1, (SAMPLES, 3, SIZE, SIZE)).astype(np.float32)
-            np.savez(samples, image=images)
-            made = quantize(model, samples, Settings(per_channel=True), lambda *_: None)
-        target.write_bytes(made.content)
+    write_bytes(target, made.read_bytes())
     return target
 
 

@@ -42,8 +42,9 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     """A decorator: numba.njit with these options, and the cache."""
 
     def decorate(function: Callable[..., Any]) -> Any:
-        dispatcher = numba.njit(**options)(function)
-        if isinstance(dispatcher, Dispatcher):  # else numba's compiler is switched off
+        dispatcher: Any = numba.njit(**options)(function)
+        compiles = isinstance(dispatcher, Dispatcher)  # else numba's compiler is switched off
+        if compiles:
             dispatcher._cache = _Cache(function)
         return dispatcher
 
@@ -54,7 +55,7 @@ def compiled_for_c(signature: Any) -> Callable[[Callable[..., Any]], CFunc]:
     """A decorator: numba.cfunc with the cache."""
 
     def decorate(function: Callable[..., Any]) -> CFunc:
-        callback = CFunc(function, sigutils.normalize_signature(signature), locals={}, options={})
+        callback: Any = CFunc(function, sigutils.normalize_signature(signature), locals={}, options={})
         callback._cache = _Cache(function)
         callback.compile()
         return callback

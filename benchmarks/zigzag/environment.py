@@ -44,7 +44,7 @@ def solve(jobs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         results = Path(folder) / "results.json"
         remedy = f"remove {python.parents[1]} and try again"
-        _call([str(python), "-I", str(HERE / "worker.py"), str(results)], "run ZigZag", remedy, json.dumps(jobs))
+        _call([str(python), "-I", "-B", str(HERE / "worker.py"), str(results)], "run ZigZag", remedy, json.dumps(jobs))
         return json.loads(results.read_text())
 
 

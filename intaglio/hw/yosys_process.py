@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import wasmtime
 
@@ -27,9 +28,9 @@ def main(first: str, *others: str) -> int:
     linker.define_wasi()
     store = wasmtime.Store(engine)
     store.set_wasi(settings)
-    program = linker.instantiate(store, wasmtime.Module.deserialize_file(engine, first))
+    program: Any = linker.instantiate(store, wasmtime.Module.deserialize_file(engine, first)).exports(store)
     try:
-        program.exports(store)["_start"](store)
+        program["_start"](store)
     except wasmtime.ExitTrap as trap:
         return int(trap.code)
     return 0

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from intaglio.errors import InputError
+from intaglio.extras import install
 from intaglio.files import write_bytes
 from intaglio.hw.config import Config
 from intaglio.power_model.comparison import Comparison
@@ -181,5 +182,5 @@ def _matplotlib() -> Any:
     try:
         import matplotlib
     except ImportError:
-        raise InputError("plots need matplotlib; install it: pip install 'intaglio[plot]'") from None
+        raise InputError(f"plots need matplotlib, which is not installed; {install('plot')}") from None
     return matplotlib

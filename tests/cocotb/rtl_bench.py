@@ -48,10 +48,12 @@ _FLAGS = [
 _RUNTIME = "verilated*.o"
 
 
+_COCOTB = "cocotb"
+"""A link in the folder that is compiled in: make takes no path with a space, such as a checkout's may be."""
+
+
 def _flags() -> list[str]:
-    main = cocotb_config.share_dir / "lib" / "verilator" / "verilator.cpp"
-    libraries = cocotb_config.libs_dir
-    return [*_FLAGS, "-LDFLAGS", f"-Wl,-rpath,{libraries} -L{libraries} -lcocotbvpi_verilator", str(main)]
+    return [*_FLAGS, "-LDFLAGS", f"-L../{_COCOTB}/{cocotb_config.libs_dir.name} -lcocotbvpi_verilator", "verilator.cpp"]
 
 
 def built(component: wiring.Component) -> Path:
@@ -84,6 +86,8 @@ def _runtime() -> Path:
 def _compiled(verilog: str, ports: list[str], folder: Path) -> Path:
     """The program made in `folder` of a module _TOP. Object files of _RUNTIME in folder / "objects" are used as they are."""
     visible = "".join(f'public_flat_rw -module "{_TOP}" -var "{port}"\n' for port in ports)
+    (folder / _COCOTB).symlink_to(cocotb_config.libs_dir.parent)
+    shutil.copy(cocotb_config.share_dir / "lib" / "verilator" / "verilator.cpp", folder)
     (folder / "top.v").write_text(verilog)
     (folder / "ports.vlt").write_text(f"`verilator_config\n{visible}")
     kept = [f for file in (folder / "objects").glob(_RUNTIME) for f in ("-MAKEFLAGS", f"--old-file={file.name}")]
@@ -114,7 +118,7 @@ def run_bench(component: wiring.Component, bench: str, folder: Path, **parameter
         build_dir=built(component),
         test_dir=folder,
         seed=seed,
-        extra_env={PARAMETERS_VARIABLE: json.dumps(parameters)},
+        extra_env={PARAMETERS_VARIABLE: json.dumps(parameters), "LD_LIBRARY_PATH": str(cocotb_config.libs_dir)},
     )
 
 

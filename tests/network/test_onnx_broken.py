@@ -236,11 +236,17 @@ def test_structure_rules(tmp_path: Path) -> None:
     assert "UTF-8" in refusal(path)
 
 
+RUNTIMES_OPSET = 26
+"""The newest of onnxruntime 1.31."""
+
+
 def test_an_opset_beyond_the_reference(tmp_path: Path) -> None:
     """onnx's newest opset may be newer than onnxruntime's: the network is read, the reference says what it lacks."""
     path = random_onnx_network(2, tmp_path / "net.onnx").path
     model = onnx.load(path)
     newest = onnx.defs.onnx_opset_version()
+    if newest <= RUNTIMES_OPSET:
+        pytest.skip(f"onnx {onnx.__version__} knows no opset that onnxruntime lacks")
     onnx.save(onnx.version_converter.convert_version(model, newest), path)
     load(path)
     with pytest.raises(InputError, match=rf"onnxruntime [\d.]+, the reference, cannot load it.*another opset than {newest}"):

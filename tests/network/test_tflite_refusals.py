@@ -217,7 +217,7 @@ def test_without_litert_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.M
         return real_import(name, *args)
 
     monkeypatch.setattr(builtins, "__import__", no_litert)
-    with pytest.raises(InputError, match=r"pip install 'intaglio\[litert\]'"):
+    with pytest.raises(InputError, match=r"-m pip install '?ai-edge-litert"):
         load_tflite(path)
 
 

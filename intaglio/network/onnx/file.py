@@ -14,6 +14,7 @@ import numpy as np
 
 from intaglio.errors import InputError
 from intaglio.files import first_bytes
+from intaglio.extras import install
 
 MAX_ELEMENTS = 2**26
 """Elements of the largest tensor that is computed; a constant may have what the file's bytes hold."""
@@ -80,9 +81,7 @@ def onnx_module() -> Any:
         import onnx.numpy_helper
         import onnx.shape_inference
     except ImportError as error:
-        raise InputError(
-            "reading .onnx files needs onnx, which is not installed: pip install 'intaglio[onnx]'"
-        ) from error
+        raise InputError(f"reading .onnx files needs onnx, which is not installed; {install('onnx')}") from error
     return onnx
 
 

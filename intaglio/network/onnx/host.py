@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from intaglio.errors import InputError
+from intaglio.extras import install
 from intaglio.network.graph import HostOperator, Tensor
 from intaglio.network.onnx.file import MAX_ELEMENTS, Node, OnnxFile, onnx_module
 from intaglio.network.onnx.values import Unsupported
@@ -36,7 +37,7 @@ def runtime_module() -> Any:
     try:
         import onnxruntime
     except ImportError as error:
-        raise InputError("onnxruntime is not installed: pip install 'intaglio[onnx]'") from error
+        raise InputError(f"onnxruntime is not installed; {install('onnx')}") from error
     return onnxruntime
 
 

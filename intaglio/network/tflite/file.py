@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from intaglio.errors import InputError
+from intaglio.extras import install
 from intaglio.files import read_bytes
 
 MAX_ELEMENTS = 2**28
@@ -124,9 +125,7 @@ def schema_module() -> Any:
     try:
         from ai_edge_litert import schema_py_generated
     except ImportError as error:
-        raise InputError(
-            "reading .tflite files needs LiteRT, which is not installed: pip install 'intaglio[litert]'"
-        ) from error
+        raise InputError(f"reading .tflite files needs LiteRT, which is not installed; {install('litert')}") from error
     return schema_py_generated
 
 

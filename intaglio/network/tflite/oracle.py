@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from intaglio.errors import InputError
+from intaglio.extras import install
 from intaglio.network.reference import NoReference
 from intaglio.network.tflite.file import read_model_file
 
@@ -31,7 +32,7 @@ class LiteRTOracle:
         try:
             from ai_edge_litert.interpreter import Interpreter, OpResolverType
         except ImportError as error:
-            raise InputError("the LiteRT oracle needs: pip install 'intaglio[litert]'") from error
+            raise InputError(f"the reference needs LiteRT, which is not installed; {install('litert')}") from error
         try:
             self.interpreter = Interpreter(
                 str(path),

@@ -20,13 +20,14 @@ from typing import Any
 import numpy as np
 
 from intaglio.errors import InputError
+from intaglio.extras import install
 from intaglio.network.float_network import output_size
 
 try:
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 except ImportError as error:
-    raise InputError("writing .tflite files needs LiteRT's schema: pip install 'intaglio[litert]'") from error
+    raise InputError(f"writing .tflite files needs LiteRT's schema, which is not installed; {install('litert')}") from error
 
 SCHEMA_VERSION = 3
 SOFTMAX_SCALE, SOFTMAX_ZERO_POINT = 1 / 256, -128

