@@ -183,6 +183,17 @@ def test_sparse_and_custom_quantization(tmp_path: Path) -> None:
     assert "weights are quantized in a custom way" in line
 
 
+def test_weights_in_another_file(tmp_path: Path) -> None:
+    file = FileBuilder()
+    ends = one_conv(file)
+    for tensor in file.graph.tensors[1], file.graph.tensors[3]:
+        tensor.buffer, tensor.externalBuffer = 0, 1
+    path = file.write(tmp_path / "m.tflite", *ends)
+    assert "weights are stored in another file (an external buffer); export dense weights in the same file" in refusals(path)[0]
+    file.graph.tensors[1].buffer, file.graph.tensors[1].externalBuffer = 1, 0
+    assert "the bias is stored in another file" in refusals(file.write(path, *ends))[0]
+
+
 def test_a_constant_without_elements(tmp_path: Path) -> None:
     """The shape () of a RESHAPE to a scalar: a tensor of no elements, whose buffer is empty."""
     file = FileBuilder()

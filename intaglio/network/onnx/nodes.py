@@ -9,7 +9,7 @@ import numpy as np
 
 from intaglio.network.advice import advice
 from intaglio.network.graph import Padding
-from intaglio.network.onnx.file import MICROSOFT, Node
+from intaglio.network.onnx.file import MICROSOFT, QUANTIZED, Node
 from intaglio.network.onnx.gaps import fill
 from intaglio.network.onnx.maxima import maxima
 from intaglio.network.onnx.moves import MOVES, move_order
@@ -181,6 +181,26 @@ def _quantize_pending(scope: Scope, node: Node, value: Pending, out: Output) -> 
     return _late(scope, [node], [scope.to_host(value)], first.label, out.scale, out.zero_point)
 
 
+def _gate(scope: Scope, node: Node) -> str:
+    """The remedy for a product behind a Sigmoid or HardSigmoid, '' for any other node: what SiLU and Hardswish are written as."""
+    if node.op != "Mul":
+        return ""
+    makers = {name: n for n in scope.file.nodes for name in n.outputs}
+
+    def maker(name: str) -> Node | None:
+        found = makers.get(name)
+        return maker(found.inputs[0]) if found is not None and found.op in QUANTIZED and found.inputs else found
+
+    factors = [maker(name) for name in node.inputs]
+    for gate, other in (factors, factors[::-1]) if len(factors) == 2 else ():
+        if gate is not None and gate.op in ("Sigmoid", "HardSigmoid"):
+            whole = "Hardswish" if gate.op == "HardSigmoid" else "SiLU (Swish)"
+            if gate.inputs and maker(gate.inputs[0]) is other:
+                return f"{gate.op} and this product are {whole}: replace them by Relu6 and train on"
+            return f"this product is the gate of {gate.op}, not supported yet: leave the gate out and train on"
+    return ""
+
+
 def _late(scope: Scope, nodes: list[Node], inputs: list[str], label: str, scale: np.float32, zero_point: int) -> Stored:
     """An 8-bit tensor that the host makes behind the accelerator, as the file has it."""
     scope.run_on_host(nodes, inputs)
@@ -302,7 +322,7 @@ def _host(scope: Scope, node: Node, values: tuple[Value, ...], middle: set[str])
     if node.outputs[0] in middle:
         raise Unsupported(
             "it would run in float32 on the host in the middle of the network",
-            advice(node.op, "only the network's first and last operators may; remove or replace it"),
+            _gate(scope, node) or advice(node.op, "only the network's first and last operators may; remove or replace it"),
         )
     if len(node.inputs) and all(isinstance(value, Real) for value in run_time):
         return Pending((node,), values)
