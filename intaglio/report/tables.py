@@ -91,13 +91,16 @@ def print_verification(console: Console, document: dict[str, Any], notes: Sequen
     """The document of `verify`."""
     console.print(f"{_title(document)}: {document['inputs']} random inputs from seed {document['seed']}")
     seconds = document["seconds"]
+    if document["reference"] is None:
+        console.print(f"NO REFERENCE WAS COMPARED, host and RTL alone: the format's reference refuses this file. "
+                      f"{escape(document['reference_refusal'])}")
     if document["equal"]:
         beside = (
-            "Host and RTL alone: NO REFERENCE WAS COMPARED." if document["reference"] is None else
-            f"{document['reference']}: 0 differences in {document['elements']:,} elements of {document['tensors']} tensors an input."
+            "" if document["reference"] is None else
+            f"{document['reference']}: 0 differences in {document['elements']:,} elements of {document['tensors']} tensors an input. "
         )
         console.print(
-            f"EQUAL. {beside} Host and RTL: tensors, {document['cycles']:,} cycles, retire cycles of {document['commands']} "
+            f"EQUAL. {beside}Host and RTL: tensors, {document['cycles']:,} cycles, retire cycles of {document['commands']} "
             f"commands and all counters, difference 0."
         )
         if document["off_by_one"]:
@@ -106,8 +109,6 @@ def print_verification(console: Console, document: dict[str, Any], notes: Sequen
         console.print(f"Tensors that only the host computes: {escape(names)}.")
     else:
         console.print(f"DIFFERENT. {escape(document['difference']['message'])}")
-    if document["reference"] is None:
-        console.print(f"The reference refuses this file. {escape(document['reference_refusal'])}")
     console.print(f"RTL: {seconds['build']:.1f} s to build or find the model, {seconds['simulate']:.2f} s to simulate.")
     _print_notes(console, notes)
 
