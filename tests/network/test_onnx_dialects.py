@@ -233,6 +233,21 @@ def test_custom_operators_by_their_names(tmp_path: Path, op: str, domain: str, r
     assert [row.place for row in checked(path).operators].count("accelerator") == 1
 
 
+def test_an_integer_operator_whose_scale_is_computed(tmp_path: Path) -> None:
+    """Valid, and refused by its own name, beside what else is refused."""
+    build = OnnxBuilder()
+    x = build.quantize(build.input("x", (1, 4, 6, 6)), "x_q", 0.02, 0)
+    scale = build.input("scale", ())
+    names = [build.constant(f"c{i}", v, t) for i, (v, t) in enumerate(
+        [(0, np.int8), (np.ones((4, 4, 1, 1)), np.int8), (0.01, np.float32), (0, np.int8), (0.03, np.float32), (0, np.int8)]
+    )]  # fmt: skip
+    y = build.node("QLinearConv", [x, scale, *names], "y")
+    path = build.write(tmp_path / "m.onnx", [build.dequantize(y, "z", 0.03, 0)])
+    (found,) = refusals(path)
+    assert (found.operator, found.layer) == ("QLinearConv", "y") and "its scale 'scale' is computed" in found.reason
+    assert [row.place for row in checked(path).operators] == ["host", "refused", "host"]
+
+
 def replaced(model: onnx.ModelProto, name: str, array: np.ndarray) -> None:
     tensor = next(t for t in model.graph.initializer if t.name == name)
     tensor.CopyFrom(numpy_helper.from_array(array, name))

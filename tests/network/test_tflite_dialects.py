@@ -183,6 +183,19 @@ def test_sparse_and_custom_quantization(tmp_path: Path) -> None:
     assert "weights are quantized in a custom way" in line
 
 
+def test_shapes_that_the_file_computes(tmp_path: Path) -> None:
+    """Their operators are not those of the network of the same kind."""
+    file = FileBuilder()
+    x, y = file.tensor("x", (1, 4), scale=1.0), file.tensor("y", (4, 1), scale=1.0)
+    size, packed = file.tensor("size", (2,), np.int32), file.tensor("packed", (2,), np.int32)
+    file.operator("SHAPE", [x], [size])
+    file.operator("PACK", [size], [packed])
+    file.operator("RESHAPE", [x, packed], [y], "ReshapeOptions")
+    shape, pack, reshape = refusals(file.write(tmp_path / "m.tflite", [x], [y]))
+    assert all("export the model with fixed shapes, so that the converter folds it" in line for line in (shape, pack))
+    assert "export the model with constant shapes" in reshape
+
+
 def test_weights_in_another_file(tmp_path: Path) -> None:
     file = FileBuilder()
     ends = one_conv(file)
