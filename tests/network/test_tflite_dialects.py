@@ -241,12 +241,15 @@ def test_data_behind_the_flatbuffer(tmp_path: Path) -> None:
         load(path)
 
 
-def test_an_open_batch(tmp_path: Path) -> None:
+def test_open_dimensions(tmp_path: Path) -> None:
+    """An open batch is how every converter writes files: no note."""
     file = FileBuilder()
     ends = one_conv(file)
     file.graph.tensors[0].shapeSignature = [-1, 4, 4, 2]
+    assert load(file.write(tmp_path / "m.tflite", *ends)).notes == []
+    file.graph.tensors[0].shapeSignature = [-1, -1, 4, 2]
     path = file.write(tmp_path / "m.tflite", *ends)
-    note = "input 'x': its open shape [-1, 4, 4, 2] is taken as [1, 4, 4, 2], as the file's shape says"
+    note = "input 'x': its open shape [-1, -1, 4, 2] is taken as [1, 4, 4, 2], as the file's shape says"
     assert load(path).notes == [note] and survey(path).graph.notes == [note]
     assert check(path, load_config("tiny16")).notes == (note,)
 

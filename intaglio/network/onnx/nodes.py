@@ -248,8 +248,12 @@ def _pad(scope: Scope, node: Node, value: Stored | Real) -> Value:
     amounts = scope.integers(node, "pads", 1) or ()
     rank = len(stored.shape)
     axes = [axis % rank for axis in scope.integers(node, "axes", 3) or range(rank)] if rank else []
-    if node.attributes.get("mode", "constant") != "constant" or len(amounts) != 2 * len(axes) or stored.pad:
-        raise Unsupported("it pads with something else than a constant", "use mode 'constant'")
+    if (mode := node.attributes.get("mode", "constant")) != "constant":
+        raise Unsupported(f"its mode is {mode!r}", "pad with zeros (mode 'constant')")
+    if stored.pad:
+        raise Unsupported(f"its input is padded already by {stored.pad}", "pad once, directly before a convolution")
+    if len(amounts) != 2 * len(axes):
+        raise Unsupported(f"it has {len(amounts)} pads for {len(axes)} dimensions", "export the model again")
     fill = np.atleast_1d(np.asarray(node.attributes.get("value", 0.0)))  # opset < 11
     if len(node.inputs) > 2 and node.inputs[2]:
         fill = scope.constant(node, 2)
@@ -312,8 +316,6 @@ def _bias(node: Node, values: tuple[Value, ...]) -> Pending | None:
 def _host(scope: Scope, node: Node, values: tuple[Value, ...], middle: set[str]) -> Value:
     """A node at the network's edges: at once where only the network's inputs lead to it, else when it is read."""
     run_time = [value for value in values if not isinstance(value, Constant)]
-    if any(isinstance(value, Weights) for value in run_time):
-        raise Unsupported("it reads quantized constants in float32", "quantize it, or store them as float32")
     early = all(isinstance(value, Edge) and not value.late for value in run_time)
     names = [name for name in node.inputs if name and name not in scope.file.constants]
     if early:
@@ -324,6 +326,8 @@ def _host(scope: Scope, node: Node, values: tuple[Value, ...], middle: set[str])
             "it would run in float32 on the host in the middle of the network",
             _gate(scope, node) or advice(node.op, "only the network's first and last operators may; remove or replace it"),
         )
+    if any(isinstance(value, Weights) for value in run_time):
+        raise Unsupported("it reads quantized constants in float32", "quantize it, or store them as float32")
     if len(node.inputs) and all(isinstance(value, Real) for value in run_time):
         return Pending((node,), values)
     held = [scope.to_host(scope.value(name)) for name in names]

@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 
+from intaglio.network.advice import advice
 from intaglio.network.graph import Dequantize, FileForm, Operator, Quantization, Quantize, Reshape, Tensor
 from intaglio.network.onnx.file import MAX_ELEMENTS, Node, OnnxFile
 from intaglio.network.onnx.host import host_operator
@@ -258,12 +259,19 @@ class Scope:
         self.operators.append(Quantize(name, (edge.name,), (name,), half_even=True))
         return stored
 
+    def constant_weights(self, value: Value) -> Weights:
+        """Refuses a product by anything but quantized constants."""
+        if isinstance(value, Weights):
+            return value
+        if isinstance(value, Constant):
+            raise Unsupported("its weights are float", "quantize them to int8 too (leave no operator out when quantizing)")
+        raise Unsupported(
+            "its weights are computed: it multiplies two computed tensors", advice("attention", "store them as constants")
+        )
+
     def weights(self, value: Value, axis: int, channels: int) -> tuple[np.ndarray, np.ndarray, int]:
         """Constant weights as int8, their scales [1] or [channels] along `axis`, and their one zero point."""
-        if not isinstance(value, Weights):
-            raise Unsupported(
-                "its weights are not constant 8-bit integers with a scale", "quantize its weights to int8"
-            )
+        value = self.constant_weights(value)
         raw, zero_points = value.raw, value.zero_point
         if raw.dtype not in (INT8, UINT8):
             raise Unsupported(f"its weights are {raw.dtype}", "quantize its weights to int8")

@@ -321,12 +321,13 @@ def shaped(data: np.ndarray, shape: tuple[int, ...], dtype: np.dtype, name: str)
 
 
 def open_dimensions(table: Any, tensor: FileTensor) -> str:
-    """A note on an input whose shape_signature leaves dimensions open (-1): a runtime takes its `shape`, and so do we."""
+    """A note on an input whose shape_signature leaves more open (-1) than the batch, as every converter does: a runtime takes its
+    `shape`, and so do we."""
     count = table.ShapeSignatureLength()
     if count != len(tensor.shape):
         return ""
     signature = [table.ShapeSignature(i) for i in range(count)]
-    if all(known >= 0 for known in signature):
+    if all(known >= 0 for known in signature[1:]):
         return ""
     return f"input {tensor.name!r}: its open shape {signature} is taken as {list(tensor.shape)}, as the file's shape says"
 
