@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -295,3 +296,18 @@ def test_a_clip_of_quantized_numbers(tmp_path: Path) -> None:
     assert found.layer == "x_clipped" and "it works on quantized integers" in found.reason
     rows = {row.name: row for row in checked(path).operators}
     assert rows["w_clipped"].why == "a constant, computed when the file is read" and rows["y"].place != "refused"
+
+
+def test_large_pictures_are_not_looked_at_element_by_element(tmp_path: Path) -> None:
+    """What an importer needs follows the file's size, not the pictures'."""
+
+    def tall(model: onnx.ModelProto) -> None:
+        model.graph.input[0].type.tensor_type.shape.dim[2].dim_value = 2**20
+
+    path = changed(tmp_path / "m.onnx", tall)
+    tracemalloc.start()
+    try:
+        assert load(path).tensors["x_q"].shape == (1, 2**20, 9, 4)
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+    finally:
+        tracemalloc.stop()

@@ -27,7 +27,7 @@ from intaglio.network.onnx.values import (
     channels_last,
     graph_shape,
     identity,
-    is_channels_last,
+    image_shape,
 )
 
 PRODUCTS = ("Conv", "Gemm", "MatMul")
@@ -161,7 +161,7 @@ class Scope:
     def copy(self, stored: Stored, name: str) -> Stored:
         """The same elements under the name of the file's next tensor: a Reshape."""
         self.accelerated(stored)
-        shape = graph_shape(stored.order())
+        shape = graph_shape(stored.form)
         tensor = int8_tensor(name, shape, stored.form, self.tensors[stored.tensor].quantization)
         self.emit(Reshape(name, (stored.tensor,), (name,)), tensor)
         return Stored(name, stored.form, stored.padding, stored.pad)
@@ -178,15 +178,14 @@ class Scope:
         """The graph's tensor [N, H, W, C] behind a value that the file sees as [N, C, H, W]."""
         stored = value if isinstance(value, Stored) else value.stored
         self.accelerated(stored)
-        order = stored.order()
-        if order.ndim != 4:
-            raise Unsupported(f"its input has shape {list(order.shape)}", "use two-dimensional images [N, C, H, W]")
-        if not is_channels_last(order):
+        if len(stored.shape) != 4:
+            raise Unsupported(f"its input has shape {list(stored.shape)}", "use two-dimensional images [N, C, H, W]")
+        shape = image_shape(stored.form)
+        if shape is None:
             raise Unsupported(
                 "its input's elements would have to move in memory", "leave out the reshape or transpose before it"
             )
-        n, c, h, w = order.shape
-        return self.reshaped(stored, (n, h, w, c))
+        return self.reshaped(stored, shape)
 
     def may_differ(self, node: Node, tensor: str, why: str) -> None:
         """Notes that an 8-bit tensor, computed by node, may differ by 1 from onnxruntime's."""
