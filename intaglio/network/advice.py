@@ -12,6 +12,9 @@ _FACTOR = (
     "fold a constant into the convolution or matrix before or behind it, as BatchNorm is folded, or scale the network's input "
     "yourself; products of two computed tensors are not supported yet"
 )
+_NORM = "put BatchNorm directly behind a convolution, before its activation: then exporters fold it (it is not supported by itself)"
+_OTHER_NORM = "not supported yet: use BatchNorm directly behind a convolution in its place, which exporters fold"
+_WHOLE = "replace it by MaxPool over the whole image"
 _JOIN = "not supported yet: use an Add of tensors of one shape in its place, or split the network there"
 _PART = "not supported yet: make the parts inputs or outputs of the network, or split the network there"
 _RESIZE = "not supported yet: at the network's ends do it outside, inside split the network there"
@@ -33,7 +36,13 @@ _BY_KIND: dict[str, tuple[str, ...]] = {
         "fastgelu", "biasgelu", "quickgelu", "qlinearleakyrelu", "relu0to1",
     ),
     _GATE: ("sigmoid", "logistic", "tanh", "qlinearsigmoid"),
-    _FACTOR: ("mul", "sub", "div", "batchnormalization", "instancenormalization", "qlinearmul"),
+    _FACTOR: ("mul", "sub", "div", "qlinearmul"),
+    _NORM: ("batchnormalization",),
+    _OTHER_NORM: (
+        "instancenormalization", "layernormalization", "groupnormalization", "rmsnormalization", "lrn", "l2normalization",
+        "localresponsenormalization", "lpnormalization", "meanvariancenormalization", "skiplayernormalization",
+    ),
+    _WHOLE: ("globalmaxpool",),
     _JOIN: ("concat", "concatenation", "pack", "qlinearconcat"),
     _PART: ("stridedslice", "slice", "split", "splitv", "unpack", "gather", "gathernd"),
     _RESIZE: ("resize", "resizebilinear", "resizenearestneighbor", "upsample", "convtranspose", "transposeconv"),

@@ -79,6 +79,8 @@ def _check_ends(path: Path, model: onnx.ModelProto) -> None:
     inputs = [value.name for value in model.graph.input]
     if not inputs:
         raise InputError(f"{path}: the model has no input; export it again")
+    if not model.graph.output:
+        raise InputError(f"{path}: the model has no output; export it again")
     for value in model.graph.input:
         kind = value.type.tensor_type.elem_type
         if kind not in INPUT_TYPES:

@@ -24,7 +24,7 @@ def prepare(model: onnx.ModelProto, path: Path, opset: int) -> onnx.ModelProto:
     """A model that computes the same (up to float rounding) with at least this opset. path: for messages.
 
     onnxruntime's basic optimizations fold constants and Conv + BatchNormalization, drop Identity and Dropout and turn
-    MatMul + Add into Gemm; then Gemm + BatchNormalization is folded and a mean over rows and columns becomes a
+    MatMul + Add into Gemm; then Gemm + BatchNormalization is folded, Gemms get a plain form, and a mean over rows and columns becomes a
     GlobalAveragePool, which has an integer form.
     """
     if opset_of(model) < opset:
@@ -32,7 +32,7 @@ def prepare(model: onnx.ModelProto, path: Path, opset: int) -> onnx.ModelProto:
     try:
         model = _optimized(onnx.shape_inference.infer_shapes(model, data_prop=True), path)
         fold_batch_norm(model)
-        bias_to_vector(model)
+        plain_gemms(model)
         mean_to_pool(model)
         _drop_unused_weights(model)
         _name_nodes(model)
@@ -88,32 +88,43 @@ def fold_batch_norm(model: onnx.ModelProto) -> None:
         graph.node.remove(gemm)
 
 
-def bias_to_vector(model: onnx.ModelProto) -> None:
-    """Constant biases of Gemm in one dimension, as onnxruntime's quantizer wants them; one that differs from row to row becomes
-    an Add behind the Gemm."""
+def plain_gemms(model: onnx.ModelProto) -> None:
+    """Gemms by constants as onnxruntime's quantizer takes them: alpha and beta folded (it loses beta), a bias of one dimension;
+    a bias that differs from row to row becomes an Add behind the Gemm."""
     graph = model.graph
     weights = {w.name: onnx.numpy_helper.to_array(w) for w in graph.initializer}
     taken = set(weights) | {name for node in graph.node for name in (*node.input, *node.output)}
+
+    def constant(node: onnx.NodeProto, array: np.ndarray, what: str) -> str:
+        """A new initializer of a free name."""
+        name = next(n for n in (f"{node.output[0]}.{what}{tries or ''}" for tries in itertools.count()) if n not in taken)
+        taken.add(name)
+        graph.initializer.append(onnx.numpy_helper.from_array(array, name))
+        return name
+
     for index in reversed(range(len(graph.node))):
         node = graph.node[index]
-        if node.op_type != "Gemm" or len(node.input) < 3 or node.input[1] not in weights or node.input[2] not in weights:
+        constants = node.input[1:] if node.op_type == "Gemm" else [""]
+        if not all(name in weights and weights[name].dtype == np.float32 for name in constants if name) or not constants[0]:
             continue
-        bias, matrix = weights[node.input[2]], weights[node.input[1]]
         settings = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+        matrix, alpha, beta = weights[node.input[1]], settings.pop("alpha", 1.0), settings.pop("beta", 1.0)
+        if alpha != 1.0:
+            node.input[1] = constant(node, matrix * np.float32(alpha), "weight")
+        del node.attribute[:]
+        node.attribute.extend(onnx.helper.make_attribute(name, value) for name, value in settings.items())
+        if len(node.input) < 3 or not node.input[2]:
+            continue
         units = matrix.shape[0 if settings.get("transB") else 1]
-        name = next(n for n in (f"{node.output[0]}.bias{tries}" for tries in itertools.count()) if n not in taken)
-        taken.add(name)
-        if bias.size in (1, units) and bias.shape != (units,):
-            vector = np.broadcast_to(bias.reshape(-1), (units,)).copy()
-            graph.initializer.append(onnx.numpy_helper.from_array(vector, name))
-            node.input[2] = name
-        elif bias.size > units:
-            scaled = (bias * np.float32(settings.get("beta", 1.0))).astype(bias.dtype)
-            graph.initializer.append(onnx.numpy_helper.from_array(scaled, name))
-            target, between = node.output[0], f"{name}.product"
-            node.output[0] = between
-            del node.input[2]
-            graph.node.insert(index + 1, onnx.helper.make_node("Add", [between, name], [target], f"{name}.add"))
+        bias = weights[node.input[2]] * np.float32(beta)
+        if bias.size == 1 or bias.shape in ((units,), (1, units)):
+            if beta != 1.0 or bias.shape != (units,):
+                node.input[2] = constant(node, np.broadcast_to(bias.reshape(-1), (units,)).copy(), "bias")
+            continue
+        added = constant(node, bias, "bias")
+        target, node.output[0] = node.output[0], f"{added}.product"
+        del node.input[2]
+        graph.node.insert(index + 1, onnx.helper.make_node("Add", [node.output[0], added], [target], f"{added}.add"))
 
 
 def mean_to_pool(model: onnx.ModelProto) -> None:

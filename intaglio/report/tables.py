@@ -109,13 +109,16 @@ def print_verification(out: Terminal, document: dict[str, Any], notes: Sequence[
     """The document of `verify`."""
     out.line(f"{_title(document)}: {document['inputs']} random inputs from seed {document['seed']}")
     seconds = document["seconds"]
+    if document["reference"] is None:
+        out.line(f"NO REFERENCE WAS COMPARED, host and RTL alone: the format's reference refuses this file. "
+                 f"{document['reference_refusal']}")
     if document["equal"]:
         beside = (
-            "Host and RTL alone: NO REFERENCE WAS COMPARED." if document["reference"] is None else
-            f"{document['reference']}: 0 differences in {document['elements']:,} elements of {document['tensors']} tensors an input."
+            "" if document["reference"] is None else
+            f"{document['reference']}: 0 differences in {document['elements']:,} elements of {document['tensors']} tensors an input. "
         )
         out.line(
-            f"EQUAL. {beside} Host and RTL: tensors, {document['cycles']:,} cycles, retire cycles of {document['commands']} "
+            f"EQUAL. {beside}Host and RTL: tensors, {document['cycles']:,} cycles, retire cycles of {document['commands']} "
             f"commands and all counters, difference 0."
         )
         if document["off_by_one"]:
@@ -124,8 +127,6 @@ def print_verification(out: Terminal, document: dict[str, Any], notes: Sequence[
         out.line(f"Tensors that only the host computes: {names}.")
     else:
         out.line(f"DIFFERENT. {document['difference']['message']}")
-    if document["reference"] is None:
-        out.line(f"The reference refuses this file. {document['reference_refusal']}")
     out.line(f"RTL: {seconds['build']:.1f} s to build or find the model, {seconds['simulate']:.2f} s to simulate.")
     _print_notes(out, notes)
 

@@ -17,6 +17,7 @@ from intaglio.hw.config import load_config, shipped_names
 from intaglio.mapper.program import Program
 from intaglio.network import execute, load, random_inputs
 from tests.cli.command import intaglio, small_network, validate
+from tests.network.tflite_files import FileBuilder, conv
 
 
 @pytest.fixture
@@ -128,8 +129,48 @@ def test_verify_finds_equality(tmp_path: Path, model: Path) -> None:
     assert done.status == 0, done.err
     found = json.loads((tmp_path / "V.json").read_text())
     validate(found, "verify")
+    assert found["reference"] == "LiteRT" and found["reference_refusal"] is None
     assert found["equal"] and found["tensors"] == 6 and found["host_only_tensors"] == ["answer"]
     assert "EQUAL" in done.out
+
+
+def without_reference(path: Path) -> Path:
+    """A network that Intaglio takes and LiteRT refuses: its bias names a quantized dimension that it does not have, as in
+    TensorFlow Lite Micro's person detection."""
+    file = FileBuilder()
+    x = file.tensor("x", (1, 4, 4, 2), scale=0.5)
+    w = file.tensor("w", (3, 1, 1, 2), scale=[0.1, 0.2, 0.3], data=np.arange(6).reshape(3, 1, 1, 2))
+    b = file.tensor("b", (3,), np.int32, scale=[0.05, 0.1, 0.15], axis=3, data=np.arange(3))
+    y = file.tensor("y", (1, 4, 4, 3), scale=1.0)
+    file.operator("CONV_2D", [x, w, b], [y], **conv())
+    return file.write(path, [x], [y])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wrong", [False, True])
+def test_verify_without_a_reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: bool) -> None:
+    """Host and RTL are compared all the same, and the answer says that no reference was."""
+    from intaglio import session
+    from intaglio.sim.tensors import rows_at
+
+    real = session.run_program
+
+    def changed(config, program, inputs, engine="host", *others):  # type: ignore[no-untyped-def]
+        result = real(config, program, inputs, engine, *others)
+        if wrong and engine == "rtl":
+            rows_at(result.memory, program.places["y"])[1, 3] ^= 1
+        return result
+
+    monkeypatch.setattr(session, "run_program", changed)
+    path = without_reference(tmp_path / "m.tflite")
+    done = intaglio("verify", path, "--config", "tiny16", "--inputs", 1, "--json", tmp_path / "V.json")
+    assert done.status == int(wrong), done.err
+    found = json.loads((tmp_path / "V.json").read_text())
+    validate(found, "verify")
+    assert found["reference"] is None and "quantized_dimension must be in range" in found["reference_refusal"]
+    assert (found["tensors"], found["elements"]) == (0, 0) and found["equal"] != wrong
+    for words in ("NO REFERENCE WAS COMPARED", "LiteRT 2", "quantized_dimension"):
+        assert words in done.out.replace("\n", " ")
 
 
 @pytest.mark.slow

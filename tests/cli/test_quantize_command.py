@@ -54,6 +54,29 @@ def test_report(tmp_path: Path, files: tuple[Path, Path], options: list[str]) ->
     for text in ("SQNR", "image", "scores", "float, onnxruntime: ", "quantized, onnxruntime (", " of 12 right"):
         assert text in done.out
     assert "int16" not in done.out and done.err == ""
+    assert document["accelerator"] == {"config": "edge64", "would_run": True, "refusals": []} and document["notes"] == [
+        "input 'image': the batch dimension batch is set to 1"
+    ]
+    assert "the accelerator (edge64) takes it" in done.out and "note: input 'image': the batch dimension" in done.out
+
+
+def test_what_the_accelerator_will_refuse(tmp_path: Path) -> None:
+    b = Builder((1, 3, 8, 8), 3)
+    x = b.node("Elu", [b.node("Conv", ["image", b.weight(4, 3, 3, 3)], "first")], "elu")
+    model = save(b.model(b.node("Conv", [x, b.weight(4, 4, 3, 3)], "second")), tmp_path / "m.onnx")
+    np.savez(tmp_path / "plain.npz", inputs=samples())
+    common = ["quantize", model, "--data", tmp_path / "plain.npz", "-o", tmp_path / "q.onnx", "--json", tmp_path / "Q.json"]
+    done = intaglio(*common, "--config", "tiny16")
+    assert done.status == 0
+    document = json.loads((tmp_path / "Q.json").read_text())
+    validate(document, "quantize")
+    (refusal,) = document["accelerator"]["refusals"]
+    assert refusal["op"] == "Elu" and "middle of the network" in refusal["reason"] and "Relu or Relu6" in refusal["remedy"]
+    assert "the accelerator (tiny16) WILL REFUSE it:" in done.out and "replace it by Relu or Relu6" in done.out
+    # The same of the file itself.
+    found = json.loads(intaglio("check", tmp_path / "q.onnx", "--config", "tiny16", "--json", "-").out)
+    assert [op["op"] for op in found["operators"] if op["refusals"]] == ["Elu"]
+    assert intaglio(*common, "--config", "nothing").status == 2
 
 
 def test_int16_says_that_the_accelerator_does_not_run_it(tmp_path: Path, files: tuple[Path, Path]) -> None:

@@ -183,6 +183,30 @@ def test_sparse_and_custom_quantization(tmp_path: Path) -> None:
     assert "weights are quantized in a custom way" in line
 
 
+def test_shapes_that_the_file_computes(tmp_path: Path) -> None:
+    """Their operators are not those of the network of the same kind."""
+    file = FileBuilder()
+    x, y = file.tensor("x", (1, 4), scale=1.0), file.tensor("y", (4, 1), scale=1.0)
+    size, packed = file.tensor("size", (2,), np.int32), file.tensor("packed", (2,), np.int32)
+    file.operator("SHAPE", [x], [size])
+    file.operator("PACK", [size], [packed])
+    file.operator("RESHAPE", [x, packed], [y], "ReshapeOptions")
+    shape, pack, reshape = refusals(file.write(tmp_path / "m.tflite", [x], [y]))
+    assert all("export the model with fixed shapes, so that the converter folds it" in line for line in (shape, pack))
+    assert "export the model with constant shapes" in reshape
+
+
+def test_weights_in_another_file(tmp_path: Path) -> None:
+    file = FileBuilder()
+    ends = one_conv(file)
+    for tensor in file.graph.tensors[1], file.graph.tensors[3]:
+        tensor.buffer, tensor.externalBuffer = 0, 1
+    path = file.write(tmp_path / "m.tflite", *ends)
+    assert "weights are stored in another file (an external buffer); export dense weights in the same file" in refusals(path)[0]
+    file.graph.tensors[1].buffer, file.graph.tensors[1].externalBuffer = 1, 0
+    assert "the bias is stored in another file" in refusals(file.write(path, *ends))[0]
+
+
 def test_a_constant_without_elements(tmp_path: Path) -> None:
     """The shape () of a RESHAPE to a scalar: a tensor of no elements, whose buffer is empty."""
     file = FileBuilder()
@@ -217,12 +241,15 @@ def test_data_behind_the_flatbuffer(tmp_path: Path) -> None:
         load(path)
 
 
-def test_an_open_batch(tmp_path: Path) -> None:
+def test_open_dimensions(tmp_path: Path) -> None:
+    """An open batch is how every converter writes files: no note."""
     file = FileBuilder()
     ends = one_conv(file)
     file.graph.tensors[0].shapeSignature = [-1, 4, 4, 2]
+    assert load(file.write(tmp_path / "m.tflite", *ends)).notes == []
+    file.graph.tensors[0].shapeSignature = [-1, -1, 4, 2]
     path = file.write(tmp_path / "m.tflite", *ends)
-    note = "input 'x': its open shape [-1, 4, 4, 2] is taken as [1, 4, 4, 2], as the file's shape says"
+    note = "input 'x': its open shape [-1, -1, 4, 2] is taken as [1, 4, 4, 2], as the file's shape says"
     assert load(path).notes == [note] and survey(path).graph.notes == [note]
     assert check(path, load_config("tiny16")).notes == (note,)
 

@@ -6,6 +6,7 @@ onnx's own shape inference and numpy helper do the work; nothing here knows what
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ class Node:
 @dataclass
 class OnnxFile:
     """shapes and types of every value that inference knows; constants by name; inputs and outputs of the network.
-    opsets: domain -> version."""
+    opsets: domain -> version. faults: of integer operators that could not be written as QDQ, by number."""
 
     path: Path
     nodes: list[Node]
@@ -62,6 +63,7 @@ class OnnxFile:
     outputs: tuple[str, ...]
     opsets: dict[str, int]
     notes: list[str]
+    faults: Mapping[int, Exception]
 
 
 def is_onnx(path: Path) -> bool:

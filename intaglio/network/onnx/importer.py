@@ -116,9 +116,14 @@ def read_onnx(path: Path, model: Any, notes: list[str]) -> OnnxFile:
     opsets = {entry.domain: entry.version for entry in model.opset_import}
     opset = opsets.setdefault("", opsets.get("ai.onnx", 0))
     nodes: list[Node] = []
+    faults: dict[int, Unsupported] = {}
     for number, proto in enumerate(model.graph.node):
         node = make_node(proto, number)
-        nodes += expand(path, node, model, constants, opset) or [node]
+        try:
+            nodes += expand(node, model, constants, opset) or [node]
+        except Unsupported as fault:
+            faults[number] = fault
+            nodes.append(node)
     del model.graph.node[:]
     for node in nodes:
         copy = onnx_module().NodeProto.FromString(node.proto.SerializeToString())
@@ -132,7 +137,7 @@ def read_onnx(path: Path, model: Any, notes: list[str]) -> OnnxFile:
     if not inputs or not outputs:
         raise broken(path, "it has no inputs or no outputs")
     outputs = tuple(dict.fromkeys(outputs))
-    return OnnxFile(path, nodes, constants, shapes, types, inputs, outputs, opsets, notes)
+    return OnnxFile(path, nodes, constants, shapes, types, inputs, outputs, opsets, notes, faults)
 
 
 def import_nodes(file: OnnxFile, images: frozenset[str]) -> tuple[Scope, list[Refusal]]:
@@ -153,6 +158,8 @@ def import_nodes(file: OnnxFile, images: frozenset[str]) -> tuple[Scope, list[Re
         if node.outputs and all(name in file.constants for name in node.outputs):
             continue
         try:
+            if node.number in file.faults:
+                raise file.faults[node.number]
             scope.values.update(node_values(scope, node, middle))
         except Unsupported as fault:
             at = fault.node or node

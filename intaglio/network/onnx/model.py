@@ -3,6 +3,7 @@ supported a list of refusals."""
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -80,6 +81,9 @@ def check(path: Path, model: Any) -> None:
     """onnx's own checker on a plain model; InputError for what it finds."""
     onnx = onnx_module()
     model.ir_version = max(model.ir_version, 4)  # before 4, initializers had to be inputs too
+    model.graph.name = model.graph.name or "graph"
+    del model.metadata_props[:]
+    _type_outputs(model)
     for value in model.graph.output:  # onnxruntime does without shapes, onnx's checker does not
         if value.type.HasField("tensor_type"):
             value.type.tensor_type.shape.SetInParent()
@@ -90,6 +94,20 @@ def check(path: Path, model: Any) -> None:
     for value in model.graph.output:
         if value.type.HasField("tensor_type"):
             value.type.tensor_type.ClearField("shape")
+
+
+def _type_outputs(model: Any) -> None:
+    """Types of outputs that the file leaves open, which onnxruntime infers too."""
+    onnx = onnx_module()
+    if all(value.type.WhichOneof("value") and value.type.tensor_type.elem_type for value in model.graph.output):
+        return
+    with contextlib.suppress(Exception):  # the checker tells what is wrong then
+        bare = type(model).FromString(model.SerializeToString())
+        del bare.graph.output[:]
+        found = {v.name: v.type for v in onnx.shape_inference.infer_shapes(bare).graph.value_info}
+        for value in model.graph.output:
+            if value.name in found and not value.type.tensor_type.elem_type:
+                value.type.tensor_type.elem_type = found[value.name].tensor_type.elem_type
 
 
 def opset_of(model: Any) -> int:
@@ -176,10 +194,14 @@ def _dense(path: Path, model: Any) -> list[Refusal]:
 
 
 def _import_domains(model: Any) -> None:
-    """Names the domains of custom operators, as onnx's checker wants it; QONNX's files do not."""
-    known = {entry.domain for entry in model.opset_import} | {"", "ai.onnx"}
-    for domain in sorted({node.domain for node in _nodes(model.graph.node)} - known):
-        model.opset_import.add(domain=domain, version=1)
+    """Names each domain once, ONNX's own '', and those of custom operators too, as onnx's checker wants it; QONNX's files do not."""
+    versions = {entry.domain: entry.version for entry in model.opset_import if entry.domain not in ("", "ai.onnx")}
+    versions |= {"": opset_of(model)}
+    for domain in {node.domain for node in _nodes(model.graph.node)} - {"ai.onnx"}:
+        versions.setdefault(domain, 1)
+    del model.opset_import[:]
+    for domain, version in sorted(versions.items()):
+        model.opset_import.add(domain=domain, version=version)
 
 
 def _drop_constant_inputs(model: Any, notes: list[str]) -> None:

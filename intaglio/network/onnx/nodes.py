@@ -9,7 +9,7 @@ import numpy as np
 
 from intaglio.network.advice import advice
 from intaglio.network.graph import Padding
-from intaglio.network.onnx.file import MICROSOFT, Node
+from intaglio.network.onnx.file import MICROSOFT, QUANTIZED, Node
 from intaglio.network.onnx.gaps import fill
 from intaglio.network.onnx.maxima import maxima
 from intaglio.network.onnx.moves import MOVES, move_order
@@ -181,6 +181,26 @@ def _quantize_pending(scope: Scope, node: Node, value: Pending, out: Output) -> 
     return _late(scope, [node], [scope.to_host(value)], first.label, out.scale, out.zero_point)
 
 
+def _gate(scope: Scope, node: Node) -> str:
+    """The remedy for a product behind a Sigmoid or HardSigmoid, '' for any other node: what SiLU and Hardswish are written as."""
+    if node.op != "Mul":
+        return ""
+    makers = {name: n for n in scope.file.nodes for name in n.outputs}
+
+    def maker(name: str) -> Node | None:
+        found = makers.get(name)
+        return maker(found.inputs[0]) if found is not None and found.op in QUANTIZED and found.inputs else found
+
+    factors = [maker(name) for name in node.inputs]
+    for gate, other in (factors, factors[::-1]) if len(factors) == 2 else ():
+        if gate is not None and gate.op in ("Sigmoid", "HardSigmoid"):
+            whole = "Hardswish" if gate.op == "HardSigmoid" else "SiLU (Swish)"
+            if gate.inputs and maker(gate.inputs[0]) is other:
+                return f"{gate.op} and this product are {whole}: replace them by Relu6 and train on"
+            return f"this product is the gate of {gate.op}, not supported yet: leave the gate out and train on"
+    return ""
+
+
 def _late(scope: Scope, nodes: list[Node], inputs: list[str], label: str, scale: np.float32, zero_point: int) -> Stored:
     """An 8-bit tensor that the host makes behind the accelerator, as the file has it."""
     scope.run_on_host(nodes, inputs)
@@ -228,8 +248,12 @@ def _pad(scope: Scope, node: Node, value: Stored | Real) -> Value:
     amounts = scope.integers(node, "pads", 1) or ()
     rank = len(stored.shape)
     axes = [axis % rank for axis in scope.integers(node, "axes", 3) or range(rank)] if rank else []
-    if node.attributes.get("mode", "constant") != "constant" or len(amounts) != 2 * len(axes) or stored.pad:
-        raise Unsupported("it pads with something else than a constant", "use mode 'constant'")
+    if (mode := node.attributes.get("mode", "constant")) != "constant":
+        raise Unsupported(f"its mode is {mode!r}", "pad with zeros (mode 'constant')")
+    if stored.pad:
+        raise Unsupported(f"its input is padded already by {stored.pad}", "pad once, directly before a convolution")
+    if len(amounts) != 2 * len(axes):
+        raise Unsupported(f"it has {len(amounts)} pads for {len(axes)} dimensions", "export the model again")
     fill = np.atleast_1d(np.asarray(node.attributes.get("value", 0.0)))  # opset < 11
     if len(node.inputs) > 2 and node.inputs[2]:
         fill = scope.constant(node, 2)
@@ -292,8 +316,6 @@ def _bias(node: Node, values: tuple[Value, ...]) -> Pending | None:
 def _host(scope: Scope, node: Node, values: tuple[Value, ...], middle: set[str]) -> Value:
     """A node at the network's edges: at once where only the network's inputs lead to it, else when it is read."""
     run_time = [value for value in values if not isinstance(value, Constant)]
-    if any(isinstance(value, Weights) for value in run_time):
-        raise Unsupported("it reads quantized constants in float32", "quantize it, or store them as float32")
     early = all(isinstance(value, Edge) and not value.late for value in run_time)
     names = [name for name in node.inputs if name and name not in scope.file.constants]
     if early:
@@ -302,8 +324,10 @@ def _host(scope: Scope, node: Node, values: tuple[Value, ...], middle: set[str])
     if node.outputs[0] in middle:
         raise Unsupported(
             "it would run in float32 on the host in the middle of the network",
-            advice(node.op, "only the network's first and last operators may; remove or replace it"),
+            _gate(scope, node) or advice(node.op, "only the network's first and last operators may; remove or replace it"),
         )
+    if any(isinstance(value, Weights) for value in run_time):
+        raise Unsupported("it reads quantized constants in float32", "quantize it, or store them as float32")
     if len(node.inputs) and all(isinstance(value, Real) for value in run_time):
         return Pending((node,), values)
     held = [scope.to_host(scope.value(name)) for name in names]

@@ -19,7 +19,7 @@ from intaglio.network.onnx.pools import average_pool, global_average_pool, reduc
 from intaglio.network.onnx.products import conv, gemm
 from intaglio.network.onnx.scale import elementwise
 from intaglio.network.onnx.scope import Scope
-from intaglio.network.onnx.values import UINT8, Pending, Real, Stored, Unsupported
+from intaglio.network.onnx.values import UINT8, Pending, Real, Stored, Unsupported, same_order
 
 
 def add(scope: Scope, pending: Pending, out: Output) -> Stored:
@@ -29,7 +29,7 @@ def add(scope: Scope, pending: Pending, out: Output) -> Stored:
             f"shapes {list(a.stored.shape)} and {list(b.stored.shape)} differ (broadcasting)",
             "give both operands one shape",
         )
-    if not np.array_equal(a.stored.order(), b.stored.order()):
+    if not same_order(a.stored.form, b.stored.form):
         raise Unsupported(
             "one operand's elements would have to move in memory", "leave out the reshape or transpose before it"
         )

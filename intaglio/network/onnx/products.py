@@ -87,7 +87,8 @@ def conv(scope: Scope, pending: Pending, out: Output) -> Stored:
     weights = pending.operands[1]
     rank = weights.raw.ndim if isinstance(weights, Weights) else 4
     if rank != 4:
-        raise Unsupported(f"its weights have {rank} dimensions", "use two-dimensional convolutions")
+        hint = "write it as a convolution of [N, C, 1, W]; Conv1d is not supported yet" if rank == 3 else "use two-dimensional convolutions"
+        raise Unsupported(f"its weights have {rank} dimensions", hint)
     channels = weights.raw.shape[0] if isinstance(weights, Weights) else 0
     kernel, scales, weight_zero_point = scope.weights(weights, 0, channels)
     shape, groups = real.stored.shape, node.attributes.get("group", 1)
@@ -129,8 +130,9 @@ def gemm(scope: Scope, pending: Pending, out: Output) -> Stored:
     attributes = node.attributes if node.op == "Gemm" else {}
     real = unpadded(pending.operands[0], scope)
     value = pending.operands[1]
-    if not isinstance(value, Weights) or value.raw.ndim != 2:
-        raise Unsupported("its second operand is no constant matrix of 8-bit integers", "quantize its weights to int8")
+    if isinstance(value, Weights) and value.raw.ndim != 2:
+        raise Unsupported(f"its weights have {value.raw.ndim} dimensions", "multiply by a constant matrix [inputs, outputs]")
+    value = scope.constant_weights(value)
     across = 0 if attributes.get("transB") else 1
     units, depth = value.raw.shape[across], value.raw.shape[1 - across]
     raw, scales, weight_zero_point = scope.weights(value, across, units)

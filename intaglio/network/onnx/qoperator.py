@@ -6,12 +6,12 @@ the ONNX operator set and of onnxruntime's ContribOperators.md.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from intaglio.network.onnx.file import Node, broken, make_node, onnx_module
+from intaglio.network.onnx.file import Node, make_node, onnx_module
+from intaglio.network.onnx.values import Unsupported
 
 POOLING = ("kernel_shape", "strides", "pads", "auto_pad", "ceil_mode", "count_include_pad", "dilations")
 UNARY: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -33,21 +33,22 @@ EXPANDED = {*UNARY, *PRODUCTS, "com.microsoft.QLinearAdd", "com.microsoft.QLinea
 """What `expand` knows, in most of its forms."""
 
 
-def expand(path: Path, node: Node, model: Any, constants: dict[str, np.ndarray], opset: int) -> list[Node]:
-    """The nodes in its place; [] where the operator is none of ours. Adds to constants and to model's initializers."""
+def expand(node: Node, model: Any, constants: dict[str, np.ndarray], opset: int) -> list[Node]:
+    """The nodes in its place; [] where the operator is none of ours. Adds to constants and to model's initializers.
+    Unsupported where it is, but not in a form that can be written so."""
     if not node.outputs or not node.outputs[0]:
         return []
     try:
-        return Expander(path, node, model, constants, opset).expand()
+        return Expander(node, model, constants, opset).expand()
     except (TypeError, ValueError) as error:  # no checker knows these operators' attributes
-        raise broken(path, f"node {node.label} has unusual attributes or inputs ({error})") from error
+        raise Unsupported(f"its attributes or inputs are unusual ({error})", "export the model again") from error
 
 
 class Expander:
     """Writes the nodes of one operator; new values are named after its output."""
 
-    def __init__(self, path: Path, node: Node, model: Any, constants: dict[str, np.ndarray], opset: int) -> None:
-        self.path, self.node, self.model, self.constants, self.opset = path, node, model, constants, opset
+    def __init__(self, node: Node, model: Any, constants: dict[str, np.ndarray], opset: int) -> None:
+        self.node, self.model, self.constants, self.opset = node, model, constants, opset
         self.nodes: list[Node] = []
 
     def emit(self, op: str, inputs: list[str], output: str, **attributes: Any) -> str:
@@ -60,12 +61,12 @@ class Expander:
     def constant(self, position: int) -> np.ndarray:
         name = self.operand(position)
         if name not in self.constants:
-            raise broken(self.path, f"node {self.node.label}: its scale {name!r} is computed", "store it as a constant")
+            raise Unsupported(f"its scale {name!r} is computed", "store it as a constant")
         return self.constants[name]
 
     def operand(self, position: int) -> str:
         if position >= len(self.node.inputs):
-            raise broken(self.path, f"node {self.node.label} has {len(self.node.inputs)} inputs")
+            raise Unsupported(f"it has {len(self.node.inputs)} inputs", "export the model again")
         return self.node.inputs[position]
 
     def real(self, value: int, scale: int, zero_point: int, **attributes: Any) -> str:

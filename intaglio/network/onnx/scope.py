@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 
+from intaglio.network.advice import advice
 from intaglio.network.graph import Dequantize, FileForm, Operator, Quantization, Quantize, Reshape, Tensor
 from intaglio.network.onnx.file import MAX_ELEMENTS, Node, OnnxFile
 from intaglio.network.onnx.host import host_operator
@@ -26,7 +27,7 @@ from intaglio.network.onnx.values import (
     channels_last,
     graph_shape,
     identity,
-    is_channels_last,
+    image_shape,
 )
 
 PRODUCTS = ("Conv", "Gemm", "MatMul")
@@ -160,7 +161,7 @@ class Scope:
     def copy(self, stored: Stored, name: str) -> Stored:
         """The same elements under the name of the file's next tensor: a Reshape."""
         self.accelerated(stored)
-        shape = graph_shape(stored.order())
+        shape = graph_shape(stored.form)
         tensor = int8_tensor(name, shape, stored.form, self.tensors[stored.tensor].quantization)
         self.emit(Reshape(name, (stored.tensor,), (name,)), tensor)
         return Stored(name, stored.form, stored.padding, stored.pad)
@@ -177,15 +178,14 @@ class Scope:
         """The graph's tensor [N, H, W, C] behind a value that the file sees as [N, C, H, W]."""
         stored = value if isinstance(value, Stored) else value.stored
         self.accelerated(stored)
-        order = stored.order()
-        if order.ndim != 4:
-            raise Unsupported(f"its input has shape {list(order.shape)}", "use two-dimensional images [N, C, H, W]")
-        if not is_channels_last(order):
+        if len(stored.shape) != 4:
+            raise Unsupported(f"its input has shape {list(stored.shape)}", "use two-dimensional images [N, C, H, W]")
+        shape = image_shape(stored.form)
+        if shape is None:
             raise Unsupported(
                 "its input's elements would have to move in memory", "leave out the reshape or transpose before it"
             )
-        n, c, h, w = order.shape
-        return self.reshaped(stored, (n, h, w, c))
+        return self.reshaped(stored, shape)
 
     def may_differ(self, node: Node, tensor: str, why: str) -> None:
         """Notes that an 8-bit tensor, computed by node, may differ by 1 from onnxruntime's."""
@@ -258,12 +258,19 @@ class Scope:
         self.operators.append(Quantize(name, (edge.name,), (name,), half_even=True))
         return stored
 
+    def constant_weights(self, value: Value) -> Weights:
+        """Refuses a product by anything but quantized constants."""
+        if isinstance(value, Weights):
+            return value
+        if isinstance(value, Constant):
+            raise Unsupported("its weights are float", "quantize them to int8 too (leave no operator out when quantizing)")
+        raise Unsupported(
+            "its weights are computed: it multiplies two computed tensors", advice("attention", "store them as constants")
+        )
+
     def weights(self, value: Value, axis: int, channels: int) -> tuple[np.ndarray, np.ndarray, int]:
         """Constant weights as int8, their scales [1] or [channels] along `axis`, and their one zero point."""
-        if not isinstance(value, Weights):
-            raise Unsupported(
-                "its weights are not constant 8-bit integers with a scale", "quantize its weights to int8"
-            )
+        value = self.constant_weights(value)
         raw, zero_points = value.raw, value.zero_point
         if raw.dtype not in (INT8, UINT8):
             raise Unsupported(f"its weights are {raw.dtype}", "quantize its weights to int8")

@@ -167,9 +167,25 @@ def is_channels_last(order: np.ndarray) -> bool:
     return bool(np.array_equal(order, wanted))
 
 
-def graph_shape(order: np.ndarray) -> tuple[int, ...]:
-    """The shape that the graph gives a tensor which the file sees in this order."""
-    if order.ndim == 4 and is_channels_last(order):
-        n, c, h, w = order.shape
-        return (n, h, w, c)
-    return tuple(order.shape) or (1,)
+def image_shape(form: FileForm) -> tuple[int, ...] | None:
+    """[N, H, W, C] where the graph's NHWC is behind a file's [N, C, H, W], else None. Elements are looked at, all of them, only
+    where the form is not plainly an image's."""
+    if len(form.shape) != 4:
+        return None
+    n, c, h, w = form.shape
+    if form == identity(form.shape, form.dtype):
+        found = c == 1 or h * w == 1
+    else:
+        found = form == channels_last(form.shape, form.dtype) or is_channels_last(form.order())
+    return (n, h, w, c) if found else None
+
+
+def graph_shape(form: FileForm) -> tuple[int, ...]:
+    """The shape that the graph gives a tensor of the file."""
+    return image_shape(form) or form.shape or (1,)
+
+
+def same_order(a: FileForm, b: FileForm) -> bool:
+    """Whether two tensors of one shape in the file have their elements in the same order in the graph."""
+    plainly = (a.unfolded, a.permutation, a.shape) == (b.unfolded, b.permutation, b.shape)
+    return plainly or np.array_equal(a.order(), b.order())

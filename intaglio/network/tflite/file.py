@@ -57,7 +57,8 @@ EDGE_TYPES = ("UINT8", "INT16")
 """Quantized types that an int8 network may have at its inputs and outputs."""
 PRODUCTS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 """Operators whose second input is weights."""
-SPARSE, VARIABLE, BLOCKWISE = "stored sparse", "a variable (state that lasts between inferences)", "quantized in a custom way"
+SPARSE, VARIABLE = "stored sparse", "a variable (state that lasts between inferences)"
+BLOCKWISE, ELSEWHERE = "quantized in a custom way", "stored in another file (an external buffer)"
 
 
 class BrokenFile(Exception):
@@ -84,7 +85,7 @@ class FileTensor:
     quantization: FileQuantization | None
     data: np.ndarray | None
     unusual: str
-    """What the tensor is where it is of a kind that we never read (SPARSE, VARIABLE, BLOCKWISE), or empty."""
+    """What the tensor is where it is of a kind that we never read (SPARSE, VARIABLE, BLOCKWISE, ELSEWHERE), or empty."""
     at_edge: bool = False
     """True for a run-time tensor of EDGE_TYPES in a network whose layers are int8."""
 
@@ -221,6 +222,8 @@ class Decoder:
         table = tensor.Quantization()
         if not unusual and table is not None and table.DetailsType() > 1:
             unusual = BLOCKWISE
+        if not unusual and tensor.ExternalBuffer():
+            unusual = ELSEWHERE
         data = self.buffer(model, tensor.Buffer(), name)
         if data is not None and not unusual and kind in ITEM_TYPES:
             data = shaped(data, shape, ITEM_TYPES[kind], name)
@@ -317,12 +320,13 @@ def shaped(data: np.ndarray, shape: tuple[int, ...], dtype: np.dtype, name: str)
 
 
 def open_dimensions(table: Any, tensor: FileTensor) -> str:
-    """A note on an input whose shape_signature leaves dimensions open (-1): a runtime takes its `shape`, and so do we."""
+    """A note on an input whose shape_signature leaves more open (-1) than the batch, as every converter does: a runtime takes its
+    `shape`, and so do we."""
     count = table.ShapeSignatureLength()
     if count != len(tensor.shape):
         return ""
     signature = [table.ShapeSignature(i) for i in range(count)]
-    if all(known >= 0 for known in signature):
+    if all(known >= 0 for known in signature[1:]):
         return ""
     return f"input {tensor.name!r}: its open shape {signature} is taken as {list(tensor.shape)}, as the file's shape says"
 
@@ -345,7 +349,8 @@ def check_order(model: ModelFile) -> None:
     for t in model.tensors:
         if t.data is None and 0 in t.shape and t.type in ITEM_TYPES and t.index not in produced | set(model.inputs):
             model.tensors[t.index] = replace(t, data=np.zeros(t.shape, ITEM_TYPES[t.type]))  # nothing to store
-    ready = set(model.inputs) | {t.index for t in model.tensors if t.data is not None or t.is_variable}
+    stored = (VARIABLE, ELSEWHERE)
+    ready = set(model.inputs) | {t.index for t in model.tensors if t.data is not None or t.unusual in stored}
     for op in model.operators:
         for i in op.inputs:
             if i >= 0 and i not in ready:

@@ -41,7 +41,7 @@ def survey_tflite(path: str | Path) -> Survey:
         name = model.name_of(op)
         became, folded = name, False
         try:
-            check_supported(op)
+            check_supported(model, op)
             converted = RULES[op.code](scope, op)
         except Unsupported as fault:
             refusals.append(Refusal(name, op.code, fault.described(), fault.remedy, op.index))
@@ -76,11 +76,13 @@ def survey_tflite(path: str | Path) -> Survey:
     return Survey(graph, tuple(steps), tuple(refusals))
 
 
-def check_supported(op: FileOperator) -> None:
+def check_supported(model: ModelFile, op: FileOperator) -> None:
     """Refuses an operator that no rule is for, or that lacks the output that every rule's operator has."""
     if op.code.startswith("CUSTOM:"):
         raise Unsupported("", *custom_operator(op.code.removeprefix("CUSTOM:")))
     if op.code not in RULES:
+        if op.outputs and all(i >= 0 and model.tensors[i].type in ("INT32", "INT64") for i in op.outputs):
+            raise Unsupported("", "this operator is not supported; it computes integers, such as a shape", advice("shape", SUPPORTED))
         raise Unsupported("", "this operator is not supported", advice(op.code, SUPPORTED))
     if not op.outputs or min(op.outputs) < 0:
         raise Unsupported("", "it has no output", "export the model again")

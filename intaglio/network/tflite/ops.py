@@ -336,9 +336,10 @@ def pool_2d(kind: type[AveragePool2D] | type[MaxPool2D], scope: Scope, op: FileO
     inputs_and_outputs(op, (1,))
     x, y = image(operand(scope, op)), image(result(scope, op))
     if x.zero_point != y.zero_point or abs(float(x.scale) - float(y.scale)) > 1e-6:
+        before, after = told_apart(float(x.scale), float(y.scale))
         raise Unsupported(
             y.name,
-            "pooling must not change scale or zero point",
+            f"pooling must not change scale or zero point, here from {before} and {x.zero_point} to {after} and {y.zero_point}",
             "quantize it again with the TFLite converter",
         )
     options = options_of(op)
@@ -412,7 +413,8 @@ def softmax(scope: Scope, op: FileOperator) -> Operator:
     x, y = operand(scope, op), result(scope, op)
     expect_shape(y, x.shape)
     if y.zero_point != -128 or abs(float(y.scale) - 1 / 256) > 0.001 / 256:
-        raise Unsupported(y.name, "a softmax has scale 1/256 and zero point -128", "quantize the network again")
+        reason = f"a softmax has scale 1/256 and zero point -128, here {told_apart(float(y.scale), 1 / 256)[0]} and {y.zero_point}"
+        raise Unsupported(y.name, reason, "quantize the network again")
     beta = float(options_of(op)["Beta"])
     if not beta * float(x.scale) * 2.0**26 > 1.0 or not math.isfinite(beta):
         raise Unsupported(x.name, f"beta {beta:g} times its scale {x.scale:g} is too small", "quantize it again")

@@ -115,7 +115,7 @@ def run_time(tensor: FileTensor, kind: str) -> None:
             remedy_for(tensor, f"use {kind.lower()} here"),
         )
     if tensor.unusual:
-        remedy = STATE if tensor.is_variable else "export the model with dense tensors, one scale each"
+        remedy = STATE if tensor.is_variable else "export the model with dense tensors, one scale each, all in one file"
         raise Unsupported(tensor.name, f"it is {tensor.unusual}", remedy)
     if tensor.data is not None:
         raise Unsupported(
@@ -180,7 +180,7 @@ def weights(tensor: FileTensor, rank: int, axis: int = 0) -> tuple[np.ndarray, n
             remedy_for(tensor, "export int8 weights"),
         )
     if tensor.unusual:
-        raise Unsupported(tensor.name, f"weights are {tensor.unusual}", "export dense weights, with scales per output channel")
+        raise Unsupported(tensor.name, f"weights are {tensor.unusual}", "export dense weights in the same file, with scales per output channel")
     if tensor.data is None:
         raise Unsupported(
             tensor.name, "weights are computed at run time", "export the model with constant weights"
@@ -211,9 +211,11 @@ def bias(scope: Scope, op: FileOperator, channels: int) -> np.ndarray:
     if len(op.inputs) < 3 or op.inputs[2] < 0:
         return np.zeros(channels, np.int32)
     tensor = scope.model.tensors[op.inputs[2]]
-    if tensor.type == "INT32" and not tensor.unusual and tensor.data is None:
+    if tensor.unusual:
+        raise Unsupported(tensor.name, f"the bias is {tensor.unusual}", "export dense biases in the same file")
+    if tensor.type == "INT32" and tensor.data is None:
         raise Unsupported(tensor.name, "the bias is computed at run time", "export the model with constant biases")
-    if tensor.type != "INT32" or tensor.unusual or tensor.data is None or tensor.data.size != channels:
+    if tensor.type != "INT32" or tensor.data is None or tensor.data.size != channels:
         raise Unsupported(
             tensor.name,
             f"the bias must be a constant of {channels} int32 values, not {tensor.type.lower()} "
