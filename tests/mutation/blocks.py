@@ -1,0 +1,60 @@
+"""Which fast tests hold which file of the hardware."""
+
+from __future__ import annotations
+
+
+def core(words: str = "") -> list[str]:
+    """The core's commands whose tests have one of these words in their names."""
+    join = " or ".join(words.split())
+    chosen = f' -k "{join}"' if words else ""
+    return ["tests/hw/test_core.py" + chosen]
+
+
+SYSTEM = ["tests/hw/test_system_cycles.py", "tests/hw/test_system_errors.py"]
+WIDTHS = ["tests/hw/test_rtlil_widths.py", "tests/hw/test_verilog.py"]
+CONV, PATCHES, VECTOR = "random_conv sums short split", "depthwise patches", "random_add pool maximum slabs window"
+LARGEST = ["tests/sim/test_largest_commands.py"]
+
+BLOCKS: dict[str, list[str]] = {
+    "accelerator": SYSTEM,
+    "activation_memory": ["tests/hw/test_activation_memory.py", *core("random")],
+    "arbiter": ["tests/hw/test_arbiter.py", *SYSTEM],
+    "array": core(f"{CONV} {PATCHES}"),
+    "axi": ["tests/hw/test_registers.py", *SYSTEM],
+    "binary32": ["tests/hw/test_requantizer.py"],
+    "bursts": ["tests/hw/test_bursts.py", "tests/hw/test_load.py", "tests/hw/test_store.py"],
+    "command_view": core("random"),
+    "config": ["tests/hw/test_config.py", *core("random")],
+    "core": core(),
+    "counters": ["tests/hw/test_registers.py", *SYSTEM],
+    "depthwise_feed": [*core(PATCHES), *LARGEST],
+    "dispatch": ["tests/hw/test_fetch_dispatch.py", *SYSTEM],
+    "drain": core(f"{CONV} {PATCHES}"),
+    "faults": ["tests/hw/test_registers.py", "tests/hw/test_system_errors.py"],
+    "feed": [*core(f"{CONV} {PATCHES}"), *LARGEST],
+    "fetch": ["tests/hw/test_fetch_dispatch.py", *SYSTEM],
+    "isa": ["tests/hw/test_isa.py", "tests/hw/test_fetch_dispatch.py", *core("random"), *LARGEST],
+    "ledger": ["tests/hw/test_watchdog.py", *SYSTEM],
+    "load": ["tests/hw/test_load.py", *SYSTEM],
+    "output_pass": core("random sums"),
+    "partial_memory": core("sums short"),
+    "patch_reader": [*core(PATCHES), *LARGEST],
+    "pipeline": core("random"),
+    "pixel_reader": [*core(CONV), *LARGEST],
+    "queues": ["tests/hw/test_fetch_dispatch.py", *SYSTEM],
+    "registers": ["tests/hw/test_registers.py", *SYSTEM],
+    "row_delay": ["tests/hw/test_row_delay.py", *core(PATCHES)],
+    "rtlil_widths": WIDTHS,
+    "scale": ["tests/hw/test_requantizer.py", *core("random")],
+    "step_memory": core(CONV),
+    "store": ["tests/hw/test_store.py", *SYSTEM],
+    "timing": [*core(f"cycles {PATCHES} short"), *LARGEST],
+    "tokens": ["tests/hw/test_tokens.py", "tests/hw/test_system_errors.py"],
+    "vector": [*core(VECTOR), *LARGEST],
+    "verilog": WIDTHS,
+    "weight_memory": core(CONV),
+}
+"""For each file of intaglio/hw, by its stem, arguments of pytest in the order in which they run."""
+
+SIMULATED = {"config", "counters", "faults", "isa"}
+"""Files whose constants numba compiles into the host simulator: their mutants get a numba cache of their own."""
