@@ -19,7 +19,7 @@ from tests.mutation.blocks import BLOCKS, SIMULATED
 from tests.mutation.mutants import Mutant
 
 VERIFY = "small verify"
-_LONGEST = 1200.0
+LONGEST = 1200.0
 """Seconds of a stage on the unchanged hardware, and the least that a changed one gets: builds share the machine with others."""
 _PYTEST = ["-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-m", "not slow", "--tb=line"]
 
@@ -63,7 +63,7 @@ class Tree:
                 if built.name not in kept:
                     shutil.rmtree(built) if built.is_dir() else built.unlink()
 
-    def run(self, stage: str, mutant: Mutant | None, seconds: float = _LONGEST) -> tuple[str, str, float]:
+    def run(self, stage: str, mutant: Mutant | None, seconds: float = LONGEST) -> tuple[str, str, float]:
         """("passed", "failed" or "timeout", the end of what it printed, seconds). mutant: what the tree is changed by."""
         with tempfile.TemporaryDirectory() as own:
             apart = mutant is not None and Path(mutant.file).stem in SIMULATED
@@ -76,7 +76,7 @@ class Tree:
             process = subprocess.Popen([sys.executable, *command], cwd=self.path, env=environment, text=True,
                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
             try:
-                text, _ = process.communicate(timeout=max(seconds, _LONGEST / 4))
+                text, _ = process.communicate(timeout=max(seconds, LONGEST / 4))
                 outcome = "failed" if process.returncode else "passed"
             except subprocess.TimeoutExpired:
                 text, outcome = "", "timeout"
