@@ -24,14 +24,15 @@ TIMEOUT = 60000
 
 @dataclass
 class Outcome:
-    """What a run left: status register, error address, cycles with `counting`, (cycle, engine, tag) of each
-    retirement, counters, the external memory."""
+    """What a run left: status register, error address, cycles with `counting`, the last of them with a handshake of
+    the master's, (cycle, engine, tag) of each retirement, counters, the external memory."""
 
     status: int = 0
     fault: int = 0
     fault_address: int = 0
     interrupt: int = 0
     counted: int = 0
+    last_on_bus: int = 0
     retired: list[tuple[int, Engine, int]] = field(default_factory=list)
     counters: dict[Counter, int] = field(default_factory=dict)
     registers: dict[Register, int] = field(default_factory=dict)
@@ -143,6 +144,8 @@ def run_system(config: Config, words: list[int], image: bytearray | None = None,
             if ar or aw:
                 assert not (ar and aw)
                 assert address % 4096 + beats * b <= 4096 and address % b == 0
+            if (ar or aw) and ready or r_valid or memory[mm.B_VALID] or (w_valid and w_ready):
+                current.last_on_bus = current.counted - 1
             mm.memory_step(memory, ar, aw, address, beats, w_valid, 1, 1)
             await ctx.tick()
 
