@@ -144,7 +144,7 @@ def run_system(config: Config, words: list[int], image: bytearray | None = None,
             if ar or aw:
                 assert not (ar and aw)
                 assert address % 4096 + beats * b <= 4096 and address % b == 0
-            if (ar or aw) and ready or r_valid or memory[mm.B_VALID] or (w_valid and w_ready):
+            if ((ar or aw) and ready) or r_valid or memory[mm.B_VALID] or (w_valid and w_ready):
                 current.last_on_bus = current.counted - 1
             mm.memory_step(memory, ar, aw, address, beats, w_valid, 1, 1)
             await ctx.tick()

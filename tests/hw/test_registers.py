@@ -262,3 +262,59 @@ def test_random_writes_and_events() -> None:
 
     simulate(dut, check)
     assert refused == set(SETTINGS)
+
+
+def test_channels_at_any_pace() -> None:
+    """Reads and writes under way at once, address and data apart, requests that stand while an answer is not taken, answers that wait:
+    each request is answered once, in order, and nothing else is."""
+    rng = random.Random(13)
+    config = small_config(8)
+    dut = Registers(config)
+    lite = dut.lite
+    reads = [rng.choice([Register.ID, Register.VERSION, Register.HASH_LOW, 0x1C4]) for _ in range(60)]
+    writes = [(rng.choice([Register.PROGRAM_SIZE, Register.WATCHDOG, Register.ID, 0x1C4]), rng.getrandbits(32), rng.choice([15, 15, 7])) for _ in range(60)]
+    shown = {Register.ID: ID_VALUE, Register.VERSION: 7, Register.HASH_LOW: config.hardware_hash() & 0xFFFFFFFF}
+    answered = {"r": [], "b": []}
+
+    async def side(ctx, valid, ready, items, show):
+        for item in items:
+            for _ in range(rng.choice([0, 0, 1, 4, 9])):
+                await ctx.tick()
+            show(ctx, item)
+            ctx.set(valid, 1)
+            await ctx.tick().until(ready)
+            ctx.set(valid, 0)
+            show(ctx, None)
+
+    async def read_addresses(ctx):
+        await side(ctx, lite.arvalid, lite.arready, reads, lambda ctx, a: ctx.set(lite.araddr, 0xFFC if a is None else a))
+
+    async def write_addresses(ctx):
+        await side(ctx, lite.awvalid, lite.awready, writes, lambda ctx, w: ctx.set(lite.awaddr, Register.BASE_ADDRESS if w is None else w[0]))
+
+    async def write_data(ctx):
+        def show(ctx, w):
+            ctx.set(lite.wdata, 0 if w is None else w[1])
+            ctx.set(lite.wstrb, 15 if w is None else w[2])
+
+        await side(ctx, lite.wvalid, lite.wready, writes, show)
+
+    async def answers(ctx):
+        last = {"r": None, "b": None}
+        for _ in range(1500):
+            for name, valid, ready, payload in (("r", lite.rvalid, lite.rready, (lite.rdata, lite.rresp)), ("b", lite.bvalid, lite.bready, (lite.bresp,))):
+                take = rng.random() < 0.3
+                ctx.set(ready, take)
+                got = tuple(ctx.get(p) for p in payload) if ctx.get(valid) else None
+                assert last[name] is None or got == last[name]  # an answer stands until it is taken
+                last[name] = None if take else got
+                if take and got is not None:
+                    answered[name].append(got)
+            await ctx.tick()
+        for register, port in ((Register.PROGRAM_SIZE, dut.program_size), (Register.WATCHDOG, dut.watchdog)):
+            assert ctx.get(port) == [value for a, value, strobes in writes if a == register and strobes == 15][-1]
+
+    simulate(dut, answers, read_addresses, write_addresses, write_data)
+    assert answered["r"] == [(shown.get(a, 0), OKAY if a in shown else SLVERR) for a in reads]
+    accepted = (Register.PROGRAM_SIZE, Register.WATCHDOG)
+    assert answered["b"] == [(OKAY if a in accepted and strobes == 15 else SLVERR,) for a, _, strobes in writes]
