@@ -39,6 +39,15 @@ class Outcome:
     image: bytearray = field(default_factory=bytearray)
 
 
+async def until(ctx, *signals) -> None:
+    """Until all of them are high; AssertionError if that takes too long."""
+    for _ in range(200):
+        if all(ctx.get(signal) for signal in signals):
+            return
+        await ctx.tick()
+    raise AssertionError(f"200 cycles without {', '.join(signal.name for signal in signals)}")
+
+
 async def lite_write(ctx, lite, offset: int, value: int, strobes: int = 15) -> int:
     """Returns the response. Address and data go together; ends in a cycle of its own."""
     ctx.set(lite.awaddr, offset)
@@ -47,13 +56,11 @@ async def lite_write(ctx, lite, offset: int, value: int, strobes: int = 15) -> i
     ctx.set(lite.wstrb, strobes)
     ctx.set(lite.wvalid, 1)
     ctx.set(lite.bready, 1)
-    while not (ctx.get(lite.awready) and ctx.get(lite.wready)):
-        await ctx.tick()
+    await until(ctx, lite.awready, lite.wready)
     await ctx.tick()
     ctx.set(lite.awvalid, 0)
     ctx.set(lite.wvalid, 0)
-    while not ctx.get(lite.bvalid):
-        await ctx.tick()
+    await until(ctx, lite.bvalid)
     response = ctx.get(lite.bresp)
     await ctx.tick()
     ctx.set(lite.bready, 0)
@@ -65,12 +72,10 @@ async def lite_read(ctx, lite, offset: int) -> tuple[int, int]:
     ctx.set(lite.araddr, offset)
     ctx.set(lite.arvalid, 1)
     ctx.set(lite.rready, 1)
-    while not ctx.get(lite.arready):
-        await ctx.tick()
+    await until(ctx, lite.arready)
     await ctx.tick()
     ctx.set(lite.arvalid, 0)
-    while not ctx.get(lite.rvalid):
-        await ctx.tick()
+    await until(ctx, lite.rvalid)
     out = ctx.get(lite.rdata), ctx.get(lite.rresp)
     await ctx.tick()
     ctx.set(lite.rready, 0)
