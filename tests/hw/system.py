@@ -24,18 +24,28 @@ TIMEOUT = 60000
 
 @dataclass
 class Outcome:
-    """What a run left: status register, error address, cycles with `counting`, (cycle, engine, tag) of each
-    retirement, counters, the external memory."""
+    """What a run left: status register, error address, cycles with `counting`, the last of them with a handshake of
+    the master's, (cycle, engine, tag) of each retirement, counters, the external memory."""
 
     status: int = 0
     fault: int = 0
     fault_address: int = 0
     interrupt: int = 0
     counted: int = 0
+    last_on_bus: int = 0
     retired: list[tuple[int, Engine, int]] = field(default_factory=list)
     counters: dict[Counter, int] = field(default_factory=dict)
     registers: dict[Register, int] = field(default_factory=dict)
     image: bytearray = field(default_factory=bytearray)
+
+
+async def until(ctx, *signals) -> None:
+    """Until all of them are high; AssertionError if that takes too long."""
+    for _ in range(200):
+        if all(ctx.get(signal) for signal in signals):
+            return
+        await ctx.tick()
+    raise AssertionError(f"200 cycles without {', '.join(signal.name for signal in signals)}")
 
 
 async def lite_write(ctx, lite, offset: int, value: int, strobes: int = 15) -> int:
@@ -46,13 +56,11 @@ async def lite_write(ctx, lite, offset: int, value: int, strobes: int = 15) -> i
     ctx.set(lite.wstrb, strobes)
     ctx.set(lite.wvalid, 1)
     ctx.set(lite.bready, 1)
-    while not (ctx.get(lite.awready) and ctx.get(lite.wready)):
-        await ctx.tick()
+    await until(ctx, lite.awready, lite.wready)
     await ctx.tick()
     ctx.set(lite.awvalid, 0)
     ctx.set(lite.wvalid, 0)
-    while not ctx.get(lite.bvalid):
-        await ctx.tick()
+    await until(ctx, lite.bvalid)
     response = ctx.get(lite.bresp)
     await ctx.tick()
     ctx.set(lite.bready, 0)
@@ -64,12 +72,10 @@ async def lite_read(ctx, lite, offset: int) -> tuple[int, int]:
     ctx.set(lite.araddr, offset)
     ctx.set(lite.arvalid, 1)
     ctx.set(lite.rready, 1)
-    while not ctx.get(lite.arready):
-        await ctx.tick()
+    await until(ctx, lite.arready)
     await ctx.tick()
     ctx.set(lite.arvalid, 0)
-    while not ctx.get(lite.rvalid):
-        await ctx.tick()
+    await until(ctx, lite.rvalid)
     out = ctx.get(lite.rdata), ctx.get(lite.rresp)
     await ctx.tick()
     ctx.set(lite.rready, 0)
@@ -143,6 +149,8 @@ def run_system(config: Config, words: list[int], image: bytearray | None = None,
             if ar or aw:
                 assert not (ar and aw)
                 assert address % 4096 + beats * b <= 4096 and address % b == 0
+            if ((ar or aw) and ready) or r_valid or memory[mm.B_VALID] or (w_valid and w_ready):
+                current.last_on_bus = current.counted - 1
             mm.memory_step(memory, ar, aw, address, beats, w_valid, 1, 1)
             await ctx.tick()
 

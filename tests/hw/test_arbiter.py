@@ -21,14 +21,12 @@ def test_random(outstanding: int) -> None:
         standing = [None, None, None]  # requests offered and not taken
         reads, writes = [], []  # in flight: (address, is fetch)
         going_out = None  # (is write, address, beats)
-        number = 0
         for cycle in range(3000):
             run = cycle % 500 < 450
             ctx.set(dut.run, run)
             for i, port in enumerate(ports):
                 if standing[i] is None and rng.random() < (0.06, 0.1, 0.4)[i]:
-                    number += 8
-                    standing[i] = (number, rng.randint(1, 256))
+                    standing[i] = (8 * rng.getrandbits(29), rng.randint(1, 256))
                 ctx.set(port.valid, standing[i] is not None)
                 if standing[i]:
                     ctx.set(port.payload, {"address": standing[i][0], "beats": standing[i][1]})

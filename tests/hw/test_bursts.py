@@ -21,9 +21,9 @@ def _commands(rng: random.Random, bus: int) -> list[Command]:
     ]
     for _ in range(12):
         edges.append({
-            "external": bus * rng.randrange(1 << 20), "external_stride": bus * rng.randrange(1 << 12),
+            "external": bus * rng.randrange((1 << 32) // bus), "external_stride": bus * rng.randrange((1 << 32) // bus),
             "row_bytes": bus * rng.choice([1, 2, 300, rng.randint(1, 600)]), "rows": rng.randint(1, 6),
-            "local": bus * rng.randrange(1 << 14), "local_stride": bus * rng.randrange(1 << 10),
+            "local": bus * rng.randrange((1 << 30) // bus), "local_stride": bus * rng.randrange((1 << 30) // bus),
             "memory": rng.randrange(3), "signal": rng.randrange(4), "tag": rng.randrange(1 << 16),
         })
     return [Command(Opcode.LOAD, fields) for fields in edges]
@@ -77,5 +77,29 @@ def test_one_burst_a_cycle() -> None:
             assert ctx.get(dut.bursts.valid) and not ctx.get(dut.start.ready)
             await ctx.tick()
         assert not ctx.get(dut.bursts.valid) and ctx.get(dut.start.ready)
+
+    simulate(dut, check)
+
+
+@pytest.mark.parametrize("field", ["row_bytes", "rows"])
+def test_the_longest_commands(field: str) -> None:
+    """Their first bursts: no count of words or rows ends early."""
+    dut = Splitter(small_config(8))
+    fields = {"external": 4096 - 64, "row_bytes": 8, "rows": 1, "external_stride": 8, field: 1 << 31}
+
+    async def check(ctx):
+        ctx.set(dut.bursts.ready, 1)
+        ctx.set(dut.start.valid, 1)
+        ctx.set(dut.start.payload, payload_of(Command(Opcode.LOAD, fields)))
+        await ctx.tick()
+        ctx.set(dut.start.valid, 0)
+        address = fields["external"]
+        for _ in range(12):
+            burst = ctx.get(dut.bursts.payload)
+            assert ctx.get(dut.bursts.valid) and not burst.last and burst.request.address == address
+            beats = 1 if field == "rows" else min(256, (4096 - address % 4096) // 8)
+            assert burst.request.beats == beats
+            address += 8 * beats
+            await ctx.tick()
 
     simulate(dut, check)

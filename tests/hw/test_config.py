@@ -110,3 +110,57 @@ def test_the_hash_names_the_hardware_only():
     assert same.hardware_hash() == c.hardware_hash()
     for change in ({"rows": 7}, {"weight_bytes": 14336}, {"rounding": ("double",)}, {"weight_zero_points": False}, {"depthwise_delay": 8}, {"weight_lanes": 1}, {"memory": MemoryConfig(outstanding=4)}):
         assert dataclasses.replace(c, **change).hardware_hash() != c.hardware_hash()
+
+
+def of(field: str, value: object, **others: object) -> Config:
+    """A configuration with one field, dotted for memory's, at a value."""
+    head, _, leaf = field.partition(".")
+    base: dict[str, object] = {"requantizers": 1, **others}
+    return Config(**{**base, head: MemoryConfig(**{"bytes_per_cycle": 1, leaf: value}) if leaf else value})
+
+
+SEVERAL = {"activation_bytes": 64 * KIB}
+LIMITS = {  # field, what is accepted, what is not, the fields beside it
+    "rows": ([1, 2, 63, 64], [0, 65, 1.0, True], SEVERAL),
+    "cols": ([1, 2, 127, 128], [0, 129, "8"], SEVERAL),
+    "requantizers": ([1, 5, 8], [0, 9], SEVERAL),
+    "bus_bytes": ([4, 8, 16, 32, 64], [2, 5, 12, 65, 128, 4.0], {**SEVERAL, "memory": MemoryConfig(4)}),
+    "feed_bytes": ([16, 32, 64, 128, 256], [8, 24, 512, 16.0], SEVERAL),
+    "activation_banks": ([1, 2, 4, 8], [0, 9], SEVERAL),
+    "weight_lanes": ([1, 2], [0, 3, True], {}),
+    "memory.bytes_per_cycle": ([1, 2, 7, 8], [0, 9, 1.0], {}),
+    "memory.latency": ([1, 2, 9999, 10000], [0, 10001], {}),
+    "memory.outstanding": ([1, 2, 15, 16], [0, 17], {}),
+    "clock_mhz": ([0.001, 1, 10000, 9999.5], [0, -1, 10000.5, float("inf"), True], {}),
+    "depthwise_delay": ([0, 2, 4, 8, 16, 32, 64, 128, 256], [1, 3, 5, 7, 9, 15, 17, 31, 33, 63, 65, 127, 129, 255, 257, 512, -2, 2.0], {}),
+    "activation_bytes": ([256, 512, 16 * 1024 * KIB], [128, 192, 320, 384, 32 * 1024 * KIB, 512.0], {}),
+    "weight_bytes": ([64, 80, 96, 16 * 1024 * KIB], [48, 72, 16 * 1024 * KIB + 16], {}),
+    "channel_bytes": ([128, 144, 16 * 1024 * KIB], [112, 136, 16 * 1024 * KIB + 16], {}),
+    "partial_bytes": ([256, 260, 16 * 1024 * KIB], [252, 258, 16 * 1024 * KIB + 4], {}),
+    "weight_zero_points": ([True, False], [0, 1], {}),
+    "rounding": ([("double",), ("float", "away")], [(), ("up",), ["double"]], {}),
+}
+
+
+@pytest.mark.parametrize("field", LIMITS)
+def test_limits(field: str) -> None:
+    """The least and the greatest of each field, and what lies just beyond."""
+    accepted, refused, others = LIMITS[field]
+    for value in accepted:
+        c = of(field, value, **others)
+        assert c.to_dict() and c.hardware_hash()
+    for value in refused:
+        with pytest.raises(InputError, match=rf"field {field} = "):
+            of(field, value, **others)
+
+
+def test_what_follows_from_the_fields() -> None:
+    """By hand, for shapes in which rounding up matters."""
+    c = Config(rows=5, cols=7, requantizers=3, activation_bytes=64 * KIB, activation_banks=4, weight_bytes=8000, channel_bytes=4096, bus_bytes=32,
+               memory=MemoryConfig(4))
+    assert (c.feed_bytes, c.channel_groups, c.slab_channels, c.half_word_bytes, c.bank_bytes) == (16, 3, 15, 32, 16384)
+    assert (c.weight_word_bytes, c.channel_word_bytes, c.partial_word_bytes, c.tile_sum_bytes) == (8, 64, 12, 180)
+    assert (c.partial_bytes, c.partial_words, c.lanes, c.macs_per_cycle) == (720, 60, 2, 35)
+    assert c.on_chip_bytes == 64 * KIB + 8000 + 4096 + 720
+    one = Config(rows=1, cols=1, requantizers=1, bus_bytes=4, memory=MemoryConfig(4))
+    assert (one.feed_bytes, one.lanes, one.channel_groups, one.weight_word_bytes, one.partial_bytes) == (4, 1, 1, 1, 16)

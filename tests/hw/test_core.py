@@ -146,6 +146,36 @@ def check(config: Config, commands, rng: np.random.Generator) -> None:
     assert wrong.size == 0, (wrong[:8], after[wrong[:8]], host._local[LocalMemory.ACTIVATION][wrong[:8]], commands)
 
 
+@pytest.mark.parametrize("engine", ["LOAD", "STORE"])
+def test_conflicts_are_shown(engine):
+    """Of COMPUTE with either of the others, while it uses that port, and only then."""
+    rng = np.random.default_rng(8)
+    config = small(rows=2, cols=2, requantizers=2, bus_bytes=4, activation_banks=1)
+    core = ComputeCore(config)
+    command = random_add(config, rng)
+    seen = []
+
+    async def bench(ctx):
+        ctx.set(core.start.payload, sum(w << 32 * i for i, w in enumerate(command.words())))
+        ctx.set(core.write_memory, int(LocalMemory.ACTIVATION))
+        for cycle in range(20 + compute_cycles(config, command) + 20):
+            ctx.set(core.start.valid, cycle == 20)
+            half = config.half_word_bytes
+            address = int(rng.integers(config.activation_bytes // config.bus_bytes)) * config.bus_bytes if cycle % 3 else half * (cycle % 2)
+            ctx.set(core.write_en, engine == "LOAD")
+            ctx.set(core.write_address, address)
+            ctx.set(core.read_en, engine == "STORE")
+            ctx.set(core.read_address, address)
+            seen.append((not ctx.get(core.start.ready), ctx.get(core.conflict)))
+            await ctx.tick()
+
+    sim = Simulator(core)
+    sim.add_clock(1e-6)
+    sim.add_testbench(bench)
+    sim.run()
+    assert any(conflict for busy, conflict in seen if busy) and not any(conflict for busy, conflict in seen if not busy)
+
+
 @pytest.mark.parametrize("shape", SHAPES, ids=named)
 @pytest.mark.parametrize("make", [random_conv, random_depthwise, random_add, random_pool, random_maximum], ids=lambda f: f.__name__)
 def test_random_commands(shape, make):

@@ -180,6 +180,17 @@ def test_queue(engine: Engine) -> None:
     assert words == WORDS_OF[{Engine.LOAD: Opcode.LOAD, Engine.COMPUTE: Opcode.CONV, Engine.STORE: Opcode.STORE}[engine]]
     dut = CommandQueue(words, depth)
     sent = [[rng.getrandbits(32) for _ in range(words)] for _ in range(12)]
+    most = 0
+
+    async def count(ctx):
+        """It is full with `depth` whole commands, no sooner and no later, and has one to give with the first."""
+        nonlocal most
+        held = 0
+        while True:
+            most = max(most, held)
+            assert ctx.get(dut.full) == (held == depth) and ctx.get(dut.commands.valid) == (held > 0)
+            held += (ctx.get(dut.write) & ctx.get(dut.last)) - (ctx.get(dut.commands.valid) & ctx.get(dut.commands.ready))
+            await ctx.tick()
 
     async def writer(ctx):
         for command in sent:
@@ -203,4 +214,5 @@ def test_queue(engine: Engine) -> None:
             ctx.set(dut.commands.ready, 0)
             assert got == sum(w << 32 * i for i, w in enumerate(command))
 
-    simulate(dut, writer, reader)
+    simulate(dut, writer, reader, background=(count,))
+    assert most == depth

@@ -181,3 +181,140 @@ def test_clear_begin_run_counting() -> None:
     p = next(i for i, s in enumerate(seen) if s[0])
     assert seen[p : p + 4] == [(1, 0, 0, 0), (0, 1, 1, 1), (0, 0, 1, 0), (0, 0, 0, 0)]
     assert sum(s[0] for s in seen) == sum(s[1] for s in seen) == 1
+
+
+class Model:
+    """What software sees of the block, write by write and event by event."""
+
+    def __init__(self) -> None:
+        self.settings = dict.fromkeys(SETTINGS, 0) | {Register.WATCHDOG: DEFAULT_WATCHDOG}
+        self.status = self.enabled = self.fault_address = 0
+
+    def write(self, offset: int, value: int, strobes: int, in_flight: bool) -> int:
+        """The response. A write that is refused, or of fewer than four bytes, changes nothing."""
+        if strobes != 15:
+            return SLVERR
+        busy = self.status & Status.BUSY
+        if offset == Register.CONTROL:
+            self.enabled = value & Control.INTERRUPT_ENABLE
+            if value & Control.INTERRUPT_CLEAR:
+                self.status &= ~int(Status.INTERRUPT)
+            reset = value & Control.SOFT_RESET
+            if reset or (value & Control.START and not busy and not in_flight):
+                self.status, self.fault_address = 0 if reset else int(Status.BUSY), 0
+            return OKAY
+        if offset in SETTINGS and not busy:
+            page = offset in (Register.PROGRAM_ADDRESS, Register.BASE_ADDRESS)
+            self.settings[Register(offset)] = value & ~4095 if page else value
+            return OKAY
+        return SLVERR
+
+    def event(self, finished: bool, fault: Fault, address: int) -> None:
+        """A cycle with these; an error before an end."""
+        if self.status & Status.BUSY and fault:
+            self.status = int(Status.ERROR | Status.INTERRUPT) | fault << STATUS_FAULT_LSB
+            self.fault_address = address
+        elif self.status & Status.BUSY and finished:
+            self.status = int(Status.DONE | Status.INTERRUPT)
+
+
+def test_random_writes_and_events() -> None:
+    """Every register after every write, whatever the state: refused ones change nothing, accepted ones what they should."""
+    rng = random.Random(12)
+    dut, model = Registers(small_config(8)), Model()
+    offsets = [int(e.offset) for e in TABLE] + [0x1C4, 0xFFC, *SETTINGS, *SETTINGS, *[int(Register.CONTROL)] * 20]
+    refused = set()
+
+    async def check(ctx):
+        lite, in_flight = dut.lite, False
+        for _ in range(800):
+            if rng.random() < 0.15:
+                finished, fault, address = rng.random() < 0.5, rng.choice(list(Fault)), rng.getrandbits(32)
+                ctx.set(dut.finished, finished)
+                ctx.set(dut.fault, fault)
+                ctx.set(dut.fault_address, address)
+                model.event(finished, fault, address)
+                await ctx.tick()
+                ctx.set(dut.finished, 0)
+                ctx.set(dut.fault, 0)
+            if rng.random() < 0.2:
+                in_flight = not in_flight
+                ctx.set(dut.in_flight, in_flight)
+            offset, value = rng.choice(offsets), rng.getrandbits(32)
+            if offset == Register.CONTROL and rng.random() < 0.8:
+                value &= ~Control.SOFT_RESET
+            strobes = rng.choice((15, 15, 15, rng.randrange(15)))
+            was = model.status & Status.BUSY
+            response = model.write(offset, value, strobes, in_flight)
+            assert await lite_write(ctx, lite, offset, value, strobes) == response, hex(offset)
+            if was and response == SLVERR and offset in SETTINGS and strobes == 15:
+                refused.add(offset)
+            expected = {
+                Register.CONTROL: model.enabled, Register.STATUS: model.status | Status.DRAINING * in_flight,
+                Register.ERROR_ADDRESS: model.fault_address, **model.settings,
+            }
+            for register, content in expected.items():
+                assert await lite_read(ctx, lite, register) == (content, OKAY), register.name
+            shown = dut.program_address, dut.program_size, dut.base_address, dut.watchdog
+            assert [ctx.get(port) for port in shown] == [model.settings[register] for register in SETTINGS]
+            assert ctx.get(dut.run) == bool(model.status & Status.BUSY)
+            assert ctx.get(dut.irq) == bool(model.enabled and model.status & Status.INTERRUPT)
+
+    simulate(dut, check)
+    assert refused == set(SETTINGS)
+
+
+def test_channels_at_any_pace() -> None:
+    """Reads and writes under way at once, address and data apart, requests that stand while an answer is not taken, answers that wait:
+    each request is answered once, in order, and nothing else is."""
+    rng = random.Random(13)
+    config = small_config(8)
+    dut = Registers(config)
+    lite = dut.lite
+    reads = [rng.choice([Register.ID, Register.VERSION, Register.HASH_LOW, 0x1C4]) for _ in range(60)]
+    writes = [(rng.choice([Register.PROGRAM_SIZE, Register.WATCHDOG, Register.ID, 0x1C4]), rng.getrandbits(32), rng.choice([15, 15, 7])) for _ in range(60)]
+    shown = {Register.ID: ID_VALUE, Register.VERSION: 7, Register.HASH_LOW: config.hardware_hash() & 0xFFFFFFFF}
+    answered = {"r": [], "b": []}
+
+    async def side(ctx, valid, ready, items, show):
+        for item in items:
+            for _ in range(rng.choice([0, 0, 1, 4, 9])):
+                await ctx.tick()
+            show(ctx, item)
+            ctx.set(valid, 1)
+            await ctx.tick().until(ready)
+            ctx.set(valid, 0)
+            show(ctx, None)
+
+    async def read_addresses(ctx):
+        await side(ctx, lite.arvalid, lite.arready, reads, lambda ctx, a: ctx.set(lite.araddr, 0xFFC if a is None else a))
+
+    async def write_addresses(ctx):
+        await side(ctx, lite.awvalid, lite.awready, writes, lambda ctx, w: ctx.set(lite.awaddr, Register.BASE_ADDRESS if w is None else w[0]))
+
+    async def write_data(ctx):
+        def show(ctx, w):
+            ctx.set(lite.wdata, 0 if w is None else w[1])
+            ctx.set(lite.wstrb, 15 if w is None else w[2])
+
+        await side(ctx, lite.wvalid, lite.wready, writes, show)
+
+    async def answers(ctx):
+        last = {"r": None, "b": None}
+        for _ in range(1500):
+            for name, valid, ready, payload in (("r", lite.rvalid, lite.rready, (lite.rdata, lite.rresp)), ("b", lite.bvalid, lite.bready, (lite.bresp,))):
+                take = rng.random() < 0.3
+                ctx.set(ready, take)
+                got = tuple(ctx.get(p) for p in payload) if ctx.get(valid) else None
+                assert last[name] is None or got == last[name]  # an answer stands until it is taken
+                last[name] = None if take else got
+                if take and got is not None:
+                    answered[name].append(got)
+            await ctx.tick()
+        for register, port in ((Register.PROGRAM_SIZE, dut.program_size), (Register.WATCHDOG, dut.watchdog)):
+            assert ctx.get(port) == [value for a, value, strobes in writes if a == register and strobes == 15][-1]
+
+    simulate(dut, answers, read_addresses, write_addresses, write_data)
+    assert answered["r"] == [(shown.get(a, 0), OKAY if a in shown else SLVERR) for a in reads]
+    accepted = (Register.PROGRAM_SIZE, Register.WATCHDOG)
+    assert answered["b"] == [(OKAY if a in accepted and strobes == 15 else SLVERR,) for a, _, strobes in writes]

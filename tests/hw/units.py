@@ -17,8 +17,20 @@ def small_config(bus: int, outstanding: int = 4) -> Config:
                   bus_bytes=bus, memory=MemoryConfig(bus, 8, outstanding))
 
 
+MOST_CYCLES = 60_000
+"""Of one simulation: far more than any test takes, so that one in which something never comes ends all the same."""
+
+
 def simulate(dut, *testbenches: Callable, background: tuple[Callable, ...] = ()) -> None:
+    """Until every testbench but the ones in the background has ended."""
+
+    async def limit(ctx):
+        for _ in range(MOST_CYCLES):
+            await ctx.tick()
+        raise AssertionError(f"no end within {MOST_CYCLES} cycles")
+
     sim = Simulator(dut)
+    sim.add_testbench(limit, background=True)
     sim.add_clock(1e-6)
     for testbench in testbenches:
         sim.add_testbench(testbench)

@@ -1,0 +1,63 @@
+"""Which fast tests hold which file of the hardware."""
+
+from __future__ import annotations
+
+
+def core(words: str = "") -> list[str]:
+    """The core's commands whose tests have one of these words in their names."""
+    join = " or ".join(words.split())
+    chosen = f' -k "{join}"' if words else ""
+    return ["tests/hw/test_core.py" + chosen]
+
+
+SYSTEM = [
+    'tests/hw/test_system_cycles.py -k "1-8-3-100-16 or 1-16-16-10-2 or 1-4-1-20-4"',  # quick ones, one burst a time to sixteen
+    "tests/hw/test_system_errors.py",
+]
+WIDTHS = ["tests/hw/test_rtlil_widths.py", "tests/hw/test_verilog.py"]
+MIXED, CONV, PATCHES, VECTOR = "among sums", "among sums short", "among patches", "among slabs window"
+LARGEST = ["tests/sim/test_largest_commands.py"]
+
+BLOCKS: dict[str, list[str]] = {
+    "accelerator": SYSTEM,
+    "activation_memory": ["tests/hw/test_activation_memory.py", *core(MIXED)],
+    "arbiter": ["tests/hw/test_arbiter.py", *SYSTEM],
+    "array": core(f"{CONV} patches"),
+    "axi": ["tests/hw/test_registers.py", *SYSTEM],
+    "binary32": ["tests/hw/test_requantizer.py"],
+    "bursts": ["tests/hw/test_bursts.py", "tests/hw/test_load.py", "tests/hw/test_store.py"],
+    "command_view": core(MIXED),
+    "config": ["tests/hw/test_config.py", *core(MIXED)],
+    "core": core(MIXED),
+    "counters": ["tests/hw/test_registers.py", *SYSTEM],
+    "depthwise_feed": [*core(PATCHES), *LARGEST],
+    "dispatch": ["tests/hw/test_fetch_dispatch.py", *SYSTEM],
+    "drain": core(f"{CONV} patches"),
+    "faults": ["tests/hw/test_registers.py", "tests/hw/test_system_errors.py"],
+    "feed": [*core(f"{CONV} patches"), *LARGEST],
+    "fetch": ["tests/hw/test_fetch_dispatch.py", *SYSTEM],
+    "isa": ["tests/hw/test_isa.py", "tests/hw/test_fetch_dispatch.py", *core(MIXED), *LARGEST],
+    "ledger": ["tests/hw/test_watchdog.py", *SYSTEM],
+    "load": ["tests/hw/test_load.py", *SYSTEM],
+    "output_pass": core(MIXED),
+    "partial_memory": core("sums short"),
+    "patch_reader": [*core(PATCHES), *LARGEST],
+    "pipeline": core(MIXED),
+    "pixel_reader": [*core(CONV), *LARGEST],
+    "queues": ["tests/hw/test_fetch_dispatch.py", *SYSTEM],
+    "registers": ["tests/hw/test_registers.py", *SYSTEM],
+    "row_delay": ["tests/hw/test_row_delay.py", *core(PATCHES)],
+    "rtlil_widths": WIDTHS,
+    "scale": ["tests/hw/test_requantizer.py", *core(MIXED)],
+    "step_memory": core(CONV),
+    "store": ["tests/hw/test_store.py", *SYSTEM],
+    "timing": ["tests/hw/test_timing.py", *core(f"cycles {PATCHES} short"), *LARGEST],
+    "tokens": ["tests/hw/test_tokens.py", "tests/hw/test_system_errors.py"],
+    "vector": [*core(VECTOR), *LARGEST],
+    "verilog": WIDTHS,
+    "weight_memory": core(CONV),
+}
+"""For each file of intaglio/hw, by its stem, arguments of pytest in the order in which they run."""
+
+SIMULATED = {"config", "counters", "faults", "isa"}
+"""Files whose constants numba compiles into the host simulator: their mutants get a numba cache of their own."""
