@@ -43,12 +43,12 @@ def _touches(c: Command) -> bool:
 
 
 class _Kept(NamedTuple):
-    """Words [low, high): whole pixels, of `channels` channels each, that command `index` keeps."""
+    """Words [low, high): whole pixels, of `channels` channels each, that command `command` keeps."""
 
     low: int
     high: int
     channels: int
-    index: int
+    command: int
 
 
 def _tiles(config: Config, c: Command, index: int) -> Iterator[_Kept]:
@@ -81,7 +81,7 @@ class _PartialSums:
             kept = tile._replace(high=min(tile.high, tile.low + c["drain_from"] * words))
             if c["start"]:
                 for before in self._take(kept.low, kept.high)[:1]:
-                    yield f"drops the sums that command {before.index} kept"
+                    yield f"drops the sums that command {before.command} kept"
             else:
                 yield from self._continued(tile, words)
             if kept.low < kept.high:
@@ -89,7 +89,7 @@ class _PartialSums:
 
     def left_over(self) -> Iterator[tuple[int, str]]:
         for kept in self._kept:
-            yield kept.index, f"keeps sums in words {kept.low} to {kept.high - 1} that no command takes"
+            yield kept.command, f"keeps sums in words {kept.low} to {kept.high - 1} that no command takes"
 
     def _continued(self, tile: _Kept, words: int) -> Iterator[str]:
         reach = tile.low
@@ -97,10 +97,10 @@ class _PartialSums:
             if before.low > reach:
                 break
             if before.channels != tile.channels:
-                yield f"continues sums of {tile.channels} channels, command {before.index} kept {before.channels}"
+                yield f"continues sums of {tile.channels} channels, command {before.command} kept {before.channels}"
                 return
             if (tile.low - before.low) % words:
-                yield f"continues sums from within a pixel that command {before.index} kept"
+                yield f"continues sums from within a pixel that command {before.command} kept"
                 return
             reach = before.high
         if reach < tile.high:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pty
@@ -128,7 +129,7 @@ def test_a_table_at_every_width() -> None:
     table.add("total", "", "3,635,968", "1", "")
     numbers = {f"{10**i + 3635968:,}" for i in range(12)} | {"3,635,968"}
     for width in range(20, 240):
-        console = Console(width=width, file=open(os.devnull, "w"), record=True, markup=False, highlight=False)
+        console = Console(width=width, file=io.StringIO(), record=True, markup=False, highlight=False)
         console.print(table.render(width), overflow="fold")
         text = console.export_text()
         assert max(map(len, text.splitlines())) <= width

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from intaglio.errors import InputError
-from intaglio.files import first_bytes
 from intaglio.extras import install
+from intaglio.files import first_bytes
 
 MAX_ELEMENTS = 2**26
 """Elements of the largest tensor that is computed; a constant may have what the file's bytes hold."""
