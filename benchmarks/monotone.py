@@ -79,10 +79,12 @@ def measure(graphs: dict[str, Graph]) -> Iterator[dict[str, object]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--large", type=Path, metavar="FOLDER", help="MobileNetV2 is there, or is put there")
+    parser.add_argument("--only", action="append", metavar="NETWORK", help="as often as needed")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows as JSON")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        rows = list(measure(networks(arguments.large or Path(scratch))))
+        graphs = networks(arguments.large or Path(scratch))
+        rows = list(measure({name: graph for name, graph in graphs.items() if name in (arguments.only or graphs)}))
     table = Table("network", "machine", "change", "before", "after", "costs")
     worse = [row for row in rows if row["after"] > row["most"] * row["before"]]
     for row in worse:
