@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from intaglio.errors import InputError
 from intaglio.hw import isa
 from intaglio.hw.config import Config
@@ -52,8 +54,7 @@ def program_of(graph: Graph, config: Config, network: Lowered, schedule: Schedul
             f"network {graph.name!r} needs {data + emitted.size} bytes of external memory; addresses have "
             "32 bits; use a smaller network"
         )
-    commands = _placed(config, emitted.commands, data)
-    code = words_of(table_of(commands)).astype("<u4").tobytes()
+    commands, code = _placed(config, emitted.commands, data)
     places = {
         name: Place(data + emitted.bases[x.value], x.layout.rows, x.layout.row_bytes, x.layout.stride)
         for name, x in network.operands.items()
@@ -75,12 +76,17 @@ def program_of(graph: Graph, config: Config, network: Lowered, schedule: Schedul
     return program
 
 
-def _placed(config: Config, commands: list[isa.Command], data: int) -> list[isa.Command]:
-    """The emission's commands, changed in place: with tokens, and with external addresses that count from `data`."""
+def _placed(config: Config, commands: list[isa.Command], data: int) -> tuple[list[isa.Command], bytes]:
+    """The emission's commands, changed in place: with tokens, and with external addresses that count from `data`; and their
+    words."""
     for command in commands:
         if command.opcode in (isa.Opcode.LOAD, isa.Opcode.STORE):
             command.fields["external"] += data
-    for command, wait, signal in zip(commands, *tokens_of(config, table_of(commands)), strict=True):
-        command.fields["wait"] = wait
-        command.fields["signal"] = signal
-    return commands
+    table = table_of(commands)
+    wait, signal = tokens_of(config, table)
+    for command, w, s in zip(commands, wait, signal, strict=True):
+        command.fields["wait"] = w
+        command.fields["signal"] = s
+    for opcode, at in table.at.items():
+        table.records[opcode]["wait"], table.records[opcode]["signal"] = np.array(wait)[at], np.array(signal)[at]
+    return commands, words_of(table).astype("<u4").tobytes()

@@ -51,15 +51,17 @@ class _Kept(NamedTuple):
     command: int
 
 
-def _tiles(config: Config, c: Command, index: int) -> Iterator[_Kept]:
-    """The words of each channel tile, as if all of its pixels were kept."""
-    if not _touches(c):
-        return
+_SHAPE = "partial_base", "channel_tiles", "last_channels", "split", "pixel_tiles", "rows_per_tile", "last_pixels"
+"""Fields that `_tiles` depends on."""
+
+
+def _tiles(config: Config, c: Command) -> Iterator[tuple[int, int, int]]:
+    """(first word, end, channels) of each channel tile, as if all of its pixels were kept."""
     at, tiles, pixels = c["partial_base"], c["channel_tiles"], conv_pixels(c)
     for tile in range(tiles):
         channels = c["last_channels"] if tile == tiles - 1 else config.cols
         end = at + pixels * _words(config, channels)
-        yield _Kept(at, end, channels, index)
+        yield at, end, channels
         at = end
 
 
@@ -74,11 +76,17 @@ class _PartialSums:
     def __init__(self, config: Config):
         self._config = config
         self._kept: list[_Kept] = []
+        self._tiles: dict[tuple[int | None, ...], list[tuple[int, int, int]]] = {}
 
     def run(self, index: int, c: Command) -> Iterator[str]:
-        for tile in _tiles(self._config, c, index):
-            words = _words(self._config, tile.channels)
-            kept = tile._replace(high=min(tile.high, tile.low + c["drain_from"] * words))
+        if not _touches(c):
+            return
+        shape = tuple(map(c.fields.get, _SHAPE))
+        if shape not in self._tiles:
+            self._tiles[shape] = list(_tiles(self._config, c))
+        for low, high, channels in self._tiles[shape]:
+            tile, words = _Kept(low, high, channels, index), _words(self._config, channels)
+            kept = _Kept(low, min(high, low + c["drain_from"] * words), channels, index)
             if c["start"]:
                 for before in self._take(kept.low, kept.high)[:1]:
                     yield f"drops the sums that command {before.command} kept"

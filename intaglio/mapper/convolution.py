@@ -18,6 +18,7 @@ from intaglio.network.graph import Requantize
 WORD = 1 << 32
 
 
+_ALL_ZERO = {f.name: 0 for f in isa.FIELDS[isa.Opcode.CONV] if f.name != "opcode"}
 _Known = tuple[dict[tuple[object, ...], dict[str, int]], dict[tuple[object, ...], int]]
 
 
@@ -169,6 +170,14 @@ class ConvTask:
             fields["early_base"] = sums.early_base
         return isa.Command(isa.Opcode.CONV, fields)
 
+    def moved(self, config: Config, command: isa.Command, tiles: int, weight_base: int, channel_base: int) -> isa.Command:
+        """A command of one whole channel tile for the one that is `tiles` further, as whole as that; there are no slices."""
+        fields = command.fields.copy()
+        fields["weight_base"] = weight_base
+        fields["channel_base"] = channel_base
+        fields["out_base"] += tiles * self.tile_width(config)
+        return isa.Command(isa.Opcode.CONV, fields)
+
     def cycles(self, config: Config, rows: int, width: int, tiles: range, part: Part, drains: bool = True) -> int:
         """Of COMPUTE, for the commands of `rows` rows of `width` pixels: channel tiles `tiles`, one part of the reduction. drains:
         whether sums leave, or all wait for the next part."""
@@ -217,7 +226,7 @@ class ConvTask:
         each = -(-pixels // pixel_tiles)
         chunks = chunks_of(part.bytes, each, config.feed_bytes)
         groups = -(-self._most_channels(config, tiles) // config.requantizers)
-        return {
+        return _ALL_ZERO | {
             "tag": self.tag,
             "in_row_bytes": g.in_cols * g.channels,
             "in_rows": g.in_rows,
@@ -242,7 +251,6 @@ class ConvTask:
             "in_zero_point": self.input_zero_point,
             "weight_zero_point": self.weight_zero_point,
             "start": 1,
-            "split": 0,
             **output_fields(0, 0, 0, self.output_zero_point, self.clamp, self.requantize.rounding),
         }
 

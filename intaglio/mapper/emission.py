@@ -29,6 +29,7 @@ class Emission:
         self.commands: list[isa.Command] = []
         self.bases: dict[str, int] = {}
         self._blocks: dict[tuple[object, ...], int] = {}
+        self._weight_sizes: dict[tuple[Part, int], tuple[int, int]] = {}
         self._makers: list[tuple[int, int, Callable[[], bytes]]] = []
         self._weights = Ring(config.weight_bytes)
         self._records = Ring(config.channel_bytes)
@@ -96,6 +97,8 @@ class Emission:
             rows, row_bytes = 1, rows * row_bytes
         strides = (external[1], local[1]) if rows > 1 else (0, 0)
         fields = {
+            "wait": 0,
+            "signal": 0,
             "tag": tag,
             "external": external[0],
             "external_stride": strides[0],
@@ -137,10 +140,13 @@ class Emission:
 
     def weights(self, task: ConvTask, tiles: range, part: Part, at: int | None = None) -> int:
         """Loads a block of weights to byte address `at` or the ring's next place; returns its first word."""
-        size = weight_bytes(self.config, part, len(tiles))
-        at = self._weights.take(size) if at is None else at
+        shape = part, len(tiles)
+        if shape not in self._weight_sizes:
+            loaded = align_up(len(tiles) * part.steps * self.config.weight_word_bytes, self.config.bus_bytes)
+            self._weight_sizes[shape] = weight_bytes(self.config, part, len(tiles)), loaded
+        room, size = self._weight_sizes[shape]
+        at = self._weights.take(room) if at is None else at
         source = self._blocks["weights", task.tag, tiles.start, task.geometry.first_step(part)]
-        size = align_up(len(tiles) * part.steps * self.config.weight_word_bytes, self.config.bus_bytes)
         memory = isa.LocalMemory.WEIGHT
         self.transfer(isa.Opcode.LOAD, task.tag, memory, (source, size), (at, size), 1, size)
         return at // self.config.weight_word_bytes

@@ -99,27 +99,33 @@ class LayerEmitter:
         ]
         own_records = any(step.without or step.early_pixels for work in works for steps in work for step in steps)
         last: range | None = None
+        full = task.geometry.out_channels // task.tile_width(config) if task.geometry.slices is None else 0
         for index, piece in enumerate(self.plan.pieces):
             out = self._output(index, piece)
+            (reads,) = task.reads(piece)
+            view: View | None = None
+            before: dict[int, isa.Command] = {}  # of the tile before, by their places among a tile's
             for tile in range(task.channel_tiles(config)):
                 tiles = range(tile, tile + 1)
                 records = 0 if own_records else self._records(task, tiles, last)
                 last = tiles
-                for steps in works[index]:
-                    for step in steps:
-                        weights = self.program.weights(task, tiles, step.part)
-                        early = 0
-                        if own_records and step.drains(task):
-                            records, early = self._two_records(task, tiles, step)
-                        sums = Sums(step.start, step.drain_from, step.first_pixel, step.early_pixels, early)
-                        needed = task.reads_part(step.region, step.part, tile) if groups.by_part else task.reads(piece)[0]
-                        (view,) = self._inputs(self._turn if groups.by_part else index, (needed,))
+                for at, step in enumerate(step for steps in works[index] for step in steps):
+                    weights = self.program.weights(task, tiles, step.part)
+                    early = 0
+                    if own_records and step.drains(task):
+                        records, early = self._two_records(task, tiles, step)
+                    if groups.by_part:
+                        (view,) = self._inputs(self._turn, (task.reads_part(step.region, step.part, tile),))
                         self._turn += 1
-                        self.program.commands.append(
-                            task.command(
-                                config, step.region, view, out, tiles, step.part, weights, records, sums
-                            )
-                        )
+                    elif view is None:
+                        (view,) = self._inputs(index, (reads,))
+                    if 0 < tile < full and not (groups.by_part or own_records):
+                        command = task.moved(config, before[at], 1, weights, records)
+                    else:
+                        sums = Sums(step.start, step.drain_from, step.first_pixel, step.early_pixels, early)
+                        command = task.command(config, step.region, view, out, tiles, step.part, weights, records, sums)
+                    before[at] = command
+                    self.program.commands.append(command)
             self._store(index, piece)
 
     def _two_records(self, task: ConvTask, tiles: range, step: Step) -> tuple[int, int]:

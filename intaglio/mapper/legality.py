@@ -79,7 +79,7 @@ def _first_illegal(config: Config, commands: Sequence[Command], table: Table) ->
     found = []
     for opcode, at in table.at.items():
         records = table.records[opcode]
-        looked_at = [name for name in records.dtype.names or () if name not in _UNSEEN[opcode]]
+        looked_at = [f.name for f in FIELDS[opcode] if f.name not in _UNSEEN[opcode]]
         fields = np.stack([records[name] % config.bus_bytes if name in _ALIGNED[opcode] else records[name] for name in looked_at])
         _, first, alike = np.unique(_WEIGHTS[: len(fields)] @ fields, return_index=True, return_inverse=True)
         if not np.array_equal(fields[:, first[alike]], fields):

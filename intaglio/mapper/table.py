@@ -5,6 +5,8 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
+from operator import itemgetter
 
 import numpy as np
 
@@ -43,11 +45,18 @@ def _records(opcode: Opcode, commands: Sequence[Command]) -> np.ndarray:
     fields, known = FIELDS[opcode], frozenset(FIELDS_BY_NAME[opcode])
     given = [command.fields for command in commands]
     names = [f.name for f in fields]
+    assert names[0] == "opcode"
+    get = itemgetter(*names[1:])
     try:
-        values = np.array(array("q", [of.get(name, 0) for of in given for name in names])).reshape(len(given), len(names))
+        try:
+            flat = array("q", chain.from_iterable(map(get, given)))
+        except KeyError:  # some command lacks some field, which then is 0
+            flat = array("q", [of.get(name, 0) for of in given for name in names[1:]])
     except OverflowError as error:
         raise ValueError(f"a field does not fit: {error}") from None
-    values[:, names.index("opcode")] = opcode
+    values = np.empty((len(given), len(names)), np.int64)
+    values[:, 0] = opcode
+    values[:, 1:] = np.array(flat).reshape(len(given), len(names) - 1)
     low, high = (np.array([getattr(f, end) for f in fields]) for end in ("low", "high"))
     if ((values < low) | (values > high)).any() or not all(map(known.issuperset, given)):
         for command in commands:
