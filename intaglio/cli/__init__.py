@@ -25,10 +25,6 @@ def end_with(work: Callable[[], int]) -> None:
     try:
         from intaglio.cli.interrupts import watched
 
-        if not sys.warnoptions:
-            import warnings
-
-            warnings.simplefilter("ignore")  # libraries' words to programmers
         with watched():
             found = ended(work)
     except KeyboardInterrupt:  # before the block, or between two of its lines
@@ -52,7 +48,11 @@ def ended(work: Callable[[], int]) -> int:
     from intaglio.cli.streams import ReaderGone, say, streams
 
     try:
-        with streams():
+        import warnings
+
+        with streams(), warnings.catch_warnings():
+            if not sys.warnoptions:
+                warnings.simplefilter("ignore")  # libraries' words to programmers
             return _returned(work)
     except ReaderGone:
         return DONE

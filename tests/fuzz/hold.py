@@ -2,8 +2,8 @@
 
     failure = hold(case, folder)            # None where everything holds
 
-* `check` says that it would run where and only where mapping succeeds; else mapping refuses (RefusedError) the layers that
-  `check` refuses, some of them or all.
+* `check` says that it would run where and only where mapping succeeds; else mapping refuses (RefusedError) the same layers for the
+  same reasons.
 * The mapping's document passes `map --check`, which proves legality anew and steps through every cycle: so the event model's
   cycles are those of the model that steps, in total and of every layer. Above MOST_CYCLES it is left out.
 * With --prove, no more cycles than without.
@@ -180,11 +180,9 @@ def _agree(checked: Check, session: Session | RefusedError) -> None:
     if isinstance(session, RefusedError):
         if checked.would_run:
             raise Broken(f"check: WOULD RUN, map refuses: {_reasons(session.refusals)}", str(session))
-        said = {(r.layer, r.reason) for r in checked.refusals}
-        other = [r for r in session.refusals if (r.layer, r.reason) not in said]
-        if other or not session.refusals:
-            raise Broken(f"check and map refuse different layers: {_reasons(other)}",
-                         "check:\n" + "\n".join(map(str, checked.refusals)) + f"\nmap:\n{session}")  # fmt: skip
+        if {(r.layer, r.reason) for r in checked.refusals} != {(r.layer, r.reason) for r in session.refusals}:
+            both = "check:\n" + "\n".join(map(str, checked.refusals)) + f"\nmap:\n{session}"
+            raise Broken(f"check and map refuse differently: {_reasons(session.refusals)}", both)
     elif not checked.would_run:
         raise Broken(f"check refuses, map succeeds: {_reasons(checked.refusals)}", "\n".join(map(str, checked.refusals)))
 

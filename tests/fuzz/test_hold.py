@@ -87,7 +87,7 @@ def test_check_says_would_run_and_map_refuses(tmp_path: Path, monkeypatch: pytes
     assert kind_of(CASE, tmp_path) == "check: WOULD RUN, map refuses: Conv2D it is too large"
     # check refuses another layer than that
     machine = {**EDGE64, "rounding": ["double"]}
-    assert (kind_of(dataclasses.replace(CASE, machine=machine), tmp_path) or "").startswith("check and map refuse different")
+    assert (kind_of(dataclasses.replace(CASE, machine=machine), tmp_path) or "").startswith("check and map refuse differently")
 
 
 def test_check_refuses_and_map_succeeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

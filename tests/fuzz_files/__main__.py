@@ -20,7 +20,7 @@ from pathlib import Path
 
 from tests.fuzz_files import bases
 from tests.fuzz_files.case import KINDS, case
-from tests.fuzz_files.hold import hold, remember_memory
+from tests.fuzz_files.hold import hold
 
 
 def main() -> int:
@@ -61,7 +61,6 @@ def warm(folder: Path) -> None:
             status(["run", str(folder / network), "--config", "tiny16"])
     finally:
         sys.stdout = out
-    remember_memory()
 
 
 def replay(kind: str, seed: int, folder: Path, keep: Path | None) -> int:

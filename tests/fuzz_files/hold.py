@@ -43,7 +43,7 @@ def hold(case: Case, folder: Path) -> tuple[int, str]:
 
 def _run(case: Case, out: Path, err: Path) -> None:
     """In the child; does not return."""
-    ended = 99
+    ended, start = 99, _pages(1)
     try:
         for number, path in ((1, out), (2, err)):
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -61,7 +61,7 @@ def _run(case: Case, out: Path, err: Path) -> None:
         traceback.print_exc()
         sys.stderr.flush()
     finally:
-        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - _START
+        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - start
         if grown > BEYOND + len(case.content):
             os.write(2, f"\nMEMORY {grown >> 20} MiB\n".encode())
         os._exit(ended)
@@ -93,15 +93,6 @@ def _details(error: BaseException) -> str:
 def _pages(column: int) -> int:
     """Bytes of this process's memory: addresses (0), resident (1)."""
     return int(Path("/proc/self/statm").read_text().split()[column]) * resource.getpagesize()
-
-
-_START = _pages(1)
-
-
-def remember_memory() -> None:
-    """What the process has by now is what a command starts with."""
-    global _START
-    _START = max(_pages(1), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 
 
 def _wait(child: int, begin: float) -> tuple[int, float]:

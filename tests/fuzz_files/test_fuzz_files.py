@@ -98,7 +98,6 @@ def test_what_is_wrong_is_seen(name: str, tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(holding, "SECONDS", 1)
     monkeypatch.setattr(holding, "PATIENCE", 3 if name == "a wait" else 60)
     monkeypatch.setattr(holding, "_call", call)
-    holding.remember_memory()
     folder = tmp_path / "case"
     _, wrong = holding.hold(Case("config", 1, ("check",), folder / "spoiled.yaml", b"x"), folder)
     assert wanted in wrong and bool(wrong) == bool(wanted), wrong

@@ -56,8 +56,7 @@ BLOCKS: dict[str, list[str]] = {
     "vector": [*core(VECTOR), *LARGEST],
     "verilog": WIDTHS,
     "weight_memory": core(CONV),
+    "yosys": WIDTHS,
+    "yosys_process": WIDTHS,
 }
 """For each file of intaglio/hw, by its stem, arguments of pytest in the order in which they run."""
-
-SIMULATED = {"config", "counters", "faults", "isa"}
-"""Files whose constants numba compiles into the host simulator: their mutants get a numba cache of their own."""

@@ -103,11 +103,18 @@ def places_of(root: Path, file: Path) -> list[list[_Change]]:
 
 
 def draw(root: Path, count: int, seed: int) -> list[Mutant]:
-    """`count` changes of different places of all files, every place as likely as any other; of a place, one of its changes."""
-    rng = random.Random(seed)
-    places = [changes for path in sorted((root / FOLDER).glob("*.py")) for changes in places_of(root, path.relative_to(root))]
-    rng.shuffle(places)
-    made = (_made(root, rng.choice(changes)) for changes in places)
+    """`count` changes of different places of all files, every place as likely as any other; of a place, one of its changes.
+
+    A place has its lot by the seed and what it says, so that a draw stays as it is where other lines change.
+    """
+    lots = []
+    for path in sorted((root / FOLDER).glob("*.py")):
+        for changes in places_of(root, path.relative_to(root)):
+            first = changes[0]
+            rng = random.Random(f"{seed} {first.file} {first.definition} {first.line} {first.name} {first.nth}")
+            lots.append((rng.random(), rng, changes))
+    lots.sort(key=lambda lot: lot[0])
+    made = (_made(root, rng.choice(changes)) for _, rng, changes in lots)
     return list(islice((mutant for mutant in made if mutant is not None), count))
 
 

@@ -10,12 +10,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.mutation.blocks import BLOCKS, SIMULATED
+from tests.mutation.blocks import BLOCKS
 from tests.mutation.mutants import Mutant
 
 VERIFY = "small verify"
@@ -34,7 +33,7 @@ class Tree:
 
     def __init__(self, source: Path, folder: Path):
         self.path = folder / "tree"
-        self._cache, self._numba = folder / "cache", folder / "numba"
+        self._cache = folder / "cache"
         shutil.rmtree(self.path, ignore_errors=True)
         listed = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=source,
                                 capture_output=True, check=True, text=True).stdout
@@ -63,27 +62,24 @@ class Tree:
                 if built.name not in kept:
                     shutil.rmtree(built) if built.is_dir() else built.unlink()
 
-    def run(self, stage: str, mutant: Mutant | None, seconds: float = LONGEST) -> tuple[str, str, float]:
-        """("passed", "failed" or "timeout", the end of what it printed, seconds). mutant: what the tree is changed by."""
-        with tempfile.TemporaryDirectory() as own:
-            apart = mutant is not None and Path(mutant.file).stem in SIMULATED
-            environment = {
-                **os.environ, "PYTHONPATH": str(self.path), "INTAGLIO_CACHE": str(self._cache), "PYTHONDONTWRITEBYTECODE": "1",
-                "NUMBA_CACHE_DIR": own if apart else str(self._numba),
-            }
-            command = ["-m", "tests.mutation.small_verify"] if stage == VERIFY else [*_PYTEST, *shlex.split(stage)]
-            begin = time.monotonic()
-            process = subprocess.Popen([sys.executable, *command], cwd=self.path, env=environment, text=True,
-                                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
-            try:
-                text, _ = process.communicate(timeout=max(seconds, LONGEST / 4))
-                outcome = "failed" if process.returncode else "passed"
-            except subprocess.TimeoutExpired:
-                text, outcome = "", "timeout"
-            finally:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+    def run(self, stage: str, seconds: float = LONGEST) -> tuple[str, str, float]:
+        """("passed", "failed" or "timeout", the end of what it printed, seconds)."""
+        environment = {
+            **os.environ, "PYTHONPATH": str(self.path), "INTAGLIO_CACHE": str(self._cache), "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        command = ["-m", "tests.mutation.small_verify"] if stage == VERIFY else [*_PYTEST, *shlex.split(stage)]
+        begin = time.monotonic()
+        process = subprocess.Popen([sys.executable, *command], cwd=self.path, env=environment, text=True,
+                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+        try:
+            text, _ = process.communicate(timeout=max(seconds, LONGEST / 4))
+            outcome = "failed" if process.returncode else "passed"
+        except subprocess.TimeoutExpired:
+            text, outcome = "", "timeout"
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
         return outcome, text[-600:], time.monotonic() - begin
 
     def _built(self) -> list[Path]:
