@@ -89,7 +89,7 @@ class Session:
                 f"prove: finds the fewest cycles, whatever the energy; leave out the objective {goal!r} and the table, or prove"
             )
         if not prove and goal == "cycles" and table is None:
-            return Session(graph, config, map_network(graph, config, keep_all))
+            return Session(graph, config, map_network(graph, config, keep_all, clock=_cycles))
         if not prove:
             objective = Objective(goal, prices(config, table or load_table()), actions)
             return Session(graph, config, map_network(graph, config, keep_all, objective), objective=objective)

@@ -12,8 +12,9 @@ from intaglio.mapper.emit import emit
 from intaglio.mapper.layout import align_up
 from intaglio.mapper.lower import Lowered, lower
 from intaglio.mapper.objective import Objective
+from intaglio.mapper.polish import Clock, polish
 from intaglio.mapper.program import BASE_ALIGNMENT, PROGRAM_OFFSET, Place, Program
-from intaglio.mapper.prove import Certificate, Clock, prove
+from intaglio.mapper.prove import Certificate, prove
 from intaglio.mapper.residency import Schedule, Scheduler
 from intaglio.mapper.table import table_of, words_of
 from intaglio.mapper.tokens import tokens_of
@@ -22,17 +23,19 @@ from intaglio.network.graph import Graph
 __all__ = ["Certificate", "Objective", "Program", "map_network", "map_proven"]
 
 
-def map_network(graph: Graph, config: Config, keep_all: bool = False, objective: Objective | None = None) -> Program:
+def map_network(
+    graph: Graph, config: Config, keep_all: bool = False, objective: Objective | None = None, clock: Clock | None = None
+) -> Program:
     """Schedules an int8 graph onto a configuration by estimates; the program is validated.
 
     keep_all: every tensor of the accelerator also gets a place in external memory, for comparison. objective: by default
-    cycles alone. Raises InputError with everything that cannot run, or with the field of the configuration that is too
+    cycles alone. clock: gives the exact cycles of commands; then the schedule by cycles is polished by them (polish.py). Raises InputError with everything that cannot run, or with the field of the configuration that is too
     small.
     """
     network = lower(graph, config)
     if objective is not None:
         return program_of(graph, config, network, schedule_by(network, config, keep_all, objective))
-    return program_of(graph, config, network, Scheduler(network, config, keep_all).run())
+    return program_of(graph, config, network, _fastest(network, config, keep_all, clock))
 
 
 def map_proven(
@@ -40,8 +43,13 @@ def map_proven(
 ) -> tuple[Program, list[Certificate]]:
     """The same with the plans that are best under exact timing, and the certificates. clock: gives the cycles of commands."""
     network = lower(graph, config)
-    schedule, certificates = prove(network, config, Scheduler(network, config, keep_all).run(), clock)
+    schedule, certificates = prove(network, config, _fastest(network, config, keep_all, clock), clock)
     return program_of(graph, config, network, schedule), certificates
+
+
+def _fastest(network: Lowered, config: Config, keep_all: bool, clock: Clock | None) -> Schedule:
+    found = Scheduler(network, config, keep_all).run()
+    return found if clock is None else polish(network, config, found, clock)
 
 
 def program_of(graph: Graph, config: Config, network: Lowered, schedule: Schedule) -> Program:

@@ -106,9 +106,13 @@ class LayerPlanner:
     def plan(self, setting: Setting, idle: float = 0.0) -> LayerPlan | None:
         """The plan with the fewest estimated cycles behind a layer that leaves the memory idle for so long; None where nothing
         fits."""
+        return min(self.options(setting), key=lambda plan: plan.cycles.after(idle), default=None)
+
+    def options(self, setting: Setting) -> list[LayerPlan]:
+        """The plans that `plan` chooses from."""
         if setting not in self._plans:
             self._plans[setting] = self._space(setting, True)
-        return min(self._plans[setting], key=lambda plan: plan.cycles.after(idle), default=None)
+        return self._plans[setting]
 
     def candidates(self, setting: Setting) -> list[LayerPlan]:
         """Every plan of the space: bands of rows, of convolutions also blocks of whole array tiles; other narrower pieces only

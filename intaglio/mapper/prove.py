@@ -15,19 +15,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from intaglio.hw.config import CHANNEL_RECORD_BYTES, Config
-from intaglio.hw.isa import Command
 from intaglio.mapper.allocate import FreeSpace
 from intaglio.mapper.buffers import Setting
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.emit import emit
 from intaglio.mapper.lower import AnyTask, Lowered
+from intaglio.mapper.polish import Clock, whole_cycles
 from intaglio.mapper.pooling import PoolTask
 from intaglio.mapper.residency import Placed, Schedule
 from intaglio.mapper.tokens import with_tokens
-
-Clock = Callable[[Config, Sequence[Command]], int]
-"""The cycles of commands on a configuration, exact."""
-
 
 MOST_ROUNDS = 3
 """Times that each layer's plan is tried in the whole."""
@@ -66,8 +62,7 @@ def prove(network: Lowered, config: Config, schedule: Schedule, clock: Clock) ->
     found = [_prove(network, config, schedule, layer, clock) for layer in schedule.layers]
 
     def cycles_of(layers: Sequence[Placed]) -> int:
-        commands = emit(network, config, replace(schedule, layers=tuple(layers))).commands
-        return clock(config, with_tokens(config, commands))
+        return whole_cycles(network, config, schedule, layers, clock)[0]
 
     used = _fastest(schedule.layers, [best for best, _ in found], cycles_of)
     certificates = [

@@ -1,0 +1,63 @@
+"""The schedule that the search found by estimates, improved by timing whole programs.
+
+Estimates are wrong where ring buffers of weights, banks' ports or queues hold a transfer back. So for some layers the plans that the
+estimate puts next are tried in the network, one layer at a time, and taken where the program then takes fewer cycles. How many
+are tried depends on the program's length alone, so that it costs a part of the search.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from intaglio.hw.config import Config
+from intaglio.hw.isa import Command
+from intaglio.mapper.emit import emit
+from intaglio.mapper.lower import Lowered
+from intaglio.mapper.residency import Placed, Schedule
+from intaglio.mapper.tokens import with_tokens
+
+Clock = Callable[[Config, Sequence[Command]], int]
+"""The cycles of commands on a configuration, exact."""
+MOST_COMMANDS = 10_000
+"""Commands of all programs that are timed."""
+MOST_TRIALS = 100
+EACH = 4
+"""Plans of a layer that are tried."""
+
+
+def whole_cycles(network: Lowered, config: Config, schedule: Schedule, layers: Sequence[Placed], clock: Clock) -> tuple[int, int]:
+    """Exact cycles, and commands, of the whole program with other plans of its layers."""
+    commands = emit(network, config, replace(schedule, layers=tuple(layers))).commands
+    return clock(config, with_tokens(config, commands)), len(commands)
+
+
+def polish(network: Lowered, config: Config, schedule: Schedule, clock: Clock) -> Schedule:
+    """A schedule of no more cycles, with the same tensors on chip."""
+    used = list(schedule.layers)
+    if not _trials(used):
+        return schedule
+    least, commands = whole_cycles(network, config, schedule, used, clock)
+    left = min(MOST_TRIALS, MOST_COMMANDS // max(commands, 1))
+    before = None
+    while least != before:
+        before = least
+        for i, other in _trials(used)[:left]:
+            trial = [*used[:i], other, *used[i + 1 :]]
+            cycles, _ = whole_cycles(network, config, schedule, trial, clock)
+            left -= 1
+            if cycles < least:
+                used, least = trial, cycles
+    return replace(schedule, layers=tuple(used), cycles=sum(layer.plan.cycles.estimate for layer in used))
+
+
+def _trials(layers: Sequence[Placed]) -> list[tuple[int, Placed]]:
+    """Which layer, and with which plan: those first that are the fastest beside the plan in use, were nothing loaded ahead."""
+    found = []
+    for i, layer in enumerate(layers):
+        plans = [plan for plan in layer.planner.options(layer.setting) if plan is not layer.plan]
+        plans = [plan for plan in plans if plan.cycles.bound < layer.plan.cycles.estimate]
+        plans.sort(key=lambda plan: plan.cycles.estimate)
+        found += [(plan.cycles.estimate - layer.plan.cycles.estimate, i, replace(layer, plan=plan)) for plan in plans[:EACH]]
+    found.sort(key=lambda trial: trial[:2])
+    return [(i, placed) for _, i, placed in found]
