@@ -25,9 +25,10 @@ from rich.table import Table
 
 from benchmarks import large
 from intaglio.hw.config import load_config
-from intaglio.mapper import Program, map_network
+from intaglio.mapper import Program
 from intaglio.network import load
 from intaglio.network.tflite.write import TfliteBuilder, Value
+from intaglio.session import Session
 
 ROOT = Path(__file__).resolve().parents[1]
 BASELINE = "7e988a8"
@@ -164,7 +165,7 @@ def measure(case: Case, folder: Path) -> tuple[float, Program]:
     graph, best = load(path), float("inf")
     for _ in range(REPEATS + 1):  # the first compiles
         begin = time.process_time()
-        program = map_network(load(path) if case.loading else graph, config)
+        program = Session.map(load(path) if case.loading else graph, config).program
         seconds = time.process_time() - begin
         best = min(best, seconds)
         if seconds > ENOUGH:

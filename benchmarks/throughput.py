@@ -25,7 +25,7 @@ from rich.table import Table
 from benchmarks import cycles, large, simulator
 from benchmarks.zigzag.layers import LAYERS, graph_of
 from intaglio.hw.config import Config, load_config
-from intaglio.mapper import Certificate, map_network
+from intaglio.mapper import Certificate
 from intaglio.mapper.lower import lower
 from intaglio.mapper.prove import alone
 from intaglio.mapper.residency import Scheduler
@@ -95,10 +95,10 @@ def mobilenet_bound(session: Session) -> float:
 
 def mapped(graph: Graph, config: Config) -> tuple[Session, float]:
     """The session, and seconds of one core that mapping takes, warm."""
-    map_network(graph, config)
+    Session.map(graph, config)
     begin = time.process_time()
-    program = map_network(graph, config)
-    return Session(graph, config, program), time.process_time() - begin
+    session = Session.map(graph, config)
+    return session, time.process_time() - begin
 
 
 def large_networks(folder: Path, on_rtl: bool) -> Iterator[Row]:

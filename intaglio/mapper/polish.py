@@ -52,12 +52,13 @@ def polish(network: Lowered, config: Config, schedule: Schedule, clock: Clock) -
 
 
 def _trials(layers: Sequence[Placed]) -> list[tuple[int, Placed]]:
-    """Which layer, and with which plan: those first that are the fastest beside the plan in use, were nothing loaded ahead."""
+    """Which layer, and with which plan: of each layer the best one first, were nothing loaded ahead, by what it may gain."""
     found = []
     for i, layer in enumerate(layers):
         plans = [plan for plan in layer.planner.options(layer.setting) if plan is not layer.plan]
         plans = [plan for plan in plans if plan.cycles.bound < layer.plan.cycles.estimate]
         plans.sort(key=lambda plan: plan.cycles.estimate)
-        found += [(plan.cycles.estimate - layer.plan.cycles.estimate, i, replace(layer, plan=plan)) for plan in plans[:EACH]]
-    found.sort(key=lambda trial: trial[:2])
-    return [(i, placed) for _, i, placed in found]
+        gains = [plan.cycles.estimate - layer.plan.cycles.estimate for plan in plans[:EACH]]
+        found += [(rank, gain, i, replace(layer, plan=plan)) for rank, (gain, plan) in enumerate(zip(gains, plans, strict=False))]
+    found.sort(key=lambda trial: trial[:3])
+    return [(i, placed) for *_, i, placed in found]
