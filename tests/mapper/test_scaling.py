@@ -9,7 +9,6 @@ from itertools import pairwise
 import pytest
 from mapper_graphs import MACHINES, SAME, Builder
 
-from intaglio.errors import InputError
 from intaglio.hw.config import Config, load_config
 from intaglio.hw.isa import FIELDS, Command, Engine, LocalMemory, Opcode, token_bit
 from intaglio.mapper import map_network
@@ -226,14 +225,15 @@ def test_the_first_illegal_command_is_found_among_many_alike() -> None:
 
 
 def test_a_long_chain_takes_no_longer_a_layer() -> None:
-    """Steps that walks take, not seconds: of a chain four times as long about four times as many."""
+    """Steps that walks take, not seconds: of a chain twice as long about twice as many, where two tensors do not fit beside each
+    other. (Where they do, a change moves the places of all behind it.)"""
     counts = []
-    for length in (10, 40):
+    for length in (20, 40, 80, 160):
         b = Builder(5)
         x = b.input(1, 12, 12, 8)
         for _ in range(length):
             x = b.conv(x, 8, (3, 3), padding=SAME)
-        config = load_config("tiny16", ["activation_bytes=4096", "activation_banks=4"])
+        config = load_config("tiny16", ["activation_bytes=2048", "activation_banks=4"])
         scheduler = Scheduler(lower(b.graph(x), config), config, False)
         taken = 0
         step = scheduler._step
@@ -246,11 +246,4 @@ def test_a_long_chain_takes_no_longer_a_layer() -> None:
         scheduler._step = counted  # type: ignore[method-assign, assignment]
         scheduler.run()
         counts.append(taken)
-    assert all(b <= 5 * a for a, b in pairwise(counts)), counts
-
-
-def test_an_unmappable_network_is_refused_alike() -> None:
-    """Walks that fail in the search for what to put outside end in the same refusal."""
-    config = load_config("tiny16", ["activation_bytes=64", "activation_banks=2"])
-    with pytest.raises(InputError, match="activation_bytes"):
-        map_network(residual(1, 3), config)
+    assert all(b <= 2.5 * a for a, b in pairwise(counts)), counts
