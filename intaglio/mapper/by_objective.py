@@ -24,7 +24,8 @@ from intaglio.mapper.lower import AnyTask, Lowered
 from intaglio.mapper.objective import FJ_PER_PJ, GOALS, Cost, Objective
 from intaglio.mapper.parts import partial_pixels, steps_of
 from intaglio.mapper.plan import Groups, LayerPlan, LayerPlanner
-from intaglio.mapper.residency import ByCycles, Placed, Schedule, Scheduler, Walk
+from intaglio.mapper.residency import ByCycles, Placed, Schedule, Scheduler
+from intaglio.mapper.walks import Walk
 
 _LEAST_WORDS = min(WORDS_OF[opcode] for opcode in (Opcode.CONV, Opcode.DEPTHWISE, Opcode.ADD, Opcode.POOL))
 """32-bit words of the shortest compute command."""
@@ -97,7 +98,7 @@ class ByObjective(ByCycles):
                 best = found, option.plan
         return None if best is None else best[1]
 
-    def better(self, walk: Walk, than: Walk) -> bool:
+    def better(self, walk: Walk[Placed], than: Walk[Placed]) -> bool:
         a, b = self.cost(walk.layers, walk.cycles), self.cost(than.layers, than.cycles)
         return self.objective.key(a) < self.objective.key(b)
 

@@ -8,7 +8,8 @@ into chains, and single changes are tried, as long as the estimate falls.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -22,6 +23,7 @@ from intaglio.mapper.elementwise import AddTask
 from intaglio.mapper.fused import ChainPlan, ChainPlanner
 from intaglio.mapper.lower import AnyTask, Lowered, Value
 from intaglio.mapper.plan import Groups, LayerPlan, LayerPlanner
+from intaglio.mapper.walks import NOTHING, PARTS, State, Step, Walk
 
 PASSES = 2
 """Rounds of single changes at most."""
@@ -49,17 +51,6 @@ class Placed:
 
 
 @dataclass(frozen=True)
-class Walk:
-    """layers: those placed. failed: index of the task (or the chain's first) that does not fit, or None. held: values on
-    chip there. cycles: estimate of the layers placed."""
-
-    layers: tuple[Placed, ...]
-    failed: int | None
-    held: tuple[str, ...]
-    cycles: float
-
-
-@dataclass(frozen=True)
 class Schedule:
     """layers: in order, one for each task or chain. outside: values that have a place in external memory."""
 
@@ -77,7 +68,7 @@ class ByCycles:
         """The plan of a layer or chain behind one that leaves the memory idle for so many cycles; None where nothing fits."""
         return planner.plan(setting, idle)
 
-    def better(self, walk: Walk, than: Walk) -> bool:
+    def better(self, walk: Walk[Placed], than: Walk[Placed]) -> bool:
         """Of walks over all layers."""
         return walk.cycles < than.cycles
 
@@ -109,7 +100,7 @@ class Scheduler:
             if not self.choice.better(walk, before):
                 break
         outside = frozenset(v.name for v in values if self._outside(v, keep))
-        return Schedule(walk.layers, outside, walk.cycles)
+        return Schedule(tuple(walk.layers), outside, walk.cycles)
 
     def _outside(self, value: Value, keep: Keep) -> bool:
         if self._between(value):
@@ -119,10 +110,10 @@ class Scheduler:
 
     # Search.
 
-    def _repair(self, keep: Keep) -> tuple[Keep, Walk]:
+    def _repair(self, keep: Keep) -> tuple[Keep, Walk[Placed]]:
         walk = self._walk(keep)
         while walk.failed is not None:
-            best: tuple[tuple[bool, int], Keep, Walk] | None = None
+            best: tuple[tuple[bool, int], Keep, str] | None = None
             for name in walk.held:
                 value = self.network.values[name]
                 fewer = sum(use < walk.failed for use in value.uses)
@@ -131,30 +122,30 @@ class Scheduler:
                 if fewer >= keep[name]:
                     continue
                 changed = {**keep, name: fewer}
-                trial = self._walk(changed, walk.failed + 1)
+                trial = self._walk(changed, walk, (name,), stop=walk.failed + 1)
                 stuck = trial.failed is not None
                 moves = len(value.uses) - fewer + (not self._outside(value, keep))
                 score = (stuck, -value.size if stuck else value.size * moves)
                 if best is None or score < best[0]:
-                    best = score, changed, trial
+                    best = score, changed, name
             if best is None:
                 self._refuse(walk)
             keep = best[1]
-            walk = self._walk(keep)
+            walk = self._walk(keep, walk, (best[2],))
         return keep, walk
 
-    def _improve(self, keep: Keep, walk: Walk) -> tuple[Keep, Walk]:
+    def _improve(self, keep: Keep, walk: Walk[Placed]) -> tuple[Keep, Walk[Placed]]:
         for value in self.network.values.values():
             for count in range(len(value.uses) + 1):
                 if count == keep[value.name] or self._between(value):
                     continue
                 changed = {**keep, value.name: count}
-                trial = self._walk(changed)
+                trial = self._walk(changed, walk, (value.name,))
                 if trial.failed is None and self.choice.better(trial, walk):
                     keep, walk = changed, trial
         return keep, walk
 
-    def _join(self, keep: Keep, walk: Walk) -> tuple[Keep, Walk]:
+    def _join(self, keep: Keep, walk: Walk[Placed]) -> tuple[Keep, Walk[Placed]]:
         """Joins neighbouring spans, the first of which leaves its output outside, or that can run by channels, as long as the
         estimate falls."""
         if self.keep_all:
@@ -166,7 +157,7 @@ class Scheduler:
             spans = self._regrouped(at, 2, joined)
             if spans is not None and self._worth_joining(before[at], joined, keep):
                 self._spans = spans
-                ends = self._ends_outside(keep, joined)
+                ends = self._ends_outside(keep, walk, at)
                 better = next((found for found in ends if self.choice.better(found[1], walk)), None)
                 if better is not None:
                     keep, walk = better
@@ -176,7 +167,7 @@ class Scheduler:
             at += 1
         return keep, walk
 
-    def _part(self, keep: Keep, walk: Walk) -> tuple[Keep, Walk]:
+    def _part(self, keep: Keep, walk: Walk[Placed]) -> tuple[Keep, Walk[Placed]]:
         """Parts chains in two where that is better: layers that were joined early may do better with those behind them."""
         for span in [span for span in self._spans if len(span) > 2]:
             before = self._spans
@@ -191,25 +182,27 @@ class Scheduler:
                 made = self._made_by(self._spans[at])
                 for count in (0, len(made.uses)):
                     changed = {**keep, made.name: count}
-                    trial = self._walk(changed)
+                    trial = self._walk(changed, walk, (made.name,), at=at, instead=2)
                     if trial.failed is None and self.choice.better(trial, walk):
                         keep, walk, best = changed, trial, self._spans
             self._spans = best
         return keep, walk
 
-    def _ends_outside(self, keep: Keep, span: range) -> Iterator[tuple[Keep, Walk]]:
-        """Walks with a chain's output and inputs where they are, and with one of the two or both outside, for more room
-        within."""
+    def _ends_outside(self, keep: Keep, walk: Walk[Placed], at: int) -> Iterator[tuple[Keep, Walk[Placed]]]:
+        """Walks with the output and the inputs of the chain that is span number `at` where they are, and with one of the two or
+        both outside, for more room within. walk: the one before the two were joined."""
+        span = self._spans[at]
         made = self._made_by(span).name
         names = {x.value for x in self._planner(span)[0].inputs}
         read = {name: sum(use < span.start for use in self.network.values[name].uses) for name in names}
         changes: list[Keep] = [{}, {made: 0}, read, {**read, made: 0}]
         tried: list[Keep] = []
         for change in changes:
-            changed = {name: min(n, change.get(name, n)) for name, n in keep.items()}
-            if changed not in tried:
-                tried.append(changed)
-                trial = self._walk(changed)
+            fewer = {name: n for name, n in change.items() if n < keep[name]}
+            if fewer not in tried:
+                tried.append(fewer)
+                changed = {**keep, **fewer}
+                trial = self._walk(changed, walk, fewer, at=at, instead=1)
                 if trial.failed is None:
                     yield changed, trial
 
@@ -229,9 +222,9 @@ class Scheduler:
 
     def _between(self, value: Value) -> bool:
         """True for a value that lives within a chain only."""
-        return any(value.producer in span[:-1] for span in self._spans if value.producer is not None)
+        return value.producer is not None and value.producer != self._spans[self._number(value.producer)][-1]
 
-    def _refuse(self, walk: Walk) -> NoReturn:
+    def _refuse(self, walk: Walk[Placed]) -> NoReturn:
         """Every layer that does not fit even alone. Where a walk fails with nothing left to put outside, its layer
         is one of them."""
         assert walk.failed is not None
@@ -244,24 +237,59 @@ class Scheduler:
 
     # One walk.
 
-    def _walk(self, keep: Keep, stop: int | None = None) -> Walk:
-        """Places the spans before task `stop` (all by default) in order."""
-        held: dict[str, tuple[int, int]] = {}
-        layers: list[Placed] = []
-        cycles = idle = 0.0
-        for span in self._spans:
+    def _walk(
+        self, keep: Keep, base: Walk[Placed] | None = None, changed: Iterable[str] = (), stop: int | None = None,
+        at: int | None = None, instead: int = 0,
+    ) -> Walk[Placed]:  # fmt: skip
+        """Places the spans before task `stop` (all by default) in order.
+
+        base: a walk that differs: in the values `changed` that it keeps; and in spans, of which there are `instead` others from
+        number `at` on. What comes before is shared with it, and what comes behind as soon as the states agree and nothing that
+        differs is left.
+        """
+        first, shared, shift = 0, 0, 0
+        state = NOTHING
+        if base is not None:
+            reach = [self._reach(name) for name in changed]
+            starts = [self._number(low) for low, _ in reach] + ([] if at is None else [at])
+            first = min([len(base.steps), *starts])
+            shift = len(self._spans) - self._spans_of(base)
+            shared = max([first, *(self._number(high) + 1 for _, high in reach), *([] if at is None else [at + instead])])
+            state = base.state(first)
+        middle: list[Step[Placed]] = []
+        for number in range(first, len(self._spans)):
+            span = self._spans[number]
             if stop is not None and span.start >= stop:
                 break
-            layer, names, held = self._step(span, keep, held, idle)
+            joins = base is not None and number >= shared and number - shift < len(base.steps)
+            if base is not None and joins and base.steps[number - shift].before.same(state):
+                return Walk(middle, base.after, base.failed, base.held, base, first, number - shift)
+            layer, names, held = self._step(span, keep, state.held, state.idle)
             if layer is None:
-                return Walk(tuple(layers), span.start, names, cycles)
-            layers.append(layer)
-            cycles += layer.plan.cycles.after(idle)
-            idle = layer.plan.cycles.idle
+                return Walk(middle, state, span.start, names, base, first)
+            cycles = layer.plan.cycles.after(state.idle)
             for name, _ in layer.fetched:
                 size = self.network.values[name].size
                 cycles += size / self.config.memory.bytes_per_cycle + self.config.memory.latency
-        return Walk(tuple(layers), None, (), cycles)
+            middle.append(Step(layer, state, round(cycles * PARTS)))
+            state = State(held, layer.plan.cycles.idle)
+        return Walk(middle, state, base=base, first=first)
+
+    def _spans_of(self, walk: Walk[Placed]) -> int:
+        """How many spans a walk was made over."""
+        if walk.failed is None:
+            return len(walk.steps)
+        return len(self._spans)  # spans change only once all layers fit
+
+    def _reach(self, name: str) -> tuple[int, int]:
+        """The first and the last task that how often a value is kept may matter to."""
+        value = self.network.values[name]
+        tasks = [*([] if value.producer is None else [value.producer]), *value.uses]
+        return tasks[0], tasks[-1]
+
+    def _number(self, task: int) -> int:
+        """Of the span that a task is in."""
+        return bisect_right(self._spans, task, key=lambda span: span.start) - 1
 
     def _step(
         self, span: range, keep: Keep, held: dict[str, tuple[int, int]], idle: float

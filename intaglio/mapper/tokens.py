@@ -115,7 +115,7 @@ def _tokens(touched, count, engines, bank_bytes, kinds):
             _widen(mine, 2 * touched[index, i, _SPACE] + touched[index, i, _WRITE], touched[index, i, _LOW], touched[index, i, _HIGH])
         for other in range(kinds):
             found = done[other] if other != me else -1
-            while found > known[me, other]:
+            while found - 1 > known[me, other]:
                 found -= 1
                 if found % _LEAF == _LEAF - 1 or found == done[other] - 1:
                     leaf = _latest_leaf(boxes[other], leaves, mine, found // _LEAF, bank_bytes)
