@@ -35,7 +35,6 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="fuzz-files-") as name:
         folder = Path(name)
         os.environ["FUZZ_BASES"] = str(folder / "bases")
-        os.environ["INTAGLIO_CACHE"] = os.environ.get("INTAGLIO_CACHE", str(folder / "cache"))
         (folder / "bases").mkdir()
         bases.make(folder / "bases")
         warm(folder / "bases")
