@@ -48,19 +48,17 @@ def test_everything_lies_in_folders_of_strange_names(tmp_path: Path) -> None:
     def run(*arguments: object) -> str:
         return intaglio(*arguments, folder=place, **variables)
 
-    assert "EQUAL" in run("verify", model, *LITTLE, "--waves", place / "w aves.fst")
-    assert (place / "w aves.fst").stat().st_size > 1000
+    assert "EQUAL" in run("verify", model, *LITTLE)
     run("export", model, "--config", "tiny16", "-o", place / "bo ard")
     run("verilog", "--config", "tiny16", "-o", place / "ver ilog")
     text = (place / "ver ilog" / "intaglio.v").read_bytes()
     held = sorted(path for path in (cache / "rtl").iterdir() if path.suffix != ".lock")
-    assert [path.suffix for path in held].count(".so") == 1  # the one with waves
-    assert {path.suffix for path in held} == {".so", ".v", ".cwasm"}
+    assert sorted(path.suffix for path in held) == [".cwasm", ".so", ".v"]
     assert list(temporary.iterdir()) == [] and not (place / "h ome").exists()
 
     for path in held:
         DAMAGES["a bit" if path.suffix == ".cwasm" else "cut in half"](path)
-    assert "EQUAL" in run("verify", model, *LITTLE, "--waves", place / "w aves.fst")
+    assert "EQUAL" in run("verify", model, *LITTLE)
     shutil.rmtree(place / "ver ilog")
     run("verilog", "--config", "tiny16", "-o", place / "ver ilog")
     assert (place / "ver ilog" / "intaglio.v").read_bytes() == text
