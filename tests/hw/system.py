@@ -12,6 +12,7 @@ from amaranth.sim import Simulator
 from fake_core import FakeCore
 
 from intaglio.hw.accelerator import Accelerator
+from intaglio.hw.axi import INCR
 from intaglio.hw.config import Config
 from intaglio.hw.counters import Counter
 from intaglio.hw.isa import Engine
@@ -137,7 +138,9 @@ def run_system(config: Config, words: list[int], image: bytearray | None = None,
                         if retire >> engine & 1:
                             current.retired.append((current.counted, engine, tags >> 16 * engine & 0xFFFF))
                 current.counted += 1
+            assert ctx.get(axi.rready) and ctx.get(axi.bready)  # always
             w_valid = ctx.get(axi.wvalid)
+            assert not w_valid or ctx.get(axi.wstrb) == (1 << b) - 1
             if w_valid and w_ready:
                 at = int(memory[mm.W_ADDRESS])
                 image[at : at + b] = ctx.get(axi.wdata).to_bytes(b, "little")
@@ -148,6 +151,8 @@ def run_system(config: Config, words: list[int], image: bytearray | None = None,
                 address, beats = ctx.get(axi.awaddr), ctx.get(axi.awlen) + 1
             if ar or aw:
                 assert not (ar and aw)
+                size, burst = (axi.arsize, axi.arburst) if ar else (axi.awsize, axi.awburst)
+                assert 1 << ctx.get(size) == b and ctx.get(burst) == INCR
                 assert address % 4096 + beats * b <= 4096 and address % b == 0
             if ((ar or aw) and ready) or r_valid or memory[mm.B_VALID] or (w_valid and w_ready):
                 current.last_on_bus = current.counted - 1

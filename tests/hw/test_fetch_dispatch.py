@@ -133,6 +133,7 @@ REFUSED = {
     "tail": (_changed(LOAD, 7, 1), Fault.BAD_FIELD),
     "word 31": (_changed(POOL, 31, 1 << 31), Fault.BAD_FIELD),
     "memory": (_changed(LOAD, 3, 3 << 30), Fault.BAD_FIELD),
+    "memory, and an address beside the bus": (_changed(LOAD, 3, 3 << 30 | 2), Fault.BAD_FIELD),
     "no bytes": (_changed(LOAD, 5, 0), Fault.BAD_FIELD),
     "address beside the bus": (_changed(LOAD, 1, 2), Fault.BAD_FIELD),
     "bytes beside the bus": (_changed(LOAD, 5, 66), Fault.BAD_FIELD),
@@ -171,6 +172,42 @@ def test_unnamed_bits_of_every_word() -> None:
                 bit = rng.choice([b for b in range(32) if mask >> b & 1])
                 _, found, _ = run(8, _changed(words, i, words[i] | 1 << bit), rng)
                 assert found == Fault.BAD_FIELD, (opcode, i)
+
+
+def test_the_longest_program() -> None:
+    """Of 2 GiB: its first blocks and words, and neither part takes it to be at its end."""
+    dut = Both(small_config(8))
+    words = LOAD * 60
+
+    async def check(ctx):
+        for component in (dut.fetch, dut.dispatch):
+            ctx.set(component.begin, 1)
+            ctx.set(component.size, 1 << 31)
+        ctx.set(dut.fetch.address, 1 << 31)
+        await ctx.tick()
+        for component in (dut.fetch, dut.dispatch):
+            ctx.set(component.begin, 0)
+        ctx.set(dut.dispatch.run, 1)
+        ctx.set(dut.fetch.request.ready, 1)
+        asked = beat = handed = 0
+        for _ in range(400):
+            request = dut.fetch.request
+            if ctx.get(request.valid):
+                assert ctx.get(request.payload.address) == (1 << 31) + asked and ctx.get(request.payload.beats) == BLOCK_BYTES // 8
+                asked += BLOCK_BYTES
+            assert not ctx.get(dut.fetch.idle) and not ctx.get(dut.dispatch.done) and not ctx.get(dut.dispatch.fault)
+            due = beat + 2 < len(words) and 4 * beat < asked
+            ctx.set(dut.fetch.beat, due)
+            if due:
+                ctx.set(dut.fetch.beat_data, words[beat] | words[beat + 1] << 32)
+                beat += 2
+            if ctx.get(dut.dispatch.write):
+                assert ctx.get(dut.dispatch.word) == words[handed]
+                handed += 1
+            await ctx.tick()
+        assert handed > 300
+
+    simulate(dut, check)
 
 
 @pytest.mark.parametrize("engine", list(Engine))

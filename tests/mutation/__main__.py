@@ -80,15 +80,14 @@ def name_of(mutant: Mutant) -> tuple[Any, ...]:
 def trial(tree: Tree, baseline: Baseline, mutant: Mutant) -> dict[str, Any]:
     """What became of it."""
     outcome, by, text, total = "survived", "", "", 0.0
-    stages = stages_of(mutant)
-    limits = {stage: min(LONGEST, 5 * baseline.seconds(stage)) for stage in stages}
-    with tree.changed(mutant):
-        for stage in stages:
-            ended, text, seconds = tree.run(stage, limits[stage])
-            total += seconds
-            if ended != "passed":
-                outcome, by = "killed", f"{stage} ({ended})"
-                break
+    for stage in stages_of(mutant):
+        limit = min(LONGEST, 5 * baseline.seconds(stage))
+        with tree.changed(mutant):
+            ended, text, seconds = tree.run(stage, limit)
+        total += seconds
+        if ended != "passed":
+            outcome, by = "killed", f"{stage} ({ended})"
+            break
     named = dict(zip(_NAMES, name_of(mutant), strict=True))
     return {"key": mutant.key, **named, "outcome": outcome, "by": by, "seconds": round(total, 1), "end": text,
             "version": tree.version, "diff": diff_of(mutant)}

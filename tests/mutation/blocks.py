@@ -51,7 +51,7 @@ BLOCKS: dict[str, list[str]] = {
     "scale": ["tests/hw/test_requantizer.py", *core(MIXED)],
     "step_memory": core(CONV),
     "store": ["tests/hw/test_store.py", *SYSTEM],
-    "timing": ["tests/hw/test_timing.py", *core(f"cycles {PATCHES} short"), *LARGEST],
+    "timing": ["tests/hw/test_timing.py", "tests/hw/test_requantizer.py", *core(f"cycles {PATCHES} short"), *LARGEST],
     "tokens": ["tests/hw/test_tokens.py", "tests/hw/test_system_errors.py"],
     "vector": [*core(VECTOR), *LARGEST],
     "verilog": WIDTHS,

@@ -34,8 +34,9 @@ the same, and would only flatter the figures."""
 _NO_CODE = {"annassign", "tfpdef", "param", "fstring", "raise_stmt", "assert_stmt", "decorator", "import_from"}
 """Nodes of the syntax below which nothing decides what is built: annotations, messages, checks of the generator itself."""
 
-_SHAPES = ("Signal", "In", "Out", "unsigned", "signed", "StructLayout", "Signature")
-"""Calls in which a number gives a width. There numbers only become less: a wider signal computes the same."""
+_SHAPES = ("Signal", "In", "Out", "unsigned", "signed", "StructLayout", "Signature", "Const")
+_WIDTH = ("width", "shape")
+"""Calls, and named arguments, in which a number gives a width. There numbers only become less: a wider signal computes the same."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,8 @@ def _made(root: Path, change: _Change) -> Mutant | None:
 def _no_code(node: NodeOrLeaf) -> bool:
     above = node
     while above is not None:
+        if above.type == "argument" and above.children[0].get_code().strip() == "reset_less":  # of what nothing reads after a reset
+            return True
         if above.type in _NO_CODE or (above.type == "if_stmt" and "__name__" in above.children[1].get_code()):
             return True
         if above.parent is not None and above.parent.type == "funcdef" and above is above.parent.annotation:
@@ -142,8 +145,10 @@ def _no_code(node: NodeOrLeaf) -> bool:
 
 
 def _in_shape(node: NodeOrLeaf) -> bool:
-    """Whether a call of _SHAPES stands around it, in its statement."""
+    """Whether a call of _SHAPES, or an argument of _WIDTH, stands around it, in its statement."""
     while node.parent is not None and node.type != "expr_stmt":
+        if node.type == "argument" and node.children[0].get_code().strip() in _WIDTH:
+            return True
         if node.type == "trailer" and node.children[0].value == "(" and node.get_previous_sibling().get_last_leaf().value in _SHAPES:
             return True
         node = node.parent
