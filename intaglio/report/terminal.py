@@ -22,16 +22,19 @@ _MOST_COLUMNS = 10_000
 class Terminal:
     """Lines and tables for a person.
 
-    width: in columns: $COLUMNS, else the terminal's; of a file or pipe WIDTH_OF_A_FILE.
+    width: in columns: $COLUMNS, else the terminal's; of a file or pipe WIDTH_OF_A_FILE, for tables alone.
     """
 
     def __init__(self, stderr: bool = False):
-        self.width = _columns() or _size(stderr) or WIDTH_OF_A_FILE
+        known = _columns() or _size(stderr)
+        self.width = known or WIDTH_OF_A_FILE
+        self._folds = known is not None
         self._console = plain_console(stderr, self.width)
 
     def line(self, text: str = "", bold: bool = False) -> None:
-        """A line, folded between words where it is wider than the terminal; line feeds in it stay."""
-        self._console.print(Text(self._clean(text, lines=True), style="bold" if bold else ""), overflow="fold")
+        """A line, folded between words where it is wider than the terminal, whole in a file; line feeds in it stay."""
+        styled = Text(self._clean(text, lines=True), style="bold" if bold else "")
+        self._console.print(styled, overflow="fold", soft_wrap=not self._folds)
 
     def table(self, table: Table) -> None:
         ellipsis = encodable("…", self._console.encoding)

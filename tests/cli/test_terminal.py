@@ -206,7 +206,9 @@ def test_an_ascii_terminal(tmp_path: Path, environment: dict[str, str]) -> None:
     path = small_network(tmp_path / "rés eau.tflite")
     status, out, err = process(["check", str(path)], **environment, COLUMNS="80")
     assert status == 0, err
-    assert out.isascii() and b"WOULD RUN" in out and (b"r\\xe9s" in out or b"r\\udcc3\\udca9s" in out)
+    assert out.isascii() and b"WOULD RUN" in out
+    whole = out.replace(b"\n", b"")  # however the path is folded
+    assert b"r\\xe9s" in whole or b"r\\udcc3\\udca9s" in whole
     status, out, err = process(["check", str(FOLDER["refused"])], **environment, COLUMNS="80")
     assert status == 1 and out.isascii() and b"..." in out and b"LOGISTIC x58" in out
     status, out, err = process(["check", str(tmp_path / "kein Modäll.tflite")], **environment)
