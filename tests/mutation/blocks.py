@@ -10,6 +10,11 @@ def core(words: str = "") -> list[str]:
     return ["tests/hw/test_core.py" + chosen]
 
 
+def verilated(words: str) -> str:
+    """The same of the blocks in Verilator."""
+    return f'tests/cocotb/test_cocotb_units.py -k "{words}"'
+
+
 SYSTEM = [
     'tests/hw/test_system_cycles.py -k "1-8-3-100-16 or 1-16-16-10-2 or 1-4-1-20-4"',  # quick ones, one burst a time to sixteen
     "tests/hw/test_system_errors.py",
@@ -22,7 +27,7 @@ BLOCKS: dict[str, list[str]] = {
     "accelerator": SYSTEM,
     "activation_memory": ["tests/hw/test_activation_memory.py", *core(MIXED)],
     "arbiter": ["tests/hw/test_arbiter.py", *SYSTEM],
-    "array": core(f"{CONV} patches"),
+    "array": [*core(f"{CONV} patches"), verilated("array")],
     "axi": ["tests/hw/test_registers.py", *SYSTEM],
     "binary32": ["tests/hw/test_requantizer.py"],
     "bursts": ["tests/hw/test_bursts.py", "tests/hw/test_load.py", "tests/hw/test_store.py"],
@@ -38,7 +43,7 @@ BLOCKS: dict[str, list[str]] = {
     "fetch": ["tests/hw/test_fetch_dispatch.py", *SYSTEM],
     "isa": ["tests/hw/test_isa.py", "tests/hw/test_fetch_dispatch.py", *core(MIXED), *LARGEST],
     "ledger": ["tests/hw/test_watchdog.py", *SYSTEM],
-    "load": ["tests/hw/test_load.py", *SYSTEM],
+    "load": ["tests/hw/test_load.py", verilated("load"), *SYSTEM],
     "output_pass": core(MIXED),
     "partial_memory": core("sums short"),
     "patch_reader": [*core(PATCHES), *LARGEST],
@@ -48,9 +53,9 @@ BLOCKS: dict[str, list[str]] = {
     "registers": ["tests/hw/test_registers.py", *SYSTEM],
     "row_delay": ["tests/hw/test_row_delay.py", *core(PATCHES)],
     "rtlil_widths": WIDTHS,
-    "scale": ["tests/hw/test_requantizer.py", *core(MIXED)],
+    "scale": ["tests/hw/test_requantizer.py", verilated("operand"), *core(MIXED)],
     "step_memory": core(CONV),
-    "store": ["tests/hw/test_store.py", *SYSTEM],
+    "store": ["tests/hw/test_store.py", verilated("store"), *SYSTEM],
     "timing": ["tests/hw/test_timing.py", "tests/hw/test_requantizer.py", *core(f"cycles {PATCHES} short"), *LARGEST],
     "tokens": ["tests/hw/test_tokens.py", "tests/hw/test_system_errors.py"],
     "vector": [*core(VECTOR), *LARGEST],

@@ -20,6 +20,8 @@ from tests.mutation.mutants import Mutant
 VERIFY = "small verify"
 LONGEST = 1200.0
 """Seconds of a stage on the unchanged hardware, and the least that a changed one gets: builds share the machine with others."""
+_TOOLS = {".cwasm", ".runtime"}
+"""What is cached of the tools alone, whatever the hardware."""
 _PYTEST = ["-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-m", "not slow", "--tb=line"]
 
 
@@ -59,7 +61,7 @@ class Tree:
         finally:
             path.write_text(before)
             for built in self._built():
-                if built.name not in kept:
+                if built.name not in kept and built.suffix not in _TOOLS:
                     shutil.rmtree(built) if built.is_dir() else built.unlink()
 
     def run(self, stage: str, seconds: float = LONGEST) -> tuple[str, str, float]:
