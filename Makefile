@@ -50,6 +50,7 @@ test-lowest: $(LOWEST)/.installed
 
 bench: install
 	$(BIN)/python -m benchmarks.throughput --large $(VENV)/large --rtl
+	$(BIN)/python -m benchmarks.mapping --large $(VENV)/large
 
 fuzz: install
 	$(BIN)/python -m tests.fuzz $(FUZZ)

@@ -40,14 +40,14 @@ WORKER = """
 import sys, time
 import intaglio
 from intaglio.hw.config import load_config
-from intaglio.mapper import map_network
 from intaglio.network import load
+from intaglio.session import Session
 assert intaglio.__file__.startswith(sys.argv[1]), intaglio.__file__
 graph, config = load(sys.argv[2]), load_config("edge256")
-map_network(graph, config)
+Session.map(graph, config)
 for _ in range(int(sys.argv[3])):
     begin = time.process_time()
-    map_network(graph, config)
+    Session.map(graph, config)
     print(time.process_time() - begin)
 """
 

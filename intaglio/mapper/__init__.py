@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from intaglio.errors import InputError
 from intaglio.hw import isa
 from intaglio.hw.config import Config
@@ -15,22 +13,24 @@ from intaglio.mapper.objective import Objective
 from intaglio.mapper.polish import Clock, polish
 from intaglio.mapper.program import BASE_ALIGNMENT, PROGRAM_OFFSET, Place, Program
 from intaglio.mapper.prove import Certificate, prove
+from intaglio.mapper.quiet import collector_paused
 from intaglio.mapper.residency import Schedule, Scheduler
-from intaglio.mapper.table import table_of, words_of
-from intaglio.mapper.tokens import tokens_of
+from intaglio.mapper.table import words_of
+from intaglio.mapper.tokens import put_tokens
 from intaglio.network.graph import Graph
 
 __all__ = ["Certificate", "Objective", "Program", "map_network", "map_proven"]
 
 
+@collector_paused()
 def map_network(
     graph: Graph, config: Config, keep_all: bool = False, objective: Objective | None = None, clock: Clock | None = None
 ) -> Program:
     """Schedules an int8 graph onto a configuration by estimates; the program is validated.
 
     keep_all: every tensor of the accelerator also gets a place in external memory, for comparison. objective: by default
-    cycles alone. clock: gives the exact cycles of commands; then the schedule by cycles is polished by them (polish.py). Raises InputError with everything that cannot run, or with the field of the configuration that is too
-    small.
+    cycles alone. clock: gives the exact cycles of commands; then the schedule by cycles is polished by them (polish.py).
+    Raises InputError with everything that cannot run, or with the field of the configuration that is too small.
     """
     network = lower(graph, config)
     if objective is not None:
@@ -38,6 +38,7 @@ def map_network(
     return program_of(graph, config, network, _fastest(network, config, keep_all, clock))
 
 
+@collector_paused()
 def map_proven(
     graph: Graph, config: Config, clock: Clock, keep_all: bool = False
 ) -> tuple[Program, list[Certificate]]:
@@ -90,11 +91,4 @@ def _placed(config: Config, commands: list[isa.Command], data: int) -> tuple[lis
     for command in commands:
         if command.opcode in (isa.Opcode.LOAD, isa.Opcode.STORE):
             command.fields["external"] += data
-    table = table_of(commands)
-    wait, signal = tokens_of(config, table)
-    for command, w, s in zip(commands, wait, signal, strict=True):
-        command.fields["wait"] = w
-        command.fields["signal"] = s
-    for opcode, at in table.at.items():
-        table.records[opcode]["wait"], table.records[opcode]["signal"] = np.array(wait)[at], np.array(signal)[at]
-    return commands, words_of(table).astype("<u4").tobytes()
+    return commands, words_of(put_tokens(config, commands)).astype("<u4").tobytes()

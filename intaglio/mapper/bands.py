@@ -103,7 +103,12 @@ def _images(task: AnyTask) -> tuple[int, int]:
 
 def _rows_read(task: AnyTask) -> np.ndarray:
     """int64 [2, rows of an output image]: first and end, of an input image; (0, 0) for none."""
-    rows, _ = _images(task)
+    rows, in_rows = _images(task)
+    if isinstance(task, ConvTask):
+        g = task.geometry
+        first = np.arange(rows) * g.stride_rows - g.top
+        last = first + (g.kernel_rows - 1) * g.dilation_rows
+        return np.stack([np.maximum(first, 0), np.minimum(last + 1, in_rows)])
     end = task.output.layout.row_bytes
     found = [task.reads(Region(y, y + 1, 0, end))[0] for y in range(rows)]
     return np.array([(0, 0) if r.empty else (r.row0, r.row1) for r in found], np.int64).reshape(-1, 2).T.copy()

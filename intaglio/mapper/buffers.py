@@ -98,6 +98,8 @@ def _place(
     items = [(size, _INPUT, i, depth[0]) for i, size in enumerate(wanted.inputs) if size]
     items += [(size, _BETWEEN, i, 1) for i, size in enumerate(wanted.between)]
     items += [(wanted.output, _OUTPUT, 0, depth[1])] if wanted.output else []
+    if sum(align_up(size, bus) * count for size, _, _, count in items) > sum(high - low for low, high in setting.free):
+        return None
     items.sort(key=lambda item: -item[0])
     banks = [0, 0, 0, 0]
     for at, size in zip(setting.resident[:-1], resident_bytes, strict=False):

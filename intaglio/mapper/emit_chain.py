@@ -6,19 +6,20 @@ from intaglio.hw import isa
 from intaglio.mapper.chain import Needs
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.emission import Emission
-from intaglio.mapper.fused import ChainPlan
+from intaglio.mapper.fused import ChainPlan, ChainPlanner
 from intaglio.mapper.layout import Region, View, view_of_buffer, view_of_slab
 from intaglio.mapper.plan import Groups, record_bytes, record_groups, tile_groups, weight_bytes
 from intaglio.mapper.pooling import PoolTask
 from intaglio.mapper.residency import Placed
-from intaglio.mapper.rings import passages, segments
+from intaglio.mapper.rings import segments
 
 
 class ChainEmitter:
     """The commands of one chain. program: takes them."""
 
     def __init__(self, program: Emission, layer: Placed):
-        assert isinstance(layer.plan, ChainPlan)
+        assert isinstance(layer.plan, ChainPlan) and isinstance(layer.planner, ChainPlanner)
+        self.planner = layer.planner
         self.program, self.layer, self.plan = program, layer, layer.plan
         self.chain, self.config = layer.chain, program.config
         self._turns: tuple[int, ...] = ()
@@ -30,7 +31,7 @@ class ChainEmitter:
         self.program.fetch(self.chain.tasks[0].tag, self.layer.fetched)
         self._place_constants()
         slabs = len(self.plan.slabs) or 1
-        found = passages(self.chain, self.plan.pieces, self.plan.rings)
+        found = self.planner.passages(self.plan)
         for index, (piece, (needs, turns)) in enumerate(zip(self.plan.pieces, found, strict=True)):
             self._turns = turns
             inputs = [self._input(i, index, region) for i, region in enumerate(needs.inputs)]

@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from intaglio.hw.config import Config
 from intaglio.mapper.bands import Bands, BandsOf
 from intaglio.mapper.buffers import Buffers, Setting, Wanted, placements
-from intaglio.mapper.chain import Chain
+from intaglio.mapper.chain import Chain, Needs
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.cuts import sizes
 from intaglio.mapper.estimate import Cycles, Work, pipelined, transfer_cycles
 from intaglio.mapper.layout import Grid, Region, View, slab_stride
 from intaglio.mapper.plan import Groups, record_bytes, tile_groups, weight_bytes
 from intaglio.mapper.pooling import PoolTask
+from intaglio.mapper.rings import passages
 from intaglio.mapper.task import compute_cycles
 
 MOST_PIECES = 256
@@ -105,6 +106,7 @@ class ChainPlanner:
         self._plans: dict[Setting, list[ChainPlan]] = {}
         self._cuts: dict[tuple[int, int, int, tuple[int, ...]], _Cut] = {}
         self._bands = BandsOf(chain)
+        self._passages: dict[tuple[Sequence[Region], tuple[int, ...]], list[tuple[Needs, tuple[int, ...]]]] = {}
         self._measured_rows: dict[tuple[int, tuple[int, ...]], Bands] = {}
         self._ringed: dict[int, tuple[tuple[int, ...], tuple[int, ...]]] = {}
         self._widths: dict[int, _Columns] = {}
@@ -148,6 +150,13 @@ class ChainPlanner:
                 found[i] = self._plans_of(setting, *works[i])
                 least = min([least, *((plan.cycles.estimate, i) for plan in found[i])])
         return [plan for i in sorted(found) for plan in found[i]]
+
+    def passages(self, plan: ChainPlan) -> list[tuple[Needs, tuple[int, ...]]]:
+        """What the plan's pieces need, and where their rings begin anew."""
+        key = plan.pieces, plan.rings
+        if key not in self._passages:
+            self._passages[key] = list(passages(self.chain, *key))
+        return self._passages[key]
 
     # Cuts.
 

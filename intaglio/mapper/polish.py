@@ -15,7 +15,7 @@ from intaglio.hw.isa import Command
 from intaglio.mapper.emit import emit
 from intaglio.mapper.lower import Lowered
 from intaglio.mapper.residency import Placed, Schedule
-from intaglio.mapper.tokens import with_tokens
+from intaglio.mapper.tokens import put_tokens
 
 Clock = Callable[[Config, Sequence[Command]], int]
 """The cycles of commands on a configuration, exact."""
@@ -29,7 +29,8 @@ EACH = 4
 def whole_cycles(network: Lowered, config: Config, schedule: Schedule, layers: Sequence[Placed], clock: Clock) -> tuple[int, int]:
     """Exact cycles, and commands, of the whole program with other plans of its layers."""
     commands = emit(network, config, replace(schedule, layers=tuple(layers))).commands
-    return clock(config, with_tokens(config, commands)), len(commands)
+    put_tokens(config, commands)
+    return clock(config, commands), len(commands)
 
 
 def polish(network: Lowered, config: Config, schedule: Schedule, clock: Clock) -> Schedule:

@@ -3,12 +3,14 @@ cycles without commands, rules tried once for commands that agree."""
 
 from __future__ import annotations
 
+import gc
 import random
 from itertools import pairwise
 
 import pytest
 from mapper_graphs import MACHINES, SAME, Builder
 
+from intaglio.errors import InputError
 from intaglio.hw.config import Config, load_config
 from intaglio.hw.isa import FIELDS, Command, Engine, LocalMemory, Opcode, token_bit
 from intaglio.mapper import map_network
@@ -247,3 +249,19 @@ def test_a_long_chain_takes_no_longer_a_layer() -> None:
         scheduler.run()
         counts.append(taken)
     assert all(b <= 2.5 * a for a, b in pairwise(counts)), counts
+
+
+def test_the_collector_is_as_it_was() -> None:
+    """After a mapping, and after one that was refused."""
+    assert gc.isenabled()
+    map_network(residual(1, 1), load_config("edge64"))
+    assert gc.isenabled()
+    with pytest.raises(InputError):
+        map_network(Builder(1).graph(), load_config("edge64"))
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        map_network(residual(1, 1), load_config("edge64"))
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
