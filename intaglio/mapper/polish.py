@@ -13,6 +13,7 @@ from dataclasses import replace
 from intaglio.hw.config import Config
 from intaglio.hw.isa import Command
 from intaglio.mapper.emit import emit
+from intaglio.mapper.fused import ChainPlan
 from intaglio.mapper.lower import Lowered
 from intaglio.mapper.residency import Placed, Schedule
 from intaglio.mapper.tokens import put_tokens
@@ -36,7 +37,7 @@ def whole_cycles(network: Lowered, config: Config, schedule: Schedule, layers: S
 def polish(network: Lowered, config: Config, schedule: Schedule, clock: Clock) -> Schedule:
     """A schedule of no more cycles, with the same tensors on chip."""
     used = list(schedule.layers)
-    if not _trials(used):
+    if _expected_commands(config, used) > MOST_COMMANDS or not _trials(used):
         return schedule
     least, commands = whole_cycles(network, config, schedule, used, clock)
     left = min(MOST_TRIALS, MOST_COMMANDS // max(commands, 1))
@@ -50,6 +51,17 @@ def polish(network: Lowered, config: Config, schedule: Schedule, clock: Clock) -
             if cycles < least:
                 used, least = trial, cycles
     return replace(schedule, layers=tuple(used), cycles=sum(layer.plan.cycles.estimate for layer in used))
+
+
+def _expected_commands(config: Config, layers: Sequence[Placed]) -> int:
+    """About: one for each piece, group of channel tiles and part. Above MOST_COMMANDS nothing would be tried."""
+    count = 0
+    for layer in layers:
+        runs = [-(-task.channel_tiles(config) // groups.tiles) * len(groups.parts) for task, groups in layer.convolutions]
+        pieces = len(layer.plan.pieces)
+        # With slabs a piece takes them one after another, and with rings it may have nothing left to compute for a layer.
+        count += max([pieces, *runs]) if isinstance(layer.plan, ChainPlan) else pieces * max([1, *runs])
+    return count
 
 
 def _trials(layers: Sequence[Placed]) -> list[tuple[int, Placed]]:
