@@ -62,10 +62,11 @@ class Buffers(NamedTuple):
 
 
 def placements(
-    config: Config, setting: Setting, resident_bytes: Sequence[int], wanted: Wanted, pieces: int, slabs: int = 1
+    config: Config, setting: Setting, resident_bytes: Sequence[int], wanted: Wanted, pieces: int, slabs: int = 1,
+    best: bool = False,
 ) -> Iterator[Buffers]:
     """Ways to place the buffers of `pieces` > 0 pieces: inputs and output double-buffered, one of them, or none. slabs: parts
-    of each piece, by channels, that leave by themselves.
+    of each piece, by channels, that leave by themselves. best: none behind one in which nothing waits, for none is better.
 
     resident_bytes: sizes of the whole inputs and output, of which only those that are resident count.
     """
@@ -80,6 +81,8 @@ def placements(
             placed = _place(config, setting, resident_bytes, wanted, depth, apart, turns)
             if placed is not None:
                 yield placed
+                if best and not placed.waiting and not placed.store_waits:
+                    return
                 break
 
 

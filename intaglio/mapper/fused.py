@@ -147,7 +147,7 @@ class ChainPlanner:
         least = math.inf, 0
         for i in sorted(range(len(works)), key=lambda i: bounds[i]):
             if (bounds[i], i) < least:
-                found[i] = self._plans_of(setting, *works[i])
+                found[i] = self._plans_of(setting, *works[i], best=True)
                 least = min([least, *((plan.cycles.estimate, i) for plan in found[i])])
         return [plan for i in sorted(found) for plan in found[i]]
 
@@ -262,7 +262,8 @@ class ChainPlanner:
 
     # Plans of one cut.
 
-    def _plans_of(self, setting: Setting, cut: _Cut, groups: tuple[Groups | None, ...], work: Work) -> list[ChainPlan]:
+    def _plans_of(self, setting: Setting, cut: _Cut, groups: tuple[Groups | None, ...], work: Work, best: bool = False) -> list[ChainPlan]:
+        """best: without some buffers that are no better than others."""
         slabs = self._slabs(cut)
         resident = setting.resident
         largest = zip((*cut.largest_inputs, cut.largest_made[-1]), resident, strict=True)
@@ -270,7 +271,7 @@ class ChainPlanner:
         wanted = Wanted(tuple(sizes[:-1]), cut.largest_made[:-1], sizes[-1])
         whole = [operand.layout.size for operand in (*self.chain.inputs, self.chain.output)]
         out = []
-        for buffers in placements(self.config, setting, whole, wanted, len(cut.pieces), len(slabs) or 1):
+        for buffers in placements(self.config, setting, whole, wanted, len(cut.pieces), len(slabs) or 1, best):
             cycles = pipelined(work, buffers.waiting, buffers.store_waits, False)
             out.append(ChainPlan(cut.pieces, buffers, groups, cycles, slabs, cut.rings))
         return out

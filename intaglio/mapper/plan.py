@@ -125,7 +125,7 @@ class LayerPlanner:
         plans: list[LayerPlan] = []
         least = math.inf
         for cut in [*self._cuts.bands, *(self._cuts.blocks if isinstance(self.task, ConvTask) else [])]:
-            found = self._plans_of(setting, cut, least if best else math.inf)
+            found = self._plans_of(setting, cut, least if best else math.inf, best)
             least = min([least, *(plan.cycles.estimate for plan in found)])
             plans += found
         for cuts in (self._cuts.columns(), self._cuts.ragged()):
@@ -159,8 +159,9 @@ class LayerPlanner:
 
     # Plans of one cut.
 
-    def _plans_of(self, setting: Setting, cut: Pieces, most: float = math.inf) -> list[LayerPlan]:
-        """Without some of those whose estimate is `most` or more, even where the first weights come before."""
+    def _plans_of(self, setting: Setting, cut: Pieces, most: float = math.inf, best: bool = False) -> list[LayerPlan]:
+        """Without some of those whose estimate is `most` or more, even where the first weights come before. best: and without some
+        buffers that are no better than others."""
         options = []
         for groups, weights in self._groups(setting, cut):
             work = self._work(setting, cut, groups, weights)
@@ -172,14 +173,14 @@ class LayerPlanner:
             return []
         return [
             LayerPlan(cut.pieces, buffers, groups, pipelined(work, buffers.waiting, buffers.store_waits, weights_wait))
-            for buffers in self._placements(setting, cut.largest, len(cut.pieces))
+            for buffers in self._placements(setting, cut.largest, len(cut.pieces), best)
             for groups, work, weights_wait in options
         ]
 
-    def _placements(self, setting: Setting, largest: list[int], pieces: int) -> Iterator[Buffers]:
+    def _placements(self, setting: Setting, largest: list[int], pieces: int, best: bool = False) -> Iterator[Buffers]:
         wanted = [0 if at is not None else size for size, at in zip(largest, setting.resident, strict=True)]
         whole = [operand.layout.size for operand in (*self.task.inputs, self.task.output)]
-        yield from placements(self.config, setting, whole, Wanted(tuple(wanted[:-1]), (), wanted[-1]), pieces)
+        yield from placements(self.config, setting, whole, Wanted(tuple(wanted[:-1]), (), wanted[-1]), pieces, best=best)
 
     def _groups(self, setting: Setting, cut: Pieces) -> list[tuple[Groups | None, _Weights]]:
         if not isinstance(self.task, ConvTask):
