@@ -3,5 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
 
 os.environ.pop("COLUMNS", None)  # pytest-xdist sets it for its workers, and what a command prints would be folded to it
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as behind a shell's &; what tests start would be as deaf
+    signal.signal(signal.SIGINT, signal.default_int_handler)

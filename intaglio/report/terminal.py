@@ -34,7 +34,7 @@ class Terminal:
     def line(self, text: str = "", bold: bool = False) -> None:
         """A line, folded between words where it is wider than the terminal, whole in a file; line feeds in it stay."""
         styled = Text(self._clean(text, lines=True), style="bold" if bold else "")
-        self._console.print(styled, overflow="fold", soft_wrap=not self._folds)
+        self._console.print(styled, overflow="fold" if self._folds else "ignore", no_wrap=not self._folds, crop=False)
 
     def table(self, table: Table) -> None:
         ellipsis = encodable("…", self._console.encoding)

@@ -68,7 +68,8 @@ def test_a_file_that_is_too_large(model: Path, tmp_path: Path) -> None:
     with big.open("wb") as file:
         file.truncate(LARGEST + 1)
     for call in readers(model, big, tmp_path / "out"):
-        refused(intaglio(*call), "big.tflite", f"has {LARGEST + 1} bytes, more than ")
+        wanted = "give a float .onnx file" if call[0] == "quantize" and big in call[:2] else f"has {LARGEST + 1} bytes, more than "
+        refused(intaglio(*call), "big.tflite", wanted)
 
 
 def test_a_file_that_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -121,7 +121,9 @@ def _hold(case: Case, folder: Path, stage: list[str]) -> Held | Failure:
         stage[0] = "map --check"
         path = folder / "mapping.json"
         path.write_text(json.dumps(document_of(case, session)))
-        recheck(path)
+        found = recheck(path)
+        if found.difference is not None:
+            raise Broken(f"map --check: {' '.join(found.difference.split()[:2])}", found.difference)
     stage[0] = "run"
     inputs = random_inputs(graph, case.recipe.seed)
     run = session.run(inputs)

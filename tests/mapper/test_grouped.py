@@ -73,7 +73,8 @@ def test_layers_of_real_sizes(name: str, channels: int, multiplier: int, groups:
     assert max(c["chunk_bytes"] * (c["chunks"] - 1) + c["last_chunk_bytes"] for c in convs) < channels
     (layer,) = program.layers
     assert layer.macs == 42 * channels * multiplier * 9 * channels // groups
-    assert layer.compute_cycles == -(-layer.macs // load_config(name).macs_per_cycle)
+    inside = layer.macs // 21 * 19  # of 7 rows' 3 kernel rows, those that lie in the padding are no work
+    assert layer.compute_cycles == -(-inside // load_config(name).macs_per_cycle)
 
 
 @pytest.mark.parametrize(("channels", "groups", "dilation"), [(256, 256, 1), (256, 32, 1), (96, 96, 3)])
