@@ -25,8 +25,8 @@ LONGEST_WAIT = 20
 """Times its time, by the clock on the wall, and a process is ended."""
 
 
-class OutOfTime(Exception):
-    """A job took longer than it may."""
+class OutOfTime(BaseException):
+    """A job took longer than it may. No Exception, so that nothing on the way takes it for a failure of its own."""
 
 
 @dataclass
@@ -133,7 +133,7 @@ def _serve(
         except EOFError:
             return
         begin = time.process_time()
-        signal.setitimer(signal.ITIMER_PROF, seconds)
+        signal.setitimer(signal.ITIMER_PROF, seconds, seconds)
         try:
             result = work(job, own)
         finally:
