@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from intaglio.hw.config import Config
-from tests.fuzz.machines import Fields, draw_machine, draw_small_machine, machine_of
+from tests.fuzz.machines import Fields, draw_machine, draw_small_machine, machine_of, whole
 from tests.fuzz.networks import SIZES, draw_network
 from tests.fuzz.onnx_files import fits_onnx
 from tests.fuzz.recipe import Recipe
@@ -48,7 +48,7 @@ class Case:
     def from_json(document: Mapping[str, Any]) -> Case:
         recipe = Recipe.from_json(document["network"])
         named = {key: document[key] for key in ("name", "way", "form", "keep_all", "rtl")}
-        return Case(machine=dict(document["machine"]), recipe=recipe, **named)
+        return Case(machine=whole(document["machine"]), recipe=recipe, **named)
 
 
 def draw_case(name: str) -> Case:

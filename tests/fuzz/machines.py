@@ -25,8 +25,7 @@ def draw_machine(rng: np.random.Generator) -> Fields:
     """Fields of a legal configuration."""
     kind = rng.choice(["shipped", "any", "smallest", "usual"], p=[0.3, 0.3, 0.25, 0.15])
     fields = {"shipped": _shipped, "any": _any, "smallest": _smallest, "usual": _usual}[str(kind)](rng)
-    config_from_dict(fields)  # a refusal is a fault of the drawing
-    return fields
+    return whole(fields)  # a refusal is a fault of the drawing
 
 
 def draw_small_machine(rng: np.random.Generator) -> Fields:
@@ -40,6 +39,11 @@ def draw_small_machine(rng: np.random.Generator) -> Fields:
 
 def machine_of(fields: Fields) -> Config:
     return config_from_dict(fields, "drawn machine")
+
+
+def whole(fields: Fields) -> Fields:
+    """With the defaults of what is left out."""
+    return machine_of(fields).to_dict()
 
 
 def log_uniform(rng: np.random.Generator, low: int, high: int) -> int:

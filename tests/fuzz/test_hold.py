@@ -170,6 +170,21 @@ def test_shrinking_reaches_the_least(tmp_path: Path) -> None:
     assert small.machine == EDGE64
 
 
+def test_shrinking_changes_the_machine_field_by_field() -> None:
+    """Where edge64 itself does not fail: here what fails needs 100 columns and one bank."""
+
+    def fails(case: Case) -> bool:
+        return case.machine["cols"] >= 100 and case.machine["activation_banks"] == 1
+
+    case = next(case for case in map(draw_case, map(str, range(2000))) if fails(case))
+    small = shrunk(case, fails, 60)
+    follows = {"cols": small.machine["cols"], "activation_banks": 1, "channel_bytes": small.machine["channel_bytes"],
+               "partial_bytes": small.machine["partial_bytes"], "requantizers": small.machine["requantizers"],
+               "weight_bytes": small.machine["weight_bytes"], "name": small.machine["name"]}  # fmt: skip
+    assert small.machine == {**EDGE64, **follows}
+    assert len(small.recipe.layers) == 1
+
+
 def test_a_state_survives_half_a_line(tmp_path: Path) -> None:
     assert command.fuzz(["1"], State(tmp_path), 1, tell=lambda text: None) is not None
     path = tmp_path / "results.jsonl"
