@@ -104,8 +104,11 @@ def _hold(case: Case, folder: Path, stage: list[str]) -> Held | Failure:
     graph = found.graph
     stage[0] = "check"
     checked = check_survey(found, config)
-    if found.refusals:
-        raise Broken(f"import: refused: {_reasons(found.refusals)}", "\n".join(map(str, found.refusals)))
+    if found.refusals:  # at import already, where the graph itself is refused in this layer too
+        of_graph = check_survey(survey_of(graph_of(case.recipe)), config)
+        if not {r.layer.removesuffix("_real") for r in found.refusals} <= {r.layer for r in of_graph.refusals} or checked.would_run:
+            raise Broken(f"import: refused: {_reasons(found.refusals)}", "\n".join(map(str, found.refusals)))
+        return Held(True)
     stage[0] = "map"
     session = mapped(case, graph)
     _agree(checked, session)

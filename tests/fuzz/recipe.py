@@ -89,6 +89,7 @@ def shapes_of(recipe: Recipe) -> dict[str, Shape]:
 
 def output_shape(layer: Layer, inputs: Sequence[Shape]) -> Shape:
     first = inputs[0]
+    _expect(layer, layer.options.get("outputs", 1) >= 1)
     match layer.kind:
         case "conv":
             _expect(layer, len(first) == 4 and first[3] % layer["groups"] == 0 and layer["outputs"] % layer["groups"] == 0)

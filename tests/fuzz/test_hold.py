@@ -57,6 +57,21 @@ def test_refused_by_both(tmp_path: Path) -> None:
     assert hold.hold(dataclasses.replace(CASE, machine=machine), tmp_path) == Held(True)
 
 
+@pytest.mark.parametrize("form", ["graph", "onnx"])
+def test_refused_whichever_form_it_has(form: str, tmp_path: Path) -> None:
+    """A window that lies in its padding alone: refused at import where the network is a file."""
+    options = {"kernel": (3, 3), "stride": (1, 1), "dilation": (2, 2), "padding": (4, 0, 0, 0)}
+    recipe = Recipe(3, "onnx", {"x": (1, 5, 5, 8)}, (Layer("m", "maximum", ("x",), options), conv("a", "m", 8)), ("a",))
+    assert hold.hold(dataclasses.replace(CASE, recipe=recipe, form=form), tmp_path) == Held(True)
+
+
+def test_what_the_importer_alone_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = hold.surveyed
+    refusal = Refusal("b", "Conv2D", "whatever", "")
+    monkeypatch.setattr(hold, "surveyed", lambda *a: dataclasses.replace(real(*a), refusals=(refusal,)))
+    assert kind_of(CASE, tmp_path) == "import: refused: Conv2D whatever"
+
+
 def test_wrong_outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = hold.execute
     monkeypatch.setattr(hold, "execute", lambda graph, inputs: {n: v + (n == "f") for n, v in real(graph, inputs).items()})
