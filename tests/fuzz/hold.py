@@ -124,9 +124,9 @@ def _hold(case: Case, folder: Path, stage: list[str]) -> Held | Failure:
         stage[0] = "map --check"
         path = folder / "mapping.json"
         path.write_text(json.dumps(document_of(case, session)))
-        found = recheck(path)
-        if found.difference is not None:
-            raise Broken(f"map --check: {' '.join(found.difference.split()[:2])}", found.difference)
+        difference = recheck(path).difference
+        if difference is not None:
+            raise Broken(f"map --check: {_words(difference)}", difference)
     stage[0] = "run"
     inputs = random_inputs(graph, case.recipe.seed)
     run = session.run(inputs)
@@ -149,9 +149,9 @@ def _hold(case: Case, folder: Path, stage: list[str]) -> Held | Failure:
     on_rtl = case.rtl and cycles <= MOST_RTL_CYCLES
     if on_rtl:
         stage[0] = "rtl"
-        difference = first_difference(session, "its inputs", run, session.run(inputs, "rtl"))
-        if difference is not None:
-            raise Broken("rtl: differs from the host", str(difference))
+        first = first_difference(session, "its inputs", run, session.run(inputs, "rtl"))
+        if first is not None:
+            raise Broken("rtl: differs from the host", str(first))
     return Held(False, len(session.program.commands), cycles, cycles <= MOST_CYCLES, on_rtl)
 
 
@@ -193,9 +193,14 @@ def _agree(checked: Check, session: Session | RefusedError) -> None:
 
 
 def _reasons(refusals: Any) -> str:
-    """Operators and the first words of the reasons, without numbers and names."""
-    texts = {f"{r.operator} {' '.join(w for w in r.reason.split()[:12] if w.isalpha())}" for r in refusals}
+    """Operators and reasons."""
+    texts = {f"{r.operator} {_words(r.reason)}" for r in refusals}
     return "; ".join(sorted(texts)[:3])
+
+
+def _words(text: str) -> str:
+    """The first of a message, without numbers and names."""
+    return " ".join(w for w in text.split()[:12] if w.isalpha())
 
 
 def _no_slower(proven: Session, plain: Session) -> None:
