@@ -123,7 +123,11 @@ def _places(network: Lowered, config: Config, layer: Placed) -> Iterator[Placed]
     free = [name for name, _ in layer.fetched if mine.issuperset(network.values[name].uses)]
     if free:
         held = [(at, at + network.values[name].size) for name, at in layer.fetched if name in free]
-        space = FreeSpace(config.activation_bytes, config.bank_bytes, layer.setting.taken(config, held))
+        taken = layer.setting.taken(config, held)
+        output = layer.setting.resident[-1]
+        if output is not None:  # it may lie in an input's place
+            taken.append((output, output + network.values[layer.chain.output.value].size))
+        space = FreeSpace(config.activation_bytes, config.bank_bytes, taken)
         inputs = zip(layer.chain.inputs, layer.setting.resident[:-1], strict=True)
         resident = tuple(None if x.value in free else at for x, at in inputs)
         setting = Setting((*resident, layer.setting.resident[-1]), layer.setting.stored, tuple(space.free))

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mapper_check import check
-from mapper_graphs import MACHINES, mixed
+from mapper_check import check, check_program
+from mapper_graphs import MACHINES, Builder, mixed
 
 from intaglio.hw.config import load_config
 from intaglio.mapper import map_network, map_proven
@@ -78,3 +78,13 @@ def test_a_plan_that_is_best_alone_is_taken_where_the_whole_gains() -> None:
     assert _fastest(list("abcd"), list("aBCD"), cycles) == list("abCD")
     assert _fastest(list("ab"), list("aB"), cycles) == list("ab")
     assert _fastest([], [], cycles) == []
+
+
+def test_an_output_in_its_inputs_place_keeps_it() -> None:
+    """Where the input is not fetched whole but comes by pieces, these have other bytes."""
+    b = Builder(3)
+    x = b.rescale(b.input(1, 65, 1, 1))
+    graph = b.graph(b.add(x, x))
+    config = load_config("edge64", ["bus_bytes=64", "activation_bytes=8192"])
+    program, _ = map_proven(graph, config, cycles_of)
+    check_program(graph, config, program, list(program.outputs))
