@@ -97,7 +97,7 @@ def test_refusals(tmp_path):
         quantize_network(network, images, 50.0)
     path = tmp_path / "not.npz"
     path.write_bytes(b"no")
-    with pytest.raises(InputError, match=r"not\.npz: not a float network"):
+    with pytest.raises(InputError, match=r"not\.npz: not a readable \.npz file .*FloatNetwork\.save"):
         FloatNetwork.load(path)
 
 
