@@ -189,7 +189,8 @@ def test_without_a_home_it_lasts_as_long_as_the_process(no_home: None, tmp_path:
         assert cache.made("a.v", make) == first and len(make.scratches) == 1 and first.read_text() == "made"
         print(first)
     """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    here = Path(__file__).resolve().parents[1]
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=here)
     assert done.returncode == 0, done.stderr
     first = Path(done.stdout.strip())
     assert first.name.startswith("a.") and not first.parent.exists()
