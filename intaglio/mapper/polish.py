@@ -37,19 +37,20 @@ def whole_cycles(network: Lowered, config: Config, schedule: Schedule, layers: S
 def polish(network: Lowered, config: Config, schedule: Schedule, clock: Clock) -> Schedule:
     """A schedule of no more cycles, with the same tensors on chip."""
     used = list(schedule.layers)
-    if _expected_commands(config, used) > MOST_COMMANDS or not _trials(used):
+    trials = [] if _expected_commands(config, used) > MOST_COMMANDS else _trials(used)
+    if not trials:
         return schedule
     least, commands = whole_cycles(network, config, schedule, used, clock)
     left = min(MOST_TRIALS, MOST_COMMANDS // max(commands, 1))
-    before = None
-    while least != before:
-        before = least
-        for i, other in _trials(used)[:left]:
+    while trials:
+        start = least
+        for i, other in trials[:left]:
             trial = [*used[:i], other, *used[i + 1 :]]
             cycles, _ = whole_cycles(network, config, schedule, trial, clock)
-            left -= 1
             if cycles < least:
                 used, least = trial, cycles
+        left -= len(trials[:left])
+        trials = _trials(used) if left and least < start else []
     return replace(schedule, layers=tuple(used), cycles=sum(layer.plan.cycles.estimate for layer in used))
 
 
@@ -71,7 +72,7 @@ def _trials(layers: Sequence[Placed]) -> list[tuple[int, Placed]]:
         plans = [plan for plan in layer.planner.options(layer.setting) if plan is not layer.plan]
         plans = [plan for plan in plans if plan.cycles.bound < layer.plan.cycles.estimate]
         plans.sort(key=lambda plan: plan.cycles.estimate)
-        gains = [plan.cycles.estimate - layer.plan.cycles.estimate for plan in plans[:EACH]]
-        found += [(rank, gain, i, replace(layer, plan=plan)) for rank, (gain, plan) in enumerate(zip(gains, plans, strict=False))]
+        for rank, plan in enumerate(plans[:EACH]):
+            found.append((rank, plan.cycles.estimate - layer.plan.cycles.estimate, i, replace(layer, plan=plan)))
     found.sort(key=lambda trial: trial[:3])
     return [(i, placed) for *_, i, placed in found]
