@@ -11,6 +11,7 @@ import numpy as np
 
 from intaglio.errors import Refusal, RefusedError
 from intaglio.hw.config import CHANNEL_RECORD_BYTES, Config
+from intaglio.hw.isa import HEADER
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.elementwise import IDENTITY, AddTask, CopyTask, RescaleTask
 from intaglio.mapper.geometry import Geometry
@@ -36,8 +37,8 @@ from intaglio.network.graph import (
     Rounding,
 )
 
-MOST_LAYERS = 1 << 16
-"""Operators of a network: a command's tag has 16 bits."""
+MOST_LAYERS = 1 + next(field.high for field in HEADER if field.name == "tag")
+"""Operators of a network: as many as a command's tag tells apart."""
 MOST_BYTES = (1 << 32) - (1 << 28)
 """Bytes of external memory for tensors and constants."""
 AnyTask = ConvTask | AddTask | RescaleTask | CopyTask | PoolTask
