@@ -118,6 +118,7 @@ def write(name: str, folder: Path) -> Path:
         return result
 
     made = cache.made(f"{cache.key(name, Path(__file__).read_text(encoding='utf-8'), *versions, *texts)}.onnx", make)
+    folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{name}_int8.onnx"
     write_bytes(target, made.read_bytes())
     return target
@@ -127,7 +128,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
-    folder.mkdir(parents=True, exist_ok=True)
     for name in NETWORKS:
         print(write(name, folder))
 

@@ -187,7 +187,6 @@ def main() -> None:
     rows: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory() as scratch, baseline(options.baseline) as base:
         folder = options.large or Path(scratch)
-        folder.mkdir(parents=True, exist_ok=True)
         network = large.write("resnet18", folder)
         times = baseline_seconds(base, network)
         measured = {}

@@ -24,6 +24,7 @@ from rich.table import Table
 from benchmarks import large
 from intaglio import data
 from intaglio.hw.config import Config, load_config
+from intaglio.mapper.table import table_of
 from intaglio.network import load
 from intaglio.session import Session
 from intaglio.sim.engines import clock_of
@@ -63,7 +64,7 @@ def measure(path: Path, config: Config, repeats: int) -> dict[str, object]:
     program = session.program
     places = {name: program.places[name] for name in program.inputs}
     inputs = {name: random.integers(-128, 128, (p.rows, p.row_bytes)).astype(np.int8) for name, p in places.items()}
-    schedule = schedule_of(config, program.commands)
+    schedule = schedule_of(config, table_of(program.commands))
     runs: dict[str, Callable[[], object]] = {
         "outputs": lambda: execute_program(config, program, inputs),
         "cycles": lambda: clock_of(config, program.commands),

@@ -179,7 +179,6 @@ def main() -> None:
     table = Table("what", "measured", "to reach", "to aim for", "reached")
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.large or Path(scratch)
-        folder.mkdir(parents=True, exist_ok=True)
         for part in (against_vela(), large_networks(folder, options.rtl)):
             for found in part:
                 rows.append(found)

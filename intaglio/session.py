@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,6 @@ import numpy as np
 from intaglio.errors import InputError
 from intaglio.hw.config import Config
 from intaglio.hw.counters import Counter
-from intaglio.hw.isa import Command
 from intaglio.mapper import Certificate, Objective, map_network, map_proven
 from intaglio.mapper.lower import host_operators
 from intaglio.mapper.objective import check_goal
@@ -22,8 +21,8 @@ from intaglio.network import Graph, check_inputs, execute, host_ops
 from intaglio.network.execute import graph_inputs
 from intaglio.network.graph import Operator
 from intaglio.power_model import Table, load_table, prices
-from intaglio.sim.cycle_model import CycleResult, StuckError
-from intaglio.sim.engines import RunResult, clock_of, run_program
+from intaglio.sim.cycle_model import CycleResult
+from intaglio.sim.engines import RunResult, clock_of, cycles_of, run_program
 from intaglio.sim.functional import execute_program
 from intaglio.sim.ledger import actions
 from intaglio.sim.rtl.build import Progress
@@ -89,11 +88,11 @@ class Session:
                 f"prove: finds the fewest cycles, whatever the energy; leave out the objective {goal!r} and the table, or prove"
             )
         if not prove and goal == "cycles" and table is None:
-            return Session(graph, config, map_network(graph, config, keep_all, clock=_cycles))
+            return Session(graph, config, map_network(graph, config, keep_all, clock=cycles_of))
         if not prove:
             objective = Objective(goal, prices(config, table or load_table()), actions)
             return Session(graph, config, map_network(graph, config, keep_all, objective), objective=objective)
-        program, certificates = map_proven(graph, config, _cycles, keep_all)
+        program, certificates = map_proven(graph, config, cycles_of, keep_all)
         return Session(graph, config, program, tuple(certificates))
 
     def run(
@@ -143,18 +142,6 @@ class Session:
     def clock(self, record: bool = False) -> CycleResult:
         """The cycles of the Program, which no input changes. record: with what happens when."""
         return clock_of(self.config, self.program.commands, record)
-
-
-NEVER = 1 << 62
-"""Cycles of commands that do not end."""
-
-
-def _cycles(config: Config, commands: Sequence[Command]) -> int:
-    """Of a plan's commands; such as leave more tokens than the counters hold are none to take."""
-    try:
-        return clock_of(config, commands).cycles
-    except StuckError:
-        return NEVER
 
 
 def every_tensor(

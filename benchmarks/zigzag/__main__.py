@@ -19,7 +19,6 @@ import json
 import math
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +32,8 @@ from benchmarks.zigzag.temporal import TemporalMapping
 from intaglio.errors import InputError
 from intaglio.files import check_writable, write_bytes
 from intaglio.hw.config import Config, load_config
-from intaglio.hw.isa import Command
 from intaglio.mapper import map_proven
-from intaglio.sim.engines import clock_of
-
-
-def cycles_of(config: Config, commands: Sequence[Command]) -> int:
-    return clock_of(config, commands).cycles
+from intaglio.sim.engines import cycles_of
 
 
 def measure(shape: Shape, config: Config, found: dict[str, Any]) -> dict[str, Any]:

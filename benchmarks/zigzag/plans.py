@@ -37,7 +37,7 @@ from intaglio.mapper.residency import Schedule, Scheduler
 from intaglio.mapper.tokens import with_tokens
 from intaglio.mapper.validate import validate_commands
 from intaglio.network.graph import Graph
-from intaglio.sim.cycle_model import StuckError
+from intaglio.sim.engines import NEVER
 
 
 @dataclass(frozen=True)
@@ -65,10 +65,9 @@ def price(graph: Graph, config: Config, mapping: TemporalMapping, clock: Clock) 
     for plan in translation.plans():
         layer = replace(placed, plan=plan, setting=setting, fetched=())
         option = Schedule((layer,), frozenset(outside), 0.0)
-        try:
-            cycles = alone(network, config, option, layer, clock)
-        except StuckError as error:
-            stopped.append(f"a plan near it stops the machine: {error}")
+        cycles = alone(network, config, option, layer, clock)
+        if cycles == NEVER:
+            stopped.append("a plan near it stops the machine")
             continue
         if best is None or cycles < best[0]:
             best = cycles, option

@@ -6,6 +6,7 @@ from intaglio.errors import InputError
 from intaglio.hw import isa
 from intaglio.hw.config import Config
 from intaglio.mapper.by_objective import schedule_by
+from intaglio.mapper.emission import Emission
 from intaglio.mapper.emit import emit
 from intaglio.mapper.layout import align_up
 from intaglio.mapper.lower import Lowered, lower
@@ -14,7 +15,7 @@ from intaglio.mapper.polish import Clock, polish
 from intaglio.mapper.program import BASE_ALIGNMENT, PROGRAM_OFFSET, Place, Program
 from intaglio.mapper.prove import Certificate, prove
 from intaglio.mapper.quiet import collector_paused
-from intaglio.mapper.residency import Schedule, Scheduler
+from intaglio.mapper.residency import Scheduler
 from intaglio.mapper.table import words_of
 from intaglio.mapper.tokens import put_tokens
 from intaglio.network.graph import Graph
@@ -34,8 +35,8 @@ def map_network(
     """
     network = lower(graph, config)
     if objective is not None:
-        return program_of(graph, config, network, schedule_by(network, config, keep_all, objective))
-    return program_of(graph, config, network, _fastest(network, config, keep_all, clock))
+        return program_of(graph, config, emit(network, config, schedule_by(network, config, keep_all, objective)))
+    return program_of(graph, config, _fastest(network, config, keep_all, clock))
 
 
 @collector_paused()
@@ -44,18 +45,18 @@ def map_proven(
 ) -> tuple[Program, list[Certificate]]:
     """The same with the plans that are best under exact timing, and the certificates. clock: gives the cycles of commands."""
     network = lower(graph, config)
-    schedule, certificates = prove(network, config, _fastest(network, config, keep_all, clock), clock)
-    return program_of(graph, config, network, schedule), certificates
+    schedule, certificates = prove(network, config, _fastest(network, config, keep_all, clock).schedule, clock)
+    return program_of(graph, config, emit(network, config, schedule)), certificates
 
 
-def _fastest(network: Lowered, config: Config, keep_all: bool, clock: Clock | None) -> Schedule:
+def _fastest(network: Lowered, config: Config, keep_all: bool, clock: Clock | None) -> Emission:
     found = Scheduler(network, config, keep_all).run()
-    return found if clock is None else polish(network, config, found, clock)
+    return emit(network, config, found) if clock is None else polish(network, config, found, clock)
 
 
-def program_of(graph: Graph, config: Config, network: Lowered, schedule: Schedule) -> Program:
-    """A schedule as a validated program. network: lower(graph, config)."""
-    emitted = emit(network, config, schedule)
+def program_of(graph: Graph, config: Config, emitted: Emission) -> Program:
+    """Commands and data as a validated program. emitted: of lower(graph, config); its commands are changed in place."""
+    network = emitted.network
     code_bytes = 4 * sum(isa.WORDS_OF[c.opcode] for c in emitted.commands)
     data = align_up(PROGRAM_OFFSET + code_bytes, BASE_ALIGNMENT)
     if data + emitted.size >= 1 << 32:

@@ -11,51 +11,56 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from intaglio.hw.config import Config
-from intaglio.hw.isa import Command
+from intaglio.mapper.emission import Emission
 from intaglio.mapper.emit import emit
 from intaglio.mapper.fused import ChainPlan
 from intaglio.mapper.lower import Lowered
 from intaglio.mapper.residency import Placed, Schedule
+from intaglio.mapper.table import Table
 from intaglio.mapper.tokens import put_tokens
 
-Clock = Callable[[Config, Sequence[Command]], int]
-"""The cycles of commands on a configuration, exact."""
-MOST_COMMANDS = 10_000
-"""Commands of all programs that are timed."""
-MOST_TRIALS = 100
-EACH = 4
+Clock = Callable[[Config, Table], int]
+"""The cycles of a program's table of commands on a configuration, exact."""
+BUDGET = 400_000
+"""Of a program of n commands BUDGET / n**1.5 others are timed: 200 of 160 commands, 3 of 2,600."""
+MOST_TRIALS = 200
+EACH = 8
 """Plans of a layer that are tried."""
 
 
-def whole_cycles(network: Lowered, config: Config, schedule: Schedule, layers: Sequence[Placed], clock: Clock) -> tuple[int, int]:
-    """Exact cycles, and commands, of the whole program with other plans of its layers."""
-    commands = emit(network, config, replace(schedule, layers=tuple(layers))).commands
-    put_tokens(config, commands)
-    return clock(config, commands), len(commands)
+def whole(network: Lowered, config: Config, schedule: Schedule, layers: Sequence[Placed], clock: Clock) -> tuple[int, Emission]:
+    """Exact cycles of the whole program with other plans of its layers, and the program."""
+    emitted = emit(network, config, replace(schedule, layers=tuple(layers), cycles=sum(x.plan.cycles.estimate for x in layers)))
+    return clock(config, put_tokens(config, emitted.commands)), emitted
 
 
-def polish(network: Lowered, config: Config, schedule: Schedule, clock: Clock) -> Schedule:
-    """A schedule of no more cycles, with the same tensors on chip."""
+def polish(network: Lowered, config: Config, schedule: Schedule, clock: Clock) -> Emission:
+    """The program of a schedule of no more cycles, with the same tensors on chip."""
     used = list(schedule.layers)
-    trials = [] if _expected_commands(config, used) > MOST_COMMANDS else _trials(used)
+    trials = _trials(used) if _trials_of(_expected_commands(config, used)) else []
     if not trials:
-        return schedule
-    least, commands = whole_cycles(network, config, schedule, used, clock)
-    left = min(MOST_TRIALS, MOST_COMMANDS // max(commands, 1))
+        return emit(network, config, schedule)
+    least, best = whole(network, config, schedule, used, clock)
+    left = _trials_of(len(best.commands))
     while trials:
         start = least
         for i, other in trials[:left]:
             trial = [*used[:i], other, *used[i + 1 :]]
-            cycles, _ = whole_cycles(network, config, schedule, trial, clock)
+            cycles, emitted = whole(network, config, schedule, trial, clock)
             if cycles < least:
-                used, least = trial, cycles
+                used, least, best = trial, cycles, emitted
         left -= len(trials[:left])
         trials = _trials(used) if left and least < start else []
-    return replace(schedule, layers=tuple(used), cycles=sum(layer.plan.cycles.estimate for layer in used))
+    return best
+
+
+def _trials_of(commands: int) -> int:
+    """How many programs of so many commands are timed."""
+    return min(MOST_TRIALS, int(BUDGET / max(commands, 1) ** 1.5))
 
 
 def _expected_commands(config: Config, layers: Sequence[Placed]) -> int:
-    """About: one for each piece, group of channel tiles and part. Above MOST_COMMANDS nothing would be tried."""
+    """About: one for each piece, group of channel tiles and part. Where it is too many, nothing is tried."""
     count = 0
     for layer in layers:
         runs = [-(-task.channel_tiles(config) // groups.tiles) * len(groups.parts) for task, groups in layer.convolutions]

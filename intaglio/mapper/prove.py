@@ -20,10 +20,10 @@ from intaglio.mapper.buffers import Setting
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.emit import emit
 from intaglio.mapper.lower import AnyTask, Lowered
-from intaglio.mapper.polish import Clock, whole_cycles
+from intaglio.mapper.polish import Clock, whole
 from intaglio.mapper.pooling import PoolTask
 from intaglio.mapper.residency import Placed, Schedule
-from intaglio.mapper.tokens import with_tokens
+from intaglio.mapper.tokens import put_tokens
 
 MOST_ROUNDS = 3
 """Times that each layer's plan is tried in the whole."""
@@ -62,7 +62,7 @@ def prove(network: Lowered, config: Config, schedule: Schedule, clock: Clock) ->
     found = [_prove(network, config, schedule, layer, clock) for layer in schedule.layers]
 
     def cycles_of(layers: Sequence[Placed]) -> int:
-        return whole_cycles(network, config, schedule, layers, clock)[0]
+        return whole(network, config, schedule, layers, clock)[0]
 
     used = _fastest(schedule.layers, [best for best, _ in found], cycles_of)
     certificates = [
@@ -137,7 +137,7 @@ def _places(network: Lowered, config: Config, layer: Placed) -> Iterator[Placed]
 def alone(network: Lowered, config: Config, schedule: Schedule, layer: Placed, clock: Clock) -> int:
     """Cycles of one layer's or chain's commands by themselves."""
     commands = emit(network, config, Schedule((layer,), schedule.outside, 0.0)).commands
-    return clock(config, with_tokens(config, commands))
+    return clock(config, put_tokens(config, commands))
 
 
 def _bounds(network: Lowered, config: Config, layer: Placed) -> Iterator[int]:

@@ -14,7 +14,8 @@ from intaglio.hw.counters import Counter
 from intaglio.hw.faults import Fault
 from intaglio.hw.isa import Command, Engine
 from intaglio.mapper.program import Program
-from intaglio.sim.cycle_model import SYSTEM_COUNTERS, CycleResult, run_clock
+from intaglio.mapper.table import Table, table_of
+from intaglio.sim.cycle_model import SYSTEM_COUNTERS, CycleResult, StuckError, run_clock
 from intaglio.sim.event_model import run_events
 from intaglio.sim.functional import execute_program
 from intaglio.sim.rtl.build import Progress
@@ -22,6 +23,8 @@ from intaglio.sim.rtl.simulate import run_rtl
 from intaglio.sim.schedule import schedule_of
 
 ENGINES = ("host", "rtl")
+NEVER = 1 << 62
+"""Cycles of commands that do not end."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +68,16 @@ def run_program(
 def clock_of(config: Config, commands: Sequence[Command], record: bool = False) -> CycleResult:
     """The cycles of a program's commands, which no data change: no memory is simulated. record: with what happens when,
     for which every cycle is stepped through."""
-    schedule = schedule_of(config, commands)
+    schedule = schedule_of(config, table_of(commands))
     return run_clock(config, schedule, record=True) if record else run_events(config, schedule)
+
+
+def cycles_of(config: Config, table: Table) -> int:
+    """The mapper's clock. Commands that leave more tokens than the counters hold are none to take: NEVER."""
+    try:
+        return run_events(config, schedule_of(config, table)).cycles
+    except StuckError:
+        return NEVER
 
 
 def layer_spans(program: Program, retire_cycles: np.ndarray, cycles: int) -> list[tuple[int, int, int]]:

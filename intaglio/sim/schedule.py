@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +12,7 @@ from intaglio.compiled import compiled
 from intaglio.hw.config import Config
 from intaglio.hw.isa import ENGINE_OF, FIELDS, WORDS_OF, Command, Engine, Field, Opcode, field_of
 from intaglio.hw.timing import compute_cycles
+from intaglio.mapper.table import Table
 
 COLUMNS = ("engine", "words", "wait", "signal", "external", "external_stride", "row_bytes", "rows", "memory")
 """Of a command's row; `words` are its own, the rest are isa.py's. In a Schedule external, external_stride and row_bytes
@@ -25,7 +25,6 @@ _TIMELESS = {
     "shift_a", "shift_b", "mult_out", "shift_out", "bias", "clamp_min", "clamp_max", "rounding",
 }  # fmt: skip
 """Addresses and values, of which no length depends; commands that differ in nothing else are alike."""
-
 
 
 @dataclass(frozen=True)
@@ -41,39 +40,29 @@ class Schedule:
     program_words: int
 
 
-def schedule_of(config: Config, commands: Sequence[Command]) -> Schedule:
-    """Of commands that fit their fields, without encoding them. ValueError for a transfer that is none."""
-    table = np.zeros((len(commands), len(COLUMNS)), np.int64)
-    lengths = np.zeros(len(commands), np.int64)
-    opcodes = np.array([command.opcode for command in commands], np.int64)
-    for opcode in Opcode:
-        mine = np.flatnonzero(opcodes == opcode)
-        if len(mine) == 0:
-            continue
-        fields = [commands[int(i)].fields for i in mine]
-        compute = ENGINE_OF[opcode] == Engine.COMPUTE
-        columns = range(WAIT, ADDRESS if compute else len(COLUMNS))
+def schedule_of(config: Config, program: Table) -> Schedule:
+    """Of a program's table. ValueError for a transfer that is none."""
+    table = np.zeros((len(program), len(COLUMNS)), np.int64)
+    lengths = np.zeros(len(program), np.int64)
+    for column in (WAIT, SIGNAL):
+        table[:, column] = program.header[COLUMNS[column]]
+    for opcode, mine in program.at.items():
+        records = program.records[opcode]
         table[mine, ENGINE], table[mine, WORDS] = ENGINE_OF[opcode], WORDS_OF[opcode]
-        table[mine, columns.start : columns.stop] = _picked(fields, [COLUMNS[i] for i in columns])
-        if compute:
-            lengths[mine] = _lengths(config, opcode, fields)
+        if ENGINE_OF[opcode] == Engine.COMPUTE:
+            lengths[mine] = _lengths(config, opcode, records)
+        else:
+            for column in range(ADDRESS, len(COLUMNS)):
+                table[mine, column] = records[COLUMNS[column]]
     lengths = lengths[table[:, ENGINE] == Engine.COMPUTE]
     return _checked(table, lengths, config.bus_bytes, int(table[:, WORDS].sum()))
 
 
-def _picked(fields: list[dict[str, int]], names: list[str]) -> list[tuple[int, ...]]:
-    """Two or more fields of each command; one that is not given is 0."""
-    try:
-        return list(map(itemgetter(*names), fields))  # several times faster, for there may be thousands
-    except KeyError:
-        return [tuple(values.get(name, 0) for name in names) for values in fields]
-
-
-def _lengths(config: Config, opcode: Opcode, fields: list[dict[str, int]]) -> list[int]:
+def _lengths(config: Config, opcode: Opcode, records: NDArray[np.void]) -> list[int]:
     """Cycles of compute commands of one opcode; alike ones are counted once."""
-    alike = _picked(fields, [f.name for f in FIELDS[opcode] if f.name not in _TIMELESS])
-    first = dict(zip(alike, fields, strict=True))
-    known = {key: compute_cycles(config, Command(opcode, values)) for key, values in first.items()}
+    names = [f.name for f in FIELDS[opcode] if f.name not in _TIMELESS]
+    alike = list(zip(*(records[name].tolist() for name in names), strict=True))
+    known = {key: compute_cycles(config, Command(opcode, dict(zip(names, key, strict=True)))) for key in dict.fromkeys(alike)}
     return [known[key] for key in alike]
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pytest
 
@@ -13,21 +11,17 @@ from benchmarks.zigzag.plans import Priced, price
 from benchmarks.zigzag.temporal import Loop, TemporalMapping
 from intaglio.errors import InputError
 from intaglio.hw.config import Config, load_config
-from intaglio.hw.isa import Command
 from intaglio.mapper import map_proven, program_of
+from intaglio.mapper.emit import emit
 from intaglio.mapper.lower import lower
 from intaglio.mapper.plan import LayerPlan
 from intaglio.network.execute import execute, random_inputs
-from intaglio.sim.engines import clock_of
+from intaglio.sim.engines import clock_of, cycles_of
 from intaglio.sim.functional import execute_program
 from intaglio.sim.tensors import rows_at
 
 CONV = Shape("conv", 12, 20, 8, 48, 3)
 SPATIAL = {"OX": 4, "OY": 4, "K": 16}
-
-
-def cycles_of(config: Config, commands: Sequence[Command]) -> int:
-    return clock_of(config, commands).cycles
 
 
 def mapping_of(shape: Shape, w: tuple[list[Loop], list[Loop]], i: tuple[list[Loop], list[Loop]], spatial=None) -> TemporalMapping:
@@ -41,11 +35,11 @@ def priced(shape: Shape, config: Config, mapping: TemporalMapping) -> tuple[Pric
     graph = graph_of(shape)
     result = price(graph, config, mapping, cycles_of)
     assert result.schedule is not None and result.cycles is not None
-    program = program_of(graph, config, lower(graph, config), result.schedule)
+    program = program_of(graph, config, emit(lower(graph, config), config, result.schedule))
     wanted = execute(graph, random_inputs(graph, 1))
     memory = execute_program(config, program, {"input": wanted["input"]}).memory
     assert np.array_equal(rows_at(memory, program.places["output"]).ravel(), wanted["output"].ravel())
-    assert cycles_of(config, program.commands) == result.cycles
+    assert clock_of(config, program.commands).cycles == result.cycles
     (layer,) = result.schedule.layers
     assert isinstance(layer.plan, LayerPlan)
     return result, layer.plan

@@ -15,6 +15,7 @@ from intaglio.hw.isa import LocalMemory, Opcode
 from intaglio.mapper import program_of
 from intaglio.mapper.buffers import Setting
 from intaglio.mapper.chain import Chain
+from intaglio.mapper.emit import emit
 from intaglio.mapper.fused import ChainPlan, ChainPlanner
 from intaglio.mapper.layout import Region
 from intaglio.mapper.lower import Lowered, lower
@@ -126,7 +127,7 @@ def programs(graph: Graph, config: Config, seed: int) -> list[tuple[tuple[bool, 
         rng.shuffle(plans)
         for what, plan in {kind(plan, not settings): plan for plan in plans}.items():
             chosen = [*layers[:1], Placed(layers[1].chain, planner, plan, layers[1].setting, ()), *layers[2:]]
-            out.append((what, program_of(graph, config, lowered, Schedule(tuple(chosen), outside, 0.0))))
+            out.append((what, program_of(graph, config, emit(lowered, config, Schedule(tuple(chosen), outside, 0.0)))))
     return out
 
 

@@ -17,7 +17,7 @@ from intaglio.mapper.lower import lower
 from intaglio.mapper.parts import is_needed, partial_pixels, steps_of
 from intaglio.network.execute import random_inputs
 from intaglio.network.graph import Graph, Padding
-from intaglio.sim.engines import clock_of, run_program
+from intaglio.sim.engines import clock_of, cycles_of, run_program
 
 MACHINES = [
     ["partial_bytes=4096", "weight_bytes=1024"],
@@ -117,7 +117,7 @@ def test_bounds_leave_out_what_lies_in_the_padding(size: int) -> None:
     b = Builder(2)
     graph = b.graph(b.conv(b.input(1, size, size, 8), 8, (5, 5), (2, 2), padding=Padding(4, 2, 2, 2)))
     config = load_config("tiny16", ["weight_bytes=512", "memory.latency=1"])
-    program, certificates = map_proven(graph, config, lambda config, commands: clock_of(config, commands).cycles)
+    program, certificates = map_proven(graph, config, cycles_of)
     check_program(graph, config, program, list(program.outputs))
     assert certificates[0].bound <= certificates[0].best
     assert program.layers[0].bound_cycles <= clock_of(config, program.commands).cycles
@@ -132,7 +132,7 @@ def test_early_pixels_have_records_of_their_own(side: int, channel_bytes: int) -
     machine = ["rows=2", "cols=4", "requantizers=4", f"channel_bytes={channel_bytes}", "weight_bytes=128", "partial_bytes=256"]
     config = load_config("tiny16", machine)
     check(graph, config)
-    program, _ = map_proven(graph, config, lambda config, commands: clock_of(config, commands).cycles)
+    program, _ = map_proven(graph, config, cycles_of)
     check_program(graph, config, program, list(program.outputs))
 
 
@@ -140,5 +140,5 @@ def test_an_operand_twice_is_proven() -> None:
     b = Builder(8)
     x = b.input(1, 4, 4, 8)
     config = load_config("tiny16")
-    _, certificates = map_proven(b.graph(b.add(x, x)), config, lambda config, commands: clock_of(config, commands).cycles)
+    _, certificates = map_proven(b.graph(b.add(x, x)), config, cycles_of)
     assert certificates[0].bound <= certificates[0].best

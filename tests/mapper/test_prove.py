@@ -18,14 +18,10 @@ from intaglio.mapper.prove import _fastest, alone, prove
 from intaglio.mapper.residency import Scheduler
 from intaglio.network.execute import execute, random_inputs
 from intaglio.network.tflite.importer import load_tflite
-from intaglio.sim.engines import clock_of
+from intaglio.sim.engines import clock_of, cycles_of
 from intaglio.sim.functional import execute_program
 from intaglio.sim.tensors import rows_at
 from tests.networks import random_network
-
-
-def cycles_of(config, commands) -> int:
-    return clock_of(config, commands).cycles
 
 
 @pytest.mark.parametrize("machine", range(len(MACHINES)))
@@ -51,7 +47,7 @@ def test_proven_programs_compute_the_network(seed: int, tmp_path: Path) -> None:
         print(f"seed {seed} on {name} {overrides}")
         config = load_config(name, overrides)
         program, certificates = map_proven(graph, config, cycles_of)
-        assert cycles_of(config, program.commands) <= cycles_of(config, map_network(graph, config).commands)
+        assert clock_of(config, program.commands).cycles <= clock_of(config, map_network(graph, config).commands).cycles
         assert [tag for c in certificates for tag in c.tags] == sorted({c["tag"] for c in program.commands})
         wanted = execute(graph, random_inputs(graph, seed))
         result = execute_program(config, program, {n: wanted[n] for n in program.inputs})
@@ -63,8 +59,8 @@ def test_estimates_are_seldom_far_off() -> None:
     """What the quick way to map costs, on this network and machine: under 3 %."""
     graph, config = mixed(2), load_config("edge64")
     check(graph, config)
-    quick = cycles_of(config, map_network(graph, config).commands)
-    proven = cycles_of(config, map_proven(graph, config, cycles_of)[0].commands)
+    quick = clock_of(config, map_network(graph, config).commands).cycles
+    proven = clock_of(config, map_proven(graph, config, cycles_of)[0].commands).cycles
     assert proven <= quick <= proven * 1.03
 
 

@@ -15,6 +15,7 @@ from intaglio.errors import InputError
 from intaglio.hw.config import Config, MemoryConfig, load_config, shipped_names
 from intaglio.hw.isa import Command, Engine, LocalMemory, Opcode
 from intaglio.hw.timing import compute_cycles
+from intaglio.mapper.table import table_of
 from intaglio.network import load
 from intaglio.session import Session
 from intaglio.sim.cycle_model import StuckError, run_clock
@@ -104,7 +105,7 @@ def test_long_streams_of_short_commands() -> None:
 
 def test_nothing_to_do() -> None:
     config = random_config(random.Random(0), 8)
-    assert hold_equal(config, schedule_of(config, [])) == 1
+    assert hold_equal(config, schedule_of(config, table_of([]))) == 1
 
 
 @pytest.mark.parametrize("name", shipped_names())
@@ -112,7 +113,7 @@ def test_the_shipped_network(name: str) -> None:
     session = Session.map(load(data.MODEL), load_config(name))
     for memory in (session.config.memory, MemoryConfig(1, 100, session.config.memory.outstanding)):
         config = replace(session.config, memory=memory)
-        hold_equal(config, schedule_of(config, session.program.commands))
+        hold_equal(config, schedule_of(config, table_of(session.program.commands)))
 
 
 @pytest.mark.conformance
@@ -126,7 +127,7 @@ def test_the_shared_networks() -> None:
             session = Session.map(load(path), config)
         except InputError:
             continue  # an operator that this version does not have
-        print(path.name, hold_equal(config, schedule_of(config, session.program.commands)), "cycles")
+        print(path.name, hold_equal(config, schedule_of(config, table_of(session.program.commands))), "cycles")
         ran += 1
     assert ran
 
@@ -168,7 +169,7 @@ def test_a_program_need_not_be_encoded() -> None:
         commands.insert(int(rng.integers(len(commands))), Command(Opcode.LOAD if i % 2 else Opcode.STORE, fields))
     lengths = [compute_cycles(SMALL, c) for c in commands if c.engine == Engine.COMPUTE]
     want = schedule_of_words(SMALL, np.array(words_of(commands), np.uint32), np.array(lengths, np.int64))
-    have = schedule_of(SMALL, commands)
+    have = schedule_of(SMALL, table_of(commands))
     assert np.array_equal(have.commands, want.commands) and np.array_equal(have.lengths, want.lengths)
     assert have.program_words == want.program_words
 
@@ -178,7 +179,7 @@ def test_transfers_that_are_none_are_refused() -> None:
         ({"rows": 1}, "of no rows or no bytes"), ({"rows": 1, "row_bytes": 12}, "row_bytes is not a multiple of the bus"),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=message):
-            schedule_of(SMALL, [Command(Opcode.LOAD, fields)])
+            schedule_of(SMALL, table_of([Command(Opcode.LOAD, fields)]))
 
 
 def test_time_follows_events_and_not_cycles() -> None:
