@@ -21,8 +21,8 @@ from intaglio.mapper.tokens import put_tokens
 
 Clock = Callable[[Config, Table], int]
 """The cycles of a program's table of commands on a configuration, exact."""
-BUDGET = 400_000
-"""Of a program of n commands BUDGET / n**1.5 others are timed: 200 of 160 commands, 3 of 2,600."""
+BUDGET = 500_000
+"""Of a program of n commands BUDGET / n**1.5 others are timed: 158 of 215 commands, 4 of 2,500."""
 MOST_TRIALS = 200
 EACH = 8
 """Plans of a layer that are tried."""

@@ -57,13 +57,12 @@ class SplitTask(ConvTask):
         stands a weight that counts as 0."""
         if not part.halves:
             return super().weight_block(config, tiles, part)
-        channels = self.geometry.out_channels
-        runs = self.weights.reshape(channels, part.rows, -1)
-        padded = np.full((channels, part.rows, part.bytes), self.weight_zero_point, np.int8)
-        padded[:, :, : runs.shape[2]] = runs
-        words = padded.reshape(channels, part.rows, LANES, -1).transpose(1, 3, 2, 0).reshape(part.steps, channels)
+        runs = self.weights.reshape(self.geometry.out_channels, part.rows, -1)
         out = np.zeros((len(tiles), part.steps, config.weight_word_bytes), np.int8)
         for i, tile in enumerate(tiles):
-            own = words[:, tile * config.cols : (tile + 1) * config.cols]
-            out[i, :, : own.shape[1]] = own
+            own = runs[tile * config.cols : (tile + 1) * config.cols]
+            padded = np.full((len(own), part.rows, part.bytes), self.weight_zero_point, np.int8)
+            padded[:, :, : runs.shape[2]] = own
+            halves = padded.reshape(len(own), part.rows, LANES, -1).transpose(1, 3, 2, 0)
+            out[i, :, : len(own)] = halves.reshape(part.steps, len(own))
         return out.tobytes()
