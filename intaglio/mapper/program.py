@@ -22,6 +22,7 @@ from intaglio.hw import isa
 from intaglio.hw.config import Config, config_from_dict
 from intaglio.mapper.table import table_of, words_of
 from intaglio.npz import Header, read_npz
+from intaglio.text import shown
 
 VERSION = 1
 """Version of the saved form."""
@@ -166,26 +167,26 @@ class Program:
     def listing(self) -> str:
         """The program as text: layers, places, then each command with its tokens and its nonzero fields."""
         lines = [
-            f"program for {self.network} on {self.config.get('name', '?')} (hash {self.config_hash:016x}): "
+            f"program for {shown(self.network)} on {shown(str(self.config.get('name', '?')))} (hash {self.config_hash:016x}): "
             f"{len(self.commands)} commands, {len(self.image)} bytes of image, "
             f"{self.memory_bytes} bytes of external memory, {self.macs} MACs"
         ]
         for index, layer in enumerate(self.layers):
             lines.append(
-                f"layer {index}: {layer.name} {layer.kind} on {layer.where}, {layer.macs} MACs, at least "
+                f"layer {index}: {shown(layer.name)} {layer.kind} on {layer.where}, {layer.macs} MACs, at least "
                 f"{layer.bound_cycles} cycles ({layer.bound_by})"
             )
         for name, place in self.places.items():
             role = "input" if name in self.inputs else "output" if name in self.outputs else "kept outside"
             lines.append(
-                f"tensor {name} ({role}): offset {place.offset}, {place.rows} rows of "
+                f"tensor {shown(name)} ({role}): offset {place.offset}, {place.rows} rows of "
                 f"{place.row_bytes} bytes every {place.row_stride}"
             )
         tag = -1
         for index, command in enumerate(self.commands):
             if command["tag"] != tag:
                 tag = command["tag"]
-                name = self.layers[tag].name if tag < len(self.layers) else "?"
+                name = shown(self.layers[tag].name) if tag < len(self.layers) else "?"
                 lines.append(f"-- layer {tag}: {name}")
             lines.append(f"{index:5d} {describe_command(command)}")
         return "\n".join(lines) + "\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -76,3 +77,12 @@ def test_listing_names_layers_and_tokens() -> None:
     text = sample().listing()
     for part in ("-- layer 0: op0", "layer 1: op1 Mean", "CONV", "wait LOAD", "signal STORE", "(input)"):
         assert part in text
+
+
+def test_names_stay_on_their_lines_of_a_listing() -> None:
+    program, odd = sample(), "a\nb\x1b[2J\u202e"
+    layers = tuple(replace(layer, name=odd) for layer in program.layers)
+    places = {f"{odd}{name}": place for name, place in program.places.items()}
+    plain, text = program.listing(), replace(program, network=odd, layers=layers, places=places).listing()
+    assert text.count("\n") == plain.count("\n") and "\x1b" not in text and "\u202e" not in text
+    assert r"-- layer 0: a\nb\x1b[2J\u202e" in text
