@@ -11,7 +11,7 @@ from intaglio.hw.config import CHANNEL_RECORD_BYTES, Config
 from intaglio.hw.depthwise_feed import PatchSequencer
 from intaglio.hw.drain import Drain
 from intaglio.hw.feed import FeedRequest, FeedRows, FeedSequencer, FeedStep
-from intaglio.hw.isa import CHANNEL_FIELDS_BY_NAME, LocalMemory, Opcode
+from intaglio.hw.isa import CHANNEL_FIELDS_BY_NAME, COMMAND_BITS, LocalMemory, Opcode
 from intaglio.hw.output_pass import OutputPass
 from intaglio.hw.pipeline import delay
 from intaglio.hw.row_delay import RowDelays
@@ -20,8 +20,6 @@ from intaglio.hw.step_memory import StepMemory
 from intaglio.hw.timing import requantizer_latency
 from intaglio.hw.vector import AddPath, PoolPath
 from intaglio.hw.weight_memory import WeightMemory
-
-COMMAND_BITS = 1024
 
 
 class ComputeEvents(data.Struct):

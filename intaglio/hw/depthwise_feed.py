@@ -8,7 +8,7 @@ from amaranth.utils import ceil_log2
 from intaglio.hw.command_view import CommandView
 from intaglio.hw.config import Config
 from intaglio.hw.feed import FeedRequest, FeedSequencer, FeedStep
-from intaglio.hw.isa import Opcode
+from intaglio.hw.isa import COMMAND_BITS, Opcode
 from intaglio.hw.pipeline import delay
 
 
@@ -25,7 +25,7 @@ class PatchSequencer(wiring.Component):
         self.config = config
         super().__init__(
             {
-                "command": In(1024),
+                "command": In(COMMAND_BITS),
                 "start": In(1),
                 "active": Out(1),
                 "request": Out(FeedRequest(config)),
@@ -42,7 +42,7 @@ class PatchSequencer(wiring.Component):
         # Loop counters, innermost first.
         x = Signal(16)
         y = Signal(16)
-        idle = Signal(32)
+        idle = Signal.like(f["idle_cycles"])
         idling = Signal()
         across = Signal(16)
         down = Signal(16)
@@ -148,7 +148,7 @@ class PatchSequencer(wiring.Component):
         with m.If(self.start):
             m.d.sync += [
                 self.active.eq(1),
-                *(counter.eq(0) for counter in (x, y, across, down, tile_c)),
+                *(counter.eq(0) for counter in (y, across, down, tile_c)),
                 at.eq(f["x_start"]),
                 patch_at.eq(f["x_start"]),
                 iy.eq(f["iy_start"]),

@@ -9,13 +9,14 @@ from amaranth.utils import ceil_log2
 from intaglio.hw.activation_memory import chosen
 from intaglio.hw.command_view import CommandView
 from intaglio.hw.config import Config
-from intaglio.hw.isa import Opcode
+from intaglio.hw.isa import COMMAND_BITS, Opcode
 from intaglio.hw.output_pass import DrainRead, OutputPass
 from intaglio.hw.partial_memory import PartialMemory
 from intaglio.hw.patch_reader import PatchReader
 from intaglio.hw.pipeline import delay
 from intaglio.hw.pixel_reader import PixelReader
 from intaglio.hw.step_memory import StepMemory
+from intaglio.hw.widths import index_bits
 
 
 class Drain(wiring.Component):
@@ -40,12 +41,12 @@ class Drain(wiring.Component):
         words = config.channel_bytes // config.channel_word_bytes
         super().__init__(
             {
-                "command": In(1024),
+                "command": In(COMMAND_BITS),
                 "start": In(1),
                 "sum": In(signed(32)).array(config.cols),
                 "row0_done": In(1),
                 "channel_en": Out(1),
-                "channel_address": Out(unsigned(ceil_log2(max(2, words)))),
+                "channel_address": Out(unsigned(index_bits(words))),
                 "sums": Out(signed(32)).array(config.requantizers),
                 "output": Out(OutputPass(config)),
                 "kept": Out(1),
@@ -62,7 +63,7 @@ class Drain(wiring.Component):
         f = CommandView(self.command, Opcode.CONV)
         p = CommandView(self.command, Opcode.DEPTHWISE)
         q = config.requantizers
-        row_bits = ceil_log2(max(2, config.rows))
+        row_bits = index_bits(config.rows)
 
         # Writing: row counter of column 0; column c follows c cycles later. Of DEPTHWISE's tiles those of the last row of
         # patches are short, of CONV's the last.
@@ -98,9 +99,7 @@ class Drain(wiring.Component):
                 if depthwise:
                     m.d.sync += across.eq(Mux(row_end, 0, across + 1))
         with m.If(self.start):
-            m.d.sync += [write_row.eq(0), write_half.eq(0), write_tile.eq(0)]
-            if depthwise:
-                m.d.sync += across.eq(0)
+            m.d.sync += write_half.eq(0)  # the rest every command leaves at 0
 
         # The two rows of a split reduction become one: it is complete with the second, in the place of the first.
         split = f["split"] if config.lanes == 2 else 0

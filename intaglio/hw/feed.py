@@ -12,8 +12,9 @@ from amaranth.utils import ceil_log2
 from intaglio.hw.array import StepControl
 from intaglio.hw.command_view import CommandView
 from intaglio.hw.config import Config
-from intaglio.hw.isa import Opcode
+from intaglio.hw.isa import COMMAND_BITS, Opcode
 from intaglio.hw.row_delay import DelayLine, DelaySchedule
+from intaglio.hw.widths import index_bits
 
 
 class FeedRequest(data.StructLayout):
@@ -29,7 +30,7 @@ class FeedRequest(data.StructLayout):
                 "address": unsigned(ceil_log2(config.activation_bytes)),
                 "low": unsigned(counts),
                 "high": unsigned(counts),
-                "row": unsigned(ceil_log2(max(2, config.rows))),
+                "row": unsigned(index_bits(config.rows)),
             }
         )
 
@@ -43,7 +44,7 @@ class FeedStep(data.StructLayout):
                 "control": StepControl,
                 "pixels": unsigned(ceil_log2(config.rows + 1)),
                 "channels": unsigned(ceil_log2(config.cols + 1)),
-                "weight_address": unsigned(ceil_log2(max(2, config.weight_bytes // config.weight_word_bytes))),
+                "weight_address": unsigned(index_bits(config.weight_bytes // config.weight_word_bytes)),
             }
         )
 
@@ -63,7 +64,7 @@ class FeedSequencer(wiring.Component):
         self.config = config
         super().__init__(
             {
-                "command": In(1024),
+                "command": In(COMMAND_BITS),
                 "start": In(1),
                 "active": Out(1),
                 "request": Out(FeedRequest(config)),
@@ -84,7 +85,7 @@ class FeedSequencer(wiring.Component):
         chunk = Signal(16)
         kw = Signal(16)
         kh = Signal(16)
-        idle = Signal(32)
+        idle = Signal.like(f["idle_cycles"])
         tile_p = Signal(16)
         tile_c = Signal(16)
         first_slot = Signal()
@@ -166,7 +167,7 @@ class FeedSequencer(wiring.Component):
         row_base = Signal(address_bits)
         x0 = Signal(x_shape)
         y0 = Signal(y_shape)
-        row_of = Signal(ceil_log2(max(2, config.rows)))
+        row_of = Signal(index_bits(config.rows))
         fetch = Signal()
         m.d.comb += [fetch.eq(running & (cycle < pixels)), row_of.eq(cycle)]
         with m.If(fetch & first_slot):

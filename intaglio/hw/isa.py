@@ -145,6 +145,9 @@ WORDS_OF = {
 }  # fmt: skip
 """Length of each command in 32-bit words."""
 
+COMMAND_BITS = 32 * max(WORDS_OF.values())
+"""Of the longest command."""
+
 
 def token_bit(me: Engine, other: Engine) -> int:
     """The bit of `wait` and `signal` that means `other` in a command of engine `me`: the other two engines

@@ -5,6 +5,7 @@ from amaranth.lib import data
 from amaranth.utils import ceil_log2
 
 from intaglio.hw.config import Config
+from intaglio.hw.widths import index_bits
 
 
 class OutputPass(data.StructLayout):
@@ -30,13 +31,13 @@ class DrainRead(data.StructLayout):
         words = config.channel_bytes // config.channel_word_bytes
         super().__init__(
             {
-                "row": unsigned(ceil_log2(max(2, config.rows))),
+                "row": unsigned(index_bits(config.rows)),
                 "half": 1,
-                "group": unsigned(ceil_log2(max(2, config.channel_groups))),
-                "records": unsigned(ceil_log2(max(2, words))),
+                "group": unsigned(index_bits(config.channel_groups)),
+                "records": unsigned(index_bits(words)),
                 "take": 1,
                 "keep": 1,
-                "partial": unsigned(ceil_log2(max(2, config.partial_words))),
+                "partial": unsigned(index_bits(config.partial_words)),
                 "output": OutputPass(config),
             }
         )

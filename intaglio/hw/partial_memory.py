@@ -3,9 +3,9 @@
 from amaranth.hdl import Module, Mux, signed, unsigned
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
-from amaranth.utils import ceil_log2
 
 from intaglio.hw.pipeline import delay
+from intaglio.hw.widths import index_bits
 
 
 class PartialMemory(wiring.Component):
@@ -20,7 +20,7 @@ class PartialMemory(wiring.Component):
 
     def __init__(self, words: int, lanes: int):
         self._words, self._lanes = words, lanes
-        address = unsigned(ceil_log2(max(2, words)))
+        address = unsigned(index_bits(words))
         super().__init__(
             {
                 "read_en": In(1),

@@ -7,7 +7,7 @@ from amaranth.utils import ceil_log2
 
 from intaglio.hw.command_view import CommandView
 from intaglio.hw.config import Config
-from intaglio.hw.isa import Opcode
+from intaglio.hw.isa import COMMAND_BITS, Opcode
 from intaglio.hw.output_pass import DrainRead
 
 
@@ -20,7 +20,7 @@ class PatchReader(wiring.Component):
 
     def __init__(self, config: Config):
         self.config = config
-        super().__init__({"command": In(1024), "start": In(1), "begin": In(1), "read": Out(DrainRead(config))})
+        super().__init__({"command": In(COMMAND_BITS), "start": In(1), "begin": In(1), "read": Out(DrainRead(config))})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -88,10 +88,9 @@ class PatchReader(wiring.Component):
         with m.If(self.begin):
             m.d.sync += active.eq(1)
         with m.If(self.start):
-            m.d.sync += [
-                active.eq(0),
+            m.d.sync += [  # the rest every command leaves at 0
                 half.eq(0),
-                *(n.eq(0) for n in (group, first_channel, i, j, row, first_row, across, down, tile_c)),
+                tile_c.eq(0),
                 records.eq(f["channel_base"]),
                 *(a.eq(f["out_base"]) for a in (out, line_out, patch_out, down_out, tile_out)),
             ]

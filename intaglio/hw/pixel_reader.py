@@ -7,7 +7,7 @@ from amaranth.utils import ceil_log2
 
 from intaglio.hw.command_view import CommandView
 from intaglio.hw.config import Config
-from intaglio.hw.isa import Opcode
+from intaglio.hw.isa import COMMAND_BITS, Opcode
 from intaglio.hw.output_pass import DrainRead
 
 
@@ -21,7 +21,7 @@ class PixelReader(wiring.Component):
 
     def __init__(self, config: Config):
         self.config = config
-        super().__init__({"command": In(1024), "start": In(1), "begin": In(1), "read": Out(DrainRead(config))})
+        super().__init__({"command": In(COMMAND_BITS), "start": In(1), "begin": In(1), "read": Out(DrainRead(config))})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -49,9 +49,9 @@ class PixelReader(wiring.Component):
         ]
         # Of each channel tile's pixels the first `drain_from` are kept.
         partial = Signal.like(self.read.partial)
-        to_keep = Signal(32)
+        to_keep = Signal.like(f["drain_from"])
         # And the first `early_pixels` have records of their own.
-        early = Signal(32)
+        early = Signal.like(f["early_pixels"])
         last_group = Signal()
         last_row = Signal()
         m.d.comb += [
@@ -99,20 +99,14 @@ class PixelReader(wiring.Component):
         with m.If(self.begin):
             m.d.sync += active.eq(1)
         with m.If(self.start):
-            m.d.sync += [
-                active.eq(0),
-                row.eq(0),
-                group.eq(0),
-                first_channel.eq(0),
+            m.d.sync += [  # the rest every command leaves at 0
                 half.eq(0),
-                tile_p.eq(0),
                 tile_c.eq(0),
                 channel_tile.eq(f["channel_base"]),
                 early_tile.eq(f["early_base"]),
                 tile_out.eq(f["out_base"]),
                 row_out.eq(f["out_base"]),
                 pixel_out.eq(f["out_base"]),
-                col.eq(0),
                 partial.eq(f["partial_base"]),
                 to_keep.eq(f["drain_from"]),
                 early.eq(f["early_pixels"]),

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from intaglio.hw.command_view import CommandView
-from intaglio.hw.isa import Opcode
+from intaglio.hw.isa import COMMAND_BITS, Opcode
 
 
 class LinkDelay(data.StructLayout):
@@ -36,7 +36,7 @@ class RowDelays(wiring.Component):
 
     def __init__(self, rows: int, depth: int):
         self.rows, self.depth = rows, depth
-        super().__init__({"command": In(1024), "active": In(1), "schedule": Out(DelaySchedule(rows, depth))})
+        super().__init__({"command": In(COMMAND_BITS), "active": In(1), "schedule": Out(DelaySchedule(rows, depth))})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

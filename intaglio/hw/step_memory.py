@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from intaglio.hw.pipeline import delay
+from intaglio.hw.widths import index_bits
 
 
 class StepMemory(wiring.Component):
@@ -26,7 +27,7 @@ class StepMemory(wiring.Component):
         super().__init__(
             {
                 "read_en": In(1),
-                "read_address": In(unsigned(ceil_log2(max(2, size // word_bytes)))),
+                "read_address": In(unsigned(index_bits(size // word_bytes))),
                 "read_data": Out(unsigned(8 * word_bytes)),
                 "write_en": In(1),
                 "write_address": In(unsigned(max(1, ceil_log2(size)))),

@@ -7,7 +7,7 @@ from amaranth.utils import ceil_log2
 
 from intaglio.hw.command_view import CommandView
 from intaglio.hw.config import Config
-from intaglio.hw.isa import Opcode
+from intaglio.hw.isa import COMMAND_BITS, Opcode
 from intaglio.hw.output_pass import OutputPass
 from intaglio.hw.pipeline import delay
 from intaglio.hw.scale import OperandScale
@@ -39,7 +39,7 @@ class AddPath(wiring.Component):
         self.memory_latency = memory_latency
         super().__init__(
             {
-                "command": In(1024),
+                "command": In(COMMAND_BITS),
                 "start": In(1),
                 "read": Out(VectorRead(config)),
                 "read_data": In(16 * config.requantizers),
@@ -97,7 +97,6 @@ class AddPath(wiring.Component):
         with m.If(self.start):
             m.d.sync += [
                 active.eq(1),
-                second.eq(0),
                 row.eq(0),
                 left.eq(f["row_bytes"]),
                 a_row.eq(f["a_base"]),
@@ -171,7 +170,7 @@ class PoolPath(wiring.Component):
         self.memory_latency = memory_latency
         super().__init__(
             {
-                "command": In(1024),
+                "command": In(COMMAND_BITS),
                 "start": In(1),
                 "read": Out(VectorRead(config)),
                 "read_data": In(8 * config.slab_channels),

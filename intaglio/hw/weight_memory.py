@@ -8,6 +8,7 @@ from amaranth.utils import ceil_log2
 from intaglio.hw.config import Config
 from intaglio.hw.pipeline import delay
 from intaglio.hw.step_memory import StepMemory
+from intaglio.hw.widths import index_bits
 
 
 class WeightMemory(wiring.Component):
@@ -27,7 +28,7 @@ class WeightMemory(wiring.Component):
         super().__init__(
             {
                 "read_en": In(1),
-                "read_address": In(unsigned(ceil_log2(max(2, words)))),
+                "read_address": In(unsigned(index_bits(words))),
                 "read_data": Out(unsigned(word)),
                 **({"read_both": In(1), "read_next": Out(unsigned(word))} if config.lanes == 2 else {}),
                 "write_en": In(1),

@@ -11,6 +11,7 @@ from units import simulate, small_config
 from intaglio.hw.axi import OKAY, SLVERR
 from intaglio.hw.counters import Counter
 from intaglio.hw.faults import Fault
+from intaglio.hw.isa import Engine
 from intaglio.hw.registers import (
     DEFAULT_WATCHDOG,
     FAULT_MEANINGS,
@@ -49,7 +50,8 @@ def test_every_register() -> None:
         lite = dut.lite
         counters = {c: rng.getrandbits(64) for c in Counter}
         ctx.set(dut.counters, sum(v << 64 * c for c, v in counters.items()))
-        ctx.set(dut.retired, 3 << 64 | 2 << 32 | 1)
+        retired = [rng.getrandbits(32) | 1 << 31 for _ in Engine]
+        ctx.set(dut.retired, sum(count << 32 * i for i, count in enumerate(retired)))
         assert await lite_read(ctx, lite, Register.WATCHDOG) == (DEFAULT_WATCHDOG, OKAY)
         values = {r: rng.getrandbits(32) for r in SETTINGS}
         for register, value in values.items():
@@ -59,7 +61,8 @@ def test_every_register() -> None:
             Register.ID: ID_VALUE, Register.VERSION: 7,
             Register.HASH_LOW: config.hardware_hash() & 0xFFFFFFFF, Register.HASH_HIGH: config.hardware_hash() >> 32,
             Register.CONTROL: 0, Register.STATUS: 0, Register.ERROR_ADDRESS: 0,
-            Register.RETIRED_LOAD: 1, Register.RETIRED_COMPUTE: 2, Register.RETIRED_STORE: 3, **values,
+            Register.RETIRED_LOAD: retired[Engine.LOAD], Register.RETIRED_COMPUTE: retired[Engine.COMPUTE],
+            Register.RETIRED_STORE: retired[Engine.STORE], **values,
         }
         for c, value in counters.items():
             expected[counter_offset(c)] = value & 0xFFFFFFFF

@@ -61,6 +61,7 @@ BLOCKS: dict[str, list[str]] = {
     "vector": [*core(VECTOR), *LARGEST],
     "verilog": WIDTHS,
     "weight_memory": core(CONV),
+    "widths": core(MIXED),
     "yosys": WIDTHS,
     "yosys_process": WIDTHS,
 }
