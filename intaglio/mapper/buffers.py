@@ -52,13 +52,14 @@ class Wanted(NamedTuple):
 
 class Buffers(NamedTuple):
     """inputs, between, output: addresses; none where nothing is wanted. waiting: indices of inputs whose loads do not
-    overlap with computing. store_waits: nor do stores."""
+    overlap with computing. store_waits: nor do stores, except with a chain's first layer where `store_beside_first`."""
 
     inputs: tuple[tuple[int, ...], ...]
     between: tuple[int, ...]
     output: tuple[int, ...]
     waiting: tuple[int, ...]
     store_waits: bool
+    store_beside_first: bool = False
 
 
 def placements(
@@ -138,4 +139,5 @@ def _place(
         found.get((_OUTPUT, 0), ()),
         tuple(waiting),
         store_waits,
+        not banks[_OUTPUT] & (banks[_INPUT] | banks[_RESIDENT]),
     )

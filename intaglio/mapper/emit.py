@@ -14,7 +14,7 @@ from intaglio.mapper.residency import Schedule
 def emit(network: Lowered, config: Config, schedule: Schedule) -> Emission:
     """The commands, and the image of constants that they load."""
     out = Emission(network, config, schedule)
-    for layer in schedule.layers:
-        emitter = LayerEmitter if isinstance(layer.plan, LayerPlan) else ChainEmitter
-        emitter(out, layer).run()
+    for before, layer in zip((None, *schedule.layers), schedule.layers, strict=False):
+        emitter = LayerEmitter(out, layer) if isinstance(layer.plan, LayerPlan) else ChainEmitter(out, layer, before)
+        emitter.run()
     return out

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 from intaglio.hw import isa
 from intaglio.mapper.chain import Needs
 from intaglio.mapper.convolution import ConvTask
@@ -17,28 +19,36 @@ from intaglio.mapper.rings import segments
 class ChainEmitter:
     """The commands of one chain. program: takes them."""
 
-    def __init__(self, program: Emission, layer: Placed):
+    def __init__(self, program: Emission, layer: Placed, before: Placed | None):
+        """before: the layer or chain whose commands precede."""
         assert isinstance(layer.plan, ChainPlan) and isinstance(layer.planner, ChainPlanner)
         self.planner = layer.planner
-        self.program, self.layer, self.plan = program, layer, layer.plan
+        self.program, self.layer, self.plan, self.before = program, layer, layer.plan, before
         self.chain, self.config = layer.chain, program.config
         self._turns: tuple[int, ...] = ()
         self._loaded: dict[int, Region] = {}
         self._weights: dict[tuple[int, int], int] = {}
         self._records: dict[tuple[int, int], int] = {}
+        self._weights_at: dict[tuple[int, int], int] = {}
+        self._records_at: dict[tuple[int, int], int] = {}
 
     def run(self) -> None:
         self.program.fetch(self.chain.tasks[0].tag, self.layer.fetched)
         self._place_constants()
         slabs = len(self.plan.slabs) or 1
         found = self.planner.passages(self.plan)
+        streams = any(groups is not None and not groups.kept for groups in self.plan.groups)
         for index, (piece, (needs, turns)) in enumerate(zip(self.plan.pieces, found, strict=True)):
             self._turns = turns
             inputs = [self._input(i, index, region) for i, region in enumerate(needs.inputs)]
+            works = [i for i, region in enumerate(needs.made) if not region.empty]
             for turn in range(index * slabs, (index + 1) * slabs):
-                for i, region in enumerate(needs.made):
-                    if not region.empty:
-                        self._compute(i, turn, needs, inputs)
+                for i in works:
+                    if streams and i == works[-1]:
+                        self._load_ahead(index + 1, found)
+                    self._compute(i, turn, needs, inputs)
+                    if not streams and i == works[0]:
+                        self._load_ahead(index + 1, found)
                 self._store(turn, piece)
 
     def _compute(self, i: int, turn: int, needs: Needs, inputs: list[View]) -> None:
@@ -65,25 +75,38 @@ class ChainEmitter:
     # Weights and records.
 
     def _place_constants(self) -> None:
-        """Loads those that stay on chip while the chain runs."""
+        """Gives those that stay on chip while the chain runs their places. All are loaded here where they can come while the layer
+        before runs. Else the first block is, and each other where it is first used: so that the first piece's input does not wait for
+        the last layer's weights."""
         kept = [
             (i, task, groups)
             for i, (task, groups) in enumerate(zip(self.chain.tasks, self.plan.groups, strict=True))
             if isinstance(task, ConvTask) and groups is not None and groups.kept
         ]
-        blocks = [(g.parts[0], len(t)) for _, task, g in kept for t in self._tiles(task, g)]
-        records = [len(t) for _, task, g in kept for t in record_groups(task, self.config, g)]
-        weights_at = records_at = 0
-        if kept:
-            weights_at = self.program.weight_space(sum(weight_bytes(self.config, part, n) for part, n in blocks))
-            records_at = self.program.record_space(sum(record_bytes(self.config, n) for n in records))
-        for i, task, groups in kept:
-            for t in record_groups(task, self.config, groups):
-                self._hold_records(i, t, self.program.records(task, t, records_at))
-                records_at += record_bytes(self.config, len(t))
-            for t in self._tiles(task, groups):
-                self._weights[i, t.start] = self.program.weights(task, t, groups.parts[0], weights_at)
-                weights_at += weight_bytes(self.config, groups.parts[0], len(t))
+        if not kept:
+            return
+        weights = {(i, t.start): weight_bytes(self.config, g.parts[0], len(t)) for i, task, g in kept for t in self._tiles(task, g)}
+        records = {(i, t.start): record_bytes(self.config, len(t)) for i, task, g in kept for t in record_groups(task, self.config, g)}
+        self._weights_at = _stacked(weights, self.program.weight_space(sum(weights.values())))
+        self._records_at = _stacked(records, self.program.record_space(sum(records.values())))
+        every = [(i, task, groups, tiles) for i, task, groups in kept for tiles in self._tiles(task, groups)]
+        ahead = self._fit_beside(sum(weights.values()), sum(records.values()))
+        for i, task, groups, tiles in every if ahead else every[:1]:
+            self._constants(i, task, groups, tiles)
+
+    def _fit_beside(self, weights: int, records: int) -> bool:
+        """Whether so many bytes can be loaded while the layer before runs: in the time that it leaves the memory idle, and beside
+        what it uses last."""
+        if self.before is None:
+            return False
+        config = self.config
+        for task, groups in self.before.convolutions:
+            tiles = task.channel_tiles(config) if groups.kept else groups.tiles
+            weights += weight_bytes(config, groups.parts[-1], tiles)
+            records += record_bytes(config, max(tiles, *(len(some) for some in record_groups(task, config, groups))))
+        if weights > config.weight_bytes or records > config.channel_bytes:
+            return False
+        return (weights + records) / config.memory.bytes_per_cycle <= self.before.plan.cycles.idle
 
     def _tiles(self, task: ConvTask, groups: Groups) -> list[range]:
         return tile_groups(task.channel_tiles(self.config), groups.tiles)
@@ -94,12 +117,14 @@ class ChainEmitter:
 
     def _constants(self, i: int, task: ConvTask, groups: Groups, tiles: range) -> tuple[int, int]:
         """The first words of a group's weights and records, after loading what does not stay."""
-        if groups.kept:
-            return self._weights[i, tiles.start], self._records[i, tiles.start]
+        block = i, tiles.start
+        if groups.kept and block in self._weights:
+            return self._weights[block], self._records[block]
         for together in record_groups(task, self.config, groups):
             if tiles.start == together.start:
-                self._hold_records(i, together, self.program.records(task, together))
-        return self.program.weights(task, tiles, groups.parts[0]), self._records[i, tiles.start]
+                self._hold_records(i, together, self.program.records(task, together, self._records_at.get(block)))
+        self._weights[block] = self.program.weights(task, tiles, groups.parts[0], self._weights_at.get(block))
+        return self._weights[block], self._records[block]
 
     # Activations.
 
@@ -115,6 +140,15 @@ class ChainEmitter:
             self.program.move(isa.Opcode.LOAD, self.chain.tasks[0].tag, operand, bus, buffer, bus.width)
             self._loaded[buffer] = region
         return view_of_buffer(buffer, region, self.config.bus_bytes)
+
+    def _load_ahead(self, index: int, found: list[tuple[Needs, tuple[int, ...]]]) -> None:
+        """Loads inputs of piece `index`, if there is one, that have a second buffer: ahead of most commands of the piece before,
+        for dispatch is in order and gets no further than two of them. Behind weights that are loaded for each piece."""
+        if index < len(found):
+            needs, _ = found[index]
+            for i, region in enumerate(needs.inputs):
+                if len(self.plan.buffers.inputs[i]) > 1:
+                    self._input(i, index, region)
 
     def _made(self, i: int, turn: int, region: Region) -> View:
         """The view of what task i makes of a piece, or of a slab of it. region: what is on chip of it then."""
@@ -146,3 +180,9 @@ class ChainEmitter:
             return
         bus = piece.on_bus(self.config.bus_bytes)
         self.program.move(isa.Opcode.STORE, tag, output, bus, view.address(bus.row0, bus.x0), view.stride)
+
+
+def _stacked(sizes: dict[tuple[int, int], int], start: int) -> dict[tuple[int, int], int]:
+    """Of each block its address, one after another from `start` on."""
+    ends = accumulate(sizes.values(), initial=start)
+    return dict(zip(sizes, ends, strict=False))

@@ -33,8 +33,10 @@ class Cycles(NamedTuple):
 
 class Work(NamedTuple):
     """In cycles. pieces: that inputs come in; outputs: parts that the output leaves in. compute: of COMPUTE, of which the first layer of
-    a chain takes `first_layer` (0 for a single one: stores then hide behind nothing). loads: of each input; stores: of the output; weights: with their records, of which the first
-    block takes first_weights. All three with the memory's latency once for each transfer; least: of their bytes alone."""
+    a chain takes `first_layer` (0 for a single one: stores then hide behind nothing). loads: of each input; stores: of the output;
+    weights: with their records, of which the first block takes first_weights. All three with the memory's latency once for each
+    transfer; least: of their bytes alone. steps: of all steps, where each step's transfers have only the step before to hide
+    behind."""
 
     pieces: int
     outputs: int
@@ -45,6 +47,7 @@ class Work(NamedTuple):
     weights: float
     first_weights: float
     least: float
+    steps: float = 0.0
 
 
 def transfer_cycles(config: Config, bytes_moved: int, row_bytes: int) -> float:
@@ -63,5 +66,6 @@ def pipelined(work: Work, waiting: Sequence[int], store_waits: bool, weights_wai
         shown += work.weights
     loaded = sum(work.loads)
     moved = loaded + work.stores + work.weights
-    estimate = max(shown, moved) + loaded / work.pieces + work.stores / work.outputs + work.first_weights
-    return Cycles(estimate, max(work.compute, work.least), work.first_weights, max(0.0, shown - moved), work.least)
+    total = max(shown, moved, 0.0 if waiting else work.steps)
+    estimate = total + loaded / work.pieces + work.stores / work.outputs + work.first_weights
+    return Cycles(estimate, max(work.compute, work.least), work.first_weights, total - moved, work.least)

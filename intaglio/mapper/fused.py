@@ -272,7 +272,8 @@ class ChainPlanner:
         whole = [operand.layout.size for operand in (*self.chain.inputs, self.chain.output)]
         out = []
         for buffers in placements(self.config, setting, whole, wanted, len(cut.pieces), len(slabs) or 1, best):
-            cycles = pipelined(work, buffers.waiting, buffers.store_waits, False)
+            mine = work if buffers.store_beside_first else work._replace(first_layer=0.0)
+            cycles = pipelined(mine, buffers.waiting, buffers.store_waits, False)
             out.append(ChainPlan(cut.pieces, buffers, groups, cycles, slabs, cut.rings))
         return out
 

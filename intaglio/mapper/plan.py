@@ -166,7 +166,8 @@ class LayerPlanner:
         for groups, weights in self._groups(setting, cut):
             work = self._work(setting, cut, groups, weights)
             if pipelined(work, (), False, weights.wait).after(math.inf) < most:
-                work = work._replace(compute=float(self._compute_cycles(cut, groups)))
+                compute = float(self._compute_cycles(cut, groups))
+                work = work._replace(compute=compute, steps=_steps(work, compute, weights) if groups and groups.outer else 0.0)
                 if pipelined(work, (), False, weights.wait).after(math.inf) < most:
                     options.append((groups, work, weights.wait))
         if not options:
@@ -393,6 +394,13 @@ class LayerPlanner:
             f"it is computed from need {max(need, config.activation_bytes + 1)} bytes",
             "raise activation_bytes, or reduce the layer",
         )
+
+
+def _steps(work: Work, compute: float, weights: _Weights) -> float:
+    """Cycles where every block of weights takes all pieces in turn: a piece is loaded while the one before is computed, and the
+    block with its first piece."""
+    each, loads = compute / work.pieces, sum(work.loads) / work.pieces
+    return work.pieces * max(each, loads) + weights.runs * (max(each, loads + weights.run) - max(each, loads))
 
 
 def tile_groups(tiles: int, each: int) -> list[range]:

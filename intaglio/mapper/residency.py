@@ -168,7 +168,8 @@ class Scheduler:
         return keep, walk
 
     def _part(self, keep: Keep, walk: Walk[Placed]) -> tuple[Keep, Walk[Placed]]:
-        """Parts chains in two where that is better: layers that were joined early may do better with those behind them."""
+        """Parts chains in two where that is better: layers that were joined early may do better with those behind them, or with an
+        input that was put outside for the chain's sake back on chip."""
         for span in [span for span in self._spans if len(span) > 2]:
             before = self._spans
             at = before.index(span)
@@ -180,9 +181,11 @@ class Scheduler:
                     continue
                 self._spans = spans
                 made = self._made_by(self._spans[at])
-                for count in (0, len(made.uses)):
-                    changed = {**keep, made.name: count}
-                    trial = self._walk(changed, walk, (made.name,), at=at, instead=2)
+                read = [self.network.values[name] for name in dict.fromkeys(x.value for x in self._planner(span)[0].inputs)]
+                whole = {made.name: len(made.uses)}
+                for change in ({made.name: 0}, whole, *(whole | {value.name: len(value.uses)} for value in read)):
+                    changed = {**keep, **change}
+                    trial = self._walk(changed, walk, change, at=at, instead=2)
                     if trial.failed is None and self.choice.better(trial, walk):
                         keep, walk, best = changed, trial, self._spans
             self._spans = best
