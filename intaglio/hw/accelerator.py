@@ -172,8 +172,10 @@ class Accelerator(wiring.Component):
         m.d.comb += [
             watchdog.run.eq(run), watchdog.limit.eq(registers.watchdog),
             watchdog.progress.eq(
-                axi.rvalid | axi.bvalid | (axi.wvalid & axi.wready) | (axi.arvalid & axi.arready)
-                | (axi.awvalid & axi.awready) | dispatch.write.any() | busy | self.retire.any()
+                Cat(
+                    axi.rvalid, axi.bvalid, axi.wvalid & axi.wready, axi.arvalid & axi.arready, axi.awvalid & axi.awready,
+                    dispatch.write, busy, self.retire,
+                ).any()
             ),
         ]
         self._faults(m, registers, arbiter, dispatch, tokens, watchdog)

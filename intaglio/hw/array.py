@@ -118,7 +118,7 @@ class Array(wiring.Component):
         depthwise = {
             "broadcast": In(1),
             "bus": In(signed(8)).array(cols),
-            "delays": In(DelaySchedule(rows, max(2, depthwise_delay))),
+            "delays": In(DelaySchedule(rows, depthwise_delay)),
         }
         super().__init__(
             {

@@ -323,7 +323,7 @@ class FeedRows(wiring.Component):
         self.config = config
         self.memory_latency = memory_latency
         depthwise = {
-            "delays": In(DelaySchedule(config.rows, max(2, config.depthwise_delay))),
+            "delays": In(DelaySchedule(config.rows, config.depthwise_delay)),
             "bus": Out(signed(8)).array(config.cols),
         }
         super().__init__(

@@ -7,6 +7,7 @@ from amaranth.utils import ceil_log2
 
 from intaglio.hw.command_view import CommandView
 from intaglio.hw.isa import COMMAND_BITS, Opcode
+from intaglio.hw.widths import index_bits
 
 
 class LinkDelay(data.StructLayout):
@@ -14,7 +15,7 @@ class LinkDelay(data.StructLayout):
     `fresh` is low while that word is older than the command. Where `through` is high, so is fresh."""
 
     def __init__(self, depth: int):
-        super().__init__({"through": 1, "fresh": 1, "address": unsigned(ceil_log2(depth))})
+        super().__init__({"through": 1, "fresh": 1, "address": unsigned(index_bits(depth))})
 
 
 class DelaySchedule(data.StructLayout):
@@ -23,7 +24,7 @@ class DelaySchedule(data.StructLayout):
 
     def __init__(self, rows: int, depth: int):
         links = data.ArrayLayout(LinkDelay(depth), max(1, rows - 1))
-        super().__init__({"write": 1, "address": unsigned(ceil_log2(depth)), "links": links})
+        super().__init__({"write": 1, "address": unsigned(index_bits(depth)), "links": links})
 
 
 class RowDelays(wiring.Component):

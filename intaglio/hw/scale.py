@@ -145,7 +145,7 @@ class Requantizer(wiring.Component):
             beyond = quotient[FRACTION + WHOLE :].any()
             m.d.sync += [
                 fraction.eq(Cat(sticky, quotient[:FRACTION])),
-                whole.eq(Mux(beyond, (1 << (WHOLE + 1)) - 1, quotient[FRACTION : FRACTION + WHOLE])),
+                whole.eq(Mux(beyond, -1, quotient[FRACTION : FRACTION + WHOLE])),
             ]
             # FLOAT's rounding; the last addition adds it, and completes the negative (-x - up = ~x + 1 - up).
             is_float = _delay(m, is_float, 1, "float_shifted")

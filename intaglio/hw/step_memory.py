@@ -30,7 +30,7 @@ class StepMemory(wiring.Component):
                 "read_address": In(unsigned(index_bits(size // word_bytes))),
                 "read_data": Out(unsigned(8 * word_bytes)),
                 "write_en": In(1),
-                "write_address": In(unsigned(max(1, ceil_log2(size)))),
+                "write_address": In(unsigned(index_bits(size))),
                 "write_data": In(unsigned(8 * bus_bytes)),
             }
         )

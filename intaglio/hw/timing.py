@@ -24,7 +24,7 @@ _ARRAY = 4  # Array.LATENCY
 _PASS = 3  # Drain.PASS_LATENCY
 _KEEP = 1  # to the cycle in which a pass is in the partial-sum memory
 _WRITE = 2  # to the cycle in which the write is in the memory, counted
-_ADD = _MEMORY_READ + 1 + 5 + 1  # AddPath.OUTPUT_LATENCY
+_ADD = _MEMORY_READ + 1 + 5 + 1  # AddPath's sums, from b's read
 _POOL = _MEMORY_READ + 1  # PoolPath.OUTPUT_LATENCY
 
 

@@ -31,7 +31,8 @@ class AddPath(wiring.Component):
     command: In, stable while it runs. start: In, a pulse; the first read is in the next cycle. read: Out,
     VectorRead, operand a's and b's chunks of up to 2Q bytes in turn, a read each cycle without a gap. read_data:
     In, 2Q bytes, memory_latency cycles after its read. sums: Out, Q x signed 32; output: Out, OutputPass, in the same
-    cycle: the lower Q elements of a chunk OUTPUT_LATENCY cycles after its b was read, the upper Q in the next cycle.
+    cycle: the lower Q elements of a chunk memory_latency + OperandScale.LATENCY + 2 cycles after its b was read, the upper Q in
+    the next cycle.
     """
 
     def __init__(self, config: Config, memory_latency: int):
@@ -47,10 +48,6 @@ class AddPath(wiring.Component):
                 "output": Out(OutputPass(config)),
             }
         )
-
-    @property
-    def OUTPUT_LATENCY(self) -> int:
-        return self.memory_latency + 1 + OperandScale.LATENCY + 1
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -87,3 +87,8 @@ class Ring:
         start = self.at
         self.at += size
         return start
+
+    def align(self, size: int) -> None:
+        """Goes on to a place from which blocks of `size` bytes follow one another without a gap, so that as many as fit are there at
+        once from the first on."""
+        self.at = -(-self.at // size) * size

@@ -18,6 +18,7 @@ from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.depthwise_task import DepthwiseTask
 from intaglio.mapper.emission import Emission
 from intaglio.mapper.emit import emit
+from intaglio.mapper.estimate import Spare
 from intaglio.mapper.fused import ChainPlan, ChainPlanner
 from intaglio.mapper.layout import Grid, Region, View
 from intaglio.mapper.lower import AnyTask, Lowered
@@ -59,7 +60,7 @@ class ByObjective(ByCycles):
     def __init__(self, network: Lowered, config: Config, objective: Objective):
         self.network, self.config, self.objective = network, config, objective
         self._options: dict[tuple[LayerPlanner | ChainPlanner, Setting], list[_Option]] = {}
-        self._chosen: dict[tuple[LayerPlanner | ChainPlanner, Setting, float], LayerPlan | ChainPlan | None] = {}
+        self._chosen: dict[tuple[LayerPlanner | ChainPlanner, Setting, Spare], LayerPlan | ChainPlan | None] = {}
         self._kinds: dict[int, Hashable] = {}
         self._energies: dict[Hashable, int] = {}
         self._computing: dict[tuple[LayerPlanner | ChainPlanner, bool], int] = {}
@@ -70,14 +71,14 @@ class ByObjective(ByCycles):
         self._command = 4 * _LEAST_WORDS * objective.price("fetch_words") / bus
 
     def plan(
-        self, chain: Chain, planner: LayerPlanner | ChainPlanner, setting: Setting, idle: float
+        self, chain: Chain, planner: LayerPlanner | ChainPlanner, setting: Setting, spare: Spare
     ) -> LayerPlan | ChainPlan | None:
-        if (planner, setting, idle) not in self._chosen:
-            self._chosen[planner, setting, idle] = self._choose(chain, planner, setting, idle)
-        return self._chosen[planner, setting, idle]
+        if (planner, setting, spare) not in self._chosen:
+            self._chosen[planner, setting, spare] = self._choose(chain, planner, setting, spare)
+        return self._chosen[planner, setting, spare]
 
     def _choose(
-        self, chain: Chain, planner: LayerPlanner | ChainPlanner, setting: Setting, idle: float
+        self, chain: Chain, planner: LayerPlanner | ChainPlanner, setting: Setting, spare: Spare
     ) -> LayerPlan | ChainPlan | None:
         key = planner, setting
         if key not in self._options:
@@ -86,7 +87,7 @@ class ByObjective(ByCycles):
         score = self.objective.key
 
         def cost(plan: LayerPlan | ChainPlan, energy: int) -> tuple[float, float]:
-            return score(self._with_cycles(energy, plan.cycles.after(idle)))
+            return score(self._with_cycles(energy, plan.cycles.after(spare)))
 
         order = sorted(self._options[key], key=lambda option: cost(option.plan, option.least))
         best: tuple[tuple[float, float], LayerPlan | ChainPlan] | None = None

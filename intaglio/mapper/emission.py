@@ -154,6 +154,10 @@ class Emission:
     def weight_space(self, size: int) -> int:
         return self._weights.take(size)
 
+    def align_weights(self, size: int) -> None:
+        """Before blocks of one size that follow one another."""
+        self._weights.align(size)
+
     def record_space(self, size: int) -> int:
         return self._records.take(size)
 

@@ -37,18 +37,13 @@ class ChainEmitter:
         self._place_constants()
         slabs = len(self.plan.slabs) or 1
         found = self.planner.passages(self.plan)
-        streams = any(groups is not None and not groups.kept for groups in self.plan.groups)
         for index, (piece, (needs, turns)) in enumerate(zip(self.plan.pieces, found, strict=True)):
             self._turns = turns
             inputs = [self._input(i, index, region) for i, region in enumerate(needs.inputs)]
-            works = [i for i, region in enumerate(needs.made) if not region.empty]
             for turn in range(index * slabs, (index + 1) * slabs):
-                for i in works:
-                    if streams and i == works[-1]:
-                        self._load_ahead(index + 1, found)
-                    self._compute(i, turn, needs, inputs)
-                    if not streams and i == works[0]:
-                        self._load_ahead(index + 1, found)
+                for i, region in enumerate(needs.made):
+                    if not region.empty:
+                        self._compute(i, turn, needs, inputs)
                 self._store(turn, piece)
 
     def _compute(self, i: int, turn: int, needs: Needs, inputs: list[View]) -> None:
@@ -99,14 +94,10 @@ class ChainEmitter:
         what it uses last."""
         if self.before is None:
             return False
-        config = self.config
-        for task, groups in self.before.convolutions:
-            tiles = task.channel_tiles(config) if groups.kept else groups.tiles
-            weights += weight_bytes(config, groups.parts[-1], tiles)
-            records += record_bytes(config, max(tiles, *(len(some) for some in record_groups(task, config, groups))))
-        if weights > config.weight_bytes or records > config.channel_bytes:
-            return False
-        return (weights + records) / config.memory.bytes_per_cycle <= self.before.plan.cycles.idle
+        config, spare = self.config, self.before.plan.cycles.spare
+        used = sum(record_bytes(config, max(map(len, record_groups(t, config, g)))) for t, g in self.before.convolutions)
+        fit = weights <= spare.room and used + records <= config.channel_bytes
+        return fit and (weights + records) / config.memory.bytes_per_cycle <= spare.cycles
 
     def _tiles(self, task: ConvTask, groups: Groups) -> list[range]:
         return tile_groups(task.channel_tiles(self.config), groups.tiles)
@@ -140,15 +131,6 @@ class ChainEmitter:
             self.program.move(isa.Opcode.LOAD, self.chain.tasks[0].tag, operand, bus, buffer, bus.width)
             self._loaded[buffer] = region
         return view_of_buffer(buffer, region, self.config.bus_bytes)
-
-    def _load_ahead(self, index: int, found: list[tuple[Needs, tuple[int, ...]]]) -> None:
-        """Loads inputs of piece `index`, if there is one, that have a second buffer: ahead of most commands of the piece before,
-        for dispatch is in order and gets no further than two of them. Behind weights that are loaded for each piece."""
-        if index < len(found):
-            needs, _ = found[index]
-            for i, region in enumerate(needs.inputs):
-                if len(self.plan.buffers.inputs[i]) > 1:
-                    self._input(i, index, region)
 
     def _made(self, i: int, turn: int, region: Region) -> View:
         """The view of what task i makes of a piece, or of a slab of it. region: what is on chip of it then."""

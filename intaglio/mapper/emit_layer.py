@@ -59,6 +59,8 @@ class LayerEmitter:
             for t in tiles:
                 place[t.start] = at
                 at += weight_bytes(config, part, len(t))
+        else:
+            self.program.align_weights(weight_bytes(config, part, groups.tiles))
         held: dict[int, int] = {}
         pieces = list(enumerate(self.plan.pieces))
         if groups.outer:
@@ -74,8 +76,6 @@ class LayerEmitter:
             (view,) = self._inputs(index, task.reads(piece))
             out = self._output(index, piece)
             weights = held[t.start]
-            if not groups.outer and len(tiles) > 1 and t is (tiles[1] if groups.kept else tiles[-1]):
-                self._load_ahead(index + 1)
             self.program.commands += task.commands(config, piece, view, out, t, part, weights, records)
             if t is tiles[-1] or groups.outer:
                 self._store(index, piece)
@@ -192,12 +192,6 @@ class LayerEmitter:
                 self._loaded[buffer] = region
             out.append(view_of_buffer(buffer, region, self.config.bus_bytes))
         return tuple(out)
-
-    def _load_ahead(self, index: int) -> None:
-        """Loads inputs of piece `index`, if there is one, that have a second buffer: ahead of some commands of the piece before,
-        for dispatch is in order and gets no further than two of them."""
-        if index < len(self.plan.pieces) and all(len(buffers) > 1 for buffers in self.plan.buffers.inputs):
-            self._inputs(index, self.task.reads(self.plan.pieces[index]))
 
     def _output(self, index: int, piece: Region) -> View:
         at = self.layer.setting.resident[-1]

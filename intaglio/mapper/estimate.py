@@ -5,6 +5,7 @@ Plans are chosen by an estimate; their real cycles are the clock's, on their com
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -14,28 +15,40 @@ BURST_CYCLES = 6
 """Of a burst, beside the memory's latency and its words: through the engine's queues."""
 
 
+class Spare(NamedTuple):
+    """What a layer leaves for the first weights of the one behind: cycles in which the external memory has nothing to do, and
+    bytes of the weight memory beside what it uses last."""
+
+    cycles: float
+    room: float
+
+
+NO_SPARE, ANY_SPARE = Spare(0.0, 0.0), Spare(math.inf, math.inf)
+
+
 class Cycles(NamedTuple):
     """Of a plan. estimate: what it probably takes. bound: what it takes at least, its commands on COMPUTE one after the other
     or its bytes at the external memory's rate. first: of the estimate, until the first weights are there, which could come
-    while the layer before computes; idle: how long the external memory has nothing to do. external: what its bytes take at
-    that rate, of which some may not be counted."""
+    while the layer before computes; first_bytes: of these weights. spare: for the layer behind. external: what its bytes take at
+    the memory's rate, of which some may not be counted."""
 
     estimate: float
     bound: float
     first: float = 0.0
-    idle: float = 0.0
+    first_bytes: int = 0
+    spare: Spare = NO_SPARE
     external: float = 0.0
 
-    def after(self, idle: float) -> float:
-        """The estimate behind a layer that leaves the memory idle for so long."""
-        return self.estimate - min(self.first, idle)
+    def after(self, spare: Spare) -> float:
+        """The estimate behind a layer that leaves so much."""
+        return self.estimate - (min(self.first, spare.cycles) if self.first_bytes <= spare.room else 0.0)
 
 
 class Work(NamedTuple):
     """In cycles. pieces: that inputs come in; outputs: parts that the output leaves in. compute: of COMPUTE, of which the first layer of
     a chain takes `first_layer` (0 for a single one: stores then hide behind nothing). loads: of each input; stores: of the output;
     weights: with their records, of which the first block takes first_weights. All three with the memory's latency once for each
-    transfer; least: of their bytes alone. steps: of all steps, where each step's transfers have only the step before to hide
+    transfer; least: of their bytes alone. first_bytes: of the first weights; room: of the weight memory, beside the last. steps: of all steps, where each step's transfers have only the step before to hide
     behind."""
 
     pieces: int
@@ -47,6 +60,8 @@ class Work(NamedTuple):
     weights: float
     first_weights: float
     least: float
+    first_bytes: int
+    room: int
     steps: float = 0.0
 
 
@@ -68,4 +83,5 @@ def pipelined(work: Work, waiting: Sequence[int], store_waits: bool, weights_wai
     moved = loaded + work.stores + work.weights
     total = max(shown, moved, 0.0 if waiting else work.steps)
     estimate = total + loaded / work.pieces + work.stores / work.outputs + work.first_weights
-    return Cycles(estimate, max(work.compute, work.least), work.first_weights, total - moved, work.least)
+    spare = Spare(total - moved, work.room)
+    return Cycles(estimate, max(work.compute, work.least), work.first_weights, work.first_bytes, spare, work.least)

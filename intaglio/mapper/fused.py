@@ -17,7 +17,7 @@ from intaglio.mapper.buffers import Buffers, Setting, Wanted, placements
 from intaglio.mapper.chain import Chain, Needs
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.cuts import sizes
-from intaglio.mapper.estimate import Cycles, Work, pipelined, transfer_cycles
+from intaglio.mapper.estimate import ANY_SPARE, NO_SPARE, Cycles, Spare, Work, pipelined, transfer_cycles
 from intaglio.mapper.layout import Grid, Region, View, slab_stride
 from intaglio.mapper.plan import Groups, record_bytes, tile_groups, weight_bytes
 from intaglio.mapper.pooling import PoolTask
@@ -115,10 +115,9 @@ class ChainPlanner:
         self._works: dict[tuple[_Cut, tuple[bool, ...], bool], Work] = {}
         self._cycles: dict[object, int] = {}
 
-    def plan(self, setting: Setting, idle: float = 0.0) -> ChainPlan | None:
-        """The plan with the fewest estimated cycles behind a layer that leaves the memory idle for so long; None where nothing
-        fits."""
-        return min(self.options(setting), key=lambda plan: plan.cycles.after(idle), default=None)
+    def plan(self, setting: Setting, spare: Spare = NO_SPARE) -> ChainPlan | None:
+        """The plan with the fewest estimated cycles behind a layer that leaves so much; None where nothing fits."""
+        return min(self.options(setting), key=lambda plan: plan.cycles.after(spare), default=None)
 
     def options(self, setting: Setting) -> list[ChainPlan]:
         """The plans that `plan` chooses from."""
@@ -142,7 +141,7 @@ class ChainPlanner:
         if not best:
             return [plan for option in works for plan in self._plans_of(setting, *option)]
         # The most promising first, since most of the others cannot be better then, even where their first weights come before.
-        bounds = [pipelined(work, (), False, False).after(math.inf) for _, _, work in works]
+        bounds = [pipelined(work, (), False, False).after(ANY_SPARE) for _, _, work in works]
         found: dict[int, list[ChainPlan]] = {}
         least = math.inf, 0
         for i in sorted(range(len(works)), key=lambda i: bounds[i]):
@@ -352,6 +351,7 @@ class ChainPlanner:
         least = sum(total for total, out in zip(cut.loaded, outside, strict=True) if out)
         least += cut.stored if stored else 0
         weights = 0.0
+        first_bytes = held = 0
         blocks = []
         for task, group in zip(self.chain.tasks, groups, strict=True):
             if group is not None and isinstance(task, ConvTask):
@@ -360,9 +360,14 @@ class ChainPlanner:
                 runs = -(-tiles // group.tiles)
                 weights += (1 if group.kept else count) * (size / rate + 2 * runs * latency)
                 blocks.append(size / runs / rate + latency)
+                block = weight_bytes(config, group.parts[0], group.tiles)
+                first_bytes = first_bytes or block
+                held += weight_bytes(config, group.parts[0], tiles) if group.kept else block
                 least += (1 if group.kept else count) * tiles * group.parts[0].steps * config.weight_word_bytes
         first = blocks[0] if blocks else 0.0
-        return Work(count, count * slabs, sum(each), each[0], loads, stores, weights, first, least / rate)
+        return Work(
+            count, count * slabs, sum(each), each[0], loads, stores, weights, first, least / rate, first_bytes, config.weight_bytes - held
+        )  # fmt: skip
 
     def _layer_cycles(self, cut: _Cut, groups: tuple[Groups | None, ...]) -> list[int]:
         """Of COMPUTE, for each task. groups: the cut's."""

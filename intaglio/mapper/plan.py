@@ -16,7 +16,7 @@ from intaglio.hw.config import Config
 from intaglio.mapper.buffers import Buffers, Setting, Wanted, placements
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.cuts import Cuts, Pieces, sizes
-from intaglio.mapper.estimate import Cycles, Work, pipelined
+from intaglio.mapper.estimate import ANY_SPARE, NO_SPARE, Cycles, Spare, Work, pipelined
 from intaglio.mapper.geometry import Part
 from intaglio.mapper.layout import Region, View, align_up
 from intaglio.mapper.lower import AnyTask
@@ -52,12 +52,14 @@ class Groups:
 @dataclass(frozen=True)
 class _Weights:
     """What loading weights in groups takes. runs: groups. In cycles, run: of one group, records and latencies included; first:
-    until the first group is there. least: bytes of all weights alone. wait: there is no room for the next block beside the one
+    until the first group is there. first_bytes: of that group; last_bytes: in use at the end. least: bytes of all weights alone. wait: there is no room for the next block beside the one
     in use."""
 
     runs: int
     run: float
     first: float
+    first_bytes: int
+    last_bytes: int
     least: int
     wait: bool
 
@@ -74,12 +76,14 @@ class _Weights:
             -(-tiles // groups.tiles),
             size / rate + (len(blocks) + 1) * latency,
             size / rate + latency,  # of parts all, for the first comes beside the layer before
+            sum(blocks),
+            weight_bytes(config, groups.parts[0], tiles) if groups.kept else blocks[-1],
             tiles * sum(part.steps for part in needed) * config.weight_word_bytes,
             not groups.kept and room > config.weight_bytes,
         )
 
 
-_NO_WEIGHTS = _Weights(0, 0.0, 0.0, 0, False)
+_NO_WEIGHTS = _Weights(0, 0.0, 0.0, 0, 0, 0, False)
 
 
 @dataclass(frozen=True)
@@ -103,10 +107,9 @@ class LayerPlanner:
         self._plans: dict[Setting, list[LayerPlan]] = {}
         self._cuts = Cuts(task, config)
 
-    def plan(self, setting: Setting, idle: float = 0.0) -> LayerPlan | None:
-        """The plan with the fewest estimated cycles behind a layer that leaves the memory idle for so long; None where nothing
-        fits."""
-        return min(self.options(setting), key=lambda plan: plan.cycles.after(idle), default=None)
+    def plan(self, setting: Setting, spare: Spare = NO_SPARE) -> LayerPlan | None:
+        """The plan with the fewest estimated cycles behind a layer that leaves so much; None where nothing fits."""
+        return min(self.options(setting), key=lambda plan: plan.cycles.after(spare), default=None)
 
     def options(self, setting: Setting) -> list[LayerPlan]:
         """The plans that `plan` chooses from."""
@@ -165,10 +168,10 @@ class LayerPlanner:
         options = []
         for groups, weights in self._groups(setting, cut):
             work = self._work(setting, cut, groups, weights)
-            if pipelined(work, (), False, weights.wait).after(math.inf) < most:
+            if pipelined(work, (), False, weights.wait).after(ANY_SPARE) < most:
                 compute = float(self._compute_cycles(cut, groups))
                 work = work._replace(compute=compute, steps=_steps(work, compute, weights) if groups and groups.outer else 0.0)
-                if pipelined(work, (), False, weights.wait).after(math.inf) < most:
+                if pipelined(work, (), False, weights.wait).after(ANY_SPARE) < most:
                     options.append((groups, work, weights.wait))
         if not options:
             return []
@@ -252,7 +255,10 @@ class LayerPlanner:
             least += total if at is None else 0
         stores = cut.total[-1] / rate + count * latency if setting.stored else 0.0
         moved = weights.runs * repeats * weights.run
-        return Work(count * outer, count * outer, 0.0, 0.0, loads, stores, moved, weights.first, least / rate)
+        room = self.config.weight_bytes - weights.last_bytes
+        return Work(
+            count * outer, count * outer, 0.0, 0.0, loads, stores, moved, weights.first, least / rate, weights.first_bytes, room
+        )  # fmt: skip
 
     def _compute_cycles(self, cut: Pieces, groups: Groups | None) -> int:
         key = (id(cut), groups and (groups.tiles, groups.parts))

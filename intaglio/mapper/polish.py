@@ -26,6 +26,8 @@ BUDGET = 500_000
 MOST_TRIALS = 200
 EACH = 8
 """Plans of a layer that are tried."""
+AHEAD = (4, 1)
+"""Values of Schedule.ahead that are tried, where more than EACH programs are timed."""
 
 
 def whole(network: Lowered, config: Config, schedule: Schedule, layers: Sequence[Placed], clock: Clock) -> tuple[int, Emission]:
@@ -42,6 +44,11 @@ def polish(network: Lowered, config: Config, schedule: Schedule, clock: Clock) -
         return emit(network, config, schedule)
     least, best = whole(network, config, schedule, used, clock)
     left = _trials_of(len(best.commands))
+    for ahead in AHEAD if left > EACH else ():
+        cycles, emitted = whole(network, config, replace(schedule, ahead=ahead), used, clock)
+        left -= 1
+        if cycles < least:
+            schedule, least, best = emitted.schedule, cycles, emitted
     while trials:
         start = least
         for i, other in trials[:left]:

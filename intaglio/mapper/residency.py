@@ -20,6 +20,7 @@ from intaglio.mapper.buffers import Setting
 from intaglio.mapper.chain import Chain, can_chain
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.elementwise import AddTask
+from intaglio.mapper.estimate import Spare
 from intaglio.mapper.fused import ChainPlan, ChainPlanner
 from intaglio.mapper.lower import AnyTask, Lowered, Value
 from intaglio.mapper.plan import Groups, LayerPlan, LayerPlanner
@@ -52,21 +53,23 @@ class Placed:
 
 @dataclass(frozen=True)
 class Schedule:
-    """layers: in order, one for each task or chain. outside: values that have a place in external memory."""
+    """layers: in order, one for each task or chain. outside: values that have a place in external memory. ahead: COMPUTE commands
+    that a LOAD passes at most, to be there in time (ahead.py)."""
 
     layers: tuple[Placed, ...]
     outside: frozenset[str]
     cycles: float
+    ahead: int = 2
 
 
 class ByCycles:
     """What a search prefers: fewer estimated cycles."""
 
     def plan(
-        self, chain: Chain, planner: LayerPlanner | ChainPlanner, setting: Setting, idle: float
+        self, chain: Chain, planner: LayerPlanner | ChainPlanner, setting: Setting, spare: Spare
     ) -> LayerPlan | ChainPlan | None:
-        """The plan of a layer or chain behind one that leaves the memory idle for so many cycles; None where nothing fits."""
-        return planner.plan(setting, idle)
+        """The plan of a layer or chain behind one that leaves so much; None where nothing fits."""
+        return planner.plan(setting, spare)
 
     def better(self, walk: Walk[Placed], than: Walk[Placed]) -> bool:
         """Of walks over all layers."""
@@ -267,15 +270,15 @@ class Scheduler:
             joins = base is not None and number >= shared and number - shift < len(base.steps)
             if base is not None and joins and base.steps[number - shift].before.same(state):
                 return Walk(middle, base.after, base.failed, base.held, base, first, number - shift)
-            layer, names, held = self._step(span, keep, state.held, state.idle)
+            layer, names, held = self._step(span, keep, state.held, state.spare)
             if layer is None:
                 return Walk(middle, state, span.start, names, base, first)
-            cycles = layer.plan.cycles.after(state.idle)
+            cycles = layer.plan.cycles.after(state.spare)
             for name, _ in layer.fetched:
                 size = self.network.values[name].size
                 cycles += size / self.config.memory.bytes_per_cycle + self.config.memory.latency
             middle.append(Step(layer, state, round(cycles * PARTS)))
-            state = State(held, layer.plan.cycles.idle)
+            state = State(held, layer.plan.cycles.spare)
         return Walk(middle, state, base=base, first=first)
 
     def _spans_of(self, walk: Walk[Placed]) -> int:
@@ -295,16 +298,16 @@ class Scheduler:
         return bisect_right(self._spans, task, key=lambda span: span.start) - 1
 
     def _step(
-        self, span: range, keep: Keep, held: dict[str, tuple[int, int]], idle: float
+        self, span: range, keep: Keep, held: dict[str, tuple[int, int]], spare: Spare
     ) -> tuple[Placed | None, tuple[str, ...], dict[str, tuple[int, int]]]:
         """What `_place` gives, and what is on chip after the layer or chain. Most walks differ in a few layers only: each state
         that a layer meets is placed once."""
         chain = self._planner(span)[0]
         values = *held, *(x.value for x in chain.inputs), chain.output.value
-        state = span, idle, tuple(held.items()), tuple(keep[name] for name in values)
+        state = span, spare, tuple(held.items()), tuple(keep[name] for name in values)
         if state not in self._steps:
             after = dict(held)
-            layer, names = self._place(span, keep, after, idle)
+            layer, names = self._place(span, keep, after, spare)
             if layer is not None:
                 uses = {name: self.network.values[name].uses[keep[name] - 1] for name in after}
                 after = {name: at for name, at in after.items() if uses[name] >= span.stop}
@@ -312,7 +315,7 @@ class Scheduler:
         return self._steps[state]
 
     def _place(
-        self, span: range, keep: Keep, held: dict[str, tuple[int, int]], idle: float
+        self, span: range, keep: Keep, held: dict[str, tuple[int, int]], spare: Spare
     ) -> tuple[Placed | None, tuple[str, ...]]:
         """Places one layer or chain; adds its output and fetched inputs to `held` (name to interval). idle: cycles for which the
         layer before leaves the memory."""
@@ -339,7 +342,7 @@ class Scheduler:
                 return None, (*held, output.name)
             held[output.name] = (address, address + output.size)
         setting = Setting((*resident, address), stored, tuple(self._space(held).free))
-        plan = self.choice.plan(chain, planner, setting, idle)
+        plan = self.choice.plan(chain, planner, setting, spare)
         if plan is None:
             return None, tuple(held)
         return Placed(chain, planner, plan, setting, tuple(fetched)), ()

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Generic, NamedTuple, TypeVar
 
+from intaglio.mapper.estimate import NO_SPARE, Spare
+
 Held = dict[str, tuple[int, int]]
 """Intervals of the values on chip, by name."""
 PARTS = 1 << 20
@@ -18,14 +20,14 @@ Layer = TypeVar("Layer")
 
 
 class State(NamedTuple):
-    """What a layer meets: the values on chip, and the cycles for which the layer before leaves the memory idle."""
+    """What a layer meets: the values on chip, and what the layer before leaves for the first weights."""
 
     held: Held
-    idle: float
+    spare: Spare
 
     def same(self, other: State) -> bool:
         """Whether layers behind do the same, and choose in the same order."""
-        return self.idle == other.idle and self.held == other.held and [*self.held] == [*other.held]
+        return self.spare == other.spare and self.held == other.held and [*self.held] == [*other.held]
 
 
 class Step(NamedTuple, Generic[Layer]):
@@ -36,7 +38,7 @@ class Step(NamedTuple, Generic[Layer]):
     cost: int
 
 
-NOTHING = State({}, 0.0)
+NOTHING = State({}, NO_SPARE)
 
 
 class Walk(Generic[Layer]):

@@ -30,7 +30,7 @@ def _commands(rng: random.Random, bus: int) -> list[Command]:
 
 
 @pytest.mark.parametrize("bus", BUSES)
-@pytest.mark.parametrize("base", [0, 0x4000_0000])
+@pytest.mark.parametrize("base", [0, 0x4000_0000, 0xC000_0000])
 def test_bursts(bus: int, base: int) -> None:
     rng = random.Random(bus)
     dut = Splitter(small_config(bus))

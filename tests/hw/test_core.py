@@ -265,7 +265,7 @@ def test_slabs(shape):
             **base, "channels": channels, "kernel_rows": kh, "kernel_cols": kw, "region_rows": 2, "region_cols": 2,
             "in_base": 3, "in_row_stride": stride, "row_step": stride, "x_step": channels, "kernel_x_step": channels,
             "out_base": 1200, "out_row_stride": 2 * channels + 1, "out_pixel_stride": channels,
-            "wrap_from": 2 * stride, "wrap_bytes": stride + 2,
+            "wrap_from": 2 * stride if i % 3 else stride + 1, "wrap_bytes": stride + 2,
         }  # fmt: skip
         if 3 + (kh + 1) * stride < 1200 and 1200 + 4 * channels + 2 < 2048:
             commands.append(Command(Opcode.POOL, fields))

@@ -16,6 +16,7 @@ from intaglio.hw.config import Config, load_config
 from intaglio.mapper import map_network
 from intaglio.mapper.by_objective import ByObjective
 from intaglio.mapper.emit import emit
+from intaglio.mapper.estimate import NO_SPARE, Spare
 from intaglio.mapper.lower import lower
 from intaglio.mapper.objective import ACTIONS, FJ_PER_PJ, GOALS, Cost, Objective
 from intaglio.mapper.program import Program
@@ -115,20 +116,20 @@ def test_no_plan_that_was_left_out_is_better(machine: int, goal: str) -> None:
     network = lower(mixed(3), config)
     choice = ByObjective(network, config, objective)
     schedule = Scheduler(network, config, False, choice).run()
-    idle = 0.0
+    spare = NO_SPARE
     for layer in schedule.layers:
         options = [replace(layer, plan=plan, fetched=()) for plan in layer.planner.candidates(layer.setting)]
-        least = min(objective.key(by_hand(choice, option, idle)) for option in options)
-        assert objective.key(by_hand(choice, replace(layer, fetched=()), idle))[0] <= least[0] * (1 + 1e-9)
-        idle = layer.plan.cycles.idle
+        least = min(objective.key(by_hand(choice, option, spare)) for option in options)
+        assert objective.key(by_hand(choice, replace(layer, fetched=()), spare))[0] <= least[0] * (1 + 1e-9)
+        spare = layer.plan.cycles.spare
 
 
-def by_hand(choice: ByObjective, layer: Placed, idle: float) -> Cost:
-    """idle: cycles for which the layer before leaves the external memory."""
+def by_hand(choice: ByObjective, layer: Placed, spare: Spare) -> Cost:
+    """spare: what the layer before leaves."""
     config = choice.config
     commands = emit(choice.network, config, Schedule((layer,), frozenset(choice.network.values), 0.0)).commands
     done = actions(config, commands)
-    cycles = layer.plan.cycles.after(idle)
+    cycles = layer.plan.cycles.after(spare)
     prices = choice.objective.prices
     energy = sum(done[action] * price for action, price in prices.items()) + cycles * prices["cycles"]
     return Cost(cycles, round(FJ_PER_PJ * energy))

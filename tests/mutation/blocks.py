@@ -19,13 +19,14 @@ SYSTEM = [
     'tests/hw/test_system_cycles.py -k "1-8-3-100-16 or 1-16-16-10-2 or 1-4-1-20-4"',  # quick ones, one burst a time to sixteen
     "tests/hw/test_system_errors.py",
 ]
+SIZES = ["tests/hw/test_memory_sizes.py"]
 WIDTHS = ["tests/hw/test_rtlil_widths.py", "tests/hw/test_verilog.py"]
 MIXED, CONV, PATCHES, VECTOR = "among sums", "among sums short", "among patches", "among slabs window"
 LARGEST = ["tests/sim/test_largest_commands.py"]
 
 BLOCKS: dict[str, list[str]] = {
     "accelerator": SYSTEM,
-    "activation_memory": ["tests/hw/test_activation_memory.py", *core(MIXED)],
+    "activation_memory": ["tests/hw/test_activation_memory.py", *SIZES, *core(MIXED)],
     "arbiter": ["tests/hw/test_arbiter.py", *SYSTEM],
     "array": [*core(f"{CONV} patches"), verilated("array")],
     "axi": ["tests/hw/test_registers.py", *SYSTEM],
@@ -37,7 +38,7 @@ BLOCKS: dict[str, list[str]] = {
     "counters": ["tests/hw/test_registers.py", *SYSTEM],
     "depthwise_feed": [*core(PATCHES), *LARGEST],
     "dispatch": ["tests/hw/test_fetch_dispatch.py", *SYSTEM],
-    "drain": core(f"{CONV} patches"),
+    "drain": [*SIZES, *core(f"{CONV} patches")],
     "faults": ["tests/hw/test_registers.py", "tests/hw/test_system_errors.py"],
     "feed": [*core(f"{CONV} patches"), *LARGEST],
     "fetch": ["tests/hw/test_fetch_dispatch.py", *SYSTEM],
@@ -45,7 +46,7 @@ BLOCKS: dict[str, list[str]] = {
     "ledger": ["tests/hw/test_watchdog.py", *SYSTEM],
     "load": ["tests/hw/test_load.py", verilated("load"), *SYSTEM],
     "output_pass": core(MIXED),
-    "partial_memory": core("sums short"),
+    "partial_memory": [*SIZES, *core("sums short")],
     "patch_reader": [*core(PATCHES), *LARGEST],
     "pipeline": core(MIXED),
     "pixel_reader": [*core(CONV), *LARGEST],
@@ -54,13 +55,13 @@ BLOCKS: dict[str, list[str]] = {
     "row_delay": ["tests/hw/test_row_delay.py", *core(PATCHES)],
     "rtlil_widths": WIDTHS,
     "scale": ["tests/hw/test_requantizer.py", verilated("operand"), *core(MIXED)],
-    "step_memory": core(CONV),
+    "step_memory": [*SIZES, *core(CONV)],
     "store": ["tests/hw/test_store.py", verilated("store"), *SYSTEM],
     "timing": ["tests/hw/test_timing.py", "tests/hw/test_requantizer.py", *core(f"cycles {PATCHES} short"), *LARGEST],
     "tokens": ["tests/hw/test_tokens.py", "tests/hw/test_system_errors.py"],
     "vector": [*core(VECTOR), *LARGEST],
     "verilog": WIDTHS,
-    "weight_memory": core(CONV),
+    "weight_memory": [*SIZES, *core(CONV)],
     "widths": core(MIXED),
     "yosys": WIDTHS,
     "yosys_process": WIDTHS,
