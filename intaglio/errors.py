@@ -14,6 +14,11 @@ class InputError(Exception):
     Defects of Intaglio itself raise other exceptions.
     """
 
+    def __init__(self, *lines: str):
+        """lines: of the message, mostly one. A line feed within one, as of a name, is none of the message's."""
+        super().__init__("\n".join(lines))
+        self.lines = lines
+
 
 class OutputError(Exception):
     """An output that was not refused could not be written: a full disk, a closed standard output.
@@ -51,5 +56,5 @@ class RefusedError(InputError):
     """A well-formed model that cannot run as it is: every refusal at once, as data too."""
 
     def __init__(self, head: str, refusals: Sequence[Refusal]):
-        super().__init__(head + "\n" + "\n".join(str(refusal) for refusal in refusals))
+        super().__init__(head, *map(str, refusals))
         self.refusals = tuple(refusals)

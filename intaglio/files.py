@@ -120,6 +120,14 @@ class Target:
     node: bool = False
 
 
+def resolved(path: Path) -> Path:
+    """The absolute path without links. InputError for a relative one where the present folder is gone."""
+    try:
+        return Path(os.path.realpath(path))
+    except OSError as error:
+        _refuse(path, f"cannot be found from the present folder ({error.strerror}); change to one that exists")
+
+
 def target_of(path: Path) -> Target:
     """Where writing to `path` writes. InputError for what cannot be, or is not, written to."""
     try:
@@ -136,7 +144,7 @@ def target_of(path: Path) -> Target:
         return Target(path, path, node=True)
     if mode is not None and not stat.S_ISREG(mode):
         _refuse(path, f"is {kind_of(mode)}, which is neither written to nor replaced; give the name of a file")
-    place = Path(os.path.realpath(path))
+    place = resolved(path)
     folder = path.parent if not path.is_symlink() else place.parent
     if _is_open_file(path):
         _refuse(path, "is an open file of this process, which is not replaced; give its name, or - for standard output")

@@ -11,11 +11,11 @@ _JOINERS = "\u200c\u200d"
 _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
-def shown(text: str, lines: bool = False) -> str:
-    """The text with what acts on a terminal escaped as Python does; lines: line feeds stay, the text is a message of ours."""
+def shown(text: str) -> str:
+    """The text with what acts on a terminal escaped as Python does, line feeds too: a name cannot begin a line."""
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() or (lines and c == "\n") or not _acts(c) else _escaped(c) for c in text)
+    return "".join(c if c.isprintable() or not _acts(c) else _escaped(c) for c in text)
 
 
 def encodable(text: str, encoding: str) -> str:

@@ -46,13 +46,13 @@ def verify(
     model: Path,
     graph: Graph,
     config: Config,
-    inputs: int,
-    seed: int,
-    step: Progress,
-    long: Progress,
+    inputs: int = 2,
+    seed: int = 0,
+    step: Progress = lambda _: None,
+    long: Progress = lambda _: None,
     waves: Path | None = None,
 ) -> Verification:
-    """Stops at the first difference. Where the format's reference refuses the model, host and RTL are compared alone.
+    """Stops at the first difference. model: the file that `graph` was read from. Where the format's reference refuses the model, host and RTL are compared alone.
 
     step, long: told what is done and what takes long. waves: a file for the RTL's run of the first input.
     Each input runs as two Programs on both engines: the ordinary one (outputs, cycles, retire cycles, counters) and one

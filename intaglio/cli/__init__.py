@@ -79,14 +79,14 @@ def _returned(work: Callable[[], int]) -> int:
         return end.code if isinstance(end.code, int) else DONE if end.code is None else FAULT
 
 
-def _told(error: Exception, say: Callable[[str], None]) -> int:
+def _told(error: Exception, say: Callable[..., None]) -> int:
     from intaglio.cli import faults
     from intaglio.errors import InputError, OutputError
 
     known = {InputError: BAD_INPUT, OutputError: NOT_WRITTEN}
     for kind, found in known.items():
         if isinstance(error, kind):
-            say(str(error))
+            say(*getattr(error, "lines", (str(error),)))
             return found
     say(faults.message(error))
     return FAULT

@@ -15,7 +15,7 @@ from rich.status import Status
 from rich.text import Text
 
 from intaglio.errors import InputError
-from intaglio.files import check_writable, target_of
+from intaglio.files import check_writable, resolved, target_of
 from intaglio.report.files import json_text, write_text
 from intaglio.report.terminal import Terminal, plain_console
 from intaglio.text import shown
@@ -28,13 +28,16 @@ def report_terminal(json: Path | None) -> Terminal:
     return Terminal(stderr=json == STANDARD_OUTPUT)
 
 
-def check_targets(*paths: Path | None, inputs: Sequence[Path | None] = ()) -> None:
-    """Refuses files that cannot be written before any work is done, and those that another output or an input is."""
+def check_targets(json: Path | None, *others: Path | None, inputs: Sequence[Path | None] = ()) -> None:
+    """Refuses files that cannot be written before any work is done, and those that another output or an input is. json: may be
+    STANDARD_OUTPUT, the others not."""
     read = {_place(path): path for path in inputs if path is not None and os.path.exists(path)}
     taken: dict[Path, Path] = {}
-    for path in paths:
-        if path is None or path == STANDARD_OUTPUT:
+    for path in (json, *others):
+        if path is None or (path is json and path == STANDARD_OUTPUT):
             continue
+        if path == STANDARD_OUTPUT:
+            raise InputError("-: only --json writes to standard output; give the name of a file")
         check_writable(path)
         target = target_of(path)
         if target.node:
@@ -47,7 +50,7 @@ def check_targets(*paths: Path | None, inputs: Sequence[Path | None] = ()) -> No
 
 
 def _place(path: Path) -> Path:
-    return Path(os.path.realpath(path))
+    return resolved(path)
 
 
 def tell_written(terminal: Terminal, *paths: Path | None) -> None:

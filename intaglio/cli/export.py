@@ -27,7 +27,7 @@ def export(
     overrides: SetOption = None,
     json: Annotated[
         Path | None,
-        typer.Option("--json", metavar="M.json", help=f"The manifest once more; - is standard output. {WHOLE}",
+        typer.Option("--json", metavar="M.json|-", help=f"The manifest once more; - is standard output. {WHOLE}",
                      show_default=False),
     ] = None,
 ) -> None:
@@ -46,11 +46,12 @@ def export(
     write_folder(folder, bundle.files)
     write_json(json, bundle.manifest)
     terminal = report_terminal(json)
-    terminal.line(_summary(folder, bundle.manifest))
+    for line in _summary(folder, bundle.manifest):
+        terminal.line(line)
     tell_written(terminal, json)
 
 
-def _summary(folder: Path, manifest: dict[str, Any]) -> str:
+def _summary(folder: Path, manifest: dict[str, Any]) -> list[str]:
     memory = manifest["memory"]
     lines = [
         f"{folder}: {len(manifest['files']) + 1} files, configuration {manifest['config_hash']}; begin with README.md",
@@ -61,4 +62,4 @@ def _summary(folder: Path, manifest: dict[str, Any]) -> str:
         steps = [s for s in manifest["host_steps"] if (s["function"] is not None) == provided]
         if steps:
             lines.append(f"{title}: " + ", ".join(f"{s['targets'][0]!a} ({s['op']})" for s in steps))
-    return "\n".join(lines + [f"note: {note}" for note in manifest["notes"]])
+    return lines + [f"note: {note}" for note in manifest["notes"]]

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from intaglio.cli.console import check_targets, progress, report_terminal, tell_written, write_json
-from intaglio.cli.options import TABLE_HELP, WHOLE, ConfigOption, ObjectiveName, SetOption, configuration
+from intaglio.cli.options import TABLE_HELP, WHOLE, ConfigOption, ObjectiveName, SetOption, configuration, given
 from intaglio.network import load
 from intaglio.power_model import DEFAULT_TABLE, load_table
 from intaglio.report.documents import map_document, recheck_document
@@ -20,6 +20,7 @@ from intaglio.session import Session
 
 
 def map_command(
+    context: typer.Context,
     model: Annotated[
         Path | None, typer.Argument(metavar="MODEL", help="A quantized int8 network; none with --check.", show_default=False)
     ] = None,
@@ -27,7 +28,7 @@ def map_command(
     overrides: SetOption = None,
     json: Annotated[
         Path | None,
-        typer.Option("--json", metavar="M.json", help=f"The schedule as JSON; - is standard output. {WHOLE}",
+        typer.Option("--json", metavar="M.json|-", help=f"The schedule as JSON; - is standard output. {WHOLE}",
                      show_default=False),
     ] = None,
     listing: Annotated[
@@ -65,7 +66,7 @@ def map_command(
     if (model is None) == (check is None):
         raise typer.BadParameter("give either a MODEL or --check M.json")
     if check is not None:
-        if listing or program or prove or overrides or table or objective != ObjectiveName.cycles:
+        if given(context) - {"check", "json"}:
             raise typer.BadParameter("--check takes no other option than --json")
         with progress() as tell:
             tell.step(f"checking {check}")

@@ -28,7 +28,7 @@ class ObjectiveName(StrEnum):
 
 
 ModelArgument = Annotated[
-    Path, typer.Argument(metavar="MODEL", help="A quantized int8 network, a .tflite file.", show_default=False)
+    Path, typer.Argument(metavar="MODEL", help="A quantized int8 network, a .tflite or .onnx file.", show_default=False)
 ]
 ConfigOption = Annotated[
     str,
@@ -39,12 +39,19 @@ SetOption = Annotated[
     typer.Option(
         "--set",
         metavar="FIELD=VALUE",
-        help="Override a field of the configuration, dotted, as often as needed: --set memory.latency=100.",
+        help="Override a field of the configuration, dotted, as often as needed: --set memory.latency=100. Where rows, cols or "
+        "requantizers of a shipped one change, feed_bytes and partial_bytes follow unless they are set too.",
         show_default=False,
     ),
 ]
 TABLE_HELP = f"Energies: a YAML file, or a shipped table ({', '.join(shipped_tables())})."
 WHOLE = "The file is written whole or not at all."
+
+
+def given(context: typer.Context) -> set[str]:
+    """Names of the parameters that stand on the command line, whatever their values."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
 
 
 def configuration(config: str, overrides: list[str] | None) -> Config:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -56,8 +57,10 @@ def quantize_command(
         Method, typer.Option(help="How activations' ranges are chosen; mse: the least squared error.")
     ] = Method.minmax,
     percentile: Annotated[
-        float, typer.Option(metavar="P", help="Of --method percentile: the share of values that a range must hold.")
-    ] = 99.999,
+        float | None,
+        typer.Option(metavar="P", show_default=False,
+                     help="Of --method percentile: the share of values that a range must hold; by default all but one in 100,000."),
+    ] = None,
     narrow_range: Annotated[
         bool, typer.Option("--narrow-range/--full-range", help="Weights in -127..127, or -128..127.")
     ] = True,
@@ -71,14 +74,18 @@ def quantize_command(
 ) -> None:
     """Quantize a float ONNX network; report the error of every tensor, both accuracies if there are labels, and what the
     accelerator of CONFIG will refuse."""
-    check_targets(output, json, inputs=[data])
+    check_targets(json, output, inputs=[data])
     if output.exists() and model.exists() and output.samefile(model):
         raise InputError(f"{output}: is the float network itself; choose another name for the quantized one")
+    if percentile is not None and method != Method.percentile:
+        raise typer.BadParameter("--percentile belongs to --method percentile; give that too, or leave it out")
     accelerator = configuration(config, overrides)
     from intaglio.quantize.afterwards import refused_afterwards
     from intaglio.quantize.post_training import Settings, quantize
 
-    settings = Settings(method.value, activations.value, per_channel, narrow_range, percentile)
+    settings = Settings(method.value, activations.value, per_channel, narrow_range)
+    if percentile is not None:
+        settings = replace(settings, percentile=percentile)
     begin = time.perf_counter()
     with progress_bar() as bar:
         made = quantize(model, data, settings, bar)

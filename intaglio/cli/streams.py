@@ -36,10 +36,10 @@ def streams() -> Iterator[None]:
         sys.stdout, sys.stderr = out, err
 
 
-def say(message: str) -> None:
+def say(*lines: str) -> None:
     """A message of the command's on standard error."""
     with suppress(OSError, ValueError, AttributeError):
-        print(f"intaglio: {shown(message, lines=True)}", file=sys.stderr, flush=True)
+        print("intaglio: " + "\n".join(map(shown, lines)), file=sys.stderr, flush=True)
 
 
 class _Stream:

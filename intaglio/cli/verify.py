@@ -27,7 +27,7 @@ def verify_command(
     seed: Annotated[int, typer.Option(metavar="S", min=0, help="Seed of the first input; the next count on.")] = 0,
     json: Annotated[
         Path | None,
-        typer.Option("--json", metavar="V.json", help=f"The result as JSON; - is standard output. {WHOLE}",
+        typer.Option("--json", metavar="V.json|-", help=f"The result as JSON; - is standard output. {WHOLE}",
                      show_default=False),
     ] = None,
     waves: Annotated[

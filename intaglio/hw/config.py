@@ -20,6 +20,7 @@ import yaml
 
 from intaglio.errors import InputError
 from intaglio.files import read_bytes
+from intaglio.unique_keys import UniqueKeys
 
 KIB = 1024
 LARGEST_CONFIG = 64 * KIB
@@ -264,7 +265,8 @@ def shipped_names() -> list[str]:
 
 
 def load_config(config: str | Path = "edge64", overrides: list[str] | tuple[str, ...] = ()) -> Config:
-    """A shipped configuration by name, or a YAML file by path, with overrides "field=value" (dotted) applied.
+    """A shipped configuration by name, or a YAML file by path, with overrides "field=value" (dotted) applied. Of a shipped one
+    feed_bytes and partial_bytes follow where its shape changes, unless they are set too; what a file states, stays.
 
     Raises InputError that names the file or field, the reason and the remedy.
     """
@@ -275,10 +277,9 @@ def load_config(config: str | Path = "edge64", overrides: list[str] | tuple[str,
                          f"not {type(data).__name__}; `intaglio configs edge64` prints one to start from")
     for item in overrides:
         _override(data, item)
-    # A changed shape asks for the feed width and the partial sums that go with it, unless they are set too.
     named = {item.partition("=")[0] for item in overrides}
     for follower, shape in (("feed_bytes", {"rows", "requantizers"}), ("partial_bytes", {"rows", "cols", "requantizers"})):
-        if named & shape and follower not in named:
+        if where in shipped_names() and named & shape and follower not in named:
             data[follower] = 0
     return config_from_dict(data, where)
 
@@ -311,7 +312,7 @@ def _known(data: dict[Any, Any], names: list[str], where: str, prefix: str) -> N
 
 def _yaml(text: str, where: str, remedy: str) -> Any:
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, UniqueKeys)
     except (yaml.YAMLError, RecursionError, ValueError) as error:  # ValueError: a value such as the date 2001-99-99
         raise InputError(f"{where}: not YAML ({' '.join(str(error).split())[:300]}); {remedy}") from None
 

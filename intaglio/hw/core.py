@@ -11,7 +11,7 @@ from intaglio.hw.config import CHANNEL_RECORD_BYTES, Config
 from intaglio.hw.depthwise_feed import PatchSequencer
 from intaglio.hw.drain import Drain
 from intaglio.hw.feed import FeedRequest, FeedRows, FeedSequencer, FeedStep
-from intaglio.hw.isa import CHANNEL_FIELDS_BY_NAME, COMMAND_BITS, LocalMemory, Opcode
+from intaglio.hw.isa import CHANNEL_FIELDS_BY_NAME, COMMAND_BITS, OPCODE_BITS, LocalMemory, Opcode
 from intaglio.hw.output_pass import OutputPass
 from intaglio.hw.pipeline import delay
 from intaglio.hw.row_delay import RowDelays
@@ -104,10 +104,10 @@ class ComputeCore(wiring.Component):
         pools = Signal()
         with m.If(self.start.valid & self.start.ready):
             m.d.sync += [command.eq(self.start.payload), busy.eq(1), started.eq(1)]
-            m.d.sync += [adds.eq(self.start.payload[:8] == Opcode.ADD), pools.eq(self.start.payload[:8] == Opcode.POOL)]
+            m.d.sync += [adds.eq(self.start.payload[:OPCODE_BITS] == Opcode.ADD), pools.eq(self.start.payload[:OPCODE_BITS] == Opcode.POOL)]
         with m.If(self.retire):
             m.d.sync += busy.eq(0)
-        opcode = command[:8]
+        opcode = command[:OPCODE_BITS]
         is_conv = opcode == Opcode.CONV
         is_add = opcode == Opcode.ADD
 

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from intaglio.hw.config import Config
 from intaglio.hw.faults import FAULT_BITS, Fault
-from intaglio.hw.isa import ENGINE_OF, WORDS_OF, Engine, LocalMemory, Opcode, field_of, unnamed_bits
+from intaglio.hw.isa import ENGINE_OF, OPCODE_BITS, WORDS_OF, Engine, LocalMemory, Opcode, field_of, unnamed_bits
 
 QUEUE_DEPTHS = {Engine.LOAD: 4, Engine.COMPUTE: 1, Engine.STORE: 4}
 
@@ -43,10 +43,10 @@ class Dispatch(wiring.Component):
         lane = Signal(range(max(self.lanes, 2)))
         index = Signal(5)
         left = Signal(30)  # 32-bit words of the program
-        held = Signal(8)  # opcode of the command under way
+        held = Signal(OPCODE_BITS)  # opcode of the command under way
         position = Signal(30)  # of the command under way, in 32-bit words
 
-        opcode = Signal(8)
+        opcode = Signal(OPCODE_BITS)
         word = Signal(32)
         engine = Signal(2)
         last_index = Signal(5)
@@ -54,7 +54,7 @@ class Dispatch(wiring.Component):
         known = Signal()
         m.d.comb += [
             word.eq(self.words.payload.word_select(lane, 32) if self.lanes > 1 else self.words.payload),
-            opcode.eq(Mux(index == 0, word[:8], held)),
+            opcode.eq(Mux(index == 0, word[:OPCODE_BITS], held)),
             self.word.eq(word),
             self.index.eq(index),
             self.last.eq(index == last_index),

@@ -9,7 +9,7 @@ from amaranth.utils import ceil_log2
 from intaglio.hw.activation_memory import chosen
 from intaglio.hw.command_view import CommandView
 from intaglio.hw.config import Config
-from intaglio.hw.isa import COMMAND_BITS, Opcode
+from intaglio.hw.isa import COMMAND_BITS, OPCODE_BITS, Opcode
 from intaglio.hw.output_pass import DrainRead, OutputPass
 from intaglio.hw.partial_memory import PartialMemory
 from intaglio.hw.patch_reader import PatchReader
@@ -59,7 +59,7 @@ class Drain(wiring.Component):
         m = Module()
         config = self.config
         depthwise = config.depthwise_delay > 0
-        is_depthwise = self.command[:8] == Opcode.DEPTHWISE
+        is_depthwise = self.command[:OPCODE_BITS] == Opcode.DEPTHWISE
         f = CommandView(self.command, Opcode.CONV)
         p = CommandView(self.command, Opcode.DEPTHWISE)
         q = config.requantizers

@@ -181,8 +181,10 @@ class Field:
         return self.mask + self.low
 
 
+OPCODE_BITS = 8
+"""The lowest of a command's first word."""
 HEADER = (
-    Field("opcode", 0, 0, 8),
+    Field("opcode", 0, 0, OPCODE_BITS),
     Field("wait", 0, 8, 2),
     Field("signal", 0, 10, 2),
     Field("tag", 0, 16, 16),  # the layer's number; the trace port shows it
@@ -425,7 +427,7 @@ def decode(words: list[int]) -> list[Command]:
     out = []
     at = 0
     while at < len(words):
-        code = words[at] & 0xFF
+        code = words[at] & ((1 << OPCODE_BITS) - 1)
         if code not in Opcode._value2member_map_:
             raise ValueError(f"word {at}: unknown opcode {code}")
         opcode = Opcode(code)

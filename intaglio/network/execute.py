@@ -71,7 +71,7 @@ def check_inputs(graph: Graph, inputs: Mapping[str, np.ndarray | Header]) -> Non
                 f"{key!r} is not an input of {graph.name!r}; its inputs are {known}; remove or rename it"
             )
     if faults:
-        raise InputError("\n".join(faults))
+        raise InputError(*faults)
 
 
 def conversion_hint(tensor: Tensor, given: np.dtype) -> str:

@@ -13,6 +13,7 @@ import yaml
 from intaglio.errors import InputError
 from intaglio.files import read_bytes
 from intaglio.power_model.table import ENTRIES, IDLE, MEMORIES, OPERATIONS, Band, Entry, Table
+from intaglio.unique_keys import UniqueKeys
 
 LARGEST_TABLE = 1 << 18
 """Bytes of a table's file."""
@@ -44,22 +45,10 @@ def load_table(table: str | Path = DEFAULT_TABLE) -> Table:
         except UnicodeDecodeError:
             raise InputError(f"{where}: not a text file; a table is YAML, see docs/energy.md") from None
     try:
-        content = yaml.load(text, _Loader)
+        content = yaml.load(text, UniqueKeys)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise InputError(f"{where}: not YAML ({' '.join(str(error).split())[:300]}); see docs/energy.md") from None
     return _table(content, where)
-
-
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that stands twice, of which YAML libraries keep the last without a word."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: list[Any] = []
-        for key, _ in node.value:
-            if key.value in seen:
-                raise yaml.YAMLError(f"{key.value!r} stands twice, again in line {key.start_mark.line + 1}")
-            seen.append(key.value)
-        return super().construct_mapping(node, deep)
 
 
 def _refuse(where: str, field: str, value: Any, allowed: str) -> NoReturn:

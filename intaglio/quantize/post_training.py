@@ -64,11 +64,13 @@ class Quantized:
     notes: tuple[str, ...] = ()
 
 
-def quantize(path: Path, data_file: Path, settings: Settings, bar: Bar) -> Quantized:
-    """Quantizes a float ONNX file with the samples of an .npz, and measures the result on them.
+def quantize(path: str | Path, data_file: str | Path, settings: Settings, bar: Bar = lambda *_: None) -> Quantized:
+    """Quantizes a float ONNX file with the samples of an .npz, and measures the result on them. bar: is told what is done, how much
+    of it, and of how much.
 
     InputError for everything that is wrong with either file.
     """
+    path, data_file = Path(path), Path(data_file)
     if not 50.0 < settings.percentile <= 100.0:
         raise InputError(f"percentile {settings.percentile:g}: must be above 50 and at most 100")
     notes: list[str] = []

@@ -149,7 +149,8 @@ def print_check(out: Terminal, document: dict[str, Any]) -> None:
     out.line(f"{len(document['operators'])} operators: {counts}; {share:.1f} % of {totals['macs']:,} MACs on the "
              f"accelerator")
     fits = "fit" if totals["activation_peak_bytes"] <= config["activation_bytes"] else "do not all fit"
-    out.line(f"weights {totals['weight_bytes']:,} bytes; tensors take at most {totals['activation_peak_bytes']:,} "
+    if totals["activation_peak_bytes"]:
+        out.line(f"weights {totals['weight_bytes']:,} bytes; tensors take at most {totals['activation_peak_bytes']:,} "
              f"bytes at once{_at(totals['peak_layer'])}: they {fits} into activation_bytes = "
              f"{config['activation_bytes']:,}")
     _print_notes(out, document["notes"])

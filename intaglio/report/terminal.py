@@ -32,16 +32,16 @@ class Terminal:
         self._console = plain_console(stderr, self.width)
 
     def line(self, text: str = "", bold: bool = False) -> None:
-        """A line, folded between words where it is wider than the terminal, whole in a file; line feeds in it stay."""
-        styled = Text(self._clean(text, lines=True), style="bold" if bold else "")
+        """A line, folded between words where it is wider than the terminal, whole in a file."""
+        styled = Text(self._clean(text), style="bold" if bold else "")
         self._console.print(styled, overflow="fold" if self._folds else "ignore", no_wrap=not self._folds, crop=False)
 
     def table(self, table: Table) -> None:
         ellipsis = encodable("…", self._console.encoding)
         self._console.print(cleaned(table, self._clean).render(self.width, ellipsis), overflow="fold")
 
-    def _clean(self, text: str, lines: bool = False) -> str:
-        return encodable(shown(text, lines), self._console.encoding)
+    def _clean(self, text: str) -> str:
+        return encodable(shown(text), self._console.encoding)
 
 
 def plain_console(stderr: bool, width: int | None = None) -> Console:

@@ -194,7 +194,6 @@ def test_shown() -> None:
     assert shown("plain ä 網 🦊") == "plain ä 網 🦊"
     assert shown("\u200c\u200d") == "\u200c\u200d"  # parts of words
     assert shown("a\nb\t\x7f\u2028\ud800\U000e0001") == "a\\nb\\t\\x7f\\u2028\\ud800\\U000e0001"
-    assert shown("a\nb", lines=True) == "a\nb"
 
 
 def process(arguments: list[str], **environment: str) -> tuple[int, bytes, bytes]:

@@ -129,6 +129,7 @@ def _changed(words: list[int], at: int, value: int) -> list[int]:
 REFUSED = {
     "opcode 0": ([0] * 8, Fault.BAD_OPCODE),
     "opcode 7": (_changed(POOL, 0, 7), Fault.BAD_OPCODE),
+    "opcode 128 higher": (_changed(LOAD, 0, Opcode.LOAD | 1 << 7), Fault.BAD_OPCODE),
     "header": (_changed(LOAD, 0, Opcode.LOAD | 1 << 12), Fault.BAD_FIELD),
     "tail": (_changed(LOAD, 7, 1), Fault.BAD_FIELD),
     "word 31": (_changed(POOL, 31, 1 << 31), Fault.BAD_FIELD),

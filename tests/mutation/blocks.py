@@ -28,7 +28,7 @@ BLOCKS: dict[str, list[str]] = {
     "accelerator": SYSTEM,
     "activation_memory": ["tests/hw/test_activation_memory.py", *SIZES, *core(MIXED)],
     "arbiter": ["tests/hw/test_arbiter.py", *SYSTEM],
-    "array": [*core(f"{CONV} patches"), verilated("array")],
+    "array": [*core(f"{CONV} patches"), verilated("array"), *LARGEST],
     "axi": ["tests/hw/test_registers.py", *SYSTEM],
     "binary32": ["tests/hw/test_requantizer.py"],
     "bursts": ["tests/hw/test_bursts.py", "tests/hw/test_load.py", "tests/hw/test_store.py"],

@@ -155,9 +155,22 @@ def fits(command: Command) -> bool:
 @pytest.mark.parametrize("name", CASES)
 def test_host_equals_rtl(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(sum(name.encode()))
-    commands = [Command(c.opcode, {**c.fields, "tag": tag}) for tag, c in enumerate(CASES[name])]
+    hold(CASES[name], random_image(LARGE, rng), monkeypatch)
+
+
+def test_sums_that_wrap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Products of 255 * 255, more than 32 bits hold in all, and as many as 31 bits just do not."""
+    activations, weights, channels = random_image(LARGE, np.random.default_rng(7))
+    activations[:] = weights[:] = 0x80
+    points = {"in_zero_point": 127, "weight_zero_point": 127}
+    deep = [conv(in_row_bytes=n, chunks=n, **points) for n in (16_511, 16_520, 33_020, MANY)]
+    hold(deep, [activations, weights, channels], monkeypatch)
+
+
+def hold(cases: list[Command], images: list[np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
+    commands = [Command(c.opcode, {**c.fields, "tag": tag}) for tag, c in enumerate(cases)]
     assert all(fits(c) for c in commands)
-    program = program_of(LARGE, commands, random_image(LARGE, rng))
+    program = program_of(LARGE, commands, images)
     host = run_program(LARGE, program, {}, "host")
     monkeypatch.setattr(simulate, "CYCLE_LIMIT", 2 * host.cycles)  # a counter that is too narrow may never end
     rtl = run_program(LARGE, program, {}, "rtl")

@@ -110,7 +110,7 @@ def library_of(verilog: str, tool: Verilator, waves: str | None = None, progress
     name = cache.key(verilog, driver, indices, *codecs.values(), *flags, tool.version)
 
     def make(scratch: Path) -> Path:
-        _tell(progress, "compiling the RTL with Verilator; this happens once for a configuration")
+        _tell(progress, f"compiling the RTL with Verilator{', with waves' if waves else ''}; this happens once for a configuration")
         (scratch / "intaglio.v").write_text(verilog)
         (scratch / "driver.cpp").write_text(driver)
         (scratch / "memory_indices.h").write_text(f"#pragma once\n{indices}")
