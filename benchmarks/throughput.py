@@ -33,7 +33,7 @@ from intaglio.network import Graph, load
 from intaglio.network.execute import random_inputs
 from intaglio.network.graph import Conv2D, FullyConnected
 from intaglio.session import Session
-from intaglio.sim.engines import clock_of
+from intaglio.sim.engines import cycles_of
 
 TINY = ("mlptiny_kws_int8", "mlptiny_vww_int8", "mlptiny_ic_resnet8_int8", "mlptiny_ad_int8", "tflm_person_detect_int8_patched")
 FAST = ("bus_bytes=16", "memory.bytes_per_cycle=16")
@@ -148,7 +148,7 @@ def sampled_gap(graph: Graph, config: Config, certificates: Sequence[Certificate
     for layer, certificate in zip(schedule.layers, certificates, strict=True):
         plans = layer.planner.candidates(layer.setting)
         for plan in draw.sample(plans, min(each, len(plans))):
-            count = alone(network, config, schedule, replace(layer, plan=plan), lambda config, commands: clock_of(config, commands).cycles)
+            count = alone(network, config, schedule, replace(layer, plan=plan), cycles_of)
             worst = max(worst, certificate.best / count - 1)
     return worst
 
