@@ -30,11 +30,11 @@ from intaglio.mapper.emit import emit
 from intaglio.mapper.estimate import Cycles
 from intaglio.mapper.layout import Region, align_up
 from intaglio.mapper.lower import lower
+from intaglio.mapper.overlap import overlapped
 from intaglio.mapper.parts import partial_pixels
 from intaglio.mapper.plan import Groups, LayerPlan, record_bytes, weight_bytes
 from intaglio.mapper.prove import Clock, alone
 from intaglio.mapper.residency import Schedule, Scheduler
-from intaglio.mapper.tokens import with_tokens
 from intaglio.mapper.validate import validate_commands
 from intaglio.network.graph import Graph
 from intaglio.sim.engines import NEVER
@@ -75,8 +75,8 @@ def price(graph: Graph, config: Config, mapping: TemporalMapping, clock: Clock) 
     if best is None:
         return Priced(None, (*notes, "nothing near it fits"), None)
     emitted = emit(network, config, best[1])
-    commands = tuple(with_tokens(config, emitted.commands))
-    validate_commands(commands, config, emitted.size, len(network.layers))
+    overlapped(config, emitted)
+    validate_commands(emitted.commands, config, emitted.size, len(network.layers))
     return Priced(best[0], notes, best[1])
 
 

@@ -11,13 +11,13 @@ from intaglio.mapper.emit import emit
 from intaglio.mapper.layout import align_up
 from intaglio.mapper.lower import Lowered, lower
 from intaglio.mapper.objective import Objective
+from intaglio.mapper.overlap import overlapped
 from intaglio.mapper.polish import Clock, polish
 from intaglio.mapper.program import BASE_ALIGNMENT, PROGRAM_OFFSET, Place, Program
 from intaglio.mapper.prove import Certificate, prove
 from intaglio.mapper.quiet import collector_paused
 from intaglio.mapper.residency import Scheduler
 from intaglio.mapper.table import words_of
-from intaglio.mapper.tokens import put_tokens
 from intaglio.network.graph import Graph
 
 __all__ = ["Certificate", "Objective", "Program", "map_network", "map_proven"]
@@ -64,7 +64,7 @@ def program_of(graph: Graph, config: Config, emitted: Emission) -> Program:
             f"network {graph.name!r} needs {data + emitted.size} bytes of external memory; addresses have "
             "32 bits; use a smaller network"
         )
-    commands, code = _placed(config, emitted.commands, data)
+    code = _placed(config, emitted, data)
     places = {
         name: Place(data + emitted.bases[x.value], x.layout.rows, x.layout.row_bytes, x.layout.stride)
         for name, x in network.operands.items()
@@ -74,7 +74,7 @@ def program_of(graph: Graph, config: Config, emitted: Emission) -> Program:
         network=graph.name,
         config=config.to_dict(),
         config_hash=config.hardware_hash(),
-        commands=tuple(commands),
+        commands=tuple(emitted.commands),
         image=bytes(PROGRAM_OFFSET) + code + bytes(data - PROGRAM_OFFSET - len(code)) + emitted.constants(),
         memory_bytes=data + emitted.size,
         places=places,
@@ -86,10 +86,12 @@ def program_of(graph: Graph, config: Config, emitted: Emission) -> Program:
     return program
 
 
-def _placed(config: Config, commands: list[isa.Command], data: int) -> tuple[list[isa.Command], bytes]:
-    """The emission's commands, changed in place: with tokens, and with external addresses that count from `data`; and their
-    words."""
-    for command in commands:
-        if command.opcode in (isa.Opcode.LOAD, isa.Opcode.STORE):
-            command.fields["external"] += data
-    return commands, words_of(put_tokens(config, commands)).astype("<u4").tobytes()
+def _placed(config: Config, emitted: Emission, data: int) -> bytes:
+    """The words of the emission's commands, whose external addresses count from `data` from now on."""
+    table = overlapped(config, emitted)
+    for opcode in (isa.Opcode.LOAD, isa.Opcode.STORE):
+        for i in table.at.get(opcode, ()):
+            emitted.commands[i].fields["external"] += data
+        if opcode in table.records:
+            table.records[opcode]["external"] += data
+    return words_of(table).astype("<u4").tobytes()

@@ -11,24 +11,20 @@ import numpy as np
 
 from intaglio.compiled import compiled
 from intaglio.hw.config import Config
-from intaglio.hw.isa import Command, Engine
+from intaglio.hw.isa import Engine
 from intaglio.mapper.accesses import Space, accesses_of
 from intaglio.mapper.dispatch import QUEUE_DEPTH, links_of
-from intaglio.mapper.table import table_of
+from intaglio.mapper.table import Table
 
 _ACTIVATION = int(Space.ACTIVATION)
 _LOAD, _COMPUTE = int(Engine.LOAD), int(Engine.COMPUTE)
 
 
-def load_ahead(config: Config, commands: list[Command], most: int) -> list[Command]:
-    """The commands in the new order, in which a LOAD passes `most` COMPUTE commands at most. They are in sequential order, their
-    tokens of no account."""
-    if not commands:
-        return commands
-    table = table_of(commands)
+def load_order(config: Config, table: Table, most: int) -> np.ndarray:
+    """Which command comes when, int64 [commands], where a LOAD passes `most` COMPUTE commands at most. table: of commands in
+    sequential order, their tokens of no account."""
     touched, count = accesses_of(config, table)
-    order = _order(touched, count, links_of(table).engines, config.bank_bytes, most, QUEUE_DEPTH[Engine.LOAD])
-    return [commands[i] for i in order.tolist()]
+    return _order(touched, count, links_of(table).engines, config.bank_bytes, most, QUEUE_DEPTH[Engine.LOAD])
 
 
 @compiled()

@@ -16,17 +16,19 @@ from intaglio.mapper.parts import variants
 from intaglio.mapper.plan import record_bytes, record_groups, tile_groups, weight_bytes
 from intaglio.mapper.program import BASE_ALIGNMENT
 from intaglio.mapper.residency import Schedule
+from intaglio.mapper.table import Table
 from intaglio.mapper.task import FIELD_LIMIT, Operand
 
 
 class Emission:
     """Commands so far, each as if it ran alone, one after another: their external addresses count from the start of the
-    data that follows the program. bases: of values outside.
-    size: bytes of data in all."""
+    data that follows the program. bases: of values outside. size: bytes of data in all. table: of the commands, once they are in
+    the order, and have the tokens, with which the engines overlap (overlap.py)."""
 
     def __init__(self, network: Lowered, config: Config, schedule: Schedule):
         self.network, self.config, self.schedule = network, config, schedule
         self.commands: list[isa.Command] = []
+        self.table: Table | None = None
         self.bases: dict[str, int] = {}
         self._blocks: dict[tuple[object, ...], int] = {}
         self._weight_sizes: dict[tuple[Part, int], tuple[int, int]] = {}

@@ -1,9 +1,8 @@
-"""A schedule as commands in sequential order, LOADs ahead; `tokens` then lets the engines overlap."""
+"""A schedule as commands in sequential order; `overlap` then lets the engines overlap."""
 
 from __future__ import annotations
 
 from intaglio.hw.config import Config
-from intaglio.mapper.ahead import load_ahead
 from intaglio.mapper.emission import Emission
 from intaglio.mapper.emit_chain import ChainEmitter
 from intaglio.mapper.emit_layer import LayerEmitter
@@ -18,5 +17,4 @@ def emit(network: Lowered, config: Config, schedule: Schedule) -> Emission:
     for before, layer in zip((None, *schedule.layers), schedule.layers, strict=False):
         emitter = LayerEmitter(out, layer) if isinstance(layer.plan, LayerPlan) else ChainEmitter(out, layer, before)
         emitter.run()
-    out.commands = load_ahead(config, out.commands, schedule.ahead)
     return out

@@ -20,10 +20,10 @@ from intaglio.mapper.buffers import Setting
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.emit import emit
 from intaglio.mapper.lower import AnyTask, Lowered
+from intaglio.mapper.overlap import overlapped
 from intaglio.mapper.polish import Clock, whole
 from intaglio.mapper.pooling import PoolTask
 from intaglio.mapper.residency import Placed, Schedule
-from intaglio.mapper.tokens import put_tokens
 
 MOST_ROUNDS = 3
 """Times that each layer's plan is tried in the whole."""
@@ -136,8 +136,7 @@ def _places(network: Lowered, config: Config, layer: Placed) -> Iterator[Placed]
 
 def alone(network: Lowered, config: Config, schedule: Schedule, layer: Placed, clock: Clock) -> int:
     """Cycles of one layer's or chain's commands by themselves."""
-    commands = emit(network, config, Schedule((layer,), schedule.outside, 0.0)).commands
-    return clock(config, put_tokens(config, commands))
+    return clock(config, overlapped(config, emit(network, config, Schedule((layer,), schedule.outside, 0.0))))
 
 
 def _bounds(network: Lowered, config: Config, layer: Placed) -> Iterator[int]:

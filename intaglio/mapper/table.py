@@ -25,6 +25,15 @@ class Table:
     def __len__(self) -> int:
         return len(self.header)
 
+    def reordered(self, order: np.ndarray) -> Table:
+        """Of the same commands, of which order[i] is the i-th."""
+        place = np.empty(len(order), np.int64)
+        place[order] = np.arange(len(order))
+        at = {opcode: place[mine] for opcode, mine in self.at.items()}
+        ranks = {opcode: np.argsort(mine) for opcode, mine in at.items()}
+        records = {opcode: records[ranks[opcode]] for opcode, records in self.records.items()}
+        return Table({opcode: mine[ranks[opcode]] for opcode, mine in at.items()}, records, self.header[order])
+
 
 def table_of(commands: Sequence[Command]) -> Table:
     """ValueError or TypeError, as of Command.words, where a command cannot be encoded."""

@@ -34,13 +34,12 @@ _BIT = np.array([[token_bit(a, b) if a != b else -1 for b in Engine] for a in En
 def with_tokens(config: Config, commands: Sequence[Command]) -> list[Command]:
     """The same commands with their `wait` and `signal` fields set."""
     own = [Command(c.opcode, c.fields.copy()) for c in commands]
-    put_tokens(config, own)
+    put_tokens(config, own, table_of(own))
     return own
 
 
-def put_tokens(config: Config, commands: Sequence[Command]) -> Table:
-    """Sets the `wait` and `signal` fields of commands; returns their table."""
-    table = table_of(commands)
+def put_tokens(config: Config, commands: Sequence[Command], table: Table) -> None:
+    """Sets the `wait` and `signal` fields of commands and of their table."""
     wait, signal = tokens_of(config, table)
     for command, w, s in zip(commands, wait, signal, strict=True):
         command.fields["wait"] = w
@@ -48,7 +47,6 @@ def put_tokens(config: Config, commands: Sequence[Command]) -> Table:
     for opcode, at in table.at.items():
         table.records[opcode]["wait"], table.records[opcode]["signal"] = np.array(wait)[at], np.array(signal)[at]
     table.header["wait"], table.header["signal"] = wait, signal
-    return table
 
 
 def tokens_of(config: Config, table: Table) -> tuple[list[int], list[int]]:
