@@ -273,8 +273,9 @@ def load_config(config: str | Path = "edge64", overrides: list[str] | tuple[str,
     text, where = _read(str(config))
     data = _yaml(text, f"configuration {where}", "`intaglio configs edge64` prints one to start from")
     if not isinstance(data, dict):
+        found = "nothing" if data is None else type(data).__name__
         raise InputError(f"{where}: a configuration is a mapping of fields to values, "
-                         f"not {type(data).__name__}; `intaglio configs edge64` prints one to start from")
+                         f"not {found}; `intaglio configs edge64` prints one to start from")
     for item in overrides:
         _override(data, item)
     named = {item.partition("=")[0] for item in overrides}

@@ -10,7 +10,7 @@ import dataclasses
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -97,8 +97,8 @@ class Program:
     network: str
     config: dict[str, Any]
     config_hash: int
-    commands: tuple[isa.Command, ...]
-    image: bytes
+    commands: tuple[isa.Command, ...] = field(repr=False)
+    image: bytes = field(repr=False)
     memory_bytes: int
     places: dict[str, Place]
     inputs: tuple[str, ...]

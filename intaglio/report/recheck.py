@@ -87,7 +87,10 @@ def _stated(path: Path) -> _Stated:
     try:
         config = config_from_dict(document["config"], "its configuration")
         totals, program = document["totals"], document["program"]
-        words = np.frombuffer(base64.b64decode(program["code"], validate=True), "<u4").astype(np.uint32)
+        code = base64.b64decode(program["code"], validate=True)
+        if len(code) % 4:
+            raise ValueError(f"its code has {len(code)} bytes, no whole number of 32-bit words")
+        words = np.frombuffer(code, "<u4").astype(np.uint32)
         return _Stated(
             config=config,
             words=words,
@@ -102,7 +105,9 @@ def _stated(path: Path) -> _Stated:
         )  # fmt: skip
     except InputError as error:
         _refuse(path, str(error))
-    except (KeyError, TypeError, AttributeError, ValueError, binascii.Error) as error:
+    except KeyError as error:
+        _refuse(path, f"not a mapping: it has no {error}")
+    except (TypeError, AttributeError, ValueError, binascii.Error) as error:
         _refuse(path, f"not a mapping ({type(error).__name__}: {error})"[:300])
 
 
