@@ -65,7 +65,7 @@ def test_refusals_name_field_value_and_what_is_allowed(override, message):
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("", "a configuration is a mapping of fields to values, not NoneType"),
+        ("", "a configuration is a mapping of fields to values, not nothing"),
         ("[" * 5000, "not YAML"),
         ("rows: 2001-99-99", "not YAML"),
         ("rows: *x", "not YAML"),
