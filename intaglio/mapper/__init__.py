@@ -12,7 +12,7 @@ from intaglio.mapper.layout import align_up
 from intaglio.mapper.lower import Lowered, lower
 from intaglio.mapper.objective import Objective
 from intaglio.mapper.overlap import overlapped
-from intaglio.mapper.polish import Clock, polish
+from intaglio.mapper.polish import Clock, polished
 from intaglio.mapper.program import BASE_ALIGNMENT, PROGRAM_OFFSET, Place, Program
 from intaglio.mapper.prove import Certificate, prove
 from intaglio.mapper.quiet import collector_paused
@@ -50,8 +50,9 @@ def map_proven(
 
 
 def _fastest(network: Lowered, config: Config, keep_all: bool, clock: Clock | None) -> Emission:
-    found = Scheduler(network, config, keep_all).run()
-    return emit(network, config, found) if clock is None else polish(network, config, found, clock)
+    if clock is None:
+        return emit(network, config, Scheduler(network, config, keep_all).run())
+    return polished(network, config, keep_all, clock)
 
 
 def program_of(graph: Graph, config: Config, emitted: Emission) -> Program:

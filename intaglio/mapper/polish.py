@@ -7,23 +7,29 @@ are tried depends on the program's length alone, so that it costs a part of the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
+from intaglio.errors import InputError, RefusedError
 from intaglio.hw.config import Config
 from intaglio.mapper.emission import Emission
 from intaglio.mapper.emit import emit
 from intaglio.mapper.fused import ChainPlan
 from intaglio.mapper.lower import Lowered
 from intaglio.mapper.overlap import overlapped
-from intaglio.mapper.residency import Placed, Schedule
+from intaglio.mapper.residency import Placed, Schedule, Scheduler
 from intaglio.mapper.table import Table
 
 Clock = Callable[[Config, Table], int]
 """The cycles of a program's table of commands on a configuration, exact."""
-BUDGET = 400_000
-"""Of a program of n commands BUDGET / n**1.5 others are timed: 141 of 200 commands, 3 of 2,600."""
+BUDGET = 16_000_000
+"""Of a program of n commands BUDGET / n**2 others are timed: 100 of 400 commands, 4 of 2,000."""
 MOST_TRIALS = 200
+STARTS = 5
+"""Schedules that programs are polished from at most."""
+WORTH = 4
+"""Programs that may be timed, from which on smaller machines are looked at."""
 EACH = 8
 """Plans of a layer that are tried."""
 AHEAD = (4, 1)
@@ -36,12 +42,28 @@ def whole(network: Lowered, config: Config, schedule: Schedule, layers: Sequence
     return clock(config, overlapped(config, emitted)), emitted
 
 
-def polish(network: Lowered, config: Config, schedule: Schedule, clock: Clock) -> Emission:
-    """The program of a schedule of no more cycles, with the same tensors on chip."""
+def polished(network: Lowered, config: Config, keep_all: bool, clock: Clock) -> Emission:
+    """The fastest program that is found from the search's schedule, of no more cycles than that one's; and, where programs are short,
+    from the schedules that it finds for smaller machines: where more than it needs is there, the estimates may prefer what
+    is slower."""
+    scheduler = Scheduler(network, config, keep_all)
+    first = scheduler.run()
+    left = _trials_of(_expected_commands(config, first.layers))
+    if not left:
+        return emit(network, config, first)
+    starts = [first]
+    for other in _smaller(config) if left >= WORTH else ():
+        with suppress(RefusedError):
+            smaller = Scheduler(network, other, keep_all)
+            structure = smaller.search()
+            found = smaller.planned(structure), scheduler.planned(structure) if other.bank_bytes != config.bank_bytes else None
+            starts += [start for start in found if start is not None]
+    return min((_polished(network, config, start, clock) for start in starts), key=lambda found: found[0])[1]
+
+
+def _polished(network: Lowered, config: Config, schedule: Schedule, clock: Clock) -> tuple[int, Emission]:
+    """Cycles and program of a schedule with the same tensors on chip."""
     used = list(schedule.layers)
-    trials = _trials(used) if _trials_of(_expected_commands(config, used)) else []
-    if not trials:
-        return emit(network, config, schedule)
     least, best = whole(network, config, schedule, used, clock)
     left = _trials_of(len(best.commands))
     for ahead in AHEAD if left > EACH else ():
@@ -49,6 +71,7 @@ def polish(network: Lowered, config: Config, schedule: Schedule, clock: Clock) -
         left -= 1
         if cycles < least:
             schedule, least, best = emitted.schedule, cycles, emitted
+    trials = _trials(used)
     while trials:
         start = least
         for i, other in trials[:left]:
@@ -58,12 +81,22 @@ def polish(network: Lowered, config: Config, schedule: Schedule, clock: Clock) -
                 used, least, best = trial, cycles, emitted
         left -= len(trials[:left])
         trials = _trials(used) if left and least < start else []
-    return best
+    return least, best
+
+
+def _smaller(config: Config) -> Iterator[Config]:
+    """With half of a memory's bytes, or of the external memory's rate, as far as there are such machines."""
+    for change in (
+        {"weight_bytes": config.weight_bytes // 2}, {"activation_bytes": config.activation_bytes // 2},
+        {"memory": replace(config.memory, bytes_per_cycle=config.memory.bytes_per_cycle // 2)},
+    ):  # fmt: skip
+        with suppress(InputError):
+            yield replace(config, **change)
 
 
 def _trials_of(commands: int) -> int:
     """How many programs of so many commands are timed."""
-    return min(MOST_TRIALS, int(BUDGET / max(commands, 1) ** 1.5))
+    return min(MOST_TRIALS, int(BUDGET / max(commands, 1) ** 2))
 
 
 def _expected_commands(config: Config, layers: Sequence[Placed]) -> int:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from intaglio.errors import Refusal, RefusedError
 from intaglio.hw.config import Config
@@ -62,6 +62,14 @@ class Schedule:
     ahead: int = 2
 
 
+class Structure(NamedTuple):
+    """What a search decides beside each layer's plan. spans: tasks that run by themselves or as a chain, in order; keep: of each
+    value the number of its uses that find it on chip."""
+
+    spans: list[range]
+    keep: Keep
+
+
 class ByCycles:
     """What a search prefers: fewer estimated cycles."""
 
@@ -92,6 +100,21 @@ class Scheduler:
 
     def run(self) -> Schedule:
         """Raises RefusedError with the layers that do not fit and the field that is too small."""
+        found = self.planned(self.search())
+        assert found is not None
+        return found
+
+    def planned(self, structure: Structure) -> Schedule | None:
+        """The schedule of a structure, each layer with the plan that this configuration prefers; None where a layer does not fit."""
+        self._spans = structure.spans
+        walk = self._walk(structure.keep)
+        if walk.failed is not None:
+            return None
+        outside = frozenset(v.name for v in self.network.values.values() if self._outside(v, structure.keep))
+        return Schedule(tuple(walk.layers), outside, walk.cycles)
+
+    def search(self) -> Structure:
+        """As run, without the plans."""
         values = self.network.values.values()
         keep = {v.name: 0 if v.producer is None and len(v.uses) == 1 else len(v.uses) for v in values}
         keep, walk = self._repair(keep)
@@ -102,8 +125,7 @@ class Scheduler:
             keep, walk = self._improve(keep, walk)
             if not self.choice.better(walk, before):
                 break
-        outside = frozenset(v.name for v in values if self._outside(v, keep))
-        return Schedule(tuple(walk.layers), outside, walk.cycles)
+        return Structure(self._spans, keep)
 
     def _outside(self, value: Value, keep: Keep) -> bool:
         if self._between(value):
