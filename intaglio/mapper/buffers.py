@@ -26,6 +26,14 @@ class Setting(NamedTuple):
         """The free intervals, to be taken from."""
         return FreeSpace.of(self.free, config.bank_bytes)
 
+    def with_free(self, low: int, high: int) -> Setting:
+        """With an interval behind all others free too, empty or not."""
+        if low == high:
+            return self
+        *before, last = self.free or ((low, low),)
+        joined = [(last[0], high)] if last[1] == low else [last, (low, high)]
+        return self._replace(free=(*before, *joined))
+
     def taken(self, config: Config, but: Sequence[Interval] = ()) -> list[Interval]:
         """What is in use, without the intervals `but`."""
         out = []

@@ -56,8 +56,11 @@ def polished(network: Lowered, config: Config, keep_all: bool, clock: Clock) -> 
         with suppress(RefusedError):
             smaller = Scheduler(network, other, keep_all)
             structure = smaller.search()
-            found = smaller.planned(structure), scheduler.planned(structure) if other.bank_bytes != config.bank_bytes else None
-            starts += [start for start in found if start is not None]
+            found = smaller.planned(structure)
+            assert found is not None
+            starts.append(scheduler.adopted(found, other))
+            again = scheduler.planned(structure) if other.bank_bytes != config.bank_bytes else None  # whose banks are others
+            starts += [again] if again is not None else []
     return min((_polished(network, config, start, clock) for start in starts), key=lambda found: found[0])[1]
 
 

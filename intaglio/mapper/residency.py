@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, NoReturn
 
 from intaglio.errors import Refusal, RefusedError
@@ -112,6 +112,18 @@ class Scheduler:
             return None
         outside = frozenset(v.name for v in self.network.values.values() if self._outside(v, structure.keep))
         return Schedule(tuple(walk.layers), outside, walk.cycles)
+
+    def adopted(self, found: Schedule, smaller: Config) -> Schedule:
+        """The schedule that was found for a smaller machine, with the same plans and addresses, for this one: its layers' planners are
+        this one's, and what lies beyond the smaller memory is free."""
+        number = {id(task): i for i, task in enumerate(self.network.tasks)}
+        beyond = (smaller.activation_bytes, self.config.activation_bytes)
+        layers = []
+        for layer in found.layers:
+            first, last = (number[id(layer.chain.tasks[i])] for i in (0, -1))
+            chain, planner = self._planner(range(first, last + 1))
+            layers.append(replace(layer, chain=chain, planner=planner, setting=layer.setting.with_free(*beyond)))
+        return replace(found, layers=tuple(layers))
 
     def search(self) -> Structure:
         """As run, without the plans."""
