@@ -134,7 +134,7 @@ def test_prove_slower_than_without(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_any_other_exception(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intaglio.mapper, "emit", lambda *a: {}["a tensor"])
+    monkeypatch.setattr(intaglio.mapper, "program_of", lambda *a: {}["a tensor"])
     assert kind_of(CASE, tmp_path) == "map: KeyError in fuzz/test_hold.py:<lambda>"
 
 
