@@ -48,11 +48,11 @@ def polished(network: Lowered, config: Config, keep_all: bool, clock: Clock) -> 
     is slower."""
     scheduler = Scheduler(network, config, keep_all)
     first = scheduler.run()
-    left = _trials_of(_expected_commands(config, first.layers))
-    if not left:
+    if not _trials_of(_expected_commands(config, first.layers)):
         return emit(network, config, first)
-    starts = [first]
-    for other in _smaller(config) if left >= WORTH else ():
+    best = _polished(network, config, first, clock)
+    starts: list[Schedule] = []
+    for other in _smaller(config) if _trials_of(len(best[1].commands)) >= WORTH else ():
         with suppress(RefusedError):
             smaller = Scheduler(network, other, keep_all)
             structure = smaller.search()
@@ -61,7 +61,7 @@ def polished(network: Lowered, config: Config, keep_all: bool, clock: Clock) -> 
             starts.append(scheduler.adopted(found, other))
             again = scheduler.planned(structure) if other.bank_bytes != config.bank_bytes else None  # whose banks are others
             starts += [again] if again is not None else []
-    return min((_polished(network, config, start, clock) for start in starts), key=lambda found: found[0])[1]
+    return min([best, *(_polished(network, config, start, clock) for start in starts)], key=lambda found: found[0])[1]
 
 
 def _polished(network: Lowered, config: Config, schedule: Schedule, clock: Clock) -> tuple[int, Emission]:
