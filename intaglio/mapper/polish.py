@@ -1,8 +1,9 @@
 """The schedule that the search found by estimates, improved by timing whole programs.
 
 Estimates are wrong where ring buffers of weights, banks' ports or queues hold a transfer back. So for some layers the plans that the
-estimate puts next are tried in the network, one layer at a time, and taken where the program then takes fewer cycles. How many
-are tried depends on the program's length alone, so that it costs a part of the search.
+estimate puts next are tried in the network, one layer at a time, and taken where the program then takes fewer cycles. Programs
+that are short also begin from the schedules of smaller machines, so that more memory seldom costs cycles. How much is tried
+depends on the program's length alone, so that it costs a part of the search, of short programs some times the search.
 """
 
 from __future__ import annotations
