@@ -51,24 +51,29 @@ def polished(network: Lowered, config: Config, keep_all: bool, clock: Clock) -> 
     first = scheduler.run()
     if not _trials_of(_expected_commands(config, first.layers)):
         return emit(network, config, first)
-    best = _polished(network, config, first, clock)
-    starts: list[Schedule] = []
+    begun = [whole(network, config, first, first.layers, clock)]
+    best = _polished(network, config, begun[0], clock)
     for other in _smaller(config) if _trials_of(len(best[1].commands)) >= WORTH else ():
         with suppress(RefusedError):
             smaller = Scheduler(network, other, keep_all)
             structure = smaller.search()
             found = smaller.planned(structure)
             assert found is not None
-            starts.append(scheduler.adopted(found, other))
             again = scheduler.planned(structure) if other.bank_bytes != config.bank_bytes else None  # whose banks are others
-            starts += [again] if again is not None else []
-    return min([best, *(_polished(network, config, start, clock) for start in starts)], key=lambda found: found[0])[1]
+            for start in (scheduler.adopted(found, other), again):
+                if start is not None:
+                    begin = whole(network, config, start, start.layers, clock)
+                    if all(begin[0] != cycles or begin[1].commands != same.commands for cycles, same in begun):
+                        begun.append(begin)
+                        best = min(best, _polished(network, config, begin, clock), key=lambda found: found[0])
+    return best[1]
 
 
-def _polished(network: Lowered, config: Config, schedule: Schedule, clock: Clock) -> tuple[int, Emission]:
-    """Cycles and program of a schedule with the same tensors on chip."""
+def _polished(network: Lowered, config: Config, begin: tuple[int, Emission], clock: Clock) -> tuple[int, Emission]:
+    """Cycles and program of a schedule with the same tensors on chip. begin: those of the schedule that it begins with."""
+    least, best = begin
+    schedule = best.schedule
     used = list(schedule.layers)
-    least, best = whole(network, config, schedule, used, clock)
     left = _trials_of(len(best.commands))
     for ahead in AHEAD if left > EACH else ():
         cycles, emitted = whole(network, config, replace(schedule, ahead=ahead), used, clock)
