@@ -230,7 +230,7 @@ def test_targets(tmp_path: Path, files: tuple[Path, Path]) -> None:
     refused(intaglio(*common, "-o", files[0]), "float.onnx", "the float network itself")
     refused(intaglio(*common, "-o", tmp_path / "no" / "q.onnx"), "no folder")
     refused(intaglio(*common, "-o", tmp_path / "q.onnx", "--json", tmp_path), "directory")
-    refused(intaglio(*common, "-o", tmp_path / "q.onnx", "--percentile", "40"), "percentile 40", "above 50")
+    refused(intaglio(*common, "-o", tmp_path / "q.onnx", "--method", "percentile", "--percentile", "40"), "percentile 40", "above 50")
     refused(intaglio("quantize", tmp_path / "no.onnx", "--data", files[1], "-o", tmp_path / "q.onnx"), "no.onnx", "No such")
     refused(intaglio("quantize", files[0], "--data", tmp_path / "no.npz", "-o", tmp_path / "q.onnx"), "no.npz", "No such")
     assert read_only.read_bytes() == b"old" and sorted(os.listdir(tmp_path)) == before
