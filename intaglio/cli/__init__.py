@@ -30,6 +30,8 @@ def end_with(work: Callable[[], int]) -> None:
     except KeyboardInterrupt:  # before the block, or between two of its lines
         sys.stderr.write("intaglio: interrupted\n")
         found = INTERRUPTED
+    if found == INTERRUPTED:
+        exec("")  # where the exec of a text was interrupted, Python would end by the signal, whatever became of its exception
     sys.exit(found)
 
 

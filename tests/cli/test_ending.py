@@ -141,6 +141,21 @@ def test_ctrl_c_during_imports(module: str, model: Path, tmp_path: Path) -> None
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "intaglio: interrupted\n")
 
 
+def test_ctrl_c_within_a_text_that_is_executed(model: Path, tmp_path: Path) -> None:
+    """As dataclasses are made, at imports."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'intaglio.cli.app':\n"
+        "            sys.meta_path.remove(self)\n"
+        "            exec('import os, signal; os.kill(os.getpid(), signal.SIGINT)')\n"
+        "sys.meta_path.insert(0, Finder())\n"
+    )
+    done = subprocess.run([*RUN, "run", model], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "intaglio: interrupted\n")
+
+
 def test_ctrl_c_at_any_moment(model: Path, tmp_path: Path) -> None:
     """From soon after the start to the end: 130 and one line, or the whole report; no traceback, no half file."""
     begin = time.monotonic()
