@@ -121,7 +121,10 @@ class Chain:
 
 def can_chain(network: Lowered, tasks: range, required: set[str]) -> bool:
     """True where these tasks may run as a chain: every output but the last is read by them alone, under the layout that
-    it is written in. required: values that must have a place outside."""
+    it is written in, and what lies in one image for one of them does for all. required: values that must have a place outside."""
+    with_windows = [task for task in (network.tasks[i] for i in tasks) if isinstance(task, ConvTask | PoolTask)]
+    if len({task.output.layout.rows // task.cut.image_rows for task in with_windows}) > 1:
+        return False  # such as a fully connected layer, for which a batch's rows are one image, behind windows
     for index in tasks:
         task = network.tasks[index]
         if isinstance(task, CopyTask):

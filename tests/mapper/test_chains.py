@@ -148,3 +148,13 @@ def test_parted_chains_are_chains(machine: tuple[str, list[str]], size: int, cha
         span = range(tasks[id(layer.chain.tasks[0])], tasks[id(layer.chain.tasks[-1])] + 1)
         assert len(span) == 1 or can_chain(network, span, scheduler.required)
     check(graph, config)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_batch_is_no_image(batch: int) -> None:
+    """A fully connected layer takes a batch's rows for those of one image; windows before it do not."""
+    b = Builder(1)
+    graph = b.graph(b.dense(b.conv(b.input(batch, 4, 4, 5), 6, (4, 4)), 4))
+    network = lower(graph, load_config("edge64"))
+    assert len(network.tasks) == 2
+    assert can_chain(network, range(2), set()) == (batch == 1)
