@@ -160,9 +160,8 @@ def test_a_failing_pair_is_kept_told_and_made_smaller(tmp_path: Path, monkeypatc
     smallest, = (tmp_path / "failures").glob("*_small.json")
     small = read_case(smallest)
     assert [layer.kind for layer in small.recipe.layers] == ["add"] and small.way == "cycles" and small.form == "graph"
-    assert {shape for shape in small.recipe.inputs.values()} == {(1, 1, 1, 10)} or all(
-        shape[-1] == 10 for shape in small.recipe.inputs.values()
-    )
+    # Which pair is made smaller depends on how long each took; sizes are halved as long as 10 channels are left.
+    assert all(10 <= shape[-1] < 20 and set(shape[:-1]) == {1} for shape in small.recipe.inputs.values())
     assert f"--replay {smallest}" in capsys.readouterr().out
     assert command.main(["--replay", str(smallest), "--no-shrink"]) == 1
     # A run that goes on tries nothing again.
