@@ -106,6 +106,9 @@ class Chain:
         read: list[Region] = [_NOTHING] * len(self.tasks)
         read[-1] = piece
         for i in reversed(range(len(self.tasks))):
+            if i in rings and before is not None and not (read[i].empty or before.read[i].empty):
+                # A ring's rows keep their columns, though some reader may need nothing for this piece.
+                read[i] = read[i]._replace(x0=min(read[i].x0, before.read[i].x0), x1=max(read[i].x1, before.read[i].x1))
             made[i] = read[i]
             if i in rings and before is not None and not before.read[i].empty:
                 made[i] = read[i]._replace(row0=max(read[i].row0, min(before.read[i].row1, read[i].row1)))
