@@ -16,6 +16,7 @@ from intaglio.mapper.fused import ChainPlan
 from intaglio.mapper.layout import Region
 from intaglio.mapper.lower import lower
 from intaglio.mapper.residency import Schedule, Scheduler
+from intaglio.mapper.rings import passages
 from intaglio.network.execute import random_inputs
 from intaglio.network.graph import Graph, Padding
 from intaglio.sim.engines import run_program
@@ -158,3 +159,14 @@ def test_a_batch_is_no_image(batch: int) -> None:
     network = lower(graph, load_config("edge64"))
     assert len(network.tasks) == 2
     assert can_chain(network, range(2), set()) == (batch == 1)
+
+
+def test_rows_of_a_ring_keep_their_columns() -> None:
+    """For the last row the first layer's other reader needs nothing more, and the shortcut fewer columns."""
+    b = Builder(1)
+    x = b.conv(b.input(1, 12, 12, 4), 4, (1, 1))
+    y = b.conv(b.conv(x, 4, (3, 3), (2, 2), padding=Padding(1, 1, 1, 1)), 4, (3, 3), padding=Padding(1, 1, 1, 1))
+    chain = Chain(tuple(lower(b.graph(b.add(b.conv(x, 4, (1, 1), (2, 2)), y)), load_config("edge64")).tasks))
+    pieces = [Region(row, row + 1, 0, 24) for row in range(6)]
+    read = [needs.read[0] for needs, _ in passages(chain, pieces, (6, 3, 0, 0, 0))]
+    assert not any(region.empty for region in read) and {(region.x0, region.x1) for region in read} == {(0, 48)}
