@@ -29,10 +29,16 @@ class Links(NamedTuple):
     signals: np.ndarray
 
 
-def links_of(table: Table) -> Links:
+def engines_of(table: Table) -> np.ndarray:
+    """int64 [commands]: the engine of each."""
     engines = np.zeros(len(table), np.int64)
     for opcode, at in table.at.items():
         engines[at] = ENGINE_OF[opcode]
+    return engines
+
+
+def links_of(table: Table) -> Links:
+    engines = engines_of(table)
     links = Links(engines, *(np.zeros((len(table), len(Engine)), np.int64) for _ in range(2)))
     for me in Engine:
         mine = engines == me

@@ -351,8 +351,8 @@ class Scheduler:
     def _place(
         self, span: range, keep: Keep, held: dict[str, tuple[int, int]], spare: Spare
     ) -> tuple[Placed | None, tuple[str, ...]]:
-        """Places one layer or chain; adds its output and fetched inputs to `held` (name to interval). idle: cycles for which the
-        layer before leaves the memory."""
+        """Places one layer or chain; adds its output and fetched inputs to `held` (name to interval). spare: what the layer before
+        leaves."""
         chain, planner = self._planner(span)
         fetched = []
         for operand in chain.inputs:

@@ -17,9 +17,9 @@ import numpy as np
 
 from intaglio.compiled import compiled
 from intaglio.hw.config import Config
-from intaglio.hw.isa import ENGINE_OF, Command, Engine, token_bit
+from intaglio.hw.isa import Command, Engine, token_bit
 from intaglio.mapper.accesses import Space, accesses_of
-from intaglio.mapper.dispatch import MOST_TOKENS, QUEUE_DEPTH, Links, order_of
+from intaglio.mapper.dispatch import MOST_TOKENS, QUEUE_DEPTH, Links, engines_of, order_of
 from intaglio.mapper.table import Table, table_of
 
 _SPACE, _LOW, _HIGH, _WRITE = range(4)
@@ -51,9 +51,7 @@ def put_tokens(config: Config, commands: Sequence[Command], table: Table) -> Non
 
 def tokens_of(config: Config, table: Table) -> tuple[list[int], list[int]]:
     """The `wait` and the `signal` of each command, whatever those of the table are."""
-    engines = np.zeros(len(table), np.int64)
-    for opcode, at in table.at.items():
-        engines[at] = ENGINE_OF[opcode]
+    engines = engines_of(table)
     touched, count = accesses_of(config, table)
     links = Links(engines, *_tokens(touched, count, engines, config.bank_bytes, len(Engine)))
     for sender, taker in ((a, b) for a in Engine for b in Engine if a != b):
