@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from textwrap import indent
 
 import pytest
 
@@ -120,40 +121,32 @@ def test_refused_by_other_commands(tmp_path: Path) -> None:
         assert intaglio(*command, path).status == 2
 
 
-@pytest.mark.parametrize("module", ["intaglio", "numba", "rich"])
-def test_ctrl_c_during_imports(module: str, model: Path, tmp_path: Path) -> None:
-    """The interrupt comes from inside an import; a library that makes ImportError of it changes nothing."""
-    hook = tmp_path / "hook"
-    hook.mkdir()
+def interrupted_at_import(module: str, act: str, model: Path, hook: Path) -> None:
+    """Holds how a run ends in which `act`, lines of Python, runs where `module` is to be imported. hook: an empty folder."""
     (hook / "sitecustomize.py").write_text(
         "import os, signal, sys\n"
         "class Finder:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
-        f"        if name == {'intaglio.cli.app' if module == 'intaglio' else module!r}:\n"
+        f"        if name == {module!r}:\n"
         "            sys.meta_path.remove(self)\n"
-        "            try:\n"
-        "                os.kill(os.getpid(), signal.SIGINT)\n"
-        "            except KeyboardInterrupt:\n"
-        "                raise ImportError('made of it')\n"
-        "sys.meta_path.insert(0, Finder())\n"
+        + indent(act, " " * 12)
+        + "sys.meta_path.insert(0, Finder())\n"
     )
     done = subprocess.run([*RUN, "run", model], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(hook)})
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "intaglio: interrupted\n")
 
 
+@pytest.mark.parametrize("module", ["intaglio", "numba", "rich"])
+def test_ctrl_c_during_imports(module: str, model: Path, tmp_path: Path) -> None:
+    """The interrupt comes from inside an import; a library that makes ImportError of it changes nothing."""
+    act = "try:\n    os.kill(os.getpid(), signal.SIGINT)\nexcept KeyboardInterrupt:\n    raise ImportError('made of it')\n"
+    interrupted_at_import("intaglio.cli.app" if module == "intaglio" else module, act, model, tmp_path)
+
+
 def test_ctrl_c_within_a_text_that_is_executed(model: Path, tmp_path: Path) -> None:
     """As dataclasses are made, at imports."""
-    (tmp_path / "sitecustomize.py").write_text(
-        "import sys\n"
-        "class Finder:\n"
-        "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name == 'intaglio.cli.app':\n"
-        "            sys.meta_path.remove(self)\n"
-        "            exec('import os, signal; os.kill(os.getpid(), signal.SIGINT)')\n"
-        "sys.meta_path.insert(0, Finder())\n"
-    )
-    done = subprocess.run([*RUN, "run", model], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(tmp_path)})
-    assert (done.returncode, done.stdout, done.stderr) == (130, "", "intaglio: interrupted\n")
+    act = "exec('import os, signal; os.kill(os.getpid(), signal.SIGINT)')\n"
+    interrupted_at_import("intaglio.cli.app", act, model, tmp_path)
 
 
 def test_ctrl_c_at_any_moment(model: Path, tmp_path: Path) -> None:
