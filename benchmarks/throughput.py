@@ -26,7 +26,7 @@ from benchmarks import cycles, large, simulator
 from benchmarks.zigzag.layers import LAYERS, graph_of
 from intaglio.hw.config import Config, load_config
 from intaglio.mapper import Certificate
-from intaglio.mapper.lower import lower
+from intaglio.mapper.accept import accepted
 from intaglio.mapper.prove import alone
 from intaglio.mapper.residency import Scheduler
 from intaglio.network import Graph, load
@@ -141,7 +141,7 @@ def large_networks(folder: Path, on_rtl: bool) -> Iterator[Row]:
 def sampled_gap(graph: Graph, config: Config, certificates: Sequence[Certificate], each: int = 8) -> float:
     """How far the proven cycles of a layer are above those of some plan of its space: the greatest of all layers, 0 for none. `each`
     plans of a layer are drawn at random, whatever the proof's bounds say of them."""
-    network = lower(graph, config)
+    network = accepted(graph, config)
     schedule = Scheduler(network, config, False).run()
     draw = random.Random(0)
     worst = 0.0

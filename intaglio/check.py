@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from intaglio.errors import Refusal
 from intaglio.hw.config import Config
+from intaglio.mapper.accept import NOTHING_TO_RUN, examined, onchip_bytes, tiled
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.layout import layout_of
-from intaglio.mapper.lower import NOTHING_TO_RUN, AnyTask, host_operators, lower_part, refused_operators
-from intaglio.mapper.plan import LayerPlanner, weight_bytes
+from intaglio.mapper.lower import AnyTask, host_operators
 from intaglio.network import survey
 from intaglio.network.graph import Conv2D, FullyConnected, Graph, Operator, Reshape
 from intaglio.network.survey import BEHIND, UNTOLD, Refused, Step, Survey
@@ -74,13 +74,9 @@ def check_survey(found: Survey, config: Config) -> Check:
     graph = found.graph
     host = host_operators(graph)
     gaps = {i for i, op in enumerate(graph.operators) if isinstance(op, Refused)}
-    refused = {i: list(f) for i, f in refused_operators(graph, config, host).items() if i not in gaps}
-    tasks, further = lower_part(graph, config, host | gaps | refused.keys())
+    tasks, refused = examined(graph, config, gaps)
     by_tag = {task.tag: task for task in tasks}
-    late = [*further, *_too_large(graph, tasks, config)]
     index_of = {op.name: i for i, op in enumerate(graph.operators)}
-    for refusal in late:
-        refused.setdefault(index_of[refusal.layer], []).append(refusal)
     refusals = [*found.refusals, *(refusal for i in sorted(refused) for refusal in refused[i])]
     if len(host) == len(graph.operators) and not refusals:
         refusals.append(Refusal(graph.name, "network", *NOTHING_TO_RUN))
@@ -107,14 +103,6 @@ def check_survey(found: Survey, config: Config) -> Check:
         peak_layer=layer,
         notes=tuple(graph.notes),
     )
-
-
-def _too_large(graph: Graph, tasks: Sequence[AnyTask], config: Config) -> Iterator[Refusal]:
-    for task in tasks:
-        if _tiled(task, config):
-            planner = LayerPlanner(task, config)
-            if planner.alone() is None:
-                yield Refusal(task.name, graph.operators[task.tag].kind, *planner.shortage())
 
 
 def _row_of_none(step: Step, refusals: Sequence[Refusal]) -> CheckedOperator:
@@ -155,8 +143,8 @@ def _row(
         refusals=tuple((refusal.reason, refusal.remedy) for refusal in refusals),
         macs=0 if step.folded else _macs(graph, op),
         weight_bytes=weights,
-        onchip_bytes=None if shown is None else _onchip(shown),
-        tiled=() if shown is None else _tiled(shown, config),
+        onchip_bytes=None if shown is None else onchip_bytes(shown),
+        tiled=() if shown is None else tiled(shown, config),
     )
 
 
@@ -173,23 +161,6 @@ def _macs(graph: Graph, op: Operator) -> int:
     if isinstance(op, Conv2D | FullyConnected):
         return math.prod(graph.tensors[op.outputs[0]].shape) * math.prod(op.weights.shape[1:])
     return 0
-
-
-def _onchip(task: AnyTask) -> int:
-    """Bytes of its inputs and output; one operand twice counts once."""
-    sizes = {operand.value: operand.layout.size for operand in (*task.inputs, task.output)}
-    return sum(sizes.values())
-
-
-def _tiled(task: AnyTask, config: Config) -> tuple[str, ...]:
-    out = []
-    if _onchip(task) > config.activation_bytes:
-        out.append("activations")
-    if isinstance(task, ConvTask):
-        whole = weight_bytes(config, task.geometry.whole_part, task.channel_tiles(config))
-        if whole > config.weight_bytes:
-            out.append("weights")
-    return tuple(out)
 
 
 def _peak(graph: Graph, config: Config, host: set[int]) -> tuple[int, str | None]:

@@ -23,13 +23,13 @@ from dataclasses import dataclass, replace
 
 from benchmarks.zigzag.temporal import CHANNELS, PIXELS, REDUCTION, TemporalMapping
 from intaglio.hw.config import Config
+from intaglio.mapper.accept import accepted
 from intaglio.mapper.buffers import Buffers, Setting, Wanted, placements
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.cuts import Pieces
 from intaglio.mapper.emit import emit
 from intaglio.mapper.estimate import Cycles
 from intaglio.mapper.layout import Region, align_up
-from intaglio.mapper.lower import lower
 from intaglio.mapper.overlap import overlapped
 from intaglio.mapper.parts import partial_pixels
 from intaglio.mapper.plan import Groups, LayerPlan, record_bytes, weight_bytes
@@ -52,7 +52,7 @@ class Priced:
 
 def price(graph: Graph, config: Config, mapping: TemporalMapping, clock: Clock) -> Priced:
     """graph: of one convolution or fully connected layer. The best plan's commands are proven legal."""
-    network = lower(graph, config)
+    network = accepted(graph, config)
     schedule = Scheduler(network, config, False).run()
     (placed,) = schedule.layers
     (task,) = placed.chain.tasks

@@ -5,11 +5,12 @@ from __future__ import annotations
 from intaglio.errors import InputError
 from intaglio.hw import isa
 from intaglio.hw.config import Config
+from intaglio.mapper.accept import accepted
 from intaglio.mapper.by_objective import schedule_by
 from intaglio.mapper.emission import Emission
 from intaglio.mapper.emit import emit
 from intaglio.mapper.layout import align_up
-from intaglio.mapper.lower import Lowered, lower
+from intaglio.mapper.lower import Lowered
 from intaglio.mapper.objective import Objective
 from intaglio.mapper.overlap import overlapped
 from intaglio.mapper.polish import Clock, polished
@@ -33,7 +34,7 @@ def map_network(
     cycles alone. clock: gives the exact cycles of commands; then the schedule by cycles is polished by them (polish.py).
     Raises InputError with everything that cannot run, or with the field of the configuration that is too small.
     """
-    network = lower(graph, config)
+    network = accepted(graph, config)
     if objective is not None:
         return program_of(graph, config, emit(network, config, schedule_by(network, config, keep_all, objective)))
     return program_of(graph, config, _fastest(network, config, keep_all, clock))
@@ -44,7 +45,7 @@ def map_proven(
     graph: Graph, config: Config, clock: Clock, keep_all: bool = False
 ) -> tuple[Program, list[Certificate]]:
     """The same with the plans that are best under exact timing, and the certificates. clock: gives the cycles of commands."""
-    network = lower(graph, config)
+    network = accepted(graph, config)
     schedule, certificates = prove(network, config, _fastest(network, config, keep_all, clock).schedule, clock)
     return program_of(graph, config, emit(network, config, schedule)), certificates
 
@@ -56,7 +57,7 @@ def _fastest(network: Lowered, config: Config, keep_all: bool, clock: Clock | No
 
 
 def program_of(graph: Graph, config: Config, emitted: Emission) -> Program:
-    """Commands and data as a validated program. emitted: of lower(graph, config); its commands are changed in place."""
+    """Commands and data as a validated program. emitted: of accepted(graph, config); its commands are changed in place."""
     network = emitted.network
     code_bytes = 4 * sum(isa.WORDS_OF[c.opcode] for c in emitted.commands)
     data = align_up(PROGRAM_OFFSET + code_bytes, BASE_ALIGNMENT)

@@ -1,4 +1,4 @@
-"""Graph -> tasks: which operator runs where, with which layouts; everything that cannot run is refused at once."""
+"""Graph -> tasks: which operator runs where, with which layouts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from intaglio.errors import Refusal, RefusedError
+from intaglio.errors import Refusal
 from intaglio.hw.config import CHANNEL_RECORD_BYTES, Config
 from intaglio.hw.isa import HEADER
 from intaglio.mapper.convolution import ConvTask
@@ -19,7 +19,6 @@ from intaglio.mapper.grouped import sliced
 from intaglio.mapper.layout import Layout, align_up, layout_of
 from intaglio.mapper.pooling import PoolTask, average_scale
 from intaglio.mapper.program import BASE_ALIGNMENT, Layer
-from intaglio.mapper.refusals import Why, refusals
 from intaglio.mapper.split import with_lanes
 from intaglio.mapper.task import FIELD_LIMIT, Operand
 from intaglio.network.graph import (
@@ -42,7 +41,6 @@ MOST_LAYERS = 1 + next(field.high for field in HEADER if field.name == "tag")
 MOST_BYTES = (1 << 32) - (1 << 28)
 """Bytes of external memory for tensors and constants."""
 AnyTask = ConvTask | AddTask | RescaleTask | CopyTask | PoolTask
-NOTHING_TO_RUN: Why = ("no operator runs on the accelerator", "give a network with int8 layers")
 
 
 @dataclass
@@ -69,39 +67,12 @@ class Lowered:
     layers: tuple[Layer, ...]
 
 
-def lower(graph: Graph, config: Config) -> Lowered:
-    """Raises RefusedError with every operator that this configuration cannot run, and the remedies."""
-    host = host_operators(graph)
-    faults = [r for found in refused_operators(graph, config, host).values() for r in found]
-    if len(host) == len(graph.operators) and not faults:
-        faults = [Refusal(graph.name, "network", *NOTHING_TO_RUN)]
-    if not faults:
-        lowering = _Lowering(graph, config, host)
-        lowered = lowering.run()
-        if not lowering.refusals:
-            return lowered
-        faults = lowering.refusals
-    raise RefusedError(f"network {graph.name!r} cannot be mapped:", faults)
-
-
-def lower_part(graph: Graph, config: Config, left_out: set[int]) -> tuple[list[AnyTask], list[Refusal]]:
-    """The tasks of a graph without the operators `left_out` (indices; whatever else is no task among them), each
-    as in the whole graph, and further refusals that show only in lowering. For reports: nothing runs from it."""
+def lower(graph: Graph, config: Config, left_out: set[int]) -> tuple[Lowered, list[Refusal]]:
+    """The tasks of a graph without the operators `left_out` (indices; whatever else is no task among them), each as in the whole
+    graph, and the refusals that show only here. With such, or where more is left out than the host's, the result is for reports
+    only. accept.py decides what may run."""
     lowering = _Lowering(graph, config, left_out)
-    return lowering.run().tasks, lowering.refusals
-
-
-def refused_operators(graph: Graph, config: Config, host: set[int]) -> dict[int, list[Refusal]]:
-    """What cannot run, by index into graph.operators. host: host_operators(graph)."""
-    out: dict[int, list[Refusal]] = {}
-    for index, op in enumerate(graph.operators):
-        if index not in host:
-            for reason, remedy in refusals(graph, op, config):
-                out.setdefault(index, []).append(Refusal(op.name, op.kind, reason, remedy))
-    for index, reason in _interruptions(graph, host):
-        op = graph.operators[index]
-        out.setdefault(index, []).append(Refusal(op.name, op.kind, reason, "split the network there"))
-    return out
+    return lowering.run(), lowering.refusals
 
 
 def host_operators(graph: Graph) -> set[int]:
@@ -117,24 +88,6 @@ def host_operators(graph: Graph) -> set[int]:
             out.add(index)
             (before if all(n in before or n in graph.inputs for n in op.inputs) else after).update(op.outputs)
     return out
-
-
-def _interruptions(graph: Graph, host: set[int]) -> list[tuple[int, str]]:
-    """Host operators whose results the accelerator would need after it has begun: index and reason."""
-    made: set[str] = set()
-    late: dict[str, int] = {}
-    faults = []
-    for index, op in enumerate(graph.operators):
-        if index not in host:
-            made.update(op.outputs)
-            faults += [
-                (late[name], f"runs on the host in the middle of the network, before {op.name!r}; only the network's "
-                             "edges may")
-                for name in op.inputs if name in late
-            ]  # fmt: skip
-        elif any(name in made or name in late for name in op.inputs):
-            late.update((name, index) for name in op.outputs)
-    return faults
 
 
 class _Lowering:

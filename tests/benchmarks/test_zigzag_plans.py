@@ -12,8 +12,8 @@ from benchmarks.zigzag.temporal import Loop, TemporalMapping
 from intaglio.errors import InputError
 from intaglio.hw.config import Config, load_config
 from intaglio.mapper import map_proven, program_of
+from intaglio.mapper.accept import accepted
 from intaglio.mapper.emit import emit
-from intaglio.mapper.lower import lower
 from intaglio.mapper.plan import LayerPlan
 from intaglio.network.execute import execute, random_inputs
 from intaglio.sim.engines import clock_of, cycles_of
@@ -35,7 +35,7 @@ def priced(shape: Shape, config: Config, mapping: TemporalMapping) -> tuple[Pric
     graph = graph_of(shape)
     result = price(graph, config, mapping, cycles_of)
     assert result.schedule is not None and result.cycles is not None
-    program = program_of(graph, config, emit(lower(graph, config), config, result.schedule))
+    program = program_of(graph, config, emit(accepted(graph, config), config, result.schedule))
     wanted = execute(graph, random_inputs(graph, 1))
     memory = execute_program(config, program, {"input": wanted["input"]}).memory
     assert np.array_equal(rows_at(memory, program.places["output"]).ravel(), wanted["output"].ravel())
@@ -175,7 +175,7 @@ def test_layers_are_those_of_the_table() -> None:
     macs = [118_013_952, 115_605_504, 6_422_528, 115_605_504, 512_000, 3_612_672, 134_217_728]
     assert [shape.macs for shape in LAYERS] == macs
     for shape in LAYERS:
-        task = lower(graph_of(shape), load_config("edge256")).layers[0]
+        task = accepted(graph_of(shape), load_config("edge256")).layers[0]
         assert task.macs == shape.macs
 
 

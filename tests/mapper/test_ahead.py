@@ -9,10 +9,10 @@ from mapper_graphs import MACHINES, mixed
 
 from intaglio.hw.config import Config, load_config
 from intaglio.hw.isa import Command, Engine, LocalMemory, Opcode
+from intaglio.mapper.accept import accepted
 from intaglio.mapper.accesses import accesses
 from intaglio.mapper.ahead import load_order
 from intaglio.mapper.emit import emit
-from intaglio.mapper.lower import lower
 from intaglio.mapper.overlap import overlapped
 from intaglio.mapper.residency import Scheduler
 from intaglio.mapper.table import table_of
@@ -44,7 +44,7 @@ def depends(config: Config, one: Command, two: Command) -> bool:
 @pytest.mark.parametrize("machine", range(len(MACHINES)))
 def test_what_depends_stays_in_order(machine: int, most: int) -> None:
     config = load_config(*MACHINES[machine])
-    network = lower(mixed(machine), config)
+    network = accepted(mixed(machine), config)
     schedule = Scheduler(network, config, False).run()
     before = emit(network, config, schedule).commands
     after = load_ahead(config, before, most)
@@ -80,7 +80,7 @@ def test_no_more_loads_in_a_row_than_dispatch_takes() -> None:
 def test_inputs_of_chains_come_in_time() -> None:
     """A chain whose last layers are short: its next input was loaded only beside these."""
     config = load_config("edge256")
-    network = lower(mixed(2), config)
+    network = accepted(mixed(2), config)
     schedule = Scheduler(network, config, False).run()
     cycles = []
     for ahead in (0, 2):

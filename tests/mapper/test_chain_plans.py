@@ -13,12 +13,13 @@ from mapper_graphs import Builder
 from intaglio.hw.config import Config, load_config
 from intaglio.hw.isa import LocalMemory, Opcode
 from intaglio.mapper import program_of
+from intaglio.mapper.accept import accepted
 from intaglio.mapper.buffers import Setting
 from intaglio.mapper.chain import Chain
 from intaglio.mapper.emit import emit
 from intaglio.mapper.fused import ChainPlan, ChainPlanner
 from intaglio.mapper.layout import Region
-from intaglio.mapper.lower import Lowered, lower
+from intaglio.mapper.lower import Lowered
 from intaglio.mapper.plan import LayerPlan, LayerPlanner
 from intaglio.mapper.program import Program
 from intaglio.mapper.residency import Placed, Schedule
@@ -107,7 +108,7 @@ def kind(plan: LayerPlan | ChainPlan, stored: bool) -> tuple[bool, ...]:
 
 def programs(graph: Graph, config: Config, seed: int) -> list[tuple[tuple[bool, ...], Program]]:
     """One for each kind of plan that the chain has: from the second task to the last but one."""
-    lowered = lower(graph, config)
+    lowered = accepted(graph, config)
     span = range(1, len(lowered.tasks) - 1)
     last = lowered.tasks[span[-1]].output
     chain = Chain(tuple(lowered.tasks[i] for i in span))
@@ -178,7 +179,7 @@ def test_slabs_load_each_weight_once() -> None:
     config = load_config("edge256", ["activation_bytes=32768"])
     graph = network("depthwise", 1, (14, 14, 32), 192, 1)
     program = check(graph, config)
-    lowered = lower(graph, config)
+    lowered = accepted(graph, config)
     tags = {lowered.tasks[i].tag for i in (1, 2)}
     loaded = sum(
         c["rows"] * c["row_bytes"]
@@ -192,7 +193,7 @@ def test_slabs_load_each_weight_once() -> None:
 def test_rings_compute_each_row_once() -> None:
     """Row by row, whatever the pieces; without rings rows at pieces' edges are computed twice."""
     config = load_config(*TINY)
-    lowered = lower(network("twice", 2, (14, 8, 8), 40, 1), config)
+    lowered = accepted(network("twice", 2, (14, 8, 8), 40, 1), config)
     chain = Chain(tuple(lowered.tasks[1:4]))
     assert chain.ringable == (0, 1)
     layout = chain.output.layout

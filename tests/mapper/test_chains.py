@@ -11,10 +11,10 @@ from mapper_graphs import Builder
 
 from intaglio.hw.config import Config, load_config
 from intaglio.hw.isa import Opcode
+from intaglio.mapper.accept import accepted
 from intaglio.mapper.chain import Chain, can_chain
 from intaglio.mapper.fused import ChainPlan
 from intaglio.mapper.layout import Region
-from intaglio.mapper.lower import lower
 from intaglio.mapper.residency import Schedule, Scheduler
 from intaglio.mapper.rings import passages
 from intaglio.network.execute import random_inputs
@@ -45,7 +45,7 @@ def stem(seed: int) -> Graph:
 
 
 def schedule_of(graph: Graph, config: Config) -> Schedule:
-    return Scheduler(lower(graph, config), config, False).run()
+    return Scheduler(accepted(graph, config), config, False).run()
 
 
 @pytest.mark.parametrize("setting", [SMALL, ODD])
@@ -88,7 +88,7 @@ def test_a_chain_saves_traffic() -> None:
 
 
 def test_needs_cover_windows_and_the_shortcut() -> None:
-    network = lower(inverted_bottleneck(1), load_config("tiny16"))
+    network = accepted(inverted_bottleneck(1), load_config("tiny16"))
     chain = Chain(tuple(network.tasks[1:]))
     assert [x.tensor for x in chain.inputs] == [network.tasks[0].output.tensor]
     assert chain.sources == ((0,), (~0,), (~1,), (0, ~2))
@@ -101,14 +101,14 @@ def test_needs_cover_windows_and_the_shortcut() -> None:
 
 
 def test_cuts_are_whole_pixels_through_element_by_element() -> None:
-    network = lower(inverted_bottleneck(1), load_config("tiny16"))
+    network = accepted(inverted_bottleneck(1), load_config("tiny16"))
     assert Chain(tuple(network.tasks[3:])).cut.pixel_bytes == 8
-    network = lower(stem(1), load_config("tiny16"))
+    network = accepted(stem(1), load_config("tiny16"))
     assert Chain(tuple(network.tasks)).cut.image_rows == 5
 
 
 def test_which_layers_may_chain() -> None:
-    network = lower(inverted_bottleneck(1), load_config("tiny16"))
+    network = accepted(inverted_bottleneck(1), load_config("tiny16"))
     every = range(len(network.tasks))
     assert can_chain(network, range(1, 5), set())
     assert not can_chain(network, range(1, 5), {network.tasks[2].output.value})  # must be stored
@@ -141,7 +141,7 @@ def test_parted_chains_are_chains(machine: tuple[str, list[str]], size: int, cha
     """A chain is parted only where both parts can run by themselves: what a shortcut reads too cannot stay within one."""
     config = load_config(*machine)
     graph = residual(3, size, channels, blocks)
-    network = lower(graph, config)
+    network = accepted(graph, config)
     scheduler = Scheduler(network, config, False)
     schedule = scheduler.run()
     tasks = {id(task): i for i, task in enumerate(network.tasks)}
@@ -156,7 +156,7 @@ def test_a_batch_is_no_image(batch: int) -> None:
     """A fully connected layer takes a batch's rows for those of one image; windows before it do not."""
     b = Builder(1)
     graph = b.graph(b.dense(b.conv(b.input(batch, 4, 4, 5), 6, (4, 4)), 4))
-    network = lower(graph, load_config("edge64"))
+    network = accepted(graph, load_config("edge64"))
     assert len(network.tasks) == 2
     assert can_chain(network, range(2), set()) == (batch == 1)
 
@@ -166,7 +166,7 @@ def test_rows_of_a_ring_keep_their_columns() -> None:
     b = Builder(1)
     x = b.conv(b.input(1, 12, 12, 4), 4, (1, 1))
     y = b.conv(b.conv(x, 4, (3, 3), (2, 2), padding=Padding(1, 1, 1, 1)), 4, (3, 3), padding=Padding(1, 1, 1, 1))
-    chain = Chain(tuple(lower(b.graph(b.add(b.conv(x, 4, (1, 1), (2, 2)), y)), load_config("edge64")).tasks))
+    chain = Chain(tuple(accepted(b.graph(b.add(b.conv(x, 4, (1, 1), (2, 2)), y)), load_config("edge64")).tasks))
     pieces = [Region(row, row + 1, 0, 24) for row in range(6)]
     read = [needs.read[0] for needs, _ in passages(chain, pieces, (6, 3, 0, 0, 0))]
     assert not any(region.empty for region in read) and {(region.x0, region.x1) for region in read} == {(0, 48)}

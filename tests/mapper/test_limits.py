@@ -11,7 +11,8 @@ from mapper_graphs import Builder
 from intaglio.errors import RefusedError
 from intaglio.hw.config import load_config
 from intaglio.mapper import map_network
-from intaglio.mapper.lower import MOST_LAYERS, lower
+from intaglio.mapper.accept import accepted
+from intaglio.mapper.lower import MOST_LAYERS
 from intaglio.network.graph import Graph, Padding
 
 LARGE = ["activation_bytes=16777216", "weight_bytes=16777216"]
@@ -69,5 +70,5 @@ def test_tags() -> None:
         x = b.rescale(x)
     graph = b.graph(x)
     with pytest.raises(RefusedError, match=f"{MOST_LAYERS + 1} operators; commands count {MOST_LAYERS}") as caught:
-        lower(graph, load_config("tiny16"))
+        accepted(graph, load_config("tiny16"))
     assert [refusal.layer for refusal in caught.value.refusals] == [f"op{MOST_LAYERS}"]

@@ -14,10 +14,10 @@ from mapper_graphs import MACHINES, SAME, Builder, mixed
 from intaglio.errors import InputError
 from intaglio.hw.config import Config, load_config
 from intaglio.mapper import map_network
+from intaglio.mapper.accept import accepted
 from intaglio.mapper.by_objective import ByObjective
 from intaglio.mapper.emit import emit
 from intaglio.mapper.estimate import NO_SPARE, Spare
-from intaglio.mapper.lower import lower
 from intaglio.mapper.objective import ACTIONS, FJ_PER_PJ, GOALS, Cost, Objective
 from intaglio.mapper.program import Program
 from intaglio.mapper.residency import Placed, Schedule, Scheduler
@@ -95,7 +95,7 @@ def test_the_programs_compute_the_network(tmp_path: Path) -> None:
 def test_prices_break_ties_of_cycles_only(machine: int) -> None:
     """Without prices the program is what it was; with them no schedule is taken that is estimated slower."""
     config = load_config(MACHINES[machine][0], MACHINES[machine][1])
-    network = lower(mixed(2), config)
+    network = accepted(mixed(2), config)
     choice = ByObjective(network, config, priced(config, "cycles"))
     plain, chosen = Scheduler(network, config, False).run(), Scheduler(network, config, False, choice).run()
     assert chosen.cycles <= plain.cycles
@@ -113,7 +113,7 @@ def test_no_plan_that_was_left_out_is_better(machine: int, goal: str) -> None:
     config = load_config(MACHINES[machine][0], MACHINES[machine][1])
     named = {action: source.choice((0.0, 1.0, 1000.0)) * source.random() for action in sorted(ACTIONS)}
     objective = Objective(goal, named, actions)
-    network = lower(mixed(3), config)
+    network = accepted(mixed(3), config)
     choice = ByObjective(network, config, objective)
     schedule = Scheduler(network, config, False, choice).run()
     spare = NO_SPARE
@@ -139,7 +139,7 @@ def test_the_price_of_external_words_alone_minimises_them() -> None:
     config = load_config("edge64", ["activation_bytes=4096", "weight_bytes=2048"])
     b = Builder(8)
     graph = b.graph(b.conv(b.input(1, 24, 24, 16), 32, (3, 3), padding=SAME))
-    network = lower(graph, config)
+    network = accepted(graph, config)
     objective = Objective("energy", dict.fromkeys(MOVED, 1.0), actions)
     (layer,) = Scheduler(network, config, False, ByObjective(network, config, objective)).run().layers
     words = []

@@ -10,10 +10,10 @@ from mapper_graphs import Builder
 from intaglio.hw.config import load_config
 from intaglio.hw.isa import Opcode
 from intaglio.mapper import map_proven
+from intaglio.mapper.accept import accepted
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.geometry import Geometry
 from intaglio.mapper.layout import Region
-from intaglio.mapper.lower import lower
 from intaglio.mapper.parts import is_needed, partial_pixels, steps_of
 from intaglio.network.execute import random_inputs
 from intaglio.network.graph import Graph, Padding
@@ -55,7 +55,7 @@ def test_on_the_rtl() -> None:
 
 def test_padding_is_left_out() -> None:
     """7x7, 3x3 on 16 rows: 3, 4 and 3 tiles for the three kernel rows, not 4 each."""
-    (task,) = lower(padded(1, 7, 3), load_config("edge256")).tasks
+    (task,) = accepted(padded(1, 7, 3), load_config("edge256")).tasks
     assert isinstance(task, ConvTask)
     width = 8 * 11
     steps = steps_of(load_config("edge256"), task, Region(0, 7, 0, width), tuple(task.geometry.parts(3 * 24)))
@@ -78,7 +78,7 @@ def test_every_pixel_and_kernel_row_once(seed: int) -> None:
     x = b.input(1, side, 3, 4)
     y = b.conv(x, 5, (kernel, 1), (stride, 1), (dilation, 1), Padding(top, max(0, span - side - top) + int(random.integers(0, span)), 0, 0))
     config = load_config("tiny16", ["partial_bytes=8192"])
-    (task,) = lower(b.graph(y), config).tasks
+    (task,) = accepted(b.graph(y), config).tasks
     assert isinstance(task, ConvTask)
     g = task.geometry
     parts = tuple(g.parts(int(random.integers(1, 3)) * 4))

@@ -8,7 +8,7 @@ from mapper_graphs import MACHINES, SAME, Builder, mixed
 
 from intaglio.hw.config import Config, load_config
 from intaglio.mapper import map_network, map_proven
-from intaglio.mapper.lower import lower
+from intaglio.mapper.accept import accepted
 from intaglio.mapper.polish import BUDGET, MOST_TRIALS, STARTS, polished
 from intaglio.mapper.table import Table
 from intaglio.network.graph import Graph
@@ -49,5 +49,5 @@ def test_the_clock_is_asked_for_so_many_programs_at_most() -> None:
         asked.append(len(table))
         return cycles_of(config, table)
 
-    polished(lower(mixed(1), config), config, False, clock)
+    polished(accepted(mixed(1), config), config, False, clock)
     assert 3 < len(asked) <= STARTS * (1 + min(MOST_TRIALS, BUDGET / min(asked) ** 2))

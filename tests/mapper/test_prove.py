@@ -13,7 +13,7 @@ from mapper_graphs import MACHINES, Builder, mixed
 
 from intaglio.hw.config import load_config
 from intaglio.mapper import map_network, map_proven
-from intaglio.mapper.lower import lower
+from intaglio.mapper.accept import accepted
 from intaglio.mapper.prove import _fastest, alone, prove
 from intaglio.mapper.residency import Scheduler
 from intaglio.network.execute import execute, random_inputs
@@ -27,7 +27,7 @@ from tests.networks import random_network
 @pytest.mark.parametrize("machine", range(len(MACHINES)))
 def test_no_plan_of_the_space_is_better(machine: int) -> None:
     config = load_config(MACHINES[machine][0], MACHINES[machine][1])
-    network = lower(mixed(1), config)
+    network = accepted(mixed(1), config)
     schedule = Scheduler(network, config, False).run()
     _, certificates = prove(network, config, schedule, cycles_of)
     for layer, certificate in zip(schedule.layers, certificates, strict=True):

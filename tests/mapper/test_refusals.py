@@ -36,6 +36,18 @@ def test_everything_at_once() -> None:
         assert part in text
 
 
+def test_operators_that_are_refused_and_others_that_do_not_fit() -> None:
+    b = Builder(1)
+    x = b.conv(b.input(1, 4, 4, 4), 512, (1, 1))
+    z = b.tensor((1, 4, 4, 4))
+    b.operators.append(Operator("odd", (x,), (z,)))
+    small = "activation_bytes=256", "activation_banks=1"
+    text = refusal(b.graph(b.conv(z, 512, (1, 1))), *small)
+    assert "'odd' (Operator): not supported" in text
+    for layer in ("op0", "op2"):
+        assert f"'{layer}' (Conv2D): configuration field activation_bytes = 256 is too small" in text
+
+
 def test_arithmetic_that_is_not_built_in() -> None:
     b = Builder(1)
     x = b.conv(b.input(1, 4, 4, 4), 4, (1, 1))

@@ -14,13 +14,13 @@ from intaglio.errors import InputError
 from intaglio.hw.config import Config, load_config
 from intaglio.hw.isa import FIELDS, Command, Engine, LocalMemory, Opcode, token_bit
 from intaglio.mapper import map_network
+from intaglio.mapper.accept import accepted
 from intaglio.mapper.accesses import Access, Space, accesses
 from intaglio.mapper.bands import BandsOf
 from intaglio.mapper.chain import Chain
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.layout import Grid, Region, View
 from intaglio.mapper.legality import _UNSEEN, examine, rules
-from intaglio.mapper.lower import lower
 from intaglio.mapper.pooling import PoolTask
 from intaglio.mapper.residency import Scheduler
 from intaglio.mapper.rings import passages, segments
@@ -52,7 +52,7 @@ def test_a_walk_made_from_another_is_the_walk(machine: tuple[str, list[str]]) ->
     among them."""
     draw = random.Random(3)
     config = load_config(*machine)
-    network = lower(residual(1, 6), config)
+    network = accepted(residual(1, 6), config)
     scheduler = Scheduler(network, config, False)
     keep = dict.fromkeys(network.values, 0)
     walk, shared = scheduler._walk(keep), 0
@@ -135,7 +135,7 @@ def chain_graph(seed: int) -> Graph:
 
 def test_rows_of_bands_as_pieces_need_them() -> None:
     """Of every run of layers, every height of bands, without rings and with rings as found."""
-    network = lower(chain_graph(2), load_config("tiny16"))
+    network = accepted(chain_graph(2), load_config("tiny16"))
     for begin in range(len(network.tasks) - 1):
         chain = Chain(tuple(network.tasks[begin:]))
         layout, image = chain.output.layout, chain.cut.image_rows
@@ -173,7 +173,7 @@ def test_cycles_without_commands(machine: tuple[str, list[str]]) -> None:
     x = b.conv(b.input(1, 11, 9, 6), 24, (3, 3), padding=SAME)
     x = b.conv(x, 24, (3, 3), (1, 2), padding=SAME, groups=24)
     x = b.conv(b.conv(x, 24, (3, 3), padding=SAME, groups=4), 40, (1, 1))
-    network = lower(b.graph(b.dense(b.mean(x), 19)), config)
+    network = accepted(b.graph(b.dense(b.mean(x), 19)), config)
     draw = random.Random(1)
     count = 0
     for task in (task for task in network.tasks if isinstance(task, ConvTask)):
@@ -236,7 +236,7 @@ def test_a_long_chain_takes_no_longer_a_layer() -> None:
         for _ in range(length):
             x = b.conv(x, 8, (3, 3), padding=SAME)
         config = load_config("tiny16", ["activation_bytes=2048", "activation_banks=4"])
-        scheduler = Scheduler(lower(b.graph(x), config), config, False)
+        scheduler = Scheduler(accepted(b.graph(x), config), config, False)
         taken = 0
         step = scheduler._step
 

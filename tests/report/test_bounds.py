@@ -12,8 +12,8 @@ pytest.importorskip("ai_edge_litert")
 from intaglio.hw.config import load_config
 from intaglio.hw.counters import Counter
 from intaglio.hw.isa import Command, Opcode
+from intaglio.mapper.accept import accepted
 from intaglio.mapper.convolution import ConvTask
-from intaglio.mapper.lower import lower
 from intaglio.network import load, random_inputs
 from intaglio.report.bounds import CAUSES, awaited, bound_by, causes_of_layers
 from intaglio.report.compare import first_tensor, first_time
@@ -99,7 +99,7 @@ def test_origins_name_the_layer_that_computes_the_tensor(tmp_path: Path) -> None
     looked_up = 0
     for session, run in sessions(tmp_path, keep_all=True):
         makers = {name: tag for tag, op in enumerate(session.graph.operators) for name in op.outputs}
-        tasks = lower(session.graph, session.config).tasks
+        tasks = accepted(session.graph, session.config).tasks
         widths = {task.tag: task.tile_width(session.config) for task in tasks if isinstance(task, ConvTask)}
         for name in set(session.program.places) - set(session.program.inputs):
             if session.graph.operators[makers[name]].kind == "Reshape":
