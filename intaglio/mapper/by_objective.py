@@ -8,6 +8,7 @@ are computed, its bytes move outside, and each piece takes a command.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 
 from intaglio.hw.config import Config
@@ -47,9 +48,11 @@ def schedule_by(network: Lowered, config: Config, keep_all: bool, objective: Obj
     """The best schedule that searches for the goal itself and for those before it in GOALS find: each search takes single
     steps, so that one for energy may miss what the one for cycles comes upon. Raises as Scheduler.run does."""
     found = []
+    choice = ByObjective(network, config, objective)
+    scheduler = Scheduler(network, config, keep_all, choice)
     for goal in GOALS[: GOALS.index(objective.goal) + 1]:
-        choice = ByObjective(network, config, replace(objective, goal=goal))
-        schedule = Scheduler(network, config, keep_all, choice).run()
+        scheduler.prefer(choice.with_goal(goal))
+        schedule = scheduler.run()
         found.append((objective.key(choice.cost(schedule.layers, schedule.cycles)), schedule))
     return min(found, key=lambda option: option[0])[1]
 
@@ -69,6 +72,12 @@ class ByObjective(ByCycles):
         moves = ("load_activation_words", "load_weight_words", "store_words")
         self._byte = min(objective.price(action) for action in moves) / bus
         self._command = 4 * _LEAST_WORDS * objective.price("fetch_words") / bus
+
+    def with_goal(self, goal: str) -> ByObjective:
+        """The same with another goal, and one knowledge of energies."""
+        other = copy(self)
+        other.objective, other._chosen = replace(self.objective, goal=goal), {}
+        return other
 
     def plan(
         self, chain: Chain, planner: LayerPlanner | ChainPlanner, setting: Setting, spare: Spare

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
+
+import numpy as np
 
 from intaglio.hw import isa
 from intaglio.hw.config import Config
-from intaglio.mapper.layout import Region, View
-from intaglio.mapper.task import Cut, Operand, output_fields
+from intaglio.mapper.layout import Region, View, align_up
+from intaglio.mapper.task import FIELD_LIMIT, Cut, Operand, output_fields
 from intaglio.network.graph import Add, Rescale, Rounding
 
 IDENTITY = (1 << 30, 1)
@@ -149,23 +152,23 @@ def copy(s: Segments, tag: int, rounding: Rounding) -> isa.Command:
 def segments(in_view: View, in_row: int, out_view: View, out_row: int, elements: range) -> list[Segments]:
     """Moves a range of elements from rows of in_row bytes to rows of out_row bytes, element order kept.
 
-    Neighbouring runs of equal length and equal steps are one entry.
+    Neighbouring runs of equal length and equal steps are one entry, as far as a command counts.
     """
-    out: list[Segments] = []
-    at = elements.start
-    while at < elements.stop:
-        (iy, ix), (oy, ox) = divmod(at, in_row), divmod(at, out_row)
-        length = min(in_row - ix, out_row - ox, elements.stop - at)
-        new = Segments(in_view.address(iy, ix), out_view.address(oy, ox), length, 1, 0, 0)
-        at += length
-        if out and out[-1].length == length:
-            last = out[-1]
-            in_step = new.in_at - last.in_at - (last.count - 1) * last.in_step
-            out_step = new.out_at - last.out_at - (last.count - 1) * last.out_step
-            if last.count == 1 or (in_step, out_step) == (last.in_step, last.out_step):
-                out[-1] = Segments(last.in_at, last.out_at, length, last.count + 1, in_step, out_step)
-                continue
-        out.append(new)
+    ends = [np.arange(align_up(elements.start + 1, row), elements.stop, row) for row in (in_row, out_row)]
+    starts = np.unique(np.concatenate([[elements.start], *ends]))
+    lengths = np.diff(starts, append=elements.stop)
+    in_at, out_at = (view.address(*np.divmod(starts, row)) for view, row in ((in_view, in_row), (out_view, out_row)))
+    in_steps, out_steps, alike = np.diff(in_at), np.diff(out_at), np.diff(lengths) == 0
+    turns = ~alike  # the runs that are the last of their entry: with the next one the length changes, or a step
+    turns[1:] |= (np.diff(in_steps) != 0) | (np.diff(out_steps) != 0)
+    lasts = [*np.flatnonzero(turns).tolist(), len(starts) - 1]
+    out, at = [], 0
+    while at < len(starts):
+        last = at if at == len(starts) - 1 or not alike[at] else lasts[bisect_right(lasts, at)]
+        count = min(last - at + 1, FIELD_LIMIT)
+        steps = (int(in_steps[at]), int(out_steps[at])) if count > 1 else (0, 0)
+        out.append(Segments(int(in_at[at]), int(out_at[at]), int(lengths[at]), count, *steps))
+        at += count
     return out
 
 

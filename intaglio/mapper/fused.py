@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from intaglio.hw.config import Config
 from intaglio.mapper.bands import Bands, BandsOf
@@ -98,22 +98,31 @@ def _kinds(regions: Sequence[Region], placed: bool) -> tuple[tuple[Region, int],
     return tuple(out.values())
 
 
+@dataclass(frozen=True)
+class _Known:
+    """What is found once of a chain, whatever the bytes of activations and weights on chip and the external memory: what pieces need, and
+    the cycles of COMPUTE."""
+
+    bands: BandsOf
+    cuts: dict[tuple[int, int, int, tuple[int, ...]], _Cut] = field(default_factory=dict)
+    passages: dict[tuple[Sequence[Region], tuple[int, ...]], list[tuple[Needs, tuple[int, ...]]]] = field(default_factory=dict)
+    rows: dict[tuple[int, tuple[int, ...]], Bands] = field(default_factory=dict)
+    rings: dict[int, tuple[tuple[int, ...], tuple[int, ...]]] = field(default_factory=dict)
+    widths: dict[int, _Columns] = field(default_factory=dict)
+    cycles: dict[object, int] = field(default_factory=dict)
+
+
 class ChainPlanner:
     """Plans of one chain of at least two layers on one configuration."""
 
-    def __init__(self, chain: Chain, config: Config):
+    def __init__(self, chain: Chain, config: Config, like: ChainPlanner | None = None):
+        """like: as of LayerPlanner."""
         self.chain, self.config = chain, config
+        self._known = _Known(BandsOf(chain)) if like is None else like._known
         self._plans: dict[Setting, list[ChainPlan]] = {}
-        self._cuts: dict[tuple[int, int, int, tuple[int, ...]], _Cut] = {}
-        self._bands = BandsOf(chain)
-        self._passages: dict[tuple[Sequence[Region], tuple[int, ...]], list[tuple[Needs, tuple[int, ...]]]] = {}
-        self._measured_rows: dict[tuple[int, tuple[int, ...]], Bands] = {}
-        self._ringed: dict[int, tuple[tuple[int, ...], tuple[int, ...]]] = {}
-        self._widths: dict[int, _Columns] = {}
         self._each: dict[_Cut, list[int]] = {}
         self._grouped: dict[tuple[int, bool], tuple[Groups | None, ...] | None] = {}
         self._works: dict[tuple[_Cut, tuple[bool, ...], bool], Work] = {}
-        self._cycles: dict[object, int] = {}
 
     def plan(self, setting: Setting, spare: Spare = NO_SPARE) -> ChainPlan | None:
         """The plan with the fewest estimated cycles behind a layer that leaves so much; None where nothing fits."""
@@ -153,9 +162,9 @@ class ChainPlanner:
     def passages(self, plan: ChainPlan) -> list[tuple[Needs, tuple[int, ...]]]:
         """What the plan's pieces need, and where their rings begin anew."""
         key = plan.pieces, plan.rings
-        if key not in self._passages:
-            self._passages[key] = list(passages(self.chain, *key))
-        return self._passages[key]
+        if key not in self._known.passages:
+            self._known.passages[key] = list(passages(self.chain, *key))
+        return self._known.passages[key]
 
     # Cuts.
 
@@ -202,9 +211,9 @@ class ChainPlanner:
 
     def _measured(self, band: int, width: int, slab: int = 0, aligned: bool | None = None) -> _Cut:
         key = band, width, slab, () if aligned is None else self._rings(band)[aligned]
-        if key not in self._cuts:
-            self._cuts[key] = self._measure(*key)
-        return self._cuts[key]
+        if key not in self._known.cuts:
+            self._known.cuts[key] = self._measure(*key)
+        return self._known.cuts[key]
 
     def _measure(self, band: int, width: int, slab: int, rings: tuple[int, ...]) -> _Cut:
         """What a piece needs of rows its rows alone decide, and likewise for columns."""
@@ -231,25 +240,25 @@ class ChainPlanner:
 
     def _rings(self, band: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Rows of each task's ring: the fewest, and aligned."""
-        if band not in self._ringed:
+        if band not in self._known.rings:
             chain = self.chain
-            measured = self._bands.measure(band, tuple(int(i in chain.ringable) for i in range(len(chain.tasks))), parts=False)
-            self._ringed[band] = measured.rings(False), measured.rings(True)
-        return self._ringed[band]
+            measured = self._known.bands.measure(band, tuple(int(i in chain.ringable) for i in range(len(chain.tasks))), parts=False)
+            self._known.rings[band] = measured.rings(False), measured.rings(True)
+        return self._known.rings[band]
 
     def _rows(self, band: int, rings: tuple[int, ...]) -> Bands:
-        if (band, rings) not in self._measured_rows:
-            self._measured_rows[band, rings] = self._bands.measure(band, rings)
-        return self._measured_rows[band, rings]
+        if (band, rings) not in self._known.rows:
+            self._known.rows[band, rings] = self._known.bands.measure(band, rings)
+        return self._known.rows[band, rings]
 
     def _columns(self, width: int) -> _Columns:
-        if width not in self._widths:
+        if width not in self._known.widths:
             chain, bus = self.chain, self.config.bus_bytes
             image, end = chain.cut.image_rows, chain.output.layout.row_bytes
             needs = [chain.needs(Region(0, image, x, min(x + width, end))) for x in range(0, end, width)]
             inputs = list(zip(*([r.on_bus(bus).width for r in of.inputs] for of in needs), strict=True))
             made = list(zip(*(of.made for of in needs), strict=True))
-            self._widths[width] = _Columns(
+            self._known.widths[width] = _Columns(
                 tuple(max(of) for of in inputs),
                 tuple(sum(of) for of in inputs),
                 tuple(max(r.on_bus(bus).width for r in of) for of in made),
@@ -257,7 +266,7 @@ class ChainPlanner:
                 tuple(max(of, key=lambda r: r.width) for of in made),
                 tuple(_kinds(of, isinstance(task, PoolTask)) for task, of in zip(chain.tasks, made, strict=True)),
             )
-        return self._widths[width]
+        return self._known.widths[width]
 
     # Plans of one cut.
 
@@ -382,18 +391,18 @@ class ChainPlanner:
         task, config = self.chain.tasks[index], self.config
         place = (region, slab) if isinstance(task, PoolTask) else (region.rows, region.width)
         key = (index, place, groups and groups.tiles)
-        if key not in self._cycles:
+        if key not in self._known.cycles:
             views = [View(0, operand.layout.stride) for operand in (*task.inputs, task.output)]
             if isinstance(task, ConvTask):
                 assert groups is not None
                 every, width = tile_groups(task.channel_tiles(config), groups.tiles), region.width // task.geometry.out_channels
                 cycles = [task.cycles(config, region.rows, width, tiles, groups.parts[0]) for tiles in (every[0], every[-1])]
-                self._cycles[key] = (len(every) - 1) * cycles[0] + cycles[1]
-                return self._cycles[key]
+                self._known.cycles[key] = (len(every) - 1) * cycles[0] + cycles[1]
+                return self._known.cycles[key]
             if isinstance(task, PoolTask) and slab:
                 slabs = tile_groups(task.channels, slab)
                 commands = [c for some in slabs for c in task.commands(region, tuple(views[:-1]), views[-1], some)]
             else:
                 commands = task.commands(region, tuple(views[:-1]), views[-1])
-            self._cycles[key] = sum(compute_cycles(config, command) for command in commands)
-        return self._cycles[key]
+            self._known.cycles[key] = sum(compute_cycles(config, command) for command in commands)
+        return self._known.cycles[key]

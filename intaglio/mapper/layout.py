@@ -6,7 +6,11 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, overload
+from typing import NamedTuple, TypeVar, overload
+
+import numpy as np
+
+_Number = TypeVar("_Number", int, np.ndarray)
 
 
 def align_down(n: int, unit: int) -> int:
@@ -102,7 +106,8 @@ class View(NamedTuple):
     ring: int = 0
     turn: int = 0
 
-    def address(self, row: int, x: int) -> int:
+    def address(self, row: _Number, x: _Number) -> _Number:
+        """Of one byte, or of arrays of them."""
         if self.pitch:
             column, channel = divmod(x, self.pixel)
             x = column * self.pitch + channel

@@ -100,12 +100,14 @@ class LayerPlan:
 class LayerPlanner:
     """Plans of one layer on one configuration."""
 
-    def __init__(self, task: AnyTask, config: Config):
+    def __init__(self, task: AnyTask, config: Config, like: LayerPlanner | None = None):
+        """like: of an equal task, on a configuration that differs in `activation_bytes`, `weight_bytes` and `memory` alone, on which
+        neither the cuts nor COMPUTE's cycles depend; what it knows of them is shared."""
         self.task, self.config = task, config
-        self._cycles: dict[tuple[object, ...], int] = {}
-        self._kinds: dict[tuple[int, bool], list[tuple[Region, int]]] = {}
+        self._cycles: dict[tuple[object, ...], int] = {} if like is None else like._cycles
+        self._kinds: dict[tuple[int, bool], list[tuple[Region, int]]] = {} if like is None else like._kinds
         self._plans: dict[Setting, list[LayerPlan]] = {}
-        self._cuts = Cuts(task, config)
+        self._cuts = Cuts(task, config) if like is None else like._cuts
 
     def plan(self, setting: Setting, spare: Spare = NO_SPARE) -> LayerPlan | None:
         """The plan with the fewest estimated cycles behind a layer that leaves so much; None where nothing fits."""

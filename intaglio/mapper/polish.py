@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import reduce
+from itertools import combinations, islice
 
 from intaglio.errors import InputError, RefusedError
 from intaglio.hw.config import Config
@@ -22,12 +24,15 @@ from intaglio.mapper.overlap import overlapped
 from intaglio.mapper.residency import Placed, Schedule, Scheduler
 from intaglio.mapper.table import Table
 
+Found = tuple[int, Emission]
+"""A program's exact cycles, and the program."""
 Clock = Callable[[Config, Table], int]
 """The cycles of a program's table of commands on a configuration, exact."""
 BUDGET = 16_000_000
 """Of a program of n commands BUDGET / n**2 others are timed: 100 of 400 commands, 4 of 2,000."""
 MOST_TRIALS = 200
-STARTS = 5
+STARTS = 12
+AGAIN = 2
 """Schedules that programs are polished from at most."""
 WORTH = 4
 """Programs that may be timed, from which on smaller machines are looked at."""
@@ -37,7 +42,7 @@ AHEAD = (4, 1)
 """Values of Schedule.ahead that are tried, where more than EACH programs are timed."""
 
 
-def whole(network: Lowered, config: Config, schedule: Schedule, layers: Sequence[Placed], clock: Clock) -> tuple[int, Emission]:
+def whole(network: Lowered, config: Config, schedule: Schedule, layers: Sequence[Placed], clock: Clock) -> Found:
     """Exact cycles of the whole program with other plans of its layers, and the program."""
     emitted = emit(network, config, replace(schedule, layers=tuple(layers), cycles=sum(x.plan.cycles.estimate for x in layers)))
     return clock(config, overlapped(config, emitted)), emitted
@@ -51,56 +56,85 @@ def polished(network: Lowered, config: Config, keep_all: bool, clock: Clock) -> 
     first = scheduler.run()
     if not _trials_of(_expected_commands(config, first.layers)):
         return emit(network, config, first)
-    begun = [whole(network, config, first, first.layers, clock)]
-    best = _polished(network, config, begun[0], clock)
-    for other in _smaller(config) if _trials_of(len(best[1].commands)) >= WORTH else ():
+    begins = [whole(network, config, first, first.layers, clock)]
+    trials = _trials_of(len(begins[0][1].commands))
+    if trials >= WORTH:
+        others = [Scheduler(network, other, keep_all, like=scheduler) for other in _smaller(config)]
+        for start in _starts(scheduler, others):
+            begin = whole(network, config, start, start.layers, clock)
+            if all(begin[0] != cycles or begin[1].commands != same.commands for cycles, same in begins):
+                begins.append(begin)
+        begins = [begins[0], *sorted(begins[1:], key=lambda begin: begin[0])[: STARTS - 1]]
+    return _best([_polishing(network, config, begin, clock) for begin in begins], trials)
+
+
+def _starts(scheduler: Scheduler, others: Sequence[Scheduler]) -> Iterator[Schedule]:
+    """What the search finds for one of some machines, with the plans that it prefers on another of them."""
+    structures = []
+    for searched in (scheduler, *others):
         with suppress(RefusedError):
-            smaller = Scheduler(network, other, keep_all)
-            structure = smaller.search()
-            found = smaller.planned(structure)
-            assert found is not None
-            again = scheduler.planned(structure) if other.bank_bytes != config.bank_bytes else None  # whose banks are others
-            for start in (scheduler.adopted(found, other), again):
-                if start is not None:
-                    begin = whole(network, config, start, start.layers, clock)
-                    if all(begin[0] != cycles or begin[1].commands != same.commands for cycles, same in begun):
-                        begun.append(begin)
-                        best = min(best, _polished(network, config, begin, clock), key=lambda found: found[0])
-    return best[1]
+            for _ in range(AGAIN):
+                structure = searched.search()
+                if structure not in structures:
+                    structures.append(structure)
+    for structure in structures:
+        for planning in (scheduler, *others[:3]):
+            found = planning.planned(structure)
+            if found is not None:
+                yield found if planning is scheduler else scheduler.adopted(found, planning.config)
 
 
-def _polished(network: Lowered, config: Config, begin: tuple[int, Emission], clock: Clock) -> tuple[int, Emission]:
-    """Cycles and program of a schedule with the same tensors on chip. begin: those of the schedule that it begins with."""
+def _best(polishing: Sequence[Iterator[Found]], trials: int) -> Emission:
+    """The best that several polishings find. Each time the better half of them goes on, as far again as it came; the last ones
+    have timed `trials` programs then."""
+    found = {one: next(one) for one in polishing}
+    on, come = list(found), 0
+    while on and come < trials:
+        until = min(2 * come, trials) if come else -(-trials // STARTS)
+        for one in on:
+            for reached in islice(one, until - come):
+                found[one] = reached
+        come = until
+        on = sorted(on, key=lambda one: found[one][0])[: -(-len(on) // 2)]
+    return min(found.values(), key=lambda found: found[0])[1]
+
+
+def _polishing(network: Lowered, config: Config, begin: Found, clock: Clock) -> Iterator[Found]:
+    """The fastest so far, at the beginning and after each program that is timed: schedules with the same tensors on chip, until no
+    change of one layer is better. begin: what to begin with."""
     least, best = begin
     schedule = best.schedule
     used = list(schedule.layers)
-    left = _trials_of(len(best.commands))
-    for ahead in AHEAD if left > EACH else ():
+    yield least, best
+    for ahead in AHEAD if _trials_of(len(best.commands)) > EACH else ():
         cycles, emitted = whole(network, config, replace(schedule, ahead=ahead), used, clock)
-        left -= 1
         if cycles < least:
             schedule, least, best = emitted.schedule, cycles, emitted
-    trials = _trials(used)
-    while trials:
+        yield least, best
+    start = None
+    while start is None or least < start:
         start = least
-        for i, other in trials[:left]:
+        for i, other in _trials(used):
             trial = [*used[:i], other, *used[i + 1 :]]
             cycles, emitted = whole(network, config, schedule, trial, clock)
             if cycles < least:
                 used, least, best = trial, cycles, emitted
-        left -= len(trials[:left])
-        trials = _trials(used) if left and least < start else []
-    return least, best
+            yield least, best
 
 
 def _smaller(config: Config) -> Iterator[Config]:
-    """With half of a memory's bytes, or of the external memory's rate, as far as there are such machines."""
-    for change in (
-        {"weight_bytes": config.weight_bytes // 2}, {"activation_bytes": config.activation_bytes // 2},
-        {"memory": replace(config.memory, bytes_per_cycle=config.memory.bytes_per_cycle // 2)},
-    ):  # fmt: skip
-        with suppress(InputError):
-            yield replace(config, **change)
+    """With half of a memory's bytes, or of the external memory's rate, or with twice its latency; then with two of these changes; as
+    far as there are such machines."""
+    changes: tuple[Callable[[Config], Config], ...] = (
+        lambda c: replace(c, weight_bytes=c.weight_bytes // 2),
+        lambda c: replace(c, activation_bytes=c.activation_bytes // 2),
+        lambda c: replace(c, memory=replace(c.memory, bytes_per_cycle=c.memory.bytes_per_cycle // 2)),
+        lambda c: replace(c, memory=replace(c.memory, latency=2 * c.memory.latency)),
+    )
+    for count in (1, 2):
+        for several in combinations(changes, count):
+            with suppress(InputError):
+                yield reduce(lambda changed, change: change(changed), several, config)
 
 
 def _trials_of(commands: int) -> int:

@@ -85,18 +85,29 @@ class ByCycles:
 
 
 class Scheduler:
-    def __init__(self, network: Lowered, config: Config, keep_all: bool, choice: ByCycles | None = None):
-        """choice: what the search prefers; by default fewer cycles."""
+    def __init__(
+        self, network: Lowered, config: Config, keep_all: bool, choice: ByCycles | None = None, like: Scheduler | None = None
+    ):
+        """choice: what the search prefers; by default fewer cycles. like: of the same network; its planners know what these may
+        share, as LayerPlanner says."""
         self.network, self.config, self.keep_all = network, config, keep_all
-        self.choice = choice or ByCycles()
+        self.choice, self._like = choice or ByCycles(), like
         alike: dict[object, LayerPlanner] = {}
-        self.planners = [alike.setdefault(_shape(task), LayerPlanner(task, config)) for task in network.tasks]
+        known = [None] * len(network.tasks) if like is None else like.planners
+        self.planners = [
+            alike.setdefault(_shape(task), LayerPlanner(task, config, of)) for task, of in zip(network.tasks, known, strict=True)
+        ]
         self._alike: dict[object, ChainPlanner] = {}
         self.chains = [Chain((task,)) for task in network.tasks]
         self._joined: dict[range, tuple[Chain, ChainPlanner]] = {}
         self._steps: dict[object, tuple[Placed | None, tuple[str, ...], dict[str, tuple[int, int]]]] = {}
         self._spans = [range(i, i + 1) for i in range(len(network.tasks))]
         self.required = {network.operands[name].value for name in network.inputs + network.outputs}
+
+    def prefer(self, choice: ByCycles) -> None:
+        """Begins anew with another choice; the planners stay."""
+        self.choice, self._steps = choice, {}
+        self._spans = [range(i, i + 1) for i in range(len(self.network.tasks))]
 
     def run(self) -> Schedule:
         """Raises RefusedError with the layers that do not fit and the field that is too small."""
@@ -387,8 +398,11 @@ class Scheduler:
         if span not in self._joined:
             chain = Chain(tuple(self.network.tasks[i] for i in span))
             shape = (chain.sources, *map(_shape, chain.tasks))
-            planner = self._alike.setdefault(shape, ChainPlanner(chain, self.config))
-            self._joined[span] = chain, planner
+            if shape not in self._alike:
+                known = None if self._like is None else self._like._planner(span)[1]
+                assert not isinstance(known, LayerPlanner)
+                self._alike[shape] = ChainPlanner(chain, self.config, known)
+            self._joined[span] = chain, self._alike[shape]
         return self._joined[span]
 
     def _kept(self, value: Value, span: range, keep: Keep) -> bool:
