@@ -27,8 +27,8 @@ from benchmarks.zigzag.layers import LAYERS, graph_of
 from intaglio.hw.config import Config, load_config
 from intaglio.mapper import Certificate
 from intaglio.mapper.accept import accepted
-from intaglio.mapper.prove import alone
 from intaglio.mapper.residency import Scheduler
+from intaglio.mapper.stopwatch import Stopwatch
 from intaglio.network import Graph, load
 from intaglio.network.execute import random_inputs
 from intaglio.network.graph import Conv2D, FullyConnected
@@ -143,12 +143,13 @@ def sampled_gap(graph: Graph, config: Config, certificates: Sequence[Certificate
     plans of a layer are drawn at random, whatever the proof's bounds say of them."""
     network = accepted(graph, config)
     schedule = Scheduler(network, config, False).run()
+    watch = Stopwatch(network, config, cycles_of)
     draw = random.Random(0)
     worst = 0.0
     for layer, certificate in zip(schedule.layers, certificates, strict=True):
         plans = layer.planner.candidates(layer.setting)
         for plan in draw.sample(plans, min(each, len(plans))):
-            count = alone(network, config, schedule, replace(layer, plan=plan), cycles_of)
+            count = watch.alone(schedule, replace(layer, plan=plan))
             worst = max(worst, certificate.best / count - 1)
     return worst
 

@@ -33,8 +33,8 @@ from intaglio.mapper.layout import Region, align_up
 from intaglio.mapper.overlap import overlapped
 from intaglio.mapper.parts import partial_pixels
 from intaglio.mapper.plan import Groups, LayerPlan, record_bytes, weight_bytes
-from intaglio.mapper.prove import Clock, alone
 from intaglio.mapper.residency import Schedule, Scheduler
+from intaglio.mapper.stopwatch import Clock, Stopwatch
 from intaglio.mapper.validate import validate_commands
 from intaglio.network.graph import Graph
 from intaglio.sim.engines import NEVER
@@ -65,7 +65,7 @@ def price(graph: Graph, config: Config, mapping: TemporalMapping, clock: Clock) 
     for plan in translation.plans():
         layer = replace(placed, plan=plan, setting=setting, fetched=())
         option = Schedule((layer,), frozenset(outside), 0.0)
-        cycles = alone(network, config, option, layer, clock)
+        cycles = Stopwatch(network, config, clock).alone(option, layer)
         if cycles == NEVER:
             stopped.append("a plan near it stops the machine")
             continue

@@ -13,11 +13,12 @@ from intaglio.mapper.layout import align_up
 from intaglio.mapper.lower import Lowered
 from intaglio.mapper.objective import Objective
 from intaglio.mapper.overlap import overlapped
-from intaglio.mapper.polish import Clock, polished
+from intaglio.mapper.polish import polished
 from intaglio.mapper.program import BASE_ALIGNMENT, PROGRAM_OFFSET, Place, Program
 from intaglio.mapper.prove import Certificate, prove
 from intaglio.mapper.quiet import collector_paused
-from intaglio.mapper.residency import Scheduler
+from intaglio.mapper.residency import Schedule, Scheduler
+from intaglio.mapper.stopwatch import Clock
 from intaglio.mapper.table import words_of
 from intaglio.network.graph import Graph
 
@@ -37,7 +38,7 @@ def map_network(
     network = accepted(graph, config)
     if objective is not None:
         return program_of(graph, config, emit(network, config, schedule_by(network, config, keep_all, objective)))
-    return program_of(graph, config, _fastest(network, config, keep_all, clock))
+    return program_of(graph, config, emit(network, config, _fastest(network, config, keep_all, clock)))
 
 
 @collector_paused()
@@ -46,13 +47,13 @@ def map_proven(
 ) -> tuple[Program, list[Certificate]]:
     """The same with the plans that are best under exact timing, and the certificates. clock: gives the cycles of commands."""
     network = accepted(graph, config)
-    schedule, certificates = prove(network, config, _fastest(network, config, keep_all, clock).schedule, clock)
+    schedule, certificates = prove(network, config, _fastest(network, config, keep_all, clock), clock)
     return program_of(graph, config, emit(network, config, schedule)), certificates
 
 
-def _fastest(network: Lowered, config: Config, keep_all: bool, clock: Clock | None) -> Emission:
+def _fastest(network: Lowered, config: Config, keep_all: bool, clock: Clock | None) -> Schedule:
     if clock is None:
-        return emit(network, config, Scheduler(network, config, keep_all).run())
+        return Scheduler(network, config, keep_all).run()
     return polished(network, config, keep_all, clock)
 
 

@@ -74,9 +74,9 @@ class FreeSpace:
 class Ring:
     """Blocks of a memory handed out in turn: a new block overwrites the oldest ones."""
 
-    def __init__(self, size: int):
+    def __init__(self, size: int, at: int = 0):
         self.size = size
-        self.at = 0
+        self.at = at
 
     def take(self, size: int) -> int:
         """The address of the next `size` bytes in one run; size <= self.size. What one command needs is taken at once: of two

@@ -22,10 +22,12 @@ from intaglio.mapper.task import FIELD_LIMIT, Operand
 
 class Emission:
     """Commands so far, each as if it ran alone, one after another: their external addresses count from the start of the
-    data that follows the program. bases: of values outside. size: bytes of data in all. table: of the commands, once they are in
+    data that follows the program. bases: of values outside, the first of which is at values_at, behind constant_bytes of weights and records.
+    size: bytes of data in all. table: of the commands, once they are in
     the order, and have the tokens, with which the engines overlap (overlap.py)."""
 
-    def __init__(self, network: Lowered, config: Config, schedule: Schedule):
+    def __init__(self, network: Lowered, config: Config, schedule: Schedule, rings: tuple[int, int] = (0, 0)):
+        """rings: where those of weights and of records stand."""
         self.network, self.config, self.schedule = network, config, schedule
         self.commands: list[isa.Command] = []
         self.table: Table | None = None
@@ -33,9 +35,15 @@ class Emission:
         self._blocks: dict[tuple[object, ...], int] = {}
         self._weight_sizes: dict[tuple[Part, int], tuple[int, int]] = {}
         self._makers: list[tuple[int, int, Callable[[], bytes]]] = []
-        self._weights = Ring(config.weight_bytes)
-        self._records = Ring(config.channel_bytes)
+        self._weights = Ring(config.weight_bytes, rings[0])
+        self._records = Ring(config.channel_bytes, rings[1])
+        self.constant_bytes = self.values_at = 0
         self.size = self._lay_out()
+
+    @property
+    def rings(self) -> tuple[int, int]:
+        """Where those of weights and of records stand."""
+        return self._weights.at, self._records.at
 
     def _lay_out(self) -> int:
         """Packs every constant block and gives each value outside its base; returns the end."""
@@ -54,7 +62,8 @@ class Emission:
                     for tile in range(task.channel_tiles(self.config)):
                         for without in sorted(lacks):
                             end = self._add_records(end, task, range(tile, tile + 1), without)
-        end = self._data = align_up(end, BASE_ALIGNMENT)
+        self.constant_bytes = end
+        end = self.values_at = align_up(end, BASE_ALIGNMENT)
         for name in self.network.values:
             if name in self.schedule.outside:
                 self.bases[name] = end
@@ -75,7 +84,7 @@ class Emission:
 
     def constants(self) -> bytes:
         """Weights and channel records, the first bytes of the data outside."""
-        out = bytearray(self._data)
+        out = bytearray(self.values_at)
         for at, size, make in self._makers:
             data = make()
             assert len(data) == size

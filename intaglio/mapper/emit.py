@@ -8,13 +8,18 @@ from intaglio.mapper.emit_chain import ChainEmitter
 from intaglio.mapper.emit_layer import LayerEmitter
 from intaglio.mapper.lower import Lowered
 from intaglio.mapper.plan import LayerPlan
-from intaglio.mapper.residency import Schedule
+from intaglio.mapper.residency import Placed, Schedule
 
 
 def emit(network: Lowered, config: Config, schedule: Schedule) -> Emission:
     """The commands, and the image of constants that they load."""
     out = Emission(network, config, schedule)
     for before, layer in zip((None, *schedule.layers), schedule.layers, strict=False):
-        emitter = LayerEmitter(out, layer) if isinstance(layer.plan, LayerPlan) else ChainEmitter(out, layer, before)
-        emitter.run()
+        emit_layer(out, layer, before)
     return out
+
+
+def emit_layer(out: Emission, layer: Placed, before: Placed | None) -> None:
+    """The commands of one layer or chain, behind those of the one before it."""
+    emitter = LayerEmitter(out, layer) if isinstance(layer.plan, LayerPlan) else ChainEmitter(out, layer, before)
+    emitter.run()

@@ -118,7 +118,7 @@ class ChainPlanner:
     def __init__(self, chain: Chain, config: Config, like: ChainPlanner | None = None):
         """like: as of LayerPlanner."""
         self.chain, self.config = chain, config
-        self._known = _Known(BandsOf(chain)) if like is None else like._known
+        self._known: _Known = _Known(BandsOf(chain)) if like is None else like._known
         self._plans: dict[Setting, list[ChainPlan]] = {}
         self._each: dict[_Cut, list[int]] = {}
         self._grouped: dict[tuple[int, bool], tuple[Groups | None, ...] | None] = {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from intaglio.hw.config import Config
 from intaglio.mapper.ahead import load_order
 from intaglio.mapper.emission import Emission
@@ -12,9 +14,17 @@ from intaglio.mapper.tokens import put_tokens
 def overlapped(config: Config, emitted: Emission) -> Table:
     """The table of the emission's commands, which are reordered and get their tokens, unless they have them already."""
     if emitted.table is None:
-        table = table_of(emitted.commands)
-        order = load_order(config, table, emitted.schedule.ahead)
+        order, emitted.table = overlapped_table(config, table_of(emitted.commands), emitted.schedule.ahead)
         emitted.commands = [emitted.commands[i] for i in order.tolist()]
-        emitted.table = table.reordered(order)
-        put_tokens(config, emitted.commands, emitted.table)
+        header = emitted.table.header
+        for command, wait, signal in zip(emitted.commands, header["wait"].tolist(), header["signal"].tolist(), strict=True):
+            command.fields.update(wait=wait, signal=signal)
     return emitted.table
+
+
+def overlapped_table(config: Config, table: Table, ahead: int) -> tuple[np.ndarray, Table]:
+    """Which command comes when, and the table in that order with tokens. ahead: as in Schedule."""
+    order = load_order(config, table, ahead)
+    table = table.reordered(order)
+    put_tokens(config, table)
+    return order, table

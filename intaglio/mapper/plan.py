@@ -107,7 +107,7 @@ class LayerPlanner:
         self._cycles: dict[tuple[object, ...], int] = {} if like is None else like._cycles
         self._kinds: dict[tuple[int, bool], list[tuple[Region, int]]] = {} if like is None else like._kinds
         self._plans: dict[Setting, list[LayerPlan]] = {}
-        self._cuts = Cuts(task, config) if like is None else like._cuts
+        self._cuts: Cuts = Cuts(task, config) if like is None else like._cuts
 
     def plan(self, setting: Setting, spare: Spare = NO_SPARE) -> LayerPlan | None:
         """The plan with the fewest estimated cycles behind a layer that leaves so much; None where nothing fits."""

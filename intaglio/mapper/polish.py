@@ -13,28 +13,28 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import reduce
 from itertools import combinations, islice
+from operator import itemgetter
 
 from intaglio.errors import InputError, RefusedError
 from intaglio.hw.config import Config
-from intaglio.mapper.emission import Emission
-from intaglio.mapper.emit import emit
 from intaglio.mapper.fused import ChainPlan
 from intaglio.mapper.lower import Lowered
-from intaglio.mapper.overlap import overlapped
 from intaglio.mapper.residency import Placed, Schedule, Scheduler
-from intaglio.mapper.table import Table
+from intaglio.mapper.stopwatch import Clock, Stopwatch
+from intaglio.mapper.table import words_of
 
-Found = tuple[int, Emission]
-"""A program's exact cycles, and the program."""
-Clock = Callable[[Config, Table], int]
-"""The cycles of a program's table of commands on a configuration, exact."""
-BUDGET = 16_000_000
-"""Of a program of n commands BUDGET / n**2 others are timed: 100 of 400 commands, 4 of 2,000."""
+Found = tuple[int, Schedule]
+"""A program's exact cycles, and its schedule."""
+BUDGET = 24_000_000
+"""Of a program of n commands BUDGET / n**2 others are timed: 150 of 400 commands, 6 of 2,000."""
 MOST_TRIALS = 200
 STARTS = 12
-AGAIN = 2
 """Schedules that programs are polished from at most."""
-WORTH = 4
+SEARCHES = 2
+"""Of each machine, where each goes on from the structure that the one before has found."""
+SINGLE = 3
+"""Of the smaller machines, those with half of something, whose choice of plans is looked at too."""
+WORTH = 5
 """Programs that may be timed, from which on smaller machines are looked at."""
 EACH = 8
 """Plans of a layer that are tried."""
@@ -42,30 +42,27 @@ AHEAD = (4, 1)
 """Values of Schedule.ahead that are tried, where more than EACH programs are timed."""
 
 
-def whole(network: Lowered, config: Config, schedule: Schedule, layers: Sequence[Placed], clock: Clock) -> Found:
-    """Exact cycles of the whole program with other plans of its layers, and the program."""
-    emitted = emit(network, config, replace(schedule, layers=tuple(layers), cycles=sum(x.plan.cycles.estimate for x in layers)))
-    return clock(config, overlapped(config, emitted)), emitted
-
-
-def polished(network: Lowered, config: Config, keep_all: bool, clock: Clock) -> Emission:
-    """The fastest program that is found from the search's schedule, of no more cycles than that one's; and, where programs are short,
-    from the schedules that it finds for smaller machines: where more than it needs is there, the estimates may prefer what
-    is slower."""
+def polished(network: Lowered, config: Config, keep_all: bool, clock: Clock) -> Schedule:
+    """The fastest schedule that is found from the search's, of no more cycles than that one; and, where programs are short, from
+    those that it finds for smaller machines: where more than it needs is there, the estimates may prefer what is slower."""
     scheduler = Scheduler(network, config, keep_all)
     first = scheduler.run()
     if not _trials_of(_expected_commands(config, first.layers)):
-        return emit(network, config, first)
-    begins = [whole(network, config, first, first.layers, clock)]
-    trials = _trials_of(len(begins[0][1].commands))
+        return first
+    watch = Stopwatch(network, config, clock)
+    table = watch.table(first)
+    begins, seen = [(clock(config, table), first)], {words_of(table).tobytes()}
+    trials = _trials_of(len(table))
     if trials >= WORTH:
         others = [Scheduler(network, other, keep_all, like=scheduler) for other in _smaller(config)]
         for start in _starts(scheduler, others):
-            begin = whole(network, config, start, start.layers, clock)
-            if all(begin[0] != cycles or begin[1].commands != same.commands for cycles, same in begins):
-                begins.append(begin)
-        begins = [begins[0], *sorted(begins[1:], key=lambda begin: begin[0])[: STARTS - 1]]
-    return _best([_polishing(network, config, begin, clock) for begin in begins], trials)
+            table = watch.table(start)
+            words = words_of(table).tobytes()
+            if words not in seen:
+                seen.add(words)
+                begins.append((clock(config, table), start))
+        begins = [begins[0], *sorted(begins[1:], key=itemgetter(0))[: STARTS - 1]]
+    return _best([_polishing(watch, begin, trials) for begin in begins], trials)
 
 
 def _starts(scheduler: Scheduler, others: Sequence[Scheduler]) -> Iterator[Schedule]:
@@ -73,18 +70,18 @@ def _starts(scheduler: Scheduler, others: Sequence[Scheduler]) -> Iterator[Sched
     structures = []
     for searched in (scheduler, *others):
         with suppress(RefusedError):
-            for _ in range(AGAIN):
+            for _ in range(SEARCHES):
                 structure = searched.search()
                 if structure not in structures:
                     structures.append(structure)
     for structure in structures:
-        for planning in (scheduler, *others[:3]):
+        for planning in (scheduler, *others[:SINGLE]):
             found = planning.planned(structure)
             if found is not None:
                 yield found if planning is scheduler else scheduler.adopted(found, planning.config)
 
 
-def _best(polishing: Sequence[Iterator[Found]], trials: int) -> Emission:
+def _best(polishing: Sequence[Iterator[Found]], trials: int) -> Schedule:
     """The best that several polishings find. Each time the better half of them goes on, as far again as it came; the last ones
     have timed `trials` programs then."""
     found = {one: next(one) for one in polishing}
@@ -96,30 +93,29 @@ def _best(polishing: Sequence[Iterator[Found]], trials: int) -> Emission:
                 found[one] = reached
         come = until
         on = sorted(on, key=lambda one: found[one][0])[: -(-len(on) // 2)]
-    return min(found.values(), key=lambda found: found[0])[1]
+    return min(found.values(), key=itemgetter(0))[1]
 
 
-def _polishing(network: Lowered, config: Config, begin: Found, clock: Clock) -> Iterator[Found]:
-    """The fastest so far, at the beginning and after each program that is timed: schedules with the same tensors on chip, until no
-    change of one layer is better. begin: what to begin with."""
-    least, best = begin
-    schedule = best.schedule
-    used = list(schedule.layers)
-    yield least, best
-    for ahead in AHEAD if _trials_of(len(best.commands)) > EACH else ():
-        cycles, emitted = whole(network, config, replace(schedule, ahead=ahead), used, clock)
+def _polishing(watch: Stopwatch, begin: Found, trials: int) -> Iterator[Found]:
+    """The fastest so far, at the beginning and after each program that is timed, of which there may be `trials`: schedules with the
+    same tensors on chip, until no change of one layer is better. begin: what to begin with."""
+    least, schedule = begin
+    yield least, schedule
+    for ahead in AHEAD if trials > EACH else ():
+        trial = replace(schedule, ahead=ahead)
+        cycles = watch.cycles(trial)
         if cycles < least:
-            schedule, least, best = emitted.schedule, cycles, emitted
-        yield least, best
+            least, schedule = cycles, trial
+        yield least, schedule
     start = None
     while start is None or least < start:
         start = least
-        for i, other in _trials(used):
-            trial = [*used[:i], other, *used[i + 1 :]]
-            cycles, emitted = whole(network, config, schedule, trial, clock)
+        for i, other in _trials(schedule.layers):
+            trial = schedule.with_layer(i, other)
+            cycles = watch.cycles(trial)
             if cycles < least:
-                used, least, best = trial, cycles, emitted
-            yield least, best
+                least, schedule = cycles, trial
+            yield least, schedule
 
 
 def _smaller(config: Config) -> Iterator[Config]:

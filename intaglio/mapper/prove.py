@@ -18,12 +18,10 @@ from intaglio.hw.config import CHANNEL_RECORD_BYTES, Config
 from intaglio.mapper.allocate import FreeSpace
 from intaglio.mapper.buffers import Setting
 from intaglio.mapper.convolution import ConvTask
-from intaglio.mapper.emit import emit
 from intaglio.mapper.lower import AnyTask, Lowered
-from intaglio.mapper.overlap import overlapped
-from intaglio.mapper.polish import Clock, whole
 from intaglio.mapper.pooling import PoolTask
 from intaglio.mapper.residency import Placed, Schedule
+from intaglio.mapper.stopwatch import Clock, Stopwatch
 
 MOST_ROUNDS = 3
 """Times that each layer's plan is tried in the whole."""
@@ -59,17 +57,18 @@ class Certificate:
 def prove(network: Lowered, config: Config, schedule: Schedule, clock: Clock) -> tuple[Schedule, list[Certificate]]:
     """A schedule that takes no more cycles, in which layers and chains have the best plan of their space, each in its setting,
     wherever that makes the whole faster; and the certificates, in order."""
-    found = [_prove(network, config, schedule, layer, clock) for layer in schedule.layers]
+    watch = Stopwatch(network, config, clock)
+    found = [_prove(watch, schedule, layer) for layer in schedule.layers]
 
     def cycles_of(layers: Sequence[Placed]) -> int:
-        return whole(network, config, schedule, layers, clock)[0]
+        return watch.cycles(schedule.with_layers(layers))
 
     used = _fastest(schedule.layers, [best for best, _ in found], cycles_of)
     certificates = [
         replace(certificate, cycles=certificate.estimated if layer is before else certificate.best)
         for layer, before, (_, certificate) in zip(used, schedule.layers, found, strict=True)
     ]
-    return replace(schedule, layers=tuple(used), cycles=sum(layer.plan.cycles.estimate for layer in used)), certificates
+    return schedule.with_layers(used), certificates
 
 
 def _fastest(
@@ -92,21 +91,20 @@ def _fastest(
     return used
 
 
-def _prove(
-    network: Lowered, config: Config, schedule: Schedule, layer: Placed, clock: Clock
-) -> tuple[Placed, Certificate]:
+def _prove(watch: Stopwatch, schedule: Schedule, layer: Placed) -> tuple[Placed, Certificate]:
+    network, config = watch.network, watch.config
     options = [
         replace(place, plan=plan) for place in _places(network, config, layer) for plan in place.planner.candidates(place.setting)
     ]
     options.sort(key=lambda option: option.plan.cycles.bound)
-    first = alone(network, config, schedule, layer, clock)
+    first = watch.alone(schedule, layer)
     best, least, timed = layer, first, 1
     for option in options:
         if option.plan.cycles.bound >= least:
             break
         if option == layer:
             continue
-        cycles = alone(network, config, schedule, option, clock)
+        cycles = watch.alone(schedule, option)
         assert cycles >= option.plan.cycles.bound
         timed += 1
         if cycles < least:
@@ -132,11 +130,6 @@ def _places(network: Lowered, config: Config, layer: Placed) -> Iterator[Placed]
         resident = tuple(None if x.value in free else at for x, at in inputs)
         setting = Setting((*resident, layer.setting.resident[-1]), layer.setting.stored, tuple(space.free))
         yield replace(layer, setting=setting, fetched=tuple(x for x in layer.fetched if x[0] not in free))
-
-
-def alone(network: Lowered, config: Config, schedule: Schedule, layer: Placed, clock: Clock) -> int:
-    """Cycles of one layer's or chain's commands by themselves."""
-    return clock(config, overlapped(config, emit(network, config, Schedule((layer,), schedule.outside, 0.0))))
 
 
 def _bounds(network: Lowered, config: Config, layer: Placed) -> Iterator[int]:

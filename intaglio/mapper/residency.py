@@ -9,7 +9,7 @@ into chains, and single changes are tried, as long as the estimate falls.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, NoReturn
 
@@ -61,6 +61,13 @@ class Schedule:
     cycles: float
     ahead: int = 2
 
+    def with_layers(self, layers: Sequence[Placed]) -> Schedule:
+        """With other plans of its layers, in their settings."""
+        return replace(self, layers=tuple(layers), cycles=sum(layer.plan.cycles.estimate for layer in layers))
+
+    def with_layer(self, i: int, layer: Placed) -> Schedule:
+        return self.with_layers((*self.layers[:i], layer, *self.layers[i + 1 :]))
+
 
 class Structure(NamedTuple):
     """What a search decides beside each layer's plan. spans: tasks that run by themselves or as a chain, in order; keep: of each
@@ -94,7 +101,7 @@ class Scheduler:
         self.choice, self._like = choice or ByCycles(), like
         alike: dict[object, LayerPlanner] = {}
         known = [None] * len(network.tasks) if like is None else like.planners
-        self.planners = [
+        self.planners: list[LayerPlanner] = [
             alike.setdefault(_shape(task), LayerPlanner(task, config, of)) for task, of in zip(network.tasks, known, strict=True)
         ]
         self._alike: dict[object, ChainPlanner] = {}

@@ -50,6 +50,18 @@ def table_of(commands: Sequence[Command]) -> Table:
     return table
 
 
+def joined(tables: Sequence[Table]) -> Table:
+    """Of programs one after another."""
+    begins = np.cumsum([0, *map(len, tables)]).tolist()
+    at, records = {}, {}
+    for opcode in FIELDS:
+        having = [(begin, table) for begin, table in zip(begins, tables, strict=False) if opcode in table.at]
+        if having:
+            at[opcode] = np.concatenate([table.at[opcode] + begin for begin, table in having])
+            records[opcode] = np.concatenate([table.records[opcode] for _, table in having])
+    return Table(at, records, np.concatenate([table_of(()).header, *(table.header for table in tables)]))
+
+
 def _records(opcode: Opcode, commands: Sequence[Command]) -> np.ndarray:
     fields, known = FIELDS[opcode], frozenset(FIELDS_BY_NAME[opcode])
     given = [command.fields for command in commands]

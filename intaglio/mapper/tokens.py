@@ -33,23 +33,19 @@ _BIT = np.array([[token_bit(a, b) if a != b else -1 for b in Engine] for a in En
 
 def with_tokens(config: Config, commands: Sequence[Command]) -> list[Command]:
     """The same commands with their `wait` and `signal` fields set."""
-    own = [Command(c.opcode, c.fields.copy()) for c in commands]
-    put_tokens(config, own, table_of(own))
-    return own
+    wait, signal = (tokens.tolist() for tokens in tokens_of(config, table_of(commands)))
+    return [Command(c.opcode, c.fields | {"wait": w, "signal": s}) for c, w, s in zip(commands, wait, signal, strict=True)]
 
 
-def put_tokens(config: Config, commands: Sequence[Command], table: Table) -> None:
-    """Sets the `wait` and `signal` fields of commands and of their table."""
+def put_tokens(config: Config, table: Table) -> None:
+    """Sets the `wait` and `signal` fields."""
     wait, signal = tokens_of(config, table)
-    for command, w, s in zip(commands, wait, signal, strict=True):
-        command.fields["wait"] = w
-        command.fields["signal"] = s
     for opcode, at in table.at.items():
-        table.records[opcode]["wait"], table.records[opcode]["signal"] = np.array(wait)[at], np.array(signal)[at]
+        table.records[opcode]["wait"], table.records[opcode]["signal"] = wait[at], signal[at]
     table.header["wait"], table.header["signal"] = wait, signal
 
 
-def tokens_of(config: Config, table: Table) -> tuple[list[int], list[int]]:
+def tokens_of(config: Config, table: Table) -> tuple[np.ndarray, np.ndarray]:
     """The `wait` and the `signal` of each command, whatever those of the table are."""
     engines = engines_of(table)
     touched, count = accesses_of(config, table)
@@ -59,9 +55,9 @@ def tokens_of(config: Config, table: Table) -> tuple[list[int], list[int]]:
     return _coded(links.waits, engines), _coded(links.signals, engines)
 
 
-def _coded(flags: np.ndarray, engines: np.ndarray) -> list[int]:
+def _coded(flags: np.ndarray, engines: np.ndarray) -> np.ndarray:
     """The field of each command: one bit for each engine flagged. flags: int64 [commands, engines]."""
-    return (flags << np.maximum(_BIT[engines], 0)).sum(axis=1).tolist()
+    return (flags << np.maximum(_BIT[engines], 0)).sum(axis=1)
 
 
 def _bound(links: Links, sender: Engine, taker: Engine) -> None:

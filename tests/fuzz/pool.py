@@ -47,9 +47,11 @@ class Ended:
 def run_jobs(
     work: Callable[[Any, Path], Any], jobs: Iterable[Any], workers: int, seconds: float, memory_bytes: int
 ) -> Iterator[tuple[Any, Any, float]]:
-    """(job, result or Ended, processor's seconds) as they come. work(job, folder) runs in `workers` processes, forked from this
-    one. seconds, memory_bytes: what a job may take."""
-    fork = multiprocessing.get_context("fork")
+    """(job, result or Ended, processor's seconds) as they come. work(job, folder), a module's function, runs in `workers` processes.
+    They are forked from one that has no threads: a fork of this one could wait for a lock that a thread of ours held. seconds,
+    memory_bytes: what a job may take."""
+    fork = multiprocessing.get_context("forkserver")
+    fork.set_forkserver_preload(["tests.fuzz.hold"])
     folder = Path(tempfile.mkdtemp(prefix="fuzz."))
     waiting = iter(jobs)
     crew: list[_Worker] = []

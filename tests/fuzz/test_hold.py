@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +149,15 @@ def test_a_failing_pair_is_kept_told_and_made_smaller(tmp_path: Path, monkeypatc
             raise ZeroDivisionError
         return real(graph, config, *rest, **more)
 
+    def tried_here(work: Callable[[Any, Path], Any], jobs: Iterable[Any], *limits: float) -> Iterator[tuple[Any, Any, float]]:
+        """As run_jobs, in this process, where mapping fails."""
+        folder = tmp_path / "work"
+        folder.mkdir(exist_ok=True)
+        for job in jobs:
+            yield job, work(job, folder), 0.0
+
     monkeypatch.setattr(Session, "map", fails)
+    monkeypatch.setattr(command, "run_jobs", tried_here)
     names = [str(seed) for seed in range(40)]
     assert command.main(["--seed", "0", "--count", "40", "--jobs", "2", "--state", str(tmp_path)]) == 1
     state = State(tmp_path)

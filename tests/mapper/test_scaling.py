@@ -121,7 +121,7 @@ def test_tokens_found_in_a_tree(seed: int) -> None:
             if opcode is Opcode.LOAD and draw.random() < 0.5:
                 fields |= {"memory": int(LocalMemory.WEIGHT), "local": 0}
         commands.append(Command(opcode, fields))
-    assert tokens_of(config, table_of(commands)) == plain_tokens(config, commands)
+    assert tuple(x.tolist() for x in tokens_of(config, table_of(commands))) == plain_tokens(config, commands)
 
 
 def chain_graph(seed: int) -> Graph:
