@@ -19,7 +19,7 @@ from intaglio.errors import InputError, RefusedError
 from intaglio.hw.config import Config
 from intaglio.mapper.fused import ChainPlan
 from intaglio.mapper.lower import Lowered
-from intaglio.mapper.residency import Placed, Schedule, Scheduler
+from intaglio.mapper.residency import Placed, Schedule, Scheduler, Structure
 from intaglio.mapper.stopwatch import Clock, Stopwatch
 from intaglio.mapper.table import words_of
 
@@ -67,11 +67,12 @@ def polished(network: Lowered, config: Config, keep_all: bool, clock: Clock) -> 
 
 def _starts(scheduler: Scheduler, others: Sequence[Scheduler]) -> Iterator[Schedule]:
     """What the search finds for one of some machines, with the plans that it prefers on another of them."""
-    structures = []
+    structures: list[Structure] = []
     for searched in (scheduler, *others):
         with suppress(RefusedError):
+            structure: Structure | None = None
             for _ in range(SEARCHES):
-                structure = searched.search()
+                structure = searched.search(structure)
                 if structure not in structures:
                     structures.append(structure)
     for structure in structures:

@@ -114,7 +114,6 @@ class Scheduler:
     def prefer(self, choice: ByCycles) -> None:
         """Begins anew with another choice; the planners stay."""
         self.choice, self._steps = choice, {}
-        self._spans = [range(i, i + 1) for i in range(len(self.network.tasks))]
 
     def run(self) -> Schedule:
         """Raises RefusedError with the layers that do not fit and the field that is too small."""
@@ -143,8 +142,9 @@ class Scheduler:
             layers.append(replace(layer, chain=chain, planner=planner, setting=layer.setting.with_free(*beyond)))
         return replace(found, layers=tuple(layers))
 
-    def search(self) -> Structure:
-        """As run, without the plans."""
+    def search(self, begin: Structure | None = None) -> Structure:
+        """As run, without the plans. begin: whose spans the search begins with; without it every task is by itself."""
+        self._spans = [range(i, i + 1) for i in range(len(self.network.tasks))] if begin is None else begin.spans
         values = self.network.values.values()
         keep = {v.name: 0 if v.producer is None and len(v.uses) == 1 else len(v.uses) for v in values}
         keep, walk = self._repair(keep)
