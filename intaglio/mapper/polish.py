@@ -2,8 +2,8 @@
 
 Estimates are wrong where ring buffers of weights, banks' ports or queues hold a transfer back. So for some layers the plans that the
 estimate puts next are tried in the network, one layer at a time, and taken where the program then takes fewer cycles. Programs
-that are short also begin from the schedules of smaller machines, so that more memory seldom costs cycles. How much is tried
-depends on the program's length alone, so that it costs a part of the search, of short programs some times the search.
+that are short also begin from the schedules of smaller machines, so that more memory seldom costs cycles; of these beginnings
+the more promising half goes on at a time. How much is tried depends on the program's length alone.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def polished(network: Lowered, config: Config, keep_all: bool, clock: Clock) -> 
     begins, seen = [(clock(config, table), first)], {words_of(table).tobytes()}
     trials = _trials_of(len(table))
     if trials >= WORTH:
-        others = [Scheduler(network, other, keep_all, like=scheduler) for other in _smaller(config)]
+        others = [Scheduler(network, other, keep_all, like=scheduler) for other in smaller_machines(config)]
         for start in _starts(scheduler, others):
             table = watch.table(start)
             words = words_of(table).tobytes()
@@ -119,7 +119,7 @@ def _polishing(watch: Stopwatch, begin: Found, trials: int) -> Iterator[Found]:
             yield least, schedule
 
 
-def _smaller(config: Config) -> Iterator[Config]:
+def smaller_machines(config: Config) -> Iterator[Config]:
     """With half of a memory's bytes, or of the external memory's rate, or with twice its latency; then with two of these changes; as
     far as there are such machines."""
     changes: tuple[Callable[[Config], Config], ...] = (

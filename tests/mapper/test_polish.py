@@ -6,10 +6,13 @@ import pytest
 from mapper_check import check_program
 from mapper_graphs import MACHINES, SAME, Builder, mixed
 
+from intaglio.errors import RefusedError
 from intaglio.hw.config import Config, load_config
 from intaglio.mapper import map_network, map_proven
 from intaglio.mapper.accept import accepted
-from intaglio.mapper.polish import BUDGET, MOST_TRIALS, STARTS, polished
+from intaglio.mapper.emit import emit
+from intaglio.mapper.polish import BUDGET, MOST_TRIALS, STARTS, polished, smaller_machines
+from intaglio.mapper.residency import Scheduler
 from intaglio.mapper.table import Table
 from intaglio.network.graph import Graph
 from intaglio.sim.engines import clock_of, cycles_of
@@ -51,3 +54,22 @@ def test_the_clock_is_asked_for_so_many_programs_at_most() -> None:
 
     polished(accepted(mixed(1), config), config, False, clock)
     assert 3 < len(asked) <= STARTS * (1 + min(MOST_TRIALS, BUDGET / min(asked) ** 2))
+
+
+@pytest.mark.parametrize("machine", range(len(MACHINES)))
+@pytest.mark.parametrize("seed", [4, 5])
+def test_what_planners_share_changes_nothing(seed: int, machine: int) -> None:
+    """A search for a smaller machine finds the same with what the planners of the larger one know as without."""
+    config = load_config(*MACHINES[machine])
+    network = accepted(mixed(seed), config)
+    known = Scheduler(network, config, False)
+    known.run()
+    for other in smaller_machines(config):
+        commands = []
+        for like in (known, None):
+            try:
+                schedule = Scheduler(network, other, False, like=like).run()
+                commands.append([command.words() for command in emit(network, other, schedule).commands])
+            except RefusedError as error:
+                commands.append(str(error))
+        assert commands[0] == commands[1]

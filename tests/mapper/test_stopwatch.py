@@ -6,7 +6,7 @@ import random
 from dataclasses import replace
 
 import pytest
-from mapper_graphs import MACHINES, mixed
+from mapper_graphs import MACHINES, Builder, mixed
 
 from intaglio.errors import RefusedError
 from intaglio.hw.config import Config, load_config
@@ -47,3 +47,11 @@ def test_table_is_that_of_the_whole(seed: int, machine: int, field: str) -> None
         one = replace(schedule, layers=(layer,))
         assert watch.alone(schedule, layer) == whole(network, config, one)[1]
         schedule = schedule.with_layer(at, layer)
+
+
+def test_a_network_of_no_commands() -> None:
+    b, config = Builder(1), load_config("tiny16")
+    network = accepted(b.graph(b.reshape(b.input(1, 1, 1, 1), 1, 1)), config)
+    schedule = Scheduler(network, config, False).run()
+    watch = Stopwatch(network, config, cycles_of)
+    assert (words_of(watch.table(schedule)).tobytes(), watch.cycles(schedule)) == whole(network, config, schedule) == (b"", 1)
