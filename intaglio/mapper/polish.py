@@ -25,16 +25,16 @@ from intaglio.mapper.table import words_of
 
 Found = tuple[int, Schedule]
 """A program's exact cycles, and its schedule."""
-BUDGET = 24_000_000
-"""Of a program of n commands BUDGET / n**2 others are timed: 150 of 400 commands, 6 of 2,000."""
-MOST_TRIALS = 200
+BUDGET = 32_000_000
+"""Of a program of n commands BUDGET / n**2 others are timed: 200 of 400 commands, 8 of 2,000."""
+MOST_TRIALS = 400
 STARTS = 12
 """Schedules that programs are polished from at most."""
 SEARCHES = 2
 """Of each machine, where each goes on from the structure that the one before has found."""
 SINGLE = 3
 """Of the smaller machines, those with half of something, whose choice of plans is looked at too."""
-WORTH = 5
+WORTH = 6
 """Programs that may be timed, from which on smaller machines are looked at."""
 EACH = 8
 """Plans of a layer that are tried."""
