@@ -34,7 +34,7 @@ SEARCHES = 2
 """Of each machine, where each goes on from the structure that the one before has found."""
 SINGLE = 3
 """Of the smaller machines, those with half of something, whose choice of plans is looked at too."""
-WORTH = 6
+WORTH = 7
 """Programs that may be timed, from which on smaller machines are looked at."""
 EACH = 8
 """Plans of a layer that are tried."""
