@@ -27,7 +27,7 @@ from benchmarks.zigzag.layers import LAYERS, graph_of
 from intaglio.hw.config import Config, load_config
 from intaglio.mapper import Certificate
 from intaglio.mapper.accept import accepted
-from intaglio.mapper.residency import Scheduler
+from intaglio.mapper.polish import polished
 from intaglio.mapper.stopwatch import Stopwatch
 from intaglio.network import Graph, load
 from intaglio.network.execute import random_inputs
@@ -142,7 +142,7 @@ def sampled_gap(graph: Graph, config: Config, certificates: Sequence[Certificate
     """How far the proven cycles of a layer are above those of some plan of its space: the greatest of all layers, 0 for none. `each`
     plans of a layer are drawn at random, whatever the proof's bounds say of them."""
     network = accepted(graph, config)
-    schedule = Scheduler(network, config, False).run()
+    schedule = polished(network, config, False, cycles_of)  # whose layers the certificates are of
     watch = Stopwatch(network, config, cycles_of)
     draw = random.Random(0)
     worst = 0.0

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 
 from intaglio.errors import Refusal, RefusedError
 from intaglio.hw.config import Config
 from intaglio.mapper.convolution import ConvTask
-from intaglio.mapper.lower import AnyTask, Lowered, host_operators, lower
+from intaglio.mapper.lower import AnyTask, Lowered, beyond_counting, host_operators, lower
 from intaglio.mapper.plan import LayerPlanner, weight_bytes
 from intaglio.mapper.refusals import Why, refusals
 from intaglio.network.graph import Graph
@@ -22,7 +22,7 @@ def accepted(graph: Graph, config: Config) -> Lowered:
     host = host_operators(graph)
     if not refused_operators(graph, config, host) and len(host) < len(graph.operators):
         lowered, late = lower(graph, config, host)
-        if not late:
+        if not late and not beyond_counting(graph, config, lowered):
             return lowered
     _, refused = examined(graph, config)
     found = [refusal for i in sorted(refused) for refusal in refused[i]]
@@ -37,8 +37,10 @@ def examined(
     host = host_operators(graph)
     refused = {i: found for i, found in refused_operators(graph, config, host).items() if i not in gaps}
     lowered, late = lower(graph, config, host | gaps | refused.keys())
+    # Whether a piece fits is not asked of networks that are too large as a whole: they have more pieces than are worth a look.
+    late += beyond_counting(graph, config, lowered) or _too_large(graph, lowered.tasks, config)
     index_of = {op.name: i for i, op in enumerate(graph.operators)}
-    for refusal in [*late, *_too_large(graph, lowered.tasks, config)]:
+    for refusal in late:
         refused.setdefault(index_of[refusal.layer], []).append(refusal)
     return lowered.tasks, refused
 
@@ -74,12 +76,14 @@ def tiled(task: AnyTask, config: Config) -> tuple[str, ...]:
     return tuple(out)
 
 
-def _too_large(graph: Graph, tasks: Sequence[AnyTask], config: Config) -> Iterator[Refusal]:
+def _too_large(graph: Graph, tasks: Sequence[AnyTask], config: Config) -> list[Refusal]:
+    out = []
     for task in tasks:
         if tiled(task, config):
             planner = LayerPlanner(task, config)
             if planner.alone() is None:
-                yield Refusal(task.name, graph.operators[task.tag].kind, *planner.shortage())
+                out.append(Refusal(task.name, graph.operators[task.tag].kind, *planner.shortage()))
+    return out
 
 
 def _interruptions(graph: Graph, host: AbstractSet[int]) -> list[tuple[int, str]]:

@@ -15,7 +15,8 @@ from intaglio.mapper.layout import Region, View
 
 @dataclass(frozen=True, eq=False)
 class DepthwiseTask(ConvTask):
-    """geometry.depthwise is set; weights: int8 [channels, kernel_rows * kernel_cols]. Its reduction is never in parts."""
+    """geometry.depthwise is set; weights: int8 [channels, kernel_rows * kernel_cols]. Its reduction is never in parts: where a channel tile's weights do not fit, as on a smaller machine than
+    that for which it was lowered, there is no plan."""
 
     @staticmethod
     def of(task: ConvTask) -> DepthwiseTask:

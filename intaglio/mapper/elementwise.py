@@ -154,6 +154,8 @@ def segments(in_view: View, in_row: int, out_view: View, out_row: int, elements:
 
     Neighbouring runs of equal length and equal steps are one entry, as far as a command counts.
     """
+    if not elements:
+        return []
     ends = [np.arange(align_up(elements.start + 1, row), elements.stop, row) for row in (in_row, out_row)]
     starts = np.unique(np.concatenate([[elements.start], *ends]))
     lengths = np.diff(starts, append=elements.stop)

@@ -75,6 +75,26 @@ def lower(graph: Graph, config: Config, left_out: set[int]) -> tuple[Lowered, li
     return lowering.run(), lowering.refusals
 
 
+def beyond_counting(graph: Graph, config: Config, lowered: Lowered) -> list[Refusal]:
+    """Refuses what addresses and tags cannot count, were every tensor outside: some schedules need less, none needs more."""
+    out = []
+    if len(graph.operators) > MOST_LAYERS:
+        op = graph.operators[MOST_LAYERS]
+        reason = f"the network has {len(graph.operators)} operators; commands count {MOST_LAYERS}"
+        out.append(Refusal(op.name, op.kind, reason, "split the network"))
+    tensors = sum(align_up(value.size, BASE_ALIGNMENT) for value in lowered.values.values())
+    weights = sum(_constant_bytes(config, task) for task in lowered.tasks if isinstance(task, ConvTask))
+    if tensors + weights > MOST_BYTES:
+        made = max(lowered.values.values(), key=lambda value: value.size)
+        op = next(op for op in graph.operators if made.name in (*op.outputs, *op.inputs))
+        reason = (
+            f"the network's tensors and weights take {tensors + weights} bytes of external memory, of which {made.name!r} has "
+            f"{made.size}; addresses have 32 bits, and {(1 << 32) - MOST_BYTES} bytes are for commands"
+        )
+        out.append(Refusal(op.name, op.kind, reason, "use a smaller network or batch, or a narrower bus_bytes"))
+    return out
+
+
 def host_operators(graph: Graph) -> set[int]:
     """Indices of the operators that the host runs: host operators, reshapes of anything but int8, and reshapes
     between host operators."""
@@ -123,25 +143,7 @@ class _Lowering:
                     if count not in uses:
                         uses.append(count)
             self.layers.append(self._layer(op, task, fresh))
-        self._check_size()
         return Lowered(self.tasks, self.values, self.operands, tuple(self.inputs), self.outputs, tuple(self.layers))
-
-    def _check_size(self) -> None:
-        """Refuses what addresses and tags cannot count, were every tensor outside: some schedules need less, none needs more."""
-        if len(self.graph.operators) > MOST_LAYERS:
-            op = self.graph.operators[MOST_LAYERS]
-            reason = f"the network has {len(self.graph.operators)} operators; commands count {MOST_LAYERS}"
-            self.refusals.append(Refusal(op.name, op.kind, reason, "split the network"))
-        tensors = sum(align_up(value.size, BASE_ALIGNMENT) for value in self.values.values())
-        weights = sum(_constant_bytes(self.config, task) for task in self.tasks if isinstance(task, ConvTask))
-        if tensors + weights > MOST_BYTES:
-            made = max(self.values.values(), key=lambda value: value.size)
-            op = next(op for op in self.graph.operators if made.name in (*op.outputs, *op.inputs))
-            reason = (
-                f"the network's tensors and weights take {tensors + weights} bytes of external memory, of which {made.name!r} has "
-                f"{made.size}; addresses have 32 bits, and {(1 << 32) - MOST_BYTES} bytes are for commands"
-            )
-            self.refusals.append(Refusal(op.name, op.kind, reason, "use a smaller network or batch, or a narrower bus_bytes"))
 
     def _layout(self, name: str) -> Layout:
         return layout_of(self.graph.tensors[name].shape, self.config.bus_bytes)

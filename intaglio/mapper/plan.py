@@ -16,6 +16,7 @@ from intaglio.hw.config import Config
 from intaglio.mapper.buffers import Buffers, Setting, Wanted, placements
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.cuts import Cuts, Pieces, sizes
+from intaglio.mapper.depthwise_task import DepthwiseTask
 from intaglio.mapper.estimate import ANY_SPARE, NO_SPARE, Cycles, Spare, Work, pipelined
 from intaglio.mapper.geometry import Part
 from intaglio.mapper.layout import Region, View, align_up
@@ -136,7 +137,7 @@ class LayerPlanner:
         for cuts in (self._cuts.columns(), self._cuts.ragged()):
             if not plans:
                 plans = self._coarsest_plans(setting, cuts)
-        if plans or not self._needs_parts:
+        if plans or not self._needs_parts or isinstance(self.task, DepthwiseTask):
             return plans
         return self._in_parts(setting) if isinstance(self.task, ConvTask) else self._in_blocks(setting)
 

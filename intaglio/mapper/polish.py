@@ -3,7 +3,7 @@
 Estimates are wrong where ring buffers of weights, banks' ports or queues hold a transfer back. So for some layers the plans that the
 estimate puts next are tried in the network, one layer at a time, and taken where the program then takes fewer cycles. Programs
 that are short also begin from the schedules of smaller machines, so that more memory seldom costs cycles; of these beginnings
-the more promising half goes on at a time. How much is tried depends on the program's length alone.
+the more promising half goes on at a time. How much is tried depends on the program's length, and on how many beginnings differ.
 """
 
 from __future__ import annotations
@@ -26,14 +26,12 @@ from intaglio.mapper.table import words_of
 Found = tuple[int, Schedule]
 """A program's exact cycles, and its schedule."""
 BUDGET = 32_000_000
-"""Of a program of n commands BUDGET / n**2 others are timed: 200 of 400 commands, 8 of 2,000."""
+"""From a beginning of n commands BUDGET / n**2 others are timed: 200 of 400 commands, 8 of 2,000."""
 MOST_TRIALS = 400
 STARTS = 12
 """Schedules that programs are polished from at most."""
 SEARCHES = 2
 """Of each machine, where each goes on from the structure that the one before has found."""
-SINGLE = 3
-"""Of the smaller machines, those with half of something, whose choice of plans is looked at too."""
 WORTH = 7
 """Programs that may be timed, from which on smaller machines are looked at."""
 EACH = 8
@@ -54,8 +52,10 @@ def polished(network: Lowered, config: Config, keep_all: bool, clock: Clock) -> 
     begins, seen = [(clock(config, table), first)], {words_of(table).tobytes()}
     trials = _trials_of(len(table))
     if trials >= WORTH:
-        others = [Scheduler(network, other, keep_all, like=scheduler) for other in smaller_machines(config)]
-        for start in _starts(scheduler, others):
+        ones, twos = (
+            [Scheduler(network, other, keep_all, like=scheduler) for other in smaller_machines(config, count)] for count in (1, 2)
+        )
+        for start in _starts(scheduler, ones, twos):
             table = watch.table(start)
             words = words_of(table).tobytes()
             if words not in seen:
@@ -65,10 +65,13 @@ def polished(network: Lowered, config: Config, keep_all: bool, clock: Clock) -> 
     return _best([_polishing(watch, begin, trials) for begin in begins], trials)
 
 
-def _starts(scheduler: Scheduler, others: Sequence[Scheduler]) -> Iterator[Schedule]:
-    """What the search finds for one of some machines, with the plans that it prefers on another of them."""
+def _starts(scheduler: Scheduler, ones: Sequence[Scheduler], twos: Sequence[Scheduler]) -> Iterator[Schedule]:
+    """What the search finds for one of some machines, with the plans that it prefers on the machine itself or one with half of
+    something. ones, twos: for machines with one and with two changes."""
+    latency = scheduler.config.memory.latency
+    choosing = [scheduler, *(one for one in ones if one.config.memory.latency == latency)]
     structures: list[Structure] = []
-    for searched in (scheduler, *others):
+    for searched in (scheduler, *ones, *twos):
         with suppress(RefusedError):
             structure: Structure | None = None
             for _ in range(SEARCHES):
@@ -76,7 +79,7 @@ def _starts(scheduler: Scheduler, others: Sequence[Scheduler]) -> Iterator[Sched
                 if structure not in structures:
                     structures.append(structure)
     for structure in structures:
-        for planning in (scheduler, *others[:SINGLE]):
+        for planning in choosing:
             found = planning.planned(structure)
             if found is not None:
                 yield found if planning is scheduler else scheduler.adopted(found, planning.config)
@@ -119,19 +122,18 @@ def _polishing(watch: Stopwatch, begin: Found, trials: int) -> Iterator[Found]:
             yield least, schedule
 
 
-def smaller_machines(config: Config) -> Iterator[Config]:
-    """With half of a memory's bytes, or of the external memory's rate, or with twice its latency; then with two of these changes; as
-    far as there are such machines."""
+def smaller_machines(config: Config, count: int) -> Iterator[Config]:
+    """With `count` of these changes, as far as there are such machines: half of a memory's bytes, half of the external memory's rate,
+    twice its latency."""
     changes: tuple[Callable[[Config], Config], ...] = (
         lambda c: replace(c, weight_bytes=c.weight_bytes // 2),
         lambda c: replace(c, activation_bytes=c.activation_bytes // 2),
         lambda c: replace(c, memory=replace(c.memory, bytes_per_cycle=c.memory.bytes_per_cycle // 2)),
         lambda c: replace(c, memory=replace(c.memory, latency=2 * c.memory.latency)),
     )
-    for count in (1, 2):
-        for several in combinations(changes, count):
-            with suppress(InputError):
-                yield reduce(lambda changed, change: change(changed), several, config)
+    for several in combinations(changes, count):
+        with suppress(InputError):
+            yield reduce(lambda changed, change: change(changed), several, config)
 
 
 def _trials_of(commands: int) -> int:

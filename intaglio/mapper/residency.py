@@ -62,7 +62,7 @@ class Schedule:
     ahead: int = 2
 
     def with_layers(self, layers: Sequence[Placed]) -> Schedule:
-        """With other plans of its layers, in their settings."""
+        """With other plans of its layers."""
         return replace(self, layers=tuple(layers), cycles=sum(layer.plan.cycles.estimate for layer in layers))
 
     def with_layer(self, i: int, layer: Placed) -> Schedule:

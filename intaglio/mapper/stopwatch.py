@@ -45,7 +45,7 @@ class Stopwatch:
         return self.clock(self.config, self.table(schedule))
 
     def alone(self, schedule: Schedule, layer: Placed) -> int:
-        """Of one layer's or chain's commands by themselves, values outside where the schedule has them."""
+        """Of one layer's or chain's commands by themselves. schedule: says which values are outside."""
         table = _linked([self._made(schedule, layer, None, (0, 0))])
         return self.clock(self.config, overlapped_table(self.config, table, schedule.ahead)[1])
 

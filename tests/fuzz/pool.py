@@ -15,6 +15,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -50,15 +51,15 @@ def run_jobs(
     """(job, result or Ended, processor's seconds) as they come. work(job, folder), a module's function, runs in `workers` processes.
     They are forked from one that has no threads: a fork of this one could wait for a lock that a thread of ours held. seconds,
     memory_bytes: what a job may take."""
-    fork = multiprocessing.get_context("forkserver")
-    fork.set_forkserver_preload(["tests.fuzz.hold"])
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload(["tests.fuzz.hold"])
     folder = Path(tempfile.mkdtemp(prefix="fuzz."))
     waiting = iter(jobs)
     crew: list[_Worker] = []
 
     def hire() -> None:
-        ours, theirs = fork.Pipe()
-        process = fork.Process(target=_serve, args=(theirs, work, folder, seconds, memory_bytes), daemon=True)
+        ours, theirs = server.Pipe()
+        process = server.Process(target=_serve, args=(theirs, work, folder, seconds, memory_bytes), daemon=True)
         process.start()
         theirs.close()
         crew.append(_Worker(process, ours))
@@ -66,7 +67,8 @@ def run_jobs(
     def give(worker: _Worker) -> bool:
         for job in waiting:
             worker.job, worker.begun = job, time.monotonic()
-            worker.connection.send(job)
+            with suppress(ConnectionError):  # it died; that is seen when its result is wanted
+                worker.connection.send(job)
             return True
         return False
 
@@ -89,7 +91,7 @@ def run_jobs(
                 if worker.connection.poll():
                     try:
                         result, took = worker.connection.recv()
-                    except EOFError:
+                    except (EOFError, ConnectionError):
                         worker.process.join()
                         result = Ended(f"the process died ({_ending(worker.process.exitcode)})")
                 elif took > LONGEST_WAIT * seconds:
@@ -128,7 +130,7 @@ def _serve(
     _, most = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, most))
     own = folder / str(os.getpid())
-    own.mkdir()
+    own.mkdir(exist_ok=True)
     while True:
         try:
             job = connection.recv()

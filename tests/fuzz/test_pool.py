@@ -66,3 +66,18 @@ def test_nothing_is_left_behind(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     assert len(list(run_jobs(work, [1, 2, 3], 2, 5, 2 * GIB))) == 3
     assert list(tmp_path.iterdir()) == []
+
+
+class Dies:
+    """Work that ends its process when that reads it."""
+
+    def __call__(self, job: Any, folder: Path) -> Any:
+        return job
+
+    def __reduce__(self) -> Any:
+        return os._exit, (7,)
+
+
+def test_a_process_that_dies_before_its_job() -> None:
+    results = {job: result for job, result, _ in run_jobs(Dies(), [1, 2], 1, 1, 2 * GIB)}
+    assert results == dict.fromkeys((1, 2), Ended("the process died (status 7)"))

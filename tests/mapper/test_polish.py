@@ -14,7 +14,7 @@ from intaglio.mapper.emit import emit
 from intaglio.mapper.polish import BUDGET, MOST_TRIALS, STARTS, polished, smaller_machines
 from intaglio.mapper.residency import Scheduler
 from intaglio.mapper.table import Table
-from intaglio.network.graph import Graph
+from intaglio.network.graph import Graph, Padding
 from intaglio.sim.engines import clock_of, cycles_of
 
 
@@ -64,7 +64,7 @@ def test_what_planners_share_changes_nothing(seed: int, machine: int) -> None:
     network = accepted(mixed(seed), config)
     known = Scheduler(network, config, False)
     known.run()
-    for other in smaller_machines(config):
+    for other in (*smaller_machines(config, 1), *smaller_machines(config, 2)):
         commands = []
         for like in (known, None):
             try:
@@ -73,3 +73,14 @@ def test_what_planners_share_changes_nothing(seed: int, machine: int) -> None:
             except RefusedError as error:
                 commands.append(str(error))
         assert commands[0] == commands[1]
+
+
+def test_a_depthwise_layer_whose_weights_fit_this_machine_alone() -> None:
+    """Half of the weight memory holds no channel tile's weights, and a depthwise reduction has no parts."""
+    machine = "rows=3 cols=4 requantizers=2 weight_lanes=1 weight_bytes=112 activation_bytes=512 activation_banks=1 bus_bytes=4"
+    rest = "memory.bytes_per_cycle=4 memory.latency=20 depthwise_delay=2 channel_bytes=1024"
+    config = load_config("tiny16", f"{machine} {rest}".split())
+    b = Builder(1)
+    graph = b.graph(b.conv(b.input(1, 1, 9, 4), 4, (5, 5), padding=Padding(2, 2, 2, 2), groups=4))
+    program = map_network(graph, config, clock=cycles_of)
+    check_program(graph, config, program, list(program.outputs), 1)

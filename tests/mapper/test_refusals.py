@@ -48,6 +48,12 @@ def test_operators_that_are_refused_and_others_that_do_not_fit() -> None:
         assert f"'{layer}' (Conv2D): configuration field activation_bytes = 256 is too small" in text
 
 
+def test_a_network_beyond_the_addresses_is_not_cut_into_pieces() -> None:
+    b = Builder(1)
+    graph = b.graph(b.reshape(b.input(1, 65_535, 65_533, 1), 1, 65_533, 65_535, 1))
+    assert "bytes of external memory, of which 't0' has" in refusal(graph)
+
+
 def test_arithmetic_that_is_not_built_in() -> None:
     b = Builder(1)
     x = b.conv(b.input(1, 4, 4, 4), 4, (1, 1))
