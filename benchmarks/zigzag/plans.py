@@ -62,10 +62,11 @@ def price(graph: Graph, config: Config, mapping: TemporalMapping, clock: Clock) 
     translation = Translation(task, config, mapping, setting)
     best: tuple[int, Schedule] | None = None
     stopped: list[str] = []
+    watch = Stopwatch(network, config, clock)
     for plan in translation.plans():
         layer = replace(placed, plan=plan, setting=setting, fetched=())
         option = Schedule((layer,), frozenset(outside), 0.0)
-        cycles = Stopwatch(network, config, clock).alone(option, layer)
+        cycles = watch.alone(option, layer)
         if cycles == NEVER:
             stopped.append("a plan near it stops the machine")
             continue
