@@ -122,7 +122,8 @@ def pool_pixel_cycles(config: Config, window: int, channels: int) -> int:
     return slabs * max(window, most) + max(window, passes)
 
 
-def _pool_cycles(config: Config, c: Command) -> int:
+def pool_cycles(config: Config, c: Fields) -> int:
+    """As compute_cycles, of a POOL; only kernel_rows, kernel_cols, region_rows, region_cols, channels and hold are read."""
     window = c["kernel_rows"] * c["kernel_cols"]
     passes = (c["channels"] - 1) % config.slab_channels // config.requantizers + 1
     pixels = c["region_rows"] * c["region_cols"] * pool_pixel_cycles(config, window, c["channels"])
@@ -196,7 +197,7 @@ def compute_cycles(config: Config, c: Command) -> int:
         wide = c["row_bytes"] - (chunks - 1) * chunk > config.requantizers
         return _START + 2 * c["rows"] * chunks + _ADD + wide + requantizer_latency(config.rounding) + _WRITE - 1
     if c.opcode == Opcode.POOL:
-        return _pool_cycles(config, c)
+        return pool_cycles(config, c)
     if c.opcode == Opcode.DEPTHWISE:
         return depthwise_timing(config, c).total
     raise ValueError(f"{c.opcode.name} is not a compute command")

@@ -40,6 +40,12 @@ class AddTask:
     def reads(self, region: Region) -> tuple[Region, ...]:
         return region, region
 
+    def row_kind(self, region: Region) -> object:
+        return region.rows
+
+    def column_kind(self, region: Region) -> object:
+        return region.width
+
     def least_cycles(self, config: Config) -> int:
         return -(-self.output.layout.elements // config.requantizers)
 
@@ -93,6 +99,12 @@ class RescaleTask:
 
     def reads(self, region: Region) -> tuple[Region, ...]:
         return (region,)
+
+    def row_kind(self, region: Region) -> object:
+        return region.rows
+
+    def column_kind(self, region: Region) -> object:
+        return region.width
 
     def least_cycles(self, config: Config) -> int:
         return -(-self.output.layout.elements // config.requantizers)
@@ -203,6 +215,13 @@ class CopyTask:
         if region.width == row:
             return [range(region.row0 * row, region.row1 * row)]
         return [range(y * row + region.x0, y * row + region.x1) for y in range(region.row0, region.row1)]
+
+    def row_kind(self, region: Region) -> object:
+        """The rows, and the place in a row of the input where the first begins."""
+        return region.rows, region.row0 * self.output.layout.row_bytes % self.inputs[0].layout.row_bytes
+
+    def column_kind(self, region: Region) -> object:
+        return region.x0, region.x1
 
     def least_cycles(self, config: Config) -> int:
         return -(-self.output.layout.elements // config.requantizers)

@@ -149,8 +149,8 @@ class LayerEmitter:
         for pixel in pixels(piece, task.channels):
             (window,) = task.reads(pixel)
             for everything in blocks.of_window(window):
-                parts = [part for part in everything if task.meets(pixel, part)]
-                for part in parts:
+                parts = [(part, inside) for part in everything if (inside := task.inside(pixel, part))]
+                for turn, (part, inside) in enumerate(parts):
                     buffer = buffers[self._turn % len(buffers)]
                     self._turn += 1
                     for load in blocks.loads(part, layout):
@@ -167,8 +167,8 @@ class LayerEmitter:
                     at = buffer + blocks.first_byte(part)
                     strides = blocks.stride(part.cols), blocks.step
                     target = out.address(pixel.row0, pixel.x0 + part.channel)
-                    first, last = part is parts[0], part is parts[-1]
-                    self.program.commands.append(task.part(pixel, part, at, strides, target, not first, not last))
+                    resume, hold = turn > 0, turn < len(parts) - 1
+                    self.program.commands.append(task.part(pixel, inside, part, at, strides, target, resume, hold))
         self._store(index, piece)
 
     # Activations.

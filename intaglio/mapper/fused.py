@@ -399,10 +399,10 @@ class ChainPlanner:
                 cycles = [task.cycles(config, region.rows, width, tiles, groups.parts[0]) for tiles in (every[0], every[-1])]
                 self._known.cycles[key] = (len(every) - 1) * cycles[0] + cycles[1]
                 return self._known.cycles[key]
-            if isinstance(task, PoolTask) and slab:
-                slabs = tile_groups(task.channels, slab)
-                commands = [c for some in slabs for c in task.commands(region, tuple(views[:-1]), views[-1], some)]
-            else:
-                commands = task.commands(region, tuple(views[:-1]), views[-1])
+            if isinstance(task, PoolTask):
+                slabs = tile_groups(task.channels, slab or task.channels)
+                self._known.cycles[key] = sum(task.cycles(config, region, len(some)) for some in slabs)
+                return self._known.cycles[key]
+            commands = task.commands(region, tuple(views[:-1]), views[-1])
             self._known.cycles[key] = sum(compute_cycles(config, command) for command in commands)
         return self._known.cycles[key]

@@ -127,12 +127,10 @@ def _plain(region: Region, parts: tuple[Part, ...], width: int) -> list[Step]:
 def _rows(g: Geometry, region: Region, part: Part) -> range:
     """Output rows for which one of the part's kernel rows lies inside the image: all between the first and the last."""
     image = region.row0 // g.out_rows * g.out_rows
-    inside = [
-        y
-        for y in range(region.row0, region.row1)
-        if any(
-            0 <= (y - image) * g.stride_rows - g.top + (part.row0 + k) * g.dilation_rows < g.in_rows
-            for k in range(part.rows)
-        )
-    ]
-    return range(inside[0], inside[-1] + 1) if inside else range(0)
+    found: list[range] = []
+    for k in range(part.row0, part.row0 + part.rows):
+        above = g.top - k * g.dilation_rows  # an output row's element is in the image's row y * stride - above
+        first, end = -(-above // g.stride_rows), -(-(g.in_rows + above) // g.stride_rows)
+        found.append(range(max(region.row0, image + first), min(region.row1, image + end)))
+    inside = [rows for rows in found if rows]
+    return range(min(rows.start for rows in inside), max(rows.stop for rows in inside)) if inside else range(0)

@@ -105,7 +105,7 @@ class LayerPlanner:
         """like: of an equal task, on a configuration that differs in `activation_bytes`, `weight_bytes` and `memory` alone, on which
         neither the cuts nor COMPUTE's cycles depend; what it knows of them is shared."""
         self.task, self.config = task, config
-        self._cycles: dict[tuple[object, ...], int] = {} if like is None else like._cycles
+        self._cycles: dict[object, int] = {} if like is None else like._cycles
         self._kinds: dict[tuple[int, bool], list[tuple[Region, int]]] = {} if like is None else like._kinds
         self._plans: dict[Setting, list[LayerPlan]] = {}
         self._cuts: Cuts = Cuts(task, config) if like is None else like._cuts
@@ -275,7 +275,7 @@ class LayerPlanner:
         if (id(cut), in_parts) not in self._kinds:
             rows = self.task.cut.image_rows
             if not isinstance(self.task, ConvTask):
-                kinds = cut.kinds(lambda r: (r.rows, r.row0 % rows == 0, r.row1 % rows == 0), lambda r: (r.width, r.x0 == 0))
+                kinds = cut.kinds(self.task.row_kind, self.task.column_kind)
             elif in_parts:
                 kinds = cut.kinds(lambda r: (r.rows, r.row0 % rows), lambda r: r.width)
             else:
@@ -283,16 +283,13 @@ class LayerPlanner:
             self._kinds[id(cut), in_parts] = kinds
         return self._kinds[id(cut), in_parts]
 
-    def _place(self, piece: Region) -> object:
-        """What else than its size tells a piece's cycles: at the edges windows of pools are smaller."""
-        rows = self.task.cut.image_rows
-        return piece.row0 % rows == 0, piece.row1 % rows == 0, piece.x0 == 0
-
     def _piece_cycles(self, piece: Region, groups: Groups | None) -> int:
         task, config = self.task, self.config
         if not isinstance(task, ConvTask):
-            key: tuple[object, ...] = (piece.rows, piece.width, self._place(piece))
-            if key not in self._cycles:
+            key: object = (task.row_kind(piece), task.column_kind(piece))
+            if key not in self._cycles and isinstance(task, PoolTask):
+                self._cycles[key] = task.cycles(config, piece, task.channels)
+            elif key not in self._cycles:
                 views = [View(0, operand.layout.stride) for operand in (*task.inputs, task.output)]
                 commands = task.commands(piece, tuple(views[:-1]), views[-1])
                 self._cycles[key] = sum(compute_cycles(config, command) for command in commands)
@@ -364,6 +361,11 @@ class LayerPlanner:
 
     # Windows in blocks.
 
+    def _block_cycles(self, task: PoolTask, blocks: Blocks) -> int:
+        if blocks not in self._cycles:
+            self._cycles[blocks] = task.cycles_in_blocks(self.config, blocks)
+        return self._cycles[blocks]
+
     def _in_blocks(self, setting: Setting) -> list[LayerPlan]:
         """One output pixel at a time, its window in slabs of channels or in parts."""
         task, config = self.task, self.config
@@ -371,6 +373,7 @@ class LayerPlanner:
         if setting.resident[0] is not None:
             return []
         plans: list[LayerPlan] = []
+        fitting = 0
         for cut in self._cuts.all:
             space = setting.space(config)
             size = 0 if setting.resident[-1] is not None else align_up(cut.largest[-1], config.bus_bytes)
@@ -379,13 +382,16 @@ class LayerPlanner:
             chosen = None if None in outputs else choose_blocks(task, config, room)
             if chosen is None:
                 continue
+            fitting += 1
+            if fitting > ENOUGH:
+                break
             blocks, depth, cycles = chosen
+            if plans and cycles >= plans[-1].cycles.estimate:
+                continue  # more pieces, and no better blocks for it
             inputs = [space.take(blocks.buffer_bytes, 0) for _ in range(depth)]
             taken = [tuple(at for at in side if at is not None) for side in (inputs, outputs)]
             buffers = Buffers((taken[0],), (), taken[1], (), False)
-            plans.append(LayerPlan(cut.pieces, buffers, None, Cycles(cycles, 0.0), blocks))
-            if len(plans) == ENOUGH:
-                break
+            plans.append(LayerPlan(cut.pieces, buffers, None, Cycles(cycles, self._block_cycles(task, blocks)), blocks))
         return plans
 
     def alone(self) -> LayerPlan | None:

@@ -19,9 +19,12 @@ from intaglio.errors import InputError, RefusedError
 from intaglio.hw.config import Config
 from intaglio.mapper.fused import ChainPlan
 from intaglio.mapper.lower import Lowered
+from intaglio.mapper.plan import LayerPlan
+from intaglio.mapper.pooling import PoolTask
 from intaglio.mapper.residency import Placed, Schedule, Scheduler, Structure
 from intaglio.mapper.stopwatch import Clock, Stopwatch
 from intaglio.mapper.table import words_of
+from intaglio.mapper.window_plan import expected_commands
 
 Found = tuple[int, Schedule]
 """A program's exact cycles, and its schedule."""
@@ -142,13 +145,20 @@ def _trials_of(commands: int) -> int:
 
 
 def _expected_commands(config: Config, layers: Sequence[Placed]) -> int:
-    """About: one for each piece, group of channel tiles and part. Where it is too many, nothing is tried."""
+    """About: of a layer those of each piece. Of a chain those of its longest layer: with slabs a piece takes the groups one after
+    another, and with rings it may have nothing left to compute for a layer."""
     count = 0
     for layer in layers:
+        pieces, blocks = len(layer.plan.pieces), layer.plan.blocks if isinstance(layer.plan, LayerPlan) else None
         runs = [-(-task.channel_tiles(config) // groups.tiles) * len(groups.parts) for task, groups in layer.convolutions]
-        pieces = len(layer.plan.pieces)
-        # With slabs a piece takes them one after another, and with rings it may have nothing left to compute for a layer.
-        count += max([pieces, *runs]) if isinstance(layer.plan, ChainPlan) else pieces * max([1, *runs])
+        pools = [task for task in layer.chain.tasks if isinstance(task, PoolTask)]
+        if isinstance(layer.plan, ChainPlan):
+            count += max([pieces, *runs, *(task.expected_commands(task.whole) for task in pools)])
+        elif pools:
+            (task,) = pools
+            count += sum(map(task.expected_commands, layer.plan.pieces)) if blocks is None else expected_commands(task, blocks)
+        else:
+            count += pieces * max([1, *runs])
     return count
 
 

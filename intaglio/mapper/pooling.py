@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 
 from intaglio.hw import isa
 from intaglio.hw.config import Config
-from intaglio.mapper.layout import Region, View
+from intaglio.hw.timing import pool_cycles
+from intaglio.mapper.layout import Region, View, split
 from intaglio.mapper.task import Cut, Operand, output_fields
-from intaglio.mapper.windows import Block
+from intaglio.mapper.windows import Block, Blocks
 from intaglio.network.arithmetic import elements_inside
 from intaglio.network.graph import AveragePool2D, Requantize, Rounding
 from intaglio.network.quantized_multiplier import requantize_by
@@ -39,17 +44,17 @@ def average_scale(op: AveragePool2D, inside: int) -> Requantize:
     return requantize_by([float(np.float32(op.rescale) / np.float32(count))], Rounding.FLOAT)
 
 
-@dataclass(frozen=True)
-class Span:
-    """Outputs [first, first + count) whose windows have `size` elements inside and start there at start + i * stride."""
+class Span(NamedTuple):
+    """Outputs [first, first + outputs) whose windows have `size` elements inside and start there at start + i * stride."""
 
     first: int
-    count: int
+    outputs: int
     start: int
     size: int
 
 
-def spans(outputs: range, length: int, window: int, stride: int, before: int, dilation: int = 1) -> list[Span]:
+@lru_cache(maxsize=4096)
+def spans(outputs: range, length: int, window: int, stride: int, before: int, dilation: int = 1) -> tuple[Span, ...]:
     """Groups neighbouring outputs of one axis with windows of equal size inside [0, length)."""
     whole = range(-(-before // stride), (length - 1 - (window - 1) * dilation + before) // stride + 1)
     out: list[Span] = []
@@ -62,18 +67,18 @@ def spans(outputs: range, length: int, window: int, stride: int, before: int, di
             continue
         start, size = elements_inside(at, length, window, stride, before, dilation)
         last = out[-1] if out else None
-        if last is not None and last.size == size and start == last.start + last.count * stride:
-            out[-1] = Span(last.first, last.count + 1, last.start, size)
+        if last is not None and last.size == size and start == last.start + last.outputs * stride:
+            out[-1] = Span(last.first, last.outputs + 1, last.start, size)
         else:
             out.append(Span(at, 1, start, size))
         at += 1
-    return out
+    return tuple(out)
 
 
-def covered(found: list[Span], stride: int, dilation: int) -> tuple[int, int]:
+def covered(found: Sequence[Span], stride: int, dilation: int) -> tuple[int, int]:
     """The interval from the first to the last element of all windows. With dilation the outermost window need not
     have the outermost element."""
-    last = max(s.start + (s.count - 1) * stride + (s.size - 1) * dilation for s in found)
+    last = max(s.start + (s.outputs - 1) * stride + (s.size - 1) * dilation for s in found)
     return min(s.start for s in found), last + 1
 
 
@@ -82,6 +87,19 @@ def _part(span: Span, dilation: int, low: int, high: int) -> Span:
     skipped = max(-(-(low - span.start) // dilation), 0)
     start = span.start + skipped * dilation
     return Span(span.first, 1, start - low, min(span.size - skipped, -(-(high - start) // dilation)))
+
+
+def _sizes_in_blocks(
+    outputs: range, most: int, length: int, window: int, stride: int, before: int, dilation: int
+) -> Iterator[int]:
+    """Elements of windows' one axis in each block, of those that have some; blocks have up to `most` rows or columns, from the window's
+    first element on."""
+    for output in outputs:
+        start, size = elements_inside(output, length, window, stride, before, dilation)
+        for at, n in split((size - 1) * dilation + 1, most):
+            elements = _part(Span(output, 1, start, size), dilation, start + at, start + at + n).size
+            if elements > 0:
+                yield elements
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,18 +135,26 @@ class PoolTask:
         return Cut(self.out_rows, self.channels)
 
     @property
+    def whole(self) -> Region:
+        """All outputs of one image."""
+        return Region(0, self.out_rows, 0, self.output.layout.row_bytes)
+
+    @property
     def extent(self) -> tuple[int, int]:
         """Rows and columns from the first to the last element of the largest window inside the image."""
         rows, cols = ((k - 1) * d + 1 for k, d in zip(self.window, self.dilation, strict=True))
         return min(rows, self.in_rows), min(cols, self.in_cols)
 
-    def _spans(self, region: Region) -> tuple[list[Span], list[Span]]:
+    def _spans(self, region: Region) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
+        return self._row_spans(region), self._column_spans(region)
+
+    def _row_spans(self, region: Region) -> tuple[Span, ...]:
         rows = range(region.row0 % self.out_rows, region.row0 % self.out_rows + region.rows)
+        return spans(rows, self.in_rows, self.window[0], self.stride[0], self.top, self.dilation[0])
+
+    def _column_spans(self, region: Region) -> tuple[Span, ...]:
         cols = range(region.x0 // self.channels, region.x1 // self.channels)
-        return (
-            spans(rows, self.in_rows, self.window[0], self.stride[0], self.top, self.dilation[0]),
-            spans(cols, self.in_cols, self.window[1], self.stride[1], self.left, self.dilation[1]),
-        )
+        return spans(cols, self.in_cols, self.window[1], self.stride[1], self.left, self.dilation[1])
 
     def reads(self, region: Region) -> tuple[Region, ...]:
         rows, cols = self._spans(region)
@@ -137,20 +163,68 @@ class PoolTask:
         col0, col1 = covered(cols, self.stride[1], self.dilation[1])
         return (Region(first + row0, first + row1, col0 * self.channels, col1 * self.channels),)
 
+    def cycles(self, config: Config, region: Region, channels: int) -> int:
+        """Of COMPUTE, for so many channels of a region's pixels: of what `commands` gives."""
+        rows, cols = self._spans(region)
+        shapes = product(*(Counter((span.outputs, span.size) for span in axis).items() for axis in (rows, cols)))
+        return sum(n * m * self._command_cycles(config, r, c, channels, False) for (r, n), (c, m) in shapes)
+
+    def cycles_in_blocks(self, config: Config, blocks: Blocks) -> int:
+        """Of COMPUTE, for all outputs whose windows come in blocks: of what `part` gives."""
+        images, across = self.output.layout.rows // self.out_rows, self.output.layout.row_bytes // self.channels
+        axes = (
+            (range(self.out_rows), blocks.rows, self.in_rows, self.window[0], self.stride[0], self.top, self.dilation[0]),
+            (range(across), blocks.cols, self.in_cols, self.window[1], self.stride[1], self.left, self.dilation[1]),
+        )
+        shapes = list(product(*(Counter(_sizes_in_blocks(*axis)).items() for axis in axes)))
+        cycles = 0
+        for at in range(0, self.channels, blocks.channels):
+            channels = min(blocks.channels, self.channels - at)
+            cycles += sum(n * m * self._command_cycles(config, (1, r), (1, c), channels, True) for (r, n), (c, m) in shapes)
+            last, held = (self._command_cycles(config, (1, 1), (1, 1), channels, hold) for hold in (False, True))
+            cycles += self.out_rows * across * (last - held)
+        return images * cycles
+
+    def _command_cycles(self, config: Config, rows: tuple[int, int], cols: tuple[int, int], channels: int, hold: bool) -> int:
+        """rows, cols: how many outputs, and their windows' elements."""
+        key = id(config), rows, cols, channels, hold
+        if key not in self._known:
+            names = ("region_rows", "kernel_rows", "region_cols", "kernel_cols", "channels", "hold")
+            fields = dict(zip(names, (*rows, *cols, channels, int(hold)), strict=True))
+            self._known[key] = config, pool_cycles(config, fields)
+        return self._known[key][1]
+
+    @cached_property
+    def _known(self) -> dict[object, tuple[Config, int]]:
+        """What `_command_cycles` gave, by the configuration's identity: to look one up by its fields takes longer."""
+        return {}
+
     def least_cycles(self, config: Config) -> int:
         """Of each pixel, however its window and channels are divided: the reads of its slabs, or its passes.
 
         At a stride of 1 neighbours in a row could be one pixel of more channels.
         """
         layout = self.output.layout
-        rows, cols = self._spans(Region(0, self.out_rows, 0, layout.row_bytes))
+        rows, cols = self._spans(self.whole)
         cycles = 0
         for r in rows:
             for c in cols:
-                pixels, channels = (1, c.count * self.channels) if self.stride[1] == 1 else (c.count, self.channels)
+                pixels, channels = (1, c.outputs * self.channels) if self.stride[1] == 1 else (c.outputs, self.channels)
                 reads = r.size * c.size * -(-channels // config.slab_channels)
-                cycles += r.count * pixels * max(reads, -(-channels // config.requantizers))
+                cycles += r.outputs * pixels * max(reads, -(-channels // config.requantizers))
         return cycles * (layout.rows // self.out_rows)
+
+    def row_kind(self, region: Region) -> object:
+        """The number of the outputs and the size of their windows: at the edges these are smaller."""
+        return tuple((span.outputs, span.size) for span in self._row_spans(region))
+
+    def column_kind(self, region: Region) -> object:
+        return tuple((span.outputs, span.size) for span in self._column_spans(region))
+
+    def expected_commands(self, region: Region) -> int:
+        """How many `commands` gives for a region of one image."""
+        rows, cols = self._spans(region)
+        return len(rows) * len(cols)
 
     def commands(
         self, region: Region, inputs: tuple[View, ...], output: View, channels: range | None = None
@@ -167,7 +241,7 @@ class PoolTask:
         first = image * self.in_rows + rows.start
         wraps = {}
         if view.ring:
-            last = first + (rows.count - 1) * self.stride[0] + (rows.size - 1) * self.dilation[0]
+            last = first + (rows.outputs - 1) * self.stride[0] + (rows.size - 1) * self.dilation[0]
             assert last - first < view.ring, f"rows {first} to {last} in a ring of {view.ring}"
             ring, (view, wrap) = view.ring, view.unrolled(first)
             if last >= wrap:
@@ -181,21 +255,22 @@ class PoolTask:
             "kernel_rows": rows.size,
             "kernel_cols": cols.size,
             "kernel_x_step": self.dilation[1] * pixel,
-            "region_rows": rows.count,
-            "region_cols": cols.count,
+            "region_rows": rows.outputs,
+            "region_cols": cols.outputs,
             "channels": len(channels),
         }
         strides = output.stride, output.pixel_step(self.channels)
         return isa.Command(isa.Opcode.POOL, fields | self._result(rows.size * cols.size, base, strides))
 
     def part(
-        self, pixel: Region, block: Block, at: int, strides: tuple[int, int], out: int, resume: bool, hold: bool
+        self, pixel: Region, inside: tuple[Span, Span], block: Block, at: int, strides: tuple[int, int], out: int, resume: bool, hold: bool
     ) -> isa.Command:
         """The part of one output pixel's window that lies on chip.
 
-        at: address of the block's first byte; strides: of its rows and pixels. out: address of the result.
+        inside: its rows and columns in the block. at: address of the block's first byte; strides: of its rows and pixels. out:
+        address of the result.
         """
-        rows, cols = self._in_block(pixel, block)
+        rows, cols = inside
         (all_rows,), (all_cols,) = self._spans(pixel)
         fields = {
             "in_base": at + rows.start * strides[0] + cols.start * strides[1],
@@ -211,27 +286,24 @@ class PoolTask:
         }
         return isa.Command(isa.Opcode.POOL, fields | self._result(all_rows.size * all_cols.size, out, (0, self.channels)))
 
-    def meets(self, pixel: Region, block: Block) -> bool:
-        """Whether an element of one output pixel's window lies in a block; with dilation none may."""
-        return all(span.size > 0 for span in self._in_block(pixel, block))
-
-    def _in_block(self, pixel: Region, block: Block) -> tuple[Span, Span]:
-        """The rows and columns of one output pixel's window in a block, counted from its first."""
+    def inside(self, pixel: Region, block: Block) -> tuple[Span, Span] | None:
+        """The rows and columns of one output pixel's window in a block, counted from its first; None where it has no element there, as
+        windows with dilation may."""
         (rows,), (cols,) = self._spans(pixel)
         first = pixel.row0 // self.out_rows * self.in_rows
-        return (
-            _part(rows, self.dilation[0], block.row0 - first, block.row1 - first),
-            _part(cols, self.dilation[1], block.col0, block.col1),
-        )
+        down = _part(rows, self.dilation[0], block.row0 - first, block.row1 - first)
+        across = _part(cols, self.dilation[1], block.col0, block.col1)
+        return (down, across) if down.size > 0 and across.size > 0 else None
+
+    def _scale(self, count: int) -> tuple[int, int, Rounding, int]:
+        """(multiplier, shift, rounding, bias) of sums of `count` elements."""
+        if self.requantize is None:
+            return *division(count), Rounding.AWAY, 0
+        how = self.requantize(count)
+        return int(how.multiplier[0]), int(how.shift[0]), how.rounding, -self.input_zero_point * count
 
     def _result(self, count: int, base: int, strides: tuple[int, int]) -> dict[str, int]:
         """Fields that turn sums of `count` elements into outputs. strides: of their rows and pixels, in bytes."""
-        if self.requantize is None:
-            (multiplier, shift), rounding, bias = division(count), Rounding.AWAY, 0
-        else:
-            how = self.requantize(count)
-            multiplier, shift = int(how.multiplier[0]), int(how.shift[0])
-            rounding, bias = how.rounding, -self.input_zero_point * count
-        fields = {"tag": self.tag, "mult_out": multiplier, "shift_out": shift, "bias": bias}
-        fields["maximum"] = int(self.maximum)
+        multiplier, shift, rounding, bias = self._scale(count)
+        fields = {"tag": self.tag, "mult_out": multiplier, "shift_out": shift, "bias": bias, "maximum": int(self.maximum)}
         return fields | output_fields(base, *strides, self.output_zero_point, self.clamp, rounding)

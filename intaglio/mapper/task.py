@@ -74,6 +74,14 @@ class VectorTask(Task, Protocol):
         """The commands that compute a region of the output (tokens not set)."""
         ...
 
+    def row_kind(self, region: Region) -> object:
+        """What tells, beside `column_kind`, how many cycles a region of the output takes, wherever it lies: from its rows."""
+        ...
+
+    def column_kind(self, region: Region) -> object:
+        """From its columns."""
+        ...
+
     def least_cycles(self, config: Config) -> int:
         """The fewest cycles of the vector path in which any schedule computes it."""
         ...

@@ -10,7 +10,7 @@ from intaglio.hw.config import Config
 from intaglio.hw.timing import pool_pixel_cycles
 from intaglio.mapper.layout import Region, align_down, align_up
 from intaglio.mapper.pooling import PoolTask
-from intaglio.mapper.windows import Blocks
+from intaglio.mapper.windows import Block, Blocks, Load
 
 COMMAND_CYCLES = 20
 """Of a short POOL beside its reads, about."""
@@ -68,10 +68,26 @@ def _strips(task: PoolTask, config: Config, channels: int) -> Blocks:
 
 def _cycles(task: PoolTask, config: Config, blocks: Blocks, depth: int) -> float:
     rows, cols = task.extent
-    first, *_ = blocks.of_window(Region(0, rows, 0, cols * task.channels))
-    passes = task.output.layout.elements // task.channels * -(-task.channels // blocks.channels)
+    first, loads = _largest_window(task, blocks)
     compute = pool_pixel_cycles(config, rows * cols, blocks.channels) + COMMAND_CYCLES * len(first)
-    loads = [load for block in first for load in blocks.loads(block, task.inputs[0].layout)]
     memory = config.memory
     moved = sum(load.rows * load.row_bytes / memory.bytes_per_cycle + memory.latency for load in loads)
-    return passes * (max(compute, moved) if depth > 1 else compute + moved)
+    return _passes(task, blocks) * (max(compute, moved) if depth > 1 else compute + moved)
+
+
+def expected_commands(task: PoolTask, blocks: Blocks) -> int:
+    """LOADs and POOLs, were all windows as large as the largest."""
+    first, loads = _largest_window(task, blocks)
+    return _passes(task, blocks) * (len(first) + len(loads))
+
+
+def _largest_window(task: PoolTask, blocks: Blocks) -> tuple[list[Block], list[Load]]:
+    """The blocks of its first channels, and their LOADs."""
+    rows, cols = task.extent
+    first, *_ = blocks.of_window(Region(0, rows, 0, cols * task.channels))
+    return first, [load for block in first for load in blocks.loads(block, task.inputs[0].layout)]
+
+
+def _passes(task: PoolTask, blocks: Blocks) -> int:
+    """Ranges of channels of all output pixels."""
+    return task.output.layout.elements // task.channels * -(-task.channels // blocks.channels)

@@ -10,7 +10,7 @@ Shapes: N batch, H rows, W columns, C channels; an image is [N, H, W, C]. Parame
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -149,7 +149,7 @@ def average_pool2d(op: AveragePool2D, image: np.ndarray) -> np.ndarray:
     """
     inside = np.ones((1, *image.shape[1:3], 1), np.int64)
     sums, counts = (
-        windows(pad_rows_and_columns(x, op.padding, 0), op.filter, op.stride, (1, 1)).sum(axis=(4, 5))
+        _by_windows(np.sum, pad_rows_and_columns(x, op.padding, 0), op.filter, op.stride, (1, 1))
         for x in (image.astype(np.int64) - op.input_zero_point, inside)
     )
     if op.rescale is None:
@@ -163,8 +163,16 @@ def average_pool2d(op: AveragePool2D, image: np.ndarray) -> np.ndarray:
 
 def max_pool2d(op: MaxPool2D, image: np.ndarray) -> np.ndarray:
     """reference_integer_ops::MaxPool, onnxruntime's MaxPool. image int8 [N, H, W, C] -> int8 [N, OH, OW, C]."""
-    view = windows(pad_rows_and_columns(image, op.padding, -128), op.filter, op.stride, op.dilation)
-    return np.clip(view.max(axis=(4, 5)), *op.clamp).astype(np.int8)
+    found = _by_windows(np.max, pad_rows_and_columns(image, op.padding, -128), op.filter, op.stride, op.dilation)
+    return np.clip(found, *op.clamp).astype(np.int8)
+
+
+def _by_windows(
+    reduce: Callable[..., np.ndarray], image: np.ndarray, size: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int]
+) -> np.ndarray:
+    """The sum or maximum of each window [N, OH, OW, C]: of its rows' elements in a column, then of its columns."""
+    columns = reduce(windows(image, (size[0], 1), (stride[0], 1), (dilation[0], 1)), axis=(4, 5))
+    return reduce(windows(columns, (1, size[1]), (1, stride[1]), (1, dilation[1])), axis=(4, 5))
 
 
 def elements_inside(output: int, length: int, window: int, stride: int, before: int, dilation: int) -> tuple[int, int]:

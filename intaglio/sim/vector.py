@@ -154,11 +154,17 @@ def count_add(c, z, ledger):
 @compiled(error_model="numpy")
 def count_pool(c, z, ledger):
     """Adds the command's part of the ledger."""
+    row_reads = np.full(1 << z.half_shift, -1, np.int64)  # of a row of a window, by the place in a half word where it begins
     for y in range(c.region_rows):
         for x in range(c.region_cols):
             for kh in range(c.kernel_rows):
-                for kw in range(c.kernel_cols):
-                    ledger[_READS] += passes(pool_element(c, y, x, kh, kw), c.channels, z.slab_channels, z.half_shift)
+                begin = pool_element(c, y, x, kh, 0) & ((1 << z.half_shift) - 1)
+                if row_reads[begin] < 0:
+                    row_reads[begin] = 0
+                    for kw in range(c.kernel_cols):
+                        at = begin + kw * c.kernel_x_step
+                        row_reads[begin] += passes(at, c.channels, z.slab_channels, z.half_shift)
+                ledger[_READS] += row_reads[begin]
             if not c.hold:
                 ledger[_WRITES] += passes(pool_output(c, y, x), c.channels, z.requantizers, z.half_shift)
                 ledger[_REQUANTIZATIONS] += c.channels

@@ -11,7 +11,7 @@ from intaglio.hw.config import Config, load_config
 from intaglio.mapper import map_network, map_proven
 from intaglio.mapper.accept import accepted
 from intaglio.mapper.emit import emit
-from intaglio.mapper.polish import BUDGET, MOST_TRIALS, STARTS, polished, smaller_machines
+from intaglio.mapper.polish import BUDGET, MOST_TRIALS, STARTS, _expected_commands, polished, smaller_machines
 from intaglio.mapper.residency import Scheduler
 from intaglio.mapper.table import Table
 from intaglio.network.graph import Graph, Padding
@@ -84,3 +84,18 @@ def test_a_depthwise_layer_whose_weights_fit_this_machine_alone() -> None:
     graph = b.graph(b.conv(b.input(1, 1, 9, 4), 4, (5, 5), padding=Padding(2, 2, 2, 2), groups=4))
     program = map_network(graph, config, clock=cycles_of)
     check_program(graph, config, program, list(program.outputs), 1)
+
+
+@pytest.mark.parametrize("activation_bytes", [512, 65536])
+def test_commands_of_windows_are_foreseen(activation_bytes: int) -> None:
+    """Of windows in blocks, and of rectangles whose windows have different sizes: a long program is not timed."""
+    config = load_config("tiny16", [f"activation_bytes={activation_bytes}", "weight_bytes=1024", "channel_bytes=256"])
+    b = Builder(1)
+    x = b.input(1, 40, 41, 9)
+    network = accepted(b.graph(b.maximum(x, (31, 29), (1, 1), Padding(15, 15, 14, 14))), config)
+    schedule = Scheduler(network, config, False).run()
+    (layer,) = schedule.layers
+    assert (layer.plan.blocks is not None) == (activation_bytes == 512)
+    commands = len(emit(network, config, schedule).commands)
+    assert commands > 900
+    assert 0.5 * commands < _expected_commands(config, schedule.layers) < 2 * commands

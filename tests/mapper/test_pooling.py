@@ -58,9 +58,9 @@ def test_the_scale_of_an_average_is_a_binary32_quotient() -> None:
 
 
 def test_spans_of_a_padded_axis() -> None:
-    assert spans(range(5), 9, 3, 2, 1) == [Span(0, 1, 0, 2), Span(1, 3, 1, 3), Span(4, 1, 7, 2)]
-    assert spans(range(4), 4, 2, 1, 2, 3) == [Span(0, 2, 1, 1), Span(2, 1, 0, 2), Span(3, 1, 1, 1)]
-    assert spans(range(3), 3, 3, 1, 1) == [Span(0, 1, 0, 2), Span(1, 1, 0, 3), Span(2, 1, 1, 2)]
+    assert spans(range(5), 9, 3, 2, 1) == (Span(0, 1, 0, 2), Span(1, 3, 1, 3), Span(4, 1, 7, 2))
+    assert spans(range(4), 4, 2, 1, 2, 3) == (Span(0, 2, 1, 1), Span(2, 1, 0, 2), Span(3, 1, 1, 1))
+    assert spans(range(3), 3, 3, 1, 1) == (Span(0, 1, 0, 2), Span(1, 1, 0, 3), Span(2, 1, 1, 2))
 
 
 CONFIG = load_config("tiny16", ["activation_bytes=32768"])
