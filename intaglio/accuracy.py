@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from intaglio.dataset import Dataset, InputForm, read_dataset
+from intaglio.dataset import LABELS, Dataset, InputForm, read_dataset
 from intaglio.errors import InputError
 from intaglio.network import Graph
 from intaglio.network.graph import Rounding
@@ -40,12 +40,14 @@ def read_data(path: Path, graph: Graph) -> Dataset:
 
 def read_labelled(path: Path, graph: Graph) -> Dataset:
     """read_data with labels that fit the graph's first output; InputError that names the file."""
+    if LABELS in graph.inputs:
+        raise InputError(f"{path}: the array {LABELS!r} is the network's input of that name, so that there are no labels; rename the input")
     data = read_data(path, graph)
     name = graph.outputs[0]
     try:
         fitting_labels(data.labels, graph.tensors[name].shape, name, (-1,))
     except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+        raise error.at(path) from None
     return data
 
 

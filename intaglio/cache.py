@@ -13,14 +13,14 @@ import os
 import re
 import shutil
 import stat
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache as memoized
 from pathlib import Path
 
 from intaglio.errors import InputError
 from intaglio.places import cache_is_chosen, cache_root, plain_folder
+from intaglio.unfinished import temporary_folder
 
 REMEDY = "set INTAGLIO_CACHE to a folder that can be written"
 
@@ -92,9 +92,9 @@ def remove(path: Path) -> None:
 @memoized
 def _own() -> Path:
     """A folder of this process's own."""
-    place = Path(tempfile.mkdtemp(prefix="intaglio."))
-    atexit.register(shutil.rmtree, place, ignore_errors=True)
-    return place
+    kept = ExitStack()
+    atexit.register(kept.close)
+    return kept.enter_context(temporary_folder())
 
 
 def _candidates(place: Path, name: str) -> Iterator[tuple[Path, str]]:

@@ -32,6 +32,7 @@ from numba.core.serialize import dumps
 from intaglio.cache import remove
 from intaglio.places import cache_root
 from intaglio.sources import texts_behind
+from intaglio.unfinished import unfinished
 
 KEPT = 16
 """Versions of a module that stay in the cache: as many checkouts may be in use."""
@@ -156,11 +157,12 @@ def _forget(parent: Path, prefix: str) -> None:
 def _write(path: Path, data: bytes) -> None:
     """Appears whole or not at all, in the place of whatever was there."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        if path.is_dir() and not path.is_symlink():
-            remove(path)
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    with unfinished(Path(temporary)):
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            if path.is_dir() and not path.is_symlink():
+                remove(path)
+            os.replace(temporary, path)
+        finally:
+            Path(temporary).unlink(missing_ok=True)

@@ -92,7 +92,7 @@ def _check_headers(path: Path, headers: Mapping[str, Header], forms: Mapping[str
 
 def _refuse(path: Path, faults: Sequence[str]) -> None:
     if faults:
-        raise InputError("\n".join(f"{path}: {fault}" for fault in faults))
+        raise InputError(*faults).at(path)
 
 
 def quantize_real(values: np.ndarray, form: InputForm) -> np.ndarray:

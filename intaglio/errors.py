@@ -19,6 +19,10 @@ class InputError(Exception):
         super().__init__("\n".join(lines))
         self.lines = lines
 
+    def at(self, place: object) -> InputError:
+        """The same of a place, a file mostly, which each line begins with."""
+        return InputError(*(f"{place}: {line}" for line in self.lines))
+
 
 class OutputError(Exception):
     """An output that was not refused could not be written: a full disk, a closed standard output.

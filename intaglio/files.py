@@ -12,28 +12,64 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
 from intaglio.errors import InputError, OutputError
+from intaglio.unfinished import temporary_folder, unfinished
 
 LARGEST = 2**31 - 1
 """Bytes of the largest file that is read: a flatbuffer's offsets have 31 bits."""
 _CHUNK = 2**20
-_unfinished: set[Path] = set()
-"""Scratch files and folders of outputs that are being written now."""
+
+
+@dataclass
+class _Roles:
+    """Files, by device and inode, that a command read as inputs, and those in whose place it will write."""
+
+    inputs: dict[tuple[int, int], Path] = field(default_factory=dict)
+    outputs: dict[tuple[int, int], Path] = field(default_factory=dict)
+
+
+_roles: _Roles | None = None
+"""Of the call of a command; None outside of one."""
+
+
+@contextmanager
+def roles_kept() -> Iterator[None]:
+    """Until the block ends no output takes the place of an input: neither is a file read that `target_of` was asked for, nor
+    does it give one that was read."""
+    global _roles
+    before, _roles = _roles, _Roles()
+    try:
+        yield
+    finally:
+        _roles = before
+
+
+def input_at(path: Path) -> Path | None:
+    """The name under which this file was read as an input; None if it was not, or outside of `roles_kept`."""
+    try:
+        return None if _roles is None else _roles.inputs.get(_identity(os.stat(path)))
+    except (OSError, ValueError):
+        return None
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 # Reading.
 
 
 @contextmanager
-def opened(path: Path, remedy: str, largest: int = LARGEST) -> Iterator[BinaryIO]:
+def opened(path: Path, remedy: str, largest: int = LARGEST, replaced: bool = False) -> Iterator[BinaryIO]:
     """A regular file of at most `largest` bytes, to read from. InputError that names the path, the reason and, as the remedy,
     `remedy`: for what is no regular file before it is opened, since opening a FIFO waits and reading a device may never end.
 
-    The size is that at opening; a file that grows meanwhile is the reader's to bound.
+    The size is that at opening; a file that grows meanwhile is the reader's to bound. replaced: it is read to know whether an output
+    may replace it, and is no input.
     """
     try:
         status = os.stat(path)
@@ -45,15 +81,20 @@ def opened(path: Path, remedy: str, largest: int = LARGEST) -> Iterator[BinaryIO
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         with os.fdopen(handle, "rb") as file:
-            _check_regular(path, os.fstat(handle), remedy, largest)  # another file may stand there by now
+            found = os.fstat(handle)
+            _check_regular(path, found, remedy, largest)  # another file may stand there by now
+            if _roles is not None and not replaced:
+                if (output := _roles.outputs.get(_identity(found))) is not None:
+                    raise InputError(f"{output}: is the input {path}; choose another name")
+                _roles.inputs[_identity(found)] = path
             yield file
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error}); {remedy}") from None
 
 
-def read_bytes(path: Path, remedy: str, largest: int = LARGEST) -> bytes:
-    """The content of a regular file of at most `largest` bytes; errors as `opened`."""
-    with opened(path, remedy, largest) as file:
+def read_bytes(path: Path, remedy: str, largest: int = LARGEST, replaced: bool = False) -> bytes:
+    """The content of a regular file of at most `largest` bytes; errors and `replaced` as of `opened`."""
+    with opened(path, remedy, largest, replaced) as file:
         size = os.fstat(file.fileno()).st_size
         data = file.read(size + 1)
         if len(data) <= size:
@@ -145,6 +186,8 @@ def target_of(path: Path) -> Target:
     if mode is not None and not stat.S_ISREG(mode):
         _refuse(path, f"is {kind_of(mode)}, which is neither written to nor replaced; give the name of a file")
     place = resolved(path)
+    if (read := input_at(place)) is not None:
+        _refuse(path, f"is the input {read}; choose another name")
     folder = path.parent if not path.is_symlink() else place.parent
     if _is_open_file(path):
         _refuse(path, "is an open file of this process, which is not replaced; give its name, or - for standard output")
@@ -156,6 +199,8 @@ def target_of(path: Path) -> Target:
         _refuse(path, "exists and is read-only; choose another name, or chmod u+w it")
     if len(os.fsencode(place.name)) > _longest_name(folder):
         _refuse(path, "its name is too long for its folder; choose another")
+    if _roles is not None and mode is not None:
+        _roles.outputs[_identity(os.stat(place))] = path
     return Target(path, place)
 
 
@@ -196,17 +241,11 @@ def placing(path: Path) -> Iterator[Path]:
         with _replacing(target, path.suffix) as scratch:
             yield scratch
         return
-    with tempfile.TemporaryDirectory() as folder:
-        scratch = Path(folder) / f"output{path.suffix}"
+    with temporary_folder() as folder:
+        scratch = folder / f"output{path.suffix}"
         yield scratch
         with _into_node(target) as file, scratch.open("rb") as made:
             shutil.copyfileobj(made, file)
-
-
-def discard_unfinished() -> None:
-    """Takes away what outputs have begun to write; for a process that ends without unwinding."""
-    for path in tuple(_unfinished):
-        path.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -214,19 +253,17 @@ def _replacing(target: Target, suffix: str = "") -> Iterator[Path]:
     """An empty file beside the target, which it replaces when the block ends."""
     with _failing(target):
         handle, name = tempfile.mkstemp(dir=target.place.parent, prefix=".intaglio.", suffix=suffix)
-    scratch = Path(name)
-    _unfinished.add(scratch)
-    try:
-        os.close(handle)
-        yield scratch
-        mask = os.umask(0)
-        os.umask(mask)
-        with _failing(target):
-            os.chmod(scratch, 0o666 & ~mask)
-            os.replace(scratch, target.place)
-    finally:
-        scratch.unlink(missing_ok=True)
-        _unfinished.discard(scratch)
+    with unfinished(Path(name)) as scratch:
+        try:
+            os.close(handle)
+            yield scratch
+            mask = os.umask(0)
+            os.umask(mask)
+            with _failing(target):
+                os.chmod(scratch, 0o666 & ~mask)
+                os.replace(scratch, target.place)
+        finally:
+            scratch.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from intaglio.errors import InputError
+from intaglio.unfinished import unfinished
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./+@=-]+")
 _ELSEWHERE = ("/tmp", "/var/tmp", "/dev/shm")
@@ -41,10 +42,11 @@ def plain_folder(prefix: str, beside: Path | None = None) -> Iterator[Path]:
         raise InputError(
             f"no temporary folder: none of {places} has a name without spaces and can be written; set TMPDIR to one that does"
         )
-    try:
-        yield made
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
+    with unfinished(made):
+        try:
+            yield made
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
 
 
 def cache_root() -> Path | None:

@@ -1,14 +1,16 @@
-"""YAML without keys that stand twice."""
+"""YAML as people mean it: no key stands twice, and 1e2 is a number."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import yaml
 
 
 class UniqueKeys(yaml.SafeLoader):
-    """Refuses a key that stands twice, of which YAML libraries keep the last without a word."""
+    """Refuses a key that stands twice, of which YAML libraries keep the last without a word; and takes numbers as YAML 1.2 has them,
+    where an exponent needs neither a sign nor a point before it."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: list[Any] = []
@@ -17,3 +19,8 @@ class UniqueKeys(yaml.SafeLoader):
                 raise yaml.YAMLError(f"{key.value!r} stands twice, again in line {key.start_mark.line + 1}")
             seen.append(key.value)
         return super().construct_mapping(node, deep)
+
+
+UniqueKeys.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+"), list("-+.0123456789")
+)

@@ -27,11 +27,9 @@ def end_with(work: Callable[[], int]) -> None:
 
         with watched():
             found = ended(work)
-    except KeyboardInterrupt:  # before the block, or between two of its lines
+    except KeyboardInterrupt:  # before the block
         sys.stderr.write("intaglio: interrupted\n")
         found = INTERRUPTED
-    if found == INTERRUPTED:
-        exec("")  # where the exec of a text was interrupted, Python would end by the signal, whatever became of its exception
     sys.exit(found)
 
 
@@ -46,25 +44,24 @@ def ended(work: Callable[[], int]) -> int:
     No exception but KeyboardInterrupt before the first import passes. Standard output is written out before the end, so that a
     full disk is known.
     """
-    from intaglio.cli.interrupts import interrupted
     from intaglio.cli.streams import ReaderGone, say, streams
 
     try:
         import warnings
 
-        with streams(), warnings.catch_warnings():
+        from intaglio.files import roles_kept
+
+        with streams(), roles_kept(), warnings.catch_warnings():
             if not sys.warnoptions:
                 warnings.simplefilter("ignore")  # libraries' words to programmers
             return _returned(work)
     except ReaderGone:
         return DONE
-    except KeyboardInterrupt:
-        pass
+    except KeyboardInterrupt:  # of a program that calls `status`; a process of ours has no more time
+        say("interrupted")
+        return INTERRUPTED
     except Exception as error:
-        if not interrupted():  # else a library made another error of it
-            return _told(error, say)
-    say("interrupted")
-    return INTERRUPTED
+        return _told(error, say)
 
 
 def _call(arguments: Sequence[str]) -> int:

@@ -55,7 +55,7 @@ def call(arguments: Sequence[str]) -> int:
     """Runs the command; its exit status. Usage errors are InputErrors of one line."""
     if not arguments:
         call(["--help"])
-        return 2
+        raise InputError("no command; give one of those above")
     try:
         ended = app(list(arguments), prog_name="intaglio", standalone_mode=False)
     except Exception as error:

@@ -100,7 +100,7 @@ def _int8_accuracy(session: Session, data: Path, tell: Progress) -> Accuracy:
     try:
         return evaluate(session, samples, lambda what, done, of: tell.step(f"{what}: {done} of {of}"))
     except InputError as error:
-        raise InputError(f"{data}: {error}") from None
+        raise error.at(data) from None
 
 
 def _fp32_accuracy(model: Path, data: Path | None, tell: Progress) -> Accuracy:
@@ -115,4 +115,4 @@ def _fp32_accuracy(model: Path, data: Path | None, tell: Progress) -> Accuracy:
         return accuracy(read, model, "none", "samples in onnxruntime", samples,
                         lambda what, done, of: tell.step(f"{what}: {done} of {of}"))
     except InputError as error:
-        raise InputError(f"{data}: {error}") from None
+        raise error.at(data) from None

@@ -33,9 +33,9 @@ def export(
 ) -> None:
     """Write Verilog, memory image, C driver and instructions for a network into one folder."""
     check_targets(json, inputs=[model])
-    check_folder(folder)
     settings = configuration(config, overrides)
     graph = load(model)
+    check_folder(folder)
     content = read_bytes(model, "give a model file")
     with progress() as tell:
         tell.step(f"mapping {graph.name} onto {settings.name}")

@@ -1,7 +1,8 @@
-"""Ctrl-C at any moment: a KeyboardInterrupt where Python can raise it, and an end all the same where it cannot.
+"""Ctrl-C at any moment: the process ends at once, and leaves nothing that was begun.
 
-Compiled code is not interrupted by an exception, and libraries may swallow one. A thread, woken by the signal itself, ends the
-process PATIENCE seconds later if it still runs.
+No exception is raised: it could come from within a library's compiled code, which may swallow it or crash. Python's handler runs
+between two lines of Python; where compiled code keeps it from that, a thread, woken by the signal itself, ends the process
+PATIENCE seconds later.
 """
 
 from __future__ import annotations
@@ -10,22 +11,19 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
+from intaglio.unfinished import discard_unfinished
+
+INTERRUPTED = 130
 PATIENCE = 3.0
-"""Seconds that clean-up may take."""
-_seen = threading.Event()
-
-
-def interrupted() -> bool:
-    """Whether Ctrl-C came, whatever became of its exception."""
-    return _seen.is_set()
+"""Seconds that compiled code may take."""
 
 
 @contextmanager
 def watched() -> Iterator[None]:
-    """For the main thread of a process of ours: until the block ends, SIGINT interrupts; then it is ignored, for all is done."""
+    """For the main thread of a process of ours: until the block ends, SIGINT ends the process; then it is ignored, for all is done."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a shell's background job: not to be interrupted
         yield
         return
@@ -41,16 +39,20 @@ def watched() -> Iterator[None]:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    _seen.set()
-    raise KeyboardInterrupt
+    _end()
 
 
 def _watch(woken: int) -> None:
     while signal.SIGINT not in os.read(woken, 64):
         pass
     threading.Event().wait(PATIENCE)
-    from intaglio.files import discard_unfinished
+    _end()
 
+
+def _end() -> None:
     discard_unfinished()
-    os.write(2, b"intaglio: interrupted\n")
-    os._exit(130)
+    with suppress(OSError):
+        if os.isatty(2):
+            os.write(2, b"\x1b[?25h\r\x1b[K")  # the cursor, which a display may have hidden, in an empty line
+        os.write(2, b"intaglio: interrupted\n")
+    os._exit(INTERRUPTED)

@@ -39,7 +39,7 @@ SetOption = Annotated[
     typer.Option(
         "--set",
         metavar="FIELD=VALUE",
-        help="Override a field of the configuration, dotted, as often as needed: --set memory.latency=100. Where rows, cols or "
+        help="Override a field of the configuration, as often as needed; dotted, as memory.latency=9 is. Where rows, cols or "
         "requantizers of a shipped one change, feed_bytes and partial_bytes follow unless they are set too.",
         show_default=False,
     ),

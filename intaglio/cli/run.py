@@ -137,7 +137,7 @@ def read_inputs(graph: Graph, path: Path | None) -> dict[str, np.ndarray]:
         try:
             check_inputs(graph, values)
         except InputError as error:
-            raise InputError(f"{path}: {error}") from None
+            raise error.at(path) from None
 
     values = read_npz(path, fits)
     fits(values)

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from intaglio.errors import InputError, OutputError
-from intaglio.files import read_bytes
+from intaglio.files import input_at, read_bytes
+from intaglio.unfinished import unfinished
 
 MANIFEST = "manifest.json"
 FORMAT = "intaglio export"
@@ -49,19 +50,20 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
         folder.absolute().parent.mkdir(parents=True, exist_ok=True)
         inside = folder if there else folder.absolute().parent
         staging = Path(tempfile.mkdtemp(prefix=".intaglio-export.", dir=inside))
-        for name, data in files.items():
-            (staging / name).write_bytes(data)
-        if there:
-            old = set(os.listdir(folder)) - {staging.name}
-            for name in sorted(files, key=lambda name: name == MANIFEST):
-                os.replace(staging / name, folder / name)
-            for name in old - set(files):
-                (folder / name).unlink()
-        else:
-            mask = os.umask(0)
-            os.umask(mask)
-            staging.chmod(0o777 & ~mask)
-            os.rename(staging, folder)
+        with unfinished(staging):
+            for name, data in files.items():
+                (staging / name).write_bytes(data)
+            if there:
+                old = set(os.listdir(folder)) - {staging.name}
+                for name in sorted(files, key=lambda name: name == MANIFEST):
+                    os.replace(staging / name, folder / name)
+                for name in old - set(files):
+                    (folder / name).unlink()
+            else:
+                mask = os.umask(0)
+                os.umask(mask)
+                staging.chmod(0o777 & ~mask)
+                os.rename(staging, folder)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise OutputError(f"{folder}: cannot be written ({reason}); choose another folder") from None
@@ -92,11 +94,13 @@ def _not_ours(folder: Path) -> str:
         return f"{names[0]!r} and no {MANIFEST} of an export"
     for name in names:
         path = folder / name
+        if input_at(path) is not None:
+            return f"{name!r}, which is an input"
         if name == MANIFEST:
             continue
         if name not in hashes or not path.is_file() or path.is_symlink():
             return f"{name!r}, which no export wrote"
-        if hashlib.sha256(read_bytes(path, "choose another folder")).hexdigest() != hashes[name]:
+        if hashlib.sha256(read_bytes(path, "choose another folder", replaced=True)).hexdigest() != hashes[name]:
             return f"{name!r}, which was changed after the export"
     return ""
 
@@ -104,7 +108,7 @@ def _not_ours(folder: Path) -> str:
 def _manifest_hashes(path: Path) -> dict[str, str] | None:
     """Files of the export that this manifest is of, with their SHA-256; None if it is none."""
     try:
-        manifest = json.loads(read_bytes(path, "choose another folder", LARGEST_MANIFEST))
+        manifest = json.loads(read_bytes(path, "choose another folder", LARGEST_MANIFEST, replaced=True))
         if manifest["format"] != FORMAT:
             return None
         return {str(file["name"]): str(file["sha256"]) for file in manifest["files"]}

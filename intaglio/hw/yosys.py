@@ -9,11 +9,11 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
-import tempfile
 from importlib import metadata, resources
 from pathlib import Path
 
 from intaglio import cache
+from intaglio.unfinished import run_program, temporary_folder
 
 _PROGRAM = Path(__file__).with_name("yosys_process.py")
 
@@ -22,10 +22,10 @@ def run_yosys(text: str, script: str) -> str:
     """What a script of Yosys makes of RTLIL, in its file `out`. RuntimeError with Yosys's message where it fails."""
     compiled = compiled_yosys()
     # The WebAssembly build sees only paths below the current folder.
-    with tempfile.TemporaryDirectory(prefix="intaglio.") as folder:
-        (Path(folder) / "in.il").write_text(text, encoding="utf-8")
-        done = _call([str(compiled), "-q", "-p", f"read_rtlil in.il; {script}"], Path(folder))
-        out = Path(folder) / "out"
+    with temporary_folder() as folder:
+        (folder / "in.il").write_text(text, encoding="utf-8")
+        done = _call([str(compiled), "-q", "-p", f"read_rtlil in.il; {script}"], folder)
+        out = folder / "out"
         if done.returncode or not out.exists():
             raise RuntimeError(f"yosys failed ({done.returncode}): {done.stderr.strip()[-2000:]}")
         return out.read_text(encoding="utf-8")
@@ -60,4 +60,5 @@ def _processor() -> list[str]:
 def _call(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     """The program runs by its path, and -P keeps its neighbours from standing in for modules of the same names."""
     command = [sys.executable, "-P", str(_PROGRAM), *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, encoding="utf-8", errors="replace", check=False)
+    pipe = subprocess.PIPE
+    return run_program(command, cwd=folder, encoding="utf-8", errors="replace", stdout=pipe, stderr=pipe)

@@ -194,8 +194,9 @@ class ByObjective(ByCycles):
 
 def _weight_words(task: ConvTask, config: Config, pieces: Sequence[Region], groups: Groups) -> int:
     """Of one channel tile, loaded for these pieces: a reduction in parts."""
-    spans = [region for piece in pieces for region in task.tile_regions(piece, partial_pixels(config, task))]
-    return sum(step.part.steps for region in spans for step in steps_of(config, task, region, groups.parts))
+    most = partial_pixels(config, task)
+    kinds = ((region, n) for piece in pieces for region, n in task.tile_kinds(piece, most))
+    return sum(n * step.part.steps for region, n in kinds for step in steps_of(config, task, region, groups.parts))
 
 
 def _whole(task: AnyTask, config: Config) -> list[Command]:

@@ -12,7 +12,7 @@ from intaglio.hw.config import CHANNEL_RECORD_BYTES, Config
 from intaglio.hw.timing import conv_timing_of, least_tile_cycles
 from intaglio.mapper.geometry import Geometry, Part, chunks_of
 from intaglio.mapper.layout import Region, View, split
-from intaglio.mapper.task import FIELD_LIMIT, Cut, Operand, output_fields, unrolled_input
+from intaglio.mapper.task import FIELD_LIMIT, Cut, Operand, output_fields, touched, unrolled_input
 from intaglio.network.graph import Requantize
 
 WORD = 1 << 32
@@ -75,6 +75,13 @@ class ConvTask:
 
     def reads(self, region: Region) -> tuple[Region, ...]:
         return (self.reads_part(region, self.geometry.whole_part),)
+
+    @property
+    def least_read(self) -> int:
+        g = self.geometry
+        rows = touched(g.out_rows, g.stride_rows, g.kernel_rows, g.dilation_rows, g.top, g.in_rows)
+        cols = touched(g.out_cols, g.stride_cols, g.kernel_cols, g.dilation_cols, g.left, g.in_cols)
+        return g.images * rows * cols * g.channels
 
     def reads_part(self, region: Region, part: Part, tile: int | None = None) -> Region:
         """The region of the input that a part of the reduction needs for a region of the output: for one channel
@@ -253,6 +260,24 @@ class ConvTask:
             "start": 1,
             **output_fields(0, 0, 0, self.output_zero_point, self.clamp, self.requantize.rounding),
         }
+
+    def padding_kind(self, region: Region) -> int | None:
+        """What tells which kernel rows lie in the padding for the rows of a region of one image, beside how many these are: None where
+        none do, else its first row there."""
+        g = self.geometry
+        first = region.row0 % g.out_rows
+        above = first * g.stride_rows - g.top
+        below = above + (region.rows - 1) * g.stride_rows + (g.kernel_rows - 1) * g.dilation_rows
+        return None if above >= 0 and below < g.in_rows else first
+
+    def tile_kinds(self, region: Region, rows: int) -> list[tuple[Region, int]]:
+        """Of `tile_regions` one of each kind that has its own size or rows in the padding, and how many there are."""
+        kinds: dict[object, tuple[Region, int]] = {}
+        for tile in self.tile_regions(region, rows):
+            of = tile.rows, tile.width, self.padding_kind(tile)
+            first, n = kinds.get(of, (tile, 0))
+            kinds[of] = first, n + 1
+        return list(kinds.values())
 
     def tile_regions(self, region: Region, rows: int) -> list[Region]:
         """Cuts a region into rectangles of at most `rows` pixels: one array tile each."""

@@ -40,6 +40,10 @@ class AddTask:
     def reads(self, region: Region) -> tuple[Region, ...]:
         return region, region
 
+    @property
+    def least_read(self) -> int:
+        return self.output.layout.elements
+
     def row_kind(self, region: Region) -> object:
         return region.rows
 
@@ -99,6 +103,10 @@ class RescaleTask:
 
     def reads(self, region: Region) -> tuple[Region, ...]:
         return (region,)
+
+    @property
+    def least_read(self) -> int:
+        return self.output.layout.elements
 
     def row_kind(self, region: Region) -> object:
         return region.rows
@@ -215,6 +223,10 @@ class CopyTask:
         if region.width == row:
             return [range(region.row0 * row, region.row1 * row)]
         return [range(y * row + region.x0, y * row + region.x1) for y in range(region.row0, region.row1)]
+
+    @property
+    def least_read(self) -> int:
+        return self.output.layout.elements
 
     def row_kind(self, region: Region) -> object:
         """The rows, and the place in a row of the input where the first begins."""

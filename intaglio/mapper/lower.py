@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -40,6 +39,8 @@ MOST_LAYERS = 1 + next(field.high for field in HEADER if field.name == "tag")
 """Operators of a network: as many as a command's tag tells apart."""
 MOST_BYTES = (1 << 32) - (1 << 28)
 """Bytes of external memory for tensors and constants."""
+MOST_PARTS = 1 << 17
+"""Parts that all windows of a layer may come in at least, where one does not fit on chip: each takes commands of its own."""
 AnyTask = ConvTask | AddTask | RescaleTask | CopyTask | PoolTask
 
 
@@ -76,7 +77,8 @@ def lower(graph: Graph, config: Config, left_out: set[int]) -> tuple[Lowered, li
 
 
 def beyond_counting(graph: Graph, config: Config, lowered: Lowered) -> list[Refusal]:
-    """Refuses what addresses and tags cannot count, were every tensor outside: some schedules need less, none needs more."""
+    """Refuses what addresses and tags cannot count, were every tensor outside: some schedules need less, none needs more; and
+    windows that make a program too long."""
     out = []
     if len(graph.operators) > MOST_LAYERS:
         op = graph.operators[MOST_LAYERS]
@@ -92,6 +94,15 @@ def beyond_counting(graph: Graph, config: Config, lowered: Lowered) -> list[Refu
             f"{made.size}; addresses have 32 bits, and {(1 << 32) - MOST_BYTES} bytes are for commands"
         )
         out.append(Refusal(op.name, op.kind, reason, "use a smaller network or batch, or a narrower bus_bytes"))
+    for task in lowered.tasks:
+        if isinstance(task, PoolTask) and task.least_parts(config) > MOST_PARTS:
+            rows, cols = task.extent
+            reason = (
+                f"its windows of {rows} x {cols} pixels of {task.channels} bytes do not fit on chip: all of them would be loaded in "
+                f"{task.least_parts(config)} parts or more, at most {MOST_PARTS} are mapped"
+            )
+            remedy = f"raise activation_bytes above {rows * cols * task.channels}, or use a smaller window"
+            out.append(Refusal(task.name, graph.operators[task.tag].kind, reason, remedy))
     return out
 
 
@@ -126,9 +137,10 @@ class _Lowering:
         self.outputs = tuple(name for op in accelerated for name in op.outputs if name in wanted)
 
     def run(self) -> Lowered:
+        by_operator: list[AnyTask | None] = []
         for index, op in enumerate(self.graph.operators):
+            by_operator.append(None)
             if index in self.host:
-                self.layers.append(Layer(op.name, op.kind, "host", 0, 0, 0, 0))
                 continue
             fresh = [name for name in op.inputs if name not in self.operands]
             for name in dict.fromkeys(fresh):
@@ -137,12 +149,18 @@ class _Lowering:
             count = len(self.tasks)
             task = self._task(index, op)
             if task is not None:
+                by_operator[index] = task
                 self.tasks.append(task)
                 for operand in task.inputs:
                     uses = self.values[operand.value].uses
                     if count not in uses:
                         uses.append(count)
-            self.layers.append(self._layer(op, task, fresh))
+        moved = self._moved()
+        for index, (op, task) in enumerate(zip(self.graph.operators, by_operator, strict=True)):
+            if index in self.host:
+                self.layers.append(Layer(op.name, op.kind, "host", 0, 0, 0, 0))
+            else:
+                self.layers.append(self._layer(op, task, moved.get(index, 0)))
         return Lowered(self.tasks, self.values, self.operands, tuple(self.inputs), self.outputs, tuple(self.layers))
 
     def _layout(self, name: str) -> Layout:
@@ -328,9 +346,24 @@ class _Lowering:
         """True where each batch entry is a whole number of the layout's rows."""
         return bool(op.weights.shape[1] % layout.row_bytes == 0)
 
-    def _layer(self, op: Operator, task: AnyTask | None, fresh: list[str]) -> Layer:
+    def _moved(self) -> dict[int, int]:
+        """By layer, the elements of the network's inputs that it loads, of several readers the one that needs most; and those of
+        the network's outputs that it stores. An input that is an output, or another name of a tensor, is not moved for that."""
+        out: dict[int, int] = {}
+        stored = {self.operands[name].value for name in self.outputs}
+        for value in self.values.values():
+            if value.producer is None and value.uses:
+                reader = max((self.tasks[i] for i in value.uses), key=lambda task: task.least_read)
+                out[reader.tag] = out.get(reader.tag, 0) + reader.least_read
+            elif value.producer is not None and value.name in stored:
+                task = self.tasks[value.producer]
+                out[task.tag] = out.get(task.tag, 0) + task.output.layout.elements
+        return out
+
+    def _layer(self, op: Operator, task: AnyTask | None, moved: int) -> Layer:
+        """moved: of its inputs and outputs, as `_moved` counts them."""
         config = self.config
-        macs = cycles = moved = 0
+        macs = cycles = 0
         if isinstance(task, ConvTask):
             assert isinstance(op, Conv2D | FullyConnected)
             g = task.geometry
@@ -338,11 +371,9 @@ class _Lowering:
             rows, products = g.rows_inside
             inside = macs // (g.out_rows * g.kernel_rows) * products
             cycles = -(-inside // config.macs_per_cycle)
-            moved = op.weights.size // g.kernel_rows * rows + g.out_channels * CHANNEL_RECORD_BYTES
+            moved += op.weights.size // g.kernel_rows * rows + g.out_channels * CHANNEL_RECORD_BYTES
         elif task is not None:
             cycles = task.least_cycles(config)
-        for name in [*fresh, *(name for name in op.outputs if name in self.outputs)]:
-            moved += math.prod(self.graph.tensors[name].shape)
         memory = -(-moved // config.memory.bytes_per_cycle)
         return Layer(op.name, op.kind, "accelerator", macs, cycles, moved, memory)
 

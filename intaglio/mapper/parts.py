@@ -64,7 +64,7 @@ def is_needed(geometry: Geometry, part: Part) -> bool:
 
 def variants(config: Config, task: ConvTask, pieces: Sequence[Region], parts: tuple[Part, ...]) -> set[tuple[int, ...]]:
     """What the records of the steps of these pieces may lack: kernel rows."""
-    regions = [r for piece in pieces for r in task.tile_regions(piece, partial_pixels(config, task))]
+    regions = [r for piece in pieces for r, _ in task.tile_kinds(piece, partial_pixels(config, task))]
     steps = [step for region in regions for step in steps_of(config, task, region, parts)]
     return {step.without for step in steps} | {step.early_without for step in steps if step.early_pixels}
 

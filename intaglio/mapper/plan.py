@@ -8,6 +8,7 @@ channel tiles in groups, or, where even one tile's weights do not fit, the reduc
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -273,11 +274,11 @@ class LayerPlanner:
     def _shapes(self, cut: Pieces, in_parts: bool) -> list[tuple[Region, int]]:
         """A piece of each kind that takes as many cycles as others, and how many there are."""
         if (id(cut), in_parts) not in self._kinds:
-            rows = self.task.cut.image_rows
-            if not isinstance(self.task, ConvTask):
-                kinds = cut.kinds(self.task.row_kind, self.task.column_kind)
+            task = self.task
+            if not isinstance(task, ConvTask):
+                kinds = cut.kinds(task.row_kind, task.column_kind)
             elif in_parts:
-                kinds = cut.kinds(lambda r: (r.rows, r.row0 % rows), lambda r: r.width)
+                kinds = cut.kinds(lambda r: (r.rows, task.padding_kind(r)), lambda r: r.width)
             else:
                 kinds = cut.kinds(lambda r: r.rows, lambda r: r.width)
             self._kinds[id(cut), in_parts] = kinds
@@ -297,14 +298,16 @@ class LayerPlanner:
         assert groups is not None
         every = tile_groups(task.channel_tiles(config), groups.tiles)
         if groups.in_parts:
-            regions = task.tile_regions(piece, partial_pixels(config, task))
-            steps = [step for region in regions for step in steps_of(config, task, region, groups.parts)]
-            works = [(step.region, step.part, step.drains(task)) for step in steps]
+            works = [
+                (n, (step.region, step.part, step.drains(task)))
+                for region, n in task.tile_kinds(piece, partial_pixels(config, task))
+                for step in steps_of(config, task, region, groups.parts)
+            ]
         else:
-            works = [(piece, groups.parts[0], True)]
+            works = [(1, (piece, groups.parts[0], True))]
         return sum(
-            (len(every) - 1) * self._command_cycles(*work, every[0]) + self._command_cycles(*work, every[-1])
-            for work in works
+            n * ((len(every) - 1) * self._command_cycles(*work, every[0]) + self._command_cycles(*work, every[-1]))
+            for n, work in works
         )
 
     def _command_cycles(self, region: Region, part: Part, drains: bool, tiles: range) -> int:
@@ -358,6 +361,28 @@ class LayerPlanner:
             cycles = passes * (block + (sizes[0] if by_part else 0)) / config.memory.bytes_per_cycle
             return LayerPlan(cut.pieces, buffers, Groups(1, False, False, parts, by_part), Cycles(cycles, 0.0))
         return None
+
+    def holding_cycles(self, plan: LayerPlan) -> float:
+        """What the plan takes at least for its blocks of weights have to take turns: each holds its bytes of the weight memory from its
+        LOAD on, for the memory's latency and its transfer, and all of that together is no more than the memory's bytes for as long
+        as the layer takes."""
+        task, config, groups = self.task, self.config, plan.groups
+        if groups is None or groups.kept:
+            return 0.0
+        assert isinstance(task, ConvTask)
+        if groups.in_parts:
+            most, tiles = partial_pixels(config, task), task.channel_tiles(config)
+            kinds = ((region, n) for piece in plan.pieces for region, n in task.tile_kinds(piece, most))
+            loads = Counter[Part]()
+            for region, n in kinds:
+                for step in steps_of(config, task, region, groups.parts):
+                    loads[step.part] += n * tiles
+        else:
+            runs = task.channel_tiles(config) // groups.tiles  # whole ones
+            loads = Counter({groups.parts[0]: runs * (1 if groups.outer or runs == 1 else len(plan.pieces))})
+        sizes = ((weight_bytes(config, part, groups.tiles), n) for part, n in loads.items())
+        memory = config.memory
+        return sum(n * size * (memory.latency + size / memory.bytes_per_cycle) for size, n in sizes) / config.weight_bytes
 
     # Windows in blocks.
 

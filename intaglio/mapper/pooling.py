@@ -16,7 +16,7 @@ from intaglio.hw import isa
 from intaglio.hw.config import Config
 from intaglio.hw.timing import pool_cycles
 from intaglio.mapper.layout import Region, View, split
-from intaglio.mapper.task import Cut, Operand, output_fields
+from intaglio.mapper.task import Cut, Operand, output_fields, touched
 from intaglio.mapper.windows import Block, Blocks
 from intaglio.network.arithmetic import elements_inside
 from intaglio.network.graph import AveragePool2D, Requantize, Rounding
@@ -133,6 +133,19 @@ class PoolTask:
     @property
     def cut(self) -> Cut:
         return Cut(self.out_rows, self.channels)
+
+    def least_parts(self, config: Config) -> int:
+        """Parts that all windows come in at least where one does not fit on chip, else 0."""
+        rows, cols = self.extent
+        parts = -(-rows * cols * self.channels // config.activation_bytes)
+        return self.output.layout.elements // self.channels * parts if parts > 1 else 0
+
+    @property
+    def least_read(self) -> int:
+        across = self.output.layout.row_bytes // self.channels
+        rows = touched(self.out_rows, self.stride[0], self.window[0], self.dilation[0], self.top, self.in_rows)
+        cols = touched(across, self.stride[1], self.window[1], self.dilation[1], self.left, self.in_cols)
+        return self.output.layout.rows // self.out_rows * rows * cols * self.channels
 
     @property
     def whole(self) -> Region:

@@ -17,9 +17,8 @@ from dataclasses import dataclass, replace
 from intaglio.hw.config import CHANNEL_RECORD_BYTES, Config
 from intaglio.mapper.allocate import FreeSpace
 from intaglio.mapper.buffers import Setting
-from intaglio.mapper.convolution import ConvTask
-from intaglio.mapper.lower import AnyTask, Lowered
-from intaglio.mapper.pooling import PoolTask
+from intaglio.mapper.lower import Lowered
+from intaglio.mapper.plan import LayerPlan, LayerPlanner
 from intaglio.mapper.residency import Placed, Schedule
 from intaglio.mapper.stopwatch import Clock, Stopwatch
 
@@ -29,8 +28,8 @@ MOST_ROUNDS = 3
 
 @dataclass(frozen=True)
 class Certificate:
-    """For one layer or chain, alone on the machine. tags: of its layers. candidates: plans of the space; timed: those that the
-    clock was asked for, the others' bounds being no lower than the cycles found. estimated: cycles of the plan that the
+    """For one layer or chain, alone on the machine. tags: of its layers. candidates: plans of the space, and the one begun
+    with, which may be none of them; timed: those that the clock was asked for, the others' bounds being no lower than the cycles found. estimated: cycles of the plan that the
     estimate prefers; best: the fewest of the space; cycles: of the plan in the schedule, which may be another where layers overlap.
     bound: of compute and bytes that no schedule of these layers avoids: each array element busy, each weight and record loaded
     once, and what is outside here loaded or stored once."""
@@ -96,22 +95,31 @@ def _prove(watch: Stopwatch, schedule: Schedule, layer: Placed) -> tuple[Placed,
     options = [
         replace(place, plan=plan) for place in _places(network, config, layer) for plan in place.planner.candidates(place.setting)
     ]
-    options.sort(key=lambda option: option.plan.cycles.bound)
+    options.sort(key=_least)
     first = watch.alone(schedule, layer)
     best, least, timed = layer, first, 1
     for option in options:
-        if option.plan.cycles.bound >= least:
+        if _least(option) >= least:
             break
         if option == layer:
             continue
         cycles = watch.alone(schedule, option)
-        assert cycles >= option.plan.cycles.bound
+        assert cycles >= _least(option)
         timed += 1
         if cycles < least:
             best, least = option, cycles
     tags = tuple(task.tag for task in layer.chain.tasks)
+    candidates = len(options) + (layer not in options)
     bound = max(_bounds(network, config, layer))
-    return best, Certificate(tags, len(options), timed, first, least, least, bound)
+    return best, Certificate(tags, candidates, timed, first, least, least, bound)
+
+
+def _least(option: Placed) -> float:
+    """Cycles that the plan takes at least."""
+    plan, planner = option.plan, option.planner
+    if isinstance(plan, LayerPlan) and isinstance(planner, LayerPlanner):
+        return max(plan.cycles.bound, planner.holding_cycles(plan))
+    return plan.cycles.bound
 
 
 def _places(network: Lowered, config: Config, layer: Placed) -> Iterator[Placed]:
@@ -140,30 +148,7 @@ def _bounds(network: Lowered, config: Config, layer: Placed) -> Iterator[int]:
         moved += task.geometry.out_channels * (task.geometry.used_steps + CHANNEL_RECORD_BYTES)
     for i, at in enumerate(layer.setting.resident[:-1]):
         if at is None:
-            readers = [task for task, of in zip(layer.chain.tasks, layer.chain.sources, strict=True) if i in of]
-            moved += max(map(_read, readers), default=0)  # an operand twice is read once
+            reads = (task.least_read for task, of in zip(layer.chain.tasks, layer.chain.sources, strict=True) if i in of)
+            moved += max(reads, default=0)  # an operand twice is read once
     moved += layer.chain.output.layout.elements if layer.setting.stored else 0
     yield -(-moved // config.memory.bytes_per_cycle)
-
-
-def _read(task: AnyTask) -> int:
-    """Elements of an input that a layer needs: windows may leave rows and columns between them."""
-    if isinstance(task, ConvTask):
-        g = task.geometry
-        rows = _touched(g.out_rows, g.stride_rows, g.kernel_rows, g.dilation_rows, g.top, g.in_rows)
-        cols = _touched(g.out_cols, g.stride_cols, g.kernel_cols, g.dilation_cols, g.left, g.in_cols)
-        return g.images * rows * cols * g.channels
-    if isinstance(task, PoolTask):
-        (rows, cols), (images, rest) = (task.in_rows, task.in_cols), divmod(task.output.layout.rows, task.out_rows)
-        assert not rest
-        out_cols = task.output.layout.row_bytes // task.channels
-        reach = zip((task.out_rows, out_cols), task.stride, task.window, task.dilation, (task.top, task.left), (rows, cols), strict=True)
-        across = [_touched(*axis) for axis in reach]
-        return images * across[0] * across[1] * task.channels
-    return task.output.layout.elements
-
-
-def _touched(outputs: int, stride: int, kernel: int, dilation: int, before: int, length: int) -> int:
-    """Rows or columns of the input that some window has."""
-    found = {o * stride - before + k * dilation for o in range(outputs) for k in range(kernel)}
-    return sum(0 <= i < length for i in found)

@@ -61,6 +61,11 @@ class Task(Protocol):
         """The region of each input that a region of the output needs."""
         ...
 
+    @property
+    def least_read(self) -> int:
+        """Elements of each input that any schedule reads: windows may leave rows and columns between them."""
+        ...
+
 
 class VectorTask(Task, Protocol):
     """A task of ADD and POOL commands, which need no weights."""
@@ -85,6 +90,12 @@ class VectorTask(Task, Protocol):
     def least_cycles(self, config: Config) -> int:
         """The fewest cycles of the vector path in which any schedule computes it."""
         ...
+
+
+def touched(outputs: int, stride: int, kernel: int, dilation: int, before: int, length: int) -> int:
+    """Rows or columns of an input that some window has. before: of the padding."""
+    found = {o * stride - before + k * dilation for o in range(outputs) for k in range(kernel)}
+    return sum(0 <= i < length for i in found)
 
 
 def output_fields(

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 from intaglio.check import check
 from intaglio.errors import InputError, Refusal, RefusedError
 from intaglio.hw.config import Config
+from intaglio.unfinished import temporary_folder
 
 
 def refused_afterwards(content: bytes, name: str, config: Config) -> tuple[Refusal, ...]:
     """What `intaglio check` refuses of a quantized ONNX file on a configuration. content: its bytes; name: its stem."""
-    with tempfile.TemporaryDirectory(prefix="intaglio.") as folder:
-        path = Path(folder) / f"{name}.onnx"
+    with temporary_folder() as folder:
+        path = folder / f"{name}.onnx"
         path.write_bytes(content)
         try:
             return check(path, config).refusals

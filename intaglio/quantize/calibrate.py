@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from intaglio.dataset import Dataset
 from intaglio.errors import InputError
 from intaglio.quantize.mse import Histogram, best_range
 from intaglio.quantize.runtime import quiet
+from intaglio.unfinished import temporary_folder
 
 METHODS = ("minmax", "percentile", "entropy", "mse")
 RUNTIME_METHODS = {
@@ -64,7 +64,7 @@ class _Reader:
 def _calibrator(
     model: Path, method: CalibrationMethod, op_types: list[str] | None, options: dict[str, Any]
 ) -> Iterator[CalibraterBase]:
-    with quiet(), tempfile.TemporaryDirectory(prefix="intaglio.") as folder:
+    with quiet(), temporary_folder() as folder:
         yield create_calibrator(
             model, op_types, f"{folder}/augmented.onnx", calibrate_method=method, extra_options=options
         )

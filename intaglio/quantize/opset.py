@@ -10,6 +10,7 @@ import onnx
 
 from intaglio.errors import InputError
 from intaglio.network.onnx.model import opset_of
+from intaglio.unfinished import run_program
 
 SECONDS = 600
 CONVERT = """
@@ -27,9 +28,8 @@ sys.stdout.buffer.write(content)
 def converted(model: onnx.ModelProto, path: Path, opset: int) -> onnx.ModelProto:
     """The model in this opset, which is newer than its own. path: for the message of the InputError where onnx cannot."""
     try:
-        done = subprocess.run(
-            [sys.executable, "-c", CONVERT, str(opset)], input=model.SerializeToString(), capture_output=True, timeout=SECONDS
-        )
+        command, pipe = [sys.executable, "-c", CONVERT, str(opset)], subprocess.PIPE
+        done = run_program(command, model.SerializeToString(), SECONDS, stdout=pipe, stderr=pipe)
         reason = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:] or [f"it ended with {done.returncode}"]
         if done.returncode == 0:
             return onnx.ModelProto.FromString(done.stdout)

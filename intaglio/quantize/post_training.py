@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from intaglio.quantize.model_file import first_line, input_forms, read_float_mod
 from intaglio.quantize.prepare import OPSET, OPSET_16_BITS, prepare
 from intaglio.quantize.runtime import quiet, try_out
 from intaglio.quantize.weights import full_range
+from intaglio.unfinished import temporary_folder
 
 ACTIVATIONS = {"int8": QuantType.QInt8, "uint8": QuantType.QUInt8, "int16": QuantType.QInt16}
 LEVELS = {"int8": 255, "uint8": 255, "int16": 65534}
@@ -109,8 +109,7 @@ def _quantized(
         "TensorQuantOverrides": overrides,
         "ForceQuantizeNoInputCheck": True,  # a Reshape or MaxPool of the network's input too
     }
-    with quiet(), tempfile.TemporaryDirectory(prefix="intaglio.") as name:
-        folder = Path(name)
+    with quiet(), temporary_folder() as folder:
         source, target, cache = folder / "float.onnx", folder / "quantized.onnx", folder / "ranges.json"
         add_pre_process_metadata(prepared)
         onnx.save(prepared, source)
@@ -179,4 +178,4 @@ def _check_labels(model: onnx.ModelProto, prepared: onnx.ModelProto, data_file: 
         try:
             fitting_labels(data.labels, tuple(d.dim_value for d in shape.dim), name, CLASS_AXES)
         except InputError as error:
-            raise InputError(f"{data_file}: {error}") from None
+            raise error.at(data_file) from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from intaglio.network.onnx.model import opset_of
 from intaglio.quantize.model_file import first_line
 from intaglio.quantize.opset import converted
 from intaglio.quantize.runtime import runtime_session
+from intaglio.unfinished import temporary_folder
 
 OPSET, OPSET_16_BITS = 13, 21
 """DequantizeLinear has an axis since 13, and takes 16 bits since 21."""
@@ -47,8 +47,8 @@ def prepare(model: onnx.ModelProto, path: Path, opset: int) -> onnx.ModelProto:
 
 
 def _optimized(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
-    with tempfile.TemporaryDirectory(prefix="intaglio.") as folder:
-        target = Path(folder) / "optimized.onnx"
+    with temporary_folder() as folder:
+        target = folder / "optimized.onnx"
         runtime_session(model, path, optimize="basic", save_to=target)
         return onnx.load(target)
 

@@ -18,9 +18,8 @@ from intaglio.mapper import Certificate
 from intaglio.mapper.program import Program
 from intaglio.report.layers import LayerFigures, Totals
 from intaglio.report.recheck import Recheck
+from intaglio.report.schema import SCHEMA_VERSION
 from intaglio.verify import Verification
-
-SCHEMA_VERSION = 1
 
 
 def _head(model: Path, config: Config) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from intaglio.power_model.comparison import LayerComparison
 from intaglio.power_model.curve import QUALCOMM_SOURCE, REGISTERS
 from intaglio.power_model.work import Component
 from intaglio.report.layers import HOST
+from intaglio.report.schema import SCHEMA_VERSION
 from intaglio.session import Session
 
-SCHEMA_VERSION = 1
 SIDES = ("int8", "fp32")
 
 

@@ -10,6 +10,7 @@ import base64
 import binascii
 import json
 import reprlib
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -22,6 +23,7 @@ from intaglio.hw.config import Config, config_from_dict
 from intaglio.hw.isa import Command, Engine, Opcode, decode
 from intaglio.hw.timing import compute_cycles
 from intaglio.mapper.validate import validate_commands
+from intaglio.report.schema import SCHEMA_VERSION
 from intaglio.sim.cycle_model import StuckError, run_cycles
 
 REMEDY = "write it again with `intaglio map MODEL --json M.json`"
@@ -33,6 +35,9 @@ MOST_VALUES = 4 * 2**20
 """Commas and brackets in it: each can become an object of a hundred bytes and more."""
 MOST_CYCLES = 2**53
 """Cycles that are counted: JSON's readers take whole numbers up to here."""
+
+
+ENGINES = tuple(engine.name.lower() for engine in Engine)
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ class Recheck:
 
 @dataclass(frozen=True)
 class _Stated:
-    """A mapping's own words. layers: name, cycles, bytes of each."""
+    """A mapping's own words. layers: name, cycles, bytes of each, and commands by engine."""
 
     config: Config
     words: np.ndarray
@@ -59,7 +64,7 @@ class _Stated:
     config_hash: object
     memory_bytes: int
     figures: dict[str, int]
-    layers: list[tuple[str, int, int]]
+    layers: list[tuple[str, int, int, dict[str, int]]]
 
 
 class _Different(Exception):
@@ -84,6 +89,8 @@ def recheck(path: Path) -> Recheck:
 
 def _stated(path: Path) -> _Stated:
     document = _read(path)
+    if document.get("schema_version") != SCHEMA_VERSION:
+        _refuse(path, f"schema_version = {reprlib.repr(document.get('schema_version'))}: only {SCHEMA_VERSION} is read")
     try:
         config = config_from_dict(document["config"], "its configuration")
         totals, program = document["totals"], document["program"]
@@ -100,7 +107,8 @@ def _stated(path: Path) -> _Stated:
             figures={"commands": _whole("commands", program["commands"]), **{
                 name: _whole(name, totals[name]) for name in ("cycles", "external_bytes", "command_bytes")
             }},
-            layers=[(str(layer["name"]), _whole("cycles", layer["cycles"] or 0), _whole("external_bytes", layer["external_bytes"]))
+            layers=[(str(layer["name"]), _whole("cycles", layer["cycles"] or 0), _whole("external_bytes", layer["external_bytes"]),
+                     {engine: _whole(f"commands of {engine}", layer["commands"][engine]) for engine in ENGINES})
                     for layer in document["layers"]],
         )  # fmt: skip
     except InputError as error:
@@ -139,9 +147,12 @@ def _checked(stated: _Stated, moved: dict[int, int]) -> int:
     _same("cycles", figures["cycles"], cycles)
     _same("external_bytes", figures["external_bytes"], sum(moved.values()))
     _same("command_bytes", figures["command_bytes"], 4 * len(words))
-    for tag, (name, layer_cycles, layer_bytes) in enumerate(stated.layers):
+    counted = Counter((command["tag"], command.engine.name.lower()) for command in commands)
+    for tag, (name, layer_cycles, layer_bytes, layer_commands) in enumerate(stated.layers):
         _same(f"cycles of layer {name!r}", layer_cycles, by_layer.get(tag, 0))
         _same(f"external_bytes of layer {name!r}", layer_bytes, moved.get(tag, 0))
+        for engine, count in layer_commands.items():
+            _same(f"{engine} commands of layer {name!r}", count, counted[tag, engine])
     return cycles
 
 

@@ -168,10 +168,48 @@ def test_ctrl_c_at_any_moment(model: Path, tmp_path: Path) -> None:
     assert 130 in ends
 
 
-def test_ctrl_c_where_no_exception_comes(tmp_path: Path) -> None:
-    """Compiled code, or a library that swallows the exception: the process ends all the same, without the file begun."""
+def test_ctrl_c_in_a_finalizer(model: Path, tmp_path: Path) -> None:
+    """Where Python swallows every exception, and prints it."""
+    act = (
+        "class Last:\n"
+        "    def __del__(self):\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "        sys.version\n"
+        "Last()\n"
+    )
+    interrupted_at_import("numba", act, model, tmp_path)
+
+
+def test_ctrl_c_takes_away_what_was_begun(tmp_path: Path) -> None:
+    """Folders, and programs that run."""
     code = (
-        "import sys, time\n"
+        "import sys\n"
+        "from intaglio import cli\n"
+        "from intaglio.unfinished import run_program, temporary_folder\n"
+        "def work():\n"
+        "    with temporary_folder() as folder:\n"
+        "        (folder / 'x').write_text('x')\n"
+        "        print(folder, flush=True)\n"
+        "        run_program([sys.executable, '-c', 'import os, time; print(os.getpid(), flush=True); time.sleep(600)'])\n"
+        "cli.end_with(work)\n"
+    )
+    running = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert running.stdout
+    folder, child = Path(running.stdout.readline().strip()), int(running.stdout.readline())
+    assert (folder / "x").exists()
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=30)
+    assert (running.returncode, err, folder.exists()) == (130, "intaglio: interrupted\n", False)
+    with pytest.raises(ProcessLookupError):
+        for _ in range(100):
+            os.kill(child, 0)
+            time.sleep(0.1)
+
+
+def test_ctrl_c_while_compiled_code_runs(tmp_path: Path) -> None:
+    """The process ends all the same, seconds later, without the file begun."""
+    code = (
+        "import hashlib, sys\n"
         "from pathlib import Path\n"
         "from intaglio import cli\n"
         "from intaglio.files import writing\n"
@@ -179,11 +217,7 @@ def test_ctrl_c_where_no_exception_comes(tmp_path: Path) -> None:
         "    with writing(Path(sys.argv[1])) as file:\n"
         "        file.write(b'begun'); file.flush()\n"
         "        print('begun', flush=True)\n"
-        "        while True:\n"
-        "            try:\n"
-        "                time.sleep(60)\n"
-        "            except KeyboardInterrupt:\n"
-        "                pass\n"
+        "        hashlib.pbkdf2_hmac('sha256', b'', b'', 1 << 30)\n"
         "cli.end_with(work)\n"
     )
     running = subprocess.Popen([sys.executable, "-c", code, tmp_path / "O"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -79,6 +79,10 @@ def _bytes(d: dict[str, Any]) -> None:
     d["layers"][0]["external_bytes"] -= 8
 
 
+def _commands_of_a_layer(d: dict[str, Any]) -> None:
+    d["layers"][0]["commands"]["load"] += 1
+
+
 DIFFERENT: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "fewer cycles": (_cycles, "states cycles = "),
     "another layer's cycles": (_layer, "states cycles of layer 'first' = "),
@@ -88,6 +92,7 @@ DIFFERENT: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "a longer load": (lambda d: _recoded(d, _move_more), "its commands give"),
     "no bytes": (lambda d: d["program"].update(memory_bytes=16), "memory_bytes = 16"),
     "fewer layers": (lambda d: d.update(layers=d["layers"][:1]), "tag = "),
+    "another layer's commands": (_commands_of_a_layer, "states load commands of layer 'first' = "),
     "fewer commands stated": (lambda d: d["program"].update(commands=1), "states commands = 1"),
 }
 BROKEN: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
@@ -95,6 +100,7 @@ BROKEN: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "no code": (lambda d: d["program"].update(code="AAA"), "not a mapping"),
     "half a command": (lambda d: d["program"].update(code=base64.b64encode(b"\x03\0\0\0").decode()), "not a mapping"),
     "text for a number": (lambda d: d["program"].update(memory_bytes="16"), "memory_bytes = '16'"),
+    "another version": (lambda d: d.update(schema_version=99), "schema_version = 99: only 1 is read"),
     "no totals": (lambda d: d.pop("totals"), "not a mapping"),
     "layers of another kind": (lambda d: d.update(layers=3), "not a mapping"),
     "cycles beyond all counting": (lambda d: d["totals"].update(cycles=10**30), "not a mapping"),

@@ -311,3 +311,49 @@ def test_placing(tmp_path: Path, fifo: Path) -> None:
         scratch.write_text("waves")
     thread.join(10)
     assert got == [b"waves"] and sorted(os.listdir(tmp_path)) == ["fifo", "w.vcd"]
+
+
+def test_no_output_takes_the_place_of_an_input(model: Path, tmp_path: Path) -> None:
+    """Whatever was read: configuration, table, a model's further files, mapping; by its name or another."""
+    from importlib import resources
+
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    config, table, data = tmp_path / "c.yaml", tmp_path / "t.yaml", tmp_path / "float.data"
+    package = resources.files("intaglio")
+    config.write_text("# mine\n" + (package / "configs" / "tiny16.yaml").read_text())
+    table.write_text((package / "power_model" / "tables" / "horowitz45.yaml").read_text())
+    weights = numpy_helper.from_array(np.ones((4, 3, 1, 1), np.float32), "w")
+    image = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, n, 5, 5]) for name, n in (("x", 3), ("y", 4))]
+    graph = helper.make_graph([helper.make_node("Conv", ["x", "w"], ["y"])], "g", image[:1], image[1:], [weights])
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(proto, tmp_path / "float.onnx", save_as_external_data=True, location=data.name, size_threshold=0)
+    np.savez(tmp_path / "d.npz", x=np.ones((2, 3, 5, 5), np.float32))
+    (tmp_path / "other.yaml").hardlink_to(config)
+    (tmp_path / "link.yaml").symlink_to(table)
+    design = tmp_path / "design"
+    design.mkdir()
+    (design / "intaglio.yaml").write_bytes(config.read_bytes())
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    calls: list[list[object]] = [
+        *([command, model, "--config", config, "--json", config] for command in ("check", "run", "map", "verify", "compare")),
+        ["run", model, "--config", config, "--outputs", config],
+        ["run", model, "--config", config, "--json", tmp_path / "other.yaml"],
+        ["map", model, "--config", config, "--listing", config],
+        ["compare", model, "--table", table, "--json", table],
+        ["map", model, "--objective", "edp", "--table", table, "--json", tmp_path / "link.yaml"],
+        ["quantize", tmp_path / "float.onnx", "--data", tmp_path / "d.npz", "-o", data],
+        ["verilog", "--config", design / "intaglio.yaml", "-o", design],
+    ]
+    for call in calls:
+        refused(intaglio(*call), "is the input")
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_an_export_is_not_written_over_its_input(model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "export"
+    assert intaglio("export", model, "--config", "tiny16", "-o", folder).status == 0
+    assert intaglio("export", model, "--config", "tiny16", "-o", folder).status == 0
+    found = intaglio("export", model, "--config", folder / "intaglio.yaml", "--set", "memory.latency=50", "-o", folder)
+    refused(found, "'intaglio.yaml', which is an input")

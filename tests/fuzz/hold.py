@@ -6,7 +6,8 @@
   same reasons.
 * The mapping's document passes `map --check`, which proves legality anew and steps through every cycle: so the event model's
   cycles are those of the model that steps, in total and of every layer. Above MOST_CYCLES it is left out.
-* With --prove, no more cycles than without.
+* No more is claimed as the network's lower bound than the cycles that it takes.
+* With --prove, no more cycles than without; and no certificate with more plans timed than there are.
 * The host engine's tensors equal reference execution; of networks that were written as files, LiteRT's or onnxruntime's
   too.
 * On the RTL, where the case asks for it: outputs, cycles, retire cycles of every command and all counters equal the host's.
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import json
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,10 +122,12 @@ def _hold(case: Case, folder: Path, stage: list[str]) -> Held | Failure:
         _no_slower(session, plain)
     stage[0] = "clock"
     cycles = session.clock().cycles
+    document = document_of(case, session)
+    _truthful(document)
     if cycles <= MOST_CYCLES:
         stage[0] = "map --check"
         path = folder / "mapping.json"
-        path.write_text(json.dumps(document_of(case, session)))
+        path.write_text(json.dumps(document))
         difference = recheck(path).difference
         if difference is not None:
             raise Broken(f"map --check: {_words(difference)}", difference)
@@ -190,6 +194,16 @@ def _agree(checked: Check, session: Session | RefusedError) -> None:
             raise Broken(f"check and map refuse differently: {_reasons(session.refusals)}", both)
     elif not checked.would_run:
         raise Broken(f"check refuses, map succeeds: {_reasons(checked.refusals)}", "\n".join(map(str, checked.refusals)))
+
+
+def _truthful(document: Mapping[str, Any]) -> None:
+    """What a mapping states of itself."""
+    totals = document["totals"]
+    if totals["cycles"] < totals["network_lower_bound"]:
+        raise Broken("map: below its lower bound", f"{totals['cycles']} cycles, at least {totals['network_lower_bound']}")
+    for one in document["certificates"] or []:
+        if not 0 < one["timed"] <= one["candidates"] or one["best_cycles"] < one["bound_cycles"]:
+            raise Broken("map: a certificate contradicts itself", str(one))
 
 
 def _reasons(refusals: Any) -> str:

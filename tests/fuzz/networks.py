@@ -55,9 +55,14 @@ def draw_budget(rng: np.random.Generator, searching: bool, sizes: Sequence[str])
 
 def pieces_of(config: Config, layer: Layer, sources: Sequence[Shape], output: Shape) -> int:
     """Commands of one engine in about the plainest schedule: pieces of the tensors that fit on chip, for convolutions and dense
-    layers times the tiles of channels, and times the parts of a tile's weights where they do not fit."""
+    layers times the tiles of channels, and times the parts of a tile's weights where they do not fit; and the parts of each pixel's
+    window where that does not fit, which are shorter work: a tenth."""
     moved = sum(padded_bytes(config, shape) for shape in (*sources, output))
     pieces = -(-2 * moved // config.activation_bytes)
+    if layer.kind in ("average", "maximum", "mean"):
+        window = sources[0][1:3] if layer.kind == "mean" else layer["kernel"]
+        parts = -(-2 * math.prod(window) * sources[0][3] // config.activation_bytes)
+        return max(pieces, math.prod(output) // output[-1] * parts // 10 if parts > 1 else 0)
     if layer.kind not in ("conv", "dense"):
         return pieces
     outputs, steps = layer["outputs"], weight_count(layer, sources[0]) // layer["outputs"]

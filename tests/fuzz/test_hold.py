@@ -213,3 +213,8 @@ def test_a_state_survives_half_a_line(tmp_path: Path) -> None:
     path = tmp_path / "results.jsonl"
     path.write_text(path.read_text() + '{"name": "2", "sec')
     assert State(tmp_path).lines.keys() == {"1"}
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parent / "failed").glob("*.json")), ids=lambda path: path.stem)
+def test_pairs_that_failed_once(path: Path, tmp_path: Path) -> None:
+    assert isinstance(hold.hold(read_case(path), tmp_path), Held)

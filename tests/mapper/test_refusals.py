@@ -54,6 +54,15 @@ def test_a_network_beyond_the_addresses_is_not_cut_into_pieces() -> None:
     assert "bytes of external memory, of which 't0' has" in refusal(graph)
 
 
+def test_windows_in_too_many_parts() -> None:
+    """Programs of millions of commands; by a rule, so that `check` and mapping agree without a schedule."""
+    b = Builder(1)
+    graph = b.graph(b.maximum(b.input(1, 120, 120, 8), (119, 119), (1, 1), Padding(59, 59, 59, 59)))
+    text = refusal(graph, "activation_bytes=4096")
+    assert "its windows of 119 x 119 pixels of 8 bytes do not fit on chip" in text and "at most 131072 are mapped" in text
+    assert "raise activation_bytes above 113288" in text
+
+
 def test_arithmetic_that_is_not_built_in() -> None:
     b = Builder(1)
     x = b.conv(b.input(1, 4, 4, 4), 4, (1, 1))

@@ -51,7 +51,7 @@ class OnnxOracle:
         ]
         self.inputs = tuple(v.name for v in model.graph.input if v.name not in constants)
         self.outputs = tuple(given + computed)
-        self.cut = tuple(name for name in cut if name in computed)
+        self.cut = tuple(name for name in cut if name in self.outputs)
         unsigned_weights(model, constants_of(path, model), inferred)
         _cut(onnx, model, self.cut, inferred)
         for name in computed:

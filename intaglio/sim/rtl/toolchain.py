@@ -15,6 +15,7 @@ from pathlib import Path
 from intaglio.errors import InputError
 from intaglio.extras import install
 from intaglio.places import is_plain
+from intaglio.unfinished import run_program
 
 OLDEST = (5, 26)
 """Verilator's least version, the first that takes nonblocking assignments to a memory in a loop (its change log, #5092); an
@@ -31,7 +32,7 @@ class Verilator:
 
     def run(self, arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
         """In a folder with a plain path (places.plain_folder). Standard output and error come together in stdout."""
-        return subprocess.run(
+        return run_program(
             [self.program, *arguments],
             cwd=folder,
             env={**_environment(), "TMPDIR": str(folder), **self._reached_from(folder)},
@@ -39,7 +40,6 @@ class Verilator:
             errors="replace",
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            check=False,
         )
 
     def _reached_from(self, folder: Path) -> dict[str, str]:

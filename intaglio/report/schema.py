@@ -1,0 +1,3 @@
+"""The version of the JSON documents that reports write (docs/json.md)."""
+
+SCHEMA_VERSION = 1

@@ -1,0 +1,64 @@
+"""What a process that is interrupted leaves nothing of: files and folders that it is making, and programs that it waits for.
+
+An interrupt ends the process at once (cli/interrupts.py): an exception could come from within a library's compiled code, which
+does not bear one. So what a block would take away at its end is known here.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+_paths: set[Path] = set()
+_processes: set[subprocess.Popen[Any]] = set()
+
+
+@contextmanager
+def unfinished(path: Path) -> Iterator[Path]:
+    """A file or folder that goes with an interrupt that comes before the block ends."""
+    _paths.add(path)
+    try:
+        yield path
+    finally:
+        _paths.discard(path)
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A new folder where temporary files lie, taken away when the block ends."""
+    with tempfile.TemporaryDirectory(prefix="intaglio.") as name, unfinished(Path(name)) as folder:
+        yield folder
+
+
+def run_program(
+    arguments: Sequence[str], given: bytes | None = None, timeout: float | None = None, **options: Any
+) -> subprocess.CompletedProcess[Any]:
+    """As subprocess.run does, whatever the exit status. given: on standard input. options: of subprocess.Popen."""
+    with subprocess.Popen(arguments, stdin=None if given is None else subprocess.PIPE, **options) as process:
+        _processes.add(process)
+        try:
+            out, err = process.communicate(given, timeout)
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            _processes.discard(process)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def discard_unfinished() -> None:
+    """Ends the programs and takes the files and folders away; for a process that ends without unwinding."""
+    for process in tuple(_processes):
+        with suppress(OSError):
+            process.terminate()
+    for path in tuple(_paths):
+        with suppress(OSError):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink()
