@@ -12,7 +12,8 @@ from intaglio.hw.config import CHANNEL_RECORD_BYTES, Config
 from intaglio.hw.timing import conv_timing_of, least_tile_cycles
 from intaglio.mapper.geometry import Geometry, Part, chunks_of
 from intaglio.mapper.layout import Region, View, split
-from intaglio.mapper.task import FIELD_LIMIT, Cut, Operand, output_fields, touched, unrolled_input
+from intaglio.mapper.needed import Need, window_need
+from intaglio.mapper.task import FIELD_LIMIT, Cut, Operand, output_fields, unrolled_input
 from intaglio.network.graph import Requantize
 
 WORD = 1 << 32
@@ -76,12 +77,17 @@ class ConvTask:
     def reads(self, region: Region) -> tuple[Region, ...]:
         return (self.reads_part(region, self.geometry.whole_part),)
 
-    @property
-    def least_read(self) -> int:
+    def needs(self, need: Need) -> Need:
         g = self.geometry
-        rows = touched(g.out_rows, g.stride_rows, g.kernel_rows, g.dilation_rows, g.top, g.in_rows)
-        cols = touched(g.out_cols, g.stride_cols, g.kernel_cols, g.dilation_cols, g.left, g.in_cols)
-        return g.images * rows * cols * g.channels
+        down = g.stride_rows, g.kernel_rows, g.dilation_rows, g.top, g.in_rows
+        across = g.stride_cols, g.kernel_cols, g.dilation_cols, g.left, g.in_cols
+        return window_need(need, g.images, (down, across), (g.out_channels, g.channels))
+
+    def kernel_rows_needed(self, need: Need) -> int:
+        """Over all needed pixels, the kernel rows that do not lie in the padding."""
+        g = self.geometry
+        rows = sum(g.rows_inside[y % g.out_rows] for y in np.flatnonzero(need.rows).tolist())
+        return rows * (int(need.columns.sum()) // g.out_channels)
 
     def reads_part(self, region: Region, part: Part, tile: int | None = None) -> Region:
         """The region of the input that a part of the reduction needs for a region of the output: for one channel

@@ -10,6 +10,7 @@ import numpy as np
 from intaglio.hw import isa
 from intaglio.hw.config import Config
 from intaglio.mapper.layout import Region, View, align_up
+from intaglio.mapper.needed import Need
 from intaglio.mapper.task import FIELD_LIMIT, Cut, Operand, output_fields
 from intaglio.network.graph import Add, Rescale, Rounding
 
@@ -40,9 +41,8 @@ class AddTask:
     def reads(self, region: Region) -> tuple[Region, ...]:
         return region, region
 
-    @property
-    def least_read(self) -> int:
-        return self.output.layout.elements
+    def needs(self, need: Need) -> Need:
+        return need
 
     def row_kind(self, region: Region) -> object:
         return region.rows
@@ -50,8 +50,8 @@ class AddTask:
     def column_kind(self, region: Region) -> object:
         return region.width
 
-    def least_cycles(self, config: Config) -> int:
-        return -(-self.output.layout.elements // config.requantizers)
+    def least_cycles(self, config: Config, need: Need) -> int:
+        return -(-need.elements // config.requantizers)
 
     def commands(self, region: Region, inputs: tuple[View, ...], output: View) -> list[isa.Command]:
         rows, row_bytes = flat(region, *inputs, output)
@@ -104,9 +104,8 @@ class RescaleTask:
     def reads(self, region: Region) -> tuple[Region, ...]:
         return (region,)
 
-    @property
-    def least_read(self) -> int:
-        return self.output.layout.elements
+    def needs(self, need: Need) -> Need:
+        return need
 
     def row_kind(self, region: Region) -> object:
         return region.rows
@@ -114,8 +113,8 @@ class RescaleTask:
     def column_kind(self, region: Region) -> object:
         return region.width
 
-    def least_cycles(self, config: Config) -> int:
-        return -(-self.output.layout.elements // config.requantizers)
+    def least_cycles(self, config: Config, need: Need) -> int:
+        return -(-need.elements // config.requantizers)
 
     def commands(self, region: Region, inputs: tuple[View, ...], output: View) -> list[isa.Command]:
         rows, row_bytes = flat(region, *inputs, output)
@@ -224,9 +223,8 @@ class CopyTask:
             return [range(region.row0 * row, region.row1 * row)]
         return [range(y * row + region.x0, y * row + region.x1) for y in range(region.row0, region.row1)]
 
-    @property
-    def least_read(self) -> int:
-        return self.output.layout.elements
+    def needs(self, need: Need) -> Need:
+        return Need.whole(self.inputs[0].layout)
 
     def row_kind(self, region: Region) -> object:
         """The rows, and the place in a row of the input where the first begins."""
@@ -235,8 +233,8 @@ class CopyTask:
     def column_kind(self, region: Region) -> object:
         return region.x0, region.x1
 
-    def least_cycles(self, config: Config) -> int:
-        return -(-self.output.layout.elements // config.requantizers)
+    def least_cycles(self, config: Config, need: Need) -> int:
+        return -(-need.elements // config.requantizers)
 
     def commands(self, region: Region, inputs: tuple[View, ...], output: View) -> list[isa.Command]:
         row, out_row = self.inputs[0].layout.row_bytes, self.output.layout.row_bytes

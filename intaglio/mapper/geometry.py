@@ -147,24 +147,28 @@ class Geometry:
         return out
 
     @cached_property
-    def rows_inside(self) -> tuple[int, int]:
-        """Kernel rows that lie inside the image for some output row; and how many do, summed over the output rows of an image.
-        What lies in the padding need not be loaded, nor computed."""
-        used: set[int] = set()
-        count = 0
+    def rows_inside(self) -> list[int]:
+        """Kernel rows that lie inside the image, for each output row. What lies in the padding need not be computed."""
+        return [len(rows) for rows in self._rows_inside]
+
+    @cached_property
+    def used_rows(self) -> int:
+        """Kernel rows that lie inside the image for some output row: the others need not be loaded."""
+        return len({k for rows in self._rows_inside for k in rows})
+
+    @cached_property
+    def _rows_inside(self) -> list[range]:
+        found = []
         for y in range(self.out_rows):
             first = y * self.stride_rows - self.top
             low = max(0, -(first // self.dilation_rows)) if first < 0 else 0
-            high = min(self.kernel_rows, -((first - self.in_rows) // self.dilation_rows))
-            count += max(0, high - low)
-            if len(used) < self.kernel_rows:
-                used.update(range(low, high))
-        return len(used), count
+            found.append(range(low, max(low, min(self.kernel_rows, -((first - self.in_rows) // self.dilation_rows)))))
+        return found
 
     @property
     def used_steps(self) -> int:
         """Of `steps` those of kernel rows that lie inside the image for some output row."""
-        return self.steps // self.kernel_rows * self.rows_inside[0]
+        return self.steps // self.kernel_rows * self.used_rows
 
     def first_step(self, part: Part) -> int:
         return (part.row0 * self.kernel_cols + part.col0) * self.depth + part.byte0

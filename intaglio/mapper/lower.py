@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -16,6 +16,7 @@ from intaglio.mapper.elementwise import IDENTITY, AddTask, CopyTask, RescaleTask
 from intaglio.mapper.geometry import Geometry
 from intaglio.mapper.grouped import sliced
 from intaglio.mapper.layout import Layout, align_up, layout_of
+from intaglio.mapper.needed import Need
 from intaglio.mapper.pooling import PoolTask, average_scale
 from intaglio.mapper.program import BASE_ALIGNMENT, Layer
 from intaglio.mapper.split import with_lanes
@@ -58,7 +59,7 @@ class Value:
 @dataclass
 class Lowered:
     """tasks in order; values by name; operands: each tensor's value and layout; inputs, outputs: the
-    accelerator's; layers: one for each operator of the graph."""
+    accelerator's; layers: one for each operator of the graph. needs: what the outputs need of each value."""
 
     tasks: list[AnyTask]
     values: dict[str, Value]
@@ -66,6 +67,7 @@ class Lowered:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     layers: tuple[Layer, ...]
+    needs: dict[str, Need]
 
 
 def lower(graph: Graph, config: Config, left_out: set[int]) -> tuple[Lowered, list[Refusal]]:
@@ -155,13 +157,14 @@ class _Lowering:
                     uses = self.values[operand.value].uses
                     if count not in uses:
                         uses.append(count)
-        moved = self._moved()
+        needs = self._needs()
+        moved = self._moved(needs)
         for index, (op, task) in enumerate(zip(self.graph.operators, by_operator, strict=True)):
             if index in self.host:
                 self.layers.append(Layer(op.name, op.kind, "host", 0, 0, 0, 0))
             else:
-                self.layers.append(self._layer(op, task, moved.get(index, 0)))
-        return Lowered(self.tasks, self.values, self.operands, tuple(self.inputs), self.outputs, tuple(self.layers))
+                self.layers.append(self._layer(op, task, needs, moved.get(index, 0)))
+        return Lowered(self.tasks, self.values, self.operands, tuple(self.inputs), self.outputs, tuple(self.layers), needs)
 
     def _layout(self, name: str) -> Layout:
         return layout_of(self.graph.tensors[name].shape, self.config.bus_bytes)
@@ -346,21 +349,38 @@ class _Lowering:
         """True where each batch entry is a whole number of the layout's rows."""
         return bool(op.weights.shape[1] % layout.row_bytes == 0)
 
-    def _moved(self) -> dict[int, int]:
-        """By layer, the elements of the network's inputs that it loads, of several readers the one that needs most; and those of
-        the network's outputs that it stores. An input that is an output, or another name of a tensor, is not moved for that."""
+    def _needs(self) -> dict[str, Need]:
+        """Of each value that a task makes or reads. Of several readers the one that needs most decides: no less is needed."""
+        found: dict[str, Need] = {}
+        stored = {self.operands[name].value for name in self.outputs}
+        for task in reversed(self.tasks):
+            layout = task.output.layout
+            need = found.get(task.output.value)
+            if need is None or task.output.value in stored or (len(need.rows), len(need.columns)) != (layout.rows, layout.row_bytes):
+                need = Need.whole(layout)
+            found[task.output.value] = need
+            read = task.needs(need)
+            for operand in task.inputs:
+                known = found.get(operand.value)
+                if known is None or known.elements < read.elements:
+                    found[operand.value] = read
+        return found
+
+    def _moved(self, needs: Mapping[str, Need]) -> dict[int, int]:
+        """By layer, the elements of the network's inputs that it loads, of several readers the first; and those of the network's
+        outputs that it stores. An input that is an output, or another name of a tensor, is not moved for that."""
         out: dict[int, int] = {}
         stored = {self.operands[name].value for name in self.outputs}
         for value in self.values.values():
             if value.producer is None and value.uses:
-                reader = max((self.tasks[i] for i in value.uses), key=lambda task: task.least_read)
-                out[reader.tag] = out.get(reader.tag, 0) + reader.least_read
+                tag = self.tasks[value.uses[0]].tag
+                out[tag] = out.get(tag, 0) + needs[value.name].elements
             elif value.producer is not None and value.name in stored:
                 task = self.tasks[value.producer]
                 out[task.tag] = out.get(task.tag, 0) + task.output.layout.elements
         return out
 
-    def _layer(self, op: Operator, task: AnyTask | None, moved: int) -> Layer:
+    def _layer(self, op: Operator, task: AnyTask | None, needs: Mapping[str, Need], moved: int) -> Layer:
         """moved: of its inputs and outputs, as `_moved` counts them."""
         config = self.config
         macs = cycles = 0
@@ -368,12 +388,11 @@ class _Lowering:
             assert isinstance(op, Conv2D | FullyConnected)
             g = task.geometry
             macs = g.images * g.out_rows * g.out_cols * op.weights.size
-            rows, products = g.rows_inside
-            inside = macs // (g.out_rows * g.kernel_rows) * products
-            cycles = -(-inside // config.macs_per_cycle)
-            moved += op.weights.size // g.kernel_rows * rows + g.out_channels * CHANNEL_RECORD_BYTES
+            row = op.weights.size // g.kernel_rows
+            cycles = -(-row * task.kernel_rows_needed(needs[task.output.value]) // config.macs_per_cycle)
+            moved += row * g.used_rows + g.out_channels * CHANNEL_RECORD_BYTES
         elif task is not None:
-            cycles = task.least_cycles(config)
+            cycles = task.least_cycles(config, needs[task.output.value])
         memory = -(-moved // config.memory.bytes_per_cycle)
         return Layer(op.name, op.kind, "accelerator", macs, cycles, moved, memory)
 

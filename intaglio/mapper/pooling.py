@@ -16,7 +16,8 @@ from intaglio.hw import isa
 from intaglio.hw.config import Config
 from intaglio.hw.timing import pool_cycles
 from intaglio.mapper.layout import Region, View, split
-from intaglio.mapper.task import Cut, Operand, output_fields, touched
+from intaglio.mapper.needed import Need, window_need
+from intaglio.mapper.task import Cut, Operand, output_fields
 from intaglio.mapper.windows import Block, Blocks
 from intaglio.network.arithmetic import elements_inside
 from intaglio.network.graph import AveragePool2D, Requantize, Rounding
@@ -140,12 +141,10 @@ class PoolTask:
         parts = -(-rows * cols * self.channels // config.activation_bytes)
         return self.output.layout.elements // self.channels * parts if parts > 1 else 0
 
-    @property
-    def least_read(self) -> int:
-        across = self.output.layout.row_bytes // self.channels
-        rows = touched(self.out_rows, self.stride[0], self.window[0], self.dilation[0], self.top, self.in_rows)
-        cols = touched(across, self.stride[1], self.window[1], self.dilation[1], self.left, self.in_cols)
-        return self.output.layout.rows // self.out_rows * rows * cols * self.channels
+    def needs(self, need: Need) -> Need:
+        down = self.stride[0], self.window[0], self.dilation[0], self.top, self.in_rows
+        across = self.stride[1], self.window[1], self.dilation[1], self.left, self.in_cols
+        return window_need(need, self.output.layout.rows // self.out_rows, (down, across), (self.channels, self.channels))
 
     @property
     def whole(self) -> Region:
@@ -212,13 +211,16 @@ class PoolTask:
         """What `_command_cycles` gave, by the configuration's identity: to look one up by its fields takes longer."""
         return {}
 
-    def least_cycles(self, config: Config) -> int:
+    def least_cycles(self, config: Config, need: Need) -> int:
         """Of each pixel, however its window and channels are divided: the reads of its slabs, or its passes.
 
-        At a stride of 1 neighbours in a row could be one pixel of more channels.
+        At a stride of 1 neighbours in a row could be one pixel of more channels. Where not all is needed, of the smallest windows.
         """
         layout = self.output.layout
         rows, cols = self._spans(self.whole)
+        if not need.is_whole:
+            least = min(r.size for r in rows) * min(c.size for c in cols)
+            return max(need.elements * least // config.slab_channels, need.elements // config.requantizers)
         cycles = 0
         for r in rows:
             for c in cols:

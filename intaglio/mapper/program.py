@@ -58,7 +58,8 @@ class Layer:
 
     name: its output tensor or the file's name. kind: the operator's class. where: 'accelerator' or 'host'.
     macs: multiply-accumulates as usually counted (each output element times the whole kernel).
-    compute_cycles: fewest cycles of the array, every element busy and kernel rows in the padding left out, or of the vector path.
+    compute_cycles: fewest cycles of the array, every element busy and kernel rows in the padding left out, or of the vector path, for
+        what the network's outputs need of the layer.
     external_bytes: bytes that any schedule must move (weights but those of kernel rows always in the padding, records, what the layer
         needs of the network's inputs, of several readers the one that needs most, and the network's outputs).
     memory_cycles: external_bytes at the external memory's rate.

@@ -125,8 +125,7 @@ def _least(option: Placed) -> float:
 def _places(network: Lowered, config: Config, layer: Placed) -> Iterator[Placed]:
     """The layer as it stands; and with those of its inputs that nothing else reads not fetched before it."""
     yield layer
-    mine = {i for i, task in enumerate(network.tasks) if task in layer.chain.tasks}
-    free = [name for name, _ in layer.fetched if mine.issuperset(network.values[name].uses)]
+    free = _read_here_alone(network, layer)
     if free:
         held = [(at, at + network.values[name].size) for name, at in layer.fetched if name in free]
         taken = layer.setting.taken(config, held)
@@ -140,15 +139,23 @@ def _places(network: Lowered, config: Config, layer: Placed) -> Iterator[Placed]
         yield replace(layer, setting=setting, fetched=tuple(x for x in layer.fetched if x[0] not in free))
 
 
+def _read_here_alone(network: Lowered, layer: Placed) -> list[str]:
+    """Of the values that are fetched before the layer, those that nothing else reads."""
+    mine = {i for i, task in enumerate(network.tasks) if task in layer.chain.tasks}
+    return [name for name, _ in layer.fetched if mine.issuperset(network.values[name].uses)]
+
+
 def _bounds(network: Lowered, config: Config, layer: Placed) -> Iterator[int]:
     """Cycles of computing, then of bytes."""
     yield sum(network.layers[task.tag].compute_cycles for task in layer.chain.tasks)
-    moved = sum(network.values[name].size for name, _ in layer.fetched)
+    free = _read_here_alone(network, layer)
+    moved = sum(network.needs[name].elements if name in free else network.values[name].size for name, _ in layer.fetched)
     for task, _ in layer.convolutions:
         moved += task.geometry.out_channels * (task.geometry.used_steps + CHANNEL_RECORD_BYTES)
     for i, at in enumerate(layer.setting.resident[:-1]):
         if at is None:
-            reads = (task.least_read for task, of in zip(layer.chain.tasks, layer.chain.sources, strict=True) if i in of)
+            readers = (task for task, of in zip(layer.chain.tasks, layer.chain.sources, strict=True) if i in of)
+            reads = (task.needs(network.needs[task.output.value]).elements for task in readers)
             moved += max(reads, default=0)  # an operand twice is read once
     moved += layer.chain.output.layout.elements if layer.setting.stored else 0
     yield -(-moved // config.memory.bytes_per_cycle)

@@ -8,6 +8,7 @@ from typing import Protocol
 from intaglio.hw import isa
 from intaglio.hw.config import Config
 from intaglio.mapper.layout import Layout, Region, View
+from intaglio.mapper.needed import Need
 from intaglio.network.graph import Rounding
 
 ROUNDING_CODE = {
@@ -61,9 +62,8 @@ class Task(Protocol):
         """The region of each input that a region of the output needs."""
         ...
 
-    @property
-    def least_read(self) -> int:
-        """Elements of each input that any schedule reads: windows may leave rows and columns between them."""
+    def needs(self, need: Need) -> Need:
+        """What is needed of each input for what is needed of the output."""
         ...
 
 
@@ -87,15 +87,9 @@ class VectorTask(Task, Protocol):
         """From its columns."""
         ...
 
-    def least_cycles(self, config: Config) -> int:
-        """The fewest cycles of the vector path in which any schedule computes it."""
+    def least_cycles(self, config: Config, need: Need) -> int:
+        """The fewest cycles of the vector path in which any schedule computes what is needed of it."""
         ...
-
-
-def touched(outputs: int, stride: int, kernel: int, dilation: int, before: int, length: int) -> int:
-    """Rows or columns of an input that some window has. before: of the padding."""
-    found = {o * stride - before + k * dilation for o in range(outputs) for k in range(kernel)}
-    return sum(0 <= i < length for i in found)
 
 
 def output_fields(

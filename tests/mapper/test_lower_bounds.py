@@ -64,3 +64,11 @@ def test_drawn_layers(seed: int) -> None:
     for machine in ("tiny16", "edge64", "edge256"):
         cycles, bound = stated(b.graph(y), machine, "memory.latency=1")
         assert 0 < bound <= cycles, f"seed {seed}"
+
+
+def test_rows_that_nothing_reads() -> None:
+    """A layer that runs row by row before one that skips rows computes only those that are read, and reads no others."""
+    b = Builder(1)
+    x = b.conv(b.conv(b.input(1, 64, 69, 4), 11, (1, 1)), 12, (1, 1))
+    cycles, bound = stated(b.graph(b.conv(x, 1, (1, 1), (4, 1))), "edge64", "rows=4", "cols=4")
+    assert 0 < bound <= cycles
