@@ -12,7 +12,7 @@ from intaglio.hw.config import CHANNEL_RECORD_BYTES, Config
 from intaglio.hw.timing import conv_timing_of, least_tile_cycles
 from intaglio.mapper.geometry import Geometry, Part, chunks_of
 from intaglio.mapper.layout import Region, View, split
-from intaglio.mapper.needed import Need, window_need
+from intaglio.mapper.needed import Need, touched
 from intaglio.mapper.task import FIELD_LIMIT, Cut, Operand, output_fields, unrolled_input
 from intaglio.network.graph import Requantize
 
@@ -79,15 +79,16 @@ class ConvTask:
 
     def needs(self, need: Need) -> Need:
         g = self.geometry
-        down = g.stride_rows, g.kernel_rows, g.dilation_rows, g.top, g.in_rows
-        across = g.stride_cols, g.kernel_cols, g.dilation_cols, g.left, g.in_cols
-        return window_need(need, g.images, (down, across), (g.out_channels, g.channels))
+        rows, pixels = need.of_images(g.out_rows, g.out_channels)
+        down = touched(rows, g.stride_rows, g.kernel_rows, g.dilation_rows, g.top, g.in_rows)
+        across = touched(pixels, g.stride_cols, g.kernel_cols, g.dilation_cols, g.left, g.in_cols)
+        return Need(g.images, down, across, g.channels)
 
     def kernel_rows_needed(self, need: Need) -> int:
         """Over all needed pixels, the kernel rows that do not lie in the padding."""
         g = self.geometry
-        rows = sum(g.rows_inside[y % g.out_rows] for y in np.flatnonzero(need.rows).tolist())
-        return rows * (int(need.columns.sum()) // g.out_channels)
+        rows, pixels = need.of_images(g.out_rows, g.out_channels)
+        return g.images * int(np.array(g.rows_inside)[rows].sum()) * int(pixels.sum())
 
     def reads_part(self, region: Region, part: Part, tile: int | None = None) -> Region:
         """The region of the input that a part of the reduction needs for a region of the output: for one channel

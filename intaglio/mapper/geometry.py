@@ -154,7 +154,12 @@ class Geometry:
     @cached_property
     def used_rows(self) -> int:
         """Kernel rows that lie inside the image for some output row: the others need not be loaded."""
-        return len({k for rows in self._rows_inside for k in rows})
+        used: set[int] = set()
+        for rows in self._rows_inside:
+            used.update(rows)
+            if len(used) == self.kernel_rows:
+                break
+        return len(used)
 
     @cached_property
     def _rows_inside(self) -> list[range]:

@@ -356,7 +356,7 @@ class _Lowering:
         for task in reversed(self.tasks):
             layout = task.output.layout
             need = found.get(task.output.value)
-            if need is None or task.output.value in stored or (len(need.rows), len(need.columns)) != (layout.rows, layout.row_bytes):
+            if need is None or task.output.value in stored or not need.fits(layout):
                 need = Need.whole(layout)
             found[task.output.value] = need
             read = task.needs(need)

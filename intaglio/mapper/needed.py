@@ -3,7 +3,6 @@ nor, in a chain, to compute."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,14 +14,29 @@ Mask = NDArray[np.bool_]
 
 
 class Need(NamedTuple):
-    """rows: bool [rows of the layout]; columns: bool [bytes of a row]. Needed is where both are."""
+    """Of each of `images` images the same: rows: bool [rows], columns: bool [pixels of a row] of pixel_bytes each. Needed is where
+    both are."""
 
+    images: int
     rows: Mask
     columns: Mask
+    pixel_bytes: int
 
     @staticmethod
     def whole(layout: Layout) -> Need:
-        return Need(np.ones(layout.rows, bool), np.ones(layout.row_bytes, bool))
+        return Need(layout.rows, np.ones(1, bool), np.ones(1, bool), layout.row_bytes)
+
+    def fits(self, layout: Layout) -> bool:
+        return (self.images * len(self.rows), len(self.columns) * self.pixel_bytes) == (layout.rows, layout.row_bytes)
+
+    def of_images(self, rows: int, pixel_bytes: int) -> tuple[Mask, Mask]:
+        """The rows and pixels of each image, where it has so many rows and its pixels so many bytes; all where it is told of in
+        other ones."""
+        pixels = len(self.columns) * self.pixel_bytes // pixel_bytes
+        return (
+            self.rows if len(self.rows) == rows else np.ones(rows, bool),
+            self.columns if self.pixel_bytes == pixel_bytes else np.ones(pixels, bool),
+        )
 
     @property
     def is_whole(self) -> bool:
@@ -30,25 +44,14 @@ class Need(NamedTuple):
 
     @property
     def elements(self) -> int:
-        return int(self.rows.sum()) * int(self.columns.sum())
+        return self.images * int(self.rows.sum()) * int(self.columns.sum()) * self.pixel_bytes
 
 
 def touched(outputs: Mask, stride: int, kernel: int, dilation: int, before: int, length: int) -> Mask:
     """Rows or columns of an input, `length` of them, that the windows of the needed outputs of one axis have. before: of the padding."""
-    taps = np.flatnonzero(outputs)[:, None] * stride - before + np.arange(kernel) * dilation
-    inside = np.unique(taps[(taps >= 0) & (taps < length)])
-    found = np.zeros(length, bool)
-    found[inside] = True
-    return found
-
-
-def window_need(
-    need: Need, images: int, axes: Sequence[tuple[int, int, int, int, int]], channels: tuple[int, int]
-) -> Need:
-    """What windows read. axes: for rows, then columns (stride, kernel, dilation, before, length). channels: of an output pixel and of an
-    input pixel."""
-    down, across = axes
-    rows = [touched(of, *down) for of in need.rows.reshape(images, -1)]
-    pixels: Mask = need.columns.reshape(-1, channels[0])[:, 0]
-    columns = touched(pixels, *across)
-    return Need(np.concatenate(rows), np.repeat(columns, channels[1]))
+    starts = np.flatnonzero(outputs) * stride
+    end = max(length + before, (int(starts.max()) if len(starts) else 0) + kernel * dilation + 1)
+    changes = np.zeros(-(-end // dilation) * dilation, np.int64)  # of the number of windows, from an element to the one `dilation` on
+    np.add.at(changes, starts, 1)
+    np.add.at(changes, starts + kernel * dilation, -1)
+    return (changes.reshape(-1, dilation).cumsum(axis=0) > 0).ravel()[before : before + length]

@@ -16,7 +16,7 @@ from intaglio.hw import isa
 from intaglio.hw.config import Config
 from intaglio.hw.timing import pool_cycles
 from intaglio.mapper.layout import Region, View, split
-from intaglio.mapper.needed import Need, window_need
+from intaglio.mapper.needed import Need, touched
 from intaglio.mapper.task import Cut, Operand, output_fields
 from intaglio.mapper.windows import Block, Blocks
 from intaglio.network.arithmetic import elements_inside
@@ -142,9 +142,10 @@ class PoolTask:
         return self.output.layout.elements // self.channels * parts if parts > 1 else 0
 
     def needs(self, need: Need) -> Need:
-        down = self.stride[0], self.window[0], self.dilation[0], self.top, self.in_rows
-        across = self.stride[1], self.window[1], self.dilation[1], self.left, self.in_cols
-        return window_need(need, self.output.layout.rows // self.out_rows, (down, across), (self.channels, self.channels))
+        rows, pixels = need.of_images(self.out_rows, self.channels)
+        down = touched(rows, self.stride[0], self.window[0], self.dilation[0], self.top, self.in_rows)
+        across = touched(pixels, self.stride[1], self.window[1], self.dilation[1], self.left, self.in_cols)
+        return Need(self.output.layout.rows // self.out_rows, down, across, self.channels)
 
     @property
     def whole(self) -> Region:
