@@ -151,9 +151,11 @@ def test_ctrl_c_within_a_text_that_is_executed(model: Path, tmp_path: Path) -> N
 
 def test_ctrl_c_at_any_moment(model: Path, tmp_path: Path) -> None:
     """From soon after the start to the end: 130 and one line, or the whole report; no traceback, no half file."""
-    begin = time.monotonic()
-    assert subprocess.run([*RUN, "run", model], capture_output=True).returncode == 0
-    whole = time.monotonic() - begin
+    whole = 0.0
+    for _ in range(2):  # the first one may compile for long
+        begin = time.monotonic()
+        assert subprocess.run([*RUN, "run", model], capture_output=True).returncode == 0
+        whole = time.monotonic() - begin
     ends = []
     for part in (0.3, 0.5, 0.7, 0.9):
         running = subprocess.Popen([*RUN, "run", model, "--outputs", tmp_path / "O.npz"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
