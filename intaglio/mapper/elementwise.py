@@ -25,8 +25,24 @@ def flat(region: Region, *views: View) -> tuple[int, int]:
     return region.rows, region.width
 
 
+class _ElementByElement:
+    """What tasks share whose outputs each depend on the input elements in their place."""
+
+    def needs(self, need: Need) -> Need:
+        return need
+
+    def row_kind(self, region: Region) -> object:
+        return region.rows
+
+    def column_kind(self, region: Region) -> object:
+        return region.width
+
+    def least_cycles(self, config: Config, need: Need) -> int:
+        return -(-need.elements // config.requantizers)
+
+
 @dataclass(frozen=True, eq=False)
-class AddTask:
+class AddTask(_ElementByElement):
     tag: int
     name: str
     inputs: tuple[Operand, ...]
@@ -40,18 +56,6 @@ class AddTask:
 
     def reads(self, region: Region) -> tuple[Region, ...]:
         return region, region
-
-    def needs(self, need: Need) -> Need:
-        return need
-
-    def row_kind(self, region: Region) -> object:
-        return region.rows
-
-    def column_kind(self, region: Region) -> object:
-        return region.width
-
-    def least_cycles(self, config: Config, need: Need) -> int:
-        return -(-need.elements // config.requantizers)
 
     def commands(self, region: Region, inputs: tuple[View, ...], output: View) -> list[isa.Command]:
         rows, row_bytes = flat(region, *inputs, output)
@@ -87,7 +91,7 @@ class AddTask:
 
 
 @dataclass(frozen=True, eq=False)
-class RescaleTask:
+class RescaleTask(_ElementByElement):
     """A POOL of 1 x 1 windows, each row one pixel of row_bytes channels."""
 
     tag: int
@@ -103,18 +107,6 @@ class RescaleTask:
 
     def reads(self, region: Region) -> tuple[Region, ...]:
         return (region,)
-
-    def needs(self, need: Need) -> Need:
-        return need
-
-    def row_kind(self, region: Region) -> object:
-        return region.rows
-
-    def column_kind(self, region: Region) -> object:
-        return region.width
-
-    def least_cycles(self, config: Config, need: Need) -> int:
-        return -(-need.elements // config.requantizers)
 
     def commands(self, region: Region, inputs: tuple[View, ...], output: View) -> list[isa.Command]:
         rows, row_bytes = flat(region, *inputs, output)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import accumulate
 from typing import NamedTuple
 
 from intaglio.mapper.layout import align_up, split
@@ -154,12 +155,11 @@ class Geometry:
     @cached_property
     def used_rows(self) -> int:
         """Kernel rows that lie inside the image for some output row: the others need not be loaded."""
-        used: set[int] = set()
+        changes = [0] * (self.kernel_rows + 1)  # of the number of output rows, from one kernel row to the next
         for rows in self._rows_inside:
-            used.update(rows)
-            if len(used) == self.kernel_rows:
-                break
-        return len(used)
+            changes[rows.start] += 1
+            changes[rows.stop] -= 1
+        return sum(n > 0 for n in accumulate(changes))
 
     @cached_property
     def _rows_inside(self) -> list[range]:
