@@ -156,7 +156,7 @@ class Geometry:
     def used_rows(self) -> int:
         """Kernel rows that lie inside the image for some output row: the others need not be loaded."""
         changes = [0] * (self.kernel_rows + 1)  # of the number of output rows, from one kernel row to the next
-        for rows in self._rows_inside:
+        for rows in filter(len, self._rows_inside):
             changes[rows.start] += 1
             changes[rows.stop] -= 1
         return sum(n > 0 for n in accumulate(changes))

@@ -100,7 +100,7 @@ def test_every_pixel_and_kernel_row_once(seed: int) -> None:
         assert all(not 0 <= y * stride - top + k * dilation < side for k in lacks)
 
 
-@pytest.mark.parametrize("stride, top, rows, kernel, dilation", [(1, 1, 7, 3, 1), (2, 4, 1, 5, 1), (1, 4, 1, 5, 2), (3, 0, 11, 4, 3), (2, 6, 3, 7, 2)])
+@pytest.mark.parametrize("stride, top, rows, kernel, dilation", [(1, 1, 7, 3, 1), (2, 4, 1, 5, 1), (1, 4, 1, 5, 2), (3, 0, 11, 4, 3), (2, 6, 3, 7, 2), (1, 9, 2, 3, 1)])
 def test_rows_inside(stride: int, top: int, rows: int, kernel: int, dilation: int) -> None:
     """Kernel rows that meet the image, counted one by one."""
     out_rows = (rows + 2 * top - (kernel - 1) * dilation - 1) // stride + 1
