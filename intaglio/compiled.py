@@ -158,11 +158,8 @@ def _write(path: Path, data: bytes) -> None:
     """Appears whole or not at all, in the place of whatever was there."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
     with unfinished(Path(temporary)):
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            if path.is_dir() and not path.is_symlink():
-                remove(path)
-            os.replace(temporary, path)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        if path.is_dir() and not path.is_symlink():
+            remove(path)
+        os.replace(temporary, path)

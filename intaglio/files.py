@@ -254,16 +254,13 @@ def _replacing(target: Target, suffix: str = "") -> Iterator[Path]:
     with _failing(target):
         handle, name = tempfile.mkstemp(dir=target.place.parent, prefix=".intaglio.", suffix=suffix)
     with unfinished(Path(name)) as scratch:
-        try:
-            os.close(handle)
-            yield scratch
-            mask = os.umask(0)
-            os.umask(mask)
-            with _failing(target):
-                os.chmod(scratch, 0o666 & ~mask)
-                os.replace(scratch, target.place)
-        finally:
-            scratch.unlink(missing_ok=True)
+        os.close(handle)
+        yield scratch
+        mask = os.umask(0)
+        os.umask(mask)
+        with _failing(target):
+            os.chmod(scratch, 0o666 & ~mask)
+            os.replace(scratch, target.place)
 
 
 @contextmanager

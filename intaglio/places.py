@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,10 +42,7 @@ def plain_folder(prefix: str, beside: Path | None = None) -> Iterator[Path]:
             f"no temporary folder: none of {places} has a name without spaces and can be written; set TMPDIR to one that does"
         )
     with unfinished(made):
-        try:
-            yield made
-        finally:
-            shutil.rmtree(made, ignore_errors=True)
+        yield made
 
 
 def cache_root() -> Path | None:

@@ -20,18 +20,19 @@ _processes: set[subprocess.Popen[Any]] = set()
 
 @contextmanager
 def unfinished(path: Path) -> Iterator[Path]:
-    """A file or folder that goes with an interrupt that comes before the block ends."""
+    """A file or folder that is taken away when the block ends, or an interrupt comes before; unless it was moved away."""
     _paths.add(path)
     try:
         yield path
     finally:
+        _take_away(path)
         _paths.discard(path)
 
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
     """A new folder where temporary files lie, taken away when the block ends."""
-    with tempfile.TemporaryDirectory(prefix="intaglio.") as name, unfinished(Path(name)) as folder:
+    with unfinished(Path(tempfile.mkdtemp(prefix="intaglio."))) as folder:
         yield folder
 
 
@@ -57,8 +58,13 @@ def discard_unfinished() -> None:
         with suppress(OSError):
             process.terminate()
     for path in tuple(_paths):
-        with suppress(OSError):
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink()
+        _take_away(path)
+
+
+def _take_away(path: Path) -> None:
+    """As far as it can be."""
+    with suppress(OSError):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)

@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
+from intaglio.cli import INTERRUPTED
 from intaglio.unfinished import discard_unfinished
 
-INTERRUPTED = 130
 PATIENCE = 3.0
 """Seconds that compiled code may take."""
 

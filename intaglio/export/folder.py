@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -44,13 +43,11 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     are moved when all are written, the manifest last."""
     check_folder(folder)
     there = folder.is_dir()
-    staging: Path | None = None
     try:
         # Beside a new folder; inside an old one, which may be a mount point or a shell's current folder.
         folder.absolute().parent.mkdir(parents=True, exist_ok=True)
         inside = folder if there else folder.absolute().parent
-        staging = Path(tempfile.mkdtemp(prefix=".intaglio-export.", dir=inside))
-        with unfinished(staging):
+        with unfinished(Path(tempfile.mkdtemp(prefix=".intaglio-export.", dir=inside))) as staging:
             for name, data in files.items():
                 (staging / name).write_bytes(data)
             if there:
@@ -67,9 +64,6 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise OutputError(f"{folder}: cannot be written ({reason}); choose another folder") from None
-    finally:
-        if staging is not None:
-            shutil.rmtree(staging, ignore_errors=True)
 
 
 def _exists(path: Path) -> bool:
