@@ -24,7 +24,7 @@ from intaglio.mapper.fused import ChainPlan, ChainPlanner
 from intaglio.mapper.layout import Grid, Region, View
 from intaglio.mapper.lower import AnyTask, Lowered
 from intaglio.mapper.objective import FJ_PER_PJ, GOALS, Cost, Objective
-from intaglio.mapper.parts import partial_pixels, steps_of
+from intaglio.mapper.parts import loads_of_parts
 from intaglio.mapper.plan import Groups, LayerPlan, LayerPlanner
 from intaglio.mapper.residency import ByCycles, Placed, Schedule, Scheduler
 from intaglio.mapper.walks import Walk
@@ -194,9 +194,7 @@ class ByObjective(ByCycles):
 
 def _weight_words(task: ConvTask, config: Config, pieces: Sequence[Region], groups: Groups) -> int:
     """Of one channel tile, loaded for these pieces: a reduction in parts."""
-    most = partial_pixels(config, task)
-    kinds = ((region, n) for piece in pieces for region, n in task.tile_kinds(piece, most))
-    return sum(n * step.part.steps for region, n in kinds for step in steps_of(config, task, region, groups.parts))
+    return sum(n * part.steps for part, n in loads_of_parts(config, task, pieces, groups.parts).items())
 
 
 def _whole(task: AnyTask, config: Config) -> list[Command]:

@@ -7,6 +7,7 @@ padding adds to a sum, so such rows leave with records of their own, without the
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -67,6 +68,16 @@ def variants(config: Config, task: ConvTask, pieces: Sequence[Region], parts: tu
     regions = [r for piece in pieces for r, _ in task.tile_kinds(piece, partial_pixels(config, task))]
     steps = [step for region in regions for step in steps_of(config, task, region, parts)]
     return {step.without for step in steps} | {step.early_without for step in steps if step.early_pixels}
+
+
+def loads_of_parts(config: Config, task: ConvTask, pieces: Sequence[Region], parts: tuple[Part, ...]) -> Counter[Part]:
+    """How often each part of one channel tile's weights is loaded for these pieces."""
+    most = partial_pixels(config, task)
+    out = Counter[Part]()
+    for region, n in (kind for piece in pieces for kind in task.tile_kinds(piece, most)):
+        for step in steps_of(config, task, region, parts):
+            out[step.part] += n
+    return out
 
 
 def tile_record_bytes(config: Config) -> int:

@@ -22,7 +22,7 @@ from intaglio.mapper.estimate import ANY_SPARE, NO_SPARE, Cycles, Spare, Work, p
 from intaglio.mapper.geometry import Part
 from intaglio.mapper.layout import Region, View, align_up
 from intaglio.mapper.lower import AnyTask
-from intaglio.mapper.parts import is_needed, partial_pixels, steps_of
+from intaglio.mapper.parts import is_needed, loads_of_parts, partial_pixels, steps_of
 from intaglio.mapper.pooling import PoolTask
 from intaglio.mapper.task import compute_cycles
 from intaglio.mapper.window_plan import choose_blocks
@@ -370,17 +370,12 @@ class LayerPlanner:
         if groups is None or groups.kept:
             return 0.0
         assert isinstance(task, ConvTask)
+        runs = task.channel_tiles(config) // groups.tiles  # whole ones
         if groups.in_parts:
-            most, tiles = partial_pixels(config, task), task.channel_tiles(config)
-            kinds = ((region, n) for piece in plan.pieces for region, n in task.tile_kinds(piece, most))
-            loads = Counter[Part]()
-            for region, n in kinds:
-                for step in steps_of(config, task, region, groups.parts):
-                    loads[step.part] += n * tiles
+            loads = loads_of_parts(config, task, plan.pieces, groups.parts)
         else:
-            runs = task.channel_tiles(config) // groups.tiles  # whole ones
-            loads = Counter({groups.parts[0]: runs * (1 if groups.outer or runs == 1 else len(plan.pieces))})
-        sizes = ((weight_bytes(config, part, groups.tiles), n) for part, n in loads.items())
+            loads = Counter({groups.parts[0]: 1 if groups.outer or runs == 1 else len(plan.pieces)})
+        sizes = ((weight_bytes(config, part, groups.tiles), n * runs) for part, n in loads.items())
         memory = config.memory
         return sum(n * size * (memory.latency + size / memory.bytes_per_cycle) for size, n in sizes) / config.weight_bytes
 
