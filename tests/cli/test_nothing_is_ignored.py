@@ -43,10 +43,11 @@ def test_only_json_goes_to_standard_output(option: str, capsys: pytest.CaptureFi
 
 
 def test_a_folder_that_is_gone(tmp_path: Path) -> None:
-    code = f"import os, sys; os.rmdir({str(tmp_path / 'gone')!r}); from intaglio.cli import main; sys.argv[1:] = " \
-           f"['run', {str(MODEL)!r}, '--json', 'x.json']; sys.exit(main())"  # fmt: skip
+    """As a user begins the command: Python 3.13.0 itself cannot import numpy there where the path begins with ""."""
     (tmp_path / "gone").mkdir()
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path / "gone", capture_output=True, text=True,
+    command = [sys.executable, "-m", "intaglio", "run", str(MODEL), "--json", "x.json"]
+    done = subprocess.run(["sh", "-c", 'rmdir "$0"; exec "$@"', str(tmp_path / "gone"), *command], cwd=tmp_path / "gone",
+                          capture_output=True, text=True,
                           env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])})  # fmt: skip
     assert done.returncode == 2 and "change to one that exists" in done.stderr
 
