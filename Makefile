@@ -7,9 +7,10 @@ READY := $(VENV)/.installed
 LOWEST := $(VENV)-lowest
 # What meets numpy, numba, onnx, onnxruntime, LiteRT, PyYAML, rich, typer, jsonschema and matplotlib.
 LOWEST_TESTS := tests/quantize tests/network tests/cli tests/report tests/mapper/test_refusals.py tests/hw/test_config.py \
-                tests/sim/test_functional.py tests/sim/test_event_model.py tests/test_api.py tests/test_compiled.py
+                tests/sim/test_functional.py tests/sim/test_event_model.py tests/test_api.py tests/test_compiled.py \
+                tests/replay
 
-.PHONY: install demo test test-all test-lowest lint bench fuzz fuzz-files mutate help
+.PHONY: install demo test test-all test-lowest lint bench fuzz fuzz-files replay mutate help
 
 help:
 	@echo "make demo      run the shipped network: schedule, cycles, accuracy, RTL against host and LiteRT"
@@ -20,6 +21,7 @@ help:
 	@echo "make bench     cycles, schedules and simulator beside their rivals and bounds; minutes"
 	@echo "make fuzz      random networks on random machines; FUZZ=\"--count 20000 --state FOLDER\" for more"
 	@echo "make fuzz-files  spoiled files through the command: COUNT=5000 SEED=1, or REPLAY=kind:seed"
+	@echo "make replay    programs, cycles, outputs, documents and Verilog beside the record; RENEW=1 writes it anew"
 	@echo "make mutate    whether tests notice changes of the hardware; hours (docs/testing.md)"
 	@echo "make install   the set-up that they share, into $(VENV)"
 
@@ -57,6 +59,10 @@ fuzz: install
 
 fuzz-files: install
 	$(BIN)/python -m tests.fuzz_files $(if $(REPLAY),--replay $(REPLAY),--count $(or $(COUNT),1000) $(if $(SEED),--seed $(SEED)))
+
+replay: install
+	$(BIN)/python -m tests.replay $(if $(RENEW),--renew)
+
 mutate: install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[mutate]'
 	$(BIN)/python -m tests.mutation $(ARGS)

@@ -71,8 +71,9 @@ def bias_of(recipe: Recipe, layer: Layer, weights: np.ndarray) -> np.ndarray:
 
 
 def sum_spread(weights: np.ndarray) -> float:
-    """Standard deviation of the sums of random inputs."""
-    return max(73.0 * math.sqrt(weights[0].size) * float(weights.astype(np.float32).std()), 1.0)
+    """Standard deviation of the sums of random inputs; from integers, so that it is the same whichever numpy sums them."""
+    count, total, squares = weights.size, int(weights.sum(dtype=np.int64)), int(np.square(weights.astype(np.int64)).sum())
+    return max(73.0 * math.sqrt(weights[0].size) * math.sqrt(count * squares - total**2) / count, 1.0)
 
 
 def scalings_of(recipe: Recipe) -> dict[str, Scaling]:
@@ -182,7 +183,8 @@ def _operator(recipe: Recipe, layer: Layer, shapes: dict[str, Shape], scalings: 
 
 
 def scales_of(recipe: Recipe, layer: Layer, weights: np.ndarray) -> np.ndarray:
-    """float64 [1] or [O]: one scale, or one for each channel, that bring sums to SPREAD."""
+    """float64 [1] or [O]: one scale, or one for each channel, that bring sums to SPREAD within a factor of 2."""
     rng = random_of(recipe, f"{layer.name} scales")
     count = len(weights) if rng.random() < 0.7 else 1
-    return np.asarray(SPREAD / sum_spread(weights) * 2.0 ** rng.uniform(-1, 1, count))
+    below, beyond = np.divmod(rng.uniform(-1, 1, count), 1)
+    return np.asarray(SPREAD / sum_spread(weights) * np.ldexp(1 + beyond, below.astype(np.int32)))

@@ -28,6 +28,7 @@ import numpy as np
 
 from intaglio.check import Check, check_survey
 from intaglio.errors import RefusedError
+from intaglio.hw.config import Config
 from intaglio.network import survey
 from intaglio.network.execute import execute, random_inputs
 from intaglio.network.graph import Graph
@@ -112,7 +113,7 @@ def _hold(case: Case, folder: Path, stage: list[str]) -> Held | Failure:
             raise Broken(f"import: refused: {_reasons(found.refusals)}", "\n".join(map(str, found.refusals)))
         return Held(True)
     stage[0] = "map"
-    session = mapped(case, graph)
+    session = mapped(graph, config, case.way, case.keep_all)
     _agree(checked, session)
     if isinstance(session, RefusedError):
         return Held(True)
@@ -122,7 +123,7 @@ def _hold(case: Case, folder: Path, stage: list[str]) -> Held | Failure:
         _no_slower(session, plain)
     stage[0] = "clock"
     cycles = session.clock().cycles
-    document = document_of(case, session)
+    document = document_of(session, case.way)
     _truthful(document)
     if cycles <= MOST_CYCLES:
         stage[0] = "map --check"
@@ -168,20 +169,21 @@ def surveyed(case: Case, folder: Path) -> Survey:
     return survey(path)
 
 
-def mapped(case: Case, graph: Graph) -> Session | RefusedError:
-    goal = "cycles" if case.way == "prove" else case.way
+def mapped(graph: Graph, config: Config, way: str, keep_all: bool = False) -> Session | RefusedError:
+    """way: of a Case."""
+    goal = "cycles" if way == "prove" else way
     try:
-        return Session.map(graph, case.config, case.keep_all, case.way == "prove", goal)
+        return Session.map(graph, config, keep_all, way == "prove", goal)
     except RefusedError as refused:
         return refused
 
 
-def document_of(case: Case, session: Session) -> dict[str, Any]:
+def document_of(session: Session, way: str) -> dict[str, Any]:
     """What `intaglio map --json` writes."""
     clock = session.clock()
     layers = layer_figures(session.config, session.program, clock.retire_cycles, clock.cycles)
     summary = totals(session.config, session.program, layers, clock.cycles)
-    chosen = {"goal": case.way, "table": None, "energy": session.energy}
+    chosen = {"goal": way, "table": None, "energy": session.energy}
     return map_document(Path("fuzz"), session.config, session.program, layers, summary, chosen, session.certificates)
 
 

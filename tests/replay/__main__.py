@@ -1,0 +1,5 @@
+import sys
+
+from tests.replay.command import main
+
+sys.exit(main())
