@@ -17,7 +17,7 @@ help:
 	@echo "make test      the tests, without the slow ones"
 	@echo "make test-all  all tests"
 	@echo "make test-lowest  quick tests on the lowest versions of other packages that are allowed (Python 3.11 or 3.12)"
-	@echo "make lint      ruff and mypy"
+	@echo "make lint      ruff, its formatting, and mypy"
 	@echo "make bench     cycles, schedules and simulator beside their rivals and bounds; minutes"
 	@echo "make fuzz      random networks on random machines; FUZZ=\"--count 20000 --state FOLDER\" for more"
 	@echo "make fuzz-files  spoiled files through the command: COUNT=5000 SEED=1, or REPLAY=kind:seed"
@@ -69,4 +69,5 @@ mutate: install
 
 lint: install
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy

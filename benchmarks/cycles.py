@@ -23,7 +23,15 @@ from intaglio.session import Session
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 FAST = ("bus_bytes=16", "memory.bytes_per_cycle=16")
-MACHINES = [("tiny16", ()), ("edge64", ()), ("edge64", FAST), ("edge256", ()), ("edge256", FAST), ("wide", ()), ("edge1024", ())]
+MACHINES = [
+    ("tiny16", ()),
+    ("edge64", ()),
+    ("edge64", FAST),
+    ("edge256", ()),
+    ("edge256", FAST),
+    ("wide", ()),
+    ("edge1024", ()),
+]
 
 
 def networks() -> dict[str, Graph]:
@@ -54,10 +62,16 @@ def measure(name: str, graph: Graph, config: Config, rival: int | None) -> dict[
     macs = sum(layer.macs for layer in layers)
     compute = sum(-(-layer.macs // config.macs_per_cycle) if layer.macs else layer.compute_cycles for layer in layers)
     return {
-        "network": name, "config": config.name, "bytes_per_cycle": config.memory.bytes_per_cycle, "macs": macs,
-        "cycles": cycles, "ideal": compute, "utilization": macs / (config.macs_per_cycle * cycles),
-        "vela": rival, "ratio": cycles / rival if rival else None,
-    }  # fmt: skip
+        "network": name,
+        "config": config.name,
+        "bytes_per_cycle": config.memory.bytes_per_cycle,
+        "macs": macs,
+        "cycles": cycles,
+        "ideal": compute,
+        "utilization": macs / (config.macs_per_cycle * cycles),
+        "vela": rival,
+        "ratio": cycles / rival if rival else None,
+    }
 
 
 def main() -> None:
@@ -74,12 +88,22 @@ def main() -> None:
                 rows.append(measure(name, graph, config, rival))
             except InputError as error:
                 Console(stderr=True).print(f"{name} on {machine}: {error}")
-    table = Table("network", "config", "bytes/cycle", "cycles", "MACs/array", "utilization", "Ethos-U55 (Vela)", "ratio")
+    table = Table(
+        "network", "config", "bytes/cycle", "cycles", "MACs/array", "utilization", "Ethos-U55 (Vela)", "ratio"
+    )
     for row in rows:
         rival = f"{row['vela']:,}" if row["vela"] else ""
         ratio = f"{row['ratio']:.2f}" if row["ratio"] else ""
-        table.add_row(row["network"], row["config"], str(row["bytes_per_cycle"]), f"{row['cycles']:,}", f"{row['ideal']:,}",
-                      f"{row['utilization']:.1%}", rival, ratio)  # fmt: skip
+        table.add_row(
+            row["network"],
+            row["config"],
+            str(row["bytes_per_cycle"]),
+            f"{row['cycles']:,}",
+            f"{row['ideal']:,}",
+            f"{row['utilization']:.1%}",
+            rival,
+            ratio,
+        )
     Console(width=120).print(table)
     if target:
         target.write_text(json.dumps(rows, indent=2) + "\n")

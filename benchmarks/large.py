@@ -48,8 +48,16 @@ class _Builder:
         fan = inputs // groups * kernel * kernel
         weights = self.random.normal(0, np.sqrt(2 / fan), (outputs, inputs // groups, kernel, kernel))
         bias = self.random.normal(0, 0.1, outputs)
-        return self.node("Conv", x, self.constant(weights), self.constant(bias), kernel_shape=[kernel] * 2,
-                         strides=[stride] * 2, pads=[kernel // 2] * 4, group=groups)
+        return self.node(
+            "Conv",
+            x,
+            self.constant(weights),
+            self.constant(bias),
+            kernel_shape=[kernel] * 2,
+            strides=[stride] * 2,
+            pads=[kernel // 2] * 4,
+            group=groups,
+        )
 
     def relu(self, x: str) -> str:
         return self.node("Relu", x)
@@ -64,11 +72,12 @@ class _Builder:
 
     def model(self, output: str) -> onnx.ModelProto:
         graph = helper.make_graph(
-            self.nodes, self.name,
+            self.nodes,
+            self.name,
             [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, SIZE, SIZE])],
             [helper.make_tensor_value_info(output, TensorProto.FLOAT, [1, CLASSES])],
             self.weights,
-        )  # fmt: skip
+        )
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
@@ -90,8 +99,14 @@ def mobilenet_v2() -> onnx.ModelProto:
     b = _Builder("mobilenet_v2")
     x, inputs = b.relu6(b.conv("image", 3, 32, 3, 2)), 32
     for expansion, outputs, count, first in (
-        (1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1),
-    ):  # fmt: skip
+        (1, 16, 1, 1),
+        (6, 24, 2, 2),
+        (6, 32, 3, 2),
+        (6, 64, 4, 2),
+        (6, 96, 3, 1),
+        (6, 160, 3, 2),
+        (6, 320, 1, 1),
+    ):
         for stride in (first,) + (1,) * (count - 1):
             wide = inputs * expansion
             y = x if expansion == 1 else b.relu6(b.conv(x, inputs, wide))

@@ -74,7 +74,11 @@ class _Network:
         weights = self.random.integers(-127, 128, shape).astype(np.int8)
         bias = self.random.integers(-1000, 1000, shape[0]).astype(np.int32)
         fan = int(np.prod(shape[1:]))
-        return weights, bias, self.random.uniform(0.5, 1.0, shape[0]).astype(np.float32) / (73 * np.float32(np.sqrt(fan)))
+        return (
+            weights,
+            bias,
+            self.random.uniform(0.5, 1.0, shape[0]).astype(np.float32) / (73 * np.float32(np.sqrt(fan))),
+        )
 
     def conv(self, outputs: int, kernel: int) -> None:
         constants = self._constants(outputs, kernel, kernel, self.x.shape[3])
@@ -175,8 +179,12 @@ def measure(case: Case, folder: Path) -> tuple[float, Program]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--large", type=Path, metavar="FOLDER", help="where ResNet-18 and MobileNetV2 are, or are to be made")
-    parser.add_argument("--baseline", type=Path, metavar="FOLDER", help=f"a worktree of {BASELINE}; by default one is made")
+    parser.add_argument(
+        "--large", type=Path, metavar="FOLDER", help="where ResNet-18 and MobileNetV2 are, or are to be made"
+    )
+    parser.add_argument(
+        "--baseline", type=Path, metavar="FOLDER", help=f"a worktree of {BASELINE}; by default one is made"
+    )
     parser.add_argument("--only", action="append", metavar="TEXT", help="cases whose names contain TEXT")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows as JSON")
     options = parser.parse_args()
@@ -198,14 +206,20 @@ def main() -> None:
     unit = min(times)
     for name, (seconds, program) in measured.items():
         most = CASES[name].most if name in CASES else None
-        rows.append({"what": name, "seconds": seconds, "commands": len(program.commands), "ratio": seconds / unit, "most": most})
+        rows.append(
+            {"what": name, "seconds": seconds, "commands": len(program.commands), "ratio": seconds / unit, "most": most}
+        )
     if SHORT in measured and LONG in measured:
         each = [seconds / len(program.commands) for seconds, program in (measured[SHORT], measured[LONG])]
-        rows.append({"what": "seconds a command, 1,000 layers over 100", "ratio": each[1] / each[0], "most": MOST_GROWTH})
+        rows.append(
+            {"what": "seconds a command, 1,000 layers over 100", "ratio": each[1] / each[0], "most": MOST_GROWTH}
+        )
     table = Table("what", "seconds", "commands", "ratio", "at most", "reached")
     table.add_row(f"T: {BASELINE} maps ResNet-18", f"{unit:.2f}", "", "1.00", "", "")
     for row in rows:
-        seconds, commands = (f"{row[k]:{form}}" if k in row else "" for k, form in (("seconds", ".2f"), ("commands", ",")))
+        seconds, commands = (
+            f"{row[k]:{form}}" if k in row else "" for k, form in (("seconds", ".2f"), ("commands", ","))
+        )
         most, ratio = row["most"], float(str(row["ratio"]))
         reached = "" if most is None else "yes" if ratio <= float(str(most)) else "no"
         table.add_row(str(row["what"]), seconds, commands, f"{ratio:.2f}", "" if most is None else str(most), reached)

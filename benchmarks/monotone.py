@@ -41,7 +41,12 @@ def changes(name: str) -> Iterator[tuple[str, tuple[str, ...], tuple[str, ...], 
         yield f"2 x {field}", (), (f"{field}={2 * getattr(config, field)}",), FIELD
     yield "latency / 2", (), (f"memory.latency={config.memory.latency // 2}",), FIELD
     for rate in RATES:
-        yield f"rate {rate} to {2 * rate}", (f"memory.bytes_per_cycle={rate}",), (f"memory.bytes_per_cycle={2 * rate}",), FIELD
+        yield (
+            f"rate {rate} to {2 * rate}",
+            (f"memory.bytes_per_cycle={rate}",),
+            (f"memory.bytes_per_cycle={2 * rate}",),
+            FIELD,
+        )
     for field in ("rows", "cols"):
         most = config.cols * (2 if field == "cols" else 1)  # one a column
         requantizers = f"requantizers={min(2 * config.requantizers, most)}"
@@ -88,8 +93,14 @@ def main() -> None:
     table = Table("network", "machine", "change", "before", "after", "costs")
     worse = [row for row in rows if row["after"] > row["most"] * row["before"]]
     for row in worse:
-        table.add_row(row["network"], row["machine"], row["change"], f"{row['before']:,}", f"{row['after']:,}",
-                      f"{row['after'] / row['before'] - 1:+.2%}")  # fmt: skip
+        table.add_row(
+            row["network"],
+            row["machine"],
+            row["change"],
+            f"{row['before']:,}",
+            f"{row['after']:,}",
+            f"{row['after'] / row['before'] - 1:+.2%}",
+        )
     console = Console(width=120)
     console.print(table)
     console.print(f"{len(worse)} of {len(rows)} changes cost more than they may")

@@ -53,8 +53,10 @@ def reference(path: Path, random: np.random.Generator) -> Callable[[], object]:
     options.intra_op_num_threads = THREADS
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     kinds = {"tensor(float)": np.float32, "tensor(int8)": np.int8, "tensor(uint8)": np.uint8}
-    feed = {i.name: random.normal(0, 1, [s if isinstance(s, int) else 1 for s in i.shape]).astype(kinds[i.type])
-            for i in session.get_inputs()}  # fmt: skip
+    feed = {
+        i.name: random.normal(0, 1, [s if isinstance(s, int) else 1 for s in i.shape]).astype(kinds[i.type])
+        for i in session.get_inputs()
+    }
     return lambda: session.run(None, feed)
 
 
@@ -77,12 +79,19 @@ def measure(path: Path, config: Config, repeats: int) -> dict[str, object]:
     layers = sum(layer.where == "accelerator" for layer in program.layers)
     rival = seconds.get("onnxruntime")
     return {
-        "network": path.stem, "config": config.name, "macs": program.macs, "commands": len(program.commands),
-        "simulated_cycles": session.clock().cycles, "outputs_seconds": seconds["outputs"], "cycles_seconds": seconds["cycles"],
-        "gmacs_per_second": program.macs / both / 1e9, "events_seconds": seconds["events"],
-        "events_ms_per_layer": 1e3 * seconds["events"] / layers, "onnxruntime_seconds": rival,
+        "network": path.stem,
+        "config": config.name,
+        "macs": program.macs,
+        "commands": len(program.commands),
+        "simulated_cycles": session.clock().cycles,
+        "outputs_seconds": seconds["outputs"],
+        "cycles_seconds": seconds["cycles"],
+        "gmacs_per_second": program.macs / both / 1e9,
+        "events_seconds": seconds["events"],
+        "events_ms_per_layer": 1e3 * seconds["events"] / layers,
+        "onnxruntime_seconds": rival,
         "ratio": both / rival if rival else None,
-    }  # fmt: skip
+    }
 
 
 def main() -> None:
@@ -96,14 +105,33 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         paths = [options.model or large.write("resnet18", Path(scratch)), Path(data.MODEL)]
         rows = [measure(path, config, max(1, options.repeats)) for path in paths]
-    table = Table("network", "config", "commands", "M MACs", "outputs ms", "cycles ms", "G MAC/s", "events ms", "per layer",
-                  "onnxruntime ms", "ratio")  # fmt: skip
+    table = Table(
+        "network",
+        "config",
+        "commands",
+        "M MACs",
+        "outputs ms",
+        "cycles ms",
+        "G MAC/s",
+        "events ms",
+        "per layer",
+        "onnxruntime ms",
+        "ratio",
+    )
     for row in rows:
         rival = [f"{1e3 * row['onnxruntime_seconds']:.1f}", f"{row['ratio']:.1f}"] if row["ratio"] else ["", ""]
-        table.add_row(row["network"], row["config"], f"{row['commands']:,}", f"{row['macs'] / 1e6:,.1f}",
-                      f"{1e3 * row['outputs_seconds']:.1f}", f"{1e3 * row['cycles_seconds']:.1f}",
-                      f"{row['gmacs_per_second']:.1f}", f"{1e3 * row['events_seconds']:.2f}",
-                      f"{row['events_ms_per_layer']:.3f}", *rival)  # fmt: skip
+        table.add_row(
+            row["network"],
+            row["config"],
+            f"{row['commands']:,}",
+            f"{row['macs'] / 1e6:,.1f}",
+            f"{1e3 * row['outputs_seconds']:.1f}",
+            f"{1e3 * row['cycles_seconds']:.1f}",
+            f"{row['gmacs_per_second']:.1f}",
+            f"{1e3 * row['events_seconds']:.2f}",
+            f"{row['events_ms_per_layer']:.3f}",
+            *rival,
+        )
     Console(width=150).print(table)
     if options.json:
         options.json.write_text(json.dumps(rows, indent=2) + "\n")

@@ -35,10 +35,20 @@ from intaglio.network.graph import Conv2D, FullyConnected
 from intaglio.session import Session
 from intaglio.sim.engines import cycles_of
 
-TINY = ("mlptiny_kws_int8", "mlptiny_vww_int8", "mlptiny_ic_resnet8_int8", "mlptiny_ad_int8", "tflm_person_detect_int8_patched")
+TINY = (
+    "mlptiny_kws_int8",
+    "mlptiny_vww_int8",
+    "mlptiny_ic_resnet8_int8",
+    "mlptiny_ad_int8",
+    "tflm_person_detect_int8_patched",
+)
 FAST = ("bus_bytes=16", "memory.bytes_per_cycle=16")
-AGAINST_VELA = [("edge256", (), 0.60, 0.95, 0.45), ("edge256", FAST, 0.50, 0.75, 0.38), ("edge64", (), 0.62, 0.95, 0.48),
-                ("edge64", FAST, 0.55, 0.80, 0.45)]  # fmt: skip
+AGAINST_VELA = [
+    ("edge256", (), 0.60, 0.95, 0.45),
+    ("edge256", FAST, 0.50, 0.75, 0.38),
+    ("edge64", (), 0.62, 0.95, 0.48),
+    ("edge64", FAST, 0.55, 0.80, 0.45),
+]
 """Configuration, overrides; the geometric mean and the greatest ratio to reach, and the mean to aim for."""
 
 Row = dict[str, object]
@@ -65,8 +75,10 @@ def against_vela() -> Iterator[Row]:
             count = Session.map(graphs[model], config).clock().cycles
             found[model] = count / rivals[model.removesuffix("_patched"), config.macs_per_cycle]
         geometric = math.prod(found.values()) ** (1 / len(found))
-        each = ", ".join(f"{model.removeprefix('mlptiny_').removeprefix('tflm_').removesuffix('_int8')} {r:.2f}"
-                         for model, r in ((m.removesuffix("_patched"), r) for m, r in found.items()))  # fmt: skip
+        each = ", ".join(
+            f"{model.removeprefix('mlptiny_').removeprefix('tflm_').removesuffix('_int8')} {r:.2f}"
+            for model, r in ((m.removesuffix("_patched"), r) for m, r in found.items())
+        )
         met = geometric <= mean and max(found.values()) <= most
         yield row(what, f"{geometric:.3f} ({each})", reach, f"{aim:.2f}", met, mean=geometric, ratios=found)
 
@@ -107,31 +119,62 @@ def large_networks(folder: Path, on_rtl: bool) -> Iterator[Row]:
     session, seconds = mapped(graph, config)
     count = session.clock().cycles
     ratio = count / resnet18_bound(session)
-    yield row("ResNet-18, edge256: cycles / sum of its layers' bounds", f"{ratio:.3f} ({count:,} cycles)", "1.12", "1.06",
-              ratio <= 1.12, ratio=ratio, cycles=count)  # fmt: skip
+    yield row(
+        "ResNet-18, edge256: cycles / sum of its layers' bounds",
+        f"{ratio:.3f} ({count:,} cycles)",
+        "1.12",
+        "1.06",
+        ratio <= 1.12,
+        ratio=ratio,
+        cycles=count,
+    )
 
     mobile = Session.map(load(large.write("mobilenet_v2", folder)), config)
     cycles_mobile = mobile.clock().cycles
     ratio = cycles_mobile / mobilenet_bound(mobile)
-    yield row("MobileNetV2, edge256: cycles / bound", f"{ratio:.3f} ({cycles_mobile:,} cycles)", "1.45", "1.20", ratio <= 1.45,
-              ratio=ratio, cycles=cycles_mobile)  # fmt: skip
+    yield row(
+        "MobileNetV2, edge256: cycles / bound",
+        f"{ratio:.3f} ({cycles_mobile:,} cycles)",
+        "1.45",
+        "1.20",
+        ratio <= 1.45,
+        ratio=ratio,
+        cycles=cycles_mobile,
+    )
 
     proven = Session.map(graph, config, prove=True)
     first = Session.map(graph_of(LAYERS[0]), config, prove=True).clock().cycles
-    yield row("conv1 7x7/2, 3 to 64 channels at 224x224, edge256: cycles", f"{first:,}", "500,000", "465,000", first < 500_000,
-              cycles=first)  # fmt: skip
+    yield row(
+        "conv1 7x7/2, 3 to 64 channels at 224x224, edge256: cycles",
+        f"{first:,}",
+        "500,000",
+        "465,000",
+        first < 500_000,
+        cycles=first,
+    )
     yield row("mapping ResNet-18, one core, warm", f"{seconds:.2f} s", "1 s", "0.25 s", seconds <= 1, seconds=seconds)
     plans = sum(c.candidates for c in proven.certificates)
     gap = sampled_gap(graph, config, proven.certificates)
-    yield row("gap to the best of the stated space, ResNet-18, every layer (--prove), against plans drawn at random and timed",
-              f"{gap:.4f} ({len(proven.certificates)} layers and chains, {plans:,} plans; {proven.clock().cycles:,} cycles in all)",
-              "0", "0", gap <= 0, gap=gap, plans=plans)  # fmt: skip
+    yield row(
+        "gap to the best of the stated space, ResNet-18, every layer (--prove), against plans drawn at random and timed",
+        f"{gap:.4f} ({len(proven.certificates)} layers and chains, {plans:,} plans; {proven.clock().cycles:,} cycles in all)",
+        "0",
+        "0",
+        gap <= 0,
+        gap=gap,
+        plans=plans,
+    )
 
     found = simulator.measure(large.write("resnet18", folder), config, 5)
     speed = float(str(found["gmacs_per_second"]))
-    yield row("host simulation of ResNet-18, outputs and cycles, 2 cores, warm",
-              f"{speed:.1f} G MAC/s, {found['ratio']:.1f} times onnxruntime's {1e3 * float(str(found['onnxruntime_seconds'])):.0f} ms",
-              "5 G MAC/s", "2 times onnxruntime's", speed >= 5, **{k: found[k] for k in ("gmacs_per_second", "ratio")})  # fmt: skip
+    yield row(
+        "host simulation of ResNet-18, outputs and cycles, 2 cores, warm",
+        f"{speed:.1f} G MAC/s, {found['ratio']:.1f} times onnxruntime's {1e3 * float(str(found['onnxruntime_seconds'])):.0f} ms",
+        "5 G MAC/s",
+        "2 times onnxruntime's",
+        speed >= 5,
+        **{k: found[k] for k in ("gmacs_per_second", "ratio")},
+    )
     each = float(str(found["cycles_seconds"])) * 1e3 / len(session.program.layers)
     yield row("timing only, ResNet-18", f"{each:.2f} ms a layer", "1 ms", "", each <= 1, milliseconds=each)
     if on_rtl:
@@ -165,14 +208,22 @@ def rtl(session: Session) -> Row:
     seconds = time.perf_counter() - begin
     same = run.cycles == host.cycles and run.counters == host.counters
     same &= all(np.array_equal(run.outputs[name], host.outputs[name]) for name in host.outputs)
-    return row("RTL simulation of ResNet-18, edge256, after the build",
-               f"{seconds:.0f} s, outputs, cycles and counters {'equal' if same else 'DIFFERENT'}", "90 s", "", same and seconds < 90,
-               seconds=seconds, equal=same)  # fmt: skip
+    return row(
+        "RTL simulation of ResNet-18, edge256, after the build",
+        f"{seconds:.0f} s, outputs, cycles and counters {'equal' if same else 'DIFFERENT'}",
+        "90 s",
+        "",
+        same and seconds < 90,
+        seconds=seconds,
+        equal=same,
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--large", type=Path, metavar="FOLDER", help="where ResNet-18 and MobileNetV2 are, or are to be made")
+    parser.add_argument(
+        "--large", type=Path, metavar="FOLDER", help="where ResNet-18 and MobileNetV2 are, or are to be made"
+    )
     parser.add_argument("--rtl", action="store_true", help="also run ResNet-18 on the RTL: minutes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows as JSON")
     options = parser.parse_args()
@@ -184,7 +235,9 @@ def main() -> None:
             for found in part:
                 rows.append(found)
                 reached = {True: "yes", False: "no", None: ""}[found["met"]]  # type: ignore[index]
-                table.add_row(str(found["what"]), str(found["measured"]), str(found["reach"]), str(found["aim"]), reached)
+                table.add_row(
+                    str(found["what"]), str(found["measured"]), str(found["reach"]), str(found["aim"]), reached
+                )
                 Console(stderr=True).print(f"{found['what']}: {found['measured']}")
     Console(width=160).print(table)
     if options.json:

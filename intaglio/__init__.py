@@ -33,9 +33,27 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "Comparison", "Config", "Graph", "InputError", "LayerFigures", "NetworkRun", "OutputError", "Refusal", "RefusedError", "Session",
-    "Table", "Trace", "__version__", "compare", "layers", "load", "load_config", "load_table", "map", "random_inputs",
-]  # fmt: skip
+    "Comparison",
+    "Config",
+    "Graph",
+    "InputError",
+    "LayerFigures",
+    "NetworkRun",
+    "OutputError",
+    "Refusal",
+    "RefusedError",
+    "Session",
+    "Table",
+    "Trace",
+    "__version__",
+    "compare",
+    "layers",
+    "load",
+    "load_config",
+    "load_table",
+    "map",
+    "random_inputs",
+]
 
 
 def __getattr__(name: str) -> Any:

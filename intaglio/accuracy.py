@@ -41,7 +41,9 @@ def read_data(path: Path, graph: Graph) -> Dataset:
 def read_labelled(path: Path, graph: Graph) -> Dataset:
     """read_data with labels that fit the graph's first output; InputError that names the file."""
     if LABELS in graph.inputs:
-        raise InputError(f"{path}: the array {LABELS!r} is the network's input of that name, so that there are no labels; rename the input")
+        raise InputError(
+            f"{path}: the array {LABELS!r} is the network's input of that name, so that there are no labels; rename the input"
+        )
     data = read_data(path, graph)
     name = graph.outputs[0]
     try:

@@ -27,9 +27,26 @@ from intaglio.session import NetworkRun, Session
 from intaglio.trace import Trace
 
 __all__ = [
-    "Comparison", "Config", "Graph", "InputError", "LayerFigures", "NetworkRun", "OutputError", "Refusal", "RefusedError", "Session",
-    "Table", "Trace", "compare", "layers", "load", "load_config", "load_table", "map", "random_inputs",
-]  # fmt: skip
+    "Comparison",
+    "Config",
+    "Graph",
+    "InputError",
+    "LayerFigures",
+    "NetworkRun",
+    "OutputError",
+    "Refusal",
+    "RefusedError",
+    "Session",
+    "Table",
+    "Trace",
+    "compare",
+    "layers",
+    "load",
+    "load_config",
+    "load_table",
+    "map",
+    "random_inputs",
+]
 
 
 def map(

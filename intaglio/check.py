@@ -90,7 +90,9 @@ def check_survey(found: Survey, config: Config) -> Check:
             continue
         index = index_of[step.became]
         mine = [imported[step.name]] if step.name in imported else [] if step.folded else refused.get(index, [])
-        rows.append(_row(graph, config, step, index, host, mine, by_tag.get(index), named.get(step.became, step.became)))
+        rows.append(
+            _row(graph, config, step, index, host, mine, by_tag.get(index), named.get(step.became, step.became))
+        )
     peak, layer = _peak(graph, config, host)
     taken = [row for row in rows if row.place == ACCELERATOR]
     return Check(
@@ -114,9 +116,15 @@ def _row_of_none(step: Step, refusals: Sequence[Refusal]) -> CheckedOperator:
 
 
 def _row(
-    graph: Graph, config: Config, step: Step, index: int, host: set[int], refusals: Sequence[Refusal],
-    task: AnyTask | None, whole: str,
-) -> CheckedOperator:  # fmt: skip
+    graph: Graph,
+    config: Config,
+    step: Step,
+    index: int,
+    host: set[int],
+    refusals: Sequence[Refusal],
+    task: AnyTask | None,
+    whole: str,
+) -> CheckedOperator:
     """whole: the operator of the file that a folded one is part of."""
     op = graph.operators[index]
     weights = 0

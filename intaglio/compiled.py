@@ -112,7 +112,6 @@ class _Cache(NullCache):
         parts = repr((str(sig), codegen.magic_tuple(), self._function.__code__.co_code))
         return folder / f"{name}.{hashlib.sha256(parts.encode()).hexdigest()[:32]}"
 
-
     def _folder(self) -> Path | None:
         root = cache_root()
         if root is None or self._version is None:

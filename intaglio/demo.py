@@ -102,8 +102,10 @@ def _report(terminal: Terminal, config: Config, graph: Graph, tell: Progress) ->
     accuracy = measure_accuracy(session)
     for who, right in accuracy.right.items():
         terminal.line(f"{who:15s} {100 * right / accuracy.images:5.2f} % of {accuracy.images} images")
-    terminal.line(f"{accuracy.differing} of the outputs' elements differ between LiteRT and Intaglio "
-                  f"({1000 * accuracy.seconds / accuracy.images:.1f} ms an image here)")
+    terminal.line(
+        f"{accuracy.differing} of the outputs' elements differ between LiteRT and Intaglio "
+        f"({1000 * accuracy.seconds / accuracy.images:.1f} ms an image here)"
+    )
 
     terminal.line()
     terminal.line("Energy beside FP32", bold=True)
@@ -121,9 +123,13 @@ def print_energy(terminal: Terminal, compared: Comparison) -> None:
     gain, total = compared.total.gain["equal_elements"], compared.total
     assert gain is not None
     int8, fp32 = (side.energy.total.value / 1e6 for side in (total.int8, total.fp32["equal_elements"]))
-    terminal.line(f"{compared.table.name}: INT8 {int8:.1f} uJ an inference; the same array and schedule in FP32 "
-                  f"{fp32:.1f} uJ: {gain.value:.2f}X ({gain.low:.2f} to {gain.high:.2f})")
-    shares = ", ".join(f"{c.name.lower().replace('_', ' ')} {100 * share:.1f} %" for c, share in compared.share.items() if share)
+    terminal.line(
+        f"{compared.table.name}: INT8 {int8:.1f} uJ an inference; the same array and schedule in FP32 "
+        f"{fp32:.1f} uJ: {gain.value:.2f}X ({gain.low:.2f} to {gain.high:.2f})"
+    )
+    shares = ", ".join(
+        f"{c.name.lower().replace('_', ' ')} {100 * share:.1f} %" for c, share in compared.share.items() if share
+    )
     terminal.line(f"INT8's energy: {shares}; leakage, clock and registers are not in that table")
 
 

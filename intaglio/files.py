@@ -134,9 +134,13 @@ def first_bytes(path: Path, count: int) -> bytes:
 def kind_of(mode: int) -> str:
     """What a file of this st_mode is, for a message; "" for a regular one."""
     kinds = {
-        stat.S_IFDIR: "a directory", stat.S_IFIFO: "a FIFO", stat.S_IFCHR: "a device", stat.S_IFBLK: "a block device",
-        stat.S_IFSOCK: "a socket", stat.S_IFREG: "",
-    }  # fmt: skip
+        stat.S_IFDIR: "a directory",
+        stat.S_IFIFO: "a FIFO",
+        stat.S_IFCHR: "a device",
+        stat.S_IFBLK: "a block device",
+        stat.S_IFSOCK: "a socket",
+        stat.S_IFREG: "",
+    }
     return kinds.get(stat.S_IFMT(mode), "no file of a known kind")
 
 
@@ -269,7 +273,9 @@ def _failing(target: Target) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OutputError(f"{target.path}: cannot be written ({error.strerror or error}); choose another file") from None
+        raise OutputError(
+            f"{target.path}: cannot be written ({error.strerror or error}); choose another file"
+        ) from None
 
 
 @contextmanager

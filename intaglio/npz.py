@@ -76,7 +76,9 @@ def _arrays(
     path: Path, file: BinaryIO, accept: Callable[[Mapping[str, Header]], None] | None, remedy: str
 ) -> dict[str, np.ndarray]:
     end = zipfile._EndRecData(file)  # type: ignore[attr-defined]
-    if end is not None and end[5] > _LARGEST_DIRECTORY:  # ZipFile takes hundreds of bytes of memory for each entry of 46
+    if (
+        end is not None and end[5] > _LARGEST_DIRECTORY
+    ):  # ZipFile takes hundreds of bytes of memory for each entry of 46
         raise InputError(f"{path}: its directory has {end[5]} bytes, more than {_LARGEST_DIRECTORY}; {remedy}")
     with zipfile.ZipFile(file) as archive:
         entries = archive.infolist()

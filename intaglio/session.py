@@ -74,9 +74,13 @@ class Session:
 
     @staticmethod
     def map(
-        graph: Graph, config: Config, keep_all: bool = False, prove: bool = False, goal: str = "cycles",
+        graph: Graph,
+        config: Config,
+        keep_all: bool = False,
+        prove: bool = False,
+        goal: str = "cycles",
         table: Table | None = None,
-    ) -> Session:  # fmt: skip
+    ) -> Session:
         """keep_all: the engine leaves every tensor of the accelerator in external memory. prove: each layer's plan is the best
         of its space under exact timing, in place of the one that an estimate prefers; takes seconds. goal: "cycles", "energy"
         or "edp", their product; of schedules that are equal in the first, the other decides. table: has the prices; for cycles

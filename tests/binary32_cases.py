@@ -94,8 +94,7 @@ def _scaled(sum_: int, factor: int, exponent: int) -> list[tuple[int, int, int]]
     """sum_ * factor * 2**exponent as a sum, times every power of two that it has room for, and a significand."""
     up = SIGNIFICANT - factor.bit_length()
     return [
-        (sum_ << more, factor << up + 7, exponent - up + SIGNIFICANT - more)
-        for more in range(32 - sum_.bit_length())
+        (sum_ << more, factor << up + 7, exponent - up + SIGNIFICANT - more) for more in range(32 - sum_.bit_length())
     ]
 
 

@@ -213,16 +213,26 @@ class FloatBuilder:
             ceil = int(self.rng.integers(2) and agree)
             out = [((s - 1) * ceil + n + a + b - k) // s + 1 for n, a, b, k, s in sides]
             self.node(
-                "MaxPool", [self.x], (1, channels, *out), kernel_shape=kernel, strides=strides, pads=pads,
+                "MaxPool",
+                [self.x],
+                (1, channels, *out),
+                kernel_shape=kernel,
+                strides=strides,
+                pads=pads,
                 ceil_mode=ceil,
-            )  # fmt: skip
+            )
             return f"MaxPool {kernel} strides {strides} pads {pads} ceil_mode {ceil} {self.activation()}"
         out = [(n + a + b - k) // s + 1 for n, a, b, k, s in sides]
         include = int(self.rng.integers(2))
         self.node(
-            "AveragePool", [self.x], (1, channels, *out), kernel_shape=kernel, strides=strides, pads=pads,
+            "AveragePool",
+            [self.x],
+            (1, channels, *out),
+            kernel_shape=kernel,
+            strides=strides,
+            pads=pads,
             count_include_pad=include,
-        )  # fmt: skip
+        )
         return f"AveragePool {kernel} strides {strides} pads {pads}"
 
     def head(self) -> str:

@@ -54,7 +54,9 @@ def test_from_file_to_figures(tmp_path: Path) -> None:
     assert [layer["cycles"] for layer in report["layers"]] == [layer.cycles for layer in intaglio.layers(run)]
     assert report["counters"] == {counter.name.lower(): run.counters[counter] for counter in Counter}
 
-    compared = json.loads(command("compare", path, "--config", "tiny16", "--set", "memory.latency=50", "--json", "-").out)
+    compared = json.loads(
+        command("compare", path, "--config", "tiny16", "--set", "memory.latency=50", "--json", "-").out
+    )
     mine = intaglio.compare(run)
     assert mine.table.name == intaglio.compare(run, intaglio.load_table(mine.table.name)).table.name
     total = compared["totals"] if "totals" in compared else compared["total"]

@@ -81,7 +81,10 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "a file more": lambda folder: (folder / "c").write_text(""),
     "a file less": lambda folder: (folder / "b").unlink(),
     "another name": lambda folder: (folder / "b").rename(folder / "c"),
-    "a link": lambda folder: ((folder / "b").rename(folder.parent / "b"), (folder / "b").symlink_to(folder.parent / "b")),
+    "a link": lambda folder: (
+        (folder / "b").rename(folder.parent / "b"),
+        (folder / "b").symlink_to(folder.parent / "b"),
+    ),
     "a permission": lambda folder: (folder / "b").chmod(0o755),
     "all": shutil.rmtree,
 }
@@ -166,7 +169,10 @@ def test_a_temporary_folder_with_a_space_is_passed_over(tmp_path: Path, monkeypa
     (tmp_path / "link").symlink_to(spaced)
     assert not places.is_plain(tmp_path / "link")  # tools resolve links
     monkeypatch.setattr(places, "_ELSEWHERE", ())
-    with pytest.raises(InputError, match=r"no temporary folder: none of .*a b .*; set TMPDIR"), places.plain_folder("x."):
+    with (
+        pytest.raises(InputError, match=r"no temporary folder: none of .*a b .*; set TMPDIR"),
+        places.plain_folder("x."),
+    ):
         pass
 
 

@@ -119,7 +119,9 @@ def test_it_lies_in_the_home(tmp_path: Path, result: str) -> None:
 
 def test_two_at_once(tmp_path: Path, result: str) -> None:
     script = f"from tests.test_compiled import *\nprint(run(CALL, {str(tmp_path)!r}))"
-    started = [subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    started = [
+        subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(3)
+    ]
     for process in started:
         assert process.communicate(timeout=120)[0].startswith(result) and process.returncode == 0
     assert run(CALL, str(tmp_path)) == f"{result} 1 1"
@@ -143,7 +145,9 @@ def test_killed_in_the_midst(tmp_path: Path, result: str) -> None:
 def test_other_uses_of_numba_are_left_alone(tmp_path: Path) -> None:
     """A notebook's own functions are cached where numba would have put them."""
     (tmp_path / "mine.py").write_text("import numba\n@numba.njit(cache=True)\ndef twice(x):\n    return 2 * x\n")
-    script = CALL + f"""
+    script = (
+        CALL
+        + f"""
     import os, sys, numba
     from numba.core import caching
     sys.path.insert(0, {str(tmp_path)!r})
@@ -151,6 +155,7 @@ def test_other_uses_of_numba_are_left_alone(tmp_path: Path) -> None:
     assert mine.twice(4) == 8 and not numba.config.CACHE_DIR and "NUMBA_CACHE_DIR" not in os.environ
     assert not numba.config.CACHE_LOCATOR_CLASSES if hasattr(numba.config, "CACHE_LOCATOR_CLASSES") else True
     """
+    )
     run(script, str(tmp_path / "cache"))
     assert {path.suffix for path in (tmp_path / "__pycache__").iterdir()} >= {".nbi", ".nbc"}
     assert not [path for path in files(tmp_path / "cache") if "twice" in path.name]
@@ -227,9 +232,16 @@ def test_another_compiler_is_a_new_version(monkeypatch: pytest.MonkeyPatch, pack
 
 def test_imports_in_any_form_are_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a").mkdir()
-    texts = {"__init__.py": "", "a/__init__.py": "from intaglio.x import (\n    y,\n    z as w,\n)\n", "a/b.py": "import intaglio.a.c\n",
-             "a/c.py": "def f():\n    from intaglio.a import late\n", "a/late.py": "", "x.py": "from intaglio import v as q, u\n",
-             "u.py": "", "v.py": "import os\nfrom intaglio.a import b\n"}  # fmt: skip
+    texts = {
+        "__init__.py": "",
+        "a/__init__.py": "from intaglio.x import (\n    y,\n    z as w,\n)\n",
+        "a/b.py": "import intaglio.a.c\n",
+        "a/c.py": "def f():\n    from intaglio.a import late\n",
+        "a/late.py": "",
+        "x.py": "from intaglio import v as q, u\n",
+        "u.py": "",
+        "v.py": "import os\nfrom intaglio.a import b\n",
+    }
     for name, text in texts.items():
         (tmp_path / name).write_text(text)
     monkeypatch.setattr(sources, "_ROOT", tmp_path)
@@ -254,4 +266,8 @@ def test_few_versions_of_a_module_are_kept(tmp_path: Path) -> None:
     (tmp_path / "other-1").mkdir()
     os.utime(tmp_path / "other-1", (1, 1))
     assert compiled._ready(tmp_path, "m-", "new") == tmp_path / "m-new"
-    assert {path.name for path in tmp_path.iterdir()} == {"m-new", "other-1", *(f"m-{age}" for age in range(compiled.KEPT - 1))}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "m-new",
+        "other-1",
+        *(f"m-{age}" for age in range(compiled.KEPT - 1)),
+    }

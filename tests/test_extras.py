@@ -23,8 +23,13 @@ def test_the_packages_are_the_declared_ones(extra: str) -> None:
 
 
 def test_an_installed_intaglio_gives_its_versions(monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = ["numpy>=2", "onnx-tool>=3; extra == 'onnx'", "onnx<2,>=1.19; extra == \"onnx\"", "onnx==9; extra == 'other'",
-             "onnxruntime>=1.28; python_version >= '3' and extra == 'onnx'"]  # fmt: skip
+    lines = [
+        "numpy>=2",
+        "onnx-tool>=3; extra == 'onnx'",
+        'onnx<2,>=1.19; extra == "onnx"',
+        "onnx==9; extra == 'other'",
+        "onnxruntime>=1.28; python_version >= '3' and extra == 'onnx'",
+    ]
     monkeypatch.setattr(metadata, "requires", lambda name: lines)
     words = shlex.split(extras.install("onnx"))
     assert words == [sys.executable, "-m", "pip", "install", "onnx<2,>=1.19", "onnxruntime>=1.28"]
@@ -40,8 +45,13 @@ def test_a_checkout_on_the_path_gives_names(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_nothing_tells_to_install_intaglio_from_an_index() -> None:
     """It is on none, so `pip install intaglio[...]` would fail or bring something else."""
-    texts = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.ipynb"),
-             *(ROOT / "intaglio").rglob("*.py"), *(ROOT / "intaglio" / "export").rglob("templates/*")]  # fmt: skip
+    texts = [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "examples").rglob("*.ipynb"),
+        *(ROOT / "intaglio").rglob("*.py"),
+        *(ROOT / "intaglio" / "export").rglob("templates/*"),
+    ]
     assert len(texts) > 100
     wrong = re.compile(r"pip install ['\"]?intaglio\b(?!-)")
     assert [str(path) for path in texts if wrong.search(path.read_text(encoding="utf-8"))] == []

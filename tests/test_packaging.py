@@ -21,8 +21,19 @@ import intaglio
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-SHARED = {"numpy", "numba", "onnx", "onnxruntime", "pyyaml", "rich", "typer", "jsonschema", "matplotlib", "ai-edge-litert",
-          "wasmtime"}  # fmt: skip
+SHARED = {
+    "numpy",
+    "numba",
+    "onnx",
+    "onnxruntime",
+    "pyyaml",
+    "rich",
+    "typer",
+    "jsonschema",
+    "matplotlib",
+    "ai-edge-litert",
+    "wasmtime",
+}
 """What other packages in an environment have demands on too."""
 
 
@@ -49,7 +60,9 @@ def test_what_is_shared_is_a_range_and_what_decides_our_outputs_is_not() -> None
 
 def test_the_constraints_fulfil_the_ranges() -> None:
     held = pins("constraints.txt")
-    for name, requirement in required("litert", "onnx", "plot", "rtl", "notebook", "dev").items():  # what `make install` installs
+    for name, requirement in required(
+        "litert", "onnx", "plot", "rtl", "notebook", "dev"
+    ).items():  # what `make install` installs
         assert held[name] in requirement.specifier, name
 
 
@@ -59,7 +72,9 @@ def test_the_lowest_versions_are_the_ends_of_the_ranges() -> None:
         (end,) = [s.version for s in requirement.specifier if s.operator in (">=", "==")]
         release = held[name].release
         assert held[name] in requirement.specifier
-        assert release[: len(Version(end).release)] == Version(end).release and not any(release[len(Version(end).release) :])
+        assert release[: len(Version(end).release)] == Version(end).release and not any(
+            release[len(Version(end).release) :]
+        )
 
 
 def test_python_versions_are_stated() -> None:
@@ -70,7 +85,9 @@ def test_python_versions_are_stated() -> None:
 
 def run(*command: object, folder: Path, **more: str) -> str:
     environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")} | more
-    done = subprocess.run([str(c) for c in command], cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [str(c) for c in command], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, f"{command}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
     return done.stdout
 
@@ -83,7 +100,19 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder)
     shutil.copytree(ROOT / "intaglio", folder / "intaglio", ignore=shutil.ignore_patterns("__pycache__"))
-    run(sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-index", "--no-build-isolation", "-w", "out", ".", folder=folder)
+    run(
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--no-deps",
+        "--no-index",
+        "--no-build-isolation",
+        "-w",
+        "out",
+        ".",
+        folder=folder,
+    )
     (built,) = (folder / "out").iterdir()
     return built
 
@@ -92,8 +121,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_every_file(wheel: Path) -> None:
     """Schemas, tables, templates, configurations, data, C++ and its headers, py.typed."""
     held = {name for name in zipfile.ZipFile(wheel).namelist() if not name.split("/")[0].endswith(".dist-info")}
-    tree = {path.relative_to(ROOT).as_posix() for path in (ROOT / "intaglio").rglob("*")
-            if path.is_file() and "__pycache__" not in path.parts}  # fmt: skip
+    tree = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "intaglio").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
     assert held == tree
     kinds = {name.rpartition(".")[2] for name in held}
     assert {"py", "yaml", "json", "npz", "tflite", "cpp", "h", "typed"} <= kinds

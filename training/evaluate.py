@@ -21,9 +21,7 @@ from training.select_images import TEST_IMAGES
 
 def litert_classes(images: np.ndarray) -> np.ndarray:
     """The most probable class of each of images [N, 28, 28, 1], float32 in 0..1."""
-    interpreter = Interpreter(
-        str(data.MODEL), experimental_op_resolver_type=OpResolverType.BUILTIN_REF, num_threads=1
-    )
+    interpreter = Interpreter(str(data.MODEL), experimental_op_resolver_type=OpResolverType.BUILTIN_REF, num_threads=1)
     interpreter.allocate_tensors()
     source = interpreter.get_input_details()[0]["index"]
     result = interpreter.get_output_details()[0]["index"]

@@ -122,8 +122,7 @@ def accuracy(network: Network, images: torch.Tensor, labels: torch.Tensor) -> fl
     network.eval()
     with torch.no_grad():
         hits = sum(
-            int((network(x).argmax(1) == y).sum())
-            for x, y in zip(images.split(500), labels.split(500), strict=True)
+            int((network(x).argmax(1) == y).sum()) for x, y in zip(images.split(500), labels.split(500), strict=True)
         )
     return hits / len(labels)
 
@@ -141,9 +140,7 @@ def train(epochs: int) -> Network:
 
     network = Network().to(memory_format=torch.channels_last)
     steps = -(-len(images) // BATCH)
-    optimizer = torch.optim.SGD(
-        network.parameters(), PEAK_RATE, momentum=0.9, nesterov=True, weight_decay=5e-4
-    )
+    optimizer = torch.optim.SGD(network.parameters(), PEAK_RATE, momentum=0.9, nesterov=True, weight_decay=5e-4)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_RATE, total_steps=epochs * steps)
     start = time.monotonic()
     for epoch in range(epochs):

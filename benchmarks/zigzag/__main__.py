@@ -46,13 +46,20 @@ def measure(shape: Shape, config: Config, found: dict[str, Any]) -> dict[str, An
     priced = price(graph, config, TemporalMapping(found["loops"], spatial, shape.loops()), cycles_of)
     best = min(certificate.cycles, priced.cycles or certificate.cycles)
     return {
-        "layer": shape.name, "macs": shape.macs,
+        "layer": shape.name,
+        "macs": shape.macs,
         "ideal": math.ceil(max(shape.macs / config.macs_per_cycle, shape.weights / config.memory.bytes_per_cycle)),
-        "zigzag_cycles": found["cycles"], "zigzag_seconds": found["cpu_seconds"],
-        "priced": priced.cycles, "notes": priced.notes,
-        "ours": certificate.cycles, "seconds": seconds, "bound": certificate.bound,
-        "to_best": certificate.cycles / best - 1, "to_bound": certificate.gap_to_bound, "loops": found["loops"],
-    }  # fmt: skip
+        "zigzag_cycles": found["cycles"],
+        "zigzag_seconds": found["cpu_seconds"],
+        "priced": priced.cycles,
+        "notes": priced.notes,
+        "ours": certificate.cycles,
+        "seconds": seconds,
+        "bound": certificate.bound,
+        "to_best": certificate.cycles / best - 1,
+        "to_bound": certificate.gap_to_bound,
+        "loops": found["loops"],
+    }
 
 
 def show(rows: list[dict[str, Any]], console: Console) -> None:
@@ -61,10 +68,17 @@ def show(rows: list[dict[str, Any]], console: Console) -> None:
         table.add_column(name, justify="right")
     for row in rows:
         table.add_row(
-            row["layer"], f"{row['macs']:,}", f"{row['ideal']:,}", f"{row['zigzag_cycles']:,}",
-            f"{row['zigzag_seconds']:.1f}", f"{row['priced']:,}" if row["priced"] else "none", f"{row['ours']:,}",
-            f"{row['seconds']:.1f}", f"{row['to_best']:.2%}", f"{row['to_bound']:.2%}",
-        )  # fmt: skip
+            row["layer"],
+            f"{row['macs']:,}",
+            f"{row['ideal']:,}",
+            f"{row['zigzag_cycles']:,}",
+            f"{row['zigzag_seconds']:.1f}",
+            f"{row['priced']:,}" if row["priced"] else "none",
+            f"{row['ours']:,}",
+            f"{row['seconds']:.1f}",
+            f"{row['to_best']:.2%}",
+            f"{row['to_bound']:.2%}",
+        )
     console.print(table)
     for row in rows:
         for note in row["notes"]:

@@ -32,14 +32,22 @@ def machine() -> dict[str, Any]:
     directions = {"W": ("fh", "tl"), "I": ("fh", "tl"), "O": ("fh", "tl", "fl", "th")}
     allocation = [f"{MEMORY_OF[x]}, {way}" for x, ways in directions.items() for way in ways]
     external = {
-        "size": 1 << 40, "r_cost": 64 * EXTERNAL, "w_cost": 64 * EXTERNAL, "area": 0.0, "latency": 1,
-        "operands": list(MEMORY_OF.values()), "ports": [_port("rw_port_1", "read_write", 64, allocation)],
+        "size": 1 << 40,
+        "r_cost": 64 * EXTERNAL,
+        "w_cost": 64 * EXTERNAL,
+        "area": 0.0,
+        "latency": 1,
+        "operands": list(MEMORY_OF.values()),
+        "ports": [_port("rw_port_1", "read_write", 64, allocation)],
         "served_dimensions": PLANE,
-    }  # fmt: skip
+    }
     array = {
-        "unit_energy": MAC, "unit_area": 0.0, "dimensions": PLANE, "sizes": [ROWS, COLS],
+        "unit_energy": MAC,
+        "unit_area": 0.0,
+        "dimensions": PLANE,
+        "sizes": [ROWS, COLS],
         "systolic_dimensions": PLANE,
-    }  # fmt: skip
+    }
     return {"name": "edge256_like", "memories": {**memories, "external": external}, "operational_array": array}
 
 
@@ -51,9 +59,16 @@ def _memory(operand: str, bits: int, width: tuple[int, int], energy: float, serv
     if operand == "O":  # sums also come back from above, and go up
         ports += [_port("r_port_2", "read", read, [f"{name}, th"]), _port("w_port_2", "write", write, [f"{name}, fl"])]
     return {
-        "size": bits, "r_cost": energy * read, "w_cost": energy * write, "area": 0.0, "latency": 1, "operands": [name],
-        "ports": ports, "served_dimensions": served, "force_double_buffering": bool(served),
-    }  # fmt: skip
+        "size": bits,
+        "r_cost": energy * read,
+        "w_cost": energy * write,
+        "area": 0.0,
+        "latency": 1,
+        "operands": [name],
+        "ports": ports,
+        "served_dimensions": served,
+        "force_double_buffering": bool(served),
+    }
 
 
 def _port(name: str, kind: str, bits: int, allocation: list[str]) -> dict[str, Any]:
@@ -64,15 +79,21 @@ def _port(name: str, kind: str, bits: int, allocation: list[str]) -> dict[str, A
 def workload(shape: Shape) -> list[dict[str, Any]]:
     """One layer: int8 operands, sums of 32 bits, results of 8."""
     loops = shape.loops()
-    return [{
-        "id": 0, "name": "layer", "operator_type": "Conv",
-        "equation": "O[b][g][k][oy][ox]+=W[g][k][c][fy][fx]*I[b][g][c][iy][ix]",
-        "dimension_relations": [f"ix={shape.stride}*ox+1*fx", f"iy={shape.stride}*oy+1*fy"],
-        "loop_dims": list(loops), "loop_sizes": list(loops.values()),
-        "operand_precision": {"W": 8, "I": 8, "O": 32, "O_final": 8},
-        "pr_loop_dims": ["IX", "IY"], "pr_loop_sizes": [shape.cols, shape.rows],
-        "padding": [[shape.padding, shape.padding]] * 2,
-    }]  # fmt: skip
+    return [
+        {
+            "id": 0,
+            "name": "layer",
+            "operator_type": "Conv",
+            "equation": "O[b][g][k][oy][ox]+=W[g][k][c][fy][fx]*I[b][g][c][iy][ix]",
+            "dimension_relations": [f"ix={shape.stride}*ox+1*fx", f"iy={shape.stride}*oy+1*fy"],
+            "loop_dims": list(loops),
+            "loop_sizes": list(loops.values()),
+            "operand_precision": {"W": 8, "I": 8, "O": 32, "O_final": 8},
+            "pr_loop_dims": ["IX", "IY"],
+            "pr_loop_sizes": [shape.cols, shape.rows],
+            "padding": [[shape.padding, shape.padding]] * 2,
+        }
+    ]
 
 
 def spatial(shape: Shape) -> dict[str, dict[str, int]]:

@@ -52,9 +52,15 @@ class Shape:
     def loops(self) -> dict[str, int]:
         """ZigZag's dimensions: output pixels OX, OY, groups G, output and input channels K, C of a group, kernel FX, FY."""
         return {
-            "B": 1, "K": self.outputs // self.groups, "G": self.groups, "OX": self.out_cols, "OY": self.out_rows,
-            "C": self.channels // self.groups, "FX": self.kernel, "FY": self.kernel,
-        }  # fmt: skip
+            "B": 1,
+            "K": self.outputs // self.groups,
+            "G": self.groups,
+            "OX": self.out_cols,
+            "OY": self.out_rows,
+            "C": self.channels // self.groups,
+            "FX": self.kernel,
+            "FY": self.kernel,
+        }
 
 
 LAYERS = [
@@ -92,8 +98,19 @@ def graph_of(shape: Shape, seed: int = 0) -> Graph:
         padding = Padding(*[shape.padding] * 4)
         strides, ones = (shape.stride, shape.stride), (1, 1)
         operator = Conv2D(
-            shape.name, ("input",), ("output",), weights, bias, strides, ones, padding, 3, -5, scale, (-128, 127),
+            shape.name,
+            ("input",),
+            ("output",),
+            weights,
+            bias,
+            strides,
+            ones,
+            padding,
+            3,
+            -5,
+            scale,
+            (-128, 127),
             groups=shape.groups,
-        )  # fmt: skip
+        )
     tensors = {name: Tensor(name, of, np.dtype(np.int8)) for name, of in (("input", source), ("output", target))}
     return Graph(shape.name, tensors, ("input",), ("output",), [operator])

@@ -99,7 +99,9 @@ class Translation:
     def _groups(self) -> list[Groups]:
         task, config, mapping = self.task, self.config, self.mapping
         if weight_bytes(config, task.geometry.whole_part, 1) > config.weight_bytes:
-            self.notes.append(f"one channel tile's weights do not fit; parts for {partial_pixels(config, task)} pixels at a time")
+            self.notes.append(
+                f"one channel tile's weights do not fit; parts for {partial_pixels(config, task)} pixels at a time"
+            )
             return self._parts()
         split = []
         if mapping.held("W", *REDUCTION) < mapping.whole(*REDUCTION):
@@ -117,7 +119,10 @@ class Translation:
         each = fits[-1]
         if each < wanted:
             self.notes.append(f"weights of {wanted} channel tiles do not fit; {each}")
-        if mapping.turns("W", PIXELS) == 1 and -(-count // each) * weight_bytes(config, part, each) <= config.weight_bytes:
+        if (
+            mapping.turns("W", PIXELS) == 1
+            and -(-count // each) * weight_bytes(config, part, each) <= config.weight_bytes
+        ):
             return [Groups(each, True, False, (part,))]
         if mapping.turns("W", PIXELS) == 1 and mapping.turns("I", PIXELS) > 1:
             self.notes.append("output channels outermost, weights fetched once; ours for each piece")
@@ -148,7 +153,9 @@ class Translation:
         rows, cols = min(mapping.held("I", "OY"), self.task.cut.most_rows), mapping.held("I", "OX")
         unit = self._unit()
         whole = align_up(cols, unit) if cols < g.out_cols else g.out_cols
-        sizes = [(r, whole) for r in range(rows, 0, -1)] + [(1, c) for c in range(align_up(whole, unit) - unit, 0, -unit)]
+        sizes = [(r, whole) for r in range(rows, 0, -1)] + [
+            (1, c) for c in range(align_up(whole, unit) - unit, 0, -unit)
+        ]
         found: list[tuple[tuple[int, int], list[Buffers]]] = []
         for size in sizes:
             pieces = self._cut(*size)
@@ -182,7 +189,9 @@ class Translation:
                     for x in range(first, block["OX"].stop, cols):
                         stop = min(y + rows, block["OY"].stop)
                         at = image * g.out_rows
-                        found[Region(at + y, at + stop, x * g.out_channels, min(x + cols, g.out_cols) * g.out_channels)] = None
+                        found[
+                            Region(at + y, at + stop, x * g.out_channels, min(x + cols, g.out_cols) * g.out_channels)
+                        ] = None
         return tuple(found)
 
     def _placements(self, pieces: tuple[Region, ...]) -> Iterator[Buffers]:
@@ -193,4 +202,3 @@ class Translation:
 
 def _doubled(buffers: Buffers) -> bool:
     return len(buffers.inputs[0]) > 1 and len(buffers.output) > 1
-

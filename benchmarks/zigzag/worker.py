@@ -26,9 +26,14 @@ def solve(job: dict[str, Any], folder: Path) -> dict[str, Any]:
         paths[name].write_text(yaml.safe_dump(job[name], sort_keys=False))  # memories stand in their order
     begin = time.process_time()
     energy, cycles, found = get_hardware_performance_zigzag(
-        job["workload"], str(paths["machine"]), str(paths["mapping"]), opt="latency", dump_folder=str(folder / "out"),
-        pickle_filename=str(folder / "found.pickle"), loma_show_progress_bar=False,
-    )  # fmt: skip
+        job["workload"],
+        str(paths["machine"]),
+        str(paths["mapping"]),
+        opt="latency",
+        dump_folder=str(folder / "out"),
+        pickle_filename=str(folder / "found.pickle"),
+        loma_show_progress_bar=False,
+    )
     seconds = time.process_time() - begin
     ((_, ((best, _),)),) = found  # one layer, and its best mapping
     loops = {

@@ -20,8 +20,9 @@ def check_command(
     overrides: SetOption = None,
     json: Annotated[
         Path | None,
-        typer.Option("--json", metavar="C.json|-", help=f"The answer as JSON; - is standard output. {WHOLE}",
-                     show_default=False),
+        typer.Option(
+            "--json", metavar="C.json|-", help=f"The answer as JSON; - is standard output. {WHOLE}", show_default=False
+        ),
     ] = None,
 ) -> None:
     """Tell which operators would run where, and all that is refused, with reasons and remedies; exit 1 if any is."""

@@ -27,8 +27,11 @@ SEED = 0
 def compare_command(
     model: Annotated[
         Path | None,
-        typer.Argument(metavar="MODEL", help="A quantized int8 network, as for run; --sources alone needs none.",
-                       show_default=False),
+        typer.Argument(
+            metavar="MODEL",
+            help="A quantized int8 network, as for run; --sources alone needs none.",
+            show_default=False,
+        ),
     ] = None,
     config: ConfigOption = "edge64",
     overrides: SetOption = None,
@@ -38,25 +41,37 @@ def compare_command(
     ] = DEFAULT_TABLE,
     data: Annotated[
         Path | None,
-        typer.Option("--data", metavar="D.npz", help="Samples and labels for the accuracy of INT8, as for run.",
-                     show_default=False),
+        typer.Option(
+            "--data",
+            metavar="D.npz",
+            help="Samples and labels for the accuracy of INT8, as for run.",
+            show_default=False,
+        ),
     ] = None,
     float_model: Annotated[
         Path | None,
-        typer.Option("--float-model", metavar="F.onnx", help="The float network, for the accuracy of FP32.",
-                     show_default=False),
+        typer.Option(
+            "--float-model", metavar="F.onnx", help="The float network, for the accuracy of FP32.", show_default=False
+        ),
     ] = None,
     float_data: Annotated[
         Path | None,
-        typer.Option("--float-data", metavar="D.npz",
-                     help="The same samples as the float network takes them, where its layout differs from --data.",
-                     show_default=False),
+        typer.Option(
+            "--float-data",
+            metavar="D.npz",
+            help="The same samples as the float network takes them, where its layout differs from --data.",
+            show_default=False,
+        ),
     ] = None,
     sources: Annotated[bool, typer.Option("--sources", help="Print where every constant comes from.")] = False,
     json: Annotated[
         Path | None,
-        typer.Option("--json", metavar="C.json|-", help=f"The comparison as JSON; - is standard output. {WHOLE}",
-                     show_default=False),
+        typer.Option(
+            "--json",
+            metavar="C.json|-",
+            help=f"The comparison as JSON; - is standard output. {WHOLE}",
+            show_default=False,
+        ),
     ] = None,
 ) -> None:
     """Compare energy and performance per watt with the same array and schedule in FP32."""
@@ -112,7 +127,13 @@ def _fp32_accuracy(model: Path, data: Path | None, tell: Progress) -> Accuracy:
     read = read_float_model(model)
     samples = read_dataset(data, input_forms(read))
     try:
-        return accuracy(read, model, "none", "samples in onnxruntime", samples,
-                        lambda what, done, of: tell.step(f"{what}: {done} of {of}"))
+        return accuracy(
+            read,
+            model,
+            "none",
+            "samples in onnxruntime",
+            samples,
+            lambda what, done, of: tell.step(f"{what}: {done} of {of}"),
+        )
     except InputError as error:
         raise error.at(data) from None

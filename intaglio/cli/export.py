@@ -20,15 +20,24 @@ def export(
     model: ModelArgument,
     folder: Annotated[
         Path,
-        typer.Option("-o", "--output", metavar="DIR", show_default=False,
-                     help="The folder; made if it is missing. One that holds an unchanged export is written anew."),
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="DIR",
+            show_default=False,
+            help="The folder; made if it is missing. One that holds an unchanged export is written anew.",
+        ),
     ],
     config: ConfigOption = "edge64",
     overrides: SetOption = None,
     json: Annotated[
         Path | None,
-        typer.Option("--json", metavar="M.json|-", help=f"The manifest once more; - is standard output. {WHOLE}",
-                     show_default=False),
+        typer.Option(
+            "--json",
+            metavar="M.json|-",
+            help=f"The manifest once more; - is standard output. {WHOLE}",
+            show_default=False,
+        ),
     ] = None,
 ) -> None:
     """Write Verilog, memory image, C driver and instructions for a network into one folder."""

@@ -23,12 +23,14 @@ def message(error: BaseException) -> str:
 
 def write_details(error: BaseException) -> Path | None:
     """Writes traceback, command and versions to a file in the cache, or the folder for temporary files; None if neither can be."""
-    text = "\n".join([
-        f"intaglio {__version__}, Python {platform.python_version()}, {platform.platform()}",
-        f"command: {sys.argv!a}",
-        "",
-        "".join(traceback.format_exception(error)),
-    ])  # fmt: skip
+    text = "\n".join(
+        [
+            f"intaglio {__version__}, Python {platform.python_version()}, {platform.platform()}",
+            f"command: {sys.argv!a}",
+            "",
+            "".join(traceback.format_exception(error)),
+        ]
+    )
     for folder in (_cache() / "errors", Path(tempfile.gettempdir())):
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -46,4 +48,6 @@ def _cache() -> Path:
     chosen = os.environ.get("INTAGLIO_CACHE")
     if chosen:
         return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path(os.environ.get("HOME", "/nonexistent")) / ".cache") / "intaglio"
+    return (
+        Path(os.environ.get("XDG_CACHE_HOME") or Path(os.environ.get("HOME", "/nonexistent")) / ".cache") / "intaglio"
+    )

@@ -22,43 +22,60 @@ from intaglio.session import Session
 def map_command(
     context: typer.Context,
     model: Annotated[
-        Path | None, typer.Argument(metavar="MODEL", help="A quantized int8 network; none with --check.", show_default=False)
+        Path | None,
+        typer.Argument(metavar="MODEL", help="A quantized int8 network; none with --check.", show_default=False),
     ] = None,
     config: ConfigOption = "edge64",
     overrides: SetOption = None,
     json: Annotated[
         Path | None,
-        typer.Option("--json", metavar="M.json|-", help=f"The schedule as JSON; - is standard output. {WHOLE}",
-                     show_default=False),
+        typer.Option(
+            "--json",
+            metavar="M.json|-",
+            help=f"The schedule as JSON; - is standard output. {WHOLE}",
+            show_default=False,
+        ),
     ] = None,
     listing: Annotated[
         Path | None,
-        typer.Option("--listing", metavar="P.txt", help=f"The program as text, a command a line. {WHOLE}",
-                     show_default=False),
+        typer.Option(
+            "--listing", metavar="P.txt", help=f"The program as text, a command a line. {WHOLE}", show_default=False
+        ),
     ] = None,
     program: Annotated[
         Path | None,
-        typer.Option("--program", metavar="P.npz", help=f"The program for `Program.load`. {WHOLE}",
-                     show_default=False),
+        typer.Option("--program", metavar="P.npz", help=f"The program for `Program.load`. {WHOLE}", show_default=False),
     ] = None,
     prove: Annotated[
         bool,
-        typer.Option("--prove", help="Take each layer's best plan under exact timing, with a certificate; seconds longer."),
+        typer.Option(
+            "--prove", help="Take each layer's best plan under exact timing, with a certificate; seconds longer."
+        ),
     ] = False,
     objective: Annotated[
         ObjectiveName,
-        typer.Option("--objective", help="What the schedule is chosen by: fewest cycles; least energy; least product of the two."),
+        typer.Option(
+            "--objective", help="What the schedule is chosen by: fewest cycles; least energy; least product of the two."
+        ),
     ] = ObjectiveName.cycles,
     table: Annotated[
         str | None,
-        typer.Option("--table", metavar="TABLE", show_default=False,
-                     help=f"{TABLE_HELP} With --objective energy and edp {DEFAULT_TABLE} unless given; with cycles it "
-                          "decides between schedules of as many cycles."),
+        typer.Option(
+            "--table",
+            metavar="TABLE",
+            show_default=False,
+            help=f"{TABLE_HELP} With --objective energy and edp {DEFAULT_TABLE} unless given; with cycles it "
+            "decides between schedules of as many cycles.",
+        ),
     ] = None,
     check: Annotated[
         Path | None,
-        typer.Option("--check", metavar="M.json", show_default=False,
-                     help="Instead of mapping: hold a mapping that --json wrote against its commands: legality, cycles, bytes; exit 1 on a difference."),
+        typer.Option(
+            "--check",
+            metavar="M.json",
+            show_default=False,
+            help="Instead of mapping: hold a mapping that --json wrote against its commands: legality, cycles, bytes; exit 1 on a difference.",
+        ),
     ] = None,
 ) -> None:
     """Schedule a network; report commands, traffic and cycles of every layer."""

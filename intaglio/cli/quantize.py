@@ -40,15 +40,23 @@ def quantize_command(
     model: Annotated[Path, typer.Argument(metavar="FLOAT.onnx", help="A float32 network.", show_default=False)],
     data: Annotated[
         Path,
-        typer.Option("--data", metavar="CALIB.npz", show_default=False,
-                     help="Samples [N, ...] by input name, or `inputs` where there is one; `labels` [N] for the accuracy."),
+        typer.Option(
+            "--data",
+            metavar="CALIB.npz",
+            show_default=False,
+            help="Samples [N, ...] by input name, or `inputs` where there is one; `labels` [N] for the accuracy.",
+        ),
     ],
     output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="Q.onnx", help=f"The quantized network, QDQ. {WHOLE}", show_default=False)
+        Path,
+        typer.Option(
+            "-o", "--output", metavar="Q.onnx", help=f"The quantized network, QDQ. {WHOLE}", show_default=False
+        ),
     ],
     weights: Annotated[Weights, typer.Option(help="Symmetric.")] = Weights.int8,
     activations: Annotated[
-        Activations, typer.Option(help="int8 and uint8: asymmetric. int16: symmetric; the accelerator does not run it yet.")
+        Activations,
+        typer.Option(help="int8 and uint8: asymmetric. int16: symmetric; the accelerator does not run it yet."),
     ] = Activations.int8,
     per_channel: Annotated[
         bool, typer.Option("--per-channel", help="A weight scale for each output channel, not for each tensor.")
@@ -58,8 +66,11 @@ def quantize_command(
     ] = Method.minmax,
     percentile: Annotated[
         float | None,
-        typer.Option(metavar="P", show_default=False,
-                     help="Of --method percentile: the share of values that a range must hold; by default all but one in 100,000."),
+        typer.Option(
+            metavar="P",
+            show_default=False,
+            help="Of --method percentile: the share of values that a range must hold; by default all but one in 100,000.",
+        ),
     ] = None,
     narrow_range: Annotated[
         bool, typer.Option("--narrow-range/--full-range", help="Weights in -127..127, or -128..127.")
@@ -68,8 +79,9 @@ def quantize_command(
     overrides: SetOption = None,
     json: Annotated[
         Path | None,
-        typer.Option("--json", metavar="Q.json|-", help=f"The report as JSON; - is standard output. {WHOLE}",
-                     show_default=False),
+        typer.Option(
+            "--json", metavar="Q.json|-", help=f"The report as JSON; - is standard output. {WHOLE}", show_default=False
+        ),
     ] = None,
 ) -> None:
     """Quantize a float ONNX network; report the error of every tensor, both accuracies if there are labels, and what the
@@ -90,7 +102,9 @@ def quantize_command(
     with progress_bar() as bar:
         made = quantize(model, data, settings, bar)
     refusals = refused_afterwards(made.content, "network", accelerator)
-    document = quantize_document(model, data, output, settings, made, accelerator, refusals, time.perf_counter() - begin)
+    document = quantize_document(
+        model, data, output, settings, made, accelerator, refusals, time.perf_counter() - begin
+    )
     write_bytes(output, made.content)
     write_json(json, document)
     terminal = report_terminal(json)

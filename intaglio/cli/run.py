@@ -39,37 +39,55 @@ def run(
     ] = EngineName.host,
     input_file: Annotated[
         Path | None,
-        typer.Option("--input", metavar="IN.npz", help=f"Arrays by input name; without it, random ones (seed {SEED}).",
-                     show_default=False),
+        typer.Option(
+            "--input",
+            metavar="IN.npz",
+            help=f"Arrays by input name; without it, random ones (seed {SEED}).",
+            show_default=False,
+        ),
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option("--data", metavar="D.npz", show_default=False,
-                     help="Samples [N, ...] by input name, or `inputs`, and `labels` [N]: the accuracy of what the hardware "
-                     "computes, by the host engine."),
+        typer.Option(
+            "--data",
+            metavar="D.npz",
+            show_default=False,
+            help="Samples [N, ...] by input name, or `inputs`, and `labels` [N]: the accuracy of what the hardware "
+            "computes, by the host engine.",
+        ),
     ] = None,
     json: Annotated[
         Path | None,
-        typer.Option("--json", metavar="R.json|-", help=f"The report as JSON; - is standard output. {WHOLE}",
-                     show_default=False),
+        typer.Option(
+            "--json", metavar="R.json|-", help=f"The report as JSON; - is standard output. {WHOLE}", show_default=False
+        ),
     ] = None,
     outputs: Annotated[
         Path | None,
-        typer.Option("--outputs", metavar="O.npz", help=f"The network's outputs by tensor name. {WHOLE}",
-                     show_default=False),
+        typer.Option(
+            "--outputs", metavar="O.npz", help=f"The network's outputs by tensor name. {WHOLE}", show_default=False
+        ),
     ] = None,
     all_tensors: Annotated[
         bool, typer.Option("--all-tensors", help="Put every tensor of the graph into --outputs.")
     ] = False,
     trace: Annotated[
         Path | None,
-        typer.Option("--trace", metavar="T.json", show_default=False,
-                     help=f"Engines, tiles, bursts and stalls for ui.perfetto.dev, 1 us a cycle. {WHOLE}"),
+        typer.Option(
+            "--trace",
+            metavar="T.json",
+            show_default=False,
+            help=f"Engines, tiles, bursts and stalls for ui.perfetto.dev, 1 us a cycle. {WHOLE}",
+        ),
     ] = None,
     plot: Annotated[
         Path | None,
-        typer.Option("--plot", metavar="P.svg", show_default=False,
-                     help="Roofline, cycles and energy by layer as a picture, .svg, .png or .pdf."),
+        typer.Option(
+            "--plot",
+            metavar="P.svg",
+            show_default=False,
+            help="Roofline, cycles and energy by layer as a picture, .svg, .png or .pdf.",
+        ),
     ] = None,
 ) -> None:
     """Run one inference; report cycles, bounds and traffic of every layer."""
@@ -108,9 +126,17 @@ def run(
     layers = api.layers(done)
     summary = totals(settings, session.program, layers, done.result.cycles)
     document = run_document(
-        model, settings, engine.value, str(input_file or f"random, seed {SEED}"), layers, summary,
-        done.result.counters, seconds, graph.notes, host_only,
-    )  # fmt: skip
+        model,
+        settings,
+        engine.value,
+        str(input_file or f"random, seed {SEED}"),
+        layers,
+        summary,
+        done.result.counters,
+        seconds,
+        graph.notes,
+        host_only,
+    )
     if accuracy is not None:
         document["accuracy"] = accuracy_document(accuracy, str(data), seconds["accuracy"])
     archive = npz_bytes(tensors) if outputs is not None else b""

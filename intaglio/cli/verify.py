@@ -27,13 +27,18 @@ def verify_command(
     seed: Annotated[int, typer.Option(metavar="S", min=0, help="Seed of the first input; the next count on.")] = 0,
     json: Annotated[
         Path | None,
-        typer.Option("--json", metavar="V.json|-", help=f"The result as JSON; - is standard output. {WHOLE}",
-                     show_default=False),
+        typer.Option(
+            "--json", metavar="V.json|-", help=f"The result as JSON; - is standard output. {WHOLE}", show_default=False
+        ),
     ] = None,
     waves: Annotated[
         Path | None,
-        typer.Option("--waves", metavar="W.fst", help="Waves of the RTL's run of the first input, .fst or .vcd.",
-                     show_default=False),
+        typer.Option(
+            "--waves",
+            metavar="W.fst",
+            help="Waves of the RTL's run of the first input, .fst or .vcd.",
+            show_default=False,
+        ),
     ] = None,
 ) -> None:
     """Compare every tensor with LiteRT or onnxruntime, and outputs, cycles and counters of host and RTL; exit 1 on a difference."""

@@ -18,7 +18,8 @@ from intaglio.sim.rtl.build import verilog_of
 
 def verilog(
     folder: Annotated[
-        Path, typer.Option("-o", "--output", metavar="DIR", help="The folder; made if it is missing.", show_default=False)
+        Path,
+        typer.Option("-o", "--output", metavar="DIR", help="The folder; made if it is missing.", show_default=False),
     ],
     config: ConfigOption = "edge64",
     overrides: SetOption = None,
@@ -40,6 +41,8 @@ def verilog(
     write_text(design, text)
     write_text(fields, settings.to_yaml())
     terminal = report_terminal(None)
-    terminal.line(f"{design}: module {TOP}, {settings.rows}x{settings.cols}, {settings.on_chip_bytes} bytes on chip, "
-               f"configuration {settings.hardware_hash():016x}")
+    terminal.line(
+        f"{design}: module {TOP}, {settings.rows}x{settings.cols}, {settings.on_chip_bytes} bytes on chip, "
+        f"configuration {settings.hardware_hash():016x}"
+    )
     terminal.line(f"{fields}: its configuration")

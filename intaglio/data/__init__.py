@@ -16,8 +16,17 @@ CALIBRATION_SET = _FOLDER / "fashion_calibration.npz"
 ACCURACY = _FOLDER / "fashion_accuracy.json"
 """Measured shares of right answers: {"float" | "int8_litert_ref": {"500" | "10000": 0..1}}."""
 CLASSES = (
-    "T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
-)  # fmt: skip
+    "T-shirt",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
 
 
 def network_input(pixels: np.ndarray) -> np.ndarray:

@@ -16,7 +16,9 @@ def example(network: str, edges: Edges) -> str:
     for step in edges.before:
         before += [_call(step)] if step.function else _left(step, "give its result", step.targets, "BOARD_INPUT")
         have.update({tensor.name: tensor for tensor in step.targets})
-    before += [f"intaglio_write(device, INTAGLIO_INPUT_{m.tensor.identifier}, {_data(m.tensor)});" for m in edges.inputs]
+    before += [
+        f"intaglio_write(device, INTAGLIO_INPUT_{m.tensor.identifier}, {_data(m.tensor)});" for m in edges.inputs
+    ]
 
     after = [f"intaglio_read(device, INTAGLIO_OUTPUT_{m.tensor.identifier}, {_data(m.tensor)});" for m in edges.outputs]
     have.update({m.tensor.name: m.tensor for m in edges.outputs})
@@ -56,12 +58,14 @@ def _call(step: Step) -> str:
     if step.function == "intaglio_softmax":
         return f"intaglio_softmax({_data(source)}, {softmax_macro(step)}, {_data(target)});"
     integers = source if step.function == "intaglio_dequantize" else target
-    return "\n".join([
-        "{",
-        f"    static const intaglio_quantization quantization = {quantization_macro(integers)};",
-        f"    {step.function}(&quantization, {_data(source)}, {source.elements}u, {_data(target)});",
-        "}",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            "{",
+            f"    static const intaglio_quantization quantization = {quantization_macro(integers)};",
+            f"    {step.function}(&quantization, {_data(source)}, {source.elements}u, {_data(target)});",
+            "}",
+        ]
+    )
 
 
 def _left(step: Step, what: str, tensors: Sequence[EdgeTensor], macro: str) -> list[str]:

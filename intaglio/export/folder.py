@@ -35,7 +35,9 @@ def check_folder(folder: Path) -> None:
     while not _exists(parent):
         parent = parent.parent
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise InputError(f"{folder}: cannot be made, for {parent} is no folder that can be written; choose another folder")
+        raise InputError(
+            f"{folder}: cannot be made, for {parent} is no folder that can be written; choose another folder"
+        )
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:

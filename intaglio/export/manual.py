@@ -64,7 +64,9 @@ def instance(verilog: str) -> str:
     declaration; those for tracing are left open."""
     wires = {name: int(most or 0) + 1 for most, name in _PORT.findall(verilog)}
     lines = [
-        f"wire {f'[{width - 1}:0] ' if width > 1 else ''}{name};" for name, width in wires.items() if name not in _TRACING
+        f"wire {f'[{width - 1}:0] ' if width > 1 else ''}{name};"
+        for name, width in wires.items()
+        if name not in _TRACING
     ]
     pins = [f"    .{name}({'' if name in _TRACING else name})" for name in wires]
     return "\n".join(lines) + f"\n\n{TOP} accelerator (\n" + ",\n".join(pins) + "\n);"

@@ -49,14 +49,16 @@ class Accelerator(wiring.Component):
 
             core = ComputeCore(config)
         self.core = core
-        super().__init__({
-            "m_axi": Out(Axi4(config.bus_bytes)),
-            "s_axi": In(Axi4Lite()),
-            "irq": Out(1),
-            "counting": Out(1),
-            "retire": Out(len(Engine)),
-            "tags": Out(16 * len(Engine)),
-        })
+        super().__init__(
+            {
+                "m_axi": Out(Axi4(config.bus_bytes)),
+                "s_axi": In(Axi4Lite()),
+                "irq": Out(1),
+                "counting": Out(1),
+                "retire": Out(len(Engine)),
+                "tags": Out(16 * len(Engine)),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -80,14 +82,19 @@ class Accelerator(wiring.Component):
         wiring.connect(m, fetch.request, arbiter.fetch)
         wiring.connect(m, fetch.words, dispatch.words)
         m.d.comb += [
-            fetch.begin.eq(registers.begin), fetch.address.eq(registers.program_address),
+            fetch.begin.eq(registers.begin),
+            fetch.address.eq(registers.program_address),
             fetch.size.eq(registers.program_size),
-            dispatch.begin.eq(registers.begin), dispatch.size.eq(registers.program_size), dispatch.run.eq(run),
+            dispatch.begin.eq(registers.begin),
+            dispatch.size.eq(registers.program_size),
+            dispatch.run.eq(run),
         ]
         for engine, queue in queues.items():
             m.d.comb += [
-                queue.write.eq(dispatch.write[engine]), queue.word.eq(dispatch.word),
-                queue.index.eq(dispatch.index), queue.last.eq(dispatch.last),
+                queue.write.eq(dispatch.write[engine]),
+                queue.word.eq(dispatch.word),
+                queue.index.eq(dispatch.index),
+                queue.last.eq(dispatch.last),
                 dispatch.full[engine].eq(queue.full),
             ]
 
@@ -138,16 +145,23 @@ class Accelerator(wiring.Component):
             arbiter.run.eq(run),
             fetch_beat.eq(axi.rvalid & arbiter.r_known & arbiter.r_fetch),
             load_beat.eq(axi.rvalid & arbiter.r_known & ~arbiter.r_fetch),
-            fetch.beat.eq(fetch_beat), fetch.beat_data.eq(axi.rdata),
-            load.beat.eq(load_beat), load.beat_data.eq(axi.rdata), load.beat_last.eq(axi.rlast),
+            fetch.beat.eq(fetch_beat),
+            fetch.beat_data.eq(axi.rdata),
+            load.beat.eq(load_beat),
+            load.beat_data.eq(axi.rdata),
+            load.beat_last.eq(axi.rlast),
             store.response.eq(axi.bvalid),
         ]
 
         # Memories on chip.
         m.d.comb += [
-            core.write_en.eq(load.write_en), core.write_memory.eq(load.write_memory),
-            core.write_address.eq(load.write_address), core.write_data.eq(load.write_data),
-            core.read_en.eq(store.read_en), core.read_address.eq(store.read_address), store.read_data.eq(core.read_data),
+            core.write_en.eq(load.write_en),
+            core.write_memory.eq(load.write_memory),
+            core.write_address.eq(load.write_address),
+            core.write_data.eq(load.write_data),
+            core.read_en.eq(store.read_en),
+            core.read_address.eq(store.read_address),
+            store.read_data.eq(core.read_data),
         ]
 
         # What the machine is doing.
@@ -160,8 +174,13 @@ class Accelerator(wiring.Component):
             cause.available.eq(tokens.available.word_select(int(Engine.COMPUTE), 2)),
             cause.dispatched.eq(dispatch.done & ~registers.begin),
             registers.finished.eq(
-                fetch.idle & dispatch.done & ~Cat(q.commands.valid for q in queues.values()).any()
-                & core.start.ready & load.idle & store.idle & (arbiter.in_flight == 0)
+                fetch.idle
+                & dispatch.done
+                & ~Cat(q.commands.valid for q in queues.values()).any()
+                & core.start.ready
+                & load.idle
+                & store.idle
+                & (arbiter.in_flight == 0)
             ),
             registers.in_flight.eq(arbiter.in_flight != 0),
             registers.retired.eq(Cat(*counts)),
@@ -170,11 +189,18 @@ class Accelerator(wiring.Component):
         ]
         m.submodules.watchdog = _reset(clear, watchdog := Watchdog())
         m.d.comb += [
-            watchdog.run.eq(run), watchdog.limit.eq(registers.watchdog),
+            watchdog.run.eq(run),
+            watchdog.limit.eq(registers.watchdog),
             watchdog.progress.eq(
                 Cat(
-                    axi.rvalid, axi.bvalid, axi.wvalid & axi.wready, axi.arvalid & axi.arready, axi.awvalid & axi.awready,
-                    dispatch.write, busy, self.retire,
+                    axi.rvalid,
+                    axi.bvalid,
+                    axi.wvalid & axi.wready,
+                    axi.arvalid & axi.arready,
+                    axi.awvalid & axi.awready,
+                    dispatch.write,
+                    busy,
+                    self.retire,
                 ).any()
             ),
         ]
@@ -186,22 +212,34 @@ class Accelerator(wiring.Component):
         """The five channels of the master."""
         axi, size = self.m_axi, self.config.bus_bytes.bit_length() - 1
         m.d.comb += [
-            axi.arvalid.eq(arbiter.ar_valid), arbiter.ar_ready.eq(axi.arready),
-            axi.awvalid.eq(arbiter.aw_valid), arbiter.aw_ready.eq(axi.awready),
-            arbiter.r_last.eq(axi.rvalid & axi.rlast), arbiter.b.eq(axi.bvalid),
-            axi.wvalid.eq(store.words.valid), axi.wdata.eq(store.words.payload), axi.wlast.eq(store.word_last),
-            axi.wstrb.eq(-1), store.words.ready.eq(axi.wready),
-            axi.rready.eq(1), axi.bready.eq(1),
+            axi.arvalid.eq(arbiter.ar_valid),
+            arbiter.ar_ready.eq(axi.arready),
+            axi.awvalid.eq(arbiter.aw_valid),
+            arbiter.aw_ready.eq(axi.awready),
+            arbiter.r_last.eq(axi.rvalid & axi.rlast),
+            arbiter.b.eq(axi.bvalid),
+            axi.wvalid.eq(store.words.valid),
+            axi.wdata.eq(store.words.payload),
+            axi.wlast.eq(store.word_last),
+            axi.wstrb.eq(-1),
+            store.words.ready.eq(axi.wready),
+            axi.rready.eq(1),
+            axi.bready.eq(1),
         ]
-        for address, length, sizes, burst in ((axi.araddr, axi.arlen, axi.arsize, axi.arburst),
-                                              (axi.awaddr, axi.awlen, axi.awsize, axi.awburst)):
+        for address, length, sizes, burst in (
+            (axi.araddr, axi.arlen, axi.arsize, axi.arburst),
+            (axi.awaddr, axi.awlen, axi.awsize, axi.awburst),
+        ):
             m.d.comb += [
-                address.eq(arbiter.request.address), length.eq(arbiter.request.beats - 1),
-                sizes.eq(size), burst.eq(INCR),
+                address.eq(arbiter.request.address),
+                length.eq(arbiter.request.beats - 1),
+                sizes.eq(size),
+                burst.eq(INCR),
             ]
 
-    def _faults(self, m: Module, registers: Registers, arbiter: Arbiter, dispatch: Dispatch, tokens: Tokens,
-                watchdog: Watchdog) -> None:
+    def _faults(
+        self, m: Module, registers: Registers, arbiter: Arbiter, dispatch: Dispatch, tokens: Tokens, watchdog: Watchdog
+    ) -> None:
         """The one error of a cycle."""
         axi, fault, address = self.m_axi, Signal(FAULT_BITS), Signal(32)
         m.d.comb += address.eq(dispatch.position)
@@ -219,8 +257,9 @@ class Accelerator(wiring.Component):
             m.d.comb += fault.eq(Fault.WATCHDOG)
         m.d.comb += [registers.fault.eq(fault), registers.fault_address.eq(address)]
 
-    def _ledger(self, m: Module, registers: Registers, cause: StallCause, load: Load, store: Store,
-                fetch_beat: Signal) -> None:
+    def _ledger(
+        self, m: Module, registers: Registers, cause: StallCause, load: Load, store: Store, fetch_beat: Signal
+    ) -> None:
         """What each counter counts."""
         counting = registers.counting
         events = {counter: counting & cause.causes[i] for i, counter in enumerate(CAUSES)}

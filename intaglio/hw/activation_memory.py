@@ -152,10 +152,10 @@ class ActivationMemory(wiring.Component):
                 compute_writes = write_enable_r[p] & mine(write_index_r[p])
                 load_writes = load_en & at(load_address)
                 bus_mask = Signal(half, name=f"bus_mask{bank}_{p}")
-                m.d.comb += bus_mask.eq(((1 << c.bus_bytes) - 1) << Cat(zeros(bus_low), load_address[bus_low:offset_bits]))
-                m.d.comb += write.addr.eq(
-                    Mux(compute_writes, write_index_r[p], load_address >> (offset_bits + 1))
+                m.d.comb += bus_mask.eq(
+                    ((1 << c.bus_bytes) - 1) << Cat(zeros(bus_low), load_address[bus_low:offset_bits])
                 )
+                m.d.comb += write.addr.eq(Mux(compute_writes, write_index_r[p], load_address >> (offset_bits + 1)))
                 with m.If(compute_writes):
                     m.d.comb += [
                         write.data.eq(placed_r.word_select(p, 8 * half)),

@@ -28,16 +28,27 @@ class Arbiter(wiring.Component):
 
     def __init__(self, config: Config):
         self._outstanding = config.memory.outstanding
-        super().__init__({
-            "run": In(1),
-            "fetch": In(stream.Signature(Request)),
-            "store": In(stream.Signature(Request)),
-            "load": In(stream.Signature(Request)),
-            "ar_valid": Out(1), "ar_ready": In(1), "aw_valid": Out(1), "aw_ready": In(1), "request": Out(Request),
-            "r_last": In(1), "b": In(1),
-            "r_known": Out(1), "r_fetch": Out(1), "r_address": Out(32), "b_known": Out(1), "b_address": Out(32),
-            "in_flight": Out(range(self._outstanding + 1)),
-        })
+        super().__init__(
+            {
+                "run": In(1),
+                "fetch": In(stream.Signature(Request)),
+                "store": In(stream.Signature(Request)),
+                "load": In(stream.Signature(Request)),
+                "ar_valid": Out(1),
+                "ar_ready": In(1),
+                "aw_valid": Out(1),
+                "aw_ready": In(1),
+                "request": Out(Request),
+                "r_last": In(1),
+                "b": In(1),
+                "r_known": Out(1),
+                "r_fetch": Out(1),
+                "r_address": Out(32),
+                "b_known": Out(1),
+                "b_address": Out(32),
+                "in_flight": Out(range(self._outstanding + 1)),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -46,8 +57,10 @@ class Arbiter(wiring.Component):
         free, taken, finished_read, finished_write = Signal(), Signal(), Signal(), Signal()
         chosen, new, oldest = Signal(Request), Signal(_READ), Signal(_READ)
         m.d.comb += free.eq(
-            self.run & (self.in_flight != self._outstanding)
-            & ~(self.ar_valid & ~self.ar_ready) & ~(self.aw_valid & ~self.aw_ready)
+            self.run
+            & (self.in_flight != self._outstanding)
+            & ~(self.ar_valid & ~self.ar_ready)
+            & ~(self.aw_valid & ~self.aw_ready)
         )
         with m.If(self.fetch.valid):
             m.d.comb += [self.fetch.ready.eq(free), chosen.eq(self.fetch.payload)]
@@ -62,13 +75,20 @@ class Arbiter(wiring.Component):
             taken.eq(is_read | is_write),
             new.address.eq(chosen.address),
             new.fetch.eq(self.fetch.valid),
-            reads.w_en.eq(is_read), reads.w_data.eq(new),
-            writes.w_en.eq(is_write), writes.w_data.eq(chosen.address),
+            reads.w_en.eq(is_read),
+            reads.w_data.eq(new),
+            writes.w_en.eq(is_write),
+            writes.w_data.eq(chosen.address),
             oldest.as_value().eq(reads.r_data),
-            finished_read.eq(self.r_last & reads.r_rdy), reads.r_en.eq(self.r_last),
-            finished_write.eq(self.b & writes.r_rdy), writes.r_en.eq(self.b),
-            self.r_known.eq(reads.r_rdy), self.r_fetch.eq(oldest.fetch), self.r_address.eq(oldest.address),
-            self.b_known.eq(writes.r_rdy), self.b_address.eq(writes.r_data),
+            finished_read.eq(self.r_last & reads.r_rdy),
+            reads.r_en.eq(self.r_last),
+            finished_write.eq(self.b & writes.r_rdy),
+            writes.r_en.eq(self.b),
+            self.r_known.eq(reads.r_rdy),
+            self.r_fetch.eq(oldest.fetch),
+            self.r_address.eq(oldest.address),
+            self.b_known.eq(writes.r_rdy),
+            self.b_address.eq(writes.r_data),
         ]
         m.d.sync += self.in_flight.eq(self.in_flight + taken - finished_read - finished_write)
         with m.If(self.ar_ready):

@@ -34,11 +34,13 @@ class Splitter(wiring.Component):
 
     def __init__(self, config: Config):
         self.bus_bytes = config.bus_bytes
-        super().__init__({
-            "start": In(stream.Signature(TRANSFER_BITS)),
-            "base": In(32),
-            "bursts": Out(stream.Signature(Burst)),
-        })
+        super().__init__(
+            {
+                "start": In(stream.Signature(TRANSFER_BITS)),
+                "base": In(32),
+                "bursts": Out(stream.Signature(Burst)),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -77,11 +79,18 @@ class Splitter(wiring.Component):
             m.d.comb += external.eq(self.base + Cat(Const(0, shift), command["external"][shift:]))
             m.d.sync += [
                 active.eq(1),
-                row_address.eq(external), address.eq(external),
+                row_address.eq(external),
+                address.eq(external),
                 stride.eq(Cat(Const(0, shift), command["external_stride"][shift:])),
-                row_local.eq(command["local"]), local.eq(command["local"]), local_stride.eq(command["local_stride"]),
-                row_words.eq(words), left.eq(words), rows.eq(command["rows"]),
-                memory.eq(command["memory"]), signal.eq(command["signal"]), tag.eq(command["tag"]),
+                row_local.eq(command["local"]),
+                local.eq(command["local"]),
+                local_stride.eq(command["local_stride"]),
+                row_words.eq(words),
+                left.eq(words),
+                rows.eq(command["rows"]),
+                memory.eq(command["memory"]),
+                signal.eq(command["signal"]),
+                tag.eq(command["tag"]),
             ]
         with m.If(self.bursts.valid & self.bursts.ready):
             with m.If(~last_of_row):
@@ -96,8 +105,11 @@ class Splitter(wiring.Component):
                 next_row, next_local = Signal(32), Signal(30)
                 m.d.comb += [next_row.eq(row_address + stride), next_local.eq(row_local + local_stride)]
                 m.d.sync += [
-                    row_address.eq(next_row), address.eq(next_row),
-                    row_local.eq(next_local), local.eq(next_local),
-                    left.eq(row_words), rows.eq(rows - 1),
+                    row_address.eq(next_row),
+                    address.eq(next_row),
+                    row_local.eq(next_local),
+                    local.eq(next_local),
+                    left.eq(row_words),
+                    rows.eq(rows - 1),
                 ]
         return m

@@ -214,14 +214,22 @@ def _validate(c: Config) -> None:
         _refuse("bus_bytes", c.bus_bytes, "4, 8, 16, 32 or 64", "AXI4 data widths")
     need = max(4, next_power_of_two(2 * max(c.rows, c.requantizers)))
     if not _is_int(c.feed_bytes) or c.feed_bytes & (c.feed_bytes - 1) or not need <= c.feed_bytes <= 256:
-        _refuse("feed_bytes", c.feed_bytes, f"a power of two from {need} to 256, or 0 for {need}",
-                "one read feeds each row in turn, and holds two passes of the requantizers")
+        _refuse(
+            "feed_bytes",
+            c.feed_bytes,
+            f"a power of two from {need} to 256, or 0 for {need}",
+            "one read feeds each row in turn, and holds two passes of the requantizers",
+        )
     _whole(c, "activation_banks", 1, 8, "each has a read and a write port")
     unit = 2 * c.half_word_bytes * c.activation_banks
     _size(c, "activation_bytes", unit, 4 * unit, "whole even and odd words in each bank")
     if c.bank_bytes & (c.bank_bytes - 1):
-        _refuse("activation_bytes", c.activation_bytes, f"{c.activation_banks} banks of a power of two",
-                "the top address bits choose the bank")
+        _refuse(
+            "activation_bytes",
+            c.activation_bytes,
+            f"{c.activation_banks} banks of a power of two",
+            "the top address bits choose the bank",
+        )
     _whole(c, "weight_lanes", 1, 2, "words of weights a cycle, one for each of the first rows")
     unit = max(c.lanes * c.weight_word_bytes, c.bus_bytes)
     _size(c, "weight_bytes", unit, 4 * unit, "whole words of one step's weights in each lane")
@@ -231,8 +239,12 @@ def _validate(c: Config) -> None:
     if not isinstance(c.memory, MemoryConfig):
         _refuse("memory", c.memory, "a mapping of bytes_per_cycle, latency, outstanding", "external memory")
     if not _is_int(c.memory.bytes_per_cycle) or not 1 <= c.memory.bytes_per_cycle <= c.bus_bytes:
-        _refuse("memory.bytes_per_cycle", c.memory.bytes_per_cycle, f"a whole number from 1 to bus_bytes ({c.bus_bytes})",
-                "the bus carries no more; raise bus_bytes too for a faster memory")
+        _refuse(
+            "memory.bytes_per_cycle",
+            c.memory.bytes_per_cycle,
+            f"a whole number from 1 to bus_bytes ({c.bus_bytes})",
+            "the bus carries no more; raise bus_bytes too for a faster memory",
+        )
     _whole(c, "memory.latency", 1, 10000, "cycles from a request to its first beat")
     _whole(c, "memory.outstanding", 1, 16, "bursts in flight")
     if isinstance(c.clock_mhz, bool) or not isinstance(c.clock_mhz, int | float) or not 0 < c.clock_mhz <= 10000:
@@ -246,8 +258,12 @@ def _validate(c: Config) -> None:
         _refuse("weight_zero_points", c.weight_zero_points, "true or false", "whether the columns have subtractors")
     delay = c.depthwise_delay
     if not _is_int(delay) or delay not in (0, 2, 4, 8, 16, 32, 64, 128, 256):
-        _refuse("depthwise_delay", delay, "0 or a power of two from 2 to 256",
-                "words of the delay lines between rows, 0 without DEPTHWISE")
+        _refuse(
+            "depthwise_delay",
+            delay,
+            "0 or a power of two from 2 to 256",
+            "words of the delay lines between rows, 0 without DEPTHWISE",
+        )
 
 
 def _size(c: Config, where: str, unit: int, least: int, why: str) -> None:
@@ -274,12 +290,17 @@ def load_config(config: str | Path = "edge64", overrides: list[str] | tuple[str,
     data = _yaml(text, f"configuration {where}", "`intaglio configs edge64` prints one to start from")
     if not isinstance(data, dict):
         found = "nothing" if data is None else type(data).__name__
-        raise InputError(f"{where}: a configuration is a mapping of fields to values, "
-                         f"not {found}; `intaglio configs edge64` prints one to start from")
+        raise InputError(
+            f"{where}: a configuration is a mapping of fields to values, "
+            f"not {found}; `intaglio configs edge64` prints one to start from"
+        )
     for item in overrides:
         _override(data, item)
     named = {item.partition("=")[0] for item in overrides}
-    for follower, shape in (("feed_bytes", {"rows", "requantizers"}), ("partial_bytes", {"rows", "cols", "requantizers"})):
+    for follower, shape in (
+        ("feed_bytes", {"rows", "requantizers"}),
+        ("partial_bytes", {"rows", "cols", "requantizers"}),
+    ):
         if where in shipped_names() and named & shape and follower not in named:
             data[follower] = 0
     return config_from_dict(data, where)
@@ -291,8 +312,10 @@ def config_from_dict(data: dict[str, Any], where: str = "configuration") -> Conf
     _known(data, [f.name for f in dataclasses.fields(Config)], where, "")
     memory = data.get("memory", {})
     if not isinstance(memory, dict):
-        raise InputError(f"{where}: configuration field memory = {reprlib.repr(memory)}: must be a mapping of "
-                         f"bytes_per_cycle, latency, outstanding (external memory)")
+        raise InputError(
+            f"{where}: configuration field memory = {reprlib.repr(memory)}: must be a mapping of "
+            f"bytes_per_cycle, latency, outstanding (external memory)"
+        )
     _known(memory, [f.name for f in dataclasses.fields(MemoryConfig)], where, "memory.")
     data["memory"] = MemoryConfig(**memory)
     for key in ("weight_bits", "activation_bits", "rounding"):
@@ -307,8 +330,10 @@ def config_from_dict(data: dict[str, Any], where: str = "configuration") -> Conf
 def _known(data: dict[Any, Any], names: list[str], where: str, prefix: str) -> None:
     for key in data:
         if key not in names:
-            raise InputError(f"{where}: unknown configuration field {prefix}{key}; "
-                             f"the fields are {', '.join(prefix + n for n in names)}")
+            raise InputError(
+                f"{where}: unknown configuration field {prefix}{key}; "
+                f"the fields are {', '.join(prefix + n for n in names)}"
+            )
 
 
 def _yaml(text: str, where: str, remedy: str) -> Any:

@@ -74,9 +74,7 @@ class ComputeCore(wiring.Component):
 
         m.submodules.activations = activations = ActivationMemory(config)
         m.submodules.weights = weights = WeightMemory(config)
-        m.submodules.channels = channels = StepMemory(
-            config.channel_bytes, config.channel_word_bytes, config.bus_bytes
-        )
+        m.submodules.channels = channels = StepMemory(config.channel_bytes, config.channel_word_bytes, config.bus_bytes)
         for target, port_en, port_address, port_data in (
             (LocalMemory.ACTIVATION, activations.load_en, activations.load_address, activations.load_data),
             (LocalMemory.WEIGHT, weights.write_en, weights.write_address, weights.write_data),
@@ -104,7 +102,10 @@ class ComputeCore(wiring.Component):
         pools = Signal()
         with m.If(self.start.valid & self.start.ready):
             m.d.sync += [command.eq(self.start.payload), busy.eq(1), started.eq(1)]
-            m.d.sync += [adds.eq(self.start.payload[:OPCODE_BITS] == Opcode.ADD), pools.eq(self.start.payload[:OPCODE_BITS] == Opcode.POOL)]
+            m.d.sync += [
+                adds.eq(self.start.payload[:OPCODE_BITS] == Opcode.ADD),
+                pools.eq(self.start.payload[:OPCODE_BITS] == Opcode.POOL),
+            ]
         with m.If(self.retire):
             m.d.sync += busy.eq(0)
         opcode = command[:OPCODE_BITS]

@@ -30,13 +30,22 @@ class Dispatch(wiring.Component):
     def __init__(self, config: Config):
         self.lanes = config.bus_bytes // 4
         self._opcodes = [code for code in Opcode if code != Opcode.DEPTHWISE or config.depthwise_delay]
-        super().__init__({
-            "begin": In(1), "size": In(32), "run": In(1),
-            "words": In(stream.Signature(32 * self.lanes)),
-            "full": In(len(Engine)), "write": Out(len(Engine)),
-            "word": Out(32), "index": Out(5), "last": Out(1),
-            "done": Out(1), "position": Out(32), "fault": Out(FAULT_BITS),
-        })
+        super().__init__(
+            {
+                "begin": In(1),
+                "size": In(32),
+                "run": In(1),
+                "words": In(stream.Signature(32 * self.lanes)),
+                "full": In(len(Engine)),
+                "write": Out(len(Engine)),
+                "word": Out(32),
+                "index": Out(5),
+                "last": Out(1),
+                "done": Out(1),
+                "position": Out(32),
+                "fault": Out(FAULT_BITS),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -74,8 +83,9 @@ class Dispatch(wiring.Component):
         transfer = (opcode == Opcode.LOAD) | (opcode == Opcode.STORE)
         memory = field_of(Opcode.LOAD, "memory")
         bad_memory = (index == memory.word) & (word[memory.lsb :] >= len(LocalMemory))
-        nothing = ((index == field_of(Opcode.LOAD, "row_bytes").word) | (index == field_of(Opcode.LOAD, "rows").word)
-                   ) & (word == 0)
+        nothing = (
+            (index == field_of(Opcode.LOAD, "row_bytes").word) | (index == field_of(Opcode.LOAD, "rows").word)
+        ) & (word == 0)
         present, accepted, blocked = Signal(), Signal(), Signal()
         m.d.comb += [
             present.eq(self.run & self.words.valid & (left != 0)),

@@ -111,9 +111,7 @@ class Drain(wiring.Component):
         read = Signal(DrainRead(config))
         columns = []
         for c in range(config.cols):
-            m.submodules[f"sums_{c}"] = mem = memory.Memory(
-                shape=signed(32), depth=2 << row_bits, init=[]
-            )
+            m.submodules[f"sums_{c}"] = mem = memory.Memory(shape=signed(32), depth=2 << row_bits, init=[])
             write = mem.write_port()
             port = mem.read_port()
             total = self.sum[c]

@@ -349,14 +349,21 @@ class FeedRows(wiring.Component):
         width = self.config.feed_bytes
         wanted = Signal(width)
         m.d.comb += wanted.eq(
-            Mux(request.read, ((Const(1, width + 1) << request.high) - 1) & ~((Const(1, width + 1) << request.low) - 1), 0)
+            Mux(
+                request.read,
+                ((Const(1, width + 1) << request.high) - 1) & ~((Const(1, width + 1) << request.low) - 1),
+                0,
+            )
         )
         masked = Signal(8 * width)
         capture = Signal()
         row = Signal.like(request.row)
         m.d.sync += [
             masked.eq(
-                Cat(Mux(wanted[i], self.read_data.word_select(i, 8), self.zero_point.as_unsigned()) for i in range(width))
+                Cat(
+                    Mux(wanted[i], self.read_data.word_select(i, 8), self.zero_point.as_unsigned())
+                    for i in range(width)
+                )
             ),
             capture.eq(request.row_valid),
             row.eq(request.row),

@@ -31,13 +31,18 @@ class Fetch(wiring.Component):
     def __init__(self, config: Config):
         self.bus_bytes = config.bus_bytes
         width = 8 * config.bus_bytes
-        super().__init__({
-            "begin": In(1), "address": In(32), "size": In(32),
-            "request": Out(stream.Signature(Request)),
-            "beat": In(1), "beat_data": In(width),
-            "words": Out(stream.Signature(width)),
-            "idle": Out(1),
-        })
+        super().__init__(
+            {
+                "begin": In(1),
+                "address": In(32),
+                "size": In(32),
+                "request": Out(stream.Signature(Request)),
+                "beat": In(1),
+                "beat_data": In(width),
+                "words": Out(stream.Signature(width)),
+                "idle": Out(1),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

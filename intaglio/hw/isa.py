@@ -141,8 +141,13 @@ ENGINE_OF = {
 }
 
 WORDS_OF = {
-    Opcode.LOAD: 8, Opcode.STORE: 8, Opcode.CONV: 32, Opcode.ADD: 32, Opcode.POOL: 32, Opcode.DEPTHWISE: 32,
-}  # fmt: skip
+    Opcode.LOAD: 8,
+    Opcode.STORE: 8,
+    Opcode.CONV: 32,
+    Opcode.ADD: 32,
+    Opcode.POOL: 32,
+    Opcode.DEPTHWISE: 32,
+}
 """Length of each command in 32-bit words."""
 
 COMMAND_BITS = 32 * max(WORDS_OF.values())

@@ -26,10 +26,16 @@ class StallCause(wiring.Component):
     """
 
     def __init__(self) -> None:
-        super().__init__({
-            "busy": In(1), "staged": In(1), "waits": In(2), "available": In(2), "dispatched": In(1),
-            "causes": Out(len(CAUSES)),  # in the order of CAUSES
-        })
+        super().__init__(
+            {
+                "busy": In(1),
+                "staged": In(1),
+                "waits": In(2),
+                "available": In(2),
+                "dispatched": In(1),
+                "causes": Out(len(CAUSES)),  # in the order of CAUSES
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -56,10 +62,12 @@ class Ledger(wiring.Component):
 
     def __init__(self, widths: dict[Counter, int]):
         self._layout = data.StructLayout({c.name.lower(): widths[c] for c in Counter})
-        super().__init__({
-            "increments": In(self._layout),
-            "counters": Out(COUNTER_BITS * len(Counter)),
-        })
+        super().__init__(
+            {
+                "increments": In(self._layout),
+                "counters": Out(COUNTER_BITS * len(Counter)),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

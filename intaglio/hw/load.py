@@ -27,13 +27,24 @@ class Load(wiring.Component):
     def __init__(self, config: Config):
         self._config = config
         width = 8 * config.bus_bytes
-        super().__init__({
-            "start": In(stream.Signature(TRANSFER_BITS)), "base": In(32),
-            "request": Out(stream.Signature(Request)),
-            "beat": In(1), "beat_last": In(1), "beat_data": In(width),
-            "write_en": Out(1), "write_memory": Out(2), "write_address": Out(30), "write_data": Out(width),
-            "retire": Out(1), "signal": Out(2), "tag": Out(16), "idle": Out(1),
-        })
+        super().__init__(
+            {
+                "start": In(stream.Signature(TRANSFER_BITS)),
+                "base": In(32),
+                "request": Out(stream.Signature(Request)),
+                "beat": In(1),
+                "beat_last": In(1),
+                "beat_data": In(width),
+                "write_en": Out(1),
+                "write_memory": Out(2),
+                "write_address": Out(30),
+                "write_data": Out(width),
+                "retire": Out(1),
+                "signal": Out(2),
+                "tag": Out(16),
+                "idle": Out(1),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -18,10 +18,16 @@ class CommandQueue(wiring.Component):
 
     def __init__(self, words: int, depth: int):
         self._words, self._depth = words, depth
-        super().__init__({
-            "write": In(1), "word": In(32), "index": In(5), "last": In(1), "full": Out(1),
-            "commands": Out(stream.Signature(32 * words)),
-        })
+        super().__init__(
+            {
+                "write": In(1),
+                "word": In(32),
+                "index": In(5),
+                "last": In(1),
+                "full": Out(1),
+                "commands": Out(stream.Signature(32 * words)),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

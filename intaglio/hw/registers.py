@@ -88,23 +88,48 @@ def _table() -> tuple[Entry, ...]:
         Entry("VERSION", r.VERSION, "ro", f"{VERSION_VALUE}: version of the command format and of these registers"),
         Entry("HASH_LOW", r.HASH_LOW, "ro", "Config.hardware_hash(), low half; a Program carries the same"),
         Entry("HASH_HIGH", r.HASH_HIGH, "ro", "its high half"),
-        Entry("CONTROL", r.CONTROL, "rw, wo",
-              "bit 0 START (write 1; ignored while BUSY or DRAINING): resets counters, tokens and engines, runs the program. "
-              "bit 1 SOFT_RESET (write 1): everything but the settings back to idle, at once, bursts in flight forgotten "
-              "(so only with a bus that is reset too, unless DRAINING is 0). "
-              "bit 2 INTERRUPT_ENABLE. bit 3 INTERRUPT_CLEAR (write 1)"),
-        Entry("STATUS", r.STATUS, "ro",
-              "bit 0 BUSY. bit 1 DONE. bit 2 ERROR. bit 3 INTERRUPT: pending since DONE or ERROR rose. bit 4 DRAINING: bursts are in "
-              "flight. bits 8 to 15: the error's code, see below"),
+        Entry(
+            "CONTROL",
+            r.CONTROL,
+            "rw, wo",
+            "bit 0 START (write 1; ignored while BUSY or DRAINING): resets counters, tokens and engines, runs the program. "
+            "bit 1 SOFT_RESET (write 1): everything but the settings back to idle, at once, bursts in flight forgotten "
+            "(so only with a bus that is reset too, unless DRAINING is 0). "
+            "bit 2 INTERRUPT_ENABLE. bit 3 INTERRUPT_CLEAR (write 1)",
+        ),
+        Entry(
+            "STATUS",
+            r.STATUS,
+            "ro",
+            "bit 0 BUSY. bit 1 DONE. bit 2 ERROR. bit 3 INTERRUPT: pending since DONE or ERROR rose. bit 4 DRAINING: bursts are in "
+            "flight. bits 8 to 15: the error's code, see below",
+        ),
         Entry("ERROR_ADDRESS", r.ERROR_ADDRESS, "ro", "see the codes"),
-        Entry("PROGRAM_ADDRESS", r.PROGRAM_ADDRESS, "rw", "external address of the program, a multiple of 4096: bits 0 to 11 stay 0"),
-        Entry("PROGRAM_SIZE", r.PROGRAM_SIZE, "rw",
-              "its bytes, a multiple of 32; whole bus words are read, so up to bus_bytes - 32 bytes beyond it"),
-        Entry("BASE_ADDRESS", r.BASE_ADDRESS, "rw",
-              "added to every external address in a command, a multiple of 4096: bits 0 to 11 stay 0"),
-        Entry("WATCHDOG", r.WATCHDOG, "rw",
-              f"cycles without progress that are an error, {DEFAULT_WATCHDOG} after reset; 0: never. Progress: a beat, response or "
-              "request on the bus, a dispatched word, COMPUTE busy, a retirement"),
+        Entry(
+            "PROGRAM_ADDRESS",
+            r.PROGRAM_ADDRESS,
+            "rw",
+            "external address of the program, a multiple of 4096: bits 0 to 11 stay 0",
+        ),
+        Entry(
+            "PROGRAM_SIZE",
+            r.PROGRAM_SIZE,
+            "rw",
+            "its bytes, a multiple of 32; whole bus words are read, so up to bus_bytes - 32 bytes beyond it",
+        ),
+        Entry(
+            "BASE_ADDRESS",
+            r.BASE_ADDRESS,
+            "rw",
+            "added to every external address in a command, a multiple of 4096: bits 0 to 11 stay 0",
+        ),
+        Entry(
+            "WATCHDOG",
+            r.WATCHDOG,
+            "rw",
+            f"cycles without progress that are an error, {DEFAULT_WATCHDOG} after reset; 0: never. Progress: a beat, response or "
+            "request on the bus, a dispatched word, COMPUTE busy, a retirement",
+        ),
         Entry("RETIRED_LOAD", r.RETIRED_LOAD, "ro", "LOAD commands complete since START"),
         Entry("RETIRED_COMPUTE", r.RETIRED_COMPUTE, "ro", "compute commands complete since START"),
         Entry("RETIRED_STORE", r.RETIRED_STORE, "ro", "STORE commands complete since START"),
@@ -168,15 +193,26 @@ class Registers(wiring.Component):
 
     def __init__(self, config: Config):
         self._hash = config.hardware_hash()
-        super().__init__({
-            "lite": In(Axi4Lite()),
-            "clear": Out(1), "begin": Out(1), "run": Out(1), "counting": Out(1),
-            "finished": In(1), "fault": In(FAULT_BITS), "fault_address": In(32), "in_flight": In(1),
-            "program_address": Out(32), "program_size": Out(32), "base_address": Out(32),
-            "watchdog": Out(32, init=DEFAULT_WATCHDOG),
-            "retired": In(32 * len(Engine)), "counters": In(COUNTER_BITS * len(Counter)),
-            "irq": Out(1),
-        })
+        super().__init__(
+            {
+                "lite": In(Axi4Lite()),
+                "clear": Out(1),
+                "begin": Out(1),
+                "run": Out(1),
+                "counting": Out(1),
+                "finished": In(1),
+                "fault": In(FAULT_BITS),
+                "fault_address": In(32),
+                "in_flight": In(1),
+                "program_address": Out(32),
+                "program_size": Out(32),
+                "base_address": Out(32),
+                "watchdog": Out(32, init=DEFAULT_WATCHDOG),
+                "retired": In(32 * len(Engine)),
+                "counters": In(COUNTER_BITS * len(Counter)),
+                "irq": Out(1),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -219,7 +255,12 @@ class Registers(wiring.Component):
         m.d.sync += self.begin.eq(start)
         with m.If(reset | start):
             m.d.sync += [
-                self.run.eq(start), done.eq(0), error.eq(0), pending.eq(0), fault.eq(0), fault_address.eq(0),
+                self.run.eq(start),
+                done.eq(0),
+                error.eq(0),
+                pending.eq(0),
+                fault.eq(0),
+                fault_address.eq(0),
             ]
         with m.Elif(self.run & (self.fault != 0)):
             m.d.sync += [self.run.eq(0), error.eq(1), pending.eq(1)]
@@ -239,8 +280,11 @@ class Registers(wiring.Component):
             Register.ERROR_ADDRESS: fault_address,
             **settings,
         }
-        for register, engine in ((Register.RETIRED_LOAD, Engine.LOAD), (Register.RETIRED_COMPUTE, Engine.COMPUTE),
-                                 (Register.RETIRED_STORE, Engine.STORE)):
+        for register, engine in (
+            (Register.RETIRED_LOAD, Engine.LOAD),
+            (Register.RETIRED_COMPUTE, Engine.COMPUTE),
+            (Register.RETIRED_STORE, Engine.STORE),
+        ):
             values[register] = self.retired.word_select(int(engine), 32)
         reads = {int(register): value for register, value in values.items()}
         for i in range(2 * len(Counter)):

@@ -91,9 +91,7 @@ class DelayLine(wiring.Component):
         m = Module()
         link = self.schedule.links[self._link]
         width = len(self.word[0])
-        m.submodules.memory = mem = memory.Memory(
-            shape=unsigned(width * self._parts), depth=self._depth, init=[]
-        )
+        m.submodules.memory = mem = memory.Memory(shape=unsigned(width * self._parts), depth=self._depth, init=[])
         write = mem.write_port()
         read = mem.read_port(domain="comb")
         m.d.comb += [

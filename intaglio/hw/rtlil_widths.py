@@ -26,8 +26,7 @@ LEFT_SHIFTS = ("$shl", "$sshl")
 RIGHT_SHIFTS = ("$shr", "$sshr", "$shift", "$shiftx")
 
 _NAMED = (*COMPARISONS, *SUMS, *BITWISE, *LEFT_SHIFTS, *RIGHT_SHIFTS, "$logic_not", "$pmux")
-_CELL = re.compile(
-    rf"^  cell ({'|'.join(map(re.escape, _NAMED))}) (\S+)\n((?:    .*\n)*?)  end\n", re.MULTILINE)
+_CELL = re.compile(rf"^  cell ({'|'.join(map(re.escape, _NAMED))}) (\S+)\n((?:    .*\n)*?)  end\n", re.MULTILINE)
 _PARAMETER = re.compile(r"^    parameter (?:signed )?\\(\w+) (\S+)$", re.MULTILINE)
 _CONNECT = re.compile(r"^    connect \\(\w+) (.+)$", re.MULTILINE)
 _WIRE = re.compile(r"^  wire (?:width (\d+) )?((?:\w+ (?:\d+ )?)*)([\\$]\S+)$", re.MULTILINE)
@@ -63,7 +62,9 @@ class _Rewriter:
             return "".join(self._tree(name, ports, int(parameters["WIDTH"]), int(parameters["S_WIDTH"])))
         a, y = int(parameters["A_WIDTH"]), int(parameters["Y_WIDTH"])
         if kind == "$logic_not":
-            return m[0] if a == 1 else _binary("$eq", name, False, (ports["A"], a), (f"{a}'{'0' * a}", a), (ports["Y"], y))
+            return (
+                m[0] if a == 1 else _binary("$eq", name, False, (ports["A"], a), (f"{a}'{'0' * a}", a), (ports["Y"], y))
+            )
         b = int(parameters["B_WIDTH"])
         if kind in LEFT_SHIFTS + RIGHT_SHIFTS:
             return self._shift(m[0], kind, name, parameters, ports)
@@ -76,8 +77,14 @@ class _Rewriter:
         out, out_width = ports["Y"], y
         if kind not in COMPARISONS and y < to:
             out, out_width = self._wider(name, out, y, to), to
-        return _binary(kind, name, signed, (self._extended(ports["A"], a, to, signed), to),
-                       (self._extended(ports["B"], b, to, signed), to), (out, out_width))
+        return _binary(
+            kind,
+            name,
+            signed,
+            (self._extended(ports["A"], a, to, signed), to),
+            (self._extended(ports["B"], b, to, signed), to),
+            (out, out_width),
+        )
 
     def _shift(self, cell: str, kind: str, name: str, parameters: dict[str, str], ports: dict[str, str]) -> str:
         a, b, y = (int(parameters[f"{port}_WIDTH"]) for port in "ABY")
@@ -92,11 +99,22 @@ class _Rewriter:
         if a == y:
             return cell
         signed = parameters["A_SIGNED"] == "1" and kind != "$shiftx"
-        return _cell_text(to_kind, name, {
-            "A_SIGNED": int(signed), "A_WIDTH": to, "B_SIGNED": 0, "B_WIDTH": b, "Y_WIDTH": to,
-        }, {
-            "A": self._extended(ports["A"], a, to, signed), "B": ports["B"], "Y": self._wider(name, ports["Y"], y, to),
-        })
+        return _cell_text(
+            to_kind,
+            name,
+            {
+                "A_SIGNED": int(signed),
+                "A_WIDTH": to,
+                "B_SIGNED": 0,
+                "B_WIDTH": b,
+                "Y_WIDTH": to,
+            },
+            {
+                "A": self._extended(ports["A"], a, to, signed),
+                "B": ports["B"],
+                "Y": self._wider(name, ports["Y"], y, to),
+            },
+        )
 
     def _tree(self, name: str, ports: dict[str, str], width: int, cases: int) -> Iterator[str]:
         """$mux cells for a $pmux: halves of the cases, chosen by whether any in the first half is selected."""
@@ -128,11 +146,19 @@ class _Rewriter:
             if middle - low > 1:
                 select = new(1)
                 any_of = "{ " + " ".join(reversed(selects[low:middle])) + " }"
-                yield _cell_text("$reduce_or", f"{select}$any", {"A_SIGNED": 0, "A_WIDTH": middle - low, "Y_WIDTH": 1},
-                                 {"A": any_of, "Y": select})
+                yield _cell_text(
+                    "$reduce_or",
+                    f"{select}$any",
+                    {"A_SIGNED": 0, "A_WIDTH": middle - low, "Y_WIDTH": 1},
+                    {"A": any_of, "Y": select},
+                )
             result = to if to is not None else new(width)
-            yield _cell_text("$mux", name if to is not None else f"{result}$mux", {"WIDTH": width},
-                             {"A": second, "B": first, "S": select, "Y": result})
+            yield _cell_text(
+                "$mux",
+                name if to is not None else f"{result}$mux",
+                {"WIDTH": width},
+                {"A": second, "B": first, "S": select, "Y": result},
+            )
             yield result
 
         *cells, _ = either(0, cases, ports["A"], ports["Y"])
@@ -205,8 +231,12 @@ class _Rewriter:
 
 def _binary(kind: str, name: str, signed: bool, a: tuple[str, int], b: tuple[str, int], y: tuple[str, int]) -> str:
     sign = int(signed)
-    return _cell_text(kind, name, {"A_SIGNED": sign, "A_WIDTH": a[1], "B_SIGNED": sign, "B_WIDTH": b[1], "Y_WIDTH": y[1]},
-                      {"A": a[0], "B": b[0], "Y": y[0]})
+    return _cell_text(
+        kind,
+        name,
+        {"A_SIGNED": sign, "A_WIDTH": a[1], "B_SIGNED": sign, "B_WIDTH": b[1], "Y_WIDTH": y[1]},
+        {"A": a[0], "B": b[0], "Y": y[0]},
+    )
 
 
 def _cell_text(kind: str, name: str, parameters: dict[str, int], ports: dict[str, str]) -> str:

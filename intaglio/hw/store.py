@@ -37,18 +37,29 @@ class Store(wiring.Component):
 
     def __init__(self, config: Config, read_latency: int):
         if read_latency + 4 > BUFFER_WORDS:
-            raise ValueError(f"read_latency is {read_latency}: {BUFFER_WORDS} words of buffer keep up with at most "
-                             f"{BUFFER_WORDS - 4}")
+            raise ValueError(
+                f"read_latency is {read_latency}: {BUFFER_WORDS} words of buffer keep up with at most "
+                f"{BUFFER_WORDS - 4}"
+            )
         self._config, self._read_latency = config, read_latency
         width = 8 * config.bus_bytes
-        super().__init__({
-            "start": In(stream.Signature(TRANSFER_BITS)), "base": In(32),
-            "request": Out(stream.Signature(Request)),
-            "read_en": Out(1), "read_address": Out(30), "read_data": In(width),
-            "words": Out(stream.Signature(width)), "word_last": Out(1),
-            "response": In(1),
-            "retire": Out(1), "signal": Out(2), "tag": Out(16), "idle": Out(1),
-        })
+        super().__init__(
+            {
+                "start": In(stream.Signature(TRANSFER_BITS)),
+                "base": In(32),
+                "request": Out(stream.Signature(Request)),
+                "read_en": Out(1),
+                "read_address": Out(30),
+                "read_data": In(width),
+                "words": Out(stream.Signature(width)),
+                "word_last": Out(1),
+                "response": In(1),
+                "retire": Out(1),
+                "signal": Out(2),
+                "tag": Out(16),
+                "idle": Out(1),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -71,10 +82,15 @@ class Store(wiring.Component):
             self.request.payload.eq(burst.request),
             splitter.bursts.ready.eq(self.request.ready),
             taken.eq(self.request.valid & self.request.ready),
-            read.local.eq(burst.local), read.beats.eq(burst.request.beats),
-            ending.last.eq(burst.last), ending.signal.eq(burst.signal), ending.tag.eq(burst.tag),
-            to_read.w_en.eq(taken), to_read.w_data.eq(read),
-            in_flight.w_en.eq(taken), in_flight.w_data.eq(ending),
+            read.local.eq(burst.local),
+            read.beats.eq(burst.request.beats),
+            ending.last.eq(burst.last),
+            ending.signal.eq(burst.signal),
+            ending.tag.eq(burst.tag),
+            to_read.w_en.eq(taken),
+            to_read.w_data.eq(read),
+            in_flight.w_en.eq(taken),
+            in_flight.w_data.eq(ending),
             oldest.as_value().eq(to_read.r_data),
             answered.as_value().eq(in_flight.r_data),
         ]

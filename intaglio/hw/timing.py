@@ -56,9 +56,20 @@ def least_tile_cycles(config: Config, pixels: int, groups: int) -> int:
 
 
 _CONV_FIELDS = (
-    "kernel_rows", "kernel_cols", "chunks", "chunk_bytes", "last_chunk_bytes", "slot_cycles", "last_slot_cycles", "idle_cycles",
-    "pixel_tiles", "channel_tiles", "last_pixels", "last_channels", "split",
-)  # fmt: skip
+    "kernel_rows",
+    "kernel_cols",
+    "chunks",
+    "chunk_bytes",
+    "last_chunk_bytes",
+    "slot_cycles",
+    "last_slot_cycles",
+    "idle_cycles",
+    "pixel_tiles",
+    "channel_tiles",
+    "last_pixels",
+    "last_channels",
+    "split",
+)
 _conv_fields = itemgetter(*_CONV_FIELDS)
 
 
@@ -69,9 +80,20 @@ def conv_timing(config: Config, c: Command) -> ConvTiming:
 def conv_timing_of(config: Config, c: Fields, drains: bool) -> ConvTiming:
     """drains: whether any sum leaves, in place of drain_from. Of a mapping the fields before that one."""
     (
-        kernel_rows, kernel_cols, chunks, chunk_bytes, last_chunk_bytes, slot_cycles, last_slot_cycles, idle_cycles, pixel_tiles,
-        channel_tiles, last_pixels, last_channels, split,
-    ) = _conv_fields(c)  # fmt: skip
+        kernel_rows,
+        kernel_cols,
+        chunks,
+        chunk_bytes,
+        last_chunk_bytes,
+        slot_cycles,
+        last_slot_cycles,
+        idle_cycles,
+        pixel_tiles,
+        channel_tiles,
+        last_pixels,
+        last_channels,
+        split,
+    ) = _conv_fields(c)
     runs = kernel_rows * kernel_cols
     steps = runs * ((chunks - 1) * chunk_bytes + last_chunk_bytes)
     slots = runs * ((chunks - 1) * slot_cycles + last_slot_cycles)
@@ -133,9 +155,21 @@ def pool_cycles(config: Config, c: Fields) -> int:
 
 
 _IDLE_FIELDS = (
-    "raster_rows", "last_raster_rows", "raster_cols", "kernel_rows", "kernel_cols", "patches_down", "patches_across",
-    "channel_tiles", "patch_rows", "last_patch_rows", "patch_cols", "last_patch_cols", "tile_channels", "last_channels",
-)  # fmt: skip
+    "raster_rows",
+    "last_raster_rows",
+    "raster_cols",
+    "kernel_rows",
+    "kernel_cols",
+    "patches_down",
+    "patches_across",
+    "channel_tiles",
+    "patch_rows",
+    "last_patch_rows",
+    "patch_cols",
+    "last_patch_cols",
+    "tile_channels",
+    "last_channels",
+)
 _idle_fields = itemgetter(*_IDLE_FIELDS)
 
 
@@ -153,18 +187,29 @@ def least_idle_cycles(config: Config, c: Fields) -> int:
 
 @lru_cache(maxsize=1 << 16)
 def _least_idle(
-    cols: int, requantizers: int, raster_rows: int, last_raster_rows: int, raster_cols: int, kernel_rows: int,
-    kernel_cols: int, patches_down: int, patches_across: int, channel_tiles: int, patch_rows: int, last_patch_rows: int,
-    patch_cols: int, last_patch_cols: int, tile_channels: int, last_channels: int,
-) -> int:  # fmt: skip
+    cols: int,
+    requantizers: int,
+    raster_rows: int,
+    last_raster_rows: int,
+    raster_cols: int,
+    kernel_rows: int,
+    kernel_cols: int,
+    patches_down: int,
+    patches_across: int,
+    channel_tiles: int,
+    patch_rows: int,
+    last_patch_rows: int,
+    patch_cols: int,
+    last_patch_cols: int,
+    tile_channels: int,
+    last_channels: int,
+) -> int:
     def tiles() -> Iterator[tuple[int, int]]:
         """(raster cycles, passes) of the tiles in order, of repetitions three: every pair of neighbours is there."""
         for tile_c in range(count := min(channel_tiles, 3)):
             groups = -(-(last_channels if tile_c == count - 1 else tile_channels) // requantizers)
             for down in range(rows := min(patches_down, 3)):
-                high, outputs = (
-                    (last_raster_rows, last_patch_rows) if down == rows - 1 else (raster_rows, patch_rows)
-                )
+                high, outputs = (last_raster_rows, last_patch_rows) if down == rows - 1 else (raster_rows, patch_rows)
                 for across in range(columns := min(patches_across, 3)):
                     wide = last_patch_cols if across == columns - 1 else patch_cols
                     yield high * raster_cols, outputs * wide * groups

@@ -25,10 +25,16 @@ class Tokens(wiring.Component):
 
     def __init__(self) -> None:
         each = len(Engine)
-        super().__init__({
-            "available": Out(2 * each), "start": In(each), "waits": In(2 * each),
-            "retire": In(each), "signals": In(2 * each), "overflow": Out(1),
-        })
+        super().__init__(
+            {
+                "available": Out(2 * each),
+                "start": In(each),
+                "waits": In(2 * each),
+                "retire": In(each),
+                "signals": In(2 * each),
+                "overflow": Out(1),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -85,9 +85,11 @@ def _lanes_as_loop(block: re.Match[str]) -> str:
         if lane != (enable, str(i), mem, address, *span, value, *span):
             return block[0]
     part = f"[{width}*i +: {width}]"
-    return (f"  always @(posedge clk)\n    if (| {enable}) begin : {mem.rstrip()}$lanes \n      integer i;\n"
-            f"      for (i = 0; i < {len(lanes)}; i = i + 1)\n"
-            f"        if ({enable}[i]) {mem}[{address}]{part} <= {value}{part};\n    end\n")
+    return (
+        f"  always @(posedge clk)\n    if (| {enable}) begin : {mem.rstrip()}$lanes \n      integer i;\n"
+        f"      for (i = 0; i < {len(lanes)}; i = i + 1)\n"
+        f"        if ({enable}[i]) {mem}[{address}]{part} <= {value}{part};\n    end\n"
+    )
 
 
 @contextmanager

@@ -44,7 +44,9 @@ def compiled_yosys() -> Path:
             raise RuntimeError(f"yosys cannot be compiled ({done.returncode}): {done.stderr.strip()[-2000:]}")
         return target
 
-    return cache.made(f"{cache.key('yosys', *versions, _PROGRAM.read_text(encoding='utf-8'), *_processor())}.cwasm", make)
+    return cache.made(
+        f"{cache.key('yosys', *versions, _PROGRAM.read_text(encoding='utf-8'), *_processor())}.cwasm", make
+    )
 
 
 def _processor() -> list[str]:

@@ -42,9 +42,7 @@ def map_network(
 
 
 @collector_paused()
-def map_proven(
-    graph: Graph, config: Config, clock: Clock, keep_all: bool = False
-) -> tuple[Program, list[Certificate]]:
+def map_proven(graph: Graph, config: Config, clock: Clock, keep_all: bool = False) -> tuple[Program, list[Certificate]]:
     """The same with the plans that are best under exact timing, and the certificates. clock: gives the cycles of commands."""
     network = accepted(graph, config)
     schedule, certificates = prove(network, config, _fastest(network, config, keep_all, clock), clock)

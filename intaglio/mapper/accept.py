@@ -26,7 +26,9 @@ def accepted(graph: Graph, config: Config) -> Lowered:
             return lowered
     _, refused = examined(graph, config)
     found = [refusal for i in sorted(refused) for refusal in refused[i]]
-    raise RefusedError(f"network {graph.name!r} cannot be mapped:", found or [Refusal(graph.name, "network", *NOTHING_TO_RUN)])
+    raise RefusedError(
+        f"network {graph.name!r} cannot be mapped:", found or [Refusal(graph.name, "network", *NOTHING_TO_RUN)]
+    )
 
 
 def examined(
@@ -95,10 +97,13 @@ def _interruptions(graph: Graph, host: AbstractSet[int]) -> list[tuple[int, str]
         if index not in host:
             made.update(op.outputs)
             faults += [
-                (late[name], f"runs on the host in the middle of the network, before {op.name!r}; only the network's "
-                             "edges may")
-                for name in op.inputs if name in late
-            ]  # fmt: skip
+                (
+                    late[name],
+                    f"runs on the host in the middle of the network, before {op.name!r}; only the network's edges may",
+                )
+                for name in op.inputs
+                if name in late
+            ]
         elif any(name in made or name in late for name in op.inputs):
             late.update((name, index) for name in op.outputs)
     return faults

@@ -163,18 +163,32 @@ def _depthwises(commands, at, sizes, found, count):
         c, index = commands[i], at[i]
         channels = (c.channel_tiles - 1) * c.tile_channels + c.last_channels
         left, right, inside = _reach(
-            c.x_start, c.patch_x_step, c.x_step, c.patches_across, c.raster_cols, c.raster_cols, c.in_row_bytes,
-            c.patch_x_step, c.x_step,
-        )  # fmt: skip
+            c.x_start,
+            c.patch_x_step,
+            c.x_step,
+            c.patches_across,
+            c.raster_cols,
+            c.raster_cols,
+            c.in_row_bytes,
+            c.patch_x_step,
+            c.x_step,
+        )
         for beyond in range(2 if c.wrap_bytes else 1):  # image rows before the ring begins anew, and from there on
             first, end, less = 0, c.in_rows, 0
             if c.wrap_bytes:
                 wrap = min(max(c.wrap_iy, 0), c.in_rows)
                 first, end, less = (wrap, c.in_rows, c.wrap_bytes) if beyond else (0, wrap, 0)
             top, bottom, any_row = _reach(
-                c.iy_start - first, c.patch_iy_step, c.dilation_rows, c.patches_down, c.raster_rows, c.last_raster_rows,
-                end - first, c.patch_row_step, c.row_step,
-            )  # fmt: skip
+                c.iy_start - first,
+                c.patch_iy_step,
+                c.dilation_rows,
+                c.patches_down,
+                c.raster_rows,
+                c.last_raster_rows,
+                end - first,
+                c.patch_row_step,
+                c.row_step,
+            )
             if inside and any_row:
                 low = (c.origin + top - less + left) % WORD
                 _add(found, count, index, _ACTIVATION, low, low + bottom - top + right - left + channels, 0)

@@ -36,7 +36,11 @@ def _order(touched, count, engines, bank_bytes, most, queue):
         at = size
         if engines[size] == _LOAD:
             passed = 0
-            while at > 0 and engines[out[at - 1]] != _LOAD and not _conflict(touched, count, size, out[at - 1], bank_bytes):
+            while (
+                at > 0
+                and engines[out[at - 1]] != _LOAD
+                and not _conflict(touched, count, size, out[at - 1], bank_bytes)
+            ):
                 if engines[out[at - 1]] == _COMPUTE:
                     passed += 1
                     if passed > most:
@@ -65,6 +69,10 @@ def _conflict(touched, count, one, two, bank_bytes):
             if (write or writes) and low < most and least < high:
                 return True
             same_port = space == _ACTIVATION and write == writes
-            if same_port and low // bank_bytes <= (most - 1) // bank_bytes and least // bank_bytes <= (high - 1) // bank_bytes:
+            if (
+                same_port
+                and low // bank_bytes <= (most - 1) // bank_bytes
+                and least // bank_bytes <= (high - 1) // bank_bytes
+            ):
                 return True
     return False

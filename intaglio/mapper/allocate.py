@@ -49,7 +49,11 @@ class FreeSpace:
                 if best is None or score < best:
                     best = score
                 continue
-            for start in (low, high - size, *range((low // self.bank_bytes + 1) * self.bank_bytes, high - size + 1, self.bank_bytes)):
+            for start in (
+                low,
+                high - size,
+                *range((low // self.bank_bytes + 1) * self.bank_bytes, high - size + 1, self.bank_bytes),
+            ):
                 score = ((self.banks(start, size) & avoid).bit_count(), rest, start)
                 if best is None or score < best:
                     best = score

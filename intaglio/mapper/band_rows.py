@@ -86,5 +86,11 @@ def _counted(kinds, count, low, high, image):
         if kinds[k, 1] - kinds[k, 0] == high - low and kinds[k, 3] == low % image and kinds[k, 4] == high % image:
             kinds[k, 2] += 1
             return count
-    kinds[count, 0], kinds[count, 1], kinds[count, 2], kinds[count, 3], kinds[count, 4] = low, high, 1, low % image, high % image
+    kinds[count, 0], kinds[count, 1], kinds[count, 2], kinds[count, 3], kinds[count, 4] = (
+        low,
+        high,
+        1,
+        low % image,
+        high % image,
+    )
     return count + 1

@@ -67,10 +67,14 @@ class BandsOf:
         found = [of[:k].tolist() for of, k in zip(kinds, count, strict=True)]
         ends, made = inputs.T.tolist(), tasks.T.tolist()
         return Bands(
-            tuple(ends[0]), tuple(ends[1]), tuple(made[0]), tuple(made[1]), tuple(made[2]),
+            tuple(ends[0]),
+            tuple(ends[1]),
+            tuple(made[0]),
+            tuple(made[1]),
+            tuple(made[2]),
             tuple((bool(shared), step) for shared, step in zip(made[3], made[4], strict=True)),
             tuple(tuple((a, b, n) for a, b, n, _, _ in of) for of in found),
-        )  # fmt: skip
+        )
 
     @cached_property
     def _most_kinds(self) -> int:

@@ -71,7 +71,12 @@ class Buffers(NamedTuple):
 
 
 def placements(
-    config: Config, setting: Setting, resident_bytes: Sequence[int], wanted: Wanted, pieces: int, slabs: int = 1,
+    config: Config,
+    setting: Setting,
+    resident_bytes: Sequence[int],
+    wanted: Wanted,
+    pieces: int,
+    slabs: int = 1,
     best: bool = False,
 ) -> Iterator[Buffers]:
     """Ways to place the buffers of `pieces` > 0 pieces: inputs and output double-buffered, one of them, or none. slabs: parts

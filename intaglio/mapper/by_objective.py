@@ -173,7 +173,9 @@ class ByObjective(ByCycles):
             if isinstance(plan, LayerPlan) or not plan.rings or task is chain.tasks[-1]:
                 # With rings a piece may need no more rows of what comes before its own.
                 commands += len(plan.pieces) * -(-tiles // (group.tiles if group is not None else 1))
-        return int(FJ_PER_PJ * (moved * self._byte + commands * self._command)) + self._least_computing(chain, planner, groups)
+        return int(FJ_PER_PJ * (moved * self._byte + commands * self._command)) + self._least_computing(
+            chain, planner, groups
+        )
 
     def _least_computing(
         self, chain: Chain, planner: LayerPlanner | ChainPlanner, groups: tuple[Groups | None, ...]
@@ -185,7 +187,10 @@ class ByObjective(ByCycles):
         if (planner, in_parts) not in self._computing:
             done = 0.0
             for task in chain.tasks:
-                unsure = {"fetch_words", *(_BY_PATCH if isinstance(task, DepthwiseTask) else _BY_PART if in_parts else ())}
+                unsure = {
+                    "fetch_words",
+                    *(_BY_PATCH if isinstance(task, DepthwiseTask) else _BY_PART if in_parts else ()),
+                }
                 amounts = self.objective.count(self.config, _whole(task, self.config))
                 done += sum(amounts.get(a, 0) * price for a, price in self.objective.prices.items() if a not in unsure)
             self._computing[planner, in_parts] = int(FJ_PER_PJ * done)

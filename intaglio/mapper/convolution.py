@@ -132,11 +132,17 @@ class ConvTask:
         each = len(tiles) if self.geometry.slices is None else 1
         return [
             self.command(
-                config, region, view, out, tiles[i : i + each], part, weight_base + i * part.steps,
+                config,
+                region,
+                view,
+                out,
+                tiles[i : i + each],
+                part,
+                weight_base + i * part.steps,
                 channel_base + i * config.channel_groups,
             )
             for i in range(0, len(tiles), each)
-        ]  # fmt: skip
+        ]
 
     def command(
         self,
@@ -184,7 +190,9 @@ class ConvTask:
             fields["early_base"] = sums.early_base
         return isa.Command(isa.Opcode.CONV, fields)
 
-    def moved(self, config: Config, command: isa.Command, tiles: int, weight_base: int, channel_base: int) -> isa.Command:
+    def moved(
+        self, config: Config, command: isa.Command, tiles: int, weight_base: int, channel_base: int
+    ) -> isa.Command:
         """A command of one whole channel tile for the one that is `tiles` further, as whole as that; there are no slices."""
         fields = command.fields.copy()
         fields["weight_base"] = weight_base

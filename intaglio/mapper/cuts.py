@@ -33,8 +33,13 @@ class Pieces:
         if isinstance(pieces, Grid) and not isinstance(task, CopyTask):
             # A piece's rows alone decide which rows it reads, and its columns which columns.
             rows = zip(*([r.rows for r in (*task.reads(band), band)] for band in pieces.bands), strict=True)
-            widths = zip(*([r.on_bus(bus_bytes).width for r in (*task.reads(x), x)] for x in pieces.columns), strict=True)
-            sides = [([max(n, 0) for n in down], [max(n, 0) for n in across]) for down, across in zip(rows, widths, strict=True)]
+            widths = zip(
+                *([r.on_bus(bus_bytes).width for r in (*task.reads(x), x)] for x in pieces.columns), strict=True
+            )
+            sides = [
+                ([max(n, 0) for n in down], [max(n, 0) for n in across])
+                for down, across in zip(rows, widths, strict=True)
+            ]
             self.total = [sum(down) * sum(across) for down, across in sides]
             self.largest = [max(down) * max(across) for down, across in sides]
             return
@@ -103,9 +108,11 @@ class Cuts:
             self._pieces(band, width * cut.pixel_bytes)
             for band in BLOCK_BANDS
             for width in sorted({max(1, rows // 2), rows, 2 * rows})
-            if band <= min(cut.image_rows, cut.most_rows) and width < pixels and band * width % rows == 0
+            if band <= min(cut.image_rows, cut.most_rows)
+            and width < pixels
+            and band * width % rows == 0
             and width * cut.pixel_bytes % self.config.bus_bytes == 0
-        ]  # fmt: skip
+        ]
 
     def columns(self) -> Iterator[Pieces]:
         """Pieces narrower than the output, coarsest first."""

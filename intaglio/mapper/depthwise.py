@@ -73,7 +73,9 @@ class Depthwise:
                 work = _Work(down.axis, across.axis, len(tiles), width, last)
                 for block in best_blocks(config, work):
                     out_commands.append(
-                        self._command(config, region, view, out, tiles, weight_base, channel_base, work, block, down, across)
+                        self._command(
+                            config, region, view, out, tiles, weight_base, channel_base, work, block, down, across
+                        )
                     )
         return out_commands
 
@@ -94,9 +96,19 @@ class Depthwise:
         return width, min(tiles.stop * width, self.geometry.channels) - (tiles.stop - 1) * width
 
     def _command(
-        self, config: Config, region: Region, view: View, out: View, tiles: range, weight_base: int, channel_base: int,
-        work: _Work, block: Block, down: _Phase, across: _Phase,
-    ) -> isa.Command:  # fmt: skip
+        self,
+        config: Config,
+        region: Region,
+        view: View,
+        out: View,
+        tiles: range,
+        weight_base: int,
+        channel_base: int,
+        work: _Work,
+        block: Block,
+        down: _Phase,
+        across: _Phase,
+    ) -> isa.Command:
         g = self.geometry
         image = region.row0 // g.out_rows
         y, x = down.first + block.row0 * down.step, across.first + block.col0 * across.step
@@ -111,21 +123,25 @@ class Depthwise:
         steps = down.axis.stride * down.dilation, across.axis.stride * across.dilation * pixel
         last_y = iy + (block.rows - 1) * steps[0] + (down.axis.kernel - 1) * down.dilation
         view, wraps = unrolled_input(view, image * g.in_rows, g.in_rows, iy, last_y)
-        fields = _counts(work, block) | wraps | {
-            "tag": self.tag,
-            "origin": (view.address(image * g.in_rows + iy, first_x * g.channels) + shift) % WORD,
-            "in_row_bytes": max(end * pixel, 1),
-            "iy_start": iy,
-            "x_start": first_x * pixel if end > 0 else _OUTSIDE,
-            "in_rows": g.in_rows,
-            "dilation_rows": down.dilation,
-            "x_step": across.dilation * pixel,
-            "row_step": down.dilation * view.stride,
-            "weight_base": weight_base,
-            "channel_base": channel_base,
-            "in_zero_point": self.input_zero_point,
-            "weight_zero_point": self.weight_zero_point,
-        }
+        fields = (
+            _counts(work, block)
+            | wraps
+            | {
+                "tag": self.tag,
+                "origin": (view.address(image * g.in_rows + iy, first_x * g.channels) + shift) % WORD,
+                "in_row_bytes": max(end * pixel, 1),
+                "iy_start": iy,
+                "x_start": first_x * pixel if end > 0 else _OUTSIDE,
+                "in_rows": g.in_rows,
+                "dilation_rows": down.dilation,
+                "x_step": across.dilation * pixel,
+                "row_step": down.dilation * view.stride,
+                "weight_base": weight_base,
+                "channel_base": channel_base,
+                "in_zero_point": self.input_zero_point,
+                "weight_zero_point": self.weight_zero_point,
+            }
+        )
         if fields["patches_down"] > 1:
             fields["patch_iy_step"] = block.patch_rows * steps[0]
             fields["patch_row_step"] = block.patch_rows * steps[0] * view.stride
@@ -277,7 +293,10 @@ def _moved(block: Block, row0: int, col0: int) -> Block:
 
 def _floor(config: Config, work: _Work, rows: int, cols: int) -> int:
     """What so many outputs take at least: the fewest cycles of their rasters."""
-    return _patches(config.rows, config.depthwise_delay + 1, work.down.shape, work.across.shape, rows, cols)[0][0] * work.tiles
+    return (
+        _patches(config.rows, config.depthwise_delay + 1, work.down.shape, work.across.shape, rows, cols)[0][0]
+        * work.tiles
+    )
 
 
 @lru_cache(maxsize=1 << 14)
@@ -286,7 +305,9 @@ def _best(config: Config, work: _Work, rows: int, cols: int) -> tuple[Block, int
     rasters alone take."""
     best: Block | None = None
     least = 0
-    for raster, _, ph, pw in _patches(config.rows, config.depthwise_delay + 1, work.down.shape, work.across.shape, rows, cols):
+    for raster, _, ph, pw in _patches(
+        config.rows, config.depthwise_delay + 1, work.down.shape, work.across.shape, rows, cols
+    ):
         if best is not None and raster * work.tiles >= least:
             break
         block = Block(0, rows, 0, cols, ph, pw)
@@ -310,7 +331,9 @@ def _patches(
         height = patches * kernel_rows + (rows - patches) * stride_rows  # of all rasters of a column of patches
         for pw in range(1, min(array_rows // ph, cols) + 1):
             width = (pw - 1) * stride_cols + kernel_cols
-            if (pw > 1 and stride_cols > most_delay) or (ph > 1 and stride_rows * width - (pw - 1) * stride_cols > most_delay):
+            if (pw > 1 and stride_cols > most_delay) or (
+                ph > 1 and stride_rows * width - (pw - 1) * stride_cols > most_delay
+            ):
                 continue
             options.append((height * width * -(-cols // pw), -(-cols // pw) * pw, ph, pw))
     return sorted(options)

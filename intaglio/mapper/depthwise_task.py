@@ -34,14 +34,28 @@ class DepthwiseTask(ConvTask):
     @cached_property
     def _commands(self) -> depthwise.Depthwise:
         return depthwise.Depthwise(
-            self.tag, self.geometry, self.input_zero_point, self.weight_zero_point, self.output_zero_point, self.clamp,
+            self.tag,
+            self.geometry,
+            self.input_zero_point,
+            self.weight_zero_point,
+            self.output_zero_point,
+            self.clamp,
             self.requantize.rounding,
-        )  # fmt: skip
+        )
 
     def commands(
-        self, config: Config, region: Region, view: View, out: View, tiles: range, part: Part, weight_base: int,
-        channel_base: int, start: bool = True, drain: bool = True,
-    ) -> list[isa.Command]:  # fmt: skip
+        self,
+        config: Config,
+        region: Region,
+        view: View,
+        out: View,
+        tiles: range,
+        part: Part,
+        weight_base: int,
+        channel_base: int,
+        start: bool = True,
+        drain: bool = True,
+    ) -> list[isa.Command]:
         assert start and drain
         return self._commands.commands(config, region, view, out, tiles, weight_base, channel_base)
 

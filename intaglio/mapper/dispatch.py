@@ -71,7 +71,9 @@ def clocks(links, order):
     engines = links.waits.shape[1]
     started = np.zeros(links.waits.shape, np.int64)
     last = np.full((engines, engines), -1, np.int64)  # what is known when an engine's last command is complete
-    signals = np.zeros((engines, engines, len(order)), np.int64)  # who sent the tokens from one engine to another, in order
+    signals = np.zeros(
+        (engines, engines, len(order)), np.int64
+    )  # who sent the tokens from one engine to another, in order
     sent, taken = np.zeros((engines, engines), np.int64), np.zeros((engines, engines), np.int64)
     for index in order:
         me = links.engines[index]
@@ -97,7 +99,9 @@ def _run(links, late, depths):
     """(order, index, engine): the command that waits for ever (engine -1), or leaves too many tokens for an engine; index is -1
     where all complete."""
     count, engines = links.waits.shape
-    queues = np.zeros((engines, count), np.int64)  # each engine's commands, dispatched up to `filled`, complete up to `done`
+    queues = np.zeros(
+        (engines, count), np.int64
+    )  # each engine's commands, dispatched up to `filled`, complete up to `done`
     filled, done = np.zeros(engines, np.int64), np.zeros(engines, np.int64)
     tokens = np.zeros((engines, engines), np.int64)
     order = np.zeros(count, np.int64)

@@ -128,7 +128,9 @@ class Emission:
         memory = isa.LocalMemory.ACTIVATION
         self.transfer(opcode, tag, memory, (external, layout.stride), (local, stride), bus.rows, bus.width)
 
-    def store_slab(self, tag: int, operand: Operand, region: Region, pixel_bytes: int, channels: range, view: View) -> None:
+    def store_slab(
+        self, tag: int, operand: Operand, region: Region, pixel_bytes: int, channels: range, view: View
+    ) -> None:
         """STOREs some channels, whole bus words, of a region's pixels."""
         layout, pitch = operand.layout, view.pixel_step(pixel_bytes)
         pixels = region.width // pixel_bytes
@@ -140,14 +142,22 @@ class Emission:
             local = view.address(row, region.x0 + channels.start)
             rows = (min(row + together, region.row1) - row) * pixels
             self.transfer(
-                isa.Opcode.STORE, tag, isa.LocalMemory.ACTIVATION, (external, pixel_bytes), (local, pitch), rows, len(channels)
-            )  # fmt: skip
+                isa.Opcode.STORE,
+                tag,
+                isa.LocalMemory.ACTIVATION,
+                (external, pixel_bytes),
+                (local, pitch),
+                rows,
+                len(channels),
+            )
 
     def fetch(self, tag: int, fetched: tuple[tuple[str, int], ...]) -> None:
         """LOADs whole values to their places: (name, address)."""
         for name, at in fetched:
             size = self.network.values[name].size
-            self.transfer(isa.Opcode.LOAD, tag, isa.LocalMemory.ACTIVATION, (self.bases[name], size), (at, size), 1, size)
+            self.transfer(
+                isa.Opcode.LOAD, tag, isa.LocalMemory.ACTIVATION, (self.bases[name], size), (at, size), 1, size
+            )
 
     def weights(self, task: ConvTask, tiles: range, part: Part, at: int | None = None) -> int:
         """Loads a block of weights to byte address `at` or the ring's next place; returns its first word."""

@@ -80,8 +80,16 @@ class ChainEmitter:
         ]
         if not kept:
             return
-        weights = {(i, t.start): weight_bytes(self.config, g.parts[0], len(t)) for i, task, g in kept for t in self._tiles(task, g)}
-        records = {(i, t.start): record_bytes(self.config, len(t)) for i, task, g in kept for t in record_groups(task, self.config, g)}
+        weights = {
+            (i, t.start): weight_bytes(self.config, g.parts[0], len(t))
+            for i, task, g in kept
+            for t in self._tiles(task, g)
+        }
+        records = {
+            (i, t.start): record_bytes(self.config, len(t))
+            for i, task, g in kept
+            for t in record_groups(task, self.config, g)
+        }
         self._weights_at = _stacked(weights, self.program.weight_space(sum(weights.values())))
         self._records_at = _stacked(records, self.program.record_space(sum(records.values())))
         every = [(i, task, groups, tiles) for i, task, groups in kept for tiles in self._tiles(task, groups)]
@@ -95,7 +103,9 @@ class ChainEmitter:
         if self.before is None:
             return False
         config, spare = self.config, self.before.plan.cycles.spare
-        used = sum(record_bytes(config, max(map(len, record_groups(t, config, g)))) for t, g in self.before.convolutions)
+        used = sum(
+            record_bytes(config, max(map(len, record_groups(t, config, g)))) for t, g in self.before.convolutions
+        )
         fit = weights <= spare.room and used + records <= config.channel_bytes
         return fit and (weights + records) / config.memory.bytes_per_cycle <= spare.cycles
 

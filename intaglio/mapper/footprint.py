@@ -28,12 +28,13 @@ EXTERNAL = len(LocalMemory)
 """Number of external memory, beside LocalMemory's."""
 _ACTIVATION, _WEIGHT, _CHANNEL = (int(memory) for memory in LocalMemory)
 _MEMORIES = {
-    Opcode.LOAD: (EXTERNAL, _ACTIVATION), Opcode.STORE: (EXTERNAL, _ACTIVATION),  # LOAD's target is a field
+    Opcode.LOAD: (EXTERNAL, _ACTIVATION),
+    Opcode.STORE: (EXTERNAL, _ACTIVATION),  # LOAD's target is a field
     Opcode.CONV: (_ACTIVATION, _WEIGHT, _CHANNEL, _CHANNEL, _ACTIVATION),
     Opcode.DEPTHWISE: (_ACTIVATION, _WEIGHT, _CHANNEL, _ACTIVATION),
     Opcode.ADD: (_ACTIVATION, _ACTIVATION, _ACTIVATION),
     Opcode.POOL: (_ACTIVATION, _ACTIVATION),
-}  # fmt: skip
+}
 """Memory of each role."""
 _MOST_BYTES = 1 << 62
 """Blocks of weights that would be larger count as this large."""
@@ -83,7 +84,11 @@ def footprints(config: Config, command: Command) -> list[Footprint]:
 def footprints_of(config: Config, table: Table) -> Footprints:
     """Of commands that `legality.rules` finds nothing wrong with."""
     shape = len(table), ROLES
-    memory, write, edges = np.zeros(shape, np.int64), np.zeros(shape, np.int64), np.zeros((len(table), ROLES + 1), np.int64)
+    memory, write, edges = (
+        np.zeros(shape, np.int64),
+        np.zeros(shape, np.int64),
+        np.zeros((len(table), ROLES + 1), np.int64),
+    )
     for opcode, at in table.at.items():
         roles = len(_MEMORIES[opcode])
         memory[at, :roles] = _MEMORIES[opcode]
@@ -96,7 +101,9 @@ def footprints_of(config: Config, table: Table) -> Footprints:
         for opcode, at in table.at.items():
             count = _FILL[opcode](table.records[opcode], at, _Sizes.of(config), edges, starts, ends, count)
         if count > MOST_IN_ALL:
-            raise InputError(f"program: its commands touch {count} rows, more than {MOST_IN_ALL}; use a smaller network")
+            raise InputError(
+                f"program: its commands touch {count} rows, more than {MOST_IN_ALL}; use a smaller network"
+            )
         starts, ends = (starts, ends) if len(starts) else np.zeros((2, count), np.int64)
     return Footprints(memory, write, edges[:, :-1], edges[:, 1:], starts, ends)
 
@@ -187,7 +194,15 @@ def _convs(commands, at, sizes, edges, starts, ends, n):
                     n = _row(starts, ends, n, (row + x0 - c.x_start) % WORD, x1 - x0)
         _mark(edges, edge, 1, n)
         pixels, lanes = (1, 2) if c.split else (fed, 1)
-        n = _words(starts, ends, n, c.weight_base, c.channel_tiles, c.kernel_rows * c.kernel_cols * run * lanes, sizes.weight_word_bytes)
+        n = _words(
+            starts,
+            ends,
+            n,
+            c.weight_base,
+            c.channel_tiles,
+            c.kernel_rows * c.kernel_cols * run * lanes,
+            sizes.weight_word_bytes,
+        )
         _mark(edges, edge, 2, n)
         records = (c.channel_tiles - 1) * sizes.channel_groups - -c.last_channels // sizes.requantizers
         if c.drain_from < pixels and c.early_pixels < pixels:
@@ -227,7 +242,9 @@ def _depthwises(commands, at, sizes, edges, starts, ends, n):
                     row = c.origin + down * c.patch_row_step + y * c.row_step - (c.wrap_bytes if iy >= c.wrap_iy else 0)
                     n = _row(starts, ends, n, (row + first) % WORD, last - first + channels)
         _mark(edges, edge, 1, n)
-        n = _words(starts, ends, n, c.weight_base, c.channel_tiles, c.kernel_rows * c.kernel_cols, sizes.weight_word_bytes)
+        n = _words(
+            starts, ends, n, c.weight_base, c.channel_tiles, c.kernel_rows * c.kernel_cols, sizes.weight_word_bytes
+        )
         _mark(edges, edge, 2, n)
         records = (c.channel_tiles - 1) * sizes.channel_groups - -c.last_channels // sizes.requantizers
         n = _words(starts, ends, n, c.channel_base, 1, records, sizes.channel_word_bytes)

@@ -105,7 +105,9 @@ class _Known:
 
     bands: BandsOf
     cuts: dict[tuple[int, int, int, tuple[int, ...]], _Cut] = field(default_factory=dict)
-    passages: dict[tuple[Sequence[Region], tuple[int, ...]], list[tuple[Needs, tuple[int, ...]]]] = field(default_factory=dict)
+    passages: dict[tuple[Sequence[Region], tuple[int, ...]], list[tuple[Needs, tuple[int, ...]]]] = field(
+        default_factory=dict
+    )
     rows: dict[tuple[int, tuple[int, ...]], Bands] = field(default_factory=dict)
     rings: dict[int, tuple[tuple[int, ...], tuple[int, ...]]] = field(default_factory=dict)
     widths: dict[int, _Columns] = field(default_factory=dict)
@@ -242,7 +244,9 @@ class ChainPlanner:
         """Rows of each task's ring: the fewest, and aligned."""
         if band not in self._known.rings:
             chain = self.chain
-            measured = self._known.bands.measure(band, tuple(int(i in chain.ringable) for i in range(len(chain.tasks))), parts=False)
+            measured = self._known.bands.measure(
+                band, tuple(int(i in chain.ringable) for i in range(len(chain.tasks))), parts=False
+            )
             self._known.rings[band] = measured.rings(False), measured.rings(True)
         return self._known.rings[band]
 
@@ -270,7 +274,9 @@ class ChainPlanner:
 
     # Plans of one cut.
 
-    def _plans_of(self, setting: Setting, cut: _Cut, groups: tuple[Groups | None, ...], work: Work, best: bool = False) -> list[ChainPlan]:
+    def _plans_of(
+        self, setting: Setting, cut: _Cut, groups: tuple[Groups | None, ...], work: Work, best: bool = False
+    ) -> list[ChainPlan]:
         """best: without some buffers that are no better than others."""
         slabs = self._slabs(cut)
         resident = setting.resident
@@ -311,10 +317,11 @@ class ChainPlanner:
                 out.append(None)
                 continue
             fit = [
-                n for n in sizes(count)
+                n
+                for n in sizes(count)
                 if 3 * weight_bytes(config, part, n) <= config.weight_bytes
                 and 3 * record_bytes(config, n) <= config.channel_bytes
-            ]  # fmt: skip
+            ]
             if not fit:
                 return None
             out.append(Groups(fit[0], False, False, (part,)))
@@ -336,7 +343,9 @@ class ChainPlanner:
         if not kept and not room_for(2):
             return None
         return tuple(
-            Groups(each[task.tag], kept, False, (task.geometry.whole_part,), apart=True) if isinstance(task, ConvTask) else None
+            Groups(each[task.tag], kept, False, (task.geometry.whole_part,), apart=True)
+            if isinstance(task, ConvTask)
+            else None
             for task in self.chain.tasks
         )
 
@@ -375,8 +384,18 @@ class ChainPlanner:
                 least += (1 if group.kept else count) * tiles * group.parts[0].steps * config.weight_word_bytes
         first = blocks[0] if blocks else 0.0
         return Work(
-            count, count * slabs, sum(each), each[0], loads, stores, weights, first, least / rate, first_bytes, config.weight_bytes - held
-        )  # fmt: skip
+            count,
+            count * slabs,
+            sum(each),
+            each[0],
+            loads,
+            stores,
+            weights,
+            first,
+            least / rate,
+            first_bytes,
+            config.weight_bytes - held,
+        )
 
     def _layer_cycles(self, cut: _Cut, groups: tuple[Groups | None, ...]) -> list[int]:
         """Of COMPUTE, for each task. groups: the cut's."""
@@ -395,8 +414,13 @@ class ChainPlanner:
             views = [View(0, operand.layout.stride) for operand in (*task.inputs, task.output)]
             if isinstance(task, ConvTask):
                 assert groups is not None
-                every, width = tile_groups(task.channel_tiles(config), groups.tiles), region.width // task.geometry.out_channels
-                cycles = [task.cycles(config, region.rows, width, tiles, groups.parts[0]) for tiles in (every[0], every[-1])]
+                every, width = (
+                    tile_groups(task.channel_tiles(config), groups.tiles),
+                    region.width // task.geometry.out_channels,
+                )
+                cycles = [
+                    task.cycles(config, region.rows, width, tiles, groups.parts[0]) for tiles in (every[0], every[-1])
+                ]
                 self._known.cycles[key] = (len(every) - 1) * cycles[0] + cycles[1]
                 return self._known.cycles[key]
             if isinstance(task, PoolTask):

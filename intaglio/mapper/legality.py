@@ -23,18 +23,49 @@ _COUNTS = {
     Opcode.LOAD: ("rows", "row_bytes"),
     Opcode.STORE: ("rows", "row_bytes"),
     Opcode.CONV: (
-        "in_rows", "in_row_bytes", "stride_rows", "kernel_rows", "dilation_rows", "kernel_cols", "chunks",
-        "chunk_bytes", "last_chunk_bytes", "slot_cycles", "last_slot_cycles", "region_width", "pixel_tiles",
-        "rows_per_tile", "last_pixels", "channel_tiles", "last_channels",
+        "in_rows",
+        "in_row_bytes",
+        "stride_rows",
+        "kernel_rows",
+        "dilation_rows",
+        "kernel_cols",
+        "chunks",
+        "chunk_bytes",
+        "last_chunk_bytes",
+        "slot_cycles",
+        "last_slot_cycles",
+        "region_width",
+        "pixel_tiles",
+        "rows_per_tile",
+        "last_pixels",
+        "channel_tiles",
+        "last_channels",
     ),
     Opcode.ADD: ("rows", "row_bytes"),
     Opcode.POOL: ("kernel_rows", "kernel_cols", "region_rows", "region_cols", "channels"),
     Opcode.DEPTHWISE: (
-        "in_rows", "in_row_bytes", "x_step", "dilation_rows", "kernel_rows", "kernel_cols", "raster_rows", "last_raster_rows",
-        "raster_cols", "tap_delay", "patch_delay", "patches_down", "patches_across", "patch_rows", "last_patch_rows",
-        "patch_cols", "last_patch_cols", "channel_tiles", "tile_channels", "last_channels",
+        "in_rows",
+        "in_row_bytes",
+        "x_step",
+        "dilation_rows",
+        "kernel_rows",
+        "kernel_cols",
+        "raster_rows",
+        "last_raster_rows",
+        "raster_cols",
+        "tap_delay",
+        "patch_delay",
+        "patches_down",
+        "patches_across",
+        "patch_rows",
+        "last_patch_rows",
+        "patch_cols",
+        "last_patch_cols",
+        "channel_tiles",
+        "tile_channels",
+        "last_channels",
     ),
-}  # fmt: skip
+}
 """Fields that count something: at least 1."""
 _ALIGNED: dict[Opcode, tuple[str, ...]] = dict.fromkeys(Opcode, ()) | dict.fromkeys(
     (Opcode.LOAD, Opcode.STORE), ("external", "external_stride", "local", "local_stride")
@@ -44,12 +75,21 @@ _UNSEEN: dict[Opcode, tuple[str, ...]] = {
     Opcode.LOAD: ("wait", "signal", "tag"),
     Opcode.STORE: ("wait", "signal", "tag"),
     Opcode.CONV: (
-        "wait", "signal", "tag", "origin", "iy_start", "x_start", "channel_base", "out_base", "early_base", "in_zero_point",
+        "wait",
+        "signal",
+        "tag",
+        "origin",
+        "iy_start",
+        "x_start",
+        "channel_base",
+        "out_base",
+        "early_base",
+        "in_zero_point",
     ),
     Opcode.ADD: ("wait", "signal", "tag", "a_base", "b_base", "out_base"),
     Opcode.POOL: ("wait", "signal", "tag", "in_base", "out_base"),
     Opcode.DEPTHWISE: ("wait", "signal", "tag", "origin", "channel_base", "weight_base", "out_base", "in_zero_point"),
-}  # fmt: skip
+}
 """Fields that no rule looks at: they tell where, not what."""
 _WEIGHTS = np.random.default_rng(0).integers(-(1 << 62), 1 << 62, max(map(len, FIELDS.values()))) | 1
 """By which the fields of a command are summed, modulo 2**64."""
@@ -80,7 +120,9 @@ def _first_illegal(config: Config, commands: Sequence[Command], table: Table) ->
     for opcode, at in table.at.items():
         records = table.records[opcode]
         looked_at = [f.name for f in FIELDS[opcode] if f.name not in _UNSEEN[opcode]]
-        fields = np.stack([records[name] % config.bus_bytes if name in _ALIGNED[opcode] else records[name] for name in looked_at])
+        fields = np.stack(
+            [records[name] % config.bus_bytes if name in _ALIGNED[opcode] else records[name] for name in looked_at]
+        )
         _, first, alike = np.unique(_WEIGHTS[: len(fields)] @ fields, return_index=True, return_inverse=True)
         if not np.array_equal(fields[:, first[alike]], fields):
             first = np.arange(len(at))  # the sums of different fields are equal, once in 2**64

@@ -164,7 +164,9 @@ class _Lowering:
                 self.layers.append(Layer(op.name, op.kind, "host", 0, 0, 0, 0))
             else:
                 self.layers.append(self._layer(op, task, needs, moved.get(index, 0)))
-        return Lowered(self.tasks, self.values, self.operands, tuple(self.inputs), self.outputs, tuple(self.layers), needs)
+        return Lowered(
+            self.tasks, self.values, self.operands, tuple(self.inputs), self.outputs, tuple(self.layers), needs
+        )
 
     def _layout(self, name: str) -> Layout:
         return layout_of(self.graph.tensors[name].shape, self.config.bus_bytes)
@@ -205,13 +207,15 @@ class _Lowering:
             return operand
         if operand.layout.dense and layout.dense:
             return Operand(operand.tensor, operand.value, layout)
-        self.refusals.append(Refusal(
-            op.name,
-            op.kind,
-            f"its input {operand.tensor!r} has rows of {operand.layout.row_bytes} bytes, {layout.row_bytes} are needed "
-            f"and configuration field bus_bytes = {self.config.bus_bytes} pads them",
-            "use a narrower bus or a channel count that it divides",
-        ))  # fmt: skip
+        self.refusals.append(
+            Refusal(
+                op.name,
+                op.kind,
+                f"its input {operand.tensor!r} has rows of {operand.layout.row_bytes} bytes, {layout.row_bytes} are needed "
+                f"and configuration field bus_bytes = {self.config.bus_bytes} pads them",
+                "use a narrower bus or a channel count that it divides",
+            )
+        )
         return Operand(operand.tensor, operand.value, layout)
 
     def _convolution(self, index: int, op: Conv2D, inputs: tuple[Operand, ...]) -> ConvTask:

@@ -51,7 +51,9 @@ def touched(outputs: Mask, stride: int, kernel: int, dilation: int, before: int,
     """Rows or columns of an input, `length` of them, that the windows of the needed outputs of one axis have. before: of the padding."""
     starts = np.flatnonzero(outputs) * stride
     end = max(length + before, (int(starts.max()) if len(starts) else 0) + kernel * dilation + 1)
-    changes = np.zeros(-(-end // dilation) * dilation, np.int64)  # of the number of windows, from an element to the one `dilation` on
+    changes = np.zeros(
+        -(-end // dilation) * dilation, np.int64
+    )  # of the number of windows, from an element to the one `dilation` on
     np.add.at(changes, starts, 1)
     np.add.at(changes, starts + kernel * dilation, -1)
     return (changes.reshape(-1, dilation).cumsum(axis=0) > 0).ravel()[before : before + length]

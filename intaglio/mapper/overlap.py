@@ -17,7 +17,9 @@ def overlapped(config: Config, emitted: Emission) -> Table:
         order, emitted.table = overlapped_table(config, table_of(emitted.commands), emitted.schedule.ahead)
         emitted.commands = [emitted.commands[i] for i in order.tolist()]
         header = emitted.table.header
-        for command, wait, signal in zip(emitted.commands, header["wait"].tolist(), header["signal"].tolist(), strict=True):
+        for command, wait, signal in zip(
+            emitted.commands, header["wait"].tolist(), header["signal"].tolist(), strict=True
+        ):
             command.fields.update(wait=wait, signal=signal)
     return emitted.table
 

@@ -54,7 +54,9 @@ def steps_of(config: Config, task: ConvTask, region: Region, parts: tuple[Part, 
     rows = [_rows(g, region, part) for part in parts]
     if len(parts) == 1 or all(len(r) == region.rows for r in rows):
         return plain
-    found = _without_padding(region, parts, rows, width, 1 if 2 * tile_record_bytes(config) > config.channel_bytes else 2)
+    found = _without_padding(
+        region, parts, rows, width, 1 if 2 * tile_record_bytes(config) > config.channel_bytes else 2
+    )
     return found if found is not None and _cycles(config, found, width) < _cycles(config, plain, width) else plain
 
 

@@ -174,7 +174,9 @@ class LayerPlanner:
             work = self._work(setting, cut, groups, weights)
             if pipelined(work, (), False, weights.wait).after(ANY_SPARE) < most:
                 compute = float(self._compute_cycles(cut, groups))
-                work = work._replace(compute=compute, steps=_steps(work, compute, weights) if groups and groups.outer else 0.0)
+                work = work._replace(
+                    compute=compute, steps=_steps(work, compute, weights) if groups and groups.outer else 0.0
+                )
                 if pipelined(work, (), False, weights.wait).after(ANY_SPARE) < most:
                     options.append((groups, work, weights.wait))
         if not options:
@@ -188,7 +190,9 @@ class LayerPlanner:
     def _placements(self, setting: Setting, largest: list[int], pieces: int, best: bool = False) -> Iterator[Buffers]:
         wanted = [0 if at is not None else size for size, at in zip(largest, setting.resident, strict=True)]
         whole = [operand.layout.size for operand in (*self.task.inputs, self.task.output)]
-        yield from placements(self.config, setting, whole, Wanted(tuple(wanted[:-1]), (), wanted[-1]), pieces, best=best)
+        yield from placements(
+            self.config, setting, whole, Wanted(tuple(wanted[:-1]), (), wanted[-1]), pieces, best=best
+        )
 
     def _groups(self, setting: Setting, cut: Pieces) -> list[tuple[Groups | None, _Weights]]:
         if not isinstance(self.task, ConvTask):
@@ -235,7 +239,9 @@ class LayerPlanner:
         task = self.task
         assert isinstance(task, ConvTask)
         g = task.geometry
-        padded = g.top > 0 or (g.out_rows - 1) * g.stride_rows - g.top + (g.kernel_rows - 1) * g.dilation_rows >= g.in_rows
+        padded = (
+            g.top > 0 or (g.out_rows - 1) * g.stride_rows - g.top + (g.kernel_rows - 1) * g.dilation_rows >= g.in_rows
+        )
         return padded and g.out_rows * g.out_cols <= partial_pixels(self.config, task)
 
     # Estimates.
@@ -261,8 +267,18 @@ class LayerPlanner:
         moved = weights.runs * repeats * weights.run
         room = self.config.weight_bytes - weights.last_bytes
         return Work(
-            count * outer, count * outer, 0.0, 0.0, loads, stores, moved, weights.first, least / rate, weights.first_bytes, room
-        )  # fmt: skip
+            count * outer,
+            count * outer,
+            0.0,
+            0.0,
+            loads,
+            stores,
+            moved,
+            weights.first,
+            least / rate,
+            weights.first_bytes,
+            room,
+        )
 
     def _compute_cycles(self, cut: Pieces, groups: Groups | None) -> int:
         key = (id(cut), groups and (groups.tiles, groups.parts))
@@ -317,7 +333,9 @@ class LayerPlanner:
         last = tiles.stop == task.channel_tiles(config)
         key = (region.rows, region.width, part.rows, part.cols, part.bytes, drains, len(tiles), last)
         if key not in self._cycles:
-            self._cycles[key] = task.cycles(config, region.rows, region.width // task.geometry.out_channels, tiles, part, drains)
+            self._cycles[key] = task.cycles(
+                config, region.rows, region.width // task.geometry.out_channels, tiles, part, drains
+            )
         return self._cycles[key]
 
     # Reductions in parts.
@@ -353,8 +371,10 @@ class LayerPlanner:
             each = range(1) if task.geometry.slices is None else range(task.channel_tiles(config))
             sizes[0] = max(
                 task.reads_part(region, part, tile).transfer_bytes(config.bus_bytes)
-                for region in tiles for part in parts for tile in each
-            )  # fmt: skip
+                for region in tiles
+                for part in parts
+                for tile in each
+            )
         for buffers in self._placements(setting, sizes, max(2, len(cut.pieces))):
             block = sum(weight_bytes(config, part, 1) for part in parts)
             passes = len(tiles) * task.channel_tiles(config)
@@ -377,7 +397,9 @@ class LayerPlanner:
             loads = Counter({groups.parts[0]: 1 if groups.outer or runs == 1 else len(plan.pieces)})
         sizes = ((weight_bytes(config, part, groups.tiles), n * runs) for part, n in loads.items())
         memory = config.memory
-        return sum(n * size * (memory.latency + size / memory.bytes_per_cycle) for size, n in sizes) / config.weight_bytes
+        return (
+            sum(n * size * (memory.latency + size / memory.bytes_per_cycle) for size, n in sizes) / config.weight_bytes
+        )
 
     # Windows in blocks.
 
@@ -445,7 +467,9 @@ def tile_groups(tiles: int, each: int) -> list[range]:
 
 def weight_bytes(config: Config, part: Part, tiles: int) -> int:
     """Bytes of the weight memory that the block of `tiles` channel tiles takes, whole bus words and words of every lane."""
-    return align_up(tiles * part.steps * config.weight_word_bytes, max(config.bus_bytes, config.lanes * config.weight_word_bytes))
+    return align_up(
+        tiles * part.steps * config.weight_word_bytes, max(config.bus_bytes, config.lanes * config.weight_word_bytes)
+    )
 
 
 def record_bytes(config: Config, tiles: int) -> int:

@@ -56,7 +56,8 @@ def polished(network: Lowered, config: Config, keep_all: bool, clock: Clock) -> 
     trials = _trials_of(len(table))
     if trials >= WORTH:
         ones, twos = (
-            [Scheduler(network, other, keep_all, like=scheduler) for other in smaller_machines(config, count)] for count in (1, 2)
+            [Scheduler(network, other, keep_all, like=scheduler) for other in smaller_machines(config, count)]
+            for count in (1, 2)
         )
         for start in _starts(scheduler, ones, twos):
             table = watch.table(start)
@@ -150,13 +151,19 @@ def _expected_commands(config: Config, layers: Sequence[Placed]) -> int:
     count = 0
     for layer in layers:
         pieces, blocks = len(layer.plan.pieces), layer.plan.blocks if isinstance(layer.plan, LayerPlan) else None
-        runs = [-(-task.channel_tiles(config) // groups.tiles) * len(groups.parts) for task, groups in layer.convolutions]
+        runs = [
+            -(-task.channel_tiles(config) // groups.tiles) * len(groups.parts) for task, groups in layer.convolutions
+        ]
         pools = [task for task in layer.chain.tasks if isinstance(task, PoolTask)]
         if isinstance(layer.plan, ChainPlan):
             count += max([pieces, *runs, *(task.expected_commands(task.whole) for task in pools)])
         elif pools:
             (task,) = pools
-            count += sum(map(task.expected_commands, layer.plan.pieces)) if blocks is None else expected_commands(task, blocks)
+            count += (
+                sum(map(task.expected_commands, layer.plan.pieces))
+                if blocks is None
+                else expected_commands(task, blocks)
+            )
         else:
             count += pieces * max([1, *runs])
     return count

@@ -186,19 +186,31 @@ class PoolTask:
         """Of COMPUTE, for all outputs whose windows come in blocks: of what `part` gives."""
         images, across = self.output.layout.rows // self.out_rows, self.output.layout.row_bytes // self.channels
         axes = (
-            (range(self.out_rows), blocks.rows, self.in_rows, self.window[0], self.stride[0], self.top, self.dilation[0]),
+            (
+                range(self.out_rows),
+                blocks.rows,
+                self.in_rows,
+                self.window[0],
+                self.stride[0],
+                self.top,
+                self.dilation[0],
+            ),
             (range(across), blocks.cols, self.in_cols, self.window[1], self.stride[1], self.left, self.dilation[1]),
         )
         shapes = list(product(*(Counter(_sizes_in_blocks(*axis)).items() for axis in axes)))
         cycles = 0
         for at in range(0, self.channels, blocks.channels):
             channels = min(blocks.channels, self.channels - at)
-            cycles += sum(n * m * self._command_cycles(config, (1, r), (1, c), channels, True) for (r, n), (c, m) in shapes)
+            cycles += sum(
+                n * m * self._command_cycles(config, (1, r), (1, c), channels, True) for (r, n), (c, m) in shapes
+            )
             last, held = (self._command_cycles(config, (1, 1), (1, 1), channels, hold) for hold in (False, True))
             cycles += self.out_rows * across * (last - held)
         return images * cycles
 
-    def _command_cycles(self, config: Config, rows: tuple[int, int], cols: tuple[int, int], channels: int, hold: bool) -> int:
+    def _command_cycles(
+        self, config: Config, rows: tuple[int, int], cols: tuple[int, int], channels: int, hold: bool
+    ) -> int:
         """rows, cols: how many outputs, and their windows' elements."""
         key = id(config), rows, cols, channels, hold
         if key not in self._known:
@@ -279,7 +291,15 @@ class PoolTask:
         return isa.Command(isa.Opcode.POOL, fields | self._result(rows.size * cols.size, base, strides))
 
     def part(
-        self, pixel: Region, inside: tuple[Span, Span], block: Block, at: int, strides: tuple[int, int], out: int, resume: bool, hold: bool
+        self,
+        pixel: Region,
+        inside: tuple[Span, Span],
+        block: Block,
+        at: int,
+        strides: tuple[int, int],
+        out: int,
+        resume: bool,
+        hold: bool,
     ) -> isa.Command:
         """The part of one output pixel's window that lies on chip.
 
@@ -300,7 +320,9 @@ class PoolTask:
             "resume": int(resume),
             "hold": int(hold),
         }
-        return isa.Command(isa.Opcode.POOL, fields | self._result(all_rows.size * all_cols.size, out, (0, self.channels)))
+        return isa.Command(
+            isa.Opcode.POOL, fields | self._result(all_rows.size * all_cols.size, out, (0, self.channels))
+        )
 
     def inside(self, pixel: Region, block: Block) -> tuple[Span, Span] | None:
         """The rows and columns of one output pixel's window in a block, counted from its first; None where it has no element there, as
@@ -321,5 +343,11 @@ class PoolTask:
     def _result(self, count: int, base: int, strides: tuple[int, int]) -> dict[str, int]:
         """Fields that turn sums of `count` elements into outputs. strides: of their rows and pixels, in bytes."""
         multiplier, shift, rounding, bias = self._scale(count)
-        fields = {"tag": self.tag, "mult_out": multiplier, "shift_out": shift, "bias": bias, "maximum": int(self.maximum)}
+        fields = {
+            "tag": self.tag,
+            "mult_out": multiplier,
+            "shift_out": shift,
+            "bias": bias,
+            "maximum": int(self.maximum),
+        }
         return fields | output_fields(base, *strides, self.output_zero_point, self.clamp, rounding)

@@ -152,7 +152,9 @@ class Program:
         """Reads what `save` wrote. A file that is missing, broken or of another version raises InputError."""
         path = Path(path)
         try:
-            arrays = read_npz(path, lambda headers: _accept(path, headers), "give a file that `intaglio map --program` wrote")
+            arrays = read_npz(
+                path, lambda headers: _accept(path, headers), "give a file that `intaglio map --program` wrote"
+            )
         except InputError as error:
             raise InputError(f"program {error}") from None
         try:
@@ -213,7 +215,9 @@ def _accept(path: Path, headers: Mapping[str, Header]) -> None:
     for name, most in (("head", LARGEST_HEAD), ("image", LARGEST)):
         header = headers.get(name)
         if header is None or header.dtype != np.uint8 or len(header.shape) != 1 or header.nbytes > most:
-            raise InputError(f"{path}: not a program: no run of at most {most} bytes {name!r} in it; map the network again")
+            raise InputError(
+                f"{path}: not a program: no run of at most {most} bytes {name!r} in it; map the network again"
+            )
     if len(headers) != 2:
         raise InputError(f"{path}: not a program: it holds other arrays too; map the network again")
 

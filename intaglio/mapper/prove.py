@@ -93,7 +93,9 @@ def _fastest(
 def _prove(watch: Stopwatch, schedule: Schedule, layer: Placed) -> tuple[Placed, Certificate]:
     network, config = watch.network, watch.config
     options = [
-        replace(place, plan=plan) for place in _places(network, config, layer) for plan in place.planner.candidates(place.setting)
+        replace(place, plan=plan)
+        for place in _places(network, config, layer)
+        for plan in place.planner.candidates(place.setting)
     ]
     options.sort(key=_least)
     first = watch.alone(schedule, layer)
@@ -149,7 +151,9 @@ def _bounds(network: Lowered, config: Config, layer: Placed) -> Iterator[int]:
     """Cycles of computing, then of bytes."""
     yield sum(network.layers[task.tag].compute_cycles for task in layer.chain.tasks)
     free = _read_here_alone(network, layer)
-    moved = sum(network.needs[name].elements if name in free else network.values[name].size for name, _ in layer.fetched)
+    moved = sum(
+        network.needs[name].elements if name in free else network.values[name].size for name, _ in layer.fetched
+    )
     for task, _ in layer.convolutions:
         moved += task.geometry.out_channels * (task.geometry.used_steps + CHANNEL_RECORD_BYTES)
     for i, at in enumerate(layer.setting.resident[:-1]):

@@ -70,7 +70,9 @@ def refusals(graph: Graph, op: Operator, config: Config) -> list[Why]:
             out += _scale_refusals(op, how)
     if isinstance(op, Conv2D | FullyConnected) and op.weight_zero_point:
         if not config.weight_zero_points:
-            reason = f"the weights' zero point is {op.weight_zero_point}, configuration field weight_zero_points is false"
+            reason = (
+                f"the weights' zero point is {op.weight_zero_point}, configuration field weight_zero_points is false"
+            )
             out.append((reason, "quantize the weights symmetrically, or set weight_zero_points: true"))
         if not -128 <= op.weight_zero_point <= 127:
             out.append((f"the weights' zero point is {op.weight_zero_point}, beyond int8", "requantize it"))
@@ -80,9 +82,9 @@ def refusals(graph: Graph, op: Operator, config: Config) -> list[Why]:
     if result is not None:
         if result.rounding.value not in config.rounding:
             built = ", ".join(config.rounding)
-            out.append((
-                f"needs rounding {result.rounding.value!r}, configuration field rounding has {built}", "add it there"
-            ))  # fmt: skip
+            out.append(
+                (f"needs rounding {result.rounding.value!r}, configuration field rounding has {built}", "add it there")
+            )
         out += _scale_refusals(op, result)
     return out + _shape_refusals(graph, op)
 
@@ -150,8 +152,12 @@ def _shape_refusals(graph: Graph, op: Operator) -> list[Why]:
             if inputs % row and row % inputs:
                 return [(f"{inputs} inputs straddle the rows of {list(source)}", f"reshape it to [N, {inputs}]")]
             if inputs // row > FIELD_LIMIT:
-                return [(f"{inputs} inputs are {inputs // row} rows of {list(source)}; a command counts {FIELD_LIMIT}",
-                         f"reshape it to [N, {inputs}]")]  # fmt: skip
+                return [
+                    (
+                        f"{inputs} inputs are {inputs // row} rows of {list(source)}; a command counts {FIELD_LIMIT}",
+                        f"reshape it to [N, {inputs}]",
+                    )
+                ]
         case Mean():
             if math.prod(target) != source[0] * source[3]:
                 return [("not a mean over rows and columns", "use a global average")]
@@ -180,7 +186,9 @@ def _field_refusals(
             out.append((f"a {what} of {max(values)}; a command counts {FIELD_LIMIT}", "use a smaller one"))
     row = (source[2] + p.left + p.right + span[1]) * source[3]
     if not out and row > BYTES_LIMIT:
-        out.append((f"a padded row of {row} bytes; a command counts {BYTES_LIMIT}", "reduce the padding, or the channels"))
+        out.append(
+            (f"a padded row of {row} bytes; a command counts {BYTES_LIMIT}", "reduce the padding, or the channels")
+        )
     return out
 
 

@@ -93,7 +93,12 @@ class ByCycles:
 
 class Scheduler:
     def __init__(
-        self, network: Lowered, config: Config, keep_all: bool, choice: ByCycles | None = None, like: Scheduler | None = None
+        self,
+        network: Lowered,
+        config: Config,
+        keep_all: bool,
+        choice: ByCycles | None = None,
+        like: Scheduler | None = None,
     ):
         """choice: what the search prefers; by default fewer cycles. like: of the same network; its planners know what these may
         share, as LayerPlanner says."""
@@ -102,7 +107,8 @@ class Scheduler:
         alike: dict[object, LayerPlanner] = {}
         known = [None] * len(network.tasks) if like is None else like.planners
         self.planners: list[LayerPlanner] = [
-            alike.setdefault(_shape(task), LayerPlanner(task, config, of)) for task, of in zip(network.tasks, known, strict=True)
+            alike.setdefault(_shape(task), LayerPlanner(task, config, of))
+            for task, of in zip(network.tasks, known, strict=True)
         ]
         self._alike: dict[object, ChainPlanner] = {}
         self.chains = [Chain((task,)) for task in network.tasks]
@@ -236,7 +242,9 @@ class Scheduler:
                     continue
                 self._spans = spans
                 made = self._made_by(self._spans[at])
-                read = [self.network.values[name] for name in dict.fromkeys(x.value for x in self._planner(span)[0].inputs)]
+                read = [
+                    self.network.values[name] for name in dict.fromkeys(x.value for x in self._planner(span)[0].inputs)
+                ]
                 whole = {made.name: len(made.uses)}
                 for change in ({made.name: 0}, whole, *(whole | {value.name: len(value.uses)} for value in read)):
                     changed = {**keep, **change}
@@ -296,9 +304,14 @@ class Scheduler:
     # One walk.
 
     def _walk(
-        self, keep: Keep, base: Walk[Placed] | None = None, changed: Iterable[str] = (), stop: int | None = None,
-        at: int | None = None, instead: int = 0,
-    ) -> Walk[Placed]:  # fmt: skip
+        self,
+        keep: Keep,
+        base: Walk[Placed] | None = None,
+        changed: Iterable[str] = (),
+        stop: int | None = None,
+        at: int | None = None,
+        instead: int = 0,
+    ) -> Walk[Placed]:
         """Places the spans before task `stop` (all by default) in order.
 
         base: a walk that differs: in the values `changed` that it keeps; and in spans, of which there are `instead` others from
@@ -312,7 +325,9 @@ class Scheduler:
             starts = [self._number(low) for low, _ in reach] + ([] if at is None else [at])
             first = min([len(base.steps), *starts])
             shift = len(self._spans) - self._spans_of(base)
-            shared = max([first, *(self._number(high) + 1 for _, high in reach), *([] if at is None else [at + instead])])
+            shared = max(
+                [first, *(self._number(high) + 1 for _, high in reach), *([] if at is None else [at + instead])]
+            )
             state = base.state(first)
         middle: list[Step[Placed]] = []
         for number in range(first, len(self._spans)):

@@ -24,7 +24,11 @@ def passages(chain: Chain, pieces: Iterable[Region], rings: Sequence[int]) -> It
     turns: tuple[int, ...] = ()
     for piece in pieces:
         image = piece.row0 // chain.cut.image_rows
-        if above is None or (above.x0, above.row1) != (piece.x0, piece.row0) or above.row0 // chain.cut.image_rows != image:
+        if (
+            above is None
+            or (above.x0, above.row1) != (piece.x0, piece.row0)
+            or above.row0 // chain.cut.image_rows != image
+        ):
             before = None
         needs = chain.needs(piece, ringed, before)
         if before is None:
@@ -38,5 +42,7 @@ def segments(region: Region, rows: int, turn: int) -> list[Region]:
     if not rows or region.empty:
         return [region]
     first = region.row0 + (turn - region.row0) % rows
-    starts = [region.row0, *range(first, region.row1, rows)] if first > region.row0 else [*range(first, region.row1, rows)]
+    starts = (
+        [region.row0, *range(first, region.row1, rows)] if first > region.row0 else [*range(first, region.row1, rows)]
+    )
     return [region._replace(row0=a, row1=b) for a, b in zip(starts, [*starts[1:], region.row1], strict=True)]

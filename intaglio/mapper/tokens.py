@@ -34,7 +34,9 @@ _BIT = np.array([[token_bit(a, b) if a != b else -1 for b in Engine] for a in En
 def with_tokens(config: Config, commands: Sequence[Command]) -> list[Command]:
     """The same commands with their `wait` and `signal` fields set."""
     wait, signal = (tokens.tolist() for tokens in tokens_of(config, table_of(commands)))
-    return [Command(c.opcode, c.fields | {"wait": w, "signal": s}) for c, w, s in zip(commands, wait, signal, strict=True)]
+    return [
+        Command(c.opcode, c.fields | {"wait": w, "signal": s}) for c, w, s in zip(commands, wait, signal, strict=True)
+    ]
 
 
 def put_tokens(config: Config, table: Table) -> None:
@@ -112,13 +114,20 @@ def _tokens(touched, count, engines, bank_bytes, kinds):
     leaves = 1
     while leaves * _LEAF < len(engines):
         leaves *= 2
-    boxes = np.zeros((kinds, 2 * leaves, _BOXES, 2), np.int64)  # [low, high) around the accesses below each node of a tree
+    boxes = np.zeros(
+        (kinds, 2 * leaves, _BOXES, 2), np.int64
+    )  # [low, high) around the accesses below each node of a tree
     mine = np.zeros((_BOXES, 2), np.int64)
     for index in range(len(engines)):
         me = engines[index]
         mine[:] = 0
         for i in range(count[index]):
-            _widen(mine, 2 * touched[index, i, _SPACE] + touched[index, i, _WRITE], touched[index, i, _LOW], touched[index, i, _HIGH])
+            _widen(
+                mine,
+                2 * touched[index, i, _SPACE] + touched[index, i, _WRITE],
+                touched[index, i, _LOW],
+                touched[index, i, _HIGH],
+            )
         for other in range(kinds):
             found = done[other] if other != me else -1
             while found - 1 > known[me, other]:
@@ -198,6 +207,9 @@ def _conflict(mine, theirs, bank_bytes):
                 return True
             if mine[i, _SPACE] != _ACTIVATION or mine[i, _WRITE] != theirs[j, _WRITE]:
                 continue
-            if max(mine[i, _LOW], theirs[j, _LOW]) // bank_bytes <= (min(mine[i, _HIGH], theirs[j, _HIGH]) - 1) // bank_bytes:
+            if (
+                max(mine[i, _LOW], theirs[j, _LOW]) // bank_bytes
+                <= (min(mine[i, _HIGH], theirs[j, _HIGH]) - 1) // bank_bytes
+            ):
                 return True
     return False

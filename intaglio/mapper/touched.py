@@ -134,7 +134,11 @@ def _first_conflict(touched, engines, clocks):
 def _conflict(touched, one, a, two, b):
     """How two footprints exclude that their commands run at once."""
     write = touched.rows.write
-    if (write[one, a] or write[two, b]) and _meet(touched, one, a, two, b) and _share_bytes(touched.rows, one, a, two, b):
+    if (
+        (write[one, a] or write[two, b])
+        and _meet(touched, one, a, two, b)
+        and _share_bytes(touched.rows, one, a, two, b)
+    ):
         return _BYTES
     return _PORT if write[one, a] == write[two, b] and touched.banks[one, a] & touched.banks[two, b] else _NOTHING
 

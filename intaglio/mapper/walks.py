@@ -46,9 +46,15 @@ class Walk(Generic[Layer]):
     behind the last layer placed."""
 
     def __init__(
-        self, middle: list[Step[Layer]], after: State, failed: int | None = None, held: tuple[str, ...] = (),
-        base: Walk[Layer] | None = None, first: int = 0, rest: int | None = None,
-    ):  # fmt: skip
+        self,
+        middle: list[Step[Layer]],
+        after: State,
+        failed: int | None = None,
+        held: tuple[str, ...] = (),
+        base: Walk[Layer] | None = None,
+        first: int = 0,
+        rest: int | None = None,
+    ):
         """middle: what was placed. base, first: a walk with which the steps before number `first` are shared; rest: number of its
         first step that follows on the middle, all behind it shared, too; None for none."""
         self.failed, self.held, self.after = failed, held, after

@@ -13,7 +13,17 @@ from intaglio.network.onnx.importer import load_onnx, survey_onnx
 from intaglio.network.survey import Survey
 from intaglio.network.tflite.importer import load_tflite, survey_tflite
 
-__all__ = ["Graph", "check_inputs", "execute", "extreme_inputs", "load", "load_onnx", "load_tflite", "random_inputs", "survey"]
+__all__ = [
+    "Graph",
+    "check_inputs",
+    "execute",
+    "extreme_inputs",
+    "load",
+    "load_onnx",
+    "load_tflite",
+    "random_inputs",
+    "survey",
+]
 
 
 def load(path: str | Path) -> Graph:

@@ -18,7 +18,9 @@ _WHOLE = "replace it by MaxPool over the whole image"
 _JOIN = "not supported yet: use an Add of tensors of one shape in its place, or split the network there"
 _PART = "not supported yet: make the parts inputs or outputs of the network, or split the network there"
 _RESIZE = "not supported yet: at the network's ends do it outside, inside split the network there"
-_STATE = "state that lasts between inferences is not supported yet: export the network with its state as inputs and outputs"
+_STATE = (
+    "state that lasts between inferences is not supported yet: export the network with its state as inputs and outputs"
+)
 _RECURRENT = "recurrent layers are not supported yet: use convolutions over time"
 _CONTROL = "export the model without control flow"
 _SHAPES = "export the model with fixed shapes, so that the converter folds it"
@@ -32,15 +34,38 @@ _OPTIMIZED = "give the file from before onnxruntime's optimizer wrote it"
 _BY_KIND: dict[str, tuple[str, ...]] = {
     _RELU6: ("hardswish", "hardsigmoid"),
     _RELU: (
-        "leakyrelu", "prelu", "elu", "selu", "celu", "gelu", "mish", "softplus", "softsign", "swish", "thresholdedrelu", "erf",
-        "fastgelu", "biasgelu", "quickgelu", "qlinearleakyrelu", "relu0to1",
+        "leakyrelu",
+        "prelu",
+        "elu",
+        "selu",
+        "celu",
+        "gelu",
+        "mish",
+        "softplus",
+        "softsign",
+        "swish",
+        "thresholdedrelu",
+        "erf",
+        "fastgelu",
+        "biasgelu",
+        "quickgelu",
+        "qlinearleakyrelu",
+        "relu0to1",
     ),
     _GATE: ("sigmoid", "logistic", "tanh", "qlinearsigmoid"),
     _FACTOR: ("mul", "sub", "div", "qlinearmul"),
     _NORM: ("batchnormalization",),
     _OTHER_NORM: (
-        "instancenormalization", "layernormalization", "groupnormalization", "rmsnormalization", "lrn", "l2normalization",
-        "localresponsenormalization", "lpnormalization", "meanvariancenormalization", "skiplayernormalization",
+        "instancenormalization",
+        "layernormalization",
+        "groupnormalization",
+        "rmsnormalization",
+        "lrn",
+        "l2normalization",
+        "localresponsenormalization",
+        "lpnormalization",
+        "meanvariancenormalization",
+        "skiplayernormalization",
     ),
     _WHOLE: ("globalmaxpool",),
     _JOIN: ("concat", "concatenation", "pack", "qlinearconcat"),
@@ -48,8 +73,14 @@ _BY_KIND: dict[str, tuple[str, ...]] = {
     _RESIZE: ("resize", "resizebilinear", "resizenearestneighbor", "upsample", "convtranspose", "transposeconv"),
     _STATE: ("varhandle", "readvariable", "assignvariable", "callonce"),
     _RECURRENT: (
-        "lstm", "gru", "rnn", "svdf", "unidirectionalsequencelstm", "bidirectionalsequencelstm",
-        "unidirectionalsequencernn", "bidirectionalsequencernn",
+        "lstm",
+        "gru",
+        "rnn",
+        "svdf",
+        "unidirectionalsequencelstm",
+        "bidirectionalsequencelstm",
+        "unidirectionalsequencernn",
+        "bidirectionalsequencernn",
     ),
     _CONTROL: ("if", "loop", "scan", "while", "call", "sequencemap"),
     _SHAPES: ("shape", "size", "range", "nonzero", "constantofshape", "rank"),
@@ -59,7 +90,7 @@ _BY_KIND: dict[str, tuple[str, ...]] = {
     _QDQ: ("quant", "bipolarquant", "trunc", "intquant", "floatquant", "multithreshold"),
     _ATTENTION: ("attention", "multiheadattention", "qattention", "batchmatmul", "einsum", "groupqueryattention"),
     _OPTIMIZED: ("fusedconv", "fusedgemm", "fusedmatmul", "nchwcconv", "reorderinput", "reorderoutput"),
-}  # fmt: skip
+}
 _REMEDIES = {kind: remedy for remedy, kinds in _BY_KIND.items() for kind in kinds}
 
 

@@ -96,9 +96,7 @@ def pad_rows_and_columns(image: np.ndarray, padding: Padding, value: int) -> np.
     return np.pad(image, around, constant_values=value)
 
 
-def windows(
-    image: np.ndarray, size: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int]
-) -> np.ndarray:
+def windows(image: np.ndarray, size: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int]) -> np.ndarray:
     """Every window of an [N, H, W, C] image: [N, OH, OW, C, rows, columns], a view."""
     span = [(k - 1) * d + 1 for k, d in zip(size, dilation, strict=True)]
     view = np.lib.stride_tricks.sliding_window_view(image, span, axis=(1, 2))
@@ -168,7 +166,11 @@ def max_pool2d(op: MaxPool2D, image: np.ndarray) -> np.ndarray:
 
 
 def _by_windows(
-    reduce: Callable[..., np.ndarray], image: np.ndarray, size: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int]
+    reduce: Callable[..., np.ndarray],
+    image: np.ndarray,
+    size: tuple[int, int],
+    stride: tuple[int, int],
+    dilation: tuple[int, int],
 ) -> np.ndarray:
     """The sum or maximum of each window [N, OH, OW, C]: of its rows' elements in a column, then of its columns."""
     columns = reduce(windows(image, (size[0], 1), (stride[0], 1), (dilation[0], 1)), axis=(4, 5))

@@ -44,9 +44,7 @@ def check_inputs(graph: Graph, inputs: Mapping[str, np.ndarray | Header]) -> Non
     for name in graph.inputs:
         tensor = graph.tensors[name]
         if name not in inputs:
-            faults.append(
-                f"input {name!r} is missing; expected {describe(tensor)}; pass an array under this key"
-            )
+            faults.append(f"input {name!r} is missing; expected {describe(tensor)}; pass an array under this key")
             continue
         given = inputs[name]
         value = given if isinstance(given, Header) else np.asarray(given)
@@ -61,15 +59,11 @@ def check_inputs(graph: Graph, inputs: Mapping[str, np.ndarray | Header]) -> Non
                 "reshape it or add the batch axis"
             )
         elif isinstance(value, np.ndarray) and value.dtype.kind == "f" and not np.isfinite(value).all():
-            faults.append(
-                f"input {name!r} holds NaN or infinity; expected finite {describe(tensor)}; remove them"
-            )
+            faults.append(f"input {name!r} holds NaN or infinity; expected finite {describe(tensor)}; remove them")
     known = ", ".join(repr(name) for name in graph.inputs)
     for key in inputs:
         if key not in graph.inputs:
-            faults.append(
-                f"{key!r} is not an input of {graph.name!r}; its inputs are {known}; remove or rename it"
-            )
+            faults.append(f"{key!r} is not an input of {graph.name!r}; its inputs are {known}; remove or rename it")
     if faults:
         raise InputError(*faults)
 

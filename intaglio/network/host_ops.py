@@ -104,9 +104,7 @@ def exp_on_negative_values(a: np.ndarray) -> np.ndarray:
 def one_over_one_plus(x: np.ndarray) -> np.ndarray:
     """1 / (1 + x) for 0 <= x < 1, Q0.31: three Newton-Raphson steps in Q2.29."""
     half_denominator = (x + INT32_MAX + 1) >> 1  # RoundingHalfSum of two non-negative numbers
-    estimate = FORTY_EIGHT_OVER_17 + rounding_doubling_high_multiply(
-        half_denominator, MINUS_THIRTY_TWO_OVER_17
-    )
+    estimate = FORTY_EIGHT_OVER_17 + rounding_doubling_high_multiply(half_denominator, MINUS_THIRTY_TWO_OVER_17)
     for _ in range(3):
         error = (1 << 29) - rounding_doubling_high_multiply(half_denominator, estimate)
         estimate = estimate + saturating_left_shift(rounding_doubling_high_multiply(estimate, error), 2)

@@ -32,9 +32,7 @@ def quantize_network(network: FloatNetwork, images: np.ndarray, percentile: floa
         )
     if not 50.0 < percentile <= 100.0:
         raise InputError(f"percentile: {percentile} given, allowed is 50 < p <= 100 (100 is min-max)")
-    ranges = {
-        name: activation_range(value, percentile) for name, value in network.run(images, np.float64).items()
-    }
+    ranges = {name: activation_range(value, percentile) for name, value in network.run(images, np.float64).items()}
     builder = TfliteBuilder(network.name)
     pixels = builder.float_input((1, *network.input_shape), name="images")
     values = {"input": builder.quantize(pixels, *activation_quantization(*ranges["input"]), name="input")}
@@ -72,10 +70,18 @@ def _quantized_layer(
             x, weights, bias, weight_scales, scale, zero_point, activation=layer.activation, name=layer.name
         )
     return builder.conv2d(
-        x, weights, bias, weight_scales, scale, zero_point,
-        stride=layer.stride, dilation=layer.dilation, padding=layer.padding,
-        activation=layer.activation, name=layer.name,
-    )  # fmt: skip
+        x,
+        weights,
+        bias,
+        weight_scales,
+        scale,
+        zero_point,
+        stride=layer.stride,
+        dilation=layer.dilation,
+        padding=layer.padding,
+        activation=layer.activation,
+        name=layer.name,
+    )
 
 
 def activation_range(values: np.ndarray, percentile: float) -> tuple[float, float]:
@@ -100,9 +106,7 @@ def quantize_parameters(
     weights, bias = weights.astype(np.float64), bias.astype(np.float64)
     groups = weights.reshape(len(weights) if per_channel else 1, -1)
     largest_bias = np.abs(bias.reshape(len(groups), -1)).max(axis=1)
-    wanted = np.maximum(
-        np.abs(groups).max(axis=1) / LARGEST_WEIGHT, largest_bias / input_scale / LARGEST_BIAS
-    )
+    wanted = np.maximum(np.abs(groups).max(axis=1) / LARGEST_WEIGHT, largest_bias / input_scale / LARGEST_BIAS)
     scales = np.where(wanted > 0, wanted, 1.0).astype(np.float32)
     integers = np.rint(groups / scales[:, None]).clip(-LARGEST_WEIGHT, LARGEST_WEIGHT).astype(np.int8)
     return (

@@ -28,9 +28,7 @@ def quantize_multiplier(real: float) -> tuple[int, int]:
 def requantize_by(reals: Iterable[float], rounding: Rounding) -> Requantize:
     """One Requantize from a real scale for each channel (or a single one)."""
     pairs = [quantize_multiplier(real) for real in reals]
-    return Requantize(
-        np.array([m for m, _ in pairs], np.int32), np.array([s for _, s in pairs], np.int32), rounding
-    )
+    return Requantize(np.array([m for m, _ in pairs], np.int32), np.array([s for _, s in pairs], np.int32), rounding)
 
 
 def mean_multiplier(real: float, count: int) -> tuple[int, int]:

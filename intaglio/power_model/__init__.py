@@ -11,6 +11,18 @@ from intaglio.power_model.table import Band, Table
 from intaglio.power_model.table_file import DEFAULT_TABLE, load_table, shipped_tables
 
 __all__ = [
-    "DEFAULT_TABLE", "Band", "Comparison", "Fingerprint", "LayerCounts", "Measured", "Place", "Table", "compare",
-    "load_table", "measured", "place", "prices", "shipped_tables",
-]  # fmt: skip
+    "DEFAULT_TABLE",
+    "Band",
+    "Comparison",
+    "Fingerprint",
+    "LayerCounts",
+    "Measured",
+    "Place",
+    "Table",
+    "compare",
+    "load_table",
+    "measured",
+    "place",
+    "prices",
+    "shipped_tables",
+]

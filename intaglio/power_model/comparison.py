@@ -107,24 +107,34 @@ def compare(config: Config, layers: Sequence[LayerCounts], table: Table) -> Comp
     rows = []
     for i, counts in enumerate(layers):
         outside = external_bytes(config, counts, Side.INT8)
-        rows.append(LayerComparison(
-            counts.name, counts.op, counts.where, counts.macs,
-            int8.figures(i), {name: side.figures(i) for name, side in fp32.items()},
-            {name: _gain(int8, side, i) for name, side in fp32.items()},
-            counts.actions[_MACS] / outside if outside else None,
-            counts.host_seconds,
-        ))  # fmt: skip
+        rows.append(
+            LayerComparison(
+                counts.name,
+                counts.op,
+                counts.where,
+                counts.macs,
+                int8.figures(i),
+                {name: side.figures(i) for name, side in fp32.items()},
+                {name: _gain(int8, side, i) for name, side in fp32.items()},
+                counts.actions[_MACS] / outside if outside else None,
+                counts.host_seconds,
+            )
+        )
     whole = slice(None)
     outside = sum(external_bytes(config, c, Side.INT8) for c in layers)
     seconds = [c.host_seconds for c in layers if c.host_seconds is not None]
     unmeasured = any(c.where == "host" and c.host_seconds is None for c in layers)
     total = LayerComparison(
-        "total", "", "accelerator", sum(c.macs for c in layers),
-        int8.figures(whole), {name: side.figures(whole) for name, side in fp32.items()},
+        "total",
+        "",
+        "accelerator",
+        sum(c.macs for c in layers),
+        int8.figures(whole),
+        {name: side.figures(whole) for name, side in fp32.items()},
         {name: _gain(int8, side, whole) for name, side in fp32.items()},
         sum(c.actions[_MACS] for c in layers) / outside if outside else None,
         None if unmeasured else sum(seconds),
-    )  # fmt: skip
+    )
     operands = [sum(operand_bytes(config, c, side) for c in layers) for side in Side]
     parts = {side: p.value.sum(axis=(0, 2)) for side, p in ((Side.INT8, int8), (Side.FP32, fp32["equal_elements"]))}
     return Comparison(
@@ -132,19 +142,22 @@ def compare(config: Config, layers: Sequence[LayerCounts], table: Table) -> Comp
         table=table,
         layers=tuple(rows),
         total=total,
-        rates={"int8": _rates(config, total.macs, total.int8),
-               **{name: _rates(config, total.macs, side) for name, side in total.fp32.items()}},
+        rates={
+            "int8": _rates(config, total.macs, total.int8),
+            **{name: _rates(config, total.macs, side) for name, side in total.fp32.items()},
+        },
         bandwidth=total.fp32["equal_bytes"].external_bytes / outside if outside else None,
         operand_bandwidth=operands[Side.FP32] / operands[Side.INT8] if operands[Side.INT8] else None,
-        component_gain={c: float(parts[Side.FP32][c] / parts[Side.INT8][c]) if parts[Side.INT8][c] else None
-                        for c in Component},
+        component_gain={
+            c: float(parts[Side.FP32][c] / parts[Side.INT8][c]) if parts[Side.INT8][c] else None for c in Component
+        },
         extrapolated=tuple(
             f"{side.name} {memory} of {capacity:,} bytes"
             for side in Side
             for memory, capacity in zip(("activations", "weights", "records"), capacities(config, side), strict=True)
             if table.extrapolated(capacity)
         ),
-    )  # fmt: skip
+    )
 
 
 class _Prices:

@@ -8,10 +8,20 @@ from dataclasses import dataclass
 from intaglio.hw.counters import Counter
 
 ACTIONS = (
-    Counter.MACS, Counter.ACTIVATION_READS, Counter.ACTIVATION_WRITES, Counter.WEIGHT_READS, Counter.CHANNEL_READS,
-    Counter.REQUANTIZATIONS, Counter.LOAD_ACTIVATION_WORDS, Counter.LOAD_WEIGHT_WORDS, Counter.LOAD_CHANNEL_WORDS,
-    Counter.STORE_WORDS, Counter.FETCH_WORDS, Counter.PARTIAL_READS, Counter.PARTIAL_WRITES,
-)  # fmt: skip
+    Counter.MACS,
+    Counter.ACTIVATION_READS,
+    Counter.ACTIVATION_WRITES,
+    Counter.WEIGHT_READS,
+    Counter.CHANNEL_READS,
+    Counter.REQUANTIZATIONS,
+    Counter.LOAD_ACTIVATION_WORDS,
+    Counter.LOAD_WEIGHT_WORDS,
+    Counter.LOAD_CHANNEL_WORDS,
+    Counter.STORE_WORDS,
+    Counter.FETCH_WORDS,
+    Counter.PARTIAL_READS,
+    Counter.PARTIAL_WRITES,
+)
 """The counters that are priced. The others count time (LayerCounts.cycles has it) or commands (FETCH_WORDS has
 their bytes)."""
 

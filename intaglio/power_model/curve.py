@@ -101,13 +101,19 @@ def _reasons(compared: Comparison) -> list[str]:
         }[largest],
     ]
     if compared.bandwidth:
-        exact = "" if compared.bandwidth == QUALCOMM_BANDWIDTH else (
-            "; weights and activations alone fall by exactly 4X, commands stay as they are, and a channel's record "
-            "is 16 bytes in INT8 and 4 in FP32"
-        )  # fmt: skip
+        exact = (
+            ""
+            if compared.bandwidth == QUALCOMM_BANDWIDTH
+            else (
+                "; weights and activations alone fall by exactly 4X, commands stay as they are, and a channel's record "
+                "is 16 bytes in INT8 and 4 in FP32"
+            )
+        )
         out.append(f"bytes outside fall by {compared.bandwidth:.3f}X of Qualcomm's {QUALCOMM_BANDWIDTH:g}X{exact}")
     slower = compared.total.fp32["equal_bytes"].cycles / compared.total.int8.cycles if compared.total.int8.cycles else 0
     if slower:
-        out.append(f"with as many bytes a cycle outside, FP32 takes {slower:.2f} times the cycles; performance per "
-                   f"watt differs by that only where leakage and clock are priced")
+        out.append(
+            f"with as many bytes a cycle outside, FP32 takes {slower:.2f} times the cycles; performance per "
+            f"watt differs by that only where leakage and clock are priced"
+        )
     return out

@@ -46,15 +46,17 @@ def _mlperf(benchmark: str, folder: str, microjoules: float, rate: float) -> Mea
 
 # MLPerf Tiny's reference networks as int8 .tflite files (github.com/mlcommons/tiny).
 _KNOWN = {
-    Fingerprint((1, 640), (1, 640), 264_192, 264_192): _mlperf(
-        "MLPerf Tiny anomaly detection", "ad", 81.875, 293.341),
+    Fingerprint((1, 640), (1, 640), 264_192, 264_192): _mlperf("MLPerf Tiny anomaly detection", "ad", 81.875, 293.341),
     Fingerprint((1, 32, 32, 3), (1, 10), 12_501_632, 77_360): _mlperf(
-        "MLPerf Tiny image classification (ResNet-8)", "ic", 2578.969, 9.057),
+        "MLPerf Tiny image classification (ResNet-8)", "ic", 2578.969, 9.057
+    ),
     Fingerprint((1, 49, 10, 1), (1, 12), 2_656_768, 22_016): _mlperf(
-        "MLPerf Tiny keyword spotting (DS-CNN)", "kws", 656.163, 34.623),
+        "MLPerf Tiny keyword spotting (DS-CNN)", "kws", 656.163, 34.623
+    ),
     Fingerprint((1, 96, 96, 3), (1, 2), 7_489_664, 208_112): _mlperf(
-        "MLPerf Tiny visual wake words (MobileNet)", "vww", 1354.685, 16.978),
-}  # fmt: skip
+        "MLPerf Tiny visual wake words (MobileNet)", "vww", 1354.685, 16.978
+    ),
+}
 
 
 def measured(network: Fingerprint) -> Measured | None:

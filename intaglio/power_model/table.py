@@ -10,8 +10,12 @@ OPERATIONS = ("int8_multiply", "int32_add", "int32_multiply", "fp32_multiply", "
 MEMORIES = ("sram", "dram")
 """Energy of a bit moved: sram by capacity, dram at the external port."""
 IDLE = (
-    "leakage_sram", "leakage_int8_element", "leakage_fp32_element", "clock_int8_element", "clock_fp32_element",
-)  # fmt: skip
+    "leakage_sram",
+    "leakage_int8_element",
+    "leakage_fp32_element",
+    "clock_int8_element",
+    "clock_fp32_element",
+)
 """Power: leakage of each KiB on chip and of each processing element, and the clock of each processing element by
 MHz. The only entries that a table may leave out with a null and a note."""
 ENTRIES = OPERATIONS + MEMORIES + IDLE

@@ -70,8 +70,10 @@ def _table(content: Any, where: str) -> Table:
     read = {}
     for key in ENTRIES:
         if key not in entries:
-            raise InputError(f"{where}: entry {key} is missing; a table has {', '.join(ENTRIES)}, and idle ones that "
-                             f"the source does not have with value: null and a note")
+            raise InputError(
+                f"{where}: entry {key} is missing; a table has {', '.join(ENTRIES)}, and idle ones that "
+                f"the source does not have with value: null and a note"
+            )
         read[key] = _entry(key, entries[key], f"{where}, entry {key}")
     for key, entry in read.items():
         # The external memory is a chip of its own.
@@ -83,8 +85,10 @@ def _table(content: Any, where: str) -> Table:
     for kind in ("leakage", "clock"):
         pair = [f"{kind}_{element}_element" for element in ("int8", "fp32")]
         if len({read[key].price is None for key in pair}) > 1:
-            raise InputError(f"{where}: entries {pair[0]} and {pair[1]}: one has a value and the other has none, which "
-                             f"would charge one side only; give both or neither")
+            raise InputError(
+                f"{where}: entries {pair[0]} and {pair[1]}: one has a value and the other has none, which "
+                f"would charge one side only; give both or neither"
+            )
     return Table(name, node, voltage, read)
 
 
@@ -107,10 +111,16 @@ def _entry(key: str, content: Any, where: str) -> Entry:
         price = _band(content, key not in IDLE, where).times(factor)
         given = _given(content)
     return Entry(
-        key, price, points, given, unit,
-        _positive(content, "node_nm", where), _positive(content, "voltage", where),
-        _text(content, "source", where), _text(content, "note", where),
-    )  # fmt: skip
+        key,
+        price,
+        points,
+        given,
+        unit,
+        _positive(content, "node_nm", where),
+        _positive(content, "voltage", where),
+        _text(content, "source", where),
+        _text(content, "note", where),
+    )
 
 
 def _given(content: dict[str, Any]) -> str:

@@ -102,11 +102,12 @@ def _on_chip(config: Config, counts: LayerCounts, side: Side) -> Iterator[Term]:
     scale, record = _scales(side)
     bus = config.bus_bytes
     moved = {
-        activation: scale * (
+        activation: scale
+        * (
             config.half_word_bytes * (a[Counter.ACTIVATION_READS] + a[Counter.ACTIVATION_WRITES])
             + bus * (a[Counter.LOAD_ACTIVATION_WORDS] + a[Counter.STORE_WORDS])
         ),
-    }  # fmt: skip
+    }
     weights = config.weight_word_bytes * a[Counter.WEIGHT_READS] + bus * a[Counter.LOAD_WEIGHT_WORDS]
     records = config.channel_word_bytes * a[Counter.CHANNEL_READS] + bus * a[Counter.LOAD_CHANNEL_WORDS]
     # A partial sum is 32 bits on either side.
@@ -121,9 +122,10 @@ def capacities(config: Config, side: Side) -> tuple[int, int, int]:
     """Bytes of one memory for activations (a bank is two of them, even and odd words), for weights, for records."""
     scale, record = _scales(side)
     return (
-        int(scale * (config.bank_bytes // 2)), int(scale * config.weight_bytes),
+        int(scale * (config.bank_bytes // 2)),
+        int(scale * config.weight_bytes),
         max(1, int(record * config.channel_bytes)),
-    )  # fmt: skip
+    )
 
 
 def external_bytes(config: Config, counts: LayerCounts, side: Side) -> float:

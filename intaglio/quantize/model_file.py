@@ -15,9 +15,12 @@ from intaglio.network import has_tflite_identifier
 from intaglio.network.onnx.model import check, parsed, plain, quantized_operators
 
 INPUT_TYPES = {
-    TensorProto.FLOAT: np.float32, TensorProto.INT64: np.int64, TensorProto.INT32: np.int32,
-    TensorProto.UINT8: np.uint8, TensorProto.INT8: np.int8,
-}  # fmt: skip
+    TensorProto.FLOAT: np.float32,
+    TensorProto.INT64: np.int64,
+    TensorProto.INT32: np.int32,
+    TensorProto.UINT8: np.uint8,
+    TensorProto.INT8: np.int8,
+}
 
 
 def read_float_model(path: Path, notes: list[str] | None = None) -> onnx.ModelProto:
@@ -39,7 +42,9 @@ def read_float_model(path: Path, notes: list[str] | None = None) -> onnx.ModelPr
         try:
             array = onnx.numpy_helper.to_array(weight)
         except Exception as error:  # damaged data raise anything
-            raise InputError(f"{path}: weight {weight.name!r} is broken ({first_line(error)}); export it again") from None
+            raise InputError(
+                f"{path}: weight {weight.name!r} is broken ({first_line(error)}); export it again"
+            ) from None
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise InputError(f"{path}: weight {weight.name!r} holds NaN or infinity; train or export it again")
     _check_ends(path, model)

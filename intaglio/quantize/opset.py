@@ -30,7 +30,9 @@ def converted(model: onnx.ModelProto, path: Path, opset: int) -> onnx.ModelProto
     try:
         command, pipe = [sys.executable, "-c", CONVERT, str(opset)], subprocess.PIPE
         done = run_program(command, model.SerializeToString(), SECONDS, stdout=pipe, stderr=pipe)
-        reason = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:] or [f"it ended with {done.returncode}"]
+        reason = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:] or [
+            f"it ended with {done.returncode}"
+        ]
         if done.returncode == 0:
             return onnx.ModelProto.FromString(done.stdout)
     except (OSError, subprocess.SubprocessError) as error:

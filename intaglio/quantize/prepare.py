@@ -77,7 +77,9 @@ def fold_batch_norm(model: onnx.ModelProto) -> None:
         matrix = weights[gemm.input[1]].astype(np.float64) * settings.get("alpha", 1.0)
         bias = np.zeros(len(gain))
         if len(gemm.input) > 2 and gemm.input[2]:
-            bias = np.broadcast_to(weights[gemm.input[2]].astype(np.float64) * settings.get("beta", 1.0), (1, len(gain)))[0]
+            bias = np.broadcast_to(
+                weights[gemm.input[2]].astype(np.float64) * settings.get("beta", 1.0), (1, len(gain))
+            )[0]
         matrix = matrix * (gain[:, None] if settings.get("transB") else gain)
         folded = [f"{norm.output[0]}.weight", f"{norm.output[0]}.bias"]
         for name, array in zip(folded, (matrix, gain * (bias - mean) + shift), strict=True):
@@ -97,7 +99,9 @@ def plain_gemms(model: onnx.ModelProto) -> None:
 
     def constant(node: onnx.NodeProto, array: np.ndarray, what: str) -> str:
         """A new initializer of a free name."""
-        name = next(n for n in (f"{node.output[0]}.{what}{tries or ''}" for tries in itertools.count()) if n not in taken)
+        name = next(
+            n for n in (f"{node.output[0]}.{what}{tries or ''}" for tries in itertools.count()) if n not in taken
+        )
         taken.add(name)
         graph.initializer.append(onnx.numpy_helper.from_array(array, name))
         return name
@@ -105,7 +109,10 @@ def plain_gemms(model: onnx.ModelProto) -> None:
     for index in reversed(range(len(graph.node))):
         node = graph.node[index]
         constants = node.input[1:] if node.op_type == "Gemm" else [""]
-        if not all(name in weights and weights[name].dtype == np.float32 for name in constants if name) or not constants[0]:
+        if (
+            not all(name in weights and weights[name].dtype == np.float32 for name in constants if name)
+            or not constants[0]
+        ):
             continue
         settings = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
         matrix, alpha, beta = weights[node.input[1]], settings.pop("alpha", 1.0), settings.pop("beta", 1.0)

@@ -88,16 +88,17 @@ def bound_by(causes: dict[str, int]) -> str:
 def awaited(commands: Sequence[Command]) -> list[list[int]]:
     """For each command, the indices of the commands whose tokens it takes: the n-th wait of a pair of engines takes
     the n-th signal."""
-    signalled: dict[tuple[Engine, Engine], deque[int]] = {
-        (a, b): deque() for a in Engine for b in Engine if a != b
-    }
+    signalled: dict[tuple[Engine, Engine], deque[int]] = {(a, b): deque() for a in Engine for b in Engine if a != b}
     for index, command in enumerate(commands):
         for other in Engine:
             if other != command.engine and command["signal"] >> token_bit(command.engine, other) & 1:
                 signalled[command.engine, other].append(index)
     out: list[list[int]] = []
     for command in commands:
-        taken = [signalled[other, command.engine] for other in Engine
-                 if other != command.engine and command["wait"] >> token_bit(command.engine, other) & 1]
+        taken = [
+            signalled[other, command.engine]
+            for other in Engine
+            if other != command.engine and command["wait"] >> token_bit(command.engine, other) & 1
+        ]
         out.append([queue.popleft() for queue in taken])
     return out

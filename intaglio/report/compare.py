@@ -35,8 +35,10 @@ class Difference:
         if self.origin is None:
             return f"{text}; computed on the host"
         o = self.origin
-        return (f"{text}; written by command {o.command} ({o.opcode}), pixel tile {o.pixel_tile}, channel tile "
-                f"{o.channel_tile}, pixel {o.pixel}, channel {o.channel}; it retired in cycle {self.cycle}")
+        return (
+            f"{text}; written by command {o.command} ({o.opcode}), pixel tile {o.pixel_tile}, channel tile "
+            f"{o.channel_tile}, pixel {o.pixel}, channel {o.channel}; it retired in cycle {self.cycle}"
+        )
 
 
 def first_tensor(
@@ -66,7 +68,9 @@ def first_tensor(
             inside = at if form is None else int(form.order().reshape(-1)[at])
             origin = origin_of(session.config, session.program, name, inside)
             cycle = None if origin is None else int(result.retire_cycles[origin.command])
-            return Difference("tensor", input_name, engines, name, (x[index].item(), y[index].item()), index, origin, cycle)
+            return Difference(
+                "tensor", input_name, engines, name, (x[index].item(), y[index].item()), index, origin, cycle
+            )
     return None
 
 
@@ -78,7 +82,9 @@ def first_time(session: Session, input_name: str, a: RunResult, b: RunResult) ->
         at = int(differ[np.argmin(np.minimum(a.retire_cycles[differ], b.retire_cycles[differ]))])
         command = session.program.commands[at]
         name = f"of command {at} ({command.opcode.name}, layer {session.program.layers[command['tag']].name})"
-        return Difference("retire_cycle", input_name, engines, name, (int(a.retire_cycles[at]), int(b.retire_cycles[at])))
+        return Difference(
+            "retire_cycle", input_name, engines, name, (int(a.retire_cycles[at]), int(b.retire_cycles[at]))
+        )
     if a.cycles != b.cycles:
         return Difference("cycles", input_name, engines, "of the run", (a.cycles, b.cycles))
     for counter in Counter:

@@ -22,10 +22,12 @@ LEGEND = (
 
 def print_compare(terminal: Terminal, document: dict[str, Any]) -> None:
     c, table = document["config"], document["table"]
-    terminal.line(f"{document['model']} on {c['name']} ({c['rows']}x{c['cols']}) at "
-                  f"{c['clock_mhz']:g} MHz, energies of {table['name']} "
-                  f"({table['node_nm']:g} nm, {table['voltage']:g} "
-                  f"V), nJ an inference")
+    terminal.line(
+        f"{document['model']} on {c['name']} ({c['rows']}x{c['cols']}) at "
+        f"{c['clock_mhz']:g} MHz, energies of {table['name']} "
+        f"({table['node_nm']:g} nm, {table['voltage']:g} "
+        f"V), nJ an inference"
+    )
     terminal.table(_energies(document))
     terminal.line()
     terminal.table(_rates(document))
@@ -43,20 +45,40 @@ def print_sources(terminal: Terminal, table: dict[str, Any]) -> None:
     """table: energy.table_document's."""
     terminal.line(f"table {table['name']}: {table['node_nm']:g} nm, {table['voltage']:g} V")
     sources = list(dict.fromkeys(entry["source"] for entry in table["entries"]))
-    out = Table([Column("constant", Kind.WORD), Column("value (band)", Kind.TEXT), Column("unit", Kind.WORD), Column("node", leave=2),
-                 Column("voltage", leave=1), Column("source", Kind.WORD), Column("note", Kind.TEXT)], "compare --json has them")
+    out = Table(
+        [
+            Column("constant", Kind.WORD),
+            Column("value (band)", Kind.TEXT),
+            Column("unit", Kind.WORD),
+            Column("node", leave=2),
+            Column("voltage", leave=1),
+            Column("source", Kind.WORD),
+            Column("note", Kind.TEXT),
+        ],
+        "compare --json has them",
+    )
     for entry in table["entries"]:
         out.add(
-            entry["name"], entry["given"], entry["unit"], f"{entry['node_nm']:g} nm", f"{entry['voltage']:g} V",
-            f"({sources.index(entry['source']) + 1})", entry["note"],
-        )  # fmt: skip
+            entry["name"],
+            entry["given"],
+            entry["unit"],
+            f"{entry['node_nm']:g} nm",
+            f"{entry['voltage']:g} V",
+            f"({sources.index(entry['source']) + 1})",
+            entry["note"],
+        )
     terminal.table(out)
     for number, source in enumerate(sources, 1):
         terminal.line(f"({number}) {source}")
 
 
 def _energies(document: dict[str, Any]) -> Table:
-    parts = (Column("arithmetic", leave=3), Column("on chip", leave=4), Column("external", leave=5), Column("idle", leave=2))
+    parts = (
+        Column("arithmetic", leave=3),
+        Column("on chip", leave=4),
+        Column("external", leave=5),
+        Column("idle", leave=2),
+    )
     out = Table([NAME, replace(CODE, leave=1), Column("", Kind.WORD), *parts, Column("total"), Column("gain", leave=6)])
     sides = [name for name in NAMES if name != "equal_bytes" or document["totals"]["int8"]["energy"]["idle"]]
     for layer in document["layers"]:
@@ -73,23 +95,38 @@ def _add_sides(out: Table, head: tuple[str, str], layer: dict[str, Any], sides: 
     for name in sides:
         energy = _side(layer, name)["energy"]
         parts = (f"{energy[c]['value'] / 1000:,.2f}" if energy[c] else NONE for c in COMPONENTS)
-        out.add(*(head if name == "int8" else ("", "")), NAMES[name], *parts,
-                    "" if name == "int8" else _gain(layer["gain"][name]))
+        out.add(
+            *(head if name == "int8" else ("", "")),
+            NAMES[name],
+            *parts,
+            "" if name == "int8" else _gain(layer["gain"][name]),
+        )
 
 
 def _rates(document: dict[str, Any]) -> Table:
-    out = Table([Column("", Kind.WORD), Column("cycles", leave=2), Column("inferences/s", leave=3), Column("mW", leave=5),
-                 Column("inferences/s/W", leave=6), Column("TOPS/W", leave=4), Column("bytes outside", leave=1)])
+    out = Table(
+        [
+            Column("", Kind.WORD),
+            Column("cycles", leave=2),
+            Column("inferences/s", leave=3),
+            Column("mW", leave=5),
+            Column("inferences/s/W", leave=6),
+            Column("TOPS/W", leave=4),
+            Column("bytes outside", leave=1),
+        ]
+    )
     for name, shown in NAMES.items():
         side, rates = _side(document["totals"], name), document["rates"][name]
         watts = rates["watts"]
         out.add(
-            shown, f"{side['cycles']:,}",
+            shown,
+            f"{side['cycles']:,}",
             NONE if rates["inferences_per_second"] is None else f"{rates['inferences_per_second']:,.1f}",
             _band({key: 1000 * x for key, x in watts.items()} if watts else None, ",.2f"),
-            _band(rates["inferences_per_joule"], ",.0f"), _band(rates["tops_per_watt"], ".4f"),
+            _band(rates["inferences_per_joule"], ",.0f"),
+            _band(rates["tops_per_watt"], ".4f"),
             f"{side['external_bytes']:,.0f}",
-        )  # fmt: skip
+        )
     return out
 
 
@@ -98,8 +135,10 @@ def _print_place(terminal: Terminal, document: dict[str, Any]) -> None:
     points = ", ".join(f"{p['value']:.2f}X at {reuse:g}" for reuse, p in curve["points"])
     terminal.line(f"Curve of the gain against MACs for each INT8 byte outside: {points}, up to {curve['end']:.1f}X.")
     if curve["ideal"] is not None:
-        terminal.line(f"Here: {curve['reuse']:.1f} MACs a byte, where the curve has {_gain(curve['ideal'])}; with "
-                      f"memory on chip, requantization and commands the network has {_gain(curve['gain'])}.")
+        terminal.line(
+            f"Here: {curve['reuse']:.1f} MACs a byte, where the curve has {_gain(curve['ideal'])}; with "
+            f"memory on chip, requantization and commands the network has {_gain(curve['gain'])}."
+        )
     for reason in curve["reasons"]:
         terminal.line(f"- {reason}.")
     terminal.line(f"Source of 16X and 4X: {curve['qualcomm']}. {curve['registers']}.")
@@ -107,8 +146,10 @@ def _print_place(terminal: Terminal, document: dict[str, Any]) -> None:
 
 def _print_limits(terminal: Terminal, document: dict[str, Any]) -> None:
     if document["not_priced"]:
-        terminal.line(f"Not priced, because the table's source does not have it: {', '.join(document['not_priced'])}. "
-                      "Energy and watts are without it, so inferences/s/W is above what silicon gives.")
+        terminal.line(
+            f"Not priced, because the table's source does not have it: {', '.join(document['not_priced'])}. "
+            "Energy and watts are without it, so inferences/s/W is above what silicon gives."
+        )
     if document["extrapolated"]:
         terminal.line(f"Beyond the table's memory sizes, extrapolated: {', '.join(document['extrapolated'])}.")
 
@@ -144,8 +185,10 @@ def _print_host(terminal: Terminal, document: dict[str, Any]) -> None:
     seconds = document["totals"]["host_seconds"]
     measured = "not measured" if seconds is None else f"{1000 * seconds:.2f} ms measured on this machine"
     names = grouped([f"{short(layer['name'])} ({layer['op']})" for layer in mine], MANY_NAMES)
-    terminal.line(f"host: {len(mine)} of {len(document['layers'])} operators, {measured}, in none of the figures "
-                  f"above, energy not known: {names}")
+    terminal.line(
+        f"host: {len(mine)} of {len(document['layers'])} operators, {measured}, in none of the figures "
+        f"above, energy not known: {names}"
+    )
 
 
 def _side(layer: dict[str, Any], name: str) -> Any:
@@ -158,4 +201,3 @@ def _gain(gain: dict[str, float] | None) -> str:
 
 def _band(band: dict[str, float] | None, form: str) -> str:
     return NONE if band is None else f"{band['value']:{form}} ({band['low']:{form}} to {band['high']:{form}})"
-

@@ -48,8 +48,9 @@ def place_labels(axes: Axes, points: Sequence[tuple[float, float]], texts: Seque
         x, y = pixels[group[0]]
         lines = [texts[i] for i in group]
         text = "\n".join(lines) if len(lines) <= 3 and max(map(len, lines)) > 3 else ", ".join(lines)
-        label = axes.annotate(text, points[group[0]], (0, 0), textcoords="offset points", fontsize=size, zorder=4,
-                              linespacing=1.05)  # fmt: skip
+        label = axes.annotate(
+            text, points[group[0]], (0, 0), textcoords="offset points", fontsize=size, zorder=4, linespacing=1.05
+        )
         extent = label.get_window_extent(renderer)
         dx, dy = _offset(x, y, extent.width, extent.height, taken, frame, scale)
         label.set_position((dx / scale, dy / scale))
@@ -58,7 +59,9 @@ def place_labels(axes: Axes, points: Sequence[tuple[float, float]], texts: Seque
         near = (min(max(x, box[0]), box[2]), min(max(y, box[1]), box[3]))
         if math.dist(near, (x, y)) > 12 * scale:
             end = axes.transData.inverted().transform(near)
-            axes.plot([points[group[0]][0], end[0]], [points[group[0]][1], end[1]], color="0.5", linewidth=0.6, zorder=2)
+            axes.plot(
+                [points[group[0]][0], end[0]], [points[group[0]][1], end[1]], color="0.5", linewidth=0.6, zorder=2
+            )
         out.append(label)
     return out
 

@@ -72,19 +72,21 @@ def layer_figures(
             continue
         mine = causes.get(tag, dict.fromkeys(CAUSES, 0))
         spent = sum(mine.values())
-        out.append(LayerFigures(
-            name=layer.name,
-            op=layer.kind,
-            where=ACCELERATOR,
-            macs=layer.macs,
-            cycles=spent,
-            lower_bound=layer.bound_cycles,
-            utilization=layer.macs / (config.macs_per_cycle * spent) if spent else 0.0,
-            bound_by=bound_by(mine) if spent else "onchip",
-            external_bytes=moved.get(tag, 0),
-            causes=mine,
-            host_seconds=None,
-        ))  # fmt: skip
+        out.append(
+            LayerFigures(
+                name=layer.name,
+                op=layer.kind,
+                where=ACCELERATOR,
+                macs=layer.macs,
+                cycles=spent,
+                lower_bound=layer.bound_cycles,
+                utilization=layer.macs / (config.macs_per_cycle * spent) if spent else 0.0,
+                bound_by=bound_by(mine) if spent else "onchip",
+                external_bytes=moved.get(tag, 0),
+                causes=mine,
+                host_seconds=None,
+            )
+        )
     return out
 
 

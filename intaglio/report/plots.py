@@ -25,9 +25,13 @@ SUFFIXES = (".svg", ".png", ".pdf")
 MOST_NAMES, NAME = 12, 24
 """Points of a roofline, and characters, up to which they have names beside the numbers of their bars."""
 COLORS = {
-    "array": "#0072B2", "feed": "#56B4E9", "requantizer": "#009E73", "onchip": "#CC79A7", "external": "#D55E00",
+    "array": "#0072B2",
+    "feed": "#56B4E9",
+    "requantizer": "#009E73",
+    "onchip": "#CC79A7",
+    "external": "#D55E00",
     "command": "#999999",
-}  # fmt: skip
+}
 """Okabe and Ito's palette, which the colour-blind can tell apart too."""
 PARTS = {"arithmetic": "#0072B2", "on_chip": "#009E73", "external": "#D55E00", "idle": "#999999"}
 ROW = 0.24
@@ -57,9 +61,7 @@ def save_plot(path: Path, figure: Figure) -> None:
     write_bytes(path, data.getvalue())
 
 
-def picture(
-    title: str, config: Config, layers: Sequence[LayerFigures], comparison: Comparison | None = None
-) -> Figure:
+def picture(title: str, config: Config, layers: Sequence[LayerFigures], comparison: Comparison | None = None) -> Figure:
     """Roofline above, cycles by layer below, and energy by layer beside them where a comparison is given.
 
     layers: of one run, all operators in order (report.layers). The layers on the accelerator that take cycles are
@@ -104,11 +106,19 @@ def draw_roofline(axes: Axes, config: Config, layers: Sequence[LayerFigures]) ->
     axes.set_ylabel("MACs a cycle")
     axes.set_title("Roofline: what each layer reaches of what array and memory allow", fontsize=10)
     axes.grid(True, which="major", linewidth=0.4, alpha=0.5)
-    axes.annotate(f"array: {peak:,} MACs a cycle", (right, peak), (-4, 4), textcoords="offset points",
-                  horizontalalignment="right", fontsize=8)  # fmt: skip
+    axes.annotate(
+        f"array: {peak:,} MACs a cycle",
+        (right, peak),
+        (-4, 4),
+        textcoords="offset points",
+        horizontalalignment="right",
+        fontsize=8,
+    )
     bound = {layer.bound_by for _, layer in points}
     handles = [axes.scatter([], [], color=COLORS[c], s=34, label=f"bounded by {c}") for c in CAUSES if c in bound]
-    memory = axes.plot([], [], color="black", linewidth=1.4, label=f"memory: {rate} bytes a cycle (slope), array (flat)")
+    memory = axes.plot(
+        [], [], color="black", linewidth=1.4, label=f"memory: {rate} bytes a cycle (slope), array (flat)"
+    )
     axes.legend(handles=[*memory, *handles], loc="lower right", fontsize=8, framealpha=0.9)
     few = len(points) <= MOST_NAMES
     texts = [f"{n} {short(layer.name)}" if few and len(layer.name) <= NAME else str(n) for n, layer in points]
@@ -125,8 +135,16 @@ def draw_cycles(axes: Axes, layers: Sequence[LayerFigures]) -> None:
             axes.barh(range(len(taking)), widths, left=left, color=COLORS[cause], label=cause, height=0.7)
             left = [a + b for a, b in zip(left, widths, strict=True)]
     bounds = [layer.lower_bound or 0 for _, layer in taking]
-    axes.plot(bounds, range(len(taking)), linestyle="", marker="|", markersize=9, markeredgewidth=1.8, color="black",
-              label="lower bound")  # fmt: skip
+    axes.plot(
+        bounds,
+        range(len(taking)),
+        linestyle="",
+        marker="|",
+        markersize=9,
+        markeredgewidth=1.8,
+        color="black",
+        label="lower bound",
+    )
     total = sum(layer.cycles or 0 for _, layer in taking)
     axes.set_title(f"Cycles by layer and cause: {total:,} in all", fontsize=10)
     axes.set_xlabel("clock cycles")
@@ -146,15 +164,23 @@ def draw_energy(axes: Axes, layers: Sequence[LayerFigures], comparison: Comparis
         bands = [getattr(energy, part) for energy in figures]
         widths = [band.value / 1e3 if band is not None else 0.0 for band in bands]
         if any(widths):
-            axes.barh(range(len(rows)), widths, left=left, color=color, label=f"INT8, {part.replace('_', ' ')}", height=0.7)
+            axes.barh(
+                range(len(rows)), widths, left=left, color=color, label=f"INT8, {part.replace('_', ' ')}", height=0.7
+            )
             left = [a + b for a, b in zip(left, widths, strict=True)]
     baseline = [row.fp32[_BASELINE].energy.total.value / 1e3 for row in rows]
     axes.barh(range(len(rows)), baseline, facecolor="none", edgecolor="black", linewidth=0.8, height=0.82, label="FP32")
     for at, (row, width) in enumerate(zip(rows, baseline, strict=True)):
         gain = row.gain[_BASELINE]
         if gain is not None:
-            axes.annotate(f"{gain.value:.1f} x", (width, at), (3, 0), textcoords="offset points",
-                          verticalalignment="center", fontsize=7)  # fmt: skip
+            axes.annotate(
+                f"{gain.value:.1f} x",
+                (width, at),
+                (3, 0),
+                textcoords="offset points",
+                verticalalignment="center",
+                fontsize=7,
+            )
     gain = comparison.total.gain[_BASELINE]
     title = f"Energy by layer: {comparison.total.int8.energy.total.value / 1e6:,.2f} \u00b5J"
     axes.set_title(title + (f", FP32 {gain.value:.1f} times that" if gain else ""), fontsize=10)
@@ -174,8 +200,9 @@ def _rows(axes: Axes, taking: Sequence[tuple[int, LayerFigures]]) -> None:
     axes.set_ylim(len(taking) - 0.4, -0.6)
     axes.grid(True, axis="x", linewidth=0.4, alpha=0.5)
     axes.set_axisbelow(True)
-    axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.55 / (ROW * len(taking) + 0.01)), ncols=3,
-                frameon=False)  # fmt: skip
+    axes.legend(
+        fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.55 / (ROW * len(taking) + 0.01)), ncols=3, frameon=False
+    )
 
 
 def _matplotlib() -> Any:

@@ -23,7 +23,13 @@ NAMED = 6
 
 
 def quantize_document(
-    model: Path, data: Path, output: Path, settings: Settings, made: Quantized, config: Config, refusals: Sequence[Refusal],
+    model: Path,
+    data: Path,
+    output: Path,
+    settings: Settings,
+    made: Quantized,
+    config: Config,
+    refusals: Sequence[Refusal],
     seconds: float,
 ) -> dict[str, Any]:
     """refusals: what the accelerator of `config` will refuse of the quantized network."""
@@ -62,16 +68,30 @@ def print_quantization(out: Terminal, document: dict[str, Any]) -> None:
         f"{document['model']}: {settings['method']} over {document['samples']} samples of {document['data']}; "
         f"weights int8 {bounds}, {scales}; activations {settings['activations']}"
     )
-    table = Table([Column("tensor", Kind.NAME), Column("kind", Kind.WORD, leave=4), Column("scale", leave=5), Column("zero point", leave=1),
-                   Column("lowest", leave=2), Column("highest", leave=3), Column("SQNR dB")])
+    table = Table(
+        [
+            Column("tensor", Kind.NAME),
+            Column("kind", Kind.WORD, leave=4),
+            Column("scale", leave=5),
+            Column("zero point", leave=1),
+            Column("lowest", leave=2),
+            Column("highest", leave=3),
+            Column("SQNR dB"),
+        ]
+    )
     for tensor in document["tensors"]:
         low, high = tensor["scale"]
         scale = f"{low:.4g}" if tensor["channels"] == 1 else f"{low:.3g} to {high:.3g}"
         error = "" if tensor["sqnr_db"] is None else f"{tensor['sqnr_db']:.1f}"
         table.add(
-            short(tensor["name"]), tensor["kind"], scale, str(tensor["zero_point"]), f"{tensor['low']:.4g}",
-            f"{tensor['high']:.4g}", error,
-        )  # fmt: skip
+            short(tensor["name"]),
+            tensor["kind"],
+            scale,
+            str(tensor["zero_point"]),
+            f"{tensor['low']:.4g}",
+            f"{tensor['high']:.4g}",
+            error,
+        )
     out.table(table)
     for entry in document["stays_float"]:
         out.line(f"stays float: {entry['name']} ({entry['op']})")

@@ -84,7 +84,9 @@ def recheck(path: Path) -> Recheck:
         cycles = _checked(stated, moved)
     except _Different as found:
         difference, legal = str(found), found.legal
-    return Recheck(legal, difference, len(stated.commands), cycles, sum(moved.values()), 4 * len(stated.words), len(stated.layers))
+    return Recheck(
+        legal, difference, len(stated.commands), cycles, sum(moved.values()), 4 * len(stated.words), len(stated.layers)
+    )
 
 
 def _stated(path: Path) -> _Stated:
@@ -104,13 +106,20 @@ def _stated(path: Path) -> _Stated:
             commands=tuple(decode(words.tolist())),
             config_hash=document.get("config_hash"),
             memory_bytes=_whole("memory_bytes", program["memory_bytes"]),
-            figures={"commands": _whole("commands", program["commands"]), **{
-                name: _whole(name, totals[name]) for name in ("cycles", "external_bytes", "command_bytes")
-            }},
-            layers=[(str(layer["name"]), _whole("cycles", layer["cycles"] or 0), _whole("external_bytes", layer["external_bytes"]),
-                     {engine: _whole(f"commands of {engine}", layer["commands"][engine]) for engine in ENGINES})
-                    for layer in document["layers"]],
-        )  # fmt: skip
+            figures={
+                "commands": _whole("commands", program["commands"]),
+                **{name: _whole(name, totals[name]) for name in ("cycles", "external_bytes", "command_bytes")},
+            },
+            layers=[
+                (
+                    str(layer["name"]),
+                    _whole("cycles", layer["cycles"] or 0),
+                    _whole("external_bytes", layer["external_bytes"]),
+                    {engine: _whole(f"commands of {engine}", layer["commands"][engine]) for engine in ENGINES},
+                )
+                for layer in document["layers"]
+            ],
+        )
     except InputError as error:
         _refuse(path, str(error))
     except KeyError as error:
@@ -129,9 +138,13 @@ def _checked(stated: _Stated, moved: dict[int, int]) -> int:
     """The cycles, if all is as stated; else _Different."""
     config, words, commands, figures = stated.config, stated.words, stated.commands, stated.figures
     if stated.config_hash != f"{config.hardware_hash():016x}":
-        raise _Different(f"config_hash = {reprlib.repr(stated.config_hash)} is not that of its configuration", legal=False)
+        raise _Different(
+            f"config_hash = {reprlib.repr(stated.config_hash)} is not that of its configuration", legal=False
+        )
     if not 4 * len(words) <= stated.memory_bytes <= 1 << 32:
-        raise _Different(f"memory_bytes = {stated.memory_bytes} does not hold its commands, or is above 4 GiB", legal=False)
+        raise _Different(
+            f"memory_bytes = {stated.memory_bytes} does not hold its commands, or is above 4 GiB", legal=False
+        )
     try:
         validate_commands(commands, config, stated.memory_bytes, len(stated.layers))
     except InputError as error:
@@ -170,7 +183,9 @@ def _read(path: Path) -> dict[str, Any]:
     return document
 
 
-def _clock(config: Config, words: np.ndarray, commands: tuple[Command, ...], lengths: np.ndarray) -> tuple[int, dict[int, int]]:
+def _clock(
+    config: Config, words: np.ndarray, commands: tuple[Command, ...], lengths: np.ndarray
+) -> tuple[int, dict[int, int]]:
     """Cycles, and those of each layer: up to and with the cycle in which COMPUTE retires a command they are its layer's, the
     rest the last one's."""
     compute = [i for i, command in enumerate(commands) if command.engine == Engine.COMPUTE]

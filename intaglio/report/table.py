@@ -76,12 +76,18 @@ class Table:
         out = RichTable(show_edge=False, pad_edge=False, box=None, header_style="bold")
         for i, columns in zip(kept, widths, strict=True):
             column = self.columns[i]
-            out.add_column(Text(column.header), justify="right" if column.kind == Kind.NUMBER else "left", width=columns,
-                           overflow="fold")  # fmt: skip
+            out.add_column(
+                Text(column.header),
+                justify="right" if column.kind == Kind.NUMBER else "left",
+                width=columns,
+                overflow="fold",
+            )
         for number, row in enumerate(self.rows):
             if number in self.sections:
                 out.add_section()
-            out.add_row(*(Text(fitted(row[i], self.columns[i].kind, w, ellipsis)) for i, w in zip(kept, widths, strict=True)))
+            out.add_row(
+                *(Text(fitted(row[i], self.columns[i].kind, w, ellipsis)) for i, w in zip(kept, widths, strict=True))
+            )
         gone = [c.header for i, c in enumerate(self.columns) if i not in kept]
         if not gone:
             return out

@@ -18,9 +18,13 @@ MANY_NAMES = 12
 """Names in a sentence from which on it says how many more there are."""
 NAME, CODE = Column("layer", Kind.NAME), Column("operator", Kind.CODE, leave=8)
 FIGURES = (
-    Column("MACs", leave=6), Column("cycles"), Column("bound", leave=4), Column("utilization", leave=5),
-    Column("bounded by", Kind.WORD, leave=3), Column("bytes outside", leave=7),
-)  # fmt: skip
+    Column("MACs", leave=6),
+    Column("cycles"),
+    Column("bound", leave=4),
+    Column("utilization", leave=5),
+    Column("bounded by", Kind.WORD, leave=3),
+    Column("bytes outside", leave=7),
+)
 """Of run and map; see _figures."""
 
 
@@ -35,8 +39,10 @@ def print_run(out: Terminal, document: dict[str, Any]) -> None:
     table.add("total", "", *_figures(totals))
     out.table(table)
     seconds = document["seconds"]
-    out.line(f"{totals['inferences_per_second']:,.1f} inferences/s at {config['clock_mhz']:g} MHz; no schedule takes "
-             f"fewer than {totals['network_lower_bound']:,} cycles; {totals['command_bytes']:,} bytes of commands")
+    out.line(
+        f"{totals['inferences_per_second']:,.1f} inferences/s at {config['clock_mhz']:g} MHz; no schedule takes "
+        f"fewer than {totals['network_lower_bound']:,} cycles; {totals['command_bytes']:,} bytes of commands"
+    )
     _print_host(out, document["layers"], totals["host_seconds"])
     if document["engine"] == "rtl":
         out.line(f"RTL: {seconds['build']:.1f} s to build or find the model, {seconds['run']:.2f} s to simulate")
@@ -71,9 +77,11 @@ def print_map(out: Terminal, document: dict[str, Any], notes: Sequence[str]) -> 
     sums = (_number(sum(layer["commands"][e] for layer in document["layers"])) for e in ("load", "compute", "store"))
     table.add("total", "", *sums, *_figures(totals))
     out.table(table)
-    out.line(f"{program['commands']} commands; image {program['image_bytes']:,} bytes; external memory "
-             f"{program['memory_bytes']:,} bytes; tensors outside: "
-             f"{grouped([short(name) for name in program['tensors_outside']], MANY_NAMES)}")
+    out.line(
+        f"{program['commands']} commands; image {program['image_bytes']:,} bytes; external memory "
+        f"{program['memory_bytes']:,} bytes; tensors outside: "
+        f"{grouped([short(name) for name in program['tensors_outside']], MANY_NAMES)}"
+    )
     chosen = document["objective"]
     energy = "" if chosen["table"] is None else f": {chosen['energy'] / 1e6:,.3f} uJ an inference by {chosen['table']}"
     out.line(f"objective {chosen['goal']}{energy}")
@@ -84,16 +92,34 @@ def print_map(out: Terminal, document: dict[str, Any], notes: Sequence[str]) -> 
 
 
 def _print_certificates(out: Terminal, certificates: Sequence[dict[str, Any]]) -> None:
-    table = Table([Column("layers", Kind.TEXT), Column("plans"), Column("timed", leave=1), Column("best alone"), Column("gap to best"),
-                   Column("bound", leave=2), Column("gap to bound", leave=3)])
+    table = Table(
+        [
+            Column("layers", Kind.TEXT),
+            Column("plans"),
+            Column("timed", leave=1),
+            Column("best alone"),
+            Column("gap to best"),
+            Column("bound", leave=2),
+            Column("gap to bound", leave=3),
+        ]
+    )
     for c in certificates:
-        table.add(" + ".join(short(name) for name in c["layers"]), _number(c["candidates"]), _number(c["timed"]),
-                  _number(c["best_cycles"]), f"{c['gap_to_best']:.1%}", _number(c["bound_cycles"]), f"{c['gap_to_bound']:.1%}")
+        table.add(
+            " + ".join(short(name) for name in c["layers"]),
+            _number(c["candidates"]),
+            _number(c["timed"]),
+            _number(c["best_cycles"]),
+            f"{c['gap_to_best']:.1%}",
+            _number(c["bound_cycles"]),
+            f"{c['gap_to_bound']:.1%}",
+        )
     out.table(table)
-    out.line("Each layer or chain by itself, exact. Plans: every cut into pieces, placement of buffers and order of weights that "
-             "the mapper knows, with what stays on chip as it is; those that were not timed have a bound no lower than the "
-             "cycles found. Bound: all elements busy, every byte moved once. Gap to best: of the plan taken, which differs where "
-             "the whole network is faster with it.")
+    out.line(
+        "Each layer or chain by itself, exact. Plans: every cut into pieces, placement of buffers and order of weights that "
+        "the mapper knows, with what stays on chip as it is; those that were not timed have a bound no lower than the "
+        "cycles found. Bound: all elements busy, every byte moved once. Gap to best: of the plan taken, which differs where "
+        "the whole network is faster with it."
+    )
 
 
 def print_recheck(out: Terminal, mapping: Path, found: Recheck) -> None:
@@ -101,8 +127,10 @@ def print_recheck(out: Terminal, mapping: Path, found: Recheck) -> None:
     if found.difference is not None:
         out.line(f"{mapping}: DIFFERENT: {found.difference}")
         return
-    out.line(f"{mapping}: {found.commands:,} commands, legal. As stated: {found.cycles:,} cycles, and "
-             f"{found.external_bytes:,} bytes of data and {found.command_bytes:,} of commands, in {found.layers} layers.")
+    out.line(
+        f"{mapping}: {found.commands:,} commands, legal. As stated: {found.cycles:,} cycles, and "
+        f"{found.external_bytes:,} bytes of data and {found.command_bytes:,} of commands, in {found.layers} layers."
+    )
 
 
 def print_verification(out: Terminal, document: dict[str, Any], notes: Sequence[str]) -> None:
@@ -110,12 +138,15 @@ def print_verification(out: Terminal, document: dict[str, Any], notes: Sequence[
     out.line(f"{_title(document)}: {document['inputs']} random inputs from seed {document['seed']}")
     seconds = document["seconds"]
     if document["reference"] is None:
-        out.line(f"NO REFERENCE WAS COMPARED, host and RTL alone: the format's reference refuses this file. "
-                 f"{document['reference_refusal']}")
+        out.line(
+            f"NO REFERENCE WAS COMPARED, host and RTL alone: the format's reference refuses this file. "
+            f"{document['reference_refusal']}"
+        )
     if document["equal"]:
         beside = (
-            "" if document["reference"] is None else
-            f"{document['reference']}: 0 differences in {document['elements']:,} elements of {document['tensors']} tensors an input. "
+            ""
+            if document["reference"] is None
+            else f"{document['reference']}: 0 differences in {document['elements']:,} elements of {document['tensors']} tensors an input. "
         )
         out.line(
             f"EQUAL. {beside}Host and RTL: tensors, {document['cycles']:,} cycles, retire cycles of {document['commands']} "
@@ -135,24 +166,39 @@ def print_check(out: Terminal, document: dict[str, Any]) -> None:
     """The document of `check`."""
     config, totals = document["config"], document["totals"]
     out.line(_title(document))
-    table = Table([NAME, CODE, Column("where", Kind.WORD), Column("MACs", leave=4), Column("weights", leave=3),
-                   Column("on chip", leave=1), Column("in pieces", Kind.WORD, leave=2), Column("why", Kind.TEXT)])
+    table = Table(
+        [
+            NAME,
+            CODE,
+            Column("where", Kind.WORD),
+            Column("MACs", leave=4),
+            Column("weights", leave=3),
+            Column("on chip", leave=1),
+            Column("in pieces", Kind.WORD, leave=2),
+            Column("why", Kind.TEXT),
+        ]
+    )
     rows = _checked_rows(document["operators"])
     for row in rows:
         table.add(*row)
     out.table(table)
     if len(rows) < len(document["operators"]):
-        out.line(f"xN: that many operators in one row, with their sums, where nothing but names and sizes differs; --json has "
-                 f"each of the {len(document['operators'])}")
+        out.line(
+            f"xN: that many operators in one row, with their sums, where nothing but names and sizes differs; --json has "
+            f"each of the {len(document['operators'])}"
+        )
     counts = ", ".join(f"{count} {place}" for place, count in totals["operators"].items() if count)
     share = 100 * totals["accelerator_macs"] / totals["macs"] if totals["macs"] else 0.0
-    out.line(f"{len(document['operators'])} operators: {counts}; {share:.1f} % of {totals['macs']:,} MACs on the "
-             f"accelerator")
+    out.line(
+        f"{len(document['operators'])} operators: {counts}; {share:.1f} % of {totals['macs']:,} MACs on the accelerator"
+    )
     fits = "fit" if totals["activation_peak_bytes"] <= config["activation_bytes"] else "do not all fit"
     if totals["activation_peak_bytes"]:
-        out.line(f"weights {totals['weight_bytes']:,} bytes; tensors take at most {totals['activation_peak_bytes']:,} "
-             f"bytes at once{_at(totals['peak_layer'])}: they {fits} into activation_bytes = "
-             f"{config['activation_bytes']:,}")
+        out.line(
+            f"weights {totals['weight_bytes']:,} bytes; tensors take at most {totals['activation_peak_bytes']:,} "
+            f"bytes at once{_at(totals['peak_layer'])}: they {fits} into activation_bytes = "
+            f"{config['activation_bytes']:,}"
+        )
     _print_notes(out, document["notes"])
     if document["would_run"]:
         out.line("WOULD RUN.")
@@ -166,8 +212,7 @@ def print_check(out: Terminal, document: dict[str, Any]) -> None:
         named = (f"{grouped(names)} ({kind}{_times(names)})" for kind, names in kinds.items())
         out.line(f"  {remedy}: {', '.join(named)}")
     for refusal in document["other_refusals"]:
-        out.line(f"  {refusal['kind']} {refusal['name']}: {refusal['reason']}; "
-                 f"{refusal['remedy']}")
+        out.line(f"  {refusal['kind']} {refusal['name']}: {refusal['reason']}; {refusal['remedy']}")
 
 
 def _checked_rows(operators: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
@@ -187,9 +232,18 @@ def _checked_rows(operators: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
         onchip = [op["onchip_bytes"] for op in mine if op["onchip_bytes"] is not None]
         names = [op["name"] for op in mine]
         name = short(names[0]) if len(names) == 1 else f"{short(names[0])} and {len(names) - 1:,} more"
-        rows.append((name, first["op"] + _times(names), first["place"], _number(sum(op["macs"] for op in mine)),
-                     _number(sum(op["weight_bytes"] for op in mine)), _number(max(onchip)) if onchip else "",
-                     ", ".join(first["tiled"]), why))
+        rows.append(
+            (
+                name,
+                first["op"] + _times(names),
+                first["place"],
+                _number(sum(op["macs"] for op in mine)),
+                _number(sum(op["weight_bytes"] for op in mine)),
+                _number(max(onchip)) if onchip else "",
+                ", ".join(first["tiled"]),
+                why,
+            )
+        )
     return rows
 
 
@@ -209,16 +263,29 @@ def _at(layer: str | None) -> str:
 def print_configs(out: Terminal, configs: Sequence[Config]) -> None:
     """The shipped configurations."""
     table = Table(
-        [Column("name", Kind.NAME), Column("rows x cols"), Column("requantizers", leave=2), Column("on chip"), Column("bus", leave=4),
-         Column("outside", leave=5), Column("latency", leave=3), Column("clock", leave=1)],
+        [
+            Column("name", Kind.NAME),
+            Column("rows x cols"),
+            Column("requantizers", leave=2),
+            Column("on chip"),
+            Column("bus", leave=4),
+            Column("outside", leave=5),
+            Column("latency", leave=3),
+            Column("clock", leave=1),
+        ],
         "`intaglio configs NAME` has them",
     )
     for c in configs:
         table.add(
-            c.name, f"{c.rows} x {c.cols}", str(c.requantizers), f"{c.on_chip_bytes // 1024} KiB",
-            f"{8 * c.bus_bytes} bits", f"{c.memory.bytes_per_cycle} bytes/cycle", f"{c.memory.latency} cycles",
+            c.name,
+            f"{c.rows} x {c.cols}",
+            str(c.requantizers),
+            f"{c.on_chip_bytes // 1024} KiB",
+            f"{8 * c.bus_bytes} bits",
+            f"{c.memory.bytes_per_cycle} bytes/cycle",
+            f"{c.memory.latency} cycles",
             f"{c.clock_mhz:g} MHz",
-        )  # fmt: skip
+        )
     out.table(table)
 
 
@@ -239,8 +306,14 @@ def _figures(layer: dict[str, Any]) -> list[str]:
         return ["", "host", "", "", "", ""]
     bounded = layer["bound_by"] if layer["cycles"] else ""
     utilization = f"{100 * layer['utilization']:.1f} %" if layer["macs"] else ""
-    return [_number(layer["macs"]), f"{layer['cycles']:,}", _number(layer["lower_bound"]), utilization, bounded,
-            _number(layer["external_bytes"])]
+    return [
+        _number(layer["macs"]),
+        f"{layer['cycles']:,}",
+        _number(layer["lower_bound"]),
+        utilization,
+        bounded,
+        _number(layer["external_bytes"]),
+    ]
 
 
 def _number(value: int) -> str:

@@ -46,7 +46,9 @@ class Terminal:
 
 def plain_console(stderr: bool, width: int | None = None) -> Console:
     """rich's, taking text as it is: no markup, no emoji, no colours for what looks like a number."""
-    height = None if width is None else 25  # of no meaning, but rich takes a dumb terminal's width only together with it
+    height = (
+        None if width is None else 25
+    )  # of no meaning, but rich takes a dumb terminal's width only together with it
     return Console(stderr=stderr, highlight=False, markup=False, emoji=False, width=width, height=height)
 
 

@@ -22,7 +22,13 @@ _PART = 1 << 22
 
 
 def convolve(
-    c: Any, z: Any, activation: np.ndarray, weight: np.ndarray, channel: np.ndarray, partial: np.ndarray, ledger: np.ndarray
+    c: Any,
+    z: Any,
+    activation: np.ndarray,
+    weight: np.ndarray,
+    channel: np.ndarray,
+    partial: np.ndarray,
+    ledger: np.ndarray,
 ) -> None:
     """Runs one command.
 

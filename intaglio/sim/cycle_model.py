@@ -78,13 +78,24 @@ _STORE_WORDS = int(Counter.STORE_WORDS)
 _FETCH_WORDS = int(Counter.FETCH_WORDS)
 _COMMANDS = int(Counter.COMMANDS)
 assert [Counter.LOAD_ACTIVATION_WORDS + m for m in LocalMemory] == [
-    Counter.LOAD_ACTIVATION_WORDS, Counter.LOAD_WEIGHT_WORDS, Counter.LOAD_CHANNEL_WORDS,
+    Counter.LOAD_ACTIVATION_WORDS,
+    Counter.LOAD_WEIGHT_WORDS,
+    Counter.LOAD_CHANNEL_WORDS,
 ]
 
 SYSTEM_COUNTERS = (
-    Counter.CYCLES, Counter.BUSY, Counter.WAIT_LOAD, Counter.WAIT_STORE, Counter.WAIT_COMMAND, Counter.FINISHING,
-    Counter.LOAD_ACTIVATION_WORDS, Counter.LOAD_WEIGHT_WORDS, Counter.LOAD_CHANNEL_WORDS, Counter.STORE_WORDS,
-    Counter.FETCH_WORDS, Counter.COMMANDS,
+    Counter.CYCLES,
+    Counter.BUSY,
+    Counter.WAIT_LOAD,
+    Counter.WAIT_STORE,
+    Counter.WAIT_COMMAND,
+    Counter.FINISHING,
+    Counter.LOAD_ACTIVATION_WORDS,
+    Counter.LOAD_WEIGHT_WORDS,
+    Counter.LOAD_CHANNEL_WORDS,
+    Counter.STORE_WORDS,
+    Counter.FETCH_WORDS,
+    Counter.COMMANDS,
 )
 """What the clock counts; the other counters are functions of the compute commands alone."""
 
@@ -128,8 +139,13 @@ class CycleResult:
     recording: Recording | None = None
 
 
-def run_cycles(config: Config, words: NDArray[np.uint32], compute_cycles: NDArray[np.int64],
-               watchdog: int = DEFAULT_WATCHDOG, record: bool = False) -> CycleResult:
+def run_cycles(
+    config: Config,
+    words: NDArray[np.uint32],
+    compute_cycles: NDArray[np.int64],
+    watchdog: int = DEFAULT_WATCHDOG,
+    record: bool = False,
+) -> CycleResult:
     """The clock of an encoded program.
 
     words: the program, valid. compute_cycles: hw.timing's cycles, at least 2, for each compute command in order.
@@ -138,7 +154,9 @@ def run_cycles(config: Config, words: NDArray[np.uint32], compute_cycles: NDArra
     return run_clock(config, schedule_of_words(config, words, compute_cycles), watchdog, record)
 
 
-def run_clock(config: Config, schedule: Schedule, watchdog: int = DEFAULT_WATCHDOG, record: bool = False) -> CycleResult:
+def run_clock(
+    config: Config, schedule: Schedule, watchdog: int = DEFAULT_WATCHDOG, record: bool = False
+) -> CycleResult:
     """Steps through every cycle of a program.
 
     record: what happens when is written down too (for this, another copy of the loop is compiled). Raises StuckError for a
@@ -154,12 +172,19 @@ def run_clock(config: Config, schedule: Schedule, watchdog: int = DEFAULT_WATCHD
     notes = None
     if record:
         bursts = _count_bursts(commands, program_words, shift)
-        notes = (np.full((len(commands), 2), -1, np.int64), np.full((bursts, len(BURST_COLUMNS)), -1, np.int64),
-                 np.zeros((4 * len(lengths) + 4, 2), np.int64), np.zeros((2, bursts), np.int64), np.zeros(5, np.int64))
+        notes = (
+            np.full((len(commands), 2), -1, np.int64),
+            np.full((bursts, len(BURST_COLUMNS)), -1, np.int64),
+            np.zeros((4 * len(lengths) + 4, 2), np.int64),
+            np.zeros((2, bursts), np.int64),
+            np.zeros(5, np.int64),
+        )
     end = _run(memory, commands, lengths, program_words, shift, m.outstanding, watchdog, retired, counters, notes)
     if end == _STUCK:
-        raise StuckError(f"no progress for {watchdog} cycles, after {np.count_nonzero(retired >= 0)} of {len(commands)} "
-                         f"commands, in cycle {counters[_CYCLES]}")
+        raise StuckError(
+            f"no progress for {watchdog} cycles, after {np.count_nonzero(retired >= 0)} of {len(commands)} "
+            f"commands, in cycle {counters[_CYCLES]}"
+        )
     if end == _OVERFLOW:
         raise StuckError(f"more than {MOST_TOKENS} tokens wait, in cycle {counters[_CYCLES]}")
     recording = None
@@ -330,9 +355,17 @@ def _run(memory, commands, lengths, program_words, shift, outstanding, watchdog,
     while True:
         counters[_CYCLES] = cycle
         if (
-            words_left == 0 and fetch_left == 0 and in_flight == 0 and core_left == 0 and staged == 0
-            and load_queued == 0 and store_queued == 0 and load[_ACTIVE] == 0 and store[_ACTIVE] == 0
-            and load_retire < 0 and store_retire < 0
+            words_left == 0
+            and fetch_left == 0
+            and in_flight == 0
+            and core_left == 0
+            and staged == 0
+            and load_queued == 0
+            and store_queued == 0
+            and load[_ACTIVE] == 0
+            and store[_ACTIVE] == 0
+            and load_retire < 0
+            and store_retire < 0
         ):
             return _DONE
 
@@ -409,9 +442,16 @@ def _run(memory, commands, lengths, program_words, shift, outstanding, watchdog,
 
         # While the core alone counts down, nothing else moves: on to the cycle before its last.
         if (
-            core_left > 2 and in_flight == 0 and not (ar_valid or aw_valid or accepted or issued or sent)
-            and not (take_fetch or take_store or take_load) and load_starts < 0 and store_starts < 0
-            and load_retire < 0 and store_retire < 0 and pipe == 0 and buffer_count == 0
+            core_left > 2
+            and in_flight == 0
+            and not (ar_valid or aw_valid or accepted or issued or sent)
+            and not (take_fetch or take_store or take_load)
+            and load_starts < 0
+            and store_starts < 0
+            and load_retire < 0
+            and store_retire < 0
+            and pipe == 0
+            and buffer_count == 0
             and fifo_valid == (fifo_count != 0)
         ):
             skipped = core_left - 2
@@ -422,8 +462,14 @@ def _run(memory, commands, lengths, program_words, shift, outstanding, watchdog,
 
         # Watchdog.
         if (
-            r_valid or b_valid or sent or ((ar_valid or aw_valid) and ready) or accepted or busy
-            or load_retire >= 0 or store_retire >= 0
+            r_valid
+            or b_valid
+            or sent
+            or ((ar_valid or aw_valid) and ready)
+            or accepted
+            or busy
+            or load_retire >= 0
+            or store_retire >= 0
         ):
             idle = 0
         else:

@@ -44,7 +44,15 @@ def convolve_depthwise(
 
 
 def _check(c: Any, z: Any, taps: int, weight: np.ndarray, channel: np.ndarray) -> None:
-    counts = (taps, c.patches_down, c.patches_across, c.channel_tiles, c.last_patch_rows, c.last_patch_cols, c.last_channels)
+    counts = (
+        taps,
+        c.patches_down,
+        c.patches_across,
+        c.channel_tiles,
+        c.last_patch_rows,
+        c.last_patch_cols,
+        c.last_channels,
+    )
     if min(counts) < 1:
         raise IndexError("a DEPTHWISE without work")
     if c.patch_rows * c.patch_cols > z.rows or max(c.tile_channels, c.last_channels) > z.cols:
@@ -170,7 +178,9 @@ def count_depthwise(c, z, ledger):
                     address = raster_pixel(c, down, across, y, x)
                     if address >= 0:
                         for tile in range(c.channel_tiles - 1):
-                            ledger[_READS] += half_words(address + tile * c.tile_channels, c.tile_channels, z.half_shift)
+                            ledger[_READS] += half_words(
+                                address + tile * c.tile_channels, c.tile_channels, z.half_shift
+                            )
                         ledger[_READS] += half_words(address + last, c.last_channels, z.half_shift)
             for i in range(patch_lines(c, down)):
                 for j in range(patch_columns(c, across)):

@@ -62,15 +62,26 @@ def run_events(config: Config, schedule: Schedule, watchdog: int = DEFAULT_WATCH
     retired = np.full(len(commands), -1, np.int64)
     causes = np.zeros(len(Counter), np.int64)
     bus = config.bus_bytes
-    cycles = _run(commands, schedule.lengths, schedule.program_words, bus, m.bytes_per_cycle, m.latency, m.outstanding,
-                  retired, causes)
+    cycles = _run(
+        commands,
+        schedule.lengths,
+        schedule.program_words,
+        bus,
+        m.bytes_per_cycle,
+        m.latency,
+        m.outstanding,
+        retired,
+        causes,
+    )
     if cycles < 0:
         return run_clock(config, schedule, watchdog)  # which tells what stops it
     counters = {c: int(causes[c]) for c in SYSTEM_COUNTERS}
     words = commands[:, ROW_WORDS] * commands[:, ROWS]
     loads = commands[:, ENGINE] == LOAD
     for memory in LocalMemory:
-        counters[Counter(Counter.LOAD_ACTIVATION_WORDS + memory)] = int(words[loads & (commands[:, MEMORY] == memory)].sum())
+        counters[Counter(Counter.LOAD_ACTIVATION_WORDS + memory)] = int(
+            words[loads & (commands[:, MEMORY] == memory)].sum()
+        )
     counters |= {
         Counter.CYCLES: int(cycles),
         Counter.STORE_WORDS: int(words[commands[:, ENGINE] == STORE].sum()),
@@ -230,11 +241,11 @@ def _run(commands, lengths, program_words, bus, rate, latency, outstanding, reti
                     dispatched_at = last_word + 1
 
         # Starts, from the registers as they are.
-        load_starts = load_queued != 0 and not load_active and _ready(
-            tokens, LOAD, commands[order[LOAD, load_next], WAIT]
+        load_starts = (
+            load_queued != 0 and not load_active and _ready(tokens, LOAD, commands[order[LOAD, load_next], WAIT])
         )
-        store_starts = store_queued != 0 and not store_active and _ready(
-            tokens, STORE, commands[order[STORE, store_next], WAIT]
+        store_starts = (
+            store_queued != 0 and not store_active and _ready(tokens, STORE, commands[order[STORE, store_next], WAIT])
         )
         compute_starts = False
         if core_at != _NEVER:

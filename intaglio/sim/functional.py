@@ -71,7 +71,9 @@ class _Machine:
                 if not 0 <= c.memory < len(self._local):
                     raise IndexError(f"no memory {c.memory}")
                 to = self._local[c.memory]
-                copy_rows(c.rows, c.row_bytes, self.external, c.external, c.external_stride, to, c.local, c.local_stride)
+                copy_rows(
+                    c.rows, c.row_bytes, self.external, c.external, c.external_stride, to, c.local, c.local_stride
+                )
                 ledger[transferred(command.opcode, c)] = c.rows * c.row_bytes // self._bus
             case Opcode.STORE:
                 to, source = self.external, self._local[LocalMemory.ACTIVATION]

@@ -37,11 +37,14 @@ def _add_pairs(context: Any, builder: Any, a: Any, b: Any) -> Any:
     """a[2i] * b[2i] + a[2i + 1] * b[2i + 1], 32 bits, of vectors of 2 * WIDTH numbers of 16 bits."""
     if "+avx2" in context.codegen().magic_tuple()[2].split(","):
         half, eight = ir.VectorType(_I16, 16), ir.VectorType(_I32, 8)
-        madd = cgutils.get_or_insert_function(builder.module, ir.FunctionType(eight, [half, half]), "llvm.x86.avx2.pmadd.wd")
+        madd = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(eight, [half, half]), "llvm.x86.avx2.pmadd.wd"
+        )
         low, high = (builder.call(madd, [_choose(builder, v, range(at, at + 16)) for v in (a, b)]) for at in (0, 16))
         return builder.shuffle_vector(low, high, ir.Constant(ir.VectorType(_I32, 16), list(range(16))))
     even, odd = (
-        builder.mul(*(builder.sext(_choose(builder, v, range(at, 2 * WIDTH, 2)), _SUMS) for v in (a, b))) for at in (0, 1)
+        builder.mul(*(builder.sext(_choose(builder, v, range(at, 2 * WIDTH, 2)), _SUMS) for v in (a, b)))
+        for at in (0, 1)
     )
     return builder.add(even, odd)
 
@@ -151,4 +154,6 @@ def multiply(inputs, weights, sums):
         for row in range(0, whole, ROWS):
             _rows(inputs[row].ctypes.data, steps, start, sums[row, column:].ctypes.data, sums.shape[1], steps // 2)
         for row in range(whole, rows, LEAST_ROWS):
-            _least_rows(inputs[row].ctypes.data, steps, start, sums[row, column:].ctypes.data, sums.shape[1], steps // 2)
+            _least_rows(
+                inputs[row].ctypes.data, steps, start, sums[row, column:].ctypes.data, sums.shape[1], steps // 2
+            )

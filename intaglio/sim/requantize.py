@@ -9,7 +9,9 @@ import numpy as np
 from intaglio.compiled import compiled
 from intaglio.hw.isa import RoundingCode
 
-_DOUBLE, _SINGLE, _AWAY, _FLOAT = map(int, (RoundingCode.DOUBLE, RoundingCode.SINGLE, RoundingCode.AWAY, RoundingCode.FLOAT))
+_DOUBLE, _SINGLE, _AWAY, _FLOAT = map(
+    int, (RoundingCode.DOUBLE, RoundingCode.SINGLE, RoundingCode.AWAY, RoundingCode.FLOAT)
+)
 _SIGNIFICANT = 24  # bits of a binary32 significand
 SHIFT_MIN, SHIFT_MAX = -31, 30
 MULTIPLIER_MASK = 2**31 - 1
@@ -107,8 +109,14 @@ class Scales(NamedTuple):
 def scales_of(bias, multiplier, shift, rounding):
     """Scales of three arrays of integers. IndexError for those that no requantizer takes."""
     n = bias.size
-    out = Scales(np.empty(n, np.int32), np.empty(n, np.int32), np.empty(n, np.int32), np.empty(n, np.float32),
-                 not (multiplier & 127).any(), rounding)  # fmt: skip
+    out = Scales(
+        np.empty(n, np.int32),
+        np.empty(n, np.int32),
+        np.empty(n, np.int32),
+        np.empty(n, np.float32),
+        not (multiplier & 127).any(),
+        rounding,
+    )
     for i in range(n):
         if shift[i] < SHIFT_MIN or shift[i] > SHIFT_MAX:
             raise IndexError("a shift beyond -31 to 30")

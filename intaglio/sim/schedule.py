@@ -20,10 +20,35 @@ count bus words."""
 ENGINE, WORDS, WAIT, SIGNAL, ADDRESS, STRIDE, ROW_WORDS, ROWS, MEMORY = range(len(COLUMNS))
 
 _TIMELESS = {
-    "opcode", "wait", "signal", "tag", "origin", "iy_start", "x_start", "weight_base", "channel_base", "in_base", "a_base",
-    "b_base", "out_base", "in_zero_point", "weight_zero_point", "out_zero_point", "zero_a", "zero_b", "mult_a", "mult_b",
-    "shift_a", "shift_b", "mult_out", "shift_out", "bias", "clamp_min", "clamp_max", "rounding",
-}  # fmt: skip
+    "opcode",
+    "wait",
+    "signal",
+    "tag",
+    "origin",
+    "iy_start",
+    "x_start",
+    "weight_base",
+    "channel_base",
+    "in_base",
+    "a_base",
+    "b_base",
+    "out_base",
+    "in_zero_point",
+    "weight_zero_point",
+    "out_zero_point",
+    "zero_a",
+    "zero_b",
+    "mult_a",
+    "mult_b",
+    "shift_a",
+    "shift_b",
+    "mult_out",
+    "shift_out",
+    "bias",
+    "clamp_min",
+    "clamp_max",
+    "rounding",
+}
 """Addresses and values, of which no length depends; commands that differ in nothing else are alike."""
 
 
@@ -62,7 +87,9 @@ def _lengths(config: Config, opcode: Opcode, records: NDArray[np.void]) -> list[
     """Cycles of compute commands of one opcode; alike ones are counted once."""
     names = [f.name for f in FIELDS[opcode] if f.name not in _TIMELESS]
     alike = list(zip(*(records[name].tolist() for name in names), strict=True))
-    known = {key: compute_cycles(config, Command(opcode, dict(zip(names, key, strict=True)))) for key in dict.fromkeys(alike)}
+    known = {
+        key: compute_cycles(config, Command(opcode, dict(zip(names, key, strict=True)))) for key in dict.fromkeys(alike)
+    }
     return [known[key] for key in alike]
 
 

@@ -124,8 +124,14 @@ def _scales(c, count, activation):
     check_inside(0, count, activation)
     one = np.ones(1, np.int64)
     s = scales_of(one * c.bias, one * (c.mult_out & MULTIPLIER_MASK), one * c.shift_out, c.rounding)
-    return Scales(np.full(count, s.bias[0]), np.full(count, s.multiplier[0]), np.full(count, s.shift[0]),
-                  np.full(count, s.factor[0]), s.factors, s.rounding)  # fmt: skip
+    return Scales(
+        np.full(count, s.bias[0]),
+        np.full(count, s.multiplier[0]),
+        np.full(count, s.shift[0]),
+        np.full(count, s.factor[0]),
+        s.factors,
+        s.rounding,
+    )
 
 
 @compiled()
@@ -154,7 +160,9 @@ def count_add(c, z, ledger):
 @compiled(error_model="numpy")
 def count_pool(c, z, ledger):
     """Adds the command's part of the ledger."""
-    row_reads = np.full(1 << z.half_shift, -1, np.int64)  # of a row of a window, by the place in a half word where it begins
+    row_reads = np.full(
+        1 << z.half_shift, -1, np.int64
+    )  # of a row of a window, by the place in a half word where it begins
     for y in range(c.region_rows):
         for x in range(c.region_cols):
             for kh in range(c.kernel_rows):

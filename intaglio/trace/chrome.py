@@ -39,7 +39,7 @@ def write_chrome(path: Path, trace: Trace, limit: int = LIMIT) -> dict[str, int]
         "clock_mhz": trace.config.clock_mhz,
         "time": "1 us in this file is 1 clock cycle; cycle 0 follows the edge that writes the start bit",
         "source": "times are the host simulator's; retire cycles and counters of the RTL equal its own, so the file is the "
-                  "same for either engine",
+        "same for either engine",
         "left_out": left_out,
     }
     with writing(path) as file:
@@ -77,9 +77,15 @@ def events(trace: Trace, left_out: set[str]) -> Iterator[dict[str, Any]]:
         yield {"ph": "M", "pid": PROCESS, "tid": thread, "name": "thread_sort_index", "args": {"sort_index": thread}}
         for piece in slices:
             yield {
-                "ph": "X", "pid": PROCESS, "tid": thread, "ts": piece.begin, "dur": piece.end - piece.begin,
-                "name": piece.name, "cat": kind, "args": piece.details,
-            }  # fmt: skip
+                "ph": "X",
+                "pid": PROCESS,
+                "tid": thread,
+                "ts": piece.begin,
+                "dur": piece.end - piece.begin,
+                "name": piece.name,
+                "cat": kind,
+                "args": piece.details,
+            }
 
 
 def tracks(trace: Trace, left_out: set[str]) -> Iterator[tuple[str, str, Iterator[Slice] | list[Slice]]]:

@@ -111,17 +111,31 @@ class Trace:
 
     def bursts(self, write: bool) -> Iterator[Slice]:
         """Bursts of reads or of writes on the external channel, from the first beat to the last."""
-        for command, is_write, address, beats, requested, accepted, first, last, answered in (
-            self.recording.bursts.tolist()
-        ):
+        for (
+            command,
+            is_write,
+            address,
+            beats,
+            requested,
+            accepted,
+            first,
+            last,
+            answered,
+        ) in self.recording.bursts.tolist():
             if is_write == write:
                 yield Slice(
                     "FETCH" if command < 0 else self.program.commands[command].engine.name,
                     first,
                     last + 1,
-                    {"command": command, "address": address, "words": beats, "requested": requested,
-                     "accepted": accepted, "answered": answered},
-                )  # fmt: skip
+                    {
+                        "command": command,
+                        "address": address,
+                        "words": beats,
+                        "requested": requested,
+                        "accepted": accepted,
+                        "answered": answered,
+                    },
+                )
 
     def _layer(self, command: Command) -> str:
         return self.program.layers[command["tag"]].name

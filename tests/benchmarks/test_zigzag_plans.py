@@ -24,7 +24,9 @@ CONV = Shape("conv", 12, 20, 8, 48, 3)
 SPATIAL = {"OX": 4, "OY": 4, "K": 16}
 
 
-def mapping_of(shape: Shape, w: tuple[list[Loop], list[Loop]], i: tuple[list[Loop], list[Loop]], spatial=None) -> TemporalMapping:
+def mapping_of(
+    shape: Shape, w: tuple[list[Loop], list[Loop]], i: tuple[list[Loop], list[Loop]], spatial=None
+) -> TemporalMapping:
     """w, i: loops in the buffer and outside it."""
     loops: dict[str, list[list[Loop]]] = {"W": [[], *w], "I": [[], *i], "O": [[], [], []]}
     return TemporalMapping(loops, SPATIAL if spatial is None else spatial, shape.loops())
@@ -137,9 +139,11 @@ def bands(shape: Shape, spatial: dict[str, int] | None = None) -> TemporalMappin
 
 
 KINDS = [
-    Shape("depthwise", 13, 9, 32, 32, 3, groups=32), Shape("dense", 24, 1, 40, 56, dense=True),
-    Shape("one", 1, 1, 64, 40, dense=True), Shape("strided", 15, 15, 12, 24, 5, 2),
-]  # fmt: skip
+    Shape("depthwise", 13, 9, 32, 32, 3, groups=32),
+    Shape("dense", 24, 1, 40, 56, dense=True),
+    Shape("one", 1, 1, 64, 40, dense=True),
+    Shape("strided", 15, 15, 12, 24, 5, 2),
+]
 
 
 @pytest.mark.parametrize("shape", KINDS)
@@ -166,7 +170,9 @@ def test_no_better_than_the_proven_plan_where_rectangles_load_less() -> None:
     """ZigZag's own mapping of this layer: 16 x 16 pixels."""
     shape, config = LAYERS[5], load_config("edge256")
     inside = [("FX", 3), ("G", 2), ("FY", 3), ("OY", 16)]
-    mapping = mapping_of(shape, ([*inside, ("OY", 7), ("OX", 7)], []), (inside, [("OY", 7), ("OX", 7)]), {"OX": 16, "G": 16})
+    mapping = mapping_of(
+        shape, ([*inside, ("OY", 7), ("OX", 7)], []), (inside, [("OY", 7), ("OX", 7)]), {"OX": 16, "G": 16}
+    )
     cycles = price(graph_of(shape), config, mapping, cycles_of).cycles
     assert cycles is not None and ours(shape, config) <= cycles
 
@@ -181,7 +187,15 @@ def test_layers_are_those_of_the_table() -> None:
 
 def test_pixels_on_rows_in_the_fewest_tiles() -> None:
     found = [inputs.spatial(shape)["D1"] for shape in LAYERS]
-    assert found == [{"OX": 16}, {"OX": 8, "OY": 2}, {"OX": 4, "OY": 4}, {"OX": 7, "OY": 2}, {"OX": 1}, {"OX": 16}, {"OY": 16}]
+    assert found == [
+        {"OX": 16},
+        {"OX": 8, "OY": 2},
+        {"OX": 4, "OY": 4},
+        {"OX": 7, "OY": 2},
+        {"OX": 1},
+        {"OX": 16},
+        {"OY": 16},
+    ]
 
 
 def test_without_a_package_index_one_message_and_nothing_left(tmp_path, monkeypatch) -> None:

@@ -54,8 +54,17 @@ def unsupported_operator(path: Path) -> Path:
     builder = FileBuilder()
     x = builder.tensor("pixels", (1, 4, 4, 2), scale=0.1)
     y = builder.tensor("norm", (1, 2, 2, 2), scale=0.1)
-    builder.operator("L2_POOL_2D", [x], [y], options="Pool2DOptions", padding=enum("Padding", "VALID"),
-                     strideH=2, strideW=2, filterHeight=2, filterWidth=2)  # fmt: skip
+    builder.operator(
+        "L2_POOL_2D",
+        [x],
+        [y],
+        options="Pool2DOptions",
+        padding=enum("Padding", "VALID"),
+        strideH=2,
+        strideW=2,
+        filterHeight=2,
+        filterWidth=2,
+    )
     return builder.write(path, [x], [y])
 
 
@@ -232,10 +241,18 @@ def test_an_existing_target_survives_a_failure(tmp_path: Path, model: Path) -> N
 
 @pytest.mark.parametrize(
     "arguments",
-    [["run"], ["run", "m", "--bogus"], ["bogus"], ["run", "m", "--engine", "fpga"], ["verilog"],
-     ["verify", "m", "--inputs", "0"], ["verify", "m", "--inputs", "x"], ["configs", "nothing"]],
+    [
+        ["run"],
+        ["run", "m", "--bogus"],
+        ["bogus"],
+        ["run", "m", "--engine", "fpga"],
+        ["verilog"],
+        ["verify", "m", "--inputs", "0"],
+        ["verify", "m", "--inputs", "x"],
+        ["configs", "nothing"],
+    ],
     ids=" ".join,
-)  # fmt: skip
+)
 def test_usage(arguments: list[str]) -> None:
     done = intaglio(*arguments)
     assert done.status == 2 and done.err and "Traceback" not in done.err and done.out == ""

@@ -78,7 +78,13 @@ def test_everything_refused_at_once(tmp_path: Path) -> None:
     small = ("--config", "tiny16", "--set", "activation_bytes=512")
     found = answered(path, *small, status=1)
     places = {op["name"]: op["place"] for op in found["operators"]}
-    assert places == {"good": "accelerator", "soft": "refused", "grouped": "refused", "tanh": "refused", "wide": "refused"}
+    assert places == {
+        "good": "accelerator",
+        "soft": "refused",
+        "grouped": "refused",
+        "tanh": "refused",
+        "wide": "refused",
+    }
     why = {op["name"]: [r["reason"] + "; " + r["remedy"] for r in op["refusals"]] for op in found["operators"]}
     assert "in the middle of the network, before 'grouped'" in why["soft"][0] and "split the network" in why["soft"][0]
     assert "3 input channels do not fit an input of 4; export the model again" in why["grouped"][0]
@@ -133,8 +139,10 @@ def test_a_folded_pad_and_a_free_reshape(tmp_path: Path) -> None:
     file.operator("RESHAPE", [y], [z], "ReshapeOptions", newShape=[1, 9, 8, 1])
     found = answered(file.write(tmp_path / "m.tflite", [x], [z]), status=0)
     assert [(op["place"], op["why"]) for op in found["operators"]] == [
-        ("fused", "part of y"), ("accelerator", "array"), ("accelerator", "another name for bytes on chip, no commands"),
-    ]  # fmt: skip
+        ("fused", "part of y"),
+        ("accelerator", "array"),
+        ("accelerator", "another name for bytes on chip, no commands"),
+    ]
     # The reshape is no second tensor: 3 rows of 24 bytes in, 3 out.
     assert found["totals"]["activation_peak_bytes"] == 2 * 3 * 24
 
@@ -187,7 +195,9 @@ def test_gaps_anywhere(seed: int, tmp_path: Path) -> None:
         found = check_survey(Survey(replace(graph, operators=operators), steps, (refusal,)), config)
         assert refusal in found.refusals and found.operators[gap].place == "refused"
         for index, (row, before) in enumerate(zip(found.operators, whole.operators, strict=True)):
-            if index != gap and row.place != before.place:  # a host operator is in the middle once its neighbour is none
+            if (
+                index != gap and row.place != before.place
+            ):  # a host operator is in the middle once its neighbour is none
                 assert row.place == "refused" and "in the middle" in row.refusals[0][0], (seed, gap, row)
 
 

@@ -95,7 +95,9 @@ def test_all_tensors(tmp_path: Path, model: Path) -> None:
 
 def test_map_predicts_the_cycles_of_run(tmp_path: Path, model: Path) -> None:
     files = [tmp_path / name for name in ("M.json", "P.txt", "P.npz")]
-    done = intaglio("map", model, "--config", "tiny16", "--json", files[0], "--listing", files[1], "--program", files[2])
+    done = intaglio(
+        "map", model, "--config", "tiny16", "--json", files[0], "--listing", files[1], "--program", files[2]
+    )
     assert done.status == 0, done.err
     schedule = json.loads(files[0].read_text())
     validate(schedule, "map")
@@ -174,9 +176,7 @@ def test_verify_without_a_reference(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.slow
-def test_verify_names_the_first_difference(
-    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_verify_names_the_first_difference(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An RTL that gives one wrong byte."""
     from intaglio import session
     from intaglio.sim.tensors import rows_at

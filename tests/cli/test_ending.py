@@ -30,19 +30,32 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def shell(line: str, **environment: str) -> tuple[int, str, str]:
     """A line of bash with $I for the command; status of the line's first command."""
-    text = f"set -o pipefail; I() {{ {' '.join(RUN)} \"$@\"; }}; {line}; exit ${{PIPESTATUS[0]}}"
-    done = subprocess.run(["bash", "-c", text], capture_output=True, text=True, env={**os.environ, **environment}, timeout=120)
+    text = f'set -o pipefail; I() {{ {" ".join(RUN)} "$@"; }}; {line}; exit ${{PIPESTATUS[0]}}'
+    done = subprocess.run(
+        ["bash", "-c", text], capture_output=True, text=True, env={**os.environ, **environment}, timeout=120
+    )
     return done.returncode, done.stdout, done.stderr
 
 
-@pytest.mark.parametrize("line", ["I run {m} | head -1", "I run {m} --json - 2>/dev/null | head -1", "I run {m} | true", "I --help | true"])
+@pytest.mark.parametrize(
+    "line", ["I run {m} | head -1", "I run {m} --json - 2>/dev/null | head -1", "I run {m} | true", "I --help | true"]
+)
 def test_a_reader_that_goes_away(model: Path, line: str) -> None:
     status, _, err = shell(line.format(m=model))
     assert status == 0 and err == ""
 
 
-@pytest.mark.parametrize("line", ["I run {m} >/dev/full", "I run {m} --json - 2>/dev/null >/dev/full", "I configs tiny16 >/dev/full",
-                                  "I --version >/dev/full", "I check --help >/dev/full", "I --show-completion bash >/dev/full"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "I run {m} >/dev/full",
+        "I run {m} --json - 2>/dev/null >/dev/full",
+        "I configs tiny16 >/dev/full",
+        "I --version >/dev/full",
+        "I check --help >/dev/full",
+        "I --show-completion bash >/dev/full",
+    ],
+)
 def test_standard_output_that_is_full(model: Path, line: str) -> None:
     status, _, err = shell(line.format(m=model))
     wanted = "" if "2>" in line else "intaglio: standard output: cannot be written (No space left on device)\n"
@@ -63,14 +76,21 @@ def test_standard_streams_that_are_closed(model: Path, tmp_path: Path) -> None:
 def test_a_full_disk(model: Path, tmp_path: Path) -> None:
     """A file beyond the limit of file sizes stands for a full disk: the message, status 4, nothing of the file, the old one kept."""
     (tmp_path / "O.npz").write_text("old")
-    status, out, err = shell(f"(ulimit -f 1; trap '' XFSZ; exec {' '.join(RUN)} run {model} --trace {tmp_path}/T.json "
-                             f"--outputs {tmp_path}/O.npz --json {tmp_path}/R.json)", NUMBA_CACHE_DIR=os.environ.get("NUMBA_CACHE_DIR", ""))
-    assert status == 4 and re.fullmatch(r"intaglio: \S*: cannot be written \(File too large\); choose another file\n", err), err
+    status, out, err = shell(
+        f"(ulimit -f 1; trap '' XFSZ; exec {' '.join(RUN)} run {model} --trace {tmp_path}/T.json "
+        f"--outputs {tmp_path}/O.npz --json {tmp_path}/R.json)",
+        NUMBA_CACHE_DIR=os.environ.get("NUMBA_CACHE_DIR", ""),
+    )
+    assert status == 4 and re.fullmatch(
+        r"intaglio: \S*: cannot be written \(File too large\); choose another file\n", err
+    ), err
     assert out == "" and not [name for name in os.listdir(tmp_path) if name not in ("O.npz", "T.json")]
     assert not (tmp_path / "T.json").exists()
 
 
-def test_errors_of_ours(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_errors_of_ours(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """One line, the details in a file, status 3."""
 
     def fails() -> int:
@@ -80,7 +100,11 @@ def test_errors_of_ours(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
         monkeypatch.setenv("INTAGLIO_CACHE", str(folder) if folder else "/proc/none")
         assert cli.ended(fails) == 3
         err = capsys.readouterr().err
-        assert err.count("\n") == 1 and err.startswith("intaglio: an error of Intaglio's own (KeyError: ") and "\x1b" not in err
+        assert (
+            err.count("\n") == 1
+            and err.startswith("intaglio: an error of Intaglio's own (KeyError: ")
+            and "\x1b" not in err
+        )
         place = re.search(r"details are in (.*\.txt): please report it", err)
         assert place
         text = Path(place[1]).read_text()
@@ -128,11 +152,11 @@ def interrupted_at_import(module: str, act: str, model: Path, hook: Path) -> Non
         "class Finder:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
         f"        if name == {module!r}:\n"
-        "            sys.meta_path.remove(self)\n"
-        + indent(act, " " * 12)
-        + "sys.meta_path.insert(0, Finder())\n"
+        "            sys.meta_path.remove(self)\n" + indent(act, " " * 12) + "sys.meta_path.insert(0, Finder())\n"
     )
-    done = subprocess.run([*RUN, "run", model], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(hook)})
+    done = subprocess.run(
+        [*RUN, "run", model], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(hook)}
+    )
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "intaglio: interrupted\n")
 
 
@@ -158,8 +182,12 @@ def test_ctrl_c_at_any_moment(model: Path, tmp_path: Path) -> None:
         whole = time.monotonic() - begin
     ends = []
     for part in (0.3, 0.5, 0.7, 0.9):
-        running = subprocess.Popen([*RUN, "run", model, "--outputs", tmp_path / "O.npz"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                   text=True)  # fmt: skip
+        running = subprocess.Popen(
+            [*RUN, "run", model, "--outputs", tmp_path / "O.npz"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         time.sleep(part * whole)
         running.send_signal(signal.SIGINT)
         _, err = running.communicate(timeout=60)
@@ -222,7 +250,9 @@ def test_ctrl_c_while_compiled_code_runs(tmp_path: Path) -> None:
         "        hashlib.pbkdf2_hmac('sha256', b'', b'', 1 << 30)\n"
         "cli.end_with(work)\n"
     )
-    running = subprocess.Popen([sys.executable, "-c", code, tmp_path / "O"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    running = subprocess.Popen(
+        [sys.executable, "-c", code, tmp_path / "O"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     assert running.stdout and running.stdout.readline() == "begun\n" and os.listdir(tmp_path)
     running.send_signal(signal.SIGINT)
     _, err = running.communicate(timeout=30)

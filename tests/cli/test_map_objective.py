@@ -40,7 +40,9 @@ def test_the_energy_is_what_compare_reports(model: Path) -> None:
     stated = mapped(model, "--table", "horowitz45")
     compared = json.loads(intaglio("compare", model, "--config", "tiny16", "--json", "-").out)
     assert stated["totals"]["cycles"] == compared["totals"]["int8"]["cycles"]
-    assert stated["objective"]["energy"] == pytest.approx(compared["totals"]["int8"]["energy"]["total"]["value"], rel=1e-9)
+    assert stated["objective"]["energy"] == pytest.approx(
+        compared["totals"]["int8"]["energy"]["total"]["value"], rel=1e-9
+    )
 
 
 def test_the_report_prints_it(model: Path) -> None:

@@ -19,8 +19,12 @@ from intaglio.network.tflite.write import TfliteBuilder
 STATED = "rows: 8\ncols: 8\nfeed_bytes: 32\npartial_bytes: 4096\n"
 
 
-@pytest.mark.parametrize("option", [["--config", "tiny16"], ["--config", "none"], ["--objective", "cycles"], ["--prove"]])
-def test_check_of_a_mapping_takes_no_other_option(option: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "option", [["--config", "tiny16"], ["--config", "none"], ["--objective", "cycles"], ["--prove"]]
+)
+def test_check_of_a_mapping_takes_no_other_option(
+    option: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     mapping = tmp_path / "m.json"
     assert status(["map", str(MODEL), "--json", str(mapping)]) == 0
     assert status(["map", "--check", str(mapping)]) == 0
@@ -46,9 +50,13 @@ def test_a_folder_that_is_gone(tmp_path: Path) -> None:
     """As a user begins the command: Python 3.13.0 itself cannot import numpy there where the path begins with ""."""
     (tmp_path / "gone").mkdir()
     command = [sys.executable, "-m", "intaglio", "run", str(MODEL), "--json", "x.json"]
-    done = subprocess.run(["sh", "-c", 'rmdir "$0"; exec "$@"', str(tmp_path / "gone"), *command], cwd=tmp_path / "gone",
-                          capture_output=True, text=True,
-                          env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])})  # fmt: skip
+    done = subprocess.run(
+        ["sh", "-c", 'rmdir "$0"; exec "$@"', str(tmp_path / "gone"), *command],
+        cwd=tmp_path / "gone",
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
     assert done.returncode == 2 and "change to one that exists" in done.stderr
 
 
@@ -67,7 +75,9 @@ def test_a_field_that_stands_twice(tmp_path: Path) -> None:
         load_config(path)
 
 
-@pytest.mark.parametrize("options", ["check", "check --set rounding=[float]", "map", "run", "run --all-tensors --outputs o.npz"])
+@pytest.mark.parametrize(
+    "options", ["check", "check --set rounding=[float]", "map", "run", "run --all-tensors --outputs o.npz"]
+)
 def test_a_name_begins_no_line(
     options: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -41,7 +41,9 @@ def refused(done: Done, *parts: str) -> None:
         assert part in done.err, f"{part!r} is not in {done.err!r}"
 
 
-@pytest.mark.parametrize("options", [[], ["--per-channel", "--activations", "uint8", "--method", "mse", "--full-range"]])
+@pytest.mark.parametrize(
+    "options", [[], ["--per-channel", "--activations", "uint8", "--method", "mse", "--full-range"]]
+)
 def test_report(tmp_path: Path, files: tuple[Path, Path], options: list[str]) -> None:
     target, report = tmp_path / "q.onnx", tmp_path / "Q.json"
     done = intaglio("quantize", files[0], "--data", files[1], "-o", target, "--json", report, *options)
@@ -49,7 +51,9 @@ def test_report(tmp_path: Path, files: tuple[Path, Path], options: list[str]) ->
     document = json.loads(report.read_text())
     validate(document, "quantize")
     assert document["output_bytes"] == target.stat().st_size and document["samples"] == 12
-    assert document["settings"]["per_channel"] == bool(options) and document["settings"]["narrow_range"] == (not options)
+    assert document["settings"]["per_channel"] == bool(options) and document["settings"]["narrow_range"] == (
+        not options
+    )
     onnx.checker.check_model(onnx.load(target), full_check=True)
     for text in ("SQNR", "image", "scores", "float, onnxruntime: ", "quantized, onnxruntime (", " of 12 right"):
         assert text in done.out
@@ -65,13 +69,24 @@ def test_what_the_accelerator_will_refuse(tmp_path: Path) -> None:
     x = b.node("Elu", [b.node("Conv", ["image", b.weight(4, 3, 3, 3)], "first")], "elu")
     model = save(b.model(b.node("Conv", [x, b.weight(4, 4, 3, 3)], "second")), tmp_path / "m.onnx")
     np.savez(tmp_path / "plain.npz", inputs=samples())
-    common = ["quantize", model, "--data", tmp_path / "plain.npz", "-o", tmp_path / "q.onnx", "--json", tmp_path / "Q.json"]
+    common = [
+        "quantize",
+        model,
+        "--data",
+        tmp_path / "plain.npz",
+        "-o",
+        tmp_path / "q.onnx",
+        "--json",
+        tmp_path / "Q.json",
+    ]
     done = intaglio(*common, "--config", "tiny16")
     assert done.status == 0
     document = json.loads((tmp_path / "Q.json").read_text())
     validate(document, "quantize")
     (refusal,) = document["accelerator"]["refusals"]
-    assert refusal["op"] == "Elu" and "middle of the network" in refusal["reason"] and "Relu or Relu6" in refusal["remedy"]
+    assert (
+        refusal["op"] == "Elu" and "middle of the network" in refusal["reason"] and "Relu or Relu6" in refusal["remedy"]
+    )
     assert "the accelerator (tiny16) WILL REFUSE it:" in done.out and "replace it by Relu or Relu6" in done.out
     # The same of the file itself.
     found = json.loads(intaglio("check", tmp_path / "q.onnx", "--config", "tiny16", "--json", "-").out)
@@ -86,7 +101,9 @@ def test_int16_says_that_the_accelerator_does_not_run_it(tmp_path: Path, files: 
 
 def test_json_on_standard_output_is_alone(tmp_path: Path, files: tuple[Path, Path]) -> None:
     for method in ("minmax", "percentile", "entropy", "mse"):
-        done = intaglio("quantize", files[0], "--data", files[1], "-o", tmp_path / "q.onnx", "--json", "-", "--method", method)
+        done = intaglio(
+            "quantize", files[0], "--data", files[1], "-o", tmp_path / "q.onnx", "--json", "-", "--method", method
+        )
         validate(json.loads(done.out), "quantize")
         assert "SQNR" in done.err
 
@@ -123,7 +140,10 @@ def quantized_already(model: onnx.ModelProto) -> None:
     constants = {"s": np.float32(0.1), "z": np.int8(0)}
     model.graph.initializer.extend(onnx.numpy_helper.from_array(np.array(v), k) for k, v in constants.items())
     model.graph.node.extend(
-        [helper.make_node("QuantizeLinear", ["scores", "s", "z"], ["q"]), helper.make_node("DequantizeLinear", ["q", "s", "z"], ["d"])]
+        [
+            helper.make_node("QuantizeLinear", ["scores", "s", "z"], ["q"]),
+            helper.make_node("DequantizeLinear", ["q", "s", "z"], ["d"]),
+        ]
     )
 
 
@@ -230,9 +250,17 @@ def test_targets(tmp_path: Path, files: tuple[Path, Path]) -> None:
     refused(intaglio(*common, "-o", files[0]), "float.onnx", "the float network itself")
     refused(intaglio(*common, "-o", tmp_path / "no" / "q.onnx"), "no folder")
     refused(intaglio(*common, "-o", tmp_path / "q.onnx", "--json", tmp_path), "directory")
-    refused(intaglio(*common, "-o", tmp_path / "q.onnx", "--method", "percentile", "--percentile", "40"), "percentile 40", "above 50")
-    refused(intaglio("quantize", tmp_path / "no.onnx", "--data", files[1], "-o", tmp_path / "q.onnx"), "no.onnx", "No such")
-    refused(intaglio("quantize", files[0], "--data", tmp_path / "no.npz", "-o", tmp_path / "q.onnx"), "no.npz", "No such")
+    refused(
+        intaglio(*common, "-o", tmp_path / "q.onnx", "--method", "percentile", "--percentile", "40"),
+        "percentile 40",
+        "above 50",
+    )
+    refused(
+        intaglio("quantize", tmp_path / "no.onnx", "--data", files[1], "-o", tmp_path / "q.onnx"), "no.onnx", "No such"
+    )
+    refused(
+        intaglio("quantize", files[0], "--data", tmp_path / "no.npz", "-o", tmp_path / "q.onnx"), "no.npz", "No such"
+    )
     assert read_only.read_bytes() == b"old" and sorted(os.listdir(tmp_path)) == before
 
 

@@ -68,7 +68,11 @@ def test_a_file_that_is_too_large(model: Path, tmp_path: Path) -> None:
     with big.open("wb") as file:
         file.truncate(LARGEST + 1)
     for call in readers(model, big, tmp_path / "out"):
-        wanted = "give a float .onnx file" if call[0] == "quantize" and big in call[:2] else f"has {LARGEST + 1} bytes, more than "
+        wanted = (
+            "give a float .onnx file"
+            if call[0] == "quantize" and big in call[:2]
+            else f"has {LARGEST + 1} bytes, more than "
+        )
         refused(intaglio(*call), "big.tflite", wanted)
 
 
@@ -155,11 +159,14 @@ def test_arrays_that_are_not_as_they_say(tmp_path: Path) -> None:
     assert read_npz(entry(content))["a"].tolist() == list(range(6))
     huge = content.replace(b"(6,)", b"(%d,)" % 2**62)
     for made, reason in (
-        (lambda: entry(content[:-1]), "claims 6 bytes and has 5"), (lambda: entry(content + b"x"), "claims 6 bytes and has 7"),
-        (lambda: entry(huge), "claims|header"), (lambda: entry(content, zipfile.ZIP_LZMA), "another method"),
-        (lambda: entry(content.replace(b"|i1", b"|V0")), "no array of numbers"), (lambda: entry(content, name="a.txt"), "is not an array"),
+        (lambda: entry(content[:-1]), "claims 6 bytes and has 5"),
+        (lambda: entry(content + b"x"), "claims 6 bytes and has 7"),
+        (lambda: entry(huge), "claims|header"),
+        (lambda: entry(content, zipfile.ZIP_LZMA), "another method"),
+        (lambda: entry(content.replace(b"|i1", b"|V0")), "no array of numbers"),
+        (lambda: entry(content, name="a.txt"), "is not an array"),
         (lambda: entry(content.replace(b"|i1", b"|O8")), "Python objects"),
-    ):  # fmt: skip
+    ):
         with pytest.raises(InputError, match=reason):
             read_npz(made())
     with zipfile.ZipFile(path, "w") as file:
@@ -242,10 +249,16 @@ def test_a_device_stays_one(model: Path, tmp_path: Path) -> None:
     assert stat.S_ISCHR(null.stat().st_mode)
     full = node(tmp_path / "full", 7)
     done = intaglio("run", model, "--json", full)
-    assert done.status == 4 and "full: cannot be written (No space left on device)" in done.err and stat.S_ISCHR(full.stat().st_mode)
+    assert (
+        done.status == 4
+        and "full: cannot be written (No space left on device)" in done.err
+        and stat.S_ISCHR(full.stat().st_mode)
+    )
     link = tmp_path / "link"
     link.symlink_to(null)
-    assert intaglio("check", model, "--json", link).status == 0 and link.is_symlink() and stat.S_ISCHR(null.stat().st_mode)
+    assert (
+        intaglio("check", model, "--json", link).status == 0 and link.is_symlink() and stat.S_ISCHR(null.stat().st_mode)
+    )
 
 
 def test_links_stay_links(model: Path, tmp_path: Path) -> None:
@@ -337,7 +350,10 @@ def test_no_output_takes_the_place_of_an_input(model: Path, tmp_path: Path) -> N
     (design / "intaglio.yaml").write_bytes(config.read_bytes())
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     calls: list[list[object]] = [
-        *([command, model, "--config", config, "--json", config] for command in ("check", "run", "map", "verify", "compare")),
+        *(
+            [command, model, "--config", config, "--json", config]
+            for command in ("check", "run", "map", "verify", "compare")
+        ),
         ["run", model, "--config", config, "--outputs", config],
         ["run", model, "--config", config, "--json", tmp_path / "other.yaml"],
         ["map", model, "--config", config, "--listing", config],

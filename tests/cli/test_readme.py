@@ -18,7 +18,11 @@ def test_the_report_of_the_demo(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     assert status(["run", str(MODEL)]) == 0
     printed = [line.strip() for line in capsys.readouterr().out.splitlines()]
     part = README.read_text().split("## What the demo prints\n")[1].split("Accuracy")[0]
-    shown = [line.strip() for line in part.splitlines() if re.match(r" +(layer|block|total|stem|pool|classes|[\d,.]+ inferences)", line)]
+    shown = [
+        line.strip()
+        for line in part.splitlines()
+        if re.match(r" +(layer|block|total|stem|pool|classes|[\d,.]+ inferences)", line)
+    ]
     assert len(shown) > 14
     for line in shown:
         assert line in printed

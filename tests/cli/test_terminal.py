@@ -99,7 +99,11 @@ def test_no_number_is_cut(command: str, columns: int, wide: dict[str, str]) -> N
     text = report(command, columns)
     assert max(map(len, text.splitlines())) <= columns
     whole = {number for word in words(wide[command]) for number in NUMBER.findall(word)}
-    lines = [line for line in text.splitlines() if not re.search(rf" ms |\bq{columns}|not shown at {columns} columns|labels/s| s$", line)]
+    lines = [
+        line
+        for line in text.splitlines()
+        if not re.search(rf" ms |\bq{columns}|not shown at {columns} columns|labels/s| s$", line)
+    ]
     for line in lines:
         for word in words(line):
             for number in NUMBER.findall(word):
@@ -121,12 +125,24 @@ def test_headers_stand_or_are_named(command: str, columns: int, wide: dict[str, 
 
 
 def test_a_table_at_every_width() -> None:
-    table = Table([Column("layer", Kind.NAME), Column("kind", Kind.CODE, 3), Column("MACs", leave=2), Column("bytes outside", leave=1),
-                   Column("why", Kind.TEXT)])
+    table = Table(
+        [
+            Column("layer", Kind.NAME),
+            Column("kind", Kind.CODE, 3),
+            Column("MACs", leave=2),
+            Column("bytes outside", leave=1),
+            Column("why", Kind.TEXT),
+        ]
+    )
     names = [f"block_{i}/" + "deep/" * i + f"conv{i}" for i in range(12)]
     for i, name in enumerate(names):
-        table.add(name, f"com.microsoft.QLinearGlobalAveragePool x{10**i:,}", f"{10**i + 3635968:,}", f"{7 * 10**i:,}",
-                  f"activation_bytes = {10**i} is too small for what this layer needs")
+        table.add(
+            name,
+            f"com.microsoft.QLinearGlobalAveragePool x{10**i:,}",
+            f"{10**i + 3635968:,}",
+            f"{7 * 10**i:,}",
+            f"activation_bytes = {10**i} is too small for what this layer needs",
+        )
     table.section()
     table.add("total", "", "3,635,968", "1", "")
     numbers = {f"{10**i + 3635968:,}" for i in range(12)} | {"3,635,968"}
@@ -140,7 +156,9 @@ def test_a_table_at_every_width() -> None:
         if "kind" in text.split("not shown")[0]:
             assert all(f"x{10**i:,}" in text for i in range(12)), width
         for name in names:
-            assert name in text or f"…{name[-8:]}" in text or re.search(rf"…\S*{re.escape(name[-6:])}", text) or width < 44, (width, name)
+            assert (
+                name in text or f"…{name[-8:]}" in text or re.search(rf"…\S*{re.escape(name[-6:])}", text) or width < 44
+            ), (width, name)
 
 
 def test_what_repeats_is_grouped() -> None:
@@ -157,7 +175,13 @@ EVIL = f"a{ESC}[2Jb\u202ecod\u2066e\x07\nx\r\x9b31m"
 
 def acting(text: str) -> list[str]:
     """Characters that do something to a terminal."""
-    return [c for c in text if (ord(c) < 32 and c != "\n") or 0x7F <= ord(c) < 0xA0 or c in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"]
+    return [
+        c
+        for c in text
+        if (ord(c) < 32 and c != "\n")
+        or 0x7F <= ord(c) < 0xA0
+        or c in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+    ]
 
 
 @pytest.mark.parametrize("columns", [60, 160])
@@ -177,12 +201,24 @@ def test_names_act_on_no_terminal(tmp_path: Path, columns: int, monkeypatch: pyt
     worse = bad.write(tmp_path / f"worse{ESC}.tflite", [b], [c])
     np.savez(tmp_path / "i.npz", **{"z" + EVIL: np.zeros(3)})
     calls: list[list[object]] = [
-        ["run", path, "--json", tmp_path / f"r{ESC}.json"], ["map", path], ["check", path], ["compare", path], ["check", worse],
-        ["run", worse], ["run", path, "--input", tmp_path / "i.npz"], ["run", tmp_path / f"none{EVIL}"], ["run", f"{ESC}x", f"--{EVIL}"],
-        [f"{EVIL}"], ["configs", EVIL], ["run", path, "--set", f"{EVIL}=1"], ["run", path, "--config", f"{EVIL}"],
-        ["map", "--check", path], ["run", path, "--json", tmp_path / EVIL / "x"], ["run", path, "--engine", EVIL],
+        ["run", path, "--json", tmp_path / f"r{ESC}.json"],
+        ["map", path],
+        ["check", path],
+        ["compare", path],
+        ["check", worse],
+        ["run", worse],
+        ["run", path, "--input", tmp_path / "i.npz"],
+        ["run", tmp_path / f"none{EVIL}"],
+        ["run", f"{ESC}x", f"--{EVIL}"],
+        [f"{EVIL}"],
+        ["configs", EVIL],
+        ["run", path, "--set", f"{EVIL}=1"],
+        ["run", path, "--config", f"{EVIL}"],
+        ["map", "--check", path],
+        ["run", path, "--json", tmp_path / EVIL / "x"],
+        ["run", path, "--engine", EVIL],
         ["export", path, "-o", tmp_path / f"e{ESC}"],
-    ]  # fmt: skip
+    ]
     for call in calls:
         done = intaglio(*call)
         assert done.out or done.err, call
@@ -197,12 +233,17 @@ def test_shown() -> None:
 
 
 def process(arguments: list[str], **environment: str) -> tuple[int, bytes, bytes]:
-    done = subprocess.run([sys.executable, "-m", "intaglio", *arguments], capture_output=True, env={**os.environ, **environment})
+    done = subprocess.run(
+        [sys.executable, "-m", "intaglio", *arguments], capture_output=True, env={**os.environ, **environment}
+    )
     return done.returncode, done.stdout, done.stderr
 
 
-@pytest.mark.parametrize("environment", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}],
-                         ids=["ascii", "C"])
+@pytest.mark.parametrize(
+    "environment",
+    [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}],
+    ids=["ascii", "C"],
+)
 def test_an_ascii_terminal(tmp_path: Path, environment: dict[str, str]) -> None:
     path = small_network(tmp_path / "rés eau.tflite")
     status, out, err = process(["check", str(path)], **environment, COLUMNS="80")
@@ -222,11 +263,17 @@ def test_a_terminal(columns: int, colour: bool) -> None:
     text = on_terminal(["run", str(FOLDER["small"])], columns, colour)
     assert (f"{ESC}[1m" in text) == colour
     plain = re.sub(rf"{ESC}\[[0-9;?]*[a-zA-Z]", "", text).replace("\r", "")
-    lines = [line for line in plain.splitlines() if "mapping" not in line and "running" not in line and "starting" not in line]
+    lines = [
+        line
+        for line in plain.splitlines()
+        if "mapping" not in line and "running" not in line and "starting" not in line
+    ]
     assert max(map(len, lines)) <= columns
     found = json.loads(intaglio("run", FOLDER["small"], "--json", "-").out)
     for layer in found["layers"][:5]:
-        assert any(line.split()[:1] == [layer["name"]] and f"{layer['cycles']:,}" in line.split() for line in lines), layer["name"]
+        assert any(line.split()[:1] == [layer["name"]] and f"{layer['cycles']:,}" in line.split() for line in lines), (
+            layer["name"]
+        )
 
 
 def on_terminal(arguments: list[str], columns: int, colour: bool) -> str:
@@ -239,8 +286,14 @@ def on_terminal(arguments: list[str], columns: int, colour: bool) -> str:
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
     environment = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR")}
     environment |= {"TERM": "xterm-256color"} | ({} if colour else {"TERM": "dumb"})
-    running = subprocess.Popen([sys.executable, "-m", "intaglio", *arguments], stdin=slave, stdout=slave, stderr=subprocess.DEVNULL,
-                               env=environment, start_new_session=True)  # fmt: skip
+    running = subprocess.Popen(
+        [sys.executable, "-m", "intaglio", *arguments],
+        stdin=slave,
+        stdout=slave,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+        start_new_session=True,
+    )
     os.close(slave)
     got = b""
     while True:
@@ -260,7 +313,9 @@ def test_completion() -> None:
     status, out, _ = process([], _INTAGLIO_COMPLETE="complete_bash", COMP_WORDS="intaglio ver", COMP_CWORD="1")
     assert status == 0 and out.split() == [b"verify", b"verilog"]
     called = shlex.join([sys.executable, "-m", "intaglio", "--show-completion"])
-    done = subprocess.run(["bash", "-c", f"{called}; exit $?"], capture_output=True)  # from a shell, whoever started the tests
+    done = subprocess.run(
+        ["bash", "-c", f"{called}; exit $?"], capture_output=True
+    )  # from a shell, whoever started the tests
     assert done.returncode == 0 and b"_INTAGLIO_COMPLETE" in done.stdout
 
 

@@ -21,10 +21,31 @@ from tests.cli.command import intaglio
 
 HERE = Path(__file__).parent
 WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Werror", "-Wconversion", "-Wsign-conversion", "-Wshadow", "-Wundef")
-MODEL_FLAGS = ("--cc", "--exe", "--build", "--prefix", "Vintaglio", "--top-module", "intaglio", "-O3", "--no-timing",
-               "--output-split", "20000", "--output-split-cfuncs", "3000", "-CFLAGS", "-fPIC", "-LDFLAGS", "-shared",
-               "--build-jobs", "2", "-MAKEFLAGS", "OPT_FAST=-O2 OPT_SLOW=-O0 OPT_GLOBAL=-O0",
-               "-o", "libharness.so")  # fmt: skip
+MODEL_FLAGS = (
+    "--cc",
+    "--exe",
+    "--build",
+    "--prefix",
+    "Vintaglio",
+    "--top-module",
+    "intaglio",
+    "-O3",
+    "--no-timing",
+    "--output-split",
+    "20000",
+    "--output-split-cfuncs",
+    "3000",
+    "-CFLAGS",
+    "-fPIC",
+    "-LDFLAGS",
+    "-shared",
+    "--build-jobs",
+    "2",
+    "-MAKEFLAGS",
+    "OPT_FAST=-O2 OPT_SLOW=-O0 OPT_GLOBAL=-O0",
+    "-o",
+    "libharness.so",
+)
 
 
 @dataclass(frozen=True)
@@ -77,7 +98,9 @@ class Exported:
         path = self.program.with_name(f"{name}.elements")
         tensors = self.graph.tensors
         path.write_bytes(b"".join(tensors[i].to_file(operands[i]).tobytes() for i in self.session.program.inputs))
-        return {key: int(value) for key, value in (line.split() for line in self.run(name, str(path)).decode().splitlines())}
+        return {
+            key: int(value) for key, value in (line.split() for line in self.run(name, str(path)).decode().splitlines())
+        }
 
     def run(self, case: str, argument: str, given: bytes = b"") -> bytes:
         command = [self.program, case, self.folder / "image.bin", argument]

@@ -16,7 +16,9 @@ from tests.export.exported import Exported, export, need_compilers
 
 OTHER = ("rows=3", "cols=5", "bus_bytes=16", "memory.bytes_per_cycle=16")
 """Rows and columns differ, and every row of a small tensor has padding."""
-OK, NOT_FOUND, WRONG_VERSION, WRONG_HARDWARE, WRONG_ADDRESS, WRONG_IMAGE, BUSY, NOT_STARTED, TIMEOUT, STOPPED = range(10)
+OK, NOT_FOUND, WRONG_VERSION, WRONG_HARDWARE, WRONG_ADDRESS, WRONG_IMAGE, BUSY, NOT_STARTED, TIMEOUT, STOPPED = range(
+    10
+)
 """intaglio_result"""
 
 
@@ -115,46 +117,87 @@ def test_wrong_hardware_address_and_image(small: Exported, operands: dict[str, n
     found = small.case("identity", operands)
     accesses = found.pop("accesses")
     assert found == {
-        "hash": WRONG_HARDWARE, "version": WRONG_VERSION, "unaligned": WRONG_ADDRESS, "beyond": WRONG_ADDRESS,
-        "good": OK, "no_image": WRONG_IMAGE, "bad_image": WRONG_IMAGE, "short_image": WRONG_IMAGE, "image": OK,
-    }  # fmt: skip
+        "hash": WRONG_HARDWARE,
+        "version": WRONG_VERSION,
+        "unaligned": WRONG_ADDRESS,
+        "beyond": WRONG_ADDRESS,
+        "good": OK,
+        "no_image": WRONG_IMAGE,
+        "bad_image": WRONG_IMAGE,
+        "short_image": WRONG_IMAGE,
+        "image": OK,
+    }
     assert accesses == 1
     assert small.case("absent", operands) == {"open": NOT_FOUND}
 
 
 def test_timeout(small: Exported, operands: dict[str, np.ndarray]) -> None:
     assert small.case("timeout", operands) == {
-        "start": OK, "wait": TIMEOUT, "start_again": BUSY, "load": BUSY, "watchdog": BUSY, "open": BUSY,
-        "wait_again": OK, "outputs": checksum(small, operands),
-    }  # fmt: skip
+        "start": OK,
+        "wait": TIMEOUT,
+        "start_again": BUSY,
+        "load": BUSY,
+        "watchdog": BUSY,
+        "open": BUSY,
+        "wait_again": OK,
+        "outputs": checksum(small, operands),
+    }
 
 
 def test_interrupt(small: Exported, operands: dict[str, np.ndarray]) -> None:
     assert small.case("interrupt", operands) == {
-        "early": 0, "start": OK, "rose": 1, "mine": 1, "high_after": 0, "mine_again": 0, "wait": OK,
+        "early": 0,
+        "start": OK,
+        "rose": 1,
+        "mine": 1,
+        "high_after": 0,
+        "mine_again": 0,
+        "wait": OK,
         "outputs": checksum(small, operands),
-        "start_idle": OK, "wait_idle": OK, "idled": 1,
-        "start_off": OK, "high_off": 0, "wait_off": OK, "high_end": 0,
-    }  # fmt: skip
+        "start_idle": OK,
+        "wait_idle": OK,
+        "idled": 1,
+        "start_off": OK,
+        "high_off": 0,
+        "wait_off": OK,
+        "high_end": 0,
+    }
 
 
 def test_bus_error_and_recovery(small: Exported, operands: dict[str, np.ndarray]) -> None:
     assert small.case("bus_error", operands) == {
-        "open": OK, "start": OK, "wait": STOPPED, "code": Fault.READ_RESPONSE, "address": 0x80000000, "interrupt": 1,
-        "recovered": OK, "code_after": Fault.NONE, "outputs": checksum(small, operands),
-    }  # fmt: skip
+        "open": OK,
+        "start": OK,
+        "wait": STOPPED,
+        "code": Fault.READ_RESPONSE,
+        "address": 0x80000000,
+        "interrupt": 1,
+        "recovered": OK,
+        "code_after": Fault.NONE,
+        "outputs": checksum(small, operands),
+    }
 
 
 def test_broken_program(small: Exported, operands: dict[str, np.ndarray]) -> None:
     assert small.case("bad_program", operands) == {
-        "start": OK, "wait": STOPPED, "code": Fault.BAD_OPCODE, "address": 0, "image": WRONG_IMAGE,
-    }  # fmt: skip
+        "start": OK,
+        "wait": STOPPED,
+        "code": Fault.BAD_OPCODE,
+        "address": 0,
+        "image": WRONG_IMAGE,
+    }
 
 
 def test_bus_that_stops(small: Exported, operands: dict[str, np.ndarray]) -> None:
     found = small.case("watchdog", operands)
     found.pop("address")
     assert found == {
-        "set": OK, "start": OK, "running": TIMEOUT, "wait": STOPPED, "code": Fault.WATCHDOG, "blocked": BUSY,
-        "recovered": OK, "outputs": checksum(small, operands),
-    }  # fmt: skip
+        "set": OK,
+        "start": OK,
+        "running": TIMEOUT,
+        "wait": STOPPED,
+        "code": Fault.WATCHDOG,
+        "blocked": BUSY,
+        "recovered": OK,
+        "outputs": checksum(small, operands),
+    }

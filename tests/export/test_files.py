@@ -28,8 +28,17 @@ from tests.export.exported import compile_all, need_compilers
 
 VERILOG = "module intaglio(clk);\n  input clk;\n  output [63:0] m_axi_wdata;\n  output [2:0] retire;\nendmodule\n"
 HOSTILE = (
-    "*/ #error out /*", "a\\", "line\nbreak\r\"quote\" %s $x ${y}", "??/", "`|<b>", "input", "INPUT", "in put", "", "ü" * 300,
-)  # fmt: skip
+    "*/ #error out /*",
+    "a\\",
+    'line\nbreak\r"quote" %s $x ${y}',
+    "??/",
+    "`|<b>",
+    "input",
+    "INPUT",
+    "in put",
+    "",
+    "ü" * 300,
+)
 
 
 def bundle_of(graph: Graph, config: str = "tiny16") -> Bundle:
@@ -96,8 +105,10 @@ def test_manifest(shipped: tuple[Session, Bundle]) -> None:
         assert file["bytes"] == len(content) and file["sha256"] == hashlib.sha256(content).hexdigest()
     assert sum(layer["cycles"] or 0 for layer in manifest["layers"]) == manifest["cycles"] == session.clock().cycles
     assert [step["function"] for step in manifest["host_steps"]] == [
-        "intaglio_quantize_away", "intaglio_softmax", "intaglio_dequantize",
-    ]  # fmt: skip
+        "intaglio_quantize_away",
+        "intaglio_softmax",
+        "intaglio_dequantize",
+    ]
     config = config_from_dict(yaml.safe_load(bundle.files["intaglio.yaml"]), "exported")
     assert f"{config.hardware_hash():016x}" == manifest["config_hash"]
 
@@ -113,7 +124,9 @@ def test_readme_names_every_file_and_port(shipped: tuple[Session, Bundle]) -> No
     text = files["README.md"].decode()
     for name in set(files) - {"README.md"}:
         assert f"`{name}`" in text
-    assert "    .clk(clk),\n    .m_axi_wdata(m_axi_wdata),\n    .retire()\n" in text and "wire [63:0] m_axi_wdata;" in text
+    assert (
+        "    .clk(clk),\n    .m_axi_wdata(m_axi_wdata),\n    .retire()\n" in text and "wire [63:0] m_axi_wdata;" in text
+    )
     assert "${" not in text and '$readmemh("image.hex", memory)' in text
 
 
@@ -128,7 +141,9 @@ def test_hostile_names(first: int, tmp_path: Path) -> None:
     need_compilers()
     graph = load(small_network(tmp_path / "small.tflite", softmax=True))
     old = [op.name for op in graph.operators] + ["image", "classes", "answer"]
-    new = dict(zip(dict.fromkeys(["image", "classes", "answer", *old]), HOSTILE[first:] + HOSTILE[:first], strict=False))
+    new = dict(
+        zip(dict.fromkeys(["image", "classes", "answer", *old]), HOSTILE[first:] + HOSTILE[:first], strict=False)
+    )
     renamed = renamed_graph(graph, new)
     session = Session.map(renamed, load_config("tiny16"))
     bundle = make_bundle("*/ evil\n.tflite", b"", session, VERILOG)
@@ -151,9 +166,11 @@ def renamed_graph(graph: Graph, new: dict[str, str]) -> Graph:
         {new.get(n, n): dataclasses.replace(t, name=new.get(n, n)) for n, t in graph.tensors.items()},
         names(graph.inputs),
         names(graph.outputs),
-        [dataclasses.replace(op, name=new.get(op.name, op.name), inputs=names(op.inputs), outputs=names(op.outputs))
-         for op in graph.operators],
-    )  # fmt: skip
+        [
+            dataclasses.replace(op, name=new.get(op.name, op.name), inputs=names(op.inputs), outputs=names(op.outputs))
+            for op in graph.operators
+        ],
+    )
 
 
 def test_notes_are_passed_on(tmp_path: Path) -> None:

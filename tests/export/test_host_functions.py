@@ -52,10 +52,14 @@ def test_quantize(host: ctypes.CDLL, half_even: bool) -> None:
             scale = float(np.float32(scale))
             ties = (np.arange(-600, 600) / 2).astype(np.float32) * np.float32(scale)
             with np.errstate(over="ignore"):
-                beside = np.concatenate([np.nextafter(ties, np.float32(-np.inf)), np.nextafter(ties, np.float32(np.inf))])
+                beside = np.concatenate(
+                    [np.nextafter(ties, np.float32(-np.inf)), np.nextafter(ties, np.float32(np.inf))]
+                )
                 wide = (random.normal(size=2000) * 200 * scale).astype(np.float32)
             with np.errstate(over="ignore"):
-                extreme = np.array([0.0, -0.0, 3e38, -3e38, 1e-45, -1e-45, 2.0**31 * scale, 8388609 * scale], np.float32)
+                extreme = np.array(
+                    [0.0, -0.0, 3e38, -3e38, 1e-45, -1e-45, 2.0**31 * scale, 8388609 * scale], np.float32
+                )
             reals = np.concatenate([ties, beside, wide, extreme])
             reals = reals[np.isfinite(reals)]
             expected = host_ops.quantize(reals, quantization(scale, zero_point), half_even)
@@ -63,7 +67,9 @@ def test_quantize(host: ctypes.CDLL, half_even: bool) -> None:
             function(ctypes.byref(Quantizing(scale, zero_point, -128)), pointer(reals), reals.size, pointer(found))
             assert np.array_equal(found, expected)
             unsigned = np.zeros(reals.size, np.uint8)
-            function(ctypes.byref(Quantizing(scale, zero_point + 128, 0)), pointer(reals), reals.size, pointer(unsigned))
+            function(
+                ctypes.byref(Quantizing(scale, zero_point + 128, 0)), pointer(reals), reals.size, pointer(unsigned)
+            )
             assert np.array_equal(unsigned.astype(np.int64), expected.astype(np.int64) + 128)
 
 
@@ -73,7 +79,9 @@ def test_dequantize(host: ctypes.CDLL) -> None:
         for scale in np.float32([1 / 256, 0.1, 3e-40, 1e36, 0.033637181]):
             expected = host_ops.dequantize(elements, quantization(scale, zero_point))
             found = np.zeros(256, np.float32)
-            host.intaglio_dequantize(ctypes.byref(Quantizing(scale, zero_point, -128)), pointer(elements), 256, pointer(found))
+            host.intaglio_dequantize(
+                ctypes.byref(Quantizing(scale, zero_point, -128)), pointer(elements), 256, pointer(found)
+            )
             assert np.array_equal(found, expected)
             unsigned = (elements.astype(np.int64) + 128).astype(np.uint8)
             by = Quantizing(scale, zero_point + 128, 0)
@@ -87,7 +95,9 @@ def test_softmax(host: ctypes.CDLL) -> None:
     for rows, length in ((1, 1), (3, 2), (2, 10), (1, 300), (1, 4095)):
         for scale in (1e-7, 1e-4, 0.003, 0.05, 0.3, 2.0, 40.0, 1e6):
             for spread in (1, 30, 256):
-                x = (random.integers(0, spread, (rows, length)) - 128 + random.integers(0, 257 - spread)).astype(np.int8)
+                x = (random.integers(0, spread, (rows, length)) - 128 + random.integers(0, 257 - spread)).astype(
+                    np.int8
+                )
                 expected = host_ops.softmax(x, 1.0, scale)
                 multiplier, left_shift = host_ops.softmax_scaling(1.0, scale)
                 found = np.zeros_like(x)

@@ -28,11 +28,17 @@ def network(path: Path, float_edges: bool, more: bool = False) -> Path:
     random = np.random.default_rng(9)
     helper, types = onnx.helper, onnx.TensorProto
     constants = {
-        "in_scale": np.float32(0.02), "in_zero": np.uint8(121), "out_scale": np.float32(0.04), "out_zero": np.uint8(140),
-        "w": random.integers(-63, 64, (5, 3, 3, 3)).astype(np.int8), "w_scale": np.float32(0.006), "w_zero": np.int8(0),
-        "b": random.integers(-2000, 2000, 5).astype(np.int32), "b_scale": np.float32(0.02) * np.float32(0.006),
+        "in_scale": np.float32(0.02),
+        "in_zero": np.uint8(121),
+        "out_scale": np.float32(0.04),
+        "out_zero": np.uint8(140),
+        "w": random.integers(-63, 64, (5, 3, 3, 3)).astype(np.int8),
+        "w_scale": np.float32(0.006),
+        "w_zero": np.int8(0),
+        "b": random.integers(-2000, 2000, 5).astype(np.int32),
+        "b_scale": np.float32(0.02) * np.float32(0.006),
         "b_zero": np.int32(0),
-    }  # fmt: skip
+    }
     nodes = [
         helper.make_node("DequantizeLinear", ["image", "in_scale", "in_zero"], ["x"]),
         helper.make_node("DequantizeLinear", ["w", "w_scale", "w_zero"], ["wf"]),
@@ -94,7 +100,10 @@ def test_header_names_the_files_order(exported: Exported) -> None:
     text = (exported.folder / "intaglio_network.h").read_text()
     assert "image, uint8 (1, 3, 6, 5) in the model file" in text
     assert "as (1, 6, 5, 3) transposed by (0, 3, 1, 2)" in text
-    assert "#define INTAGLIO_INPUT_image_ZERO_POINT 121\n" in text and "#define INTAGLIO_INPUT_image_TYPE uint8_t\n" in text
+    assert (
+        "#define INTAGLIO_INPUT_image_ZERO_POINT 121\n" in text
+        and "#define INTAGLIO_INPUT_image_TYPE uint8_t\n" in text
+    )
 
 
 def test_what_the_driver_leaves_to_the_caller(tmp_path: Path) -> None:
@@ -106,8 +115,16 @@ def test_what_the_driver_leaves_to_the_caller(tmp_path: Path) -> None:
     assert steps["Mul"]["function"] is None and steps["Softmax"]["function"] is None
     assert steps["Mul"]["when"] == "before" and steps["Softmax"]["sources"] == ["reals"]
     main = bundle.files["main.c"].decode()
-    assert main.index("/* Mul pixels is left to you") < main.index('BOARD_INPUT("pixels"') < main.index("intaglio_quantize_even")
-    assert main.index("intaglio_dequantize") < main.index("/* Softmax shares is left to you") < main.index('BOARD_OUTPUT("reals"')
+    assert (
+        main.index("/* Mul pixels is left to you")
+        < main.index('BOARD_INPUT("pixels"')
+        < main.index("intaglio_quantize_even")
+    )
+    assert (
+        main.index("intaglio_dequantize")
+        < main.index("/* Softmax shares is left to you")
+        < main.index('BOARD_OUTPUT("reals"')
+    )
     assert "data_shares" not in main
     assert "| after | Softmax | reals, float32 (1, 5, 6, 5) | shares, float32 (1, 5, 6, 5) | left to you |" in (
         bundle.files["README.md"].decode()

@@ -41,8 +41,15 @@ class Case:
         return machine_of(self.machine)
 
     def to_json(self) -> dict[str, Any]:
-        return {"name": self.name, "way": self.way, "form": self.form, "keep_all": self.keep_all, "rtl": self.rtl,
-                "machine": self.machine, "network": self.recipe.to_json()}  # fmt: skip
+        return {
+            "name": self.name,
+            "way": self.way,
+            "form": self.form,
+            "keep_all": self.keep_all,
+            "rtl": self.rtl,
+            "machine": self.machine,
+            "network": self.recipe.to_json(),
+        }
 
     @staticmethod
     def from_json(document: Mapping[str, Any]) -> Case:

@@ -62,7 +62,9 @@ def rtl_names(machines: Sequence[int], networks: int, jobs: int) -> list[str]:
     return out
 
 
-def fuzz(names: Sequence[str], state: State, jobs: int, seconds: float = SECONDS, tell: Tell = print) -> dict[str, list[str]]:
+def fuzz(
+    names: Sequence[str], state: State, jobs: int, seconds: float = SECONDS, tell: Tell = print
+) -> dict[str, list[str]]:
     """Tries the pairs that the state does not have; the names of those that fail by kind, the most frequent first."""
     todo = [name for name in names if name not in state.lines]
     begin = last = time.monotonic()
@@ -82,10 +84,14 @@ def fuzz(names: Sequence[str], state: State, jobs: int, seconds: float = SECONDS
     for line in lines:
         if line.kind is not None:
             kinds[line.kind].append(line.name)
-    counts = {figure: sum(bool(line.figures.get(figure)) for line in lines) for figure in ("refused", "rechecked", "on_rtl")}
-    tell(f"{len(lines)} pairs, {sum(map(len, kinds.values()))} failed; {counts['refused']} refused by check and map, "
-         f"{counts['rechecked']} through map --check, {counts['on_rtl']} on the RTL; "
-         f"{sum(line.seconds for line in lines):.0f} s of the processor")  # fmt: skip
+    counts = {
+        figure: sum(bool(line.figures.get(figure)) for line in lines) for figure in ("refused", "rechecked", "on_rtl")
+    }
+    tell(
+        f"{len(lines)} pairs, {sum(map(len, kinds.values()))} failed; {counts['refused']} refused by check and map, "
+        f"{counts['rechecked']} through map --check, {counts['on_rtl']} on the RTL; "
+        f"{sum(line.seconds for line in lines):.0f} s of the processor"
+    )
     ordered = dict(sorted(kinds.items(), key=lambda item: -len(item[1])))
     for kind, failing in ordered.items():
         tell(f"{len(failing):5}  {kind}: {' '.join(failing[:6])}")
@@ -155,18 +161,31 @@ def _teller() -> Tell:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m tests.fuzz", description="Random networks on random machines: check, map, map --check, host, RTL."
+        prog="python -m tests.fuzz",
+        description="Random networks on random machines: check, map, map --check, host, RTL.",
     )
     parser.add_argument("--count", type=int, default=300, help="pairs (300)")
     parser.add_argument("--seed", type=int, help="the first pair, the others follow; without it a fresh one, printed")
-    parser.add_argument("--replay", metavar="PAIR|FILE", help="one pair, by its number or from a file of one that failed")
-    parser.add_argument("--rtl", type=int, default=0, metavar="MACHINES",
-                        help="pairs on the RTL instead: so many machines, each with --networks networks")  # fmt: skip
+    parser.add_argument(
+        "--replay", metavar="PAIR|FILE", help="one pair, by its number or from a file of one that failed"
+    )
+    parser.add_argument(
+        "--rtl",
+        type=int,
+        default=0,
+        metavar="MACHINES",
+        help="pairs on the RTL instead: so many machines, each with --networks networks",
+    )
     parser.add_argument("--networks", type=int, default=16, help="for each machine of --rtl (16)")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="processes (one for each core)")
-    parser.add_argument("--seconds", type=float, default=SECONDS,
-                        help="of the processor, for a pair; what takes longer has failed (60)")  # fmt: skip
+    parser.add_argument(
+        "--seconds", type=float, default=SECONDS, help="of the processor, for a pair; what takes longer has failed (60)"
+    )
     parser.add_argument("--state", type=Path, help="a folder that keeps results; a run with the same one goes on")
-    parser.add_argument("--shrink", action=argparse.BooleanOptionalAction, default=True,
-                        help="make a pair of each kind of failure smaller")  # fmt: skip
+    parser.add_argument(
+        "--shrink",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="make a pair of each kind of failure smaller",
+    )
     return parser

@@ -72,7 +72,11 @@ def bias_of(recipe: Recipe, layer: Layer, weights: np.ndarray) -> np.ndarray:
 
 def sum_spread(weights: np.ndarray) -> float:
     """Standard deviation of the sums of random inputs; from integers, so that it is the same whichever numpy sums them."""
-    count, total, squares = weights.size, int(weights.sum(dtype=np.int64)), int(np.square(weights.astype(np.int64)).sum())
+    count, total, squares = (
+        weights.size,
+        int(weights.sum(dtype=np.int64)),
+        int(np.square(weights.astype(np.int64)).sum()),
+    )
     return max(73.0 * math.sqrt(weights[0].size) * math.sqrt(count * squares - total**2) / count, 1.0)
 
 
@@ -143,14 +147,27 @@ def _operator(recipe: Recipe, layer: Layer, shapes: dict[str, Shape], scalings: 
         case "conv":
             weights = weights_of(recipe, layer, first)
             return Conv2D(
-                name, ins, outs, weights, bias_of(recipe, layer, weights), layer["stride"], layer["dilation"],
-                Padding(*explicit_padding(layer, first)), x.zero_point, y.zero_point,
-                requantize_by(scales_of(recipe, layer, weights).tolist(), Rounding.DOUBLE), clamp, 0, layer["groups"],
-            )  # fmt: skip
+                name,
+                ins,
+                outs,
+                weights,
+                bias_of(recipe, layer, weights),
+                layer["stride"],
+                layer["dilation"],
+                Padding(*explicit_padding(layer, first)),
+                x.zero_point,
+                y.zero_point,
+                requantize_by(scales_of(recipe, layer, weights).tolist(), Rounding.DOUBLE),
+                clamp,
+                0,
+                layer["groups"],
+            )
         case "dense":
             weights = weights_of(recipe, layer, first)
             how = requantize_by(scales_of(recipe, layer, weights).tolist(), Rounding.SINGLE)
-            return FullyConnected(name, ins, outs, weights, bias_of(recipe, layer, weights), x.zero_point, y.zero_point, how, clamp)
+            return FullyConnected(
+                name, ins, outs, weights, bias_of(recipe, layer, weights), x.zero_point, y.zero_point, how, clamp
+            )
         case "add":
             other = scalings[ins[1]]
             twice = 2 * max(x.scale, other.scale)
@@ -159,7 +176,9 @@ def _operator(recipe: Recipe, layer: Layer, shapes: dict[str, Shape], scalings: 
             points = (x.zero_point, other.zero_point)
             return Add(name, (ins[0], ins[1]), outs, points, 20, (operands[0], operands[1]), y.zero_point, how, clamp)
         case "average":
-            return AveragePool2D(name, ins, outs, layer["kernel"], layer["stride"], Padding(*explicit_padding(layer, first)), clamp)
+            return AveragePool2D(
+                name, ins, outs, layer["kernel"], layer["stride"], Padding(*explicit_padding(layer, first)), clamp
+            )
         case "maximum":
             padding = Padding(*explicit_padding(layer, first))
             return MaxPool2D(name, ins, outs, layer["kernel"], layer["stride"], padding, clamp, layer["dilation"])

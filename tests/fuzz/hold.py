@@ -89,12 +89,16 @@ def hold(case: Case, folder: Path) -> Held | Failure:
     except OutOfTime as error:
         return Failure(f"{stage[0]}: hang", "".join(traceback.format_exception(error)))
     except Exception as error:
-        return Failure(f"{stage[0]}: {type(error).__name__} in {place_of(error)}", "".join(traceback.format_exception(error)))
+        return Failure(
+            f"{stage[0]}: {type(error).__name__} in {place_of(error)}", "".join(traceback.format_exception(error))
+        )
 
 
 def place_of(error: BaseException) -> str:
     """The innermost line of this project."""
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if "/intaglio/" in f.filename or "/fuzz/" in f.filename]
+    frames = [
+        f for f in traceback.extract_tb(error.__traceback__) if "/intaglio/" in f.filename or "/fuzz/" in f.filename
+    ]
     if not frames:
         return "?"
     last = frames[-1]
@@ -109,7 +113,10 @@ def _hold(case: Case, folder: Path, stage: list[str]) -> Held | Failure:
     checked = check_survey(found, config)
     if found.refusals:  # at import already, where the graph itself is refused in this layer too
         of_graph = check_survey(survey_of(graph_of(case.recipe)), config)
-        if not {r.layer.removesuffix("_real") for r in found.refusals} <= {r.layer for r in of_graph.refusals} or checked.would_run:
+        if (
+            not {r.layer.removesuffix("_real") for r in found.refusals} <= {r.layer for r in of_graph.refusals}
+            or checked.would_run
+        ):
             raise Broken(f"import: refused: {_reasons(found.refusals)}", "\n".join(map(str, found.refusals)))
         return Held(True)
     stage[0] = "map"
@@ -145,7 +152,9 @@ def _hold(case: Case, folder: Path, stage: list[str]) -> Held | Failure:
         ours = {name: value for name, value in wanted.items() if name in reference}
         if not any(op.outputs[0] in ours for op in graph.operators):
             raise Broken(f"reference beside {oracle.name}: nothing to compare", " ".join(reference))
-        for name in set(graph.inexact) & ours.keys():  # the format's reference computes them in float: 1 off, as notes say
+        for name in (
+            set(graph.inexact) & ours.keys()
+        ):  # the format's reference computes them in float: 1 off, as notes say
             near = np.abs(ours[name].astype(int) - reference[name].astype(int)) <= 1
             ours[name] = np.where(near, reference[name], ours[name])
         _equal(ours, reference, f"reference beside {oracle.name}")
@@ -195,14 +204,18 @@ def _agree(checked: Check, session: Session | RefusedError) -> None:
             both = "check:\n" + "\n".join(map(str, checked.refusals)) + f"\nmap:\n{session}"
             raise Broken(f"check and map refuse differently: {_reasons(session.refusals)}", both)
     elif not checked.would_run:
-        raise Broken(f"check refuses, map succeeds: {_reasons(checked.refusals)}", "\n".join(map(str, checked.refusals)))
+        raise Broken(
+            f"check refuses, map succeeds: {_reasons(checked.refusals)}", "\n".join(map(str, checked.refusals))
+        )
 
 
 def _truthful(document: Mapping[str, Any]) -> None:
     """What a mapping states of itself."""
     totals = document["totals"]
     if totals["cycles"] < totals["network_lower_bound"]:
-        raise Broken("map: below its lower bound", f"{totals['cycles']} cycles, at least {totals['network_lower_bound']}")
+        raise Broken(
+            "map: below its lower bound", f"{totals['cycles']} cycles, at least {totals['network_lower_bound']}"
+        )
     for one in document["certificates"] or []:
         if not 0 < one["timed"] <= one["candidates"] or one["best_cycles"] < one["bound_cycles"]:
             raise Broken("map: a certificate contradicts itself", str(one))
@@ -228,10 +241,14 @@ def _no_slower(proven: Session, plain: Session) -> None:
 def _equal(got: dict[str, np.ndarray], wanted: dict[str, np.ndarray], who: str) -> None:
     for name, value in got.items():
         if value.shape != wanted[name].shape or value.dtype != wanted[name].dtype:
-            raise Broken(f"{who}: shape or type of a tensor", f"{name}: {value.dtype} {value.shape}, not {wanted[name].dtype} "
-                         f"{wanted[name].shape}")  # fmt: skip
+            raise Broken(
+                f"{who}: shape or type of a tensor",
+                f"{name}: {value.dtype} {value.shape}, not {wanted[name].dtype} {wanted[name].shape}",
+            )
         if not np.array_equal(value, wanted[name]):
             index = tuple(int(i) for i in np.argwhere(value != wanted[name])[0])
             count = int((value != wanted[name]).sum())
-            raise Broken(f"{who}: outputs differ from the reference",
-                         f"{name}: {count} of {value.size} elements, first at {index}: {value[index]}, not {wanted[name][index]}")  # fmt: skip
+            raise Broken(
+                f"{who}: outputs differ from the reference",
+                f"{name}: {count} of {value.size} elements, first at {index}: {value[index]}, not {wanted[name][index]}",
+            )

@@ -154,15 +154,31 @@ def _smallest(rng: np.random.Generator) -> Fields:
 def _usual(rng: np.random.Generator) -> Fields:
     fields = _array(rng, usual=True)
     scale = max(1, int(fields["rows"] * fields["cols"] * 2.0 ** rng.integers(-2, 3)))
-    sizes = {"activation_bytes": 512 * scale, "weight_bytes": 432 * scale, "channel_bytes": 512 * fields["cols"],
-             "partial_bytes": 16 * scale}  # fmt: skip
+    sizes = {
+        "activation_bytes": 512 * scale,
+        "weight_bytes": 432 * scale,
+        "channel_bytes": 512 * fields["cols"],
+        "partial_bytes": 16 * scale,
+    }
     return _rest(rng, fields, lambda name, low, unit: _fitting(name, sizes[name], low, unit))
 
 
 def _shipped(rng: np.random.Generator) -> Fields:
     fields = load_config(str(rng.choice(shipped_names()))).to_dict()
-    changes = ["rows", "cols", "requantizers", "feed_bytes", "activation_bytes", "activation_banks", "weight_bytes",
-               "channel_bytes", "partial_bytes", "bus_bytes", "memory", "options"]  # fmt: skip
+    changes = [
+        "rows",
+        "cols",
+        "requantizers",
+        "feed_bytes",
+        "activation_bytes",
+        "activation_banks",
+        "weight_bytes",
+        "channel_bytes",
+        "partial_bytes",
+        "bus_bytes",
+        "memory",
+        "options",
+    ]
     for change in rng.choice(changes, int(rng.choice([0, 1, 2, 3], p=[0.15, 0.45, 0.25, 0.15])), replace=False):
         _change(rng, fields, str(change))
     return legalized(fields)

@@ -36,8 +36,12 @@ class Budget:
     pieces: int
 
 
-SIZES = {"tiny": (0.62, 6, 60_000, 1 << 14), "small": (0.27, 16, 1_000_000, 1 << 17),
-         "medium": (0.085, 60, 8_000_000, 1 << 20), "large": (0.025, 60, 50_000_000, 12 << 20)}  # fmt: skip
+SIZES = {
+    "tiny": (0.62, 6, 60_000, 1 << 14),
+    "small": (0.27, 16, 1_000_000, 1 << 17),
+    "medium": (0.085, 60, 8_000_000, 1 << 20),
+    "large": (0.025, 60, 50_000_000, 12 << 20),
+}
 """Share, layers, MACs, bytes of a tensor."""
 MOST_PIECES = 2000
 """About as many commands of each engine has the plainest schedule; what takes more takes its time by right."""
@@ -87,11 +91,39 @@ FAMILIES: dict[str, tuple[float, dict[str, float]]] = {
     "mobile": (0.17, {"inverted": 6, "separable": 3, "conv": 1, "pool": 0.3}),
     "plain": (0.13, {"conv": 6, "pool": 2, "grouped": 1, "rescale": 0.3}),
     "dense": (0.08, {"dense": 6, "rescale": 1, "add": 2}),
-    "graph": (0.25, {"conv": 3, "grouped": 2, "pool": 2, "add": 3, "residual": 2, "branches": 2, "rescale": 1, "relu": 1,
-                     "reshape": 0.7, "mean": 0.3, "dense": 0.5, "input": 0.7, "inverted": 1}),
-    "single": (0.12, {"conv": 4, "grouped": 3, "pool": 3, "dense": 2, "add": 1, "mean": 1, "rescale": 0.5, "relu": 0.5,
-                      "reshape": 0.5}),
-}  # fmt: skip
+    "graph": (
+        0.25,
+        {
+            "conv": 3,
+            "grouped": 2,
+            "pool": 2,
+            "add": 3,
+            "residual": 2,
+            "branches": 2,
+            "rescale": 1,
+            "relu": 1,
+            "reshape": 0.7,
+            "mean": 0.3,
+            "dense": 0.5,
+            "input": 0.7,
+            "inverted": 1,
+        },
+    ),
+    "single": (
+        0.12,
+        {
+            "conv": 4,
+            "grouped": 3,
+            "pool": 3,
+            "dense": 2,
+            "add": 1,
+            "mean": 1,
+            "rescale": 0.5,
+            "relu": 0.5,
+            "reshape": 0.5,
+        },
+    ),
+}
 """Share, and odds of the next block."""
 
 
@@ -165,12 +197,22 @@ class _Sketch:
 
     def _block(self, odds: dict[str, float]) -> None:
         blocks: dict[str, Callable[[], Any]] = {
-            "conv": self._conv, "grouped": self._grouped, "pool": self._pool, "add": self._add, "dense": self._dense,
-            "rescale": lambda: self._add_layer("rescale", (self.x,), {}), "relu": lambda: self._add_layer("relu", (self.x,), {}),
-            "reshape": self._reshape, "mean": self._mean, "input": self._further_input, "residual": self._residual,
-            "bottleneck": self._bottleneck, "inverted": self._inverted, "separable": self._separable,
+            "conv": self._conv,
+            "grouped": self._grouped,
+            "pool": self._pool,
+            "add": self._add,
+            "dense": self._dense,
+            "rescale": lambda: self._add_layer("rescale", (self.x,), {}),
+            "relu": lambda: self._add_layer("relu", (self.x,), {}),
+            "reshape": self._reshape,
+            "mean": self._mean,
+            "input": self._further_input,
+            "residual": self._residual,
+            "bottleneck": self._bottleneck,
+            "inverted": self._inverted,
+            "separable": self._separable,
             "branches": self._branches,
-        }  # fmt: skip
+        }
         names = list(odds)
         if len(self.shapes[self.x]) == 2:
             names = [name for name in names if name in ("dense", "add", "rescale", "relu", "reshape")] or ["dense"]
@@ -285,10 +327,18 @@ class _Sketch:
         else:
             groups = self._pick([n for n in range(1, min(channels, 64) + 1) if channels % n == 0])
             multiplier = log_uniform(self.rng, 1, 16)
-        self._general(self.x, kernel, stride, dilation, min(groups * multiplier, LARGEST_CHANNELS // groups * groups), groups)
+        self._general(
+            self.x, kernel, stride, dilation, min(groups * multiplier, LARGEST_CHANNELS // groups * groups), groups
+        )
 
     def _general(
-        self, source: str, kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int], width: int, groups: int
+        self,
+        source: str,
+        kernel: tuple[int, int],
+        stride: tuple[int, int],
+        dilation: tuple[int, int],
+        width: int,
+        groups: int,
     ) -> str:
         """Any padding that leaves an output."""
         shape = self.shapes[source]
@@ -298,17 +348,38 @@ class _Sketch:
             padding = "VALID"
         elif self._happens(0.25):
             padding = tuple(int(self.rng.integers(0, span)) for span in (spans[0], spans[0], spans[1], spans[1]))
-        options = {"outputs": width, "kernel": kernel, "stride": stride, "dilation": dilation, "padding": padding, "groups": groups}
+        options = {
+            "outputs": width,
+            "kernel": kernel,
+            "stride": stride,
+            "dilation": dilation,
+            "padding": padding,
+            "groups": groups,
+        }
         return self._add_layer("conv", (source,), options)
 
     def _conv_of(self, source: str, width: int, kernel: tuple[int, int], stride: tuple[int, int]) -> str:
         """One of SAME padding; "" where the budget does not allow it."""
-        options = {"outputs": width, "kernel": kernel, "stride": stride, "dilation": (1, 1), "padding": "SAME", "groups": 1}
+        options = {
+            "outputs": width,
+            "kernel": kernel,
+            "stride": stride,
+            "dilation": (1, 1),
+            "padding": "SAME",
+            "groups": 1,
+        }
         return self._add_layer("conv", (source,), options)
 
     def _depthwise(self, source: str, kernel: tuple[int, int], stride: tuple[int, int]) -> str:
         channels = self.shapes[source][3]
-        options = {"outputs": channels, "kernel": kernel, "stride": stride, "dilation": (1, 1), "padding": "SAME", "groups": channels}
+        options = {
+            "outputs": channels,
+            "kernel": kernel,
+            "stride": stride,
+            "dilation": (1, 1),
+            "padding": "SAME",
+            "groups": channels,
+        }
         return self._add_layer("conv", (source,), options)
 
     def _pool(self) -> None:
@@ -321,15 +392,26 @@ class _Sketch:
         if padding == "VALID":
             kernel = (min(kernel[0], shape[1]), min(kernel[1], shape[2]))
         elif self._happens(0.2):
-            padding = tuple(int(self.rng.integers(0, (k + 1) // 2)) for k in (kernel[0], kernel[0], kernel[1], kernel[1]))
+            padding = tuple(
+                int(self.rng.integers(0, (k + 1) // 2)) for k in (kernel[0], kernel[0], kernel[1], kernel[1])
+            )
         kind = self._pick(["average", "maximum"])
-        dilation = self._pick([(1, 1), (1, 1), (1, 1), (2, 1), (2, 2)]) if kind == "maximum" and self.style == "onnx" else (1, 1)
+        dilation = (
+            self._pick([(1, 1), (1, 1), (1, 1), (2, 1), (2, 2)])
+            if kind == "maximum" and self.style == "onnx"
+            else (1, 1)
+        )
         self._window(kind, self.x, kernel, stride, padding, dilation)
 
     def _window(
-        self, kind: str, source: str, kernel: tuple[int, int], stride: tuple[int, int], padding: Any,
+        self,
+        kind: str,
+        source: str,
+        kernel: tuple[int, int],
+        stride: tuple[int, int],
+        padding: Any,
         dilation: tuple[int, int] = (1, 1),
-    ) -> str:  # fmt: skip
+    ) -> str:
         options = {"kernel": kernel, "stride": stride, "padding": padding}
         return self._add_layer(kind, (source,), options | ({"dilation": dilation} if kind == "maximum" else {}))
 
@@ -397,7 +479,12 @@ class _Sketch:
             cols = log_uniform(self.rng, 1, max(1, min(LARGEST_SIDE, room // channels // rows)))
             if self._happens(0.5):  # of an aspect that pictures have
                 rows = max(1, min(rows, round(math.sqrt(room // channels))))
-                cols = max(1, min(round(rows * self.rng.choice([1, 4 / 3, 16 / 9, 0.75])), room // channels // rows, LARGEST_SIDE))
+                cols = max(
+                    1,
+                    min(
+                        round(rows * self.rng.choice([1, 4 / 3, 16 / 9, 0.75])), room // channels // rows, LARGEST_SIDE
+                    ),
+                )
         else:  # from somewhere inside a network
             channels = self._channels(room)
             side = max(1, min(LARGEST_SIDE, int(math.sqrt(room // channels)) * 2))
@@ -436,10 +523,13 @@ class _Sketch:
         traffic = sum(padded_bytes(self.config, s) for s in (*sources, shape))
         pieces = pieces_of(self.config, layer, sources, shape)
         if (
-            len(self.layers) >= MOST_LAYERS or padded_bytes(self.config, shape) > 2 * self.budget.tensor
-            or self.macs + macs > self.budget.macs or self.weights + weights > self.budget.weights
-            or self.traffic + traffic > self.budget.traffic or self.pieces + pieces > self.budget.pieces
-        ):  # fmt: skip
+            len(self.layers) >= MOST_LAYERS
+            or padded_bytes(self.config, shape) > 2 * self.budget.tensor
+            or self.macs + macs > self.budget.macs
+            or self.weights + weights > self.budget.weights
+            or self.traffic + traffic > self.budget.traffic
+            or self.pieces + pieces > self.budget.pieces
+        ):
             return ""
         self.macs, self.weights = self.macs + macs, self.weights + weights
         self.traffic, self.pieces = self.traffic + traffic, self.pieces + pieces

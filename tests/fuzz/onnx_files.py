@@ -53,7 +53,10 @@ class _Writer:
         for layer in recipe.layers:
             self._layer(layer)
         inputs, outputs = (
-            [helper.make_tensor_value_info(n, TensorProto.FLOAT if n in floats else eight, in_file(self.shapes[n])) for n in names]
+            [
+                helper.make_tensor_value_info(n, TensorProto.FLOAT if n in floats else eight, in_file(self.shapes[n]))
+                for n in names
+            ]
             for names in (recipe.inputs, recipe.outputs)
         )
         graph = helper.make_graph(self.nodes, "fuzz", inputs, outputs, self.constants)
@@ -79,19 +82,36 @@ class _Writer:
                 weights = weights_of(self.recipe, layer, first).transpose(0, 3, 1, 2)
                 top, bottom, left, right = explicit_padding(layer, first)
                 done = self._node(
-                    "Conv", [self._real(source), *self._weights(layer, weights)], f"{name}_real", kernel_shape=layer["kernel"],
-                    strides=layer["stride"], dilations=layer["dilation"], pads=[top, left, bottom, right], group=layer["groups"],
-                )  # fmt: skip
+                    "Conv",
+                    [self._real(source), *self._weights(layer, weights)],
+                    f"{name}_real",
+                    kernel_shape=layer["kernel"],
+                    strides=layer["stride"],
+                    dilations=layer["dilation"],
+                    pads=[top, left, bottom, right],
+                    group=layer["groups"],
+                )
                 return self._quantized(self._activated(layer, done), name)
             case "dense":
                 weights = weights_of(self.recipe, layer, first)
                 inputs = [self._real(self._flattened(source)), *self._weights(layer, weights)]
-                return self._quantized(self._activated(layer, self._node("Gemm", inputs, f"{name}_real", transB=1)), name)
+                return self._quantized(
+                    self._activated(layer, self._node("Gemm", inputs, f"{name}_real", transB=1)), name
+                )
             case "average" | "maximum":
                 top, bottom, left, right = explicit_padding(layer, first)
-                kind, more = ("AveragePool", {}) if layer.kind == "average" else ("MaxPool", {"dilations": layer["dilation"]})
-                done = self._node(kind, [self._real(source)], f"{name}_real", kernel_shape=layer["kernel"], strides=layer["stride"],
-                                  pads=[top, left, bottom, right], **more)  # fmt: skip
+                kind, more = (
+                    ("AveragePool", {}) if layer.kind == "average" else ("MaxPool", {"dilations": layer["dilation"]})
+                )
+                done = self._node(
+                    kind,
+                    [self._real(source)],
+                    f"{name}_real",
+                    kernel_shape=layer["kernel"],
+                    strides=layer["stride"],
+                    pads=[top, left, bottom, right],
+                    **more,
+                )
                 return self._quantized(done, name)
             case "mean":
                 kept = name if layer["keep"] else f"{name}_kept"
@@ -126,11 +146,16 @@ class _Writer:
         scales = (scales_of(self.recipe, layer, weights) * ours.scale / before.scale).astype(np.float32)
         channels = {"axis": 0} if len(scales) > 1 else {}
         out = []
-        for part, values, by in (("weights", weights, scales), ("bias", bias_of(self.recipe, layer, weights),
-                                                               scales * np.float32(before.scale))):  # fmt: skip
+        for part, values, by in (
+            ("weights", weights, scales),
+            ("bias", bias_of(self.recipe, layer, weights), scales * np.float32(before.scale)),
+        ):
             by = by if channels else by.reshape(())
-            names = [self._constant(f"{layer.name}_{part}", values), self._constant(f"{layer.name}_{part}_scale", by),
-                     self._constant(f"{layer.name}_{part}_zero", np.zeros(by.shape, values.dtype))]  # fmt: skip
+            names = [
+                self._constant(f"{layer.name}_{part}", values),
+                self._constant(f"{layer.name}_{part}_scale", by),
+                self._constant(f"{layer.name}_{part}_zero", np.zeros(by.shape, values.dtype)),
+            ]
             out.append(self._node("DequantizeLinear", names, f"{layer.name}_{part}_real", **channels))
         return out
 
@@ -146,7 +171,10 @@ class _Writer:
         kind = np.uint8 if self.unsigned else np.int8
         zero_point = np.array(scaling.zero_point + 128 * self.unsigned, kind)
         number = len(self.constants)
-        return [self._constant(f"scale_{number}", np.array(scaling.scale, np.float32)), self._constant(f"zero_{number}", zero_point)]
+        return [
+            self._constant(f"scale_{number}", np.array(scaling.scale, np.float32)),
+            self._constant(f"zero_{number}", zero_point),
+        ]
 
     def _constant(self, name: str, values: np.ndarray) -> str:
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(values).reshape(values.shape), name))

@@ -57,15 +57,25 @@ class Recipe:
     def to_json(self) -> dict[str, Any]:
         layers = [{"name": x.name, "kind": x.kind, "inputs": list(x.inputs), **x.options} for x in self.layers]
         inputs = {name: list(shape) for name, shape in self.inputs.items()}
-        return {"seed": self.seed, "style": self.style, "inputs": inputs, "layers": layers, "outputs": list(self.outputs)}
+        return {
+            "seed": self.seed,
+            "style": self.style,
+            "inputs": inputs,
+            "layers": layers,
+            "outputs": list(self.outputs),
+        }
 
     @staticmethod
     def from_json(document: Mapping[str, Any]) -> Recipe:
         layers = tuple(
-            Layer(x["name"], x["kind"], tuple(x["inputs"]),
-                  {k: _plain(v) for k, v in x.items() if k not in ("name", "kind", "inputs")})
+            Layer(
+                x["name"],
+                x["kind"],
+                tuple(x["inputs"]),
+                {k: _plain(v) for k, v in x.items() if k not in ("name", "kind", "inputs")},
+            )
             for x in document["layers"]
-        )  # fmt: skip
+        )
         inputs = {name: tuple(shape) for name, shape in document["inputs"].items()}
         return Recipe(document["seed"], document["style"], inputs, layers, tuple(document["outputs"]))
 
@@ -92,7 +102,9 @@ def output_shape(layer: Layer, inputs: Sequence[Shape]) -> Shape:
     _expect(layer, layer.options.get("outputs", 1) >= 1)
     match layer.kind:
         case "conv":
-            _expect(layer, len(first) == 4 and first[3] % layer["groups"] == 0 and layer["outputs"] % layer["groups"] == 0)
+            _expect(
+                layer, len(first) == 4 and first[3] % layer["groups"] == 0 and layer["outputs"] % layer["groups"] == 0
+            )
             return (first[0], *window_counts(layer, first), layer["outputs"])
         case "average" | "maximum":
             _expect(layer, len(first) == 4)
@@ -192,5 +204,7 @@ def described(recipe: Recipe) -> str:
     lines = [f"{name}: input {list(shape)}" for name, shape in recipe.inputs.items()]
     for x in recipe.layers:
         options = ", ".join(f"{key} {value}" for key, value in x.options.items())
-        lines.append(f"{x.name}: {x.kind} of {', '.join(x.inputs)}{'; ' + options if options else ''} -> {list(shapes[x.name])}")
+        lines.append(
+            f"{x.name}: {x.kind} of {', '.join(x.inputs)}{'; ' + options if options else ''} -> {list(shapes[x.name])}"
+        )
     return "\n".join([*lines, f"outputs: {', '.join(recipe.outputs)}; {recipe.style}, {total_macs(recipe):,} MACs"])

@@ -13,7 +13,15 @@ from tests.fuzz.case import Case
 from tests.fuzz.machines import Fields, legalized, machine_of
 from tests.fuzz.recipe import BadRecipe, Layer, Recipe, pruned, shapes_of
 
-PLAIN = {"kernel": (1, 1), "stride": (1, 1), "dilation": (1, 1), "padding": "SAME", "groups": 1, "pixels": False, "to": "flat"}
+PLAIN = {
+    "kernel": (1, 1),
+    "stride": (1, 1),
+    "dilation": (1, 1),
+    "padding": "SAME",
+    "groups": 1,
+    "pixels": False,
+    "to": "flat",
+}
 """The simplest value of an option."""
 
 

@@ -50,7 +50,12 @@ class State:
         self.lines[line.name] = line
         if self.folder is not None:
             with (self.folder / RESULTS).open("a") as file:
-                document = {"name": line.name, "seconds": round(line.seconds, 3), "kind": line.kind, "figures": line.figures}
+                document = {
+                    "name": line.name,
+                    "seconds": round(line.seconds, 3),
+                    "kind": line.kind,
+                    "figures": line.figures,
+                }
                 file.write(json.dumps(document) + "\n")
 
     def save_case(self, case: Case, kind: str, text: str, name: str) -> Path | None:

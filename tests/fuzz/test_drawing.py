@@ -15,7 +15,20 @@ from tests.fuzz.machines import draw_machine, draw_small_machine, least_sizes, m
 from tests.fuzz.recipe import Recipe, described, macs_of, pruned, shapes_of, total_macs
 
 PAIRS = 1500
-KINDS = {"conv", "dense", "add", "average", "maximum", "mean", "reshape", "relu", "rescale", "quantize", "dequantize", "softmax"}
+KINDS = {
+    "conv",
+    "dense",
+    "add",
+    "average",
+    "maximum",
+    "mean",
+    "reshape",
+    "relu",
+    "rescale",
+    "quantize",
+    "dequantize",
+    "softmax",
+}
 
 
 @cache
@@ -58,7 +71,9 @@ def test_networks_are_of_every_kind() -> None:
     channels = [layer["outputs"] for r in recipes for layer in r.layers if "outputs" in layer.options]
     assert min(channels) == 1 and max(channels) == 2048
     assert any(shape[0] > 1 for r in recipes for shape in r.inputs.values())
-    shortcuts = [x for r in recipes for x in r.layers if x.kind == "conv" and x["kernel"] == (1, 1) and x["stride"] == (2, 2)]
+    shortcuts = [
+        x for r in recipes for x in r.layers if x.kind == "conv" and x["kernel"] == (1, 1) and x["stride"] == (2, 2)
+    ]
     assert len(shortcuts) > 50
     assert any(len(r.inputs) > 1 for r in recipes) and any(len(r.outputs) > 1 for r in recipes)
     readers = [Counter(name for x in r.layers for name in set(x.inputs)) for r in recipes]
@@ -68,8 +83,16 @@ def test_networks_are_of_every_kind() -> None:
 
 def test_machines_reach_the_ends_of_every_field() -> None:
     drawn = [draw_machine(np.random.default_rng(seed)) for seed in range(4000)]
-    for name, low, high in (("rows", 1, 64), ("cols", 1, 128), ("requantizers", 1, 128), ("activation_banks", 1, 8),
-                            ("bus_bytes", 4, 64), ("feed_bytes", 4, 256), ("weight_lanes", 1, 2), ("depthwise_delay", 0, 256)):  # fmt: skip
+    for name, low, high in (
+        ("rows", 1, 64),
+        ("cols", 1, 128),
+        ("requantizers", 1, 128),
+        ("activation_banks", 1, 8),
+        ("bus_bytes", 4, 64),
+        ("feed_bytes", 4, 256),
+        ("weight_lanes", 1, 2),
+        ("depthwise_delay", 0, 256),
+    ):
         values = {fields[name] for fields in drawn}
         assert (min(values), max(values)) == (low, high), name
     for name in ("activation_bytes", "weight_bytes", "channel_bytes", "partial_bytes"):
@@ -123,7 +146,9 @@ def test_weights_stay_when_other_layers_go() -> None:
 
 
 def test_macs_are_the_graph_s() -> None:
-    recipe: Recipe = next(c.recipe for c in pairs() if any(x.kind == "conv" and x["groups"] > 1 for x in c.recipe.layers))
+    recipe: Recipe = next(
+        c.recipe for c in pairs() if any(x.kind == "conv" and x["groups"] > 1 for x in c.recipe.layers)
+    )
     shapes = shapes_of(recipe)
     for layer, op in zip(recipe.layers, graph_of(recipe).operators, strict=True):
         if layer.kind == "conv":

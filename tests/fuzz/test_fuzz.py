@@ -60,7 +60,13 @@ def _compiled_for(seeds: Iterable[int], folder: Path) -> dict[str, int]:
     for seed in seeds:
         assert isinstance(hold(draw_case(str(seed)), folder), Held)
     compiled = [
-        value for name, module in list(sys.modules.items()) if name.startswith("intaglio.")
-        for value in vars(module).values() if isinstance(value, Dispatcher)
-    ]  # fmt: skip
-    return {f"{function.py_func.__module__}.{function.py_func.__qualname__}": len(function.signatures) for function in compiled}
+        value
+        for name, module in list(sys.modules.items())
+        if name.startswith("intaglio.")
+        for value in vars(module).values()
+        if isinstance(value, Dispatcher)
+    ]
+    return {
+        f"{function.py_func.__module__}.{function.py_func.__qualname__}": len(function.signatures)
+        for function in compiled
+    }

@@ -25,17 +25,31 @@ EDGE64 = load_config("edge64").to_dict()
 
 
 def conv(name: str, source: str, outputs: int, kernel: int = 3, stride: int = 1) -> Layer:
-    options = {"outputs": outputs, "kernel": (kernel, kernel), "stride": (stride, stride), "dilation": (1, 1),
-               "padding": "SAME", "groups": 1}  # fmt: skip
+    options = {
+        "outputs": outputs,
+        "kernel": (kernel, kernel),
+        "stride": (stride, stride),
+        "dilation": (1, 1),
+        "padding": "SAME",
+        "groups": 1,
+    }
     return Layer(name, "conv", (source,), options)
 
 
 RECIPE = Recipe(
-    7, "tflite", {"x": (1, 12, 12, 8)},
-    (conv("a", "x", 16, 3, 2), conv("b", "a", 16), conv("c", "x", 16, 1, 2), Layer("d", "add", ("b", "c"), {}),
-     Layer("e", "mean", ("d",), {"keep": False}), Layer("f", "dense", ("e",), {"outputs": 10, "pixels": False})),
+    7,
+    "tflite",
+    {"x": (1, 12, 12, 8)},
+    (
+        conv("a", "x", 16, 3, 2),
+        conv("b", "a", 16),
+        conv("c", "x", 16, 1, 2),
+        Layer("d", "add", ("b", "c"), {}),
+        Layer("e", "mean", ("d",), {"keep": False}),
+        Layer("f", "dense", ("e",), {"outputs": 10, "pixels": False}),
+    ),
     ("f", "b"),
-)  # fmt: skip
+)
 CASE = Case("1", EDGE64, RECIPE, "cycles", "graph", False)
 
 
@@ -45,7 +59,9 @@ def kind_of(case: Case, folder: Path) -> str | None:
 
 
 @pytest.mark.parametrize("way", ["cycles", "energy", "edp"])
-@pytest.mark.parametrize("form, style", [("graph", "tflite"), ("graph", "onnx"), ("tflite", "tflite"), ("onnx", "onnx")])
+@pytest.mark.parametrize(
+    "form, style", [("graph", "tflite"), ("graph", "onnx"), ("tflite", "tflite"), ("onnx", "onnx")]
+)
 def test_a_residual_network_holds(way: str, form: str, style: str, tmp_path: Path) -> None:
     recipe = dataclasses.replace(RECIPE, style=style)
     result = hold.hold(dataclasses.replace(CASE, recipe=recipe, way=way, form=form), tmp_path)
@@ -75,7 +91,9 @@ def test_what_the_importer_alone_refuses(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_wrong_outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = hold.execute
-    monkeypatch.setattr(hold, "execute", lambda graph, inputs: {n: v + (n == "f") for n, v in real(graph, inputs).items()})
+    monkeypatch.setattr(
+        hold, "execute", lambda graph, inputs: {n: v + (n == "f") for n, v in real(graph, inputs).items()}
+    )
     assert kind_of(CASE, tmp_path) == "host: outputs differ from the reference"
 
 
@@ -92,7 +110,10 @@ def test_a_reference_of_the_file_that_differs(tmp_path: Path, monkeypatch: pytes
             return {n: v ^ np.int8(n == "b") for n, v in self.one.run(inputs, given).items()}
 
     monkeypatch.setattr(hold, "oracle_of", Other)
-    assert kind_of(dataclasses.replace(CASE, form="tflite"), tmp_path) == "reference beside LiteRT: outputs differ from the reference"
+    assert (
+        kind_of(dataclasses.replace(CASE, form="tflite"), tmp_path)
+        == "reference beside LiteRT: outputs differ from the reference"
+    )
 
 
 def test_check_says_would_run_and_map_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,7 +124,9 @@ def test_check_says_would_run_and_map_refuses(tmp_path: Path, monkeypatch: pytes
     assert kind_of(CASE, tmp_path) == "check: WOULD RUN, map refuses: Conv2D it is too large"
     # check refuses another layer than that
     machine = {**EDGE64, "rounding": ["double"]}
-    assert (kind_of(dataclasses.replace(CASE, machine=machine), tmp_path) or "").startswith("check and map refuse differently")
+    assert (kind_of(dataclasses.replace(CASE, machine=machine), tmp_path) or "").startswith(
+        "check and map refuse differently"
+    )
 
 
 def test_check_refuses_and_map_succeeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,7 +162,9 @@ def test_any_other_exception(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert kind_of(CASE, tmp_path) == "map: KeyError in fuzz/test_hold.py:<lambda>"
 
 
-def test_a_failing_pair_is_kept_told_and_made_smaller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+def test_a_failing_pair_is_kept_told_and_made_smaller(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
     """Mapping that fails for every Add of 10 channels or more, on machines of more than 3 rows."""
     real = Session.map
 
@@ -149,7 +174,9 @@ def test_a_failing_pair_is_kept_told_and_made_smaller(tmp_path: Path, monkeypatc
             raise ZeroDivisionError
         return real(graph, config, *rest, **more)
 
-    def tried_here(work: Callable[[Any, Path], Any], jobs: Iterable[Any], *limits: float) -> Iterator[tuple[Any, Any, float]]:
+    def tried_here(
+        work: Callable[[Any, Path], Any], jobs: Iterable[Any], *limits: float
+    ) -> Iterator[tuple[Any, Any, float]]:
         """As run_jobs, in this process, where mapping fails."""
         folder = tmp_path / "work"
         folder.mkdir(exist_ok=True)
@@ -162,11 +189,13 @@ def test_a_failing_pair_is_kept_told_and_made_smaller(tmp_path: Path, monkeypatc
     assert command.main(["--seed", "0", "--count", "40", "--jobs", "2", "--state", str(tmp_path)]) == 1
     state = State(tmp_path)
     assert state.lines.keys() == set(names)
-    failed = [line.name for line in state.lines.values() if line.kind == "map: ZeroDivisionError in fuzz/test_hold.py:fails"]
+    failed = [
+        line.name for line in state.lines.values() if line.kind == "map: ZeroDivisionError in fuzz/test_hold.py:fails"
+    ]
     assert failed
     for name in failed:
         assert read_case(tmp_path / "failures" / f"{name}.json").to_json() == draw_case(name).to_json()
-    smallest, = (tmp_path / "failures").glob("*_small.json")
+    (smallest,) = (tmp_path / "failures").glob("*_small.json")
     small = read_case(smallest)
     assert [layer.kind for layer in small.recipe.layers] == ["add"] and small.way == "cycles" and small.form == "graph"
     # Which pair is made smaller depends on how long each took; sizes are halved as long as 10 channels are left.
@@ -186,8 +215,16 @@ def test_shrinking_reaches_the_least(tmp_path: Path) -> None:
         strided = any(x.kind == "conv" and x["stride"][0] >= 2 for x in case.recipe.layers)
         return strided and case.machine["cols"] >= 6 and case.machine["memory"]["latency"] > 20
 
-    machine = {**EDGE64, "cols": 100, "rows": 40, "feed_bytes": 256, "partial_bytes": 1 << 20, "weight_bytes": 1 << 16,
-               "requantizers": 4, "channel_bytes": 1 << 14}  # fmt: skip
+    machine = {
+        **EDGE64,
+        "cols": 100,
+        "rows": 40,
+        "feed_bytes": 256,
+        "partial_bytes": 1 << 20,
+        "weight_bytes": 1 << 16,
+        "requantizers": 4,
+        "channel_bytes": 1 << 14,
+    }
     small = shrunk(dataclasses.replace(CASE, machine=machine, way="prove"), fails, 60)
     assert len(small.recipe.layers) == 1 and total_macs(small.recipe) == 1 and small.way == "cycles"
     assert small.machine == EDGE64
@@ -201,9 +238,15 @@ def test_shrinking_changes_the_machine_field_by_field() -> None:
 
     case = next(case for case in map(draw_case, map(str, range(2000))) if fails(case))
     small = shrunk(case, fails, 60)
-    follows = {"cols": small.machine["cols"], "activation_banks": 1, "channel_bytes": small.machine["channel_bytes"],
-               "partial_bytes": small.machine["partial_bytes"], "requantizers": small.machine["requantizers"],
-               "weight_bytes": small.machine["weight_bytes"], "name": small.machine["name"]}  # fmt: skip
+    follows = {
+        "cols": small.machine["cols"],
+        "activation_banks": 1,
+        "channel_bytes": small.machine["channel_bytes"],
+        "partial_bytes": small.machine["partial_bytes"],
+        "requantizers": small.machine["requantizers"],
+        "weight_bytes": small.machine["weight_bytes"],
+        "name": small.machine["name"],
+    }
     assert small.machine == {**EDGE64, **follows}
     assert len(small.recipe.layers) == 1
 

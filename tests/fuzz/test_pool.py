@@ -41,9 +41,16 @@ def test_every_job_has_one_result() -> None:
     jobs = [1, "hang", 2, "die", 3, "memory", 4, "leave", 5]
     results = {job: result for job, result, _ in run_jobs(work, jobs, 2, 0.3, 2 * GIB)}
     assert results == {
-        1: "1", 2: "2", 3: "3", 4: "4", 5: "5", "hang": "rang", "memory": "no memory",
-        "die": Ended("the process died (SIGKILL)"), "leave": Ended("the process died (status 3)"),
-    }  # fmt: skip
+        1: "1",
+        2: "2",
+        3: "3",
+        4: "4",
+        5: "5",
+        "hang": "rang",
+        "memory": "no memory",
+        "die": Ended("the process died (SIGKILL)"),
+        "leave": Ended("the process died (status 3)"),
+    }
 
 
 def test_what_does_not_come_back_is_ended() -> None:
@@ -54,7 +61,7 @@ def test_what_does_not_come_back_is_ended() -> None:
 
 
 def test_seconds_are_the_processor_s() -> None:
-    (_, _, took), = run_jobs(nap, [1.0], 1, 10, 2 * GIB)
+    ((_, _, took),) = run_jobs(nap, [1.0], 1, 10, 2 * GIB)
     assert took < 0.5
 
 

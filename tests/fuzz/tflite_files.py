@@ -30,7 +30,11 @@ def write_tflite(recipe: Recipe, path: Path) -> None:
     values: dict[str, Value] = {}
     for name, shape in recipe.inputs.items():
         known = scalings[name]
-        made = builder.float_input(shape, name) if name in real else builder.input(shape, known.scale, known.zero_point, name)
+        made = (
+            builder.float_input(shape, name)
+            if name in real
+            else builder.input(shape, known.scale, known.zero_point, name)
+        )
         values[name] = made
     for layer in recipe.layers:
         values[layer.name] = _layer(builder, recipe, layer, [values[name] for name in layer.inputs], shapes)

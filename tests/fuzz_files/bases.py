@@ -42,7 +42,9 @@ def _make(folder: Path) -> None:
         many = {name: np.concatenate([value] * 3) for name, value in random_inputs(graph, 0).items()}
         labels = {"labels": np.zeros(3, np.int64)}
         (folder / f"{path.name}.data.npz").write_bytes(npz_bytes(many | labels))
-        status(["map", str(path), "--config", "tiny16", "--json", f"{path}.map.json", "--program", f"{path}.program.npz"])
+        status(
+            ["map", str(path), "--config", "tiny16", "--json", f"{path}.map.json", "--program", f"{path}.program.npz"]
+        )
     save(residual(), folder / "float.onnx")
     external = residual()
     onnx.save(external, folder / "apart.onnx", save_as_external_data=True, location="apart.data", size_threshold=0)

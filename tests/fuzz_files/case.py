@@ -56,13 +56,23 @@ def _base(rng: random.Random, kind: str, network: str) -> tuple[str, Callable[[r
     return files[kind]
 
 
-def _arguments(rng: random.Random, kind: str, network: Path, bases: Path, spoiled: Path, folder: Path) -> tuple[str, ...]:
+def _arguments(
+    rng: random.Random, kind: str, network: Path, bases: Path, spoiled: Path, folder: Path
+) -> tuple[str, ...]:
     json = ("--json", str(folder / "out.json"))
     tiny = ("--config", "tiny16")
     if kind in ("tflite", "onnx"):
         return (rng.choice(("check", "run", "map", "compare")), str(spoiled), *tiny, *json)
     if kind in ("float", "external"):
-        return ("quantize", str(spoiled), "--data", str(bases / "float.data.npz"), "-o", str(folder / "out.onnx"), *json)
+        return (
+            "quantize",
+            str(spoiled),
+            "--data",
+            str(bases / "float.data.npz"),
+            "-o",
+            str(folder / "out.onnx"),
+            *json,
+        )
     if kind == "config":
         return (rng.choice(("check", "run", "map")), str(network), "--config", str(spoiled), *json)
     if kind == "table":

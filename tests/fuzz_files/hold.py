@@ -36,7 +36,9 @@ def hold(case: Case, folder: Path) -> tuple[int, str]:
             _run(case, out, err)
         status, used = _wait(child, begin)
         after = set(os.listdir(folder))
-        return status, _wrong(status, used, out.read_text(errors="replace"), err.read_text(errors="replace"), after - before)
+        return status, _wrong(
+            status, used, out.read_text(errors="replace"), err.read_text(errors="replace"), after - before
+        )
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -12,10 +12,52 @@ import warnings
 import zipfile
 from typing import Any
 
-NUMBERS = (0, 1, -1, 2, 3, 7, 8, 127, 128, 255, 256, 4095, 65535, 65536, 2**31 - 1, -(2**31), 2**32 - 1, 2**32, 2**53, 2**63 - 1,
-           2**64, 10**30)  # fmt: skip
-TEXTS = ("", "x", "\0", "é", "\x1b[2J\u202e", "../x", "/dev/zero", "nan", "inf", "1e400", "0x10", "&a [*a, *a]", "!!python/none", "---",
-         "null", "[" * 300, "a" * 3000, "2001-99-99", "*", "~")  # fmt: skip
+NUMBERS = (
+    0,
+    1,
+    -1,
+    2,
+    3,
+    7,
+    8,
+    127,
+    128,
+    255,
+    256,
+    4095,
+    65535,
+    65536,
+    2**31 - 1,
+    -(2**31),
+    2**32 - 1,
+    2**32,
+    2**53,
+    2**63 - 1,
+    2**64,
+    10**30,
+)
+TEXTS = (
+    "",
+    "x",
+    "\0",
+    "é",
+    "\x1b[2J\u202e",
+    "../x",
+    "/dev/zero",
+    "nan",
+    "inf",
+    "1e400",
+    "0x10",
+    "&a [*a, *a]",
+    "!!python/none",
+    "---",
+    "null",
+    "[" * 300,
+    "a" * 3000,
+    "2001-99-99",
+    "*",
+    "~",
+)
 VALUES: tuple[Any, ...] = (*NUMBERS, *TEXTS, None, True, False, [], {}, [[]], 0.5, -0.0, 1e308, {"": 0})
 
 
@@ -81,7 +123,11 @@ def spoil_json(rng: random.Random, data: bytes) -> bytes:
         return spoil_text(rng, data)
     document = json.loads(data)
     for _ in range(rng.choice((1, 1, 2, 4))):
-        if rng.random() < 0.5 and isinstance(document.get("program"), dict) and isinstance(document["program"].get("code"), str):
+        if (
+            rng.random() < 0.5
+            and isinstance(document.get("program"), dict)
+            and isinstance(document["program"].get("code"), str)
+        ):
             code = bytearray(base64.b64decode(document["program"]["code"]))
             if code:
                 at = rng.randrange(len(code) // 4) * 4
@@ -126,7 +172,9 @@ def spoil_npz(rng: random.Random, data: bytes) -> bytes:
         header = header[: 10 + match.start()] + new + header[10 + match.end() :]
         content = header[:128].ljust(128) + rest
     elif kind == 2:
-        content = content.replace(b"'|i1'", rng.choice((b"'|u1'", b"'|O8'", b"'<f4'", b"'|V0'", b"'<U9'", b"'<i8'", b"'|b1'")))
+        content = content.replace(
+            b"'|i1'", rng.choice((b"'|u1'", b"'|O8'", b"'<f4'", b"'|V0'", b"'<U9'", b"'<i8'", b"'|b1'"))
+        )
     elif kind == 3:
         name = rng.choice((*TEXTS[1:6], "inputs.npy", "labels.npy", "file.npy", name * 2))
     elif kind == 4:

@@ -21,7 +21,9 @@ def random_rounding(config: Config, rng: np.random.Generator) -> int:
     return int(RoundingCode[str(rng.choice(config.rounding)).upper()])
 
 
-def output_fields(rng: np.random.Generator, base: int, row_stride: int, pixel_stride: int, rounding: int) -> dict[str, int]:
+def output_fields(
+    rng: np.random.Generator, base: int, row_stride: int, pixel_stride: int, rounding: int
+) -> dict[str, int]:
     return {
         "out_base": base,
         "out_row_stride": row_stride,
@@ -59,7 +61,10 @@ def random_conv(config: Config, rng: np.random.Generator, small: bool = False) -
         tiles = -(-outputs // config.cols)
         steps = kh * kw * channels
         if (
-            out_h < 1 or out_w < 1 or row_stride * height > half or out_stride * out_h > half - 64
+            out_h < 1
+            or out_w < 1
+            or row_stride * height > half
+            or out_stride * out_h > half - 64
             or tiles * steps > config.weight_bytes // config.weight_word_bytes
             or tiles * config.channel_groups > config.channel_bytes // config.channel_word_bytes
         ):
@@ -70,7 +75,9 @@ def random_conv(config: Config, rng: np.random.Generator, small: bool = False) -
     run = kw * channels if merged else channels
     pixels = out_h * out_w
     per_tile = min(config.rows if rng.random() < 0.8 else int(rng.integers(1, config.rows + 1)), pixels)
-    chunks = int(rng.integers(-(-run // config.feed_bytes), run + 1)) if rng.random() < 0.3 else -(-run // config.feed_bytes)
+    chunks = (
+        int(rng.integers(-(-run // config.feed_bytes), run + 1)) if rng.random() < 0.3 else -(-run // config.feed_bytes)
+    )
     chunk = -(-run // chunks)
     chunks = -(-run // chunk)
     last = run - (chunks - 1) * chunk
@@ -81,31 +88,62 @@ def random_conv(config: Config, rng: np.random.Generator, small: bool = False) -
     iy, x = -int(pad[0]), -int(pad[2]) * channels
     origin = (base + iy * row_stride + x) % (1 << 32)
     fields = {
-        "origin": origin, "in_row_bytes": width * channels, "iy_start": iy, "x_start": x, "in_rows": height,
-        "stride_rows": int(stride[0]), "x_step": int(stride[1]) * channels, "row_step": int(stride[0]) * row_stride,
-        "kernel_rows": kh, "dilation_rows": int(dilation[0]), "kernel_row_step": int(dilation[0]) * row_stride,
-        "kernel_cols": 1 if merged else kw, "chunks": chunks, "kernel_x_step": int(dilation[1]) * channels,
-        "chunk_bytes": chunk if chunks > 1 else last, "last_chunk_bytes": last, "slot_cycles": slot,
-        "last_slot_cycles": last_slot, "idle_cycles": idle,
+        "origin": origin,
+        "in_row_bytes": width * channels,
+        "iy_start": iy,
+        "x_start": x,
+        "in_rows": height,
+        "stride_rows": int(stride[0]),
+        "x_step": int(stride[1]) * channels,
+        "row_step": int(stride[0]) * row_stride,
+        "kernel_rows": kh,
+        "dilation_rows": int(dilation[0]),
+        "kernel_row_step": int(dilation[0]) * row_stride,
+        "kernel_cols": 1 if merged else kw,
+        "chunks": chunks,
+        "kernel_x_step": int(dilation[1]) * channels,
+        "chunk_bytes": chunk if chunks > 1 else last,
+        "last_chunk_bytes": last,
+        "slot_cycles": slot,
+        "last_slot_cycles": last_slot,
+        "idle_cycles": idle,
         "weight_base": int(rng.integers(0, config.weight_bytes // config.weight_word_bytes - tiles * steps + 1)),
-        "channel_base": int(rng.integers(
-            0, config.channel_bytes // config.channel_word_bytes - tiles * config.channel_groups + 1)),
+        "channel_base": int(
+            rng.integers(0, config.channel_bytes // config.channel_word_bytes - tiles * config.channel_groups + 1)
+        ),
         "early_pixels": int(rng.integers(0, pixels + 2)) * bool(rng.integers(0, 2)),
-        "early_base": int(rng.integers(
-            0, config.channel_bytes // config.channel_word_bytes - tiles * config.channel_groups + 1)),
-        "region_width": out_w, "pixel_tiles": -(-pixels // per_tile), "rows_per_tile": per_tile,
-        "last_pixels": pixels - (-(-pixels // per_tile) - 1) * per_tile, "channel_tiles": tiles,
-        "last_channels": outputs - (tiles - 1) * config.cols, "in_zero_point": int(rng.integers(-128, 128)),
+        "early_base": int(
+            rng.integers(0, config.channel_bytes // config.channel_word_bytes - tiles * config.channel_groups + 1)
+        ),
+        "region_width": out_w,
+        "pixel_tiles": -(-pixels // per_tile),
+        "rows_per_tile": per_tile,
+        "last_pixels": pixels - (-(-pixels // per_tile) - 1) * per_tile,
+        "channel_tiles": tiles,
+        "last_channels": outputs - (tiles - 1) * config.cols,
+        "in_zero_point": int(rng.integers(-128, 128)),
         "weight_zero_point": int(rng.integers(-128, 128)) * bool(rng.integers(0, 2)) * config.weight_zero_points,
-        "start": 1, "wrap_iy": wrap, "wrap_bytes": wrap_bytes,
-        **output_fields(rng, int(rng.integers(half, config.activation_bytes - out_stride * out_h + 1)), out_stride, outputs,
-               random_rounding(config, rng)),
+        "start": 1,
+        "wrap_iy": wrap,
+        "wrap_bytes": wrap_bytes,
+        **output_fields(
+            rng,
+            int(rng.integers(half, config.activation_bytes - out_stride * out_h + 1)),
+            out_stride,
+            outputs,
+            random_rounding(config, rng),
+        ),
     }
     return Command(Opcode.CONV, fields)
 
 
 def part_of(
-    config: Config, rng: np.random.Generator, whole: Command, kernel_rows: range, rows: int = 0, pixels: int = 0,
+    config: Config,
+    rng: np.random.Generator,
+    whole: Command,
+    kernel_rows: range,
+    rows: int = 0,
+    pixels: int = 0,
     tile: int | None = None,
 ) -> Command:
     """The part of a CONV from random_conv that some of its kernel rows contribute: to `pixels` pixels (0: all that are left)
@@ -144,7 +182,9 @@ def part_of(
 
 
 def partial(command: Command, start: int, drain_from: int, partial_base: int) -> Command:
-    return Command(Opcode.CONV, {**command.fields, "start": start, "drain_from": drain_from, "partial_base": partial_base})
+    return Command(
+        Opcode.CONV, {**command.fields, "start": start, "drain_from": drain_from, "partial_base": partial_base}
+    )
 
 
 def random_chain(config: Config, rng: np.random.Generator, small: bool = False) -> list[Command]:
@@ -165,7 +205,14 @@ def random_chain(config: Config, rng: np.random.Generator, small: bool = False) 
     base = int(rng.integers(0, config.partial_words - passes + 1))
     kept = pixels if rng.random() < 0.5 else int(rng.integers(1, pixels + 1))
     beyond = int(rng.integers(0, 2)) * int(rng.integers(0, 1 << 32 if rng.random() < 0.3 else 9))
-    out = [partial(part_of(config, rng, whole, some_kernel_rows()), 1, kept if kept < pixels else min(pixels + beyond, (1 << 32) - 1), base)]
+    out = [
+        partial(
+            part_of(config, rng, whole, some_kernel_rows()),
+            1,
+            kept if kept < pixels else min(pixels + beyond, (1 << 32) - 1),
+            base,
+        )
+    ]
     while tiles > 1 and kept == pixels:  # all channel tiles lie as they did
         kept = int(rng.choice([0, pixels, int(rng.integers(0, pixels + 1))], p=[0.4, 0.2, 0.4]))
         out.append(partial(part_of(config, rng, whole, some_kernel_rows()), 0, kept, base))
@@ -189,19 +236,35 @@ def random_add(config: Config, rng: np.random.Generator) -> Command:
     strides = [row_bytes + int(v) for v in rng.integers(0, 9, 3)]
     bases = [i * third + int(rng.integers(0, third - rows * s)) for i, s in enumerate(strides)]
     (ma, sa), (mb, sb), (mo, so) = _scale(rng, -2), _scale(rng, -2), _scale(rng, -17)
-    return Command(Opcode.ADD, {
-        "a_base": bases[0], "a_row_stride": strides[0], "b_base": bases[1], "b_row_stride": strides[1],
-        "row_bytes": row_bytes, "rows": rows, "mult_a": ma, "mult_b": mb, "shift_a": min(0, sa), "shift_b": min(0, sb),
-        "zero_a": int(rng.integers(-128, 128)), "zero_b": int(rng.integers(-128, 128)), "mult_out": mo, "shift_out": so,
-        "bias": int(rng.integers(-(1 << 31), 1 << 31) >> rng.integers(0, 32)),
-        **output_fields(rng, bases[2], strides[2], 0, random_rounding(config, rng)),
-    })
+    return Command(
+        Opcode.ADD,
+        {
+            "a_base": bases[0],
+            "a_row_stride": strides[0],
+            "b_base": bases[1],
+            "b_row_stride": strides[1],
+            "row_bytes": row_bytes,
+            "rows": rows,
+            "mult_a": ma,
+            "mult_b": mb,
+            "shift_a": min(0, sa),
+            "shift_b": min(0, sb),
+            "zero_a": int(rng.integers(-128, 128)),
+            "zero_b": int(rng.integers(-128, 128)),
+            "mult_out": mo,
+            "shift_out": so,
+            "bias": int(rng.integers(-(1 << 31), 1 << 31) >> rng.integers(0, 32)),
+            **output_fields(rng, bases[2], strides[2], 0, random_rounding(config, rng)),
+        },
+    )
 
 
 def random_channels(config: Config, rng: np.random.Generator) -> int:
     """Of a POOL: below, at and above the channels of one slab."""
     slab = config.slab_channels
-    return int(rng.choice([rng.integers(1, slab + 1), slab, rng.integers(slab + 1, 2 * slab + 1), rng.integers(1, 4 * slab)]))
+    return int(
+        rng.choice([rng.integers(1, slab + 1), slab, rng.integers(slab + 1, 2 * slab + 1), rng.integers(1, 4 * slab)])
+    )
 
 
 def random_pool(config: Config, rng: np.random.Generator, maximum: bool = False) -> Command:
@@ -218,15 +281,34 @@ def random_pool(config: Config, rng: np.random.Generator, maximum: bool = False)
             break
     mult, shift = _scale(rng, 1 if maximum else -4)
     base, wrap, wrap_bytes = random_rows(rng, height, stride, half)
-    return Command(Opcode.POOL, {
-        "wrap_from": max(0, wrap * stride - int(rng.integers(stride))), "wrap_bytes": wrap_bytes,
-        "in_base": base, "in_row_stride": stride, "row_step": sh * stride,
-        "x_step": sw * channels, "kernel_rows": kh, "kernel_cols": kw, "kernel_x_step": channels, "region_rows": rows,
-        "region_cols": cols, "channels": channels, "mult_out": mult, "shift_out": shift,
-        "bias": int(rng.integers(-2000, 2000)) // (40 if maximum else 1), "maximum": int(maximum),
-        **output_fields(rng, int(rng.integers(half, config.activation_bytes - out_stride * rows)), out_stride, channels,
-               random_rounding(config, rng)),
-    })
+    return Command(
+        Opcode.POOL,
+        {
+            "wrap_from": max(0, wrap * stride - int(rng.integers(stride))),
+            "wrap_bytes": wrap_bytes,
+            "in_base": base,
+            "in_row_stride": stride,
+            "row_step": sh * stride,
+            "x_step": sw * channels,
+            "kernel_rows": kh,
+            "kernel_cols": kw,
+            "kernel_x_step": channels,
+            "region_rows": rows,
+            "region_cols": cols,
+            "channels": channels,
+            "mult_out": mult,
+            "shift_out": shift,
+            "bias": int(rng.integers(-2000, 2000)) // (40 if maximum else 1),
+            "maximum": int(maximum),
+            **output_fields(
+                rng,
+                int(rng.integers(half, config.activation_bytes - out_stride * rows)),
+                out_stride,
+                channels,
+                random_rounding(config, rng),
+            ),
+        },
+    )
 
 
 def random_maximum(config: Config, rng: np.random.Generator) -> Command:
@@ -235,10 +317,21 @@ def random_maximum(config: Config, rng: np.random.Generator) -> Command:
 
 def split_window(command: Command, config: Config) -> list[Command]:
     """A POOL command's first pixel and slab as commands of one window row each, which continue each other's sums."""
-    f = {**command.fields, "region_rows": 1, "region_cols": 1, "channels": min(command["channels"], config.slab_channels)}
+    f = {
+        **command.fields,
+        "region_rows": 1,
+        "region_cols": 1,
+        "channels": min(command["channels"], config.slab_channels),
+    }
     parts = [
-        {**f, "kernel_rows": 1, "in_base": f["in_base"] + y * f["in_row_stride"], "hold": 1, "resume": 1,
-         "wrap_from": max(0, f["wrap_from"] - y * f["in_row_stride"])}
+        {
+            **f,
+            "kernel_rows": 1,
+            "in_base": f["in_base"] + y * f["in_row_stride"],
+            "hold": 1,
+            "resume": 1,
+            "wrap_from": max(0, f["wrap_from"] - y * f["in_row_stride"]),
+        }
         for y in range(f["kernel_rows"])
     ]
     parts[0]["resume"] = parts[-1]["hold"] = 0

@@ -15,9 +15,9 @@ def random_depthwise(config: Config, rng: np.random.Generator) -> Command:
         fields = _fields(config, rng)
         if fields is not None:
             break
-    fields["idle_cycles"] = least_idle_cycles(config, Command(Opcode.DEPTHWISE, fields)) + int(rng.integers(0, 2)) * int(
-        rng.integers(0, 4)
-    )
+    fields["idle_cycles"] = least_idle_cycles(config, Command(Opcode.DEPTHWISE, fields)) + int(
+        rng.integers(0, 2)
+    ) * int(rng.integers(0, 4))
     return Command(Opcode.DEPTHWISE, fields)
 
 
@@ -51,28 +51,52 @@ def _fields(config: Config, rng: np.random.Generator) -> dict[str, int] | None:
     half = config.activation_bytes // 2
     words = config.weight_bytes // config.weight_word_bytes, config.channel_bytes // config.channel_word_bytes
     if (
-        in_rows * row_stride > half or out_rows * out_stride > half - 64
-        or tiles * kh * kw > words[0] or tiles * config.channel_groups > words[1]
+        in_rows * row_stride > half
+        or out_rows * out_stride > half - 64
+        or tiles * kh * kw > words[0]
+        or tiles * config.channel_groups > words[1]
     ):
         return None
     base, wrap, wrap_bytes = random_rows(rng, in_rows, row_stride, half)
     iy, x = -pad_y, -pad_x * channels
     out = int(rng.integers(half, config.activation_bytes - out_stride * out_rows + 1))
     return {
-        "origin": (base + iy * row_stride + x) % (1 << 32), "in_row_bytes": in_cols * channels, "iy_start": iy, "x_start": x,
-        "in_rows": in_rows, "dilation_rows": dilate_y, "x_step": dilate_x * channels, "row_step": dilate_y * row_stride,
-        "patch_iy_step": ph * down * dilate_y, "patch_row_step": ph * down * dilate_y * row_stride,
-        "patch_x_step": pw * across * dilate_x * channels, "kernel_rows": kh, "kernel_cols": kw,
-        "raster_rows": (ph - 1) * down + kh, "last_raster_rows": (lines - 1) * down + kh, "raster_cols": raster_cols,
-        "tap_delay": tap_delay, "patch_delay": patch_delay,
+        "origin": (base + iy * row_stride + x) % (1 << 32),
+        "in_row_bytes": in_cols * channels,
+        "iy_start": iy,
+        "x_start": x,
+        "in_rows": in_rows,
+        "dilation_rows": dilate_y,
+        "x_step": dilate_x * channels,
+        "row_step": dilate_y * row_stride,
+        "patch_iy_step": ph * down * dilate_y,
+        "patch_row_step": ph * down * dilate_y * row_stride,
+        "patch_x_step": pw * across * dilate_x * channels,
+        "kernel_rows": kh,
+        "kernel_cols": kw,
+        "raster_rows": (ph - 1) * down + kh,
+        "last_raster_rows": (lines - 1) * down + kh,
+        "raster_cols": raster_cols,
+        "tap_delay": tap_delay,
+        "patch_delay": patch_delay,
         "weight_base": int(rng.integers(0, words[0] - tiles * kh * kw + 1)),
         "channel_base": int(rng.integers(0, words[1] - tiles * config.channel_groups + 1)),
-        "patches_down": int(patches[0]), "patches_across": int(patches[1]), "patch_rows": ph, "last_patch_rows": lines,
-        "patch_cols": pw, "last_patch_cols": columns, "tile_pixels": ph * pw, "last_tile_pixels": lines * pw,
-        "channel_tiles": tiles, "tile_channels": width, "last_channels": last,
+        "patches_down": int(patches[0]),
+        "patches_across": int(patches[1]),
+        "patch_rows": ph,
+        "last_patch_rows": lines,
+        "patch_cols": pw,
+        "last_patch_cols": columns,
+        "tile_pixels": ph * pw,
+        "last_tile_pixels": lines * pw,
+        "channel_tiles": tiles,
+        "tile_channels": width,
+        "last_channels": last,
         "in_zero_point": int(rng.integers(-128, 128)),
         "weight_zero_point": int(rng.integers(-128, 128)) * bool(rng.integers(0, 2)) * config.weight_zero_points,
-        "wrap_iy": wrap, "wrap_bytes": wrap_bytes,
-        "out_patch_row_step": ph * out_stride, "out_patch_step": pw * channels,
+        "wrap_iy": wrap,
+        "wrap_bytes": wrap_bytes,
+        "out_patch_row_step": ph * out_stride,
+        "out_patch_step": pw * channels,
         **output_fields(rng, out, out_stride, channels, random_rounding(config, rng)),
-    }  # fmt: skip
+    }

@@ -11,8 +11,18 @@ from amaranth.lib.wiring import In, Out
 from intaglio.hw.config import Config
 from intaglio.hw.isa import LocalMemory
 
-EVENTS = data.StructLayout({"macs": 16, "activation_reads": 2, "activation_writes": 2, "weight_reads": 2,
-                            "channel_reads": 1, "requantizations": 8, "partial_reads": 1, "partial_writes": 1})
+EVENTS = data.StructLayout(
+    {
+        "macs": 16,
+        "activation_reads": 2,
+        "activation_writes": 2,
+        "weight_reads": 2,
+        "channel_reads": 1,
+        "requantizations": 8,
+        "partial_reads": 1,
+        "partial_writes": 1,
+    }
+)
 
 
 class FakeCore(wiring.Component):
@@ -24,12 +34,21 @@ class FakeCore(wiring.Component):
         self._config = config
         width = 8 * config.bus_bytes
         self.raise_conflict = Signal()
-        super().__init__({
-            "start": In(stream.Signature(1024)), "retire": Out(1),
-            "write_en": In(1), "write_memory": In(2), "write_address": In(30), "write_data": In(width),
-            "read_en": In(1), "read_address": In(30), "read_data": Out(width),
-            "conflict": Out(1), "events": Out(EVENTS),
-        })
+        super().__init__(
+            {
+                "start": In(stream.Signature(1024)),
+                "retire": Out(1),
+                "write_en": In(1),
+                "write_memory": In(2),
+                "write_address": In(30),
+                "write_data": In(width),
+                "read_en": In(1),
+                "read_address": In(30),
+                "read_data": Out(width),
+                "conflict": Out(1),
+                "events": Out(EVENTS),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -51,8 +70,11 @@ class FakeCore(wiring.Component):
         with m.Elif(left != 0):
             m.d.sync += left.eq(left - 1)
         shift = c.bus_bytes.bit_length() - 1
-        sizes = {LocalMemory.ACTIVATION: c.activation_bytes, LocalMemory.WEIGHT: c.weight_bytes,
-                 LocalMemory.CHANNEL: c.channel_bytes}
+        sizes = {
+            LocalMemory.ACTIVATION: c.activation_bytes,
+            LocalMemory.WEIGHT: c.weight_bytes,
+            LocalMemory.CHANNEL: c.channel_bytes,
+        }
         self.memories = {}
         for memory, size in sizes.items():
             storage = Memory(shape=8 * c.bus_bytes, depth=size >> shift, init=[])
@@ -60,12 +82,15 @@ class FakeCore(wiring.Component):
             write = storage.write_port()
             m.d.comb += [
                 write.en.eq(self.write_en & (self.write_memory == memory)),
-                write.addr.eq(self.write_address >> shift), write.data.eq(self.write_data),
+                write.addr.eq(self.write_address >> shift),
+                write.data.eq(self.write_data),
             ]
         read = self.memories[LocalMemory.ACTIVATION].read_port(domain="sync")
         second, third = Signal(8 * c.bus_bytes), Signal(8 * c.bus_bytes)
         m.d.comb += [
-            read.en.eq(self.read_en), read.addr.eq(self.read_address >> shift), self.read_data.eq(third),
+            read.en.eq(self.read_en),
+            read.addr.eq(self.read_address >> shift),
+            self.read_data.eq(third),
         ]
         m.d.sync += [second.eq(read.data), third.eq(second)]
         return m

@@ -50,8 +50,10 @@ def _transfer(rng: random.Random, config: Config, engine: Engine) -> dict[str, i
     fields = {
         "external": EXTERNAL + b * rng.randrange(EXTERNAL_BYTES // 2 // b),
         "external_stride": b * rng.randrange(EXTERNAL_BYTES // 16 // b),
-        "local": b * rng.randrange(64), "local_stride": b * rng.randrange(32),
-        "row_bytes": b * row_words, "rows": rows,
+        "local": b * rng.randrange(64),
+        "local_stride": b * rng.randrange(32),
+        "row_bytes": b * row_words,
+        "rows": rows,
     }
     if engine == Engine.LOAD:
         fields["memory"] = int(rng.choice(list(LocalMemory)))

@@ -83,10 +83,18 @@ async def lite_read(ctx, lite, offset: int) -> tuple[int, int]:
     return out
 
 
-def run_system(config: Config, words: list[int], image: bytearray | None = None, watchdog: int = 1 << 20,
-               base: int = 0, faults: dict[int, int] | None = None, program_bytes: int | None = None,
-               runs: int = 1, prepare: Callable[[FakeCore], Callable | None] | None = None,
-               probe: bool = False) -> list[Outcome]:
+def run_system(
+    config: Config,
+    words: list[int],
+    image: bytearray | None = None,
+    watchdog: int = 1 << 20,
+    base: int = 0,
+    faults: dict[int, int] | None = None,
+    program_bytes: int | None = None,
+    runs: int = 1,
+    prepare: Callable[[FakeCore], Callable | None] | None = None,
+    probe: bool = False,
+) -> list[Outcome]:
     """One outcome a run; each run starts the same program again, without a reset between.
 
     faults: memory model state to set after its reset. prepare(core) may return a testbench to add. probe: shows each cycle that no
@@ -109,8 +117,19 @@ def run_system(config: Config, words: list[int], image: bytearray | None = None,
     async def memory_side(ctx):
         axi, b = dut.m_axi, config.bus_bytes
         inputs = Cat(axi.arready, axi.awready, axi.wready, axi.rvalid, axi.rlast, axi.rresp, axi.bvalid, axi.bresp)
-        outputs = Cat(axi.arvalid, axi.araddr, axi.arlen, axi.awvalid, axi.awaddr, axi.awlen, axi.wvalid, axi.wdata,
-                      axi.wlast, axi.rready, axi.bready)
+        outputs = Cat(
+            axi.arvalid,
+            axi.araddr,
+            axi.arlen,
+            axi.awvalid,
+            axi.awaddr,
+            axi.awlen,
+            axi.wvalid,
+            axi.wdata,
+            axi.wlast,
+            axi.rready,
+            axi.bready,
+        )
         while not ended:
             if probe:
                 before = ctx.get(outputs)

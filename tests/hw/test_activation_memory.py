@@ -44,7 +44,9 @@ class Bytes:
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_requests_at_random(shape: dict[str, int]) -> None:
-    config = Config(**{"cols": 4, "requantizers": 2, "weight_bytes": 1024, "channel_bytes": 512, "memory": MemoryConfig(4), **shape})
+    config = Config(
+        **{"cols": 4, "requantizers": 2, "weight_bytes": 1024, "channel_bytes": 512, "memory": MemoryConfig(4), **shape}
+    )
     dut, model = ActivationMemory(config), Bytes(config)
     rng = random.Random(f"{shape}")
     size, bus, feed, q = config.activation_bytes, config.bus_bytes, config.feed_bytes, config.requantizers
@@ -77,10 +79,20 @@ def test_requests_at_random(shape: dict[str, int]) -> None:
             write_at = (near + rng.randrange(-q, q + 1)) % size
             load_at = (near + rng.randrange(2 * feed)) % size // bus * bus
             data, word = rng.getrandbits(8 * q), rng.getrandbits(8 * bus)
-            for port, value in ((dut.read_en, reading), (dut.read_address, read_at), (dut.read_low, low), (dut.read_high, high),
-                                (dut.store_en, storing), (dut.store_address, store_at), (dut.write_count, count),
-                                (dut.write_address, write_at), (dut.write_data, data), (dut.load_en, loading),
-                                (dut.load_address, load_at), (dut.load_data, word)):  # fmt: skip
+            for port, value in (
+                (dut.read_en, reading),
+                (dut.read_address, read_at),
+                (dut.read_low, low),
+                (dut.read_high, high),
+                (dut.store_en, storing),
+                (dut.store_address, store_at),
+                (dut.write_count, count),
+                (dut.write_address, write_at),
+                (dut.write_data, data),
+                (dut.load_en, loading),
+                (dut.load_address, load_at),
+                (dut.load_data, word),
+            ):
                 ctx.set(port, int(value))
 
             read_ports = model.ports(read_at, low, high) if reading else []
@@ -100,10 +112,15 @@ def test_requests_at_random(shape: dict[str, int]) -> None:
             written = set(compute[3]) | ({model.port(load[0])} if load else set())
             expected = None
             if reading:
-                expected = [(i, model.read(read_at, i)) for i in range(low, high) if model.port(read_at + i) not in written]
+                expected = [
+                    (i, model.read(read_at, i)) for i in range(low, high) if model.port(read_at + i) not in written
+                ]
             reads.append((expected,))
-            stores.append((model.data[store_at : store_at + bus],)
-                          if storing and store_port not in written and store_port not in read_ports else None)
+            stores.append(
+                (model.data[store_at : store_at + bus],)
+                if storing and store_port not in written and store_port not in read_ports
+                else None
+            )
             if load is not None and not clash:  # COMPUTE's is served
                 model.data[load[0] : load[0] + bus] = load[1].to_bytes(bus, "little")
             at, number, value, _ = compute

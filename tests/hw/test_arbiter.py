@@ -50,8 +50,11 @@ def test_random(outstanding: int) -> None:
             assert (ar, aw) == ((0, 0) if going_out is None else (not going_out[0], going_out[0]))
             if going_out:
                 assert (ctx.get(dut.request.address), ctx.get(dut.request.beats)) == going_out[1:]
-            may = run and len(reads) + len(writes) < outstanding and (
-                going_out is None or (aw_ready if going_out[0] else ar_ready))
+            may = (
+                run
+                and len(reads) + len(writes) < outstanding
+                and (going_out is None or (aw_ready if going_out[0] else ar_ready))
+            )
             first = next((i for i in range(3) if standing[i]), None)
             chosen = first if may else None
             for i, port in enumerate(ports):

@@ -20,12 +20,19 @@ def _commands(rng: random.Random, bus: int) -> list[Command]:
         {"external": 8192, "row_bytes": bus, "rows": 1},
     ]
     for _ in range(12):
-        edges.append({
-            "external": bus * rng.randrange((1 << 32) // bus), "external_stride": bus * rng.randrange((1 << 32) // bus),
-            "row_bytes": bus * rng.choice([1, 2, 300, rng.randint(1, 600)]), "rows": rng.randint(1, 6),
-            "local": bus * rng.randrange((1 << 30) // bus), "local_stride": bus * rng.randrange((1 << 30) // bus),
-            "memory": rng.randrange(3), "signal": rng.randrange(4), "tag": rng.randrange(1 << 16),
-        })
+        edges.append(
+            {
+                "external": bus * rng.randrange((1 << 32) // bus),
+                "external_stride": bus * rng.randrange((1 << 32) // bus),
+                "row_bytes": bus * rng.choice([1, 2, 300, rng.randint(1, 600)]),
+                "rows": rng.randint(1, 6),
+                "local": bus * rng.randrange((1 << 30) // bus),
+                "local_stride": bus * rng.randrange((1 << 30) // bus),
+                "memory": rng.randrange(3),
+                "signal": rng.randrange(4),
+                "tag": rng.randrange(1 << 16),
+            }
+        )
     return [Command(Opcode.LOAD, fields) for fields in edges]
 
 

@@ -71,9 +71,12 @@ def test_refusals_name_field_value_and_what_is_allowed(override, message):
         ("rows: *x", "not YAML"),
         ("1: 2", "unknown configuration field 1"),
         # Nested aliases, 9**9 elements if they were written out.
-        ("rows: [x]\n".replace("rows", "a").replace("[x]", "&a [x, x, x, x, x, x, x, x, x]")
-         + "".join(f"{n}: &{n} [{', '.join(['*' + p] * 9)}]\n" for p, n in zip("abcdefgh", "bcdefghi", strict=True))
-         + "rows: *i\n", "unknown configuration field a"),
+        (
+            "rows: [x]\n".replace("rows", "a").replace("[x]", "&a [x, x, x, x, x, x, x, x, x]")
+            + "".join(f"{n}: &{n} [{', '.join(['*' + p] * 9)}]\n" for p, n in zip("abcdefgh", "bcdefghi", strict=True))
+            + "rows: *i\n",
+            "unknown configuration field a",
+        ),
     ],
     ids=["empty", "deep", "date", "alias", "key", "bomb"],
 )
@@ -108,7 +111,15 @@ def test_the_hash_names_the_hardware_only():
     c = Config()
     same = dataclasses.replace(c, name="x", clock_mhz=5, memory=MemoryConfig(1, 200))
     assert same.hardware_hash() == c.hardware_hash()
-    for change in ({"rows": 7}, {"weight_bytes": 14336}, {"rounding": ("double",)}, {"weight_zero_points": False}, {"depthwise_delay": 8}, {"weight_lanes": 1}, {"memory": MemoryConfig(outstanding=4)}):
+    for change in (
+        {"rows": 7},
+        {"weight_bytes": 14336},
+        {"rounding": ("double",)},
+        {"weight_zero_points": False},
+        {"depthwise_delay": 8},
+        {"weight_lanes": 1},
+        {"memory": MemoryConfig(outstanding=4)},
+    ):
         assert dataclasses.replace(c, **change).hardware_hash() != c.hardware_hash()
 
 
@@ -132,7 +143,11 @@ LIMITS = {  # field, what is accepted, what is not, the fields beside it
     "memory.latency": ([1, 2, 9999, 10000], [0, 10001], {}),
     "memory.outstanding": ([1, 2, 15, 16], [0, 17], {}),
     "clock_mhz": ([0.001, 1, 10000, 9999.5], [0, -1, 10000.5, float("inf"), True], {}),
-    "depthwise_delay": ([0, 2, 4, 8, 16, 32, 64, 128, 256], [1, 3, 5, 7, 9, 15, 17, 31, 33, 63, 65, 127, 129, 255, 257, 512, -2, 2.0], {}),
+    "depthwise_delay": (
+        [0, 2, 4, 8, 16, 32, 64, 128, 256],
+        [1, 3, 5, 7, 9, 15, 17, 31, 33, 63, 65, 127, 129, 255, 257, 512, -2, 2.0],
+        {},
+    ),
     "activation_bytes": ([256, 512, 16 * 1024 * KIB], [128, 192, 320, 384, 32 * 1024 * KIB, 512.0], {}),
     "weight_bytes": ([64, 80, 96, 16 * 1024 * KIB], [48, 72, 16 * 1024 * KIB + 16], {}),
     "channel_bytes": ([128, 144, 16 * 1024 * KIB], [112, 136, 16 * 1024 * KIB + 16], {}),
@@ -156,8 +171,17 @@ def test_limits(field: str) -> None:
 
 def test_what_follows_from_the_fields() -> None:
     """By hand, for shapes in which rounding up matters."""
-    c = Config(rows=5, cols=7, requantizers=3, activation_bytes=64 * KIB, activation_banks=4, weight_bytes=8000, channel_bytes=4096, bus_bytes=32,
-               memory=MemoryConfig(4))
+    c = Config(
+        rows=5,
+        cols=7,
+        requantizers=3,
+        activation_bytes=64 * KIB,
+        activation_banks=4,
+        weight_bytes=8000,
+        channel_bytes=4096,
+        bus_bytes=32,
+        memory=MemoryConfig(4),
+    )
     assert (c.feed_bytes, c.channel_groups, c.slab_channels, c.half_word_bytes, c.bank_bytes) == (16, 3, 15, 32, 16384)
     assert (c.weight_word_bytes, c.channel_word_bytes, c.partial_word_bytes, c.tile_sum_bytes) == (8, 64, 12, 180)
     assert (c.partial_bytes, c.partial_words, c.lanes, c.macs_per_cycle) == (720, 60, 2, 35)

@@ -50,12 +50,22 @@ def named(shape) -> str:
     return f"{shape['rows']}x{shape['cols']}{'-'.join(('', *shape.get('rounding', ())))}"
 
 
-EVENTS = ["macs", "activation_reads", "activation_writes", "weight_reads", "channel_reads", "requantizations",
-          "partial_reads", "partial_writes"]
+EVENTS = [
+    "macs",
+    "activation_reads",
+    "activation_writes",
+    "weight_reads",
+    "channel_reads",
+    "requantizations",
+    "partial_reads",
+    "partial_writes",
+]
 
 
 def small(**fields) -> Config:
-    return Config(**{**dict(activation_bytes=2048, weight_bytes=2048, channel_bytes=1024, memory=MemoryConfig(4)), **fields})
+    return Config(
+        **{**dict(activation_bytes=2048, weight_bytes=2048, channel_bytes=1024, memory=MemoryConfig(4)), **fields}
+    )
 
 
 def with_sums(shape: dict, words: int) -> Config:
@@ -161,7 +171,11 @@ def test_conflicts_are_shown(engine):
         for cycle in range(20 + compute_cycles(config, command) + 20):
             ctx.set(core.start.valid, cycle == 20)
             half = config.half_word_bytes
-            address = int(rng.integers(config.activation_bytes // config.bus_bytes)) * config.bus_bytes if cycle % 3 else half * (cycle % 2)
+            address = (
+                int(rng.integers(config.activation_bytes // config.bus_bytes)) * config.bus_bytes
+                if cycle % 3
+                else half * (cycle % 2)
+            )
             ctx.set(core.write_en, engine == "LOAD")
             ctx.set(core.write_address, address)
             ctx.set(core.read_en, engine == "STORE")
@@ -177,7 +191,9 @@ def test_conflicts_are_shown(engine):
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=named)
-@pytest.mark.parametrize("make", [random_conv, random_depthwise, random_add, random_pool, random_maximum], ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    "make", [random_conv, random_depthwise, random_add, random_pool, random_maximum], ids=lambda f: f.__name__
+)
 def test_random_commands(shape, make):
     seed = int(np.random.SeedSequence().entropy % 2**32)
     print("seed", seed)
@@ -196,7 +212,11 @@ def test_depthwise_among_others(shape):
     config = small(**shape)
     conv = random_conv(config, rng, True)
     patches = [random_depthwise(config, rng) for _ in range(4)]
-    check(config, [*patches[:2], conv, patches[2], random_pool(config, rng), random_add(config, rng), patches[3], conv], rng)
+    check(
+        config,
+        [*patches[:2], conv, patches[2], random_pool(config, rng), random_add(config, rng), patches[3], conv],
+        rng,
+    )
 
 
 @pytest.mark.parametrize("shape", SPLITTING, ids=named)
@@ -229,12 +249,36 @@ def test_short_kept_tiles():
     pixels, steps, tiles = 5, 2, 3
     idle = least_tile_cycles(config, 1, config.channel_groups) - steps
     conv = {
-        **random_conv(config, rng, True).fields, "origin": 0, "wrap_bytes": 0, "in_row_bytes": 2 * pixels, "iy_start": 0, "x_start": 0, "in_rows": 1,
-        "x_step": 2, "kernel_rows": 1, "kernel_cols": 1, "chunks": 1, "chunk_bytes": steps, "last_chunk_bytes": steps,
-        "slot_cycles": steps, "last_slot_cycles": steps, "idle_cycles": idle, "region_width": pixels, "pixel_tiles": pixels,
-        "rows_per_tile": 1, "last_pixels": 1, "channel_tiles": tiles, "last_channels": 4, "weight_base": 0, "channel_base": 0, "early_base": 0,
-        "out_base": 1024, "out_row_stride": 64, "out_pixel_stride": 16, "partial_base": 9,
-    }  # fmt: skip
+        **random_conv(config, rng, True).fields,
+        "origin": 0,
+        "wrap_bytes": 0,
+        "in_row_bytes": 2 * pixels,
+        "iy_start": 0,
+        "x_start": 0,
+        "in_rows": 1,
+        "x_step": 2,
+        "kernel_rows": 1,
+        "kernel_cols": 1,
+        "chunks": 1,
+        "chunk_bytes": steps,
+        "last_chunk_bytes": steps,
+        "slot_cycles": steps,
+        "last_slot_cycles": steps,
+        "idle_cycles": idle,
+        "region_width": pixels,
+        "pixel_tiles": pixels,
+        "rows_per_tile": 1,
+        "last_pixels": 1,
+        "channel_tiles": tiles,
+        "last_channels": 4,
+        "weight_base": 0,
+        "channel_base": 0,
+        "early_base": 0,
+        "out_base": 1024,
+        "out_row_stride": 64,
+        "out_pixel_stride": 16,
+        "partial_base": 9,
+    }
     order = [{"start": 1, "drain_from": 5}, {"start": 0, "drain_from": 9}, {"start": 0, "drain_from": 0}]
     check(config, [Command(Opcode.CONV, {**conv, **fields}) for fields in order], rng)
 
@@ -262,11 +306,23 @@ def test_slabs(shape):
         base = random_pool(config, rng, bool(i % 2)).fields
         stride = (kw + 1) * channels + 1
         fields = {
-            **base, "channels": channels, "kernel_rows": kh, "kernel_cols": kw, "region_rows": 2, "region_cols": 2,
-            "in_base": 3, "in_row_stride": stride, "row_step": stride, "x_step": channels, "kernel_x_step": channels,
-            "out_base": 1200, "out_row_stride": 2 * channels + 1, "out_pixel_stride": channels,
-            "wrap_from": 2 * stride if i % 3 else stride + 1, "wrap_bytes": stride + 2,
-        }  # fmt: skip
+            **base,
+            "channels": channels,
+            "kernel_rows": kh,
+            "kernel_cols": kw,
+            "region_rows": 2,
+            "region_cols": 2,
+            "in_base": 3,
+            "in_row_stride": stride,
+            "row_step": stride,
+            "x_step": channels,
+            "kernel_x_step": channels,
+            "out_base": 1200,
+            "out_row_stride": 2 * channels + 1,
+            "out_pixel_stride": channels,
+            "wrap_from": 2 * stride if i % 3 else stride + 1,
+            "wrap_bytes": stride + 2,
+        }
         if 3 + (kh + 1) * stride < 1200 and 1200 + 4 * channels + 2 < 2048:
             commands.append(Command(Opcode.POOL, fields))
     assert len(commands) > 3
@@ -309,18 +365,45 @@ def test_short_tiles_of_one_pixel(cols):
     conv = random_conv(config, rng, True)
     steps, tiles = 2, 6
     idle = least_tile_cycles(config, 1, config.channel_groups) - steps
-    conv = Command(Opcode.CONV, {
-        **conv.fields, "origin": 0, "wrap_bytes": 0, "in_row_bytes": steps, "iy_start": 0, "x_start": 0, "in_rows": 1, "kernel_rows": 1,
-        "kernel_cols": 1, "chunks": 1, "chunk_bytes": steps, "last_chunk_bytes": steps, "slot_cycles": steps,
-        "last_slot_cycles": steps, "idle_cycles": idle, "region_width": 1, "pixel_tiles": 1, "rows_per_tile": 1,
-        "last_pixels": 1, "channel_tiles": tiles, "last_channels": cols, "weight_base": 0, "channel_base": 0, "early_base": 0,
-        "out_base": 1024, "out_row_stride": 64, "out_pixel_stride": 64,
-    })
+    conv = Command(
+        Opcode.CONV,
+        {
+            **conv.fields,
+            "origin": 0,
+            "wrap_bytes": 0,
+            "in_row_bytes": steps,
+            "iy_start": 0,
+            "x_start": 0,
+            "in_rows": 1,
+            "kernel_rows": 1,
+            "kernel_cols": 1,
+            "chunks": 1,
+            "chunk_bytes": steps,
+            "last_chunk_bytes": steps,
+            "slot_cycles": steps,
+            "last_slot_cycles": steps,
+            "idle_cycles": idle,
+            "region_width": 1,
+            "pixel_tiles": 1,
+            "rows_per_tile": 1,
+            "last_pixels": 1,
+            "channel_tiles": tiles,
+            "last_channels": cols,
+            "weight_base": 0,
+            "channel_base": 0,
+            "early_base": 0,
+            "out_base": 1024,
+            "out_row_stride": 64,
+            "out_pixel_stride": 64,
+        },
+    )
     check(config, [conv], rng)
 
 
 @pytest.mark.parametrize(
-    ("cols", "requantizers", "patch"), [(4, 1, (1, 1)), (4, 1, (2, 2)), (5, 5, (1, 1))], ids=["output", "patch", "columns"]
+    ("cols", "requantizers", "patch"),
+    [(4, 1, (1, 1)), (4, 1, (2, 2)), (5, 5, (1, 1))],
+    ids=["output", "patch", "columns"],
 )
 def test_patches_of_short_rasters(cols, requantizers, patch):
     """With the fewest idle cycles a tile's passes end before the next one's begin, and before its sums are overwritten while
@@ -329,14 +412,42 @@ def test_patches_of_short_rasters(cols, requantizers, patch):
     config = small(rows=4, cols=cols, requantizers=requantizers, bus_bytes=4)
     ph, pw = patch
     fields = {
-        "origin": 0, "in_row_bytes": 40, "in_rows": 4, "dilation_rows": 1, "x_step": 3, "row_step": 64, "patch_iy_step": 1,
-        "patch_row_step": 64, "patch_x_step": 5, "kernel_rows": 1, "kernel_cols": 1, "raster_rows": ph,
-        "last_raster_rows": ph, "raster_cols": pw, "tap_delay": 1, "patch_delay": 1, "patches_down": 2, "patches_across": 3,
-        "patch_rows": ph, "last_patch_rows": ph, "patch_cols": pw, "last_patch_cols": pw, "tile_pixels": ph * pw,
-        "last_tile_pixels": ph * pw, "channel_tiles": 2, "tile_channels": cols, "last_channels": cols, "out_base": 1024,
-        "out_row_stride": 64, "out_pixel_stride": 8, "out_patch_row_step": 128, "out_patch_step": 16, "clamp_min": -128,
-        "clamp_max": 127, "in_zero_point": 5,
-    }  # fmt: skip
+        "origin": 0,
+        "in_row_bytes": 40,
+        "in_rows": 4,
+        "dilation_rows": 1,
+        "x_step": 3,
+        "row_step": 64,
+        "patch_iy_step": 1,
+        "patch_row_step": 64,
+        "patch_x_step": 5,
+        "kernel_rows": 1,
+        "kernel_cols": 1,
+        "raster_rows": ph,
+        "last_raster_rows": ph,
+        "raster_cols": pw,
+        "tap_delay": 1,
+        "patch_delay": 1,
+        "patches_down": 2,
+        "patches_across": 3,
+        "patch_rows": ph,
+        "last_patch_rows": ph,
+        "patch_cols": pw,
+        "last_patch_cols": pw,
+        "tile_pixels": ph * pw,
+        "last_tile_pixels": ph * pw,
+        "channel_tiles": 2,
+        "tile_channels": cols,
+        "last_channels": cols,
+        "out_base": 1024,
+        "out_row_stride": 64,
+        "out_pixel_stride": 8,
+        "out_patch_row_step": 128,
+        "out_patch_step": 16,
+        "clamp_min": -128,
+        "clamp_max": 127,
+        "in_zero_point": 5,
+    }
     fields["idle_cycles"] = least_idle_cycles(config, Command(Opcode.DEPTHWISE, fields))
     assert fields["idle_cycles"] > 0
     check(config, [Command(Opcode.DEPTHWISE, fields)], rng)

@@ -194,7 +194,10 @@ def test_the_longest_program() -> None:
         for _ in range(400):
             request = dut.fetch.request
             if ctx.get(request.valid):
-                assert ctx.get(request.payload.address) == (1 << 31) + asked and ctx.get(request.payload.beats) == BLOCK_BYTES // 8
+                assert (
+                    ctx.get(request.payload.address) == (1 << 31) + asked
+                    and ctx.get(request.payload.beats) == BLOCK_BYTES // 8
+                )
                 asked += BLOCK_BYTES
             assert not ctx.get(dut.fetch.idle) and not ctx.get(dut.dispatch.done) and not ctx.get(dut.dispatch.fault)
             due = beat + 2 < len(words) and 4 * beat < asked
@@ -215,7 +218,9 @@ def test_the_longest_program() -> None:
 def test_queue(engine: Engine) -> None:
     rng = random.Random(engine)
     words, depth = (32, 1) if engine == Engine.COMPUTE else (8, QUEUE_DEPTHS[engine])
-    assert words == WORDS_OF[{Engine.LOAD: Opcode.LOAD, Engine.COMPUTE: Opcode.CONV, Engine.STORE: Opcode.STORE}[engine]]
+    assert (
+        words == WORDS_OF[{Engine.LOAD: Opcode.LOAD, Engine.COMPUTE: Opcode.CONV, Engine.STORE: Opcode.STORE}[engine]]
+    )
     dut = CommandQueue(words, depth)
     sent = [[rng.getrandbits(32) for _ in range(words)] for _ in range(12)]
     most = 0
@@ -227,7 +232,9 @@ def test_queue(engine: Engine) -> None:
         while True:
             most = max(most, held)
             assert ctx.get(dut.full) == (held == depth) and ctx.get(dut.commands.valid) == (held > 0)
-            held += (ctx.get(dut.write) & ctx.get(dut.last)) - (ctx.get(dut.commands.valid) & ctx.get(dut.commands.ready))
+            held += (ctx.get(dut.write) & ctx.get(dut.last)) - (
+                ctx.get(dut.commands.valid) & ctx.get(dut.commands.ready)
+            )
             await ctx.tick()
 
     async def writer(ctx):

@@ -69,7 +69,10 @@ def test_values_that_do_not_fit_are_named():
 
 
 def test_records_hold_the_extremes():
-    for record in ({"bias": -(1 << 31), "multiplier": (1 << 31) - 1, "shift": -31}, {"bias": 5, "multiplier": 0, "shift": 30}):
+    for record in (
+        {"bias": -(1 << 31), "multiplier": (1 << 31) - 1, "shift": -31},
+        {"bias": 5, "multiplier": 0, "shift": 30},
+    ):
         assert unpack(CHANNEL_FIELDS_BY_NAME, pack(CHANNEL_FIELDS_BY_NAME, record, 4)) == record
 
 

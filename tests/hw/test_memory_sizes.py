@@ -13,9 +13,20 @@ from intaglio.hw.verilog import component_rtlil
 MODULE = re.compile(r"^module \\top\.(\S+)\n(.*?)^end$", re.MULTILINE | re.DOTALL)
 MEMORY = re.compile(r"^ *memory width (\d+) size (\d+) ", re.MULTILINE)
 MACHINES = {
-    "tiny16": ["tiny16"], "edge64": ["edge64"], "edge256": ["edge256"], "one lane": ["edge64", "weight_lanes=1"],
-    "3x5": ["tiny16", "rows=3", "cols=5", "activation_bytes=3072", "activation_banks=3", "bus_bytes=4", "memory.bytes_per_cycle=4"],
-}  # fmt: skip
+    "tiny16": ["tiny16"],
+    "edge64": ["edge64"],
+    "edge256": ["edge256"],
+    "one lane": ["edge64", "weight_lanes=1"],
+    "3x5": [
+        "tiny16",
+        "rows=3",
+        "cols=5",
+        "activation_bytes=3072",
+        "activation_banks=3",
+        "bus_bytes=4",
+        "memory.bytes_per_cycle=4",
+    ],
+}
 
 
 @pytest.mark.parametrize("machine", MACHINES.values(), ids=MACHINES)

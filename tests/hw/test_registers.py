@@ -58,11 +58,17 @@ def test_every_register() -> None:
             assert await lite_write(ctx, lite, register, value) == OKAY
             assert await lite_write(ctx, lite, register, ~value & 0xFFFFFFFF, strobes=7) == SLVERR
         expected = {
-            Register.ID: ID_VALUE, Register.VERSION: 7,
-            Register.HASH_LOW: config.hardware_hash() & 0xFFFFFFFF, Register.HASH_HIGH: config.hardware_hash() >> 32,
-            Register.CONTROL: 0, Register.STATUS: 0, Register.ERROR_ADDRESS: 0,
-            Register.RETIRED_LOAD: retired[Engine.LOAD], Register.RETIRED_COMPUTE: retired[Engine.COMPUTE],
-            Register.RETIRED_STORE: retired[Engine.STORE], **values,
+            Register.ID: ID_VALUE,
+            Register.VERSION: 7,
+            Register.HASH_LOW: config.hardware_hash() & 0xFFFFFFFF,
+            Register.HASH_HIGH: config.hardware_hash() >> 32,
+            Register.CONTROL: 0,
+            Register.STATUS: 0,
+            Register.ERROR_ADDRESS: 0,
+            Register.RETIRED_LOAD: retired[Engine.LOAD],
+            Register.RETIRED_COMPUTE: retired[Engine.COMPUTE],
+            Register.RETIRED_STORE: retired[Engine.STORE],
+            **values,
         }
         for c, value in counters.items():
             expected[counter_offset(c)] = value & 0xFFFFFFFF
@@ -253,8 +259,10 @@ def test_random_writes_and_events() -> None:
             if was and response == SLVERR and offset in SETTINGS and strobes == 15:
                 refused.add(offset)
             expected = {
-                Register.CONTROL: model.enabled, Register.STATUS: model.status | Status.DRAINING * in_flight,
-                Register.ERROR_ADDRESS: model.fault_address, **model.settings,
+                Register.CONTROL: model.enabled,
+                Register.STATUS: model.status | Status.DRAINING * in_flight,
+                Register.ERROR_ADDRESS: model.fault_address,
+                **model.settings,
             }
             for register, content in expected.items():
                 assert await lite_read(ctx, lite, register) == (content, OKAY), register.name
@@ -275,7 +283,14 @@ def test_channels_at_any_pace() -> None:
     dut = Registers(config)
     lite = dut.lite
     reads = [rng.choice([Register.ID, Register.VERSION, Register.HASH_LOW, 0x1C4]) for _ in range(60)]
-    writes = [(rng.choice([Register.PROGRAM_SIZE, Register.WATCHDOG, Register.ID, 0x1C4]), rng.getrandbits(32), rng.choice([15, 15, 7])) for _ in range(60)]
+    writes = [
+        (
+            rng.choice([Register.PROGRAM_SIZE, Register.WATCHDOG, Register.ID, 0x1C4]),
+            rng.getrandbits(32),
+            rng.choice([15, 15, 7]),
+        )
+        for _ in range(60)
+    ]
     shown = {Register.ID: ID_VALUE, Register.VERSION: 7, Register.HASH_LOW: config.hardware_hash() & 0xFFFFFFFF}
     answered = {"r": [], "b": []}
 
@@ -290,10 +305,18 @@ def test_channels_at_any_pace() -> None:
             show(ctx, None)
 
     async def read_addresses(ctx):
-        await side(ctx, lite.arvalid, lite.arready, reads, lambda ctx, a: ctx.set(lite.araddr, 0xFFC if a is None else a))
+        await side(
+            ctx, lite.arvalid, lite.arready, reads, lambda ctx, a: ctx.set(lite.araddr, 0xFFC if a is None else a)
+        )
 
     async def write_addresses(ctx):
-        await side(ctx, lite.awvalid, lite.awready, writes, lambda ctx, w: ctx.set(lite.awaddr, Register.BASE_ADDRESS if w is None else w[0]))
+        await side(
+            ctx,
+            lite.awvalid,
+            lite.awready,
+            writes,
+            lambda ctx, w: ctx.set(lite.awaddr, Register.BASE_ADDRESS if w is None else w[0]),
+        )
 
     async def write_data(ctx):
         def show(ctx, w):
@@ -305,7 +328,10 @@ def test_channels_at_any_pace() -> None:
     async def answers(ctx):
         last = {"r": None, "b": None}
         for _ in range(1500):
-            for name, valid, ready, payload in (("r", lite.rvalid, lite.rready, (lite.rdata, lite.rresp)), ("b", lite.bvalid, lite.bready, (lite.bresp,))):
+            for name, valid, ready, payload in (
+                ("r", lite.rvalid, lite.rready, (lite.rdata, lite.rresp)),
+                ("b", lite.bvalid, lite.bready, (lite.bresp,)),
+            ):
                 take = rng.random() < 0.3
                 ctx.set(ready, take)
                 got = tuple(ctx.get(p) for p in payload) if ctx.get(valid) else None

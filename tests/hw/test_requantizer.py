@@ -24,8 +24,16 @@ def check(pipeline: Pipeline, latency: int, cases: Cases, code: RoundingCode, rn
     clamp = np.sort(rng.integers(-128, 128, (2, count)), axis=0)
     clamp = np.where(rng.random(count) < 0.9, np.array([[-128], [127]]), clamp)
     bias = rng.integers(-(2**31), 2**31, count)
-    ports = {"sum": sums - bias, "bias": bias, "multiplier": multiplier, "shift": shift, "zero_point": zero_point,
-             "clamp_min": clamp[0], "clamp_max": clamp[1], "rounding": np.full(count, int(code))}  # fmt: skip
+    ports = {
+        "sum": sums - bias,
+        "bias": bias,
+        "multiplier": multiplier,
+        "shift": shift,
+        "zero_point": zero_point,
+        "clamp_min": clamp[0],
+        "clamp_max": clamp[1],
+        "rounding": np.full(count, int(code)),
+    }
     scaled = requantize(sums, Requantize(multiplier, shift, Rounding[code.name]))
     if code is not RoundingCode.FLOAT:
         scaled = wrap32(scaled)  # beyond 32 bits, which no network reaches, they wrap
@@ -59,7 +67,9 @@ def test_float_is_binary32_arithmetic():
         check(pipeline, requantizer.latency, random_cases(rng, BLOCK), RoundingCode.FLOAT, rng)
 
 
-@pytest.mark.parametrize("rounding", [("double", "single", "away"), ("double", "single", "away", "float")], ids="+".join)
+@pytest.mark.parametrize(
+    "rounding", [("double", "single", "away"), ("double", "single", "away", "float")], ids="+".join
+)
 def test_the_other_modes_beside_float_and_without_it(rounding):
     rng = seeded()
     pipeline = Pipeline(Requantizer(rounding))

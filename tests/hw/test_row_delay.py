@@ -44,7 +44,9 @@ def test_commands_in_turn(depth: int) -> None:
     most = depth + 1
     # The longest delay, over and over: after a long command, in one so short that nothing of its own arrives, and in one as long.
     fixed = [(most, most, 2 * depth + 3), (most, most, depth), (most, depth, depth + 1), (depth, most, 2)]
-    drawn = [(rng.randrange(1, most + 1), rng.randrange(1, most + 1), rng.randrange(1, 2 * depth + 4)) for _ in range(4)]
+    drawn = [
+        (rng.randrange(1, most + 1), rng.randrange(1, most + 1), rng.randrange(1, 2 * depth + 4)) for _ in range(4)
+    ]
 
     async def check(ctx):
         f = dut.delays
@@ -58,7 +60,10 @@ def test_commands_in_turn(depth: int) -> None:
                 words = [rng.getrandbits(WIDTH) for _ in range(PARTS)]
                 for part, word in enumerate(words):
                     ctx.set(dut.word[part], word)
-                assert all(ctx.get(f.schedule.links[link].through) and ctx.get(f.schedule.links[link].fresh) for link in range(ROWS - 1))
+                assert all(
+                    ctx.get(f.schedule.links[link].through) and ctx.get(f.schedule.links[link].fresh)
+                    for link in range(ROWS - 1)
+                )
                 assert [ctx.get(dut.out[0][part]) for part in range(PARTS)] == words
                 await ctx.tick()
             ctx.set(f.active, 1)
@@ -71,7 +76,11 @@ def test_commands_in_turn(depth: int) -> None:
                     assert ctx.get(f.schedule.links[link].fresh) == (ago <= at), (link, at, ago)
                     assert ctx.get(f.schedule.links[link].through) == (ago == 0)
                     if ago <= at:
-                        assert [ctx.get(dut.out[link][part]) for part in range(PARTS)] == entered[at - ago], (link, at, ago)
+                        assert [ctx.get(dut.out[link][part]) for part in range(PARTS)] == entered[at - ago], (
+                            link,
+                            at,
+                            ago,
+                        )
                 await ctx.tick()
             ctx.set(f.active, 0)
 

@@ -17,8 +17,20 @@ from intaglio.sim.rtl import toolchain
 from intaglio.sim.rtl.build import lint_of
 
 INPUTS = {"a": 4, "b": 3}
-OPERANDS = ["\\a", "\\b", "\\a [2:1]", "\\a [3]", "\\b [2]", "3'101", "1'1", "4'0010", "3", "{ \\a [0] \\b }", "{ 2'10 \\b [1:0] }",
-            "{ \\b \\a [3:2] 1'1 }"]
+OPERANDS = [
+    "\\a",
+    "\\b",
+    "\\a [2:1]",
+    "\\a [3]",
+    "\\b [2]",
+    "3'101",
+    "1'1",
+    "4'0010",
+    "3",
+    "{ \\a [0] \\b }",
+    "{ 2'10 \\b [1:0] }",
+    "{ \\b \\a [3:2] 1'1 }",
+]
 SHIFTS = LEFT_SHIFTS + RIGHT_SHIFTS
 
 Cell = tuple[str, dict[str, int], dict[str, str]]
@@ -49,9 +61,14 @@ def bits_of(signal: str, widths: tuple[tuple[str, int], ...]) -> list[tuple[str,
 
 def parse(text: str) -> Netlist:
     widths = {m[2]: int(m[1] or 1) for m in re.finditer(r"^  wire (?:width (\d+) )?(?:\w+ \d+ )?(\S+)$", text, re.M)}
-    cells = [(m[1], {k: int(v) for k, v in re.findall(r"parameter \\(\w+) (\d+)", m[2])},
-              dict(re.findall(r"connect \\(\w+) (.+)", m[2])))
-             for m in re.finditer(r"^  cell (\S+) \S+\n(.*?)^  end$", text, re.M | re.S)]
+    cells = [
+        (
+            m[1],
+            {k: int(v) for k, v in re.findall(r"parameter \\(\w+) (\d+)", m[2])},
+            dict(re.findall(r"connect \\(\w+) (.+)", m[2])),
+        )
+        for m in re.finditer(r"^  cell (\S+) \S+\n(.*?)^  end$", text, re.M | re.S)
+    ]
     return widths, cells, re.findall(r"^  connect (\S+(?: \[[\d:]+\])?) (.+)$", text, re.M)
 
 
@@ -82,8 +99,18 @@ def value(kind: str, p: dict[str, int], v: dict[str, int]) -> int:
     both = p["A_SIGNED"] == p["B_SIGNED"] == 1
     a, b = number("A", both), number("B", both)
     return {
-        "$eq": a == b, "$ne": a != b, "$lt": a < b, "$le": a <= b, "$gt": a > b, "$ge": a >= b,
-        "$add": a + b, "$sub": a - b, "$and": a & b, "$or": a | b, "$xor": a ^ b, "$xnor": ~(a ^ b),
+        "$eq": a == b,
+        "$ne": a != b,
+        "$lt": a < b,
+        "$le": a <= b,
+        "$gt": a > b,
+        "$ge": a >= b,
+        "$add": a + b,
+        "$sub": a - b,
+        "$and": a & b,
+        "$or": a | b,
+        "$xor": a ^ b,
+        "$xnor": ~(a ^ b),
     }[kind] & mask
 
 
@@ -101,16 +128,19 @@ def outputs(netlist: Netlist, inputs: dict[str, int]) -> dict[str, int]:
                 continue
             for port, bits in read.items():
                 assert len(bits) == p.get(f"{port}_WIDTH", len(bits)), (kind, ports)
-            v = {port: sum((bit if isinstance(bit, int) else known[bit]) << i for i, bit in enumerate(bits))
-                 for port, bits in read.items()}
+            v = {
+                port: sum((bit if isinstance(bit, int) else known[bit]) << i for i, bit in enumerate(bits))
+                for port, bits in read.items()
+            }
             y = v["A"] if kind == "copy" else value(kind, p, v)
             for i, bit in enumerate(bits_of(ports["Y"], shape)):
                 assert not isinstance(bit, int) and bit not in known
                 known[bit] = y >> i & 1
         assert len(left) < len(todo)
         todo = left
-    return {name: sum(known[name, i] << i for i in range(width)) for name, width in widths.items()
-            if name.startswith("\\y")}
+    return {
+        name: sum(known[name, i] << i for i in range(width)) for name, width in widths.items() if name.startswith("\\y")
+    }
 
 
 def width_of(signal: str) -> int:
@@ -124,8 +154,12 @@ def module(cells: list[Cell]) -> str:
     for i, (kind, p, ports) in enumerate(cells):
         width = p.get("Y_WIDTH") or p["WIDTH"]
         wires.append(f"  wire width {width} output {i + 3} \\y{i}")
-        body += [f"  cell {kind} $c{i}", *(f"    parameter \\{k} {x}" for k, x in p.items()),
-                 *(f"    connect \\{k} {x}" for k, x in {**ports, "Y": f"\\y{i}"}.items()), "  end"]
+        body += [
+            f"  cell {kind} $c{i}",
+            *(f"    parameter \\{k} {x}" for k, x in p.items()),
+            *(f"    connect \\{k} {x}" for k, x in {**ports, "Y": f"\\y{i}"}.items()),
+            "  end",
+        ]
     return "\n".join(["module \\intaglio", *wires, *body, "end", ""])
 
 
@@ -136,7 +170,9 @@ def random_cells(seed: int, kinds: tuple[str, ...], count: int) -> list[Cell]:
         kind = kinds[i % len(kinds)]
         if kind == "$pmux":
             width, cases = draw.randint(1, 4), draw.randint(1, 9)
-            ports = {port: concatenation(draw, bits) for port, bits in (("A", width), ("B", width * cases), ("S", cases))}
+            ports = {
+                port: concatenation(draw, bits) for port, bits in (("A", width), ("B", width * cases), ("S", cases))
+            }
             cells.append((kind, {"WIDTH": width, "S_WIDTH": cases}, ports))
             continue
         a, b = draw.choice(OPERANDS), draw.choice(OPERANDS)
@@ -222,12 +258,20 @@ def plain_verilog(text: str) -> str:
 
 
 def test_tidied_text() -> None:
-    text = "  reg [3:0] \\a.b  = 4'h2;\n  reg _1_ = 1'h0;\n  reg \\c[1]  = 1'h1;\n  assign x = { a[3], a[3], a[3], a };\n"
+    text = (
+        "  reg [3:0] \\a.b  = 4'h2;\n  reg _1_ = 1'h0;\n  reg \\c[1]  = 1'h1;\n  assign x = { a[3], a[3], a[3], a };\n"
+    )
     text += "  assign y = { \\p , \\p , \\p , b, b };\n  assign z = { a, ab, ab };\n"
     assert verilog._tidy(text).splitlines() == [
-        "  reg [3:0] \\a.b ;", "  initial \\a.b = 4'h2;", "  reg _1_ ;", "  initial _1_ = 1'h0;",
-        "  reg \\c[1] ;", "  initial \\c[1] = 1'h1;",
-        "  assign x = { {3{ a[3] }}, a };", "  assign y = { {3{ \\p }}, b, b };", "  assign z = { a, ab, ab };",
+        "  reg [3:0] \\a.b ;",
+        "  initial \\a.b = 4'h2;",
+        "  reg _1_ ;",
+        "  initial _1_ = 1'h0;",
+        "  reg \\c[1] ;",
+        "  initial \\c[1] = 1'h1;",
+        "  assign x = { {3{ a[3] }}, a };",
+        "  assign y = { {3{ \\p }}, b, b };",
+        "  assign z = { a, ab, ab };",
     ]
 
 
@@ -256,15 +300,38 @@ def test_verilog_computes_the_same(tmp_path: Path) -> None:
     assert set(re.findall("%Warning-([A-Z]+)", lint_of(after, ()))) <= {"CMPCONST"}
     names = [f"y{i}" for i in range(600)]
     wires = "".join(f"  wire [8:0] {n}_0, {n}_1;\n" for n in names)
-    tops = [f"  {module_name} i{i}(.a(a), .b(b), {', '.join(f'.{n}({n}_{i})' for n in names)});\n"
-            for i, module_name in enumerate(("original", "intaglio"))]
+    tops = [
+        f"  {module_name} i{i}(.a(a), .b(b), {', '.join(f'.{n}({n}_{i})' for n in names)});\n"
+        for i, module_name in enumerate(("original", "intaglio"))
+    ]
     both = (f"{{{', '.join(f'{n}_{i}' for n in names)}}}" for i in range(2))
-    top = (f"module top(input [3:0] a, input [2:0] b, output same);\n{wires}{''.join(tops)}"
-           f"  assign same = {' === '.join(both)};\nendmodule\n")
+    top = (
+        f"module top(input [3:0] a, input [2:0] b, output same);\n{wires}{''.join(tops)}"
+        f"  assign same = {' === '.join(both)};\nendmodule\n"
+    )
     (tmp_path / "all.v").write_text(before + after + top)
     (tmp_path / "main.cpp").write_text(MAIN)
     done = toolchain.verilator().run(
-        ["--cc", "--exe", "--build", "--prefix", "Vtop", "--top-module", "top", "-Wno-fatal", "-Wno-lint", "-Wno-style",
-         "--no-assert", "-MAKEFLAGS", "OPT_FAST=-O0", "-o", "same", "all.v", "main.cpp"], tmp_path)
+        [
+            "--cc",
+            "--exe",
+            "--build",
+            "--prefix",
+            "Vtop",
+            "--top-module",
+            "top",
+            "-Wno-fatal",
+            "-Wno-lint",
+            "-Wno-style",
+            "--no-assert",
+            "-MAKEFLAGS",
+            "OPT_FAST=-O0",
+            "-o",
+            "same",
+            "all.v",
+            "main.cpp",
+        ],
+        tmp_path,
+    )
     assert done.returncode == 0, done.stdout[-2000:]
     assert subprocess.run([tmp_path / "obj_dir" / "same"], check=False).returncode == 0

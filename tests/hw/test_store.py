@@ -15,12 +15,22 @@ LATENCY = 3
 
 
 def _commands(rng: random.Random, bus: int, count: int) -> list[Command]:
-    return [Command(Opcode.STORE, {
-        "external": bus * rng.randrange((1 << 32) // bus), "external_stride": bus * rng.randrange(512),
-        "row_bytes": bus * rng.choice([1, 2, rng.randint(1, 60)]), "rows": rng.randint(1, 4),
-        "local": bus * rng.randrange((1 << 30) // bus), "local_stride": bus * rng.randrange(1 << 8),
-        "signal": rng.randrange(4), "tag": number << 12 | rng.randrange(1 << 12),
-    }) for number in range(count)]
+    return [
+        Command(
+            Opcode.STORE,
+            {
+                "external": bus * rng.randrange((1 << 32) // bus),
+                "external_stride": bus * rng.randrange(512),
+                "row_bytes": bus * rng.choice([1, 2, rng.randint(1, 60)]),
+                "rows": rng.randint(1, 4),
+                "local": bus * rng.randrange((1 << 30) // bus),
+                "local_stride": bus * rng.randrange(1 << 8),
+                "signal": rng.randrange(4),
+                "tag": number << 12 | rng.randrange(1 << 12),
+            },
+        )
+        for number in range(count)
+    ]
 
 
 @pytest.mark.parametrize("bus", BUSES)

@@ -24,8 +24,16 @@ from intaglio.sim.cycle_model import run_cycles
 
 
 def config_of(bus: int, rate: int, latency: int, outstanding: int) -> Config:
-    return Config(rows=4, cols=4, requantizers=2, activation_bytes=16384, weight_bytes=16384, channel_bytes=4096,
-                  bus_bytes=bus, memory=MemoryConfig(rate, latency, outstanding))
+    return Config(
+        rows=4,
+        cols=4,
+        requantizers=2,
+        activation_bytes=16384,
+        weight_bytes=16384,
+        channel_bytes=4096,
+        bus_bytes=bus,
+        memory=MemoryConfig(rate, latency, outstanding),
+    )
 
 
 def hold_equal(config: Config, commands: list[Command], outcome: Outcome) -> None:
@@ -39,14 +47,25 @@ def hold_equal(config: Config, commands: list[Command], outcome: Outcome) -> Non
     assert sum(model.counters[c] for c in CAUSES) == model.cycles
     assert outcome.counters[Counter.MACS] == 7 * model.counters[Counter.BUSY]
     assert outcome.counters[Counter.WEIGHT_READS] == model.counters[Counter.BUSY]
-    for engine, register in ((Engine.LOAD, Register.RETIRED_LOAD), (Engine.COMPUTE, Register.RETIRED_COMPUTE),
-                             (Engine.STORE, Register.RETIRED_STORE)):
+    for engine, register in (
+        (Engine.LOAD, Register.RETIRED_LOAD),
+        (Engine.COMPUTE, Register.RETIRED_COMPUTE),
+        (Engine.STORE, Register.RETIRED_STORE),
+    ):
         assert outcome.registers[register] == sum(c.engine == engine for c in commands)
 
 
 SHAPES = [  # bus, rate, latency, outstanding
-    (4, 4, 1, 1), (4, 1, 20, 4), (8, 8, 32, 8), (8, 3, 100, 16), (16, 16, 10, 2), (16, 7, 50, 8), (32, 32, 5, 3),
-    (32, 5, 64, 16), (64, 64, 200, 16), (64, 40, 3, 1),
+    (4, 4, 1, 1),
+    (4, 1, 20, 4),
+    (8, 8, 32, 8),
+    (8, 3, 100, 16),
+    (16, 16, 10, 2),
+    (16, 7, 50, 8),
+    (32, 32, 5, 3),
+    (32, 5, 64, 16),
+    (64, 64, 200, 16),
+    (64, 40, 3, 1),
 ]
 
 
@@ -72,8 +91,11 @@ def test_no_output_follows_an_input_within_a_cycle() -> None:
 def test_sizes_are_the_hardwares() -> None:
     """The model's copies of the RTL's sizes (it does not import amaranth)."""
     assert (cycle_model.BLOCK_BYTES, cycle_model.FIFO_BYTES) == (fetch.BLOCK_BYTES, fetch.FIFO_BYTES)
-    assert dispatch.QUEUE_DEPTHS == {Engine.LOAD: cycle_model.TRANSFER_QUEUE, Engine.COMPUTE: 1,
-                                     Engine.STORE: cycle_model.TRANSFER_QUEUE}
+    assert dispatch.QUEUE_DEPTHS == {
+        Engine.LOAD: cycle_model.TRANSFER_QUEUE,
+        Engine.COMPUTE: 1,
+        Engine.STORE: cycle_model.TRANSFER_QUEUE,
+    }
     assert cycle_model.BUFFER_WORDS == store.BUFFER_WORDS
     assert cycle_model.READ_LATENCY == ComputeCore.READ_LATENCY == FakeCore.READ_LATENCY
     assert (cycle_model.PAGE, cycle_model.MOST_BEATS) == (axi.PAGE, axi.MOST_BEATS)

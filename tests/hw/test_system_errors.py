@@ -154,10 +154,30 @@ def test_data_goes_through() -> None:
     image[base : base + 4096] = bytes((i * 7 + i // 256) & 255 for i in range(4096))
     signal = 1 << token_bit(Engine.LOAD, Engine.STORE)
     commands = [
-        Command(Opcode.LOAD, {"external": 0, "external_stride": 320, "local": 64, "local_stride": 256, "row_bytes": 256,
-                              "rows": 5, "signal": signal}),
-        Command(Opcode.STORE, {"external": 8192 - 64, "external_stride": 512, "local": 64, "local_stride": 256,
-                               "row_bytes": 256, "rows": 5, "wait": 1 << token_bit(Engine.STORE, Engine.LOAD)}),
+        Command(
+            Opcode.LOAD,
+            {
+                "external": 0,
+                "external_stride": 320,
+                "local": 64,
+                "local_stride": 256,
+                "row_bytes": 256,
+                "rows": 5,
+                "signal": signal,
+            },
+        ),
+        Command(
+            Opcode.STORE,
+            {
+                "external": 8192 - 64,
+                "external_stride": 512,
+                "local": 64,
+                "local_stride": 256,
+                "row_bytes": 256,
+                "rows": 5,
+                "wait": 1 << token_bit(Engine.STORE, Engine.LOAD),
+            },
+        ),
     ]
     before = bytes(image)
     (out,) = run_system(config, words_of(commands), image, base=base)

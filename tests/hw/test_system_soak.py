@@ -25,8 +25,16 @@ OUTSTANDING = {4: 1, 8: 8, 16: 16, 32: 3, 64: 5}
 
 
 def config_of(bus: int, rate: int, latency: int) -> Config:
-    return Config(rows=4, cols=4, requantizers=2, activation_bytes=16384, weight_bytes=16384, channel_bytes=4096,
-                  bus_bytes=bus, memory=MemoryConfig(rate, latency, OUTSTANDING[bus]))
+    return Config(
+        rows=4,
+        cols=4,
+        requantizers=2,
+        activation_bytes=16384,
+        weight_bytes=16384,
+        channel_bytes=4096,
+        bus_bytes=bus,
+        memory=MemoryConfig(rate, latency, OUTSTANDING[bus]),
+    )
 
 
 @cache

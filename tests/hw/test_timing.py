@@ -50,11 +50,21 @@ def random_patches(rng: random.Random, config: Config) -> dict[str, int]:
     last_rows, last_cols = rng.randint(1, ph), rng.randint(1, pw)
     channels = rng.randint(1, config.cols)
     return {
-        "kernel_rows": kh, "kernel_cols": kw, "raster_cols": (pw - 1) * across + kw, "raster_rows": (ph - 1) * down + kh,
-        "last_raster_rows": (last_rows - 1) * down + kh, "patches_down": rng.randint(1, 5), "patches_across": rng.randint(1, 5),
-        "channel_tiles": rng.randint(1, 4), "patch_rows": ph, "last_patch_rows": last_rows, "patch_cols": pw, "last_patch_cols": last_cols,
-        "tile_channels": channels, "last_channels": rng.randint(1, channels),
-    }  # fmt: skip
+        "kernel_rows": kh,
+        "kernel_cols": kw,
+        "raster_cols": (pw - 1) * across + kw,
+        "raster_rows": (ph - 1) * down + kh,
+        "last_raster_rows": (last_rows - 1) * down + kh,
+        "patches_down": rng.randint(1, 5),
+        "patches_across": rng.randint(1, 5),
+        "channel_tiles": rng.randint(1, 4),
+        "patch_rows": ph,
+        "last_patch_rows": last_rows,
+        "patch_cols": pw,
+        "last_patch_cols": last_cols,
+        "tile_channels": channels,
+        "last_channels": rng.randint(1, channels),
+    }
 
 
 def test_least_idle_cycles() -> None:
@@ -66,7 +76,13 @@ def test_least_idle_cycles() -> None:
         config = Config(rows=rows, cols=cols, requantizers=rng.randint(1, cols))
         f = random_patches(rng, config)
         idle = least_idle_cycles(config, Command(Opcode.DEPTHWISE, f))
-        assert keeps_up(config, f, idle) and (idle == 0 or not keeps_up(config, f, idle - 1)), (rows, cols, config.requantizers, f, idle)
+        assert keeps_up(config, f, idle) and (idle == 0 or not keeps_up(config, f, idle - 1)), (
+            rows,
+            cols,
+            config.requantizers,
+            f,
+            idle,
+        )
         some += idle > 0
     assert some > 500
 
@@ -77,8 +93,13 @@ def test_windows_of_a_pool() -> None:
     for _ in range(500):
         cols = rng.randint(1, 16)
         config = Config(rows=rng.randint(1, 16), cols=cols, requantizers=rng.randint(1, cols))
-        f = {"kernel_rows": rng.randint(1, 4), "kernel_cols": rng.randint(1, 4), "region_rows": rng.randint(1, 4), "region_cols": rng.randint(1, 4),
-             "channels": rng.randint(1, 5 * config.slab_channels)}  # fmt: skip
+        f = {
+            "kernel_rows": rng.randint(1, 4),
+            "kernel_cols": rng.randint(1, 4),
+            "region_rows": rng.randint(1, 4),
+            "region_cols": rng.randint(1, 4),
+            "channels": rng.randint(1, 5 * config.slab_channels),
+        }
         window, left, pixel = f["kernel_rows"] * f["kernel_cols"], f["channels"], 0
         while left > 0:
             passes = -(-min(left, config.slab_channels) // config.requantizers)
@@ -91,5 +112,6 @@ def test_windows_of_a_pool() -> None:
         # With `hold` a window's sums stay: its passes, and what follows them, are left out.
         held = compute_cycles(config, Command(Opcode.POOL, {**f, "hold": 1}))
         latest = compute_cycles(config, Command(Opcode.POOL, {**f, "hold": 1, "channels": 1})) - compute_cycles(
-            config, Command(Opcode.POOL, {**f, "channels": 1}))
+            config, Command(Opcode.POOL, {**f, "channels": 1})
+        )
         assert held - whole == latest - (passes - 1)

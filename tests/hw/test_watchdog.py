@@ -20,9 +20,14 @@ def test_expires_in_the_limits_cycle_in_a_row(limit: int) -> None:
     async def check(ctx):
         ctx.set(dut.limit, limit)
         idle = 0
-        for run, progress, cycles in [(1, 0, limit + 3), (1, 1, 2), (1, 0, max(0, limit - 1)), (1, 1, 1), (1, 0, limit + 1), (0, 0, 2)] + [
-            (rng.random() < 0.8, rng.random() < 0.3, rng.randrange(2 * min(limit, 8) + 2)) for _ in range(60)
-        ]:
+        for run, progress, cycles in [
+            (1, 0, limit + 3),
+            (1, 1, 2),
+            (1, 0, max(0, limit - 1)),
+            (1, 1, 1),
+            (1, 0, limit + 1),
+            (0, 0, 2),
+        ] + [(rng.random() < 0.8, rng.random() < 0.3, rng.randrange(2 * min(limit, 8) + 2)) for _ in range(60)]:
             ctx.set(dut.run, int(run))
             ctx.set(dut.progress, int(progress))
             for _ in range(cycles):

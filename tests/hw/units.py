@@ -13,8 +13,16 @@ BUSES = (4, 8, 16, 32, 64)
 
 
 def small_config(bus: int, outstanding: int = 4) -> Config:
-    return Config(rows=4, cols=4, requantizers=2, activation_bytes=16384, weight_bytes=16384, channel_bytes=4096,
-                  bus_bytes=bus, memory=MemoryConfig(bus, 8, outstanding))
+    return Config(
+        rows=4,
+        cols=4,
+        requantizers=2,
+        activation_bytes=16384,
+        weight_bytes=16384,
+        channel_bytes=4096,
+        bus_bytes=bus,
+        memory=MemoryConfig(bus, 8, outstanding),
+    )
 
 
 MOST_CYCLES = 60_000

@@ -17,9 +17,30 @@ from intaglio.sim.rtl.build import emission
 from intaglio.sim.rtl.toolchain import verilator
 
 _TOP = "pipeline_top"
-_FLAGS = ["--cc", "--exe", "--build", "--prefix", "Vtop", "--top-module", _TOP, "-O3", "--no-timing", "--x-assign", "fast",
-          "--x-initial", "fast", "-Wno-fatal", "-Wno-lint", "-Wno-style", "-CFLAGS", "-fPIC", "-LDFLAGS", "-shared",
-          "-MAKEFLAGS", "OPT_FAST=-O2 OPT_SLOW=-O0 OPT_GLOBAL=-O0"]
+_FLAGS = [
+    "--cc",
+    "--exe",
+    "--build",
+    "--prefix",
+    "Vtop",
+    "--top-module",
+    _TOP,
+    "-O3",
+    "--no-timing",
+    "--x-assign",
+    "fast",
+    "--x-initial",
+    "fast",
+    "-Wno-fatal",
+    "-Wno-lint",
+    "-Wno-style",
+    "-CFLAGS",
+    "-fPIC",
+    "-LDFLAGS",
+    "-shared",
+    "-MAKEFLAGS",
+    "OPT_FAST=-O2 OPT_SLOW=-O0 OPT_GLOBAL=-O0",
+]
 
 
 class Pipeline:

@@ -25,10 +25,21 @@ SAME = Padding(1, 1, 1, 1)
 MACHINES = [
     ("tiny16", []),
     ("tiny16", ["activation_bytes=2048", "activation_banks=2", "weight_bytes=1024", "channel_bytes=256"]),
-    ("tiny16", ["rows=3", "cols=5", "activation_bytes=3072", "activation_banks=3", "weight_bytes=2048", "bus_bytes=4",
-                "memory.bytes_per_cycle=1", "memory.latency=90"]),
+    (
+        "tiny16",
+        [
+            "rows=3",
+            "cols=5",
+            "activation_bytes=3072",
+            "activation_banks=3",
+            "weight_bytes=2048",
+            "bus_bytes=4",
+            "memory.bytes_per_cycle=1",
+            "memory.latency=90",
+        ],
+    ),
     ("edge64", ["activation_bytes=4096", "weight_bytes=2048"]),
-]  # fmt: skip
+]
 
 
 class Builder:
@@ -136,10 +147,17 @@ class Builder:
         out = Requantize(self.random.integers(1 << 30, (1 << 31) - 1, 1), one - 19, Rounding.DOUBLE)
         self.operators.append(
             Add(
-                self._name(), (a, b), (name,), (self._point(), self._point()), 20,
-                (operand[0], operand[1]), self._point(), out, (-128, 127),
+                self._name(),
+                (a, b),
+                (name,),
+                (self._point(), self._point()),
+                20,
+                (operand[0], operand[1]),
+                self._point(),
+                out,
+                (-128, 127),
             )
-        )  # fmt: skip
+        )
         return name
 
     def average(

@@ -36,8 +36,9 @@ def load_ahead(config: Config, commands: list[Command], most: int) -> list[Comma
 def depends(config: Config, one: Command, two: Command) -> bool:
     return any(
         a.space == b.space and (a.write or b.write) and a.low < b.high and b.low < a.high
-        for a in accesses(config, one) for b in accesses(config, two)
-    )  # fmt: skip
+        for a in accesses(config, one)
+        for b in accesses(config, two)
+    )
 
 
 @pytest.mark.parametrize("most", [0, 1, 2, 5])

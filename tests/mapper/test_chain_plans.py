@@ -32,8 +32,18 @@ SAME = Padding(1, 1, 1, 1)
 TINY = ("tiny16", ["activation_bytes=8192", "activation_banks=4", "weight_bytes=8192"])
 FEW = ("tiny16", ["activation_bytes=8192", "weight_bytes=4096"])
 EDGE = ("edge64", ["activation_bytes=16384", "activation_banks=4", "weight_bytes=8192"])
-ODD = ("tiny16", ["rows=3", "cols=5", "activation_bytes=6144", "activation_banks=3", "weight_bytes=2048", "bus_bytes=4",
-                  "memory.bytes_per_cycle=4"])  # fmt: skip
+ODD = (
+    "tiny16",
+    [
+        "rows=3",
+        "cols=5",
+        "activation_bytes=6144",
+        "activation_banks=3",
+        "weight_bytes=2048",
+        "bus_bytes=4",
+        "memory.bytes_per_cycle=4",
+    ],
+)
 
 
 def network(behind: str, images: int, shape: tuple[int, int, int], channels: int, seed: int) -> Graph:
@@ -55,7 +65,13 @@ def network(behind: str, images: int, shape: tuple[int, int, int], channels: int
             y = b.conv(y, channels, (3, 3), padding=SAME, groups=channels)
             y = b.add(x, b.conv(y, shape[2], (1, 1)))
         case "windows":
-            y = b.conv(b.conv(y, 12, (3, 4), (1, 2), padding=Padding(1, 1, 2, 1)), 20, (5, 1), (2, 1), padding=Padding(2, 2, 0, 0))
+            y = b.conv(
+                b.conv(y, 12, (3, 4), (1, 2), padding=Padding(1, 1, 2, 1)),
+                20,
+                (5, 1),
+                (2, 1),
+                padding=Padding(2, 2, 0, 0),
+            )
         case "maximum":
             y = b.maximum(y, (3, 3), (2, 2))
         case "mean":

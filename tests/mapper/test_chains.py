@@ -22,9 +22,22 @@ from intaglio.network.graph import Graph, Padding
 from intaglio.sim.engines import run_program
 
 SAME = Padding(1, 1, 1, 1)
-SMALL = ["activation_bytes=4096", "activation_banks=4", "weight_bytes=8192", "channel_bytes=2048", "memory.bytes_per_cycle=1"]
-ODD = ["rows=3", "cols=5", "activation_bytes=6144", "activation_banks=3", "weight_bytes=4096", "bus_bytes=4",
-       "memory.bytes_per_cycle=2"]  # fmt: skip
+SMALL = [
+    "activation_bytes=4096",
+    "activation_banks=4",
+    "weight_bytes=8192",
+    "channel_bytes=2048",
+    "memory.bytes_per_cycle=1",
+]
+ODD = [
+    "rows=3",
+    "cols=5",
+    "activation_bytes=6144",
+    "activation_banks=3",
+    "weight_bytes=4096",
+    "bus_bytes=4",
+    "memory.bytes_per_cycle=2",
+]
 
 
 def inverted_bottleneck(seed: int) -> Graph:
@@ -80,10 +93,13 @@ def test_a_chain_saves_traffic() -> None:
     """What lies between is neither stored nor loaded: fewer bytes than with every layer by itself."""
     graph, config = inverted_bottleneck(1), load_config("tiny16", SMALL)
     moved = [
-        sum(c["rows"] * c["row_bytes"] for c in check(graph, config, keep_all).commands
-            if c.opcode in (Opcode.LOAD, Opcode.STORE) and c["memory"] == 0)
+        sum(
+            c["rows"] * c["row_bytes"]
+            for c in check(graph, config, keep_all).commands
+            if c.opcode in (Opcode.LOAD, Opcode.STORE) and c["memory"] == 0
+        )
         for keep_all in (False, True)
-    ]  # fmt: skip
+    ]
     assert 3 * moved[0] < 2 * moved[1]
 
 
@@ -134,9 +150,13 @@ def residual(seed: int, size: int, channels: int, blocks: int) -> Graph:
 @pytest.mark.parametrize("size, channels, blocks", [(64, 16, 2), (32, 8, 3), (16, 16, 1), (24, 24, 4)])
 @pytest.mark.parametrize(
     "machine",
-    [("edge64", []), ("edge256", ["activation_bytes=2048"]), ("tiny16", []),
-     ("edge64", ["cols=16", "activation_bytes=4096", "memory.bytes_per_cycle=4"])],
-)  # fmt: skip
+    [
+        ("edge64", []),
+        ("edge256", ["activation_bytes=2048"]),
+        ("tiny16", []),
+        ("edge64", ["cols=16", "activation_bytes=4096", "memory.bytes_per_cycle=4"]),
+    ],
+)
 def test_parted_chains_are_chains(machine: tuple[str, list[str]], size: int, channels: int, blocks: int) -> None:
     """A chain is parted only where both parts can run by themselves: what a shortcut reads too cannot stay within one."""
     config = load_config(*machine)

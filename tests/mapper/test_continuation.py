@@ -21,8 +21,16 @@ def pool(resume: int, hold: int, channels: int = 2) -> Command:
 
 
 def conv(start: int, drain_from: int, pixels: int = 4, base: int = 0, channels: int = 4, tiles: int = 1) -> Command:
-    fields = {"start": start, "drain_from": drain_from, "partial_base": base, "pixel_tiles": 1, "rows_per_tile": pixels,
-              "last_pixels": pixels, "channel_tiles": tiles, "last_channels": channels}  # fmt: skip
+    fields = {
+        "start": start,
+        "drain_from": drain_from,
+        "partial_base": base,
+        "pixel_tiles": 1,
+        "rows_per_tile": pixels,
+        "last_pixels": pixels,
+        "channel_tiles": tiles,
+        "last_channels": channels,
+    }
     return Command(Opcode.CONV, fields)
 
 
@@ -59,11 +67,14 @@ def test_sums_that_nothing_kept() -> None:
 
 
 def test_sums_that_are_dropped() -> None:
-    assert reasons(conv(1, 4), conv(1, 1, 4, 6), conv(0, 0, 3), conv(0, 0, 1, 6)) == [(1, "drops the sums that command 0 kept")]
+    assert reasons(conv(1, 4), conv(1, 1, 4, 6), conv(0, 0, 3), conv(0, 0, 1, 6)) == [
+        (1, "drops the sums that command 0 kept")
+    ]
     assert reasons(conv(1, 4)) == [(0, "keeps sums in words 0 to 7 that no command takes")]
     assert reasons(conv(1, 4), conv(0, 0, 2, 2)) == [
-        (0, "keeps sums in words 0 to 1 that no command takes"), (0, "keeps sums in words 6 to 7 that no command takes"),
-    ]  # fmt: skip
+        (0, "keeps sums in words 0 to 1 that no command takes"),
+        (0, "keeps sums in words 6 to 7 that no command takes"),
+    ]
     assert not reasons(pool(0, 1), Command(Opcode.DEPTHWISE, {}), pool(1, 0))
     assert reasons(pool(0, 1), pool(0, 0)) == [(1, "drops the sums that command 0 kept")]
     assert reasons(pool(0, 0), pool(0, 1)) == [(1, "keeps sums that no command takes")]
@@ -74,7 +85,9 @@ def test_other_sums() -> None:
     largest = Command(Opcode.POOL, {"resume": 1, "channels": 2, "maximum": 1})
     assert reasons(pool(0, 1), largest) == [(1, "maximum = 1 continues command 0, of 0")]
     assert reasons(conv(1, 4), conv(0, 0, channels=3)) == [(1, "continues sums of 3 channels, command 0 kept 4")]
-    assert reasons(conv(1, 4), conv(0, 0, base=0, pixels=2, channels=1, tiles=2))[0][1].startswith("continues sums of 1 ")
+    assert reasons(conv(1, 4), conv(0, 0, base=0, pixels=2, channels=1, tiles=2))[0][1].startswith(
+        "continues sums of 1 "
+    )
     assert reasons(conv(1, 4), conv(0, 0, 1, 3))[0] == (1, "continues sums from within a pixel that command 0 kept")
 
 
@@ -82,7 +95,15 @@ def test_other_sums() -> None:
 def test_random_chains_are_whole(seed: int) -> None:
     """No fault; and one with any of their commands left out that keeps less than it takes, or moved by a word."""
     rng = np.random.default_rng(seed)
-    config = Config(rows=3, cols=5, requantizers=2, activation_bytes=2048, weight_bytes=4096, channel_bytes=2048, partial_bytes=8 * 301)
+    config = Config(
+        rows=3,
+        cols=5,
+        requantizers=2,
+        activation_bytes=2048,
+        weight_bytes=4096,
+        channel_bytes=2048,
+        partial_bytes=8 * 301,
+    )
     chain = random_chain(config, rng, small=True)
     assert not list(continuation_faults(config, chain))
     assert not [fault for command in chain for fault in faults(config, command, 0)]
@@ -96,7 +117,15 @@ def test_random_chains_are_whole(seed: int) -> None:
 
 def test_passes_lie_in_the_memory() -> None:
     rng = np.random.default_rng(1)
-    config = Config(rows=3, cols=5, requantizers=2, activation_bytes=2048, weight_bytes=4096, channel_bytes=2048, partial_bytes=8 * 301)
+    config = Config(
+        rows=3,
+        cols=5,
+        requantizers=2,
+        activation_bytes=2048,
+        weight_bytes=4096,
+        channel_bytes=2048,
+        partial_bytes=8 * 301,
+    )
     command = random_chain(config, rng, small=True)[0]
     words = partial_words(config, command)
     exact = dataclasses.replace(config, partial_bytes=8 * max(words.stop, 36))

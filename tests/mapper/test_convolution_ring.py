@@ -27,13 +27,20 @@ def random_layer(rng: np.random.Generator) -> Conv2D:
     pad = rng.integers(0, 3, 4)
     channels, outputs = int(rng.integers(1, 7)), int(rng.integers(1, 12))
     return Conv2D(
-        name="c", inputs=("x",), outputs=("y",),
-        weights=rng.integers(-128, 128, (outputs, *kernel, channels)).astype(np.int8), weight_zero_point=0,
-        bias=rng.integers(-3000, 3000, outputs).astype(np.int32), stride=tuple(int(v) for v in stride),
-        dilation=tuple(int(v) for v in dilation), padding=Padding(*(int(v) for v in pad)),
-        input_zero_point=int(rng.integers(-128, 128)), output_zero_point=int(rng.integers(-20, 20)), clamp=(-120, 127),
+        name="c",
+        inputs=("x",),
+        outputs=("y",),
+        weights=rng.integers(-128, 128, (outputs, *kernel, channels)).astype(np.int8),
+        weight_zero_point=0,
+        bias=rng.integers(-3000, 3000, outputs).astype(np.int32),
+        stride=tuple(int(v) for v in stride),
+        dilation=tuple(int(v) for v in dilation),
+        padding=Padding(*(int(v) for v in pad)),
+        input_zero_point=int(rng.integers(-128, 128)),
+        output_zero_point=int(rng.integers(-20, 20)),
+        clamp=(-120, 127),
         requantize=Requantize(rng.integers(1 << 30, 1 << 31, outputs), rng.integers(-9, -6, outputs), Rounding.SINGLE),
-    )  # fmt: skip
+    )
 
 
 def test_random_layers() -> None:
@@ -60,12 +67,31 @@ def piece(config: Config, rng: np.random.Generator) -> int:
     rows, cols, outputs = wanted.shape[1:]
     x, y = (Operand(name, name, layout_of(data.shape, 8)) for name, data in (("x", image), ("y", wanted)))
     g = Geometry(
-        2, *image.shape[1:], *op.weights.shape[1:3], *op.stride, *op.dilation, op.padding.top, op.padding.left, rows, cols, outputs
+        2,
+        *image.shape[1:],
+        *op.weights.shape[1:3],
+        *op.stride,
+        *op.dilation,
+        op.padding.top,
+        op.padding.left,
+        rows,
+        cols,
+        outputs,
     )
     task = ConvTask(
-        1, "c", (x,), y, g, op.weights.reshape(outputs, -1), op.bias, 0, op.input_zero_point, op.output_zero_point,
-        op.requantize, op.clamp,
-    )  # fmt: skip
+        1,
+        "c",
+        (x,),
+        y,
+        g,
+        op.weights.reshape(outputs, -1),
+        op.bias,
+        0,
+        op.input_zero_point,
+        op.output_zero_point,
+        op.requantize,
+        op.clamp,
+    )
     y0, x0 = int(rng.integers(rows)), int(rng.integers(cols))
     y1, x1 = int(rng.integers(y0, rows)) + 1, int(rng.integers(x0, cols)) + 1
     number = int(rng.integers(2))
@@ -88,7 +114,9 @@ def piece(config: Config, rng: np.random.Generator) -> int:
         block = np.frombuffer(task.weight_block(config, tiles, part), np.uint8)
         machine._local[LocalMemory.WEIGHT][FIRST_WORD * config.weight_word_bytes :][: block.size] = block
         needed = rows_needed(g, part, number, y0, y1)
-        view = View(24, x.layout.stride, ring=max(1, len(needed) + int(rng.integers(0, 3))), turn=int(rng.integers(0, 20)))
+        view = View(
+            24, x.layout.stride, ring=max(1, len(needed) + int(rng.integers(0, 3))), turn=int(rng.integers(0, 20))
+        )
         input_bytes = slice(0, config.activation_bytes // 2)
         activation[input_bytes] = before[input_bytes] = 77
         for row in needed:

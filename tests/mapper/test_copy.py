@@ -31,11 +31,16 @@ def test_every_byte_is_moved_once(seed: int) -> None:
     draw = random.Random(seed)
     in_row, out_row = draw.choice([(draw.randint(1, 12), draw.randint(1, 12)), (3, 12), (24, 2), (1, 40), (30, 1)])
     pads = draw.choice([(0, 0), (draw.randint(0, 5), draw.randint(0, 5))])
-    views = View(draw.randint(-9, 99), in_row + pads[0]), View(draw.randint(-9, 99), out_row + pads[1], ring=draw.choice([0, 0, 5]))
+    views = (
+        View(draw.randint(-9, 99), in_row + pads[0]),
+        View(draw.randint(-9, 99), out_row + pads[1], ring=draw.choice([0, 0, 5])),
+    )
     start = draw.randint(0, 30)
     elements = range(start, start + draw.randint(1, 90))
     found = segments(views[0], in_row, views[1], out_row, elements)
-    assert moved(found) == [(views[0].address(*divmod(e, in_row)), views[1].address(*divmod(e, out_row))) for e in elements]
+    assert moved(found) == [
+        (views[0].address(*divmod(e, in_row)), views[1].address(*divmod(e, out_row))) for e in elements
+    ]
     for a, b in pairwise(found):  # one entry cannot take the first run of the next
         steps = b.in_at - a.in_at - (a.count - 1) * a.in_step, b.out_at - a.out_at - (a.count - 1) * a.out_step
         assert a.length != b.length or (a.count > 1 and steps != (a.in_step, a.out_step))
@@ -47,7 +52,10 @@ def test_a_regular_copy_is_one_entry() -> None:
 
 def test_more_rows_than_a_command_counts() -> None:
     runs = segments(View(0, 4), 3, View(0, 0), 240_000, range(240_000))
-    assert [(s.count, s.in_at, s.out_at) for s in runs] == [(FIELD_LIMIT, 0, 0), (80_000 - FIELD_LIMIT, 4 * FIELD_LIMIT, 3 * FIELD_LIMIT)]
+    assert [(s.count, s.in_at, s.out_at) for s in runs] == [
+        (FIELD_LIMIT, 0, 0),
+        (80_000 - FIELD_LIMIT, 4 * FIELD_LIMIT, 3 * FIELD_LIMIT),
+    ]
     b = Builder(1)
     graph = b.graph(b.reshape(b.input(40_000, 2, 1, 3), 1, 1, 1, 240_000))
     config = load_config("tiny16", ["activation_bytes=2097152", "activation_banks=1"])

@@ -52,16 +52,23 @@ def layer_of(g: Geometry, rng: np.random.Generator, zero_point: int) -> Conv2D:
         )
     )
     return Conv2D(
-        name="dw", inputs=("x",), outputs=("y",),
+        name="dw",
+        inputs=("x",),
+        outputs=("y",),
         weights=rng.integers(-128, 128, (g.channels, g.kernel_rows, g.kernel_cols, 1)).astype(np.int8),
-        weight_zero_point=zero_point, bias=rng.integers(-3000, 3000, g.channels).astype(np.int32),
-        stride=(g.stride_rows, g.stride_cols), dilation=(g.dilation_rows, g.dilation_cols),
-        padding=Padding(g.top, bottom, g.left, right), groups=g.channels, input_zero_point=int(rng.integers(-128, 128)),
-        output_zero_point=int(rng.integers(-20, 20)), clamp=(-120, 127),
+        weight_zero_point=zero_point,
+        bias=rng.integers(-3000, 3000, g.channels).astype(np.int32),
+        stride=(g.stride_rows, g.stride_cols),
+        dilation=(g.dilation_rows, g.dilation_cols),
+        padding=Padding(g.top, bottom, g.left, right),
+        groups=g.channels,
+        input_zero_point=int(rng.integers(-128, 128)),
+        output_zero_point=int(rng.integers(-20, 20)),
+        clamp=(-120, 127),
         requantize=Requantize(
             rng.integers(1 << 30, 1 << 31, g.channels), rng.integers(-9, -6, g.channels), Rounding.SINGLE
         ),
-    )  # fmt: skip
+    )
 
 
 def records(config: Config, op: Conv2D, width: int) -> np.ndarray:
@@ -111,7 +118,10 @@ def piece(config: Config, rng: np.random.Generator, ring: bool) -> None:
     activation = machine._local[LocalMemory.ACTIVATION].view(np.int8)
     activation[:] = 77
     needed = rows_needed(g, number, y0, y1)
-    view, out = View(16, stride, ring=len(needed) + int(rng.integers(0, 3)) if ring else 0, turn=int(rng.integers(0, 5))), View(half, out_stride)
+    view, out = (
+        View(16, stride, ring=len(needed) + int(rng.integers(0, 3)) if ring else 0, turn=int(rng.integers(0, 5))),
+        View(half, out_stride),
+    )
     for row, line in enumerate(image.reshape(2 * g.in_rows, -1)):
         if row in needed or not ring:
             activation[view.address(row, 0) :][: line.size] = line
@@ -172,7 +182,10 @@ def reads_what_it_needs(
     """Nothing outside the rectangle that the windows of the outputs span."""
     y0, y1, x0, x1 = piece
     rows = rows_needed(g, number, y0, y1)
-    cols = max(0, x0 * g.stride_cols - g.left), (x1 - 1) * g.stride_cols - g.left + (g.kernel_cols - 1) * g.dilation_cols
+    cols = (
+        max(0, x0 * g.stride_cols - g.left),
+        (x1 - 1) * g.stride_cols - g.left + (g.kernel_cols - 1) * g.dilation_cols,
+    )
     end = (min(cols[1], g.in_cols - 1) + 1) * g.channels
     held = {view.address(row, 0) for row in rows}
     for part in footprints(config, command):
@@ -227,7 +240,9 @@ def cycles_of(config: Config, g: Geometry) -> int:
 
 def square(size: int, channels: int, kernel: int, stride: int) -> Geometry:
     out = -(-size // stride)
-    return Geometry(1, size, size, channels, kernel, kernel, stride, stride, 1, 1, kernel // 2, kernel // 2, out, out, channels)
+    return Geometry(
+        1, size, size, channels, kernel, kernel, stride, stride, 1, 1, kernel // 2, kernel // 2, out, out, channels
+    )
 
 
 @pytest.mark.parametrize(

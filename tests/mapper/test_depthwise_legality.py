@@ -10,16 +10,45 @@ from intaglio.hw.isa import FIELDS, Command, Opcode
 from intaglio.mapper.legality import faults
 
 CONFIG = load_config(
-    "tiny16", ["activation_bytes=4096", "weight_bytes=2048", "rounding=[double, single, away]", "weight_zero_points=false"]
+    "tiny16",
+    ["activation_bytes=4096", "weight_bytes=2048", "rounding=[double, single, away]", "weight_zero_points=false"],
 )
 GOOD = {  # 3 x 3, stride 1, patches of 2 x 2 outputs of an image of 6 x 6 with 8 channels
-    "origin": 0, "in_row_bytes": 48, "in_rows": 6, "dilation_rows": 1, "x_step": 8, "row_step": 48, "patch_iy_step": 2,
-    "patch_row_step": 96, "patch_x_step": 16, "kernel_rows": 3, "kernel_cols": 3, "raster_rows": 4, "last_raster_rows": 4,
-    "raster_cols": 4, "tap_delay": 1, "patch_delay": 3, "patches_down": 2, "patches_across": 2, "patch_rows": 2,
-    "last_patch_rows": 2, "patch_cols": 2, "last_patch_cols": 2, "tile_pixels": 4, "last_tile_pixels": 4,
-    "channel_tiles": 2, "tile_channels": 4, "last_channels": 4, "out_base": 2048, "out_row_stride": 32,
-    "out_pixel_stride": 8, "out_patch_row_step": 64, "out_patch_step": 16, "clamp_min": -128, "clamp_max": 127,
-}  # fmt: skip
+    "origin": 0,
+    "in_row_bytes": 48,
+    "in_rows": 6,
+    "dilation_rows": 1,
+    "x_step": 8,
+    "row_step": 48,
+    "patch_iy_step": 2,
+    "patch_row_step": 96,
+    "patch_x_step": 16,
+    "kernel_rows": 3,
+    "kernel_cols": 3,
+    "raster_rows": 4,
+    "last_raster_rows": 4,
+    "raster_cols": 4,
+    "tap_delay": 1,
+    "patch_delay": 3,
+    "patches_down": 2,
+    "patches_across": 2,
+    "patch_rows": 2,
+    "last_patch_rows": 2,
+    "patch_cols": 2,
+    "last_patch_cols": 2,
+    "tile_pixels": 4,
+    "last_tile_pixels": 4,
+    "channel_tiles": 2,
+    "tile_channels": 4,
+    "last_channels": 4,
+    "out_base": 2048,
+    "out_row_stride": 32,
+    "out_pixel_stride": 8,
+    "out_patch_row_step": 64,
+    "out_patch_step": 16,
+    "clamp_min": -128,
+    "clamp_max": 127,
+}
 
 
 def reasons(config=CONFIG, **fields: int) -> list[str]:
@@ -37,11 +66,31 @@ def test_the_good_one() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        *(({name: 0}, f"{name} is 0") for name in (
-            "in_rows", "in_row_bytes", "x_step", "dilation_rows", "kernel_rows", "kernel_cols", "raster_rows",
-            "last_raster_rows", "raster_cols", "tap_delay", "patch_delay", "patches_down", "patches_across", "patch_rows",
-            "last_patch_rows", "patch_cols", "last_patch_cols", "channel_tiles", "tile_channels", "last_channels",
-        )),
+        *(
+            ({name: 0}, f"{name} is 0")
+            for name in (
+                "in_rows",
+                "in_row_bytes",
+                "x_step",
+                "dilation_rows",
+                "kernel_rows",
+                "kernel_cols",
+                "raster_rows",
+                "last_raster_rows",
+                "raster_cols",
+                "tap_delay",
+                "patch_delay",
+                "patches_down",
+                "patches_across",
+                "patch_rows",
+                "last_patch_rows",
+                "patch_cols",
+                "last_patch_cols",
+                "channel_tiles",
+                "tile_channels",
+                "last_channels",
+            )
+        ),
         ({"weight_zero_point": 1}, "weight_zero_points is not built in"),
         ({"clamp_min": 5, "clamp_max": 4}, "clamp_min"),
         ({"rounding": 3}, "rounding 'float' is not built in"),
@@ -60,7 +109,10 @@ def test_the_good_one() -> None:
         ({"raster_rows": 5}, "raster_rows = 5 is not 4"),
         ({"last_raster_rows": 3}, "last_raster_rows = 3 is not 4"),
         ({"patches_down": 65535, "patch_rows": 1, "kernel_rows": 60}, "tile_pixels"),
-        ({"patches_down": 60000, "kernel_rows": 20, "raster_rows": 21, "last_raster_rows": 21}, "reads more than 1048576 rows"),
+        (
+            {"patches_down": 60000, "kernel_rows": 20, "raster_rows": 21, "last_raster_rows": 21},
+            "reads more than 1048576 rows",
+        ),
         ({"iy_start": -(1 << 17) - 1}, "looks for rows -131073 to"),
         ({"iy_start": (1 << 17) - 5}, "beyond -2**17 to 2**17 - 1"),
         ({"x_start": (1 << 31) - 20}, "beyond 2**31 - 1"),
@@ -68,7 +120,10 @@ def test_the_good_one() -> None:
         ({"channel_base": 4000}, "channel memory, which has"),
         ({"origin": 3900}, "reads bytes 3900 to 4187 of the activation memory, which has 4096"),
         ({"wrap_iy": 4, "wrap_bytes": 193}, "reads bytes 0 to 4294967342 of the activation memory"),
-        ({"origin": 3900, "wrap_iy": 5, "wrap_bytes": 3900}, "reads bytes 240 to 4139 of the activation memory, which has 4096"),
+        (
+            {"origin": 3900, "wrap_iy": 5, "wrap_bytes": 3900},
+            "reads bytes 240 to 4139 of the activation memory, which has 4096",
+        ),
         ({"wrap_iy": 3, "wrap_bytes": (1 << 32) - 2000}, "which it also reads"),
         ({"wrap_iy": 1 << 17}, "cannot be encoded"),
         ({"out_base": 4090}, "activation memory, which has"),
@@ -76,13 +131,20 @@ def test_the_good_one() -> None:
         ({"nothing": 1}, "nothing"),
         ({"patch_rows": 256}, "cannot be encoded"),
     ],
-)  # fmt: skip
+)
 def test_illegal_ones(fields: dict[str, int], message: str) -> None:
     assert any(message in reason for reason in reasons(**fields)), reasons(**fields)
 
 
 def test_results_take_their_time() -> None:
-    short = {"kernel_rows": 1, "kernel_cols": 1, "raster_rows": 2, "last_raster_rows": 2, "raster_cols": 2, "patch_delay": 1}
+    short = {
+        "kernel_rows": 1,
+        "kernel_cols": 1,
+        "raster_rows": 2,
+        "last_raster_rows": 2,
+        "raster_cols": 2,
+        "patch_delay": 1,
+    }
     assert reasons(**short) == ["idle_cycles = 0, its results need 4"]  # 4 outputs, 2 passes each, in 4 cycles
     assert not reasons(**short, idle_cycles=4)
 

@@ -25,7 +25,10 @@ MACHINES = [
     ("tiny16", ["activation_bytes=1024", "activation_banks=4", "weight_bytes=512", "channel_bytes=64", "bus_bytes=16"]),
     ("tiny16", ["rows=3", "cols=5", "activation_bytes=512", "weight_bytes=128", "channel_bytes=128", "bus_bytes=32"]),
     ("tiny16", ["depthwise_delay=0"]),
-    ("tiny16", ["depthwise_delay=0", "activation_bytes=512", "activation_banks=1", "weight_bytes=256", "channel_bytes=64"]),
+    (
+        "tiny16",
+        ["depthwise_delay=0", "activation_bytes=512", "activation_banks=1", "weight_bytes=256", "channel_bytes=64"],
+    ),
 ]
 PLAIN = ["depthwise_delay=0"]
 
@@ -104,7 +107,9 @@ def test_windows_larger_than_the_memory_are_not_depthwise_commands() -> None:
     """Channels of one window do not fit: block-structured commands take their input in parts."""
     b = Builder(2)
     y = b.conv(b.input(1, 5, 5, 64), 64, (3, 3), padding=Padding(1, 1, 1, 1), groups=64)
-    config = load_config("tiny16", ["activation_bytes=512", "activation_banks=1", "weight_bytes=256", "channel_bytes=64"])
+    config = load_config(
+        "tiny16", ["activation_bytes=512", "activation_banks=1", "weight_bytes=256", "channel_bytes=64"]
+    )
     assert all(c.opcode != Opcode.DEPTHWISE for c in check(b.graph(y), config).commands)
 
 
@@ -133,9 +138,22 @@ def test_tiles_cover_the_groups_of_their_channels(seed: int) -> None:
     random = np.random.default_rng(seed)
     groups, inputs, outputs, width = (int(n) for n in random.integers(1, 9, 4))
     geometry = Geometry(
-        images=1, in_rows=1, in_cols=1, channels=groups * inputs, kernel_rows=1, kernel_cols=1, stride_rows=1, stride_cols=1,
-        dilation_rows=1, dilation_cols=1, top=0, left=0, out_rows=1, out_cols=1, out_channels=groups * outputs,
-    )  # fmt: skip
+        images=1,
+        in_rows=1,
+        in_cols=1,
+        channels=groups * inputs,
+        kernel_rows=1,
+        kernel_cols=1,
+        stride_rows=1,
+        stride_cols=1,
+        dilation_rows=1,
+        dilation_cols=1,
+        top=0,
+        left=0,
+        out_rows=1,
+        out_cols=1,
+        out_channels=groups * outputs,
+    )
     slices = slices_of(geometry, groups, width)
     assert len(slices.starts) == -(-groups * outputs // width) and slices.span <= groups * inputs
     for channel in range(groups * outputs):

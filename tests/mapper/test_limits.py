@@ -29,17 +29,27 @@ FITS: dict[str, Make] = {
     "many channels": lambda b: b.conv(b.input(1, 1, 1, 200000), 8, (1, 1)),
     "a wide picture": lambda b: b.conv(b.input(1, 2, 65535, 3), 3, (1, 1)),
     "a tall picture and kernel": lambda b: b.conv(b.input(1, 20000, 1, 1), 1, (200, 1)),
-    "padding of many rows": lambda b: b.conv(b.input(1, 3, 3, 8), 8, (3, 3), (900, 1), padding=Padding(30000, 30000, 3, 3), groups=8),
+    "padding of many rows": lambda b: b.conv(
+        b.input(1, 3, 3, 8), 8, (3, 3), (900, 1), padding=Padding(30000, 30000, 3, 3), groups=8
+    ),
 }
 REFUSED: dict[str, tuple[Make, str]] = {
-    "a stride": (lambda b: b.conv(b.input(1, 40000, 1, 4), 8, (1, 1), (70000, 1), padding=Padding(50000, 60000)),
-                 "a stride of 70000"),
-    "padding": (lambda b: b.conv(b.input(1, 2, 2, 3), 3, (3, 3), (40000, 40000), padding=Padding(60000, 60000, 70000, 1), groups=3),
-                "a padding of 70000"),
-    "a row": (lambda b: b.conv(b.input(1, 2, 2, 60000), 2, (1, 1), (1, 30000), padding=Padding(0, 0, 50000, 50000)),
-              "a padded row of 6000180000 bytes"),
+    "a stride": (
+        lambda b: b.conv(b.input(1, 40000, 1, 4), 8, (1, 1), (70000, 1), padding=Padding(50000, 60000)),
+        "a stride of 70000",
+    ),
+    "padding": (
+        lambda b: b.conv(
+            b.input(1, 2, 2, 3), 3, (3, 3), (40000, 40000), padding=Padding(60000, 60000, 70000, 1), groups=3
+        ),
+        "a padding of 70000",
+    ),
+    "a row": (
+        lambda b: b.conv(b.input(1, 2, 2, 60000), 2, (1, 1), (1, 30000), padding=Padding(0, 0, 50000, 50000)),
+        "a padded row of 6000180000 bytes",
+    ),
     "addresses": (lambda b: b.maximum(b.input(30, 8192, 8192, 3), (1, 1), (1, 1)), "addresses have 32 bits"),
-}  # fmt: skip
+}
 
 
 def graph_of(make: Make) -> Graph:

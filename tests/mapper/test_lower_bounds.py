@@ -60,7 +60,11 @@ def test_drawn_layers(seed: int) -> None:
     stride = int(rng.integers(1, 8)), int(rng.integers(1, 8))
     padding = Padding(*(int(rng.integers(0, k)) for k in (window[0], window[0], window[1], window[1])))
     kind = str(rng.choice(["conv", "maximum", "average"]))
-    y = b.conv(x, 4, window, stride, padding=padding) if kind == "conv" else getattr(b, kind)(x, window, stride, padding)
+    y = (
+        b.conv(x, 4, window, stride, padding=padding)
+        if kind == "conv"
+        else getattr(b, kind)(x, window, stride, padding)
+    )
     for machine in ("tiny16", "edge64", "edge256"):
         cycles, bound = stated(b.graph(y), machine, "memory.latency=1")
         assert 0 < bound <= cycles, f"seed {seed}"

@@ -22,9 +22,16 @@ from intaglio.sim.engines import clock_of, cycles_of, run_program
 MACHINES = [
     ["partial_bytes=4096", "weight_bytes=1024"],
     ["rows=16", "cols=8", "feed_bytes=32", "requantizers=8", "partial_bytes=4096", "weight_bytes=4096"],
-    ["rows=3", "cols=5", "partial_bytes=960", "weight_bytes=512", "activation_bytes=8192", "bus_bytes=4",
-     "memory.bytes_per_cycle=4"],
-]  # fmt: skip
+    [
+        "rows=3",
+        "cols=5",
+        "partial_bytes=960",
+        "weight_bytes=512",
+        "activation_bytes=8192",
+        "bus_bytes=4",
+        "memory.bytes_per_cycle=4",
+    ],
+]
 
 
 def padded(seed: int, side: int, kernel: int, stride: int = 1, dilation: int = 1, channels: int = 24) -> Graph:
@@ -35,7 +42,9 @@ def padded(seed: int, side: int, kernel: int, stride: int = 1, dilation: int = 1
 
 
 @pytest.mark.parametrize("machine", range(len(MACHINES)))
-@pytest.mark.parametrize(("side", "kernel", "stride", "dilation"), [(7, 3, 1, 1), (7, 3, 2, 1), (5, 5, 1, 1), (6, 3, 1, 2), (3, 3, 1, 1)])
+@pytest.mark.parametrize(
+    ("side", "kernel", "stride", "dilation"), [(7, 3, 1, 1), (7, 3, 2, 1), (5, 5, 1, 1), (6, 3, 1, 2), (3, 3, 1, 1)]
+)
 def test_outputs(side: int, kernel: int, stride: int, dilation: int, machine: int) -> None:
     graph = padded(side, side, kernel, stride, dilation)
     check(graph, load_config("tiny16", MACHINES[machine]))
@@ -76,7 +85,14 @@ def test_every_pixel_and_kernel_row_once(seed: int) -> None:
     side = int(random.integers(1, 12))
     top = int(random.integers(max(0, (span - side + 1) // 2), span)) if span > 1 else 0
     x = b.input(1, side, 3, 4)
-    y = b.conv(x, 5, (kernel, 1), (stride, 1), (dilation, 1), Padding(top, max(0, span - side - top) + int(random.integers(0, span)), 0, 0))
+    y = b.conv(
+        x,
+        5,
+        (kernel, 1),
+        (stride, 1),
+        (dilation, 1),
+        Padding(top, max(0, span - side - top) + int(random.integers(0, span)), 0, 0),
+    )
     config = load_config("tiny16", ["partial_bytes=8192"])
     (task,) = accepted(b.graph(y), config).tasks
     assert isinstance(task, ConvTask)
@@ -100,7 +116,10 @@ def test_every_pixel_and_kernel_row_once(seed: int) -> None:
         assert all(not 0 <= y * stride - top + k * dilation < side for k in lacks)
 
 
-@pytest.mark.parametrize("stride, top, rows, kernel, dilation", [(1, 1, 7, 3, 1), (2, 4, 1, 5, 1), (1, 4, 1, 5, 2), (3, 0, 11, 4, 3), (2, 6, 3, 7, 2), (1, 9, 2, 3, 1)])
+@pytest.mark.parametrize(
+    "stride, top, rows, kernel, dilation",
+    [(1, 1, 7, 3, 1), (2, 4, 1, 5, 1), (1, 4, 1, 5, 2), (3, 0, 11, 4, 3), (2, 6, 3, 7, 2), (1, 9, 2, 3, 1)],
+)
 def test_rows_inside(stride: int, top: int, rows: int, kernel: int, dilation: int) -> None:
     """Kernel rows that meet the image, counted one by one."""
     out_rows = (rows + 2 * top - (kernel - 1) * dilation - 1) // stride + 1
@@ -129,8 +148,22 @@ def test_bounds_leave_out_what_lies_in_the_padding(size: int) -> None:
 def test_early_pixels_have_records_of_their_own(side: int, channel_bytes: int) -> None:
     """Where there is room for one tile's records alone, for two, and for sizes between which blocks wrap."""
     b = Builder(7)
-    graph = b.graph(b.conv(b.conv(b.input(1, side, 1, 9), 9, (3, 3), padding=Padding(1, 1, 1, 1)), 8, (3, 3), padding=Padding(1, 1, 1, 1)))
-    machine = ["rows=2", "cols=4", "requantizers=4", f"channel_bytes={channel_bytes}", "weight_bytes=128", "partial_bytes=256"]
+    graph = b.graph(
+        b.conv(
+            b.conv(b.input(1, side, 1, 9), 9, (3, 3), padding=Padding(1, 1, 1, 1)),
+            8,
+            (3, 3),
+            padding=Padding(1, 1, 1, 1),
+        )
+    )
+    machine = [
+        "rows=2",
+        "cols=4",
+        "requantizers=4",
+        f"channel_bytes={channel_bytes}",
+        "weight_bytes=128",
+        "partial_bytes=256",
+    ]
     config = load_config("tiny16", machine)
     check(graph, config)
     program, _ = map_proven(graph, config, cycles_of)

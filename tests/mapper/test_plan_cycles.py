@@ -20,7 +20,10 @@ from intaglio.network.graph import Graph, Padding
 from intaglio.sim.engines import cycles_of
 
 SMALL = ["activation_bytes=2048", "weight_bytes=1024", "channel_bytes=256"]
-MACHINES = [("tiny16", SMALL), ("tiny16", [*SMALL, "rows=3", "cols=5", "requantizers=5", "bus_bytes=4", "memory.bytes_per_cycle=4"])]
+MACHINES = [
+    ("tiny16", SMALL),
+    ("tiny16", [*SMALL, "rows=3", "cols=5", "requantizers=5", "bus_bytes=4", "memory.bytes_per_cycle=4"]),
+]
 
 
 def drawn(seed: int) -> Graph:
@@ -58,10 +61,14 @@ def test_pieces(seed: int, machine: int) -> None:
 @pytest.mark.parametrize("channels", [9, 12, 20])
 @pytest.mark.parametrize("dilation", [1, 3])
 def test_windows_in_blocks(channels: int, dilation: int) -> None:
-    config = load_config("tiny16", ["activation_bytes=512", "weight_bytes=256", "channel_bytes=64", "activation_banks=1"])
+    config = load_config(
+        "tiny16", ["activation_bytes=512", "weight_bytes=256", "channel_bytes=64", "activation_banks=1"]
+    )
     b = Builder(channels)
     x = b.input(2, 31, 40, channels)
-    graph = b.graph(b.maximum(x, (9, 13), (2, 3), Padding(top=8, bottom=2, left=1, right=9), dilation=(dilation, dilation)))
+    graph = b.graph(
+        b.maximum(x, (9, 13), (2, 3), Padding(top=8, bottom=2, left=1, right=9), dilation=(dilation, dilation))
+    )
     network = accepted(graph, config)
     schedule = Scheduler(network, config, False).run()
     (layer,) = schedule.layers

@@ -41,7 +41,9 @@ def late_weights() -> Graph:
 
 def test_weights_that_cannot_come_ahead() -> None:
     config = load_config("edge64", ["weight_bytes=55296"])
-    plain, polished = (clock_of(config, map_network(late_weights(), config, clock=c).commands).cycles for c in (None, cycles_of))
+    plain, polished = (
+        clock_of(config, map_network(late_weights(), config, clock=c).commands).cycles for c in (None, cycles_of)
+    )
     assert polished < 0.99 * plain
 
 

@@ -49,7 +49,9 @@ def test_the_scale_of_an_average_is_a_binary32_quotient() -> None:
     random = np.random.default_rng(3)
     for count in (1, 2, 3, 9, 49, 12345, 2**22 - 1):
         for rescale in (*np.exp(random.uniform(-30, 20, 200)), 1.0, 0.0, 2.0**29, 1e-45):
-            op = AveragePool2D("", (), (), (1, count), (1, 1), Padding(), (-128, 127), rescale, count_padding=bool(count % 2))
+            op = AveragePool2D(
+                "", (), (), (1, count), (1, 1), Padding(), (-128, 127), rescale, count_padding=bool(count % 2)
+            )
             how = average_scale(op, 1 if op.count_padding else count)
             scale = np.float32(rescale) / np.float32(count)
             sums = np.array([255 * count, -255 * count, 1, count])
@@ -83,9 +85,25 @@ def random_task(rng: np.random.Generator) -> PoolTask:
     exactly = Requantize(np.array([1 << 30]), np.array([1]), Rounding.AWAY)
     maximum = bool(rng.integers(2))
     return PoolTask(
-        1, "pool", (x,), y, int(size[0]), int(size[1]), channels, pairs[0], pairs[1], int(before[0]), int(before[1]),
-        int(outputs[0]), (lambda count: exactly) if maximum else None, 0, 0, (-128, 127), pairs[2], maximum,
-    )  # fmt: skip
+        1,
+        "pool",
+        (x,),
+        y,
+        int(size[0]),
+        int(size[1]),
+        channels,
+        pairs[0],
+        pairs[1],
+        int(before[0]),
+        int(before[1]),
+        int(outputs[0]),
+        (lambda count: exactly) if maximum else None,
+        0,
+        0,
+        (-128, 127),
+        pairs[2],
+        maximum,
+    )
 
 
 def wanted(task: PoolTask, image: np.ndarray, y: int, x: int) -> np.ndarray:
@@ -112,7 +130,9 @@ def test_a_ring_of_rows() -> None:
         y1 = int(rng.integers(y0, task.out_rows)) + 1
         region = Region(number * task.out_rows + y0, number * task.out_rows + y1, 0, task.output.layout.row_bytes)
         (needed,) = task.reads(region)
-        view = View(24, task.inputs[0].layout.stride, ring=needed.rows + int(rng.integers(0, 3)), turn=int(rng.integers(0, 20)))
+        view = View(
+            24, task.inputs[0].layout.stride, ring=needed.rows + int(rng.integers(0, 3)), turn=int(rng.integers(0, 20))
+        )
         out = View(HALF, task.output.layout.stride)
         machine = _Machine(CONFIG, np.zeros(16, np.uint8))
         activation = machine._local[LocalMemory.ACTIVATION].view(np.int8)

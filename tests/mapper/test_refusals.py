@@ -59,7 +59,9 @@ def test_windows_in_too_many_parts() -> None:
     b = Builder(1)
     graph = b.graph(b.maximum(b.input(1, 120, 120, 8), (119, 119), (1, 1), Padding(59, 59, 59, 59)))
     text = refusal(graph, "activation_bytes=4096")
-    assert "its windows of 119 x 119 pixels of 8 bytes do not fit on chip" in text and "at most 131072 are mapped" in text
+    assert (
+        "its windows of 119 x 119 pixels of 8 bytes do not fit on chip" in text and "at most 131072 are mapped" in text
+    )
     assert "raise activation_bytes above 113288" in text
 
 
@@ -73,7 +75,10 @@ def test_arithmetic_that_is_not_built_in() -> None:
     for layer in ("'op0' (Conv2D)", "'op1' (Rescale)", "'op3' (AveragePool2D)"):
         assert f"layer {layer}: {reason}" in text
     assert "'op2'" not in text  # an Add that ends in 'single'
-    assert "'op0' (Conv2D): the weights' zero point is 3, configuration field weight_zero_points is false; quantize the " in text
+    assert (
+        "'op0' (Conv2D): the weights' zero point is 3, configuration field weight_zero_points is false; quantize the "
+        in text
+    )
     assert "symmetrically, or set weight_zero_points: true" in text
     assert map_network(graph, load_config("tiny16")).commands
 
@@ -83,8 +88,16 @@ def test_arithmetic_that_is_not_built_in() -> None:
     [
         (0, {"weight_zero_point": 128}, "the weights' zero point is 128, beyond int8; requantize it"),
         (2, {"bias": 1 << 31}, "bias = 2147483648 does not fit 32 bits; requantize it"),
-        (2, {"operand_requantize": (FLOAT, FLOAT)}, "an operand's rounding is 'float', the hardware has 'double'; requantize"),
-        (2, {"requantize": replace(FLOAT, multiplier=np.array([(1 << 30) + 1]))}, "by a scale that is no binary32 number"),
+        (
+            2,
+            {"operand_requantize": (FLOAT, FLOAT)},
+            "an operand's rounding is 'float', the hardware has 'double'; requantize",
+        ),
+        (
+            2,
+            {"requantize": replace(FLOAT, multiplier=np.array([(1 << 30) + 1]))},
+            "by a scale that is no binary32 number",
+        ),
         (2, {"requantize": replace(FLOAT, multiplier=np.array([1 << 29]))}, "by a scale that is no binary32 number"),
         (3, {"rescale": float("nan")}, "rescale = nan, beyond 0 to 2..29; quantize the network anew"),
         (3, {"rescale": 1e300}, "rescale = 1e.300, beyond 0"),
@@ -109,7 +122,9 @@ def test_max_pooling_that_does_not_fit() -> None:
     b = Builder(1)
     b.maximum(b.input(1, 4, 4, 4), (2, 2), (1, 1))
     b.operators[0] = replace(b.operators[0], dilation=(2, 1))  # type: ignore[call-arg]
-    assert "window does not fit input [1, 4, 4, 4] and output [1, 3, 3, 4]" in refusal(b.graph(b.operators[0].outputs[0]))
+    assert "window does not fit input [1, 4, 4, 4] and output [1, 3, 3, 4]" in refusal(
+        b.graph(b.operators[0].outputs[0])
+    )
 
 
 def test_host_operator_in_the_middle() -> None:

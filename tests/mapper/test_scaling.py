@@ -89,7 +89,11 @@ def plain_tokens(config: Config, commands: list[Command]) -> tuple[list[int], li
             return a.space == b.space and a.write and low < high
         if (a.write or b.write) and low < high:
             return True
-        return a.space is Space.ACTIVATION and a.write == b.write and low // config.bank_bytes <= (high - 1) // config.bank_bytes
+        return (
+            a.space is Space.ACTIVATION
+            and a.write == b.write
+            and low // config.bank_bytes <= (high - 1) // config.bank_bytes
+        )
 
     touched = [accesses(config, command) for command in commands]
     wait, signal = [0] * len(commands), [0] * len(commands)
@@ -113,7 +117,10 @@ def test_tokens_found_in_a_tree(seed: int) -> None:
     commands = []
     for _ in range(300):
         opcode = draw.choice([Opcode.LOAD, Opcode.LOAD, Opcode.STORE, Opcode.ADD])
-        fields = {f.name: 0 for f in FIELDS[opcode] if f.name != "opcode"} | {"rows": 1, "row_bytes": bus * draw.randint(1, 9)}
+        fields = {f.name: 0 for f in FIELDS[opcode] if f.name != "opcode"} | {
+            "rows": 1,
+            "row_bytes": bus * draw.randint(1, 9),
+        }
         places = ("a_base", "b_base", "out_base") if opcode is Opcode.ADD else ("local",)
         fields |= {name: bus * draw.randrange((size - 9 * bus) // bus) for name in places}
         if opcode is not Opcode.ADD:
@@ -216,7 +223,11 @@ def test_rules_look_at_no_field_that_alike_commands_may_differ_in() -> None:
 def test_the_first_illegal_command_is_found_among_many_alike() -> None:
     config = load_config("edge64")
     commands = list(map_network(residual(2, 4), config).commands)
-    for opcode, field, value in ((Opcode.LOAD, "external", 1), (Opcode.CONV, "slot_cycles", 0), (Opcode.ADD, "row_bytes", 0)):
+    for opcode, field, value in (
+        (Opcode.LOAD, "external", 1),
+        (Opcode.CONV, "slot_cycles", 0),
+        (Opcode.ADD, "row_bytes", 0),
+    ):
         places = [i for i, command in enumerate(commands) if command.opcode is opcode]
         broken = list(commands)
         for i in places[len(places) // 2 :]:

@@ -17,9 +17,17 @@ SETTINGS = [
     ["activation_bytes=512", "activation_banks=1", "weight_bytes=256", "channel_bytes=64"],
     ["activation_bytes=1024", "activation_banks=4", "weight_bytes=512", "channel_bytes=64", "bus_bytes=16"],
     ["rows=3", "cols=5", "activation_bytes=512", "weight_bytes=256", "channel_bytes=128", "bus_bytes=32"],
-    ["rows=3", "cols=5", "activation_bytes=2048", "weight_bytes=1024", "channel_bytes=256", "bus_bytes=4",
-     "memory.bytes_per_cycle=4", "feed_bytes=32"],
-]  # fmt: skip
+    [
+        "rows=3",
+        "cols=5",
+        "activation_bytes=2048",
+        "weight_bytes=1024",
+        "channel_bytes=256",
+        "bus_bytes=4",
+        "memory.bytes_per_cycle=4",
+        "feed_bytes=32",
+    ],
+]
 
 
 @pytest.mark.parametrize("setting", range(len(SETTINGS)))

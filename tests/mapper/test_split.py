@@ -163,5 +163,7 @@ def test_both_accounts_of_what_is_touched(seed: int) -> None:
     for a in accesses(config, command):
         low, high = bounds.get((a.space, a.write), (a.low, a.high))
         bounds[a.space, a.write] = min(low, a.low), max(high, a.high)
-    exact = sorted((int(f.memory), f.write, f.low, f.high) for f in footprints(config, command) if f.memory not in (None, 2))
+    exact = sorted(
+        (int(f.memory), f.write, f.low, f.high) for f in footprints(config, command) if f.memory not in (None, 2)
+    )
     assert sorted((*key, *ends) for key, ends in bounds.items() if key[0] != 2) == exact

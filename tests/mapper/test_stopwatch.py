@@ -40,7 +40,9 @@ def test_table_is_that_of_the_whole(seed: int, machine: int, field: str) -> None
     watch = Stopwatch(network, config, cycles_of)
     for turn in range(12):
         schedule = replace(schedule, ahead=draw.choice([1, 2, 4]))
-        assert (words_of(watch.table(schedule)).tobytes(), watch.cycles(schedule)) == whole(network, config, schedule), turn
+        assert (words_of(watch.table(schedule)).tobytes(), watch.cycles(schedule)) == whole(
+            network, config, schedule
+        ), turn
         at = draw.randrange(len(schedule.layers))
         layer = schedule.layers[at]
         layer = replace(layer, plan=draw.choice(layer.planner.candidates(layer.setting)))
@@ -54,4 +56,8 @@ def test_a_network_of_no_commands() -> None:
     network = accepted(b.graph(b.reshape(b.input(1, 1, 1, 1), 1, 1)), config)
     schedule = Scheduler(network, config, False).run()
     watch = Stopwatch(network, config, cycles_of)
-    assert (words_of(watch.table(schedule)).tobytes(), watch.cycles(schedule)) == whole(network, config, schedule) == (b"", 1)
+    assert (
+        (words_of(watch.table(schedule)).tobytes(), watch.cycles(schedule))
+        == whole(network, config, schedule)
+        == (b"", 1)
+    )

@@ -84,7 +84,8 @@ def test_random_orders(seed: int = 0) -> None:
         behind = np.sort(np.arange(count) + random.integers(0, 700, count))
         order = sorted([(n, 0, n) for n in range(count)] + [(int(behind[n]), 1, n) for n in range(count)])
         commands = [
-            transfer(Opcode.LOAD, n, 0, CONFIG.bank_bytes) if load else transfer(Opcode.STORE, n, 0) for _, load, n in order
+            transfer(Opcode.LOAD, n, 0, CONFIG.bank_bytes) if load else transfer(Opcode.STORE, n, 0)
+            for _, load, n in order
         ]
         found = with_tokens(CONFIG, commands)
         validate_commands(found, CONFIG, 1 << 20, 1)

@@ -17,8 +17,13 @@ from intaglio.network.graph import Padding
 
 CONFIG = load_config(
     "tiny16",
-    ["activation_bytes=4096", "weight_bytes=2048", "rounding=[double, single, away]", "weight_zero_points=false",
-     "partial_bytes=8192"],
+    [
+        "activation_bytes=4096",
+        "weight_bytes=2048",
+        "rounding=[double, single, away]",
+        "weight_zero_points=false",
+        "partial_bytes=8192",
+    ],
 )
 
 
@@ -107,7 +112,11 @@ def test_too_many_tokens() -> None:
         (Opcode.STORE, {"memory": 1}, "another memory"),
         (Opcode.CONV, {"chunk_bytes": 9}, "above feed_bytes"),
         (Opcode.CONV, {"last_slot_cycles": 1}, "last_slot_cycles"),
-        (Opcode.CONV, {"start": 0}, "continues sums in word 0 of the partial-sum memory that no command before it kept"),
+        (
+            Opcode.CONV,
+            {"start": 0},
+            "continues sums in word 0 of the partial-sum memory that no command before it kept",
+        ),
         (Opcode.CONV, {"drain_from": 1}, "keeps sums in words 0 to"),
         (Opcode.CONV, {"drain_from": 1, "partial_base": 4000}, "of the partial-sum memory, which has"),
         (Opcode.CONV, {"rounding": 3}, r"rounding 'float' is not built in \(double, single, away\)"),

@@ -19,8 +19,11 @@ from intaglio.network.graph import MaxPool2D, Padding
 from tests.onnx_arithmetic import in_onnx_arithmetic
 
 SMALL = ["activation_bytes=512", "weight_bytes=256", "channel_bytes=64", "activation_banks=1"]
-SHAPES = [SMALL, [*SMALL, "bus_bytes=32"], ["rows=3", "cols=5", "requantizers=3", "activation_bytes=1024", "bus_bytes=4",
-          "memory.bytes_per_cycle=4"]]  # fmt: skip
+SHAPES = [
+    SMALL,
+    [*SMALL, "bus_bytes=32"],
+    ["rows=3", "cols=5", "requantizers=3", "activation_bytes=1024", "bus_bytes=4", "memory.bytes_per_cycle=4"],
+]
 
 
 def parts(program: Program) -> int:
@@ -93,7 +96,9 @@ def test_random_windows() -> None:
         y = b.maximum(x, window, stride, pad) if seed % 2 else b.average(x, window, stride, pad)
         bus = int(random.choice([4, 8, 16, 32]))
         rate = f"memory.bytes_per_cycle={min(bus, 8)}"
-        config = load_config("tiny16", [*SMALL, "channel_bytes=256", f"bus_bytes={bus}", rate, f"requantizers={random.integers(1, 5)}"])
+        config = load_config(
+            "tiny16", [*SMALL, "channel_bytes=256", f"bus_bytes={bus}", rate, f"requantizers={random.integers(1, 5)}"]
+        )
         assert above_bound(check(b.graph(y), config, seed=seed))
 
 
@@ -135,16 +140,23 @@ def test_parts_of_whole_slabs() -> None:
     assert sum(c["kernel_rows"] * c["kernel_cols"] for c in pools) == 64 // 8 * 30 * 30
 
 
-@pytest.mark.parametrize(("size", "window", "stride", "cycles"), [
-    ((112, 112, 64), (3, 3), (2, 2), 55 * 55 * 2 * 9),
-    ((7, 7, 512), (7, 7), (1, 1), 16 * 49),
-    ((8, 8, 33), (1, 2), (2, 2), 4 * 4 * 5),  # 2 slabs of 2 reads, but 5 passes
-    ((8, 8, 4), (2, 2), (1, 1), 7 * 4),  # a row of outputs as one pixel of 28 channels
-])  # fmt: skip
-def test_bound_of_slabs(size: tuple[int, int, int], window: tuple[int, int], stride: tuple[int, int], cycles: int) -> None:
+@pytest.mark.parametrize(
+    ("size", "window", "stride", "cycles"),
+    [
+        ((112, 112, 64), (3, 3), (2, 2), 55 * 55 * 2 * 9),
+        ((7, 7, 512), (7, 7), (1, 1), 16 * 49),
+        ((8, 8, 33), (1, 2), (2, 2), 4 * 4 * 5),  # 2 slabs of 2 reads, but 5 passes
+        ((8, 8, 4), (2, 2), (1, 1), 7 * 4),  # a row of outputs as one pixel of 28 channels
+    ],
+)
+def test_bound_of_slabs(
+    size: tuple[int, int, int], window: tuple[int, int], stride: tuple[int, int], cycles: int
+) -> None:
     """The fewest cycles of a layer on 32 bytes a cycle and 8 requantizers, by hand."""
     b = Builder(7)
-    program = map_network(b.graph(b.maximum(b.input(1, *size), window, stride)), load_config("edge256", ["requantizers=8"]))
+    program = map_network(
+        b.graph(b.maximum(b.input(1, *size), window, stride)), load_config("edge256", ["requantizers=8"])
+    )
     assert program.layers[0].compute_cycles == cycles
     assert above_bound(program)
 

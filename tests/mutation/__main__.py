@@ -89,8 +89,16 @@ def trial(tree: Tree, baseline: Baseline, mutant: Mutant) -> dict[str, Any]:
             outcome, by = "killed", f"{stage} ({ended})"
             break
     named = dict(zip(_NAMES, name_of(mutant), strict=True))
-    return {"key": mutant.key, **named, "outcome": outcome, "by": by, "seconds": round(total, 1), "end": text,
-            "version": tree.version, "diff": diff_of(mutant)}
+    return {
+        "key": mutant.key,
+        **named,
+        "outcome": outcome,
+        "by": by,
+        "seconds": round(total, 1),
+        "end": text,
+        "version": tree.version,
+        "diff": diff_of(mutant),
+    }
 
 
 def diff_of(mutant: Mutant) -> str:
@@ -119,8 +127,10 @@ def report(mutants: list[Mutant], state: State) -> int:
     share = len(groups["killed"]) / ran if ran else 0.0
     equivalent = len(groups["equivalent"]) / max(1, len(mutants))
     counts = ", ".join(f"{len(group)} {name}" for name, group in groups.items())
-    print(f"\n{len(mutants)} changes: {counts}. Killed of those that ran and are not equivalent: {share:.1%} (at least "
-          f"{LEAST_KILLED:.0%}); equivalent of all: {equivalent:.1%} (at most {MOST_EQUIVALENT:.0%})")
+    print(
+        f"\n{len(mutants)} changes: {counts}. Killed of those that ran and are not equivalent: {share:.1%} (at least "
+        f"{LEAST_KILLED:.0%}); equivalent of all: {equivalent:.1%} (at most {MOST_EQUIVALENT:.0%})"
+    )
     return int(bool(wrong or groups["not run"]) or share < LEAST_KILLED or equivalent > MOST_EQUIVALENT)
 
 
@@ -130,7 +140,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="of the draw; without it the folder's, or a new one")
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "mutate", help="of the state, to go on from")
     parser.add_argument("--again", action="store_true", help="run the survivors again, with the tests as they are now")
-    parser.add_argument("--tests-pass", action="store_true", help="do not run the tests on the unchanged hardware first")
+    parser.add_argument(
+        "--tests-pass", action="store_true", help="do not run the tests on the unchanged hardware first"
+    )
     parser.add_argument("--report", action="store_true", help="run nothing; print what is known")
     options = parser.parse_args()
     state = State(options.folder.resolve())

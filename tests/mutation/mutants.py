@@ -26,8 +26,20 @@ from tests.mutation.assignments import RemoveAssignment
 
 FOLDER = Path("intaglio/hw")
 
-_FAMILIES = ("ReplaceBinaryOperator_", "ReplaceComparisonOperator_", "ReplaceUnaryOperator_", "AddNot", "ReplaceTrue",
-             "ReplaceFalse", "ReplaceAnd", "ReplaceOr", "ReplaceBreak", "ReplaceContinue", "NumberReplacer", "ZeroIteration")
+_FAMILIES = (
+    "ReplaceBinaryOperator_",
+    "ReplaceComparisonOperator_",
+    "ReplaceUnaryOperator_",
+    "AddNot",
+    "ReplaceTrue",
+    "ReplaceFalse",
+    "ReplaceAnd",
+    "ReplaceOr",
+    "ReplaceBreak",
+    "ReplaceContinue",
+    "NumberReplacer",
+    "ZeroIteration",
+)
 _NO_HARDWARE = {"Div", "Pow", "Mod", "FloorDiv", "Is", "IsNot", "Not"}
 """What Amaranth's values do not have, or what gives no hardware of it (`is`, `not`): such changes end in a TypeError, or are all
 the same, and would only flatter the figures."""
@@ -65,7 +77,11 @@ def operators() -> dict[str, Operator]:
     for name in sorted(operator_names()):
         short = name.removeprefix("core/")
         _, *words = short.split("_")
-        if short.startswith(_FAMILIES) and (not words or words[-1] not in _NO_HARDWARE or words[0] == "Delete") and words[:1] != ["Pow"]:
+        if (
+            short.startswith(_FAMILIES)
+            and (not words or words[-1] not in _NO_HARDWARE or words[0] == "Delete")
+            and words[:1] != ["Pow"]
+        ):
             out[short] = get_operator(name)()
     return out
 
@@ -134,7 +150,9 @@ def _made(root: Path, change: _Change) -> Mutant | None:
 def _no_code(node: NodeOrLeaf) -> bool:
     above = node
     while above is not None:
-        if above.type == "argument" and above.children[0].get_code().strip() == "reset_less":  # of what nothing reads after a reset
+        if (
+            above.type == "argument" and above.children[0].get_code().strip() == "reset_less"
+        ):  # of what nothing reads after a reset
             return True
         if above.type in _NO_CODE or (above.type == "if_stmt" and "__name__" in above.children[1].get_code()):
             return True
@@ -149,7 +167,11 @@ def _in_shape(node: NodeOrLeaf) -> bool:
     while node.parent is not None and node.type != "expr_stmt":
         if node.type == "argument" and node.children[0].get_code().strip() in _WIDTH:
             return True
-        if node.type == "trailer" and node.children[0].value == "(" and node.get_previous_sibling().get_last_leaf().value in _SHAPES:
+        if (
+            node.type == "trailer"
+            and node.children[0].value == "("
+            and node.get_previous_sibling().get_last_leaf().value in _SHAPES
+        ):
             return True
         node = node.parent
     return False

@@ -29,8 +29,11 @@ def main() -> int:
     for seed in PROGRAMS:
         program = random_program(MACHINE, seed)
         host, rtl = (run_program(MACHINE, program, {}, engine) for engine in ("host", "rtl"))
-        if not (np.array_equal(host.memory, rtl.memory) and host.counters == rtl.counters
-                and host.retire_cycles.tolist() == rtl.retire_cycles.tolist()):
+        if not (
+            np.array_equal(host.memory, rtl.memory)
+            and host.counters == rtl.counters
+            and host.retire_cycles.tolist() == rtl.retire_cycles.tolist()
+        ):
             print(f"random program of seed {seed}: host and RTL differ")
             return 1
     with tempfile.TemporaryDirectory() as folder:

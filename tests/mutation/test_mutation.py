@@ -31,9 +31,14 @@ def test_assignments_are_left_out() -> None:
     from tests.mutation.assignments import RemoveAssignment
 
     for example in RemoveAssignment.examples():
-        assert cosmic_ray.mutate_code(example.pre_mutation_code, RemoveAssignment(), example.occurrence) == example.post_mutation_code
+        assert (
+            cosmic_ray.mutate_code(example.pre_mutation_code, RemoveAssignment(), example.occurrence)
+            == example.post_mutation_code
+        )
     nested = "with m.If(x):\n    m.d.sync += y.eq(0)\nwith m.Else():\n    pass\n"
-    assert ast.unparse(ast.parse(cosmic_ray.mutate_code(nested, RemoveAssignment(), 0))) == ast.unparse(ast.parse(nested.replace("m.d.sync += y.eq(0)", "pass")))
+    assert ast.unparse(ast.parse(cosmic_ray.mutate_code(nested, RemoveAssignment(), 0))) == ast.unparse(
+        ast.parse(nested.replace("m.d.sync += y.eq(0)", "pass"))
+    )
 
 
 def test_a_seed_draws_the_same_changes() -> None:

@@ -37,8 +37,13 @@ class Tree:
         self.path = folder / "tree"
         self._cache = folder / "cache"
         shutil.rmtree(self.path, ignore_errors=True)
-        listed = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=source,
-                                capture_output=True, check=True, text=True).stdout
+        listed = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            cwd=source,
+            capture_output=True,
+            check=True,
+            text=True,
+        ).stdout
         names = sorted(name for name in listed.split("\0") if name and os.path.lexists(source / name))
         digest = hashlib.sha256()
         for name in names:
@@ -67,12 +72,22 @@ class Tree:
     def run(self, stage: str, seconds: float = LONGEST) -> tuple[str, str, float]:
         """("passed", "failed" or "timeout", the end of what it printed, seconds)."""
         environment = {
-            **os.environ, "PYTHONPATH": str(self.path), "INTAGLIO_CACHE": str(self._cache), "PYTHONDONTWRITEBYTECODE": "1",
+            **os.environ,
+            "PYTHONPATH": str(self.path),
+            "INTAGLIO_CACHE": str(self._cache),
+            "PYTHONDONTWRITEBYTECODE": "1",
         }
         command = ["-m", "tests.mutation.small_verify"] if stage == VERIFY else [*_PYTEST, *shlex.split(stage)]
         begin = time.monotonic()
-        process = subprocess.Popen([sys.executable, *command], cwd=self.path, env=environment, text=True,
-                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+        process = subprocess.Popen(
+            [sys.executable, *command],
+            cwd=self.path,
+            env=environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
         try:
             text, _ = process.communicate(timeout=max(seconds, LONGEST / 4))
             outcome = "failed" if process.returncode else "passed"

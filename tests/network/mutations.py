@@ -11,7 +11,21 @@ from google.protobuf.descriptor import FieldDescriptor as Field
 
 NUMBERS = [-(2**31), -129, -2, -1, 0, 1, 2, 3, 4, 7, 8, 127, 128, 255, 2**15, 2**20, 2**31 - 1]
 REALS = [0.0, -1.0, 1e-45, 1e-30, 0.5, 1e30, float("inf"), float("-inf"), float("nan")]
-WORDS = ["", "x", "y", "a\0b", "..", "/etc", "\u202e\x1b[31m", "Conv", "QLinearConv", "com.microsoft", "ai.onnx", "axis", "w" * 300]
+WORDS = [
+    "",
+    "x",
+    "y",
+    "a\0b",
+    "..",
+    "/etc",
+    "\u202e\x1b[31m",
+    "Conv",
+    "QLinearConv",
+    "com.microsoft",
+    "ai.onnx",
+    "axis",
+    "w" * 300,
+]
 
 
 def mutate_message(message: Any, rng: np.random.Generator) -> str:
@@ -19,7 +33,11 @@ def mutate_message(message: Any, rng: np.random.Generator) -> str:
     path = []
     while True:
         fields = [(field, value) for field, value in message.ListFields() if field.name != "doc_string"]
-        absent = [f for f in message.DESCRIPTOR.fields if f.name not in {g.name for g, _ in fields} and f.type != Field.TYPE_MESSAGE]
+        absent = [
+            f
+            for f in message.DESCRIPTOR.fields
+            if f.name not in {g.name for g, _ in fields} and f.type != Field.TYPE_MESSAGE
+        ]
         if absent and rng.random() < 0.08:
             field = absent[rng.integers(len(absent))]
             path.append(f"+{field.name}")

@@ -150,11 +150,26 @@ def test_grouped_convolution_is_one_of_each_group(groups: int, depth: int, outpu
 
     def conv(n: slice, x: np.ndarray, groups: int) -> np.ndarray:
         op = Conv2D(
-            "c", ("x",), ("y",), weights[n], bias[n], (1, 2), (2, 1), Padding(1, 0, 1, 1), 3, -4, how, (-128, 127), 5, groups
-        )  # fmt: skip
+            "c",
+            ("x",),
+            ("y",),
+            weights[n],
+            bias[n],
+            (1, 2),
+            (2, 1),
+            Padding(1, 0, 1, 1),
+            3,
+            -4,
+            how,
+            (-128, 127),
+            5,
+            groups,
+        )
         return arithmetic.conv2d(op, x)
 
-    parts = [conv(slice(g * outputs, (g + 1) * outputs), image[..., g * depth : (g + 1) * depth], 1) for g in range(groups)]
+    parts = [
+        conv(slice(g * outputs, (g + 1) * outputs), image[..., g * depth : (g + 1) * depth], 1) for g in range(groups)
+    ]
     assert np.array_equal(conv(slice(None), image, groups), np.concatenate(parts, -1))
 
 

@@ -69,18 +69,39 @@ def test_what_is_not_supported_is_listed(name: str, operator: str, reason: str) 
 @pytest.mark.parametrize(
     ("name", "kinds", "words"),
     [
-        ("microwakeword_vad", {"CALL_ONCE", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CONCATENATION", "STRIDED_SLICE",
-                               "LOGISTIC", "QUANTIZE"},
-         ["state that lasts between inferences", "only the network's inputs or outputs are uint8"]),
-        ("coral_mobilenet_v1_025_128_uint8", {"CONV_2D", "DEPTHWISE_CONV_2D", "AVERAGE_POOL_2D", "RESHAPE", "SOFTMAX", "input"},
-         ["quantized by the old uint8 scheme"]),
-        ("tflm_keyword_scrambled_8bit", {"SVDF", "QUANTIZE", "SOFTMAX", "input"},
-         ["recurrent layers", "only the network's inputs or outputs are int16"]),
-        ("mltk_anomaly_detection", {"SHAPE", "STRIDED_SLICE", "PACK", "RESHAPE"}, ["export the model with fixed shapes"]),
+        (
+            "microwakeword_vad",
+            {
+                "CALL_ONCE",
+                "VAR_HANDLE",
+                "READ_VARIABLE",
+                "ASSIGN_VARIABLE",
+                "CONCATENATION",
+                "STRIDED_SLICE",
+                "LOGISTIC",
+                "QUANTIZE",
+            },
+            ["state that lasts between inferences", "only the network's inputs or outputs are uint8"],
+        ),
+        (
+            "coral_mobilenet_v1_025_128_uint8",
+            {"CONV_2D", "DEPTHWISE_CONV_2D", "AVERAGE_POOL_2D", "RESHAPE", "SOFTMAX", "input"},
+            ["quantized by the old uint8 scheme"],
+        ),
+        (
+            "tflm_keyword_scrambled_8bit",
+            {"SVDF", "QUANTIZE", "SOFTMAX", "input"},
+            ["recurrent layers", "only the network's inputs or outputs are int16"],
+        ),
+        (
+            "mltk_anomaly_detection",
+            {"SHAPE", "STRIDED_SLICE", "PACK", "RESHAPE"},
+            ["export the model with fixed shapes"],
+        ),
         ("cfu_mobilenetv2_160_035", {"MUL", "SUB"}, ["fold a constant"]),
         ("mltk_autoencoder", {"LOGISTIC"}, ["at the network's end leave it out"]),
     ],
-)  # fmt: skip
+)
 def test_valid_files_are_named_for_what_they_are(name: str, kinds: set[str], words: list[str]) -> None:
     with pytest.raises(RefusedError) as error:
         load(SHARED / "models" / f"{name}.tflite")

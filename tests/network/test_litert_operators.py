@@ -54,10 +54,7 @@ def test_conv_2d(tmp_path: Path, seed: int, activation: str) -> None:
     stride = (1, 1) if max(dilation) > 1 else (int(rng.integers(1, 4)), int(rng.integers(1, 4)))
     padding = "SAME" if rng.integers(2) else "VALID"
     spans = ((rows - 1) * dilation[0] + 1, (columns - 1) * dilation[1] + 1)
-    out = [
-        -(-x // s) if padding == "SAME" else (x - k) // s + 1
-        for x, k, s in zip((h, w), spans, stride, strict=True)
-    ]
+    out = [-(-x // s) if padding == "SAME" else (x - k) // s + 1 for x, k, s in zip((h, w), spans, stride, strict=True)]
     file = FileBuilder()
     si, so = scale(rng), scale(rng)
     sw = 2.0 ** rng.uniform(-9, 3 if seed % 4 == 0 else -3, o if rng.integers(2) else 1)
@@ -138,9 +135,7 @@ def test_add(tmp_path: Path, seed: int, activation: str) -> None:
     rng = np.random.default_rng([seed, ACTIVATIONS.index(activation)])
     a_values, b_values = (v.reshape(1, 256, 256, 1).astype(np.int8) for v in np.indices((256, 256)) - 128)
     file = FileBuilder()
-    a, b, y = (
-        file.tensor(name, (1, 256, 256, 1), scale=scale(rng), zero_point=zero_point(rng)) for name in "aby"
-    )
+    a, b, y = (file.tensor(name, (1, 256, 256, 1), scale=scale(rng), zero_point=zero_point(rng)) for name in "aby")
     code = enum("ActivationFunctionType", activation)
     file.operator("ADD", [a, b], [y], options="AddOptions", fusedActivationFunction=code)
     path = file.write(tmp_path / "m.tflite", [a, b], [y])
@@ -154,10 +149,7 @@ def test_pool(tmp_path: Path, seed: int, padding: str, kind: str) -> None:
     rng = np.random.default_rng([seed, padding == "SAME"])
     n, h, w, c = (int(v) for v in rng.integers([1, 6, 6, 1], [3, 14, 14, 9]))
     size, stride = ([int(v) for v in rng.integers(1, 6, 2)] for _ in range(2))
-    out = [
-        -(-x // s) if padding == "SAME" else (x - k) // s + 1
-        for x, k, s in zip((h, w), size, stride, strict=True)
-    ]
+    out = [-(-x // s) if padding == "SAME" else (x - k) // s + 1 for x, k, s in zip((h, w), size, stride, strict=True)]
     quantization = {"scale": scale(rng), "zero_point": zero_point(rng)}
     file = FileBuilder()
     x = file.tensor("x", (n, h, w, c), **quantization)

@@ -35,9 +35,13 @@ def in_onnxruntime(s: Scaling) -> np.ndarray:
     dtype = np.uint8 if s.unsigned else np.int8
     values = (np.arange(256) + s.lowest).astype(dtype)
     constants = {
-        "as": np.float32(s.a_scale), "az": dtype(s.a_zero_point), "bs": np.float32(s.b_scale),
-        "bz": dtype(s.b_zero_point), "cs": np.float32(s.scale), "cz": dtype(s.zero_point),
-    }  # fmt: skip
+        "as": np.float32(s.a_scale),
+        "az": dtype(s.a_zero_point),
+        "bs": np.float32(s.b_scale),
+        "bz": dtype(s.b_zero_point),
+        "cs": np.float32(s.scale),
+        "cz": dtype(s.zero_point),
+    }
     kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
     node = helper.make_node("QLinearAdd", ["a", "as", "az", "b", "bs", "bz", "cs", "cz"], ["c"], domain="com.microsoft")
     graph = helper.make_graph(

@@ -191,9 +191,11 @@ def test_structure_rules(tmp_path: Path) -> None:
 
     def branch(model: onnx.ModelProto) -> None:
         then = onnx.helper.make_graph(
-            [onnx.helper.make_node("Identity", ["y_dq"], ["t"])], "then", [],
+            [onnx.helper.make_node("Identity", ["y_dq"], ["t"])],
+            "then",
+            [],
             [onnx.helper.make_tensor_value_info("t", onnx.TensorProto.FLOAT, None)],
-        )  # fmt: skip
+        )
         model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(True), "condition"))
         model.graph.node.append(
             onnx.helper.make_node("If", ["condition"], ["chosen"], then_branch=then, else_branch=then)
@@ -249,5 +251,7 @@ def test_an_opset_beyond_the_reference(tmp_path: Path) -> None:
         pytest.skip(f"onnx {onnx.__version__} knows no opset that onnxruntime lacks")
     onnx.save(onnx.version_converter.convert_version(model, newest), path)
     load(path)
-    with pytest.raises(InputError, match=rf"onnxruntime [\d.]+, the reference, cannot load it.*another opset than {newest}"):
+    with pytest.raises(
+        InputError, match=rf"onnxruntime [\d.]+, the reference, cannot load it.*another opset than {newest}"
+    ):
         OnnxOracle(path)

@@ -134,7 +134,9 @@ def test_sparse_constants(tmp_path: Path, flat: bool) -> None:
         places = np.flatnonzero(array) if flat else np.argwhere(array)
         model.graph.sparse_initializer.append(
             helper.make_sparse_tensor(
-                numpy_helper.from_array(array[array != 0], "w_raw"), numpy_helper.from_array(places.astype(np.int64)), array.shape
+                numpy_helper.from_array(array[array != 0], "w_raw"),
+                numpy_helper.from_array(places.astype(np.int64)),
+                array.shape,
             )
         )
         model.graph.initializer.remove(tensor)
@@ -165,8 +167,11 @@ def test_everything_at_once_although_sizes_are_open(tmp_path: Path) -> None:
     path.write_bytes(model.SerializeToString())
     found = refusals(path)
     assert [(r.operator, r.layer) for r in found] == [
-        ("input", "x"), ("input", "v"), ("GRU", "recurrent"), ("onnx.brevitas.Quant", "brevitas"),
-    ]  # fmt: skip
+        ("input", "x"),
+        ("input", "v"),
+        ("GRU", "recurrent"),
+        ("onnx.brevitas.Quant", "brevitas"),
+    ]
     assert "['N', 4, 'rows', 6]" in found[0].reason and "--input_shape 1,4,SIZE,6" in found[0].remedy
     rows = checked(path).operators
     assert all(row.place == "refused" for row in rows) and "cannot be told before" in rows[0].why and rows[-1].refusals
@@ -202,9 +207,15 @@ def test_constants_and_what_nothing_reads_are_listed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("op", "words"),
-    [("HardSwish", "replace it by Relu6"), ("HardSigmoid", "replace it by Relu6"), ("Sigmoid", "replace it by Relu6"),
-     ("Elu", "replace it by Relu or Relu6"), ("LeakyRelu", "replace it by Relu or Relu6"), ("Erf", "Relu or Relu6")],
-)  # fmt: skip
+    [
+        ("HardSwish", "replace it by Relu6"),
+        ("HardSigmoid", "replace it by Relu6"),
+        ("Sigmoid", "replace it by Relu6"),
+        ("Elu", "replace it by Relu or Relu6"),
+        ("LeakyRelu", "replace it by Relu or Relu6"),
+        ("Erf", "Relu or Relu6"),
+    ],
+)
 def test_advice_names_the_replacement(tmp_path: Path, op: str, words: str) -> None:
     build = OnnxBuilder()
     (found,) = refusals(build.write(tmp_path / "m.onnx", two_convs(build, op)))
@@ -230,7 +241,9 @@ def test_custom_operators_by_their_names(tmp_path: Path, op: str, domain: str, r
 
     path = changed(tmp_path / "m.onnx", add)
     (found,) = refusals(path)
-    assert (found.layer, found.operator) == ("z", f"{domain}.{op}") and reason in found.reason and remedy in found.remedy
+    assert (
+        (found.layer, found.operator) == ("z", f"{domain}.{op}") and reason in found.reason and remedy in found.remedy
+    )
     assert [row.place for row in checked(path).operators].count("accelerator") == 1
 
 
@@ -239,9 +252,19 @@ def test_an_integer_operator_whose_scale_is_computed(tmp_path: Path) -> None:
     build = OnnxBuilder()
     x = build.quantize(build.input("x", (1, 4, 6, 6)), "x_q", 0.02, 0)
     scale = build.input("scale", ())
-    names = [build.constant(f"c{i}", v, t) for i, (v, t) in enumerate(
-        [(0, np.int8), (np.ones((4, 4, 1, 1)), np.int8), (0.01, np.float32), (0, np.int8), (0.03, np.float32), (0, np.int8)]
-    )]  # fmt: skip
+    names = [
+        build.constant(f"c{i}", v, t)
+        for i, (v, t) in enumerate(
+            [
+                (0, np.int8),
+                (np.ones((4, 4, 1, 1)), np.int8),
+                (0.01, np.float32),
+                (0, np.int8),
+                (0.03, np.float32),
+                (0, np.int8),
+            ]
+        )
+    ]
     y = build.node("QLinearConv", [x, scale, *names], "y")
     path = build.write(tmp_path / "m.onnx", [build.dequantize(y, "z", 0.03, 0)])
     (found,) = refusals(path)

@@ -21,7 +21,9 @@ def test_every_tensor_equals_onnxruntime(name: str) -> None:
     """Every quantized file; those of another dialect are refused by name."""
     path = SHARED / "models" / f"{name}.onnx"
     if name.startswith("qonnx_"):
-        with pytest.raises(InputError, match=r"Quant is a custom operator of the domain 'onnx\.brevitas'.*export it in QDQ form"):
+        with pytest.raises(
+            InputError, match=r"Quant is a custom operator of the domain 'onnx\.brevitas'.*export it in QDQ form"
+        ):
             load(path)
         return
     graph = load(path)

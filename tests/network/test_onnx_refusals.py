@@ -101,7 +101,11 @@ def two_convs(build: OnnxBuilder, middle_op: str, **attributes: Any) -> list[str
         ("AveragePool", {"kernel_shape": [3, 3], "strides": [2, 2], "ceil_mode": 1}, "ceil_mode"),
         ("ReduceMean", {"axes": [1]}, "a mean over axes"),
         ("MaxPool", {"kernel_shape": [2, 2], "pads": [0, 2, 0, 0]}, "as large as its window"),
-        ("MaxPool", {"kernel_shape": [1, 2], "strides": [3, 1], "ceil_mode": 1, "pads": [0, 0, 0, 1]}, "before opset 22"),
+        (
+            "MaxPool",
+            {"kernel_shape": [1, 2], "strides": [3, 1], "ceil_mode": 1, "pads": [0, 0, 0, 1]},
+            "before opset 22",
+        ),
         ("MaxPool", {"kernel_shape": [9, 2]}, "does not fit"),
         ("MaxPool", {"kernel_shape": [2, 2], "dilations": [9, 1], "pads": [1, 0, 1, 0]}, "in its padding alone"),
         ("MaxPool", {"kernel_shape": [2, 2], "dilations": [2, 2], "auto_pad": "SAME_UPPER"}, "dilations"),
@@ -141,7 +145,9 @@ def test_computed_weights_and_float_weights(tmp_path: Path) -> None:
     x = build.qdq(build.input("x", (1, 3, 5, 5)), 0.02, 0)
     w = build.qdq(build.input("w", (2, 3, 3, 3)), 0.02, 0)
     y = build.qdq(build.node("Conv", [x, w], "y"), 0.02, 0)
-    assert "its weights are computed: it multiplies two computed tensors" in refusal(build.write(tmp_path / "m.onnx", [y]))
+    assert "its weights are computed: it multiplies two computed tensors" in refusal(
+        build.write(tmp_path / "m.onnx", [y])
+    )
     build = OnnxBuilder()
     x = build.qdq(build.input("x", (1, 3, 5, 5)), 0.02, 0)
     y = build.qdq(build.node("Conv", [x, build.constant("w", np.ones((2, 3, 3, 3)), np.float32)], "y"), 0.02, 0)

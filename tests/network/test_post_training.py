@@ -39,9 +39,7 @@ def test_weights_are_symmetric_and_biases_in_the_sums_unit():
 
 
 def test_channels_of_zero_weights_keep_their_bias():
-    integers, bias, scales = quantize_parameters(
-        np.zeros((2, 3)), np.array([4.0, 0.0]), 0.5, per_channel=True
-    )
+    integers, bias, scales = quantize_parameters(np.zeros((2, 3)), np.array([4.0, 0.0]), 0.5, per_channel=True)
     assert not integers.any()
     assert bias * 0.5 * scales == pytest.approx([4.0, 0.0])
     assert np.abs(bias).max() <= 2**30 + 128
@@ -89,9 +87,7 @@ def test_percentile_narrows_ranges(tmp_path):
 
 def test_refusals(tmp_path):
     network, images = small_network()
-    with pytest.raises(
-        InputError, match=r"calibration images: shape \(6, 8, 2\), but small takes \(8, 6, 2\)"
-    ):
+    with pytest.raises(InputError, match=r"calibration images: shape \(6, 8, 2\), but small takes \(8, 6, 2\)"):
         quantize_network(network, images.swapaxes(1, 2))
     with pytest.raises(InputError, match=r"percentile: 50\.0 given, allowed is 50 < p <= 100"):
         quantize_network(network, images, 50.0)

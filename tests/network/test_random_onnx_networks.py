@@ -57,4 +57,14 @@ def test_networks_use_every_operator(tmp_path: Path) -> None:
     kinds: set[str] = set()
     for seed in range(20):
         kinds |= {op.kind for op in load(random_onnx_network(seed, tmp_path / "net.onnx").path).operators}
-    assert {"Conv2D", "FullyConnected", "Add", "AveragePool2D", "MaxPool2D", "Mean", "Rescale", "Reshape", "Softmax"} <= kinds
+    assert {
+        "Conv2D",
+        "FullyConnected",
+        "Add",
+        "AveragePool2D",
+        "MaxPool2D",
+        "Mean",
+        "Rescale",
+        "Reshape",
+        "Softmax",
+    } <= kinds

@@ -136,8 +136,12 @@ def test_structure_rules(tmp_path: Path) -> None:
     unused = file.tensor("unused", (1, 4), scale=1.0)
     assert "never computed" in refusal(file.write(path, [0], [unused]))
     constant = file.tensor("constant", (4,), data=np.zeros(4))
-    assert "output 'constant' is a constant; remove it from the outputs" in refusal(file.write(path, [0], [2, constant]))
-    assert "input 'constant': it is a constant; remove it from the inputs" in refusal(file.write(path, [0, constant], [2]))
+    assert "output 'constant' is a constant; remove it from the outputs" in refusal(
+        file.write(path, [0], [2, constant])
+    )
+    assert "input 'constant': it is a constant; remove it from the inputs" in refusal(
+        file.write(path, [0, constant], [2])
+    )
 
     file, _ = chain()
     file.tensor("short", (1000, 1000), data=np.zeros(4))

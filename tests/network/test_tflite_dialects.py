@@ -76,8 +76,10 @@ def test_streaming_state(tmp_path: Path) -> None:
     file.model.subgraphs.append(file.graph)
     found = refusals(file.write(tmp_path / "m.tflite", [x], [y]))
     assert [line.split(":")[0].strip() for line in found] == [
-        "#1 CALL_ONCE 'CALL_ONCE#1'", "#2 VAR_HANDLE 'handle'", "#3 ASSIGN_VARIABLE 'ASSIGN_VARIABLE#3'",
-    ]  # fmt: skip
+        "#1 CALL_ONCE 'CALL_ONCE#1'",
+        "#2 VAR_HANDLE 'handle'",
+        "#3 ASSIGN_VARIABLE 'ASSIGN_VARIABLE#3'",
+    ]
     assert all("state that lasts between inferences is not supported yet" in line for line in found)
     rows = check(tmp_path / "m.tflite", load_config("tiny16")).operators
     assert [row.place for row in rows] == ["accelerator", "refused", "refused", "refused"]
@@ -150,11 +152,16 @@ def test_a_scale_without_zero_point(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        ("STRING", "outside the network"), ("COMPLEX64", "outside the network"), ("BOOL", "outside the network"),
-        ("INT4", "8-bit"), ("INT16", "int16 activations are not supported yet"), ("FLOAT16", "quantize the network to int8"),
-        ("RESOURCE", "state"), ("INT64", "use int8 here"),
+        ("STRING", "outside the network"),
+        ("COMPLEX64", "outside the network"),
+        ("BOOL", "outside the network"),
+        ("INT4", "8-bit"),
+        ("INT16", "int16 activations are not supported yet"),
+        ("FLOAT16", "quantize the network to int8"),
+        ("RESOURCE", "state"),
+        ("INT64", "use int8 here"),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("position", [0, 1])
 def test_types(tmp_path: Path, kind: str, words: str, position: int) -> None:
     file = FileBuilder()
@@ -202,7 +209,10 @@ def test_weights_in_another_file(tmp_path: Path) -> None:
     for tensor in file.graph.tensors[1], file.graph.tensors[3]:
         tensor.buffer, tensor.externalBuffer = 0, 1
     path = file.write(tmp_path / "m.tflite", *ends)
-    assert "weights are stored in another file (an external buffer); export dense weights in the same file" in refusals(path)[0]
+    assert (
+        "weights are stored in another file (an external buffer); export dense weights in the same file"
+        in refusals(path)[0]
+    )
     file.graph.tensors[1].buffer, file.graph.tensors[1].externalBuffer = 1, 0
     assert "the bias is stored in another file" in refusals(file.write(path, *ends))[0]
 
@@ -264,5 +274,3 @@ def test_bias_scales_that_differ_in_the_seventh_digit(tmp_path: Path) -> None:
     (line,) = refusals(file.write(tmp_path / "model.tflite", [x], [y]))
     assert "has scale 0.010000004, not input scale times weight scale 0.0099999998: " in line
     assert "2% of the output's scale 1e-08" in line
-
-

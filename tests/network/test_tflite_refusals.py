@@ -105,8 +105,7 @@ def element_wise(path: Path, code: str, shapes: list[tuple[int, ...]], scales: l
     """An operator of several inputs and one output, given as shapes and scales, the output last."""
     file = FileBuilder()
     tensors = [
-        file.tensor(f"t{i}", shape, scale=scale)
-        for i, (shape, scale) in enumerate(zip(shapes, scales, strict=True))
+        file.tensor(f"t{i}", shape, scale=scale) for i, (shape, scale) in enumerate(zip(shapes, scales, strict=True))
     ]
     file.operator(code, tensors[:-1], [tensors[-1]])
     return file.write(path / "model.tflite", tensors[:-1], [tensors[-1]])

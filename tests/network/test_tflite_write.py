@@ -136,9 +136,7 @@ def test_refusals():
     b = TfliteBuilder("bad")
     x = b.input((1, 4, 4, 2), 0.1, 0)
     weights, bias = int8(3, 5, 5, 2), np.zeros(3, np.int32)
-    with pytest.raises(
-        ValueError, match=r"window \(5, 5\), dilation \(1, 1\) does not fit into \(1, 4, 4, 2\)"
-    ):
+    with pytest.raises(ValueError, match=r"window \(5, 5\), dilation \(1, 1\) does not fit into \(1, 4, 4, 2\)"):
         b.conv2d(x, weights, bias, np.ones(3), 0.1, 0, padding="VALID")
     with pytest.raises(TypeError, match="weights int8, bias float64; int8 and int32 needed"):
         b.conv2d(x, weights, bias.astype(float), np.ones(3), 0.1, 0)

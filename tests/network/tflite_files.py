@@ -58,17 +58,13 @@ class FileBuilder:
         if scale is not None:
             quantization = schema.QuantizationParametersT()
             quantization.scale = np.atleast_1d(np.asarray(scale, np.float32))
-            quantization.zeroPoint = np.broadcast_to(
-                np.asarray(zero_point, np.int64), quantization.scale.shape
-            ).copy()
+            quantization.zeroPoint = np.broadcast_to(np.asarray(zero_point, np.int64), quantization.scale.shape).copy()
             quantization.quantizedDimension = axis
             tensor.quantization = quantization
         self.graph.tensors.append(tensor)
         return len(self.graph.tensors) - 1
 
-    def operator(
-        self, name: str, inputs: list[int], outputs: list[int], options: str = "", **values: Any
-    ) -> None:
+    def operator(self, name: str, inputs: list[int], outputs: list[int], options: str = "", **values: Any) -> None:
         code = schema.OperatorCodeT()
         code.builtinCode = getattr(schema.BuiltinOperator, name)
         code.deprecatedBuiltinCode = min(code.builtinCode, 127)

@@ -13,9 +13,12 @@ from intaglio.power_model import Table, load_table
 
 SHIPPED = "horowitz45"
 IDLE_VALUES = {
-    "leakage_sram": 2.0, "leakage_int8_element": 3.0, "leakage_fp32_element": 30.0,
-    "clock_int8_element": 0.25, "clock_fp32_element": 1.5,
-}  # fmt: skip
+    "leakage_sram": 2.0,
+    "leakage_int8_element": 3.0,
+    "leakage_fp32_element": 30.0,
+    "clock_int8_element": 0.25,
+    "clock_fp32_element": 1.5,
+}
 """uW/KiB, uW, uW, uW/MHz, uW/MHz: no source's, for arithmetic only."""
 
 

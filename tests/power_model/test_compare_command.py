@@ -64,9 +64,20 @@ def test_document(tmp_path: Path, model: Path) -> None:
 
 def test_text(model: Path) -> None:
     text = intaglio("compare", model, "--config", "tiny16").out
-    for part in ("INT8", "FP32 (a)", "FP32 (b)", "inferences/s/W", "TOPS/W", "Not priced", "leakage_sram", "16X",
-                 "15.3X", "accuracy: INT8 not evaluated; FP32 not evaluated", "host: 1 of 6 operators",
-                 "answer (Softmax)"):
+    for part in (
+        "INT8",
+        "FP32 (a)",
+        "FP32 (b)",
+        "inferences/s/W",
+        "TOPS/W",
+        "Not priced",
+        "leakage_sram",
+        "16X",
+        "15.3X",
+        "accuracy: INT8 not evaluated; FP32 not evaluated",
+        "host: 1 of 6 operators",
+        "answer (Softmax)",
+    ):
         assert part in text, part
     assert "System:" not in text
 

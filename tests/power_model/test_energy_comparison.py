@@ -28,8 +28,19 @@ CORNERS = 1 << 7
 def counts(name: str = "layer", issued: int = 0, **given: int) -> LayerCounts:
     """A layer by the counters' and the fields' names, the counter MACS as `issued`; the others are 0."""
     actions = {c: issued if c == Counter.MACS else given.pop(c.name.lower(), 0) for c in ACTIONS}
-    fields = dict.fromkeys(("macs", "cycles", "fp32_cycles", "array_outputs", "add_elements", "pool_elements",
-                            "pool_outputs", "pool_averages"), 0)  # fmt: skip
+    fields = dict.fromkeys(
+        (
+            "macs",
+            "cycles",
+            "fp32_cycles",
+            "array_outputs",
+            "add_elements",
+            "pool_elements",
+            "pool_outputs",
+            "pool_averages",
+        ),
+        0,
+    )
     return LayerCounts(name=name, op="Conv2D", where="accelerator", actions=actions, **{**fields, **given})
 
 
@@ -47,11 +58,24 @@ def test_every_counter_is_priced_or_counts_time() -> None:
 
 def test_one_layer_by_hand() -> None:
     layer = counts(
-        macs=1000, issued=1200, cycles=100, fp32_cycles=150,
-        array_outputs=50, requantizations=50, activation_reads=7, activation_writes=5, weight_reads=30, channel_reads=4,
-        load_activation_words=10, load_weight_words=20, load_channel_words=6, store_words=3, fetch_words=16,
-        partial_reads=9, partial_writes=11,
-    )  # fmt: skip
+        macs=1000,
+        issued=1200,
+        cycles=100,
+        fp32_cycles=150,
+        array_outputs=50,
+        requantizations=50,
+        activation_reads=7,
+        activation_writes=5,
+        weight_reads=30,
+        channel_reads=4,
+        load_activation_words=10,
+        load_weight_words=20,
+        load_channel_words=6,
+        store_words=3,
+        fetch_words=16,
+        partial_reads=9,
+        partial_writes=11,
+    )
     found = of(layer).total
     sram = {size: load_table().sram(size).value for size in (4096, 8192, 27648, 1024, 32768, 110592)}
     int8 = found.int8.energy
@@ -242,8 +266,11 @@ def test_a_layer_of_macs_and_operands_alone_is_on_the_curve() -> None:
 
 @pytest.mark.parametrize(
     ("given", "word"),
-    [({"load_weight_words": 1000}, "external memory decides"), ({"weight_reads": 10**6}, "memories on chip decide"),
-     ({"array_outputs": 10**6}, "arithmetic decides")],
-)  # fmt: skip
+    [
+        ({"load_weight_words": 1000}, "external memory decides"),
+        ({"weight_reads": 10**6}, "memories on chip decide"),
+        ({"array_outputs": 10**6}, "arithmetic decides"),
+    ],
+)
 def test_the_reason_is_the_largest_component(given: dict[str, int], word: str) -> None:
     assert word in place(of(counts(cycles=10, fp32_cycles=10, **given))).reasons[1]

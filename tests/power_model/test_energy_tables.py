@@ -115,13 +115,15 @@ REFUSED: list[tuple[Callable[[dict[str, Any]], None], list[str]]] = [
     (set_entry("fp32_add", source=" "), ["fp32_add", "source", "not empty"]),
     (set_entry("fp32_add", node_nm=7), ["fp32_add", "7 nm and 0.9 V", "45 nm", "two nodes do not mix"]),
     (set_entry("sram", voltage=1.2), ["sram", "45 nm and 1.2 V", "two nodes do not mix"]),
-    (set_entry("clock_int8_element", value=1, band=[1, 1]),
-     ["clock_int8_element and clock_fp32_element", "both or neither"]),
+    (
+        set_entry("clock_int8_element", value=1, band=[1, 1]),
+        ["clock_int8_element and clock_fp32_element", "both or neither"],
+    ),
     (lambda c: c["entries"].update(fp8_add={}), ["unknown entry 'fp8_add'"]),
     (set_entry("fp32_add", tolerance=1), ["fp32_add", "unknown field 'tolerance'"]),
     (lambda c: c.update(entries=[]), ["entries = []"]),
     (lambda c: c["entries"].update(dram=5), ["entry dram", "must be a mapping"]),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("change", "parts"), REFUSED, ids=range(len(REFUSED)))

@@ -27,11 +27,17 @@ from tests.networks import random_network
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "models"
 MODELS = {"shipped": data.MODEL, **{n: SHARED / f"mlptiny_{n}_int8.tflite" for n in ("ad", "ic_resnet8")}}
 LARGE = [
-    pytest.param(name, marks=[] if path.is_file() and name == "shipped" else [
-        pytest.mark.conformance, pytest.mark.skipif(not path.exists(), reason=f"{path} (conformance data) is missing"),
-    ])
+    pytest.param(
+        name,
+        marks=[]
+        if path.is_file() and name == "shipped"
+        else [
+            pytest.mark.conformance,
+            pytest.mark.skipif(not path.exists(), reason=f"{path} (conformance data) is missing"),
+        ],
+    )
     for name, path in MODELS.items()
-]  # fmt: skip
+]
 SHAPES = [["rows=4", "cols=4", "requantizers=2"], ["rows=5", "cols=7", "bus_bytes=32"], ["cols=32", "requantizers=1"]]
 
 

@@ -163,7 +163,9 @@ def test_external_weights(tmp_path: Path) -> None:
     onnx.save(model, tmp_path / "split.onnx", save_as_external_data=True, location="split.data", size_threshold=0)
     outside = quantize(tmp_path / "split.onnx", tmp_path / "calib.npz", settings, silent)
     assert outside.content == inside.content
-    assert quantize(tmp_path / "split.onnx", tmp_path / "calib.npz", replace(settings, per_channel=True), silent) != inside
+    assert (
+        quantize(tmp_path / "split.onnx", tmp_path / "calib.npz", replace(settings, per_channel=True), silent) != inside
+    )
 
 
 def test_the_same_bytes_again(tmp_path: Path) -> None:

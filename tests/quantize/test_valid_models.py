@@ -59,7 +59,9 @@ def test_biases_of_any_shape(tmp_path: Path, shape: tuple[int, ...], per_channel
 def test_outputs_that_nothing_computes(tmp_path: Path) -> None:
     model = residual(batch=1)
     model.graph.output.add().CopyFrom(model.graph.input[0])
-    assert "output 'image' is an input of the model, nothing computes it; remove it from the outputs" in fault(tmp_path, model)
+    assert "output 'image' is an input of the model, nothing computes it; remove it from the outputs" in fault(
+        tmp_path, model
+    )
     model = residual(batch=1)
     model.graph.output.add(name="w0").type.tensor_type.elem_type = 1
     assert "output 'w0' is a constant of the model" in fault(tmp_path, model)
@@ -103,7 +105,10 @@ def test_what_the_version_converter_cannot_do(tmp_path: Path) -> None:
 def test_a_version_converter_that_ends_its_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opset_module, "CONVERT", "import os; os.abort()")
     text = fault(tmp_path, residual(opset=11))
-    assert "onnx's version converter cannot bring it from opset 11 to 13 (it ended with -6); export it with opset 13" in text
+    assert (
+        "onnx's version converter cannot bring it from opset 11 to 13 (it ended with -6); export it with opset 13"
+        in text
+    )
 
 
 def test_functions_are_inlined(tmp_path: Path) -> None:

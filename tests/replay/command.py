@@ -68,7 +68,8 @@ def difference(known: Digests | None, found: Digests) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m tests.replay", description="Programs, cycles, counters, outputs, documents and Verilog beside the record."
+        prog="python -m tests.replay",
+        description="Programs, cycles, counters, outputs, documents and Verilog beside the record.",
     )
     parser.add_argument("--renew", action="store_true", help=f"write {RECORD.name} anew")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="these pairs or designs")

@@ -74,7 +74,9 @@ def test_labels_do_not_overlap(count: int) -> None:
     print("seed", seed)
     rng = np.random.default_rng(seed)
     layers = [layer(f"block{i}_second", int(10 ** rng.uniform(5, 8)), 1, 1000) for i in range(count)]
-    layers = [layer(f.name, f.macs, int(f.macs / 64 / rng.uniform(0.3, 0.9)), int(10 ** rng.uniform(3, 6))) for f in layers]
+    layers = [
+        layer(f.name, f.macs, int(f.macs / 64 / rng.uniform(0.3, 0.9)), int(10 ** rng.uniform(3, 6))) for f in layers
+    ]
     figure = Figure(figsize=(12, 6))
     axes = figure.subplots()
     draw_roofline(axes, intaglio.load_config("edge64"), layers)

@@ -12,8 +12,17 @@ from tests.hw.core_commands import random_add, random_conv, random_pool
 from tests.hw.depthwise_commands import random_depthwise
 from tests.sim.programs import program_of, random_image
 
-TALL = Config(name="tall", rows=12, cols=2, requantizers=1, activation_bytes=4096, weight_bytes=4096, channel_bytes=2048,
-              bus_bytes=8, depthwise_delay=16)  # fmt: skip
+TALL = Config(
+    name="tall",
+    rows=12,
+    cols=2,
+    requantizers=1,
+    activation_bytes=4096,
+    weight_bytes=4096,
+    channel_bytes=2048,
+    bus_bytes=8,
+    depthwise_delay=16,
+)
 COMMANDS = 12
 
 

@@ -37,10 +37,21 @@ def hold_equal(config: Config, schedule: Schedule) -> int:
 
 
 def random_config(rng: random.Random, bus: int) -> Config:
-    memory = MemoryConfig(rng.choice([1, bus, rng.randint(1, bus)]), rng.choice([1, 2, 3, rng.randint(1, 60), 300]),
-                          rng.choice([1, 2, 16, rng.randint(1, 16)]))  # fmt: skip
-    return Config(rows=4, cols=4, requantizers=2, activation_bytes=16384, weight_bytes=16384, channel_bytes=4096,
-                  bus_bytes=bus, memory=memory)  # fmt: skip
+    memory = MemoryConfig(
+        rng.choice([1, bus, rng.randint(1, bus)]),
+        rng.choice([1, 2, 3, rng.randint(1, 60), 300]),
+        rng.choice([1, 2, 16, rng.randint(1, 16)]),
+    )
+    return Config(
+        rows=4,
+        cols=4,
+        requantizers=2,
+        activation_bytes=16384,
+        weight_bytes=16384,
+        channel_bytes=4096,
+        bus_bytes=bus,
+        memory=memory,
+    )
 
 
 def encoded(config: Config, commands: list[Command]) -> Schedule:
@@ -88,8 +99,12 @@ def test_large_transfers_anywhere(bus: int) -> None:
             fields = dict(command.fields)
             if command.engine != Engine.COMPUTE:
                 row = bus * rng.choice([1, 255, 256, 257, rng.randint(1, 3000)])
-                fields |= {"external": rng.randrange(0, 1 << 32, bus), "external_stride": rng.randrange(0, 1 << 32, bus),
-                           "row_bytes": row, "rows": rng.randint(1, 5)}  # fmt: skip
+                fields |= {
+                    "external": rng.randrange(0, 1 << 32, bus),
+                    "external_stride": rng.randrange(0, 1 << 32, bus),
+                    "row_bytes": row,
+                    "rows": rng.randint(1, 5),
+                }
             commands.append(Command(command.opcode, fields))
         hold_equal(config, encoded(config, commands))
 
@@ -138,7 +153,10 @@ def test_what_does_not_end_is_told_alike(watchdog: int) -> None:
     load = Command(Opcode.LOAD, {"row_bytes": 64, "rows": 1})
     stuck = [load, Command(Opcode.POOL, {"wait": 1, "in_base": 2}), Command(Opcode.POOL, {"in_base": 2})]
     overflowing = [Command(Opcode.POOL, {"signal": 1, "in_base": 2})] * 256
-    for commands, message in (stuck, f"no progress for {watchdog} cycles, after 1 of 3"), (overflowing, "more than 255"):
+    for commands, message in (
+        (stuck, f"no progress for {watchdog} cycles, after 1 of 3"),
+        (overflowing, "more than 255"),
+    ):
         told = []
         for run in (run_clock, run_events):
             with pytest.raises(StuckError, match=message) as error:
@@ -164,8 +182,16 @@ def test_a_program_need_not_be_encoded() -> None:
     rng = np.random.default_rng(3)
     commands = random_commands(SMALL, rng, 60)
     for i in range(40):
-        fields = {"external": 8 * i, "external_stride": 64, "row_bytes": 8 + 8 * i, "rows": 1 + i % 3, "tag": i,
-                  "wait": i % 4, "signal": i // 4 % 4, "memory": [*LocalMemory][i % 3]}  # fmt: skip
+        fields = {
+            "external": 8 * i,
+            "external_stride": 64,
+            "row_bytes": 8 + 8 * i,
+            "rows": 1 + i % 3,
+            "tag": i,
+            "wait": i % 4,
+            "signal": i // 4 % 4,
+            "memory": [*LocalMemory][i % 3],
+        }
         commands.insert(int(rng.integers(len(commands))), Command(Opcode.LOAD if i % 2 else Opcode.STORE, fields))
     lengths = [compute_cycles(SMALL, c) for c in commands if c.engine == Engine.COMPUTE]
     want = schedule_of_words(SMALL, np.array(words_of(commands), np.uint32), np.array(lengths, np.int64))
@@ -176,8 +202,9 @@ def test_a_program_need_not_be_encoded() -> None:
 
 def test_transfers_that_are_none_are_refused() -> None:
     for fields, message in (
-        ({"rows": 1}, "of no rows or no bytes"), ({"rows": 1, "row_bytes": 12}, "row_bytes is not a multiple of the bus"),
-    ):  # fmt: skip
+        ({"rows": 1}, "of no rows or no bytes"),
+        ({"rows": 1, "row_bytes": 12}, "row_bytes is not a multiple of the bus"),
+    ):
         with pytest.raises(ValueError, match=message):
             schedule_of(SMALL, table_of([Command(Opcode.LOAD, fields)]))
 
@@ -185,7 +212,9 @@ def test_transfers_that_are_none_are_refused() -> None:
 def test_time_follows_events_and_not_cycles() -> None:
     """Far below what it does: 10 M cycles in less than a millisecond."""
     config = random_config(random.Random(2), 8)
-    commands = [Command(Opcode.LOAD, {"row_bytes": 2048, "rows": 1})] * 200 + [Command(Opcode.POOL, {"in_base": 50_000})] * 200
+    commands = [Command(Opcode.LOAD, {"row_bytes": 2048, "rows": 1})] * 200 + [
+        Command(Opcode.POOL, {"in_base": 50_000})
+    ] * 200
     schedule = encoded(config, commands)
     run_events(config, schedule)
     begin = time.perf_counter()

@@ -203,7 +203,10 @@ def check(commands, image):
     for i, command in enumerate(commands):
         plain.run(command)
         for counter, expected in plain.count.items():
-            if Counter.MACS <= counter <= Counter.REQUANTIZATIONS or counter in (Counter.PARTIAL_READS, Counter.PARTIAL_WRITES):
+            if Counter.MACS <= counter <= Counter.REQUANTIZATIONS or counter in (
+                Counter.PARTIAL_READS,
+                Counter.PARTIAL_WRITES,
+            ):
                 assert result.counters[3 + i, counter] == expected, (i, counter.name)
     assert np.array_equal(result.outputs["all"][0], plain.activation)
     return result
@@ -313,11 +316,26 @@ def test_kept_sums_wrap():
     rng = np.random.default_rng(0)
     chunk, chunks = CONFIG.feed_bytes, 60
     part = {
-        **random_conv(rng).fields, "in_rows": 1, "iy_start": 1, "kernel_rows": 1, "kernel_cols": 1, "chunks": chunks,
-        "chunk_bytes": chunk, "last_chunk_bytes": chunk, "pixel_tiles": 1, "rows_per_tile": 2, "last_pixels": 2,
-        "channel_tiles": 1, "last_channels": 5, "weight_base": 0, "in_zero_point": -128, "weight_zero_point": -128,
-        "partial_base": 11, "drain_from": 2, "start": 0,
-    }  # fmt: skip
+        **random_conv(rng).fields,
+        "in_rows": 1,
+        "iy_start": 1,
+        "kernel_rows": 1,
+        "kernel_cols": 1,
+        "chunks": chunks,
+        "chunk_bytes": chunk,
+        "last_chunk_bytes": chunk,
+        "pixel_tiles": 1,
+        "rows_per_tile": 2,
+        "last_pixels": 2,
+        "channel_tiles": 1,
+        "last_channels": 5,
+        "weight_base": 0,
+        "in_zero_point": -128,
+        "weight_zero_point": -128,
+        "partial_base": 11,
+        "drain_from": 2,
+        "start": 0,
+    }
     image = random_image(rng)
     image[2048:6144] = 127
     count = 2**31 // (128 * 255 * chunk * chunks) + 2

@@ -15,25 +15,66 @@ from intaglio.sim.engines import run_program
 from intaglio.sim.rtl import simulate
 from tests.sim.programs import program_of, random_image
 
-LARGE = Config(name="large", rows=3, cols=2, requantizers=1, activation_bytes=128 * KIB, weight_bytes=128 * KIB,
-               channel_bytes=64 * KIB, partial_bytes=8 * KIB, bus_bytes=16, depthwise_delay=256)  # fmt: skip
+LARGE = Config(
+    name="large",
+    rows=3,
+    cols=2,
+    requantizers=1,
+    activation_bytes=128 * KIB,
+    weight_bytes=128 * KIB,
+    channel_bytes=64 * KIB,
+    partial_bytes=8 * KIB,
+    bus_bytes=16,
+    depthwise_delay=256,
+)
 """Memories large beside an array that is quickly built."""
 MANY = 40_000
 """More than half of what 16 bits hold."""
 OUT = 83 * KIB
 """Inputs lie below, outputs from here on."""
-_OUTPUT = {"out_base": OUT + 3, "out_zero_point": -7, "clamp_min": -128, "clamp_max": 127, "rounding": RoundingCode.SINGLE}
+_OUTPUT = {
+    "out_base": OUT + 3,
+    "out_zero_point": -7,
+    "clamp_min": -128,
+    "clamp_max": 127,
+    "rounding": RoundingCode.SINGLE,
+}
 
 
 def conv(**fields: int) -> Command:
     """One pixel of one channel by a 1x1 kernel over one byte, but for `fields`; idle_cycles are the fewest if not given."""
     f = {
-        "origin": 5, "in_row_bytes": 1, "in_rows": 1, "stride_rows": 1, "x_step": 1, "row_step": 1, "kernel_rows": 1, "dilation_rows": 1,
-        "kernel_row_step": 1, "kernel_cols": 1, "chunks": 1, "kernel_x_step": 1, "chunk_bytes": 1, "last_chunk_bytes": 1, "weight_base": 3,
-        "channel_base": 1, "region_width": 1, "pixel_tiles": 1, "rows_per_tile": 1, "last_pixels": 1, "channel_tiles": 1, "last_channels": 1,
-        "in_zero_point": 11, "weight_zero_point": -3, "start": 1, "out_row_stride": 1, "out_pixel_stride": 1, "wrap_iy": (1 << 17) - 1,
-        **_OUTPUT, **fields,
-    }  # fmt: skip
+        "origin": 5,
+        "in_row_bytes": 1,
+        "in_rows": 1,
+        "stride_rows": 1,
+        "x_step": 1,
+        "row_step": 1,
+        "kernel_rows": 1,
+        "dilation_rows": 1,
+        "kernel_row_step": 1,
+        "kernel_cols": 1,
+        "chunks": 1,
+        "kernel_x_step": 1,
+        "chunk_bytes": 1,
+        "last_chunk_bytes": 1,
+        "weight_base": 3,
+        "channel_base": 1,
+        "region_width": 1,
+        "pixel_tiles": 1,
+        "rows_per_tile": 1,
+        "last_pixels": 1,
+        "channel_tiles": 1,
+        "last_channels": 1,
+        "in_zero_point": 11,
+        "weight_zero_point": -3,
+        "start": 1,
+        "out_row_stride": 1,
+        "out_pixel_stride": 1,
+        "wrap_iy": (1 << 17) - 1,
+        **_OUTPUT,
+        **fields,
+    }
     f["origin"] %= 1 << 32
     f.setdefault("slot_cycles", max(f["rows_per_tile"], f["chunk_bytes"]))
     f.setdefault("last_slot_cycles", max(f["rows_per_tile"], f["last_chunk_bytes"]))
@@ -44,57 +85,164 @@ def conv(**fields: int) -> Command:
 
 def row_of_pixels(**fields: int) -> Command:
     """MANY output pixels of a row longer than half of the memory, by two taps far apart, with padding at both of its ends."""
-    return conv(**{
-        "origin": 5 - 100, "x_start": -100, "in_row_bytes": 84_000, "x_step": 2, "kernel_cols": 2, "kernel_x_step": 4_050, "region_width": MANY,
-        "pixel_tiles": -(-MANY // 3), "rows_per_tile": 3, "last_pixels": (MANY - 1) % 3 + 1, **fields,
-    })  # fmt: skip
+    return conv(
+        **{
+            "origin": 5 - 100,
+            "x_start": -100,
+            "in_row_bytes": 84_000,
+            "x_step": 2,
+            "kernel_cols": 2,
+            "kernel_x_step": 4_050,
+            "region_width": MANY,
+            "pixel_tiles": -(-MANY // 3),
+            "rows_per_tile": 3,
+            "last_pixels": (MANY - 1) % 3 + 1,
+            **fields,
+        }
+    )
 
 
 def depthwise(**fields: int) -> Command:
     """One output by a 1x1 kernel, but for `fields`."""
     f = {
-        "origin": 5, "in_row_bytes": 1, "in_rows": 1, "dilation_rows": 1, "x_step": 1, "row_step": 1, "patch_iy_step": 1, "patch_row_step": 1,
-        "patch_x_step": 1, "kernel_rows": 1, "kernel_cols": 1, "raster_rows": 1, "last_raster_rows": 1, "raster_cols": 1, "tap_delay": 1,
-        "patch_delay": 1, "weight_base": 3, "channel_base": 1, "patches_down": 1, "patches_across": 1, "patch_rows": 1, "last_patch_rows": 1,
-        "patch_cols": 1, "last_patch_cols": 1, "tile_pixels": 1, "last_tile_pixels": 1, "channel_tiles": 1, "tile_channels": 1,
-        "last_channels": 1, "in_zero_point": 9, "out_row_stride": 1, "out_pixel_stride": 1, "out_patch_row_step": 1, "out_patch_step": 1,
-        "wrap_iy": (1 << 17) - 1, **_OUTPUT, **fields,
-    }  # fmt: skip
+        "origin": 5,
+        "in_row_bytes": 1,
+        "in_rows": 1,
+        "dilation_rows": 1,
+        "x_step": 1,
+        "row_step": 1,
+        "patch_iy_step": 1,
+        "patch_row_step": 1,
+        "patch_x_step": 1,
+        "kernel_rows": 1,
+        "kernel_cols": 1,
+        "raster_rows": 1,
+        "last_raster_rows": 1,
+        "raster_cols": 1,
+        "tap_delay": 1,
+        "patch_delay": 1,
+        "weight_base": 3,
+        "channel_base": 1,
+        "patches_down": 1,
+        "patches_across": 1,
+        "patch_rows": 1,
+        "last_patch_rows": 1,
+        "patch_cols": 1,
+        "last_patch_cols": 1,
+        "tile_pixels": 1,
+        "last_tile_pixels": 1,
+        "channel_tiles": 1,
+        "tile_channels": 1,
+        "last_channels": 1,
+        "in_zero_point": 9,
+        "out_row_stride": 1,
+        "out_pixel_stride": 1,
+        "out_patch_row_step": 1,
+        "out_patch_step": 1,
+        "wrap_iy": (1 << 17) - 1,
+        **_OUTPUT,
+        **fields,
+    }
     f["origin"] %= 1 << 32
     f.setdefault("idle_cycles", least_idle_cycles(LARGE, Command(Opcode.DEPTHWISE, f)))
     return Command(Opcode.DEPTHWISE, f)
 
 
 def add(**fields: int) -> Command:
-    return Command(Opcode.ADD, {
-        "a_base": 5, "a_row_stride": 1, "b_base": 40_001, "b_row_stride": 1, "row_bytes": 1, "rows": 1, "mult_a": 1 << 30,
-        "mult_b": 3 << 29, "shift_a": -1, "shift_b": -2, "zero_a": 3, "zero_b": -4, "mult_out": 1 << 30, "shift_out": -18,
-        "out_row_stride": 1, **_OUTPUT, **fields,
-    })  # fmt: skip
+    return Command(
+        Opcode.ADD,
+        {
+            "a_base": 5,
+            "a_row_stride": 1,
+            "b_base": 40_001,
+            "b_row_stride": 1,
+            "row_bytes": 1,
+            "rows": 1,
+            "mult_a": 1 << 30,
+            "mult_b": 3 << 29,
+            "shift_a": -1,
+            "shift_b": -2,
+            "zero_a": 3,
+            "zero_b": -4,
+            "mult_out": 1 << 30,
+            "shift_out": -18,
+            "out_row_stride": 1,
+            **_OUTPUT,
+            **fields,
+        },
+    )
 
 
 def pool(**fields: int) -> Command:
     """One window of one element, but for `fields`."""
-    return Command(Opcode.POOL, {
-        "in_base": 5, "in_row_stride": 1, "row_step": 1, "x_step": 1, "kernel_rows": 1, "kernel_cols": 1, "kernel_x_step": 1, "region_rows": 1,
-        "region_cols": 1, "channels": 1, "mult_out": 1 << 30, "shift_out": 1, "bias": 50, "out_row_stride": 1, "out_pixel_stride": 1,
-        "wrap_from": (1 << 32) - 1, **_OUTPUT, **fields,
-    })  # fmt: skip
+    return Command(
+        Opcode.POOL,
+        {
+            "in_base": 5,
+            "in_row_stride": 1,
+            "row_step": 1,
+            "x_step": 1,
+            "kernel_rows": 1,
+            "kernel_cols": 1,
+            "kernel_x_step": 1,
+            "region_rows": 1,
+            "region_cols": 1,
+            "channels": 1,
+            "mult_out": 1 << 30,
+            "shift_out": 1,
+            "bias": 50,
+            "out_row_stride": 1,
+            "out_pixel_stride": 1,
+            "wrap_from": (1 << 32) - 1,
+            **_OUTPUT,
+            **fields,
+        },
+    )
 
 
 AVERAGE = {"mult_out": 1 << 30, "shift_out": -12}
-KEPT = {"start": 1, "drain_from": 1_900, "partial_base": 140, "region_width": 1_900, "pixel_tiles": 634, "last_pixels": 1}
+KEPT = {
+    "start": 1,
+    "drain_from": 1_900,
+    "partial_base": 140,
+    "region_width": 1_900,
+    "pixel_tiles": 634,
+    "last_pixels": 1,
+}
 
 CASES: dict[str, list[Command]] = {
     "conv-wide": [row_of_pixels()],
     "conv-tiles": [row_of_pixels(pixel_tiles=MANY, rows_per_tile=1, last_pixels=1)],
     "conv-tall": [
-        conv(origin=5 - 30_000, iy_start=-30_000, in_rows=65_000, region_width=1, kernel_rows=3, dilation_rows=29_000, kernel_row_step=29_000,
-             pixel_tiles=-(-MANY // 3), rows_per_tile=3, last_pixels=(MANY - 1) % 3 + 1),
+        conv(
+            origin=5 - 30_000,
+            iy_start=-30_000,
+            in_rows=65_000,
+            region_width=1,
+            kernel_rows=3,
+            dilation_rows=29_000,
+            kernel_row_step=29_000,
+            pixel_tiles=-(-MANY // 3),
+            rows_per_tile=3,
+            last_pixels=(MANY - 1) % 3 + 1,
+        ),
     ],
     "conv-strides": [
-        conv(origin=5 - 2 * 32_768, iy_start=-2 * 32_768, in_rows=65_535, stride_rows=65_535, row_step=65_535, region_width=1, kernel_rows=2,
-             dilation_rows=65_535, kernel_row_step=65_535, rows_per_tile=2, last_pixels=2, wrap_iy=65_000, wrap_bytes=1_000),
+        conv(
+            origin=5 - 2 * 32_768,
+            iy_start=-2 * 32_768,
+            in_rows=65_535,
+            stride_rows=65_535,
+            row_step=65_535,
+            region_width=1,
+            kernel_rows=2,
+            dilation_rows=65_535,
+            kernel_row_step=65_535,
+            rows_per_tile=2,
+            last_pixels=2,
+            wrap_iy=65_000,
+            wrap_bytes=1_000,
+        ),
     ],
     "conv-deep": [
         conv(in_row_bytes=MANY, chunks=MANY),
@@ -121,7 +269,9 @@ CASES: dict[str, list[Command]] = {
     ],
     "depthwise-many": [
         depthwise(origin=5 - 100, x_start=-100, in_row_bytes=79_000, patches_across=MANY, patch_x_step=2),
-        depthwise(origin=5 - 2_000, iy_start=-2_000, in_rows=65_000, patches_down=MANY, patch_iy_step=2, patch_row_step=2),
+        depthwise(
+            origin=5 - 2_000, iy_start=-2_000, in_rows=65_000, patches_down=MANY, patch_iy_step=2, patch_row_step=2
+        ),
         depthwise(channel_tiles=1_900, tile_channels=2, last_channels=2, in_row_bytes=3_800),
         depthwise(patches_across=2, in_row_bytes=2, idle_cycles=70_000),
     ],

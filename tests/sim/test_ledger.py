@@ -19,7 +19,7 @@ MACHINES = [
     ("tiny16", []),
     ("tiny16", ["activation_bytes=2048", "activation_banks=2", "weight_bytes=1024", "channel_bytes=256"]),
     ("edge64", ["activation_bytes=4096", "weight_bytes=2048"]),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("seed", [11, 12, 13])

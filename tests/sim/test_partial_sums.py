@@ -24,18 +24,45 @@ def convolution(kernel_rows: range, rows: range, **fields: int) -> Command:
     tiles = -(-pixels // SMALL.rows)
     slot = max(SMALL.rows, CHANNELS)
     slots = len(kernel_rows) * 3 * slot
-    return Command(Opcode.CONV, {
-        "origin": (iy * stride + x) % (1 << 32), "in_row_bytes": stride, "iy_start": iy, "x_start": x, "in_rows": SIDE,
-        "stride_rows": 1, "x_step": CHANNELS, "row_step": stride, "kernel_rows": len(kernel_rows), "dilation_rows": 1,
-        "kernel_row_step": stride, "kernel_cols": 3, "chunks": 1, "kernel_x_step": CHANNELS, "chunk_bytes": CHANNELS,
-        "last_chunk_bytes": CHANNELS, "slot_cycles": slot, "last_slot_cycles": slot,
-        "idle_cycles": max(0, least_tile_cycles(SMALL, SMALL.rows, GROUPS) - slots),
-        "weight_base": 3 * CHANNELS * kernel_rows.start, "channel_base": 0, "region_width": SIDE, "pixel_tiles": tiles,
-        "rows_per_tile": SMALL.rows, "last_pixels": pixels - (tiles - 1) * SMALL.rows, "channel_tiles": 1,
-        "last_channels": OUTPUTS, "out_base": 1024 + rows.start * SIDE * OUTPUTS, "out_row_stride": SIDE * OUTPUTS,
-        "out_pixel_stride": OUTPUTS, "clamp_min": -128, "clamp_max": 127,
-        "partial_base": 5 + rows.start * SIDE * GROUPS, **fields,
-    })  # fmt: skip
+    return Command(
+        Opcode.CONV,
+        {
+            "origin": (iy * stride + x) % (1 << 32),
+            "in_row_bytes": stride,
+            "iy_start": iy,
+            "x_start": x,
+            "in_rows": SIDE,
+            "stride_rows": 1,
+            "x_step": CHANNELS,
+            "row_step": stride,
+            "kernel_rows": len(kernel_rows),
+            "dilation_rows": 1,
+            "kernel_row_step": stride,
+            "kernel_cols": 3,
+            "chunks": 1,
+            "kernel_x_step": CHANNELS,
+            "chunk_bytes": CHANNELS,
+            "last_chunk_bytes": CHANNELS,
+            "slot_cycles": slot,
+            "last_slot_cycles": slot,
+            "idle_cycles": max(0, least_tile_cycles(SMALL, SMALL.rows, GROUPS) - slots),
+            "weight_base": 3 * CHANNELS * kernel_rows.start,
+            "channel_base": 0,
+            "region_width": SIDE,
+            "pixel_tiles": tiles,
+            "rows_per_tile": SMALL.rows,
+            "last_pixels": pixels - (tiles - 1) * SMALL.rows,
+            "channel_tiles": 1,
+            "last_channels": OUTPUTS,
+            "out_base": 1024 + rows.start * SIDE * OUTPUTS,
+            "out_row_stride": SIDE * OUTPUTS,
+            "out_pixel_stride": OUTPUTS,
+            "clamp_min": -128,
+            "clamp_max": 127,
+            "partial_base": 5 + rows.start * SIDE * GROUPS,
+            **fields,
+        },
+    )
 
 
 @pytest.mark.parametrize("engine", ["host", "rtl"])

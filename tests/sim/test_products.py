@@ -37,7 +37,13 @@ def test_random_shapes() -> None:
     print("seed", seed)
     rng = np.random.default_rng(seed)
     for _ in range(300):
-        hold_exact(int(rng.integers(1, 40)), int(rng.integers(1, 70)), int(rng.integers(1, 50)), int(rng.integers(-128, 128)), rng)
+        hold_exact(
+            int(rng.integers(1, 40)),
+            int(rng.integers(1, 70)),
+            int(rng.integers(1, 50)),
+            int(rng.integers(-128, 128)),
+            rng,
+        )
 
 
 def test_sums_that_wrap() -> None:

@@ -14,8 +14,14 @@ def wrapped(values: np.ndarray) -> np.ndarray:
     return values.astype(np.int64).astype(np.int32).astype(np.int64)
 
 
-def hold_alike(totals: np.ndarray, bias: np.ndarray, multiplier: np.ndarray, shift: np.ndarray, rounding: int,
-               output: tuple[int, int, int]) -> None:  # fmt: skip
+def hold_alike(
+    totals: np.ndarray,
+    bias: np.ndarray,
+    multiplier: np.ndarray,
+    shift: np.ndarray,
+    rounding: int,
+    output: tuple[int, int, int],
+) -> None:
     zero, low, high = output
     out = np.zeros(totals.size, np.int8)
     requantize_row(totals, scales_of(bias, multiplier, shift, rounding), zero, low, high, out)
@@ -41,7 +47,9 @@ def test_random_rows(rounding: RoundingCode, bits: int) -> None:
         multiplier[rng.random(n) < 0.1] = 0
         shift = rng.integers(-31, 31, n) if rng.random() < 0.5 else rng.integers(-12, 1, n)
         low, high = sorted(rng.integers(-128, 128, 2).tolist())
-        hold_alike(totals.astype(np.int32), bias, multiplier, shift, int(rounding), (int(rng.integers(-128, 128)), low, high))
+        hold_alike(
+            totals.astype(np.int32), bias, multiplier, shift, int(rounding), (int(rng.integers(-128, 128)), low, high)
+        )
 
 
 def test_ties_of_float() -> None:
@@ -49,7 +57,14 @@ def test_ties_of_float() -> None:
     chosen = np.flatnonzero((multipliers & 127 == 0) & (np.abs(totals) < 2**31))[::7]
     assert chosen.size
     none = np.zeros(chosen.size, np.int64)
-    hold_alike(totals[chosen].astype(np.int32), none, multipliers[chosen], shifts[chosen], int(RoundingCode.FLOAT), (0, -128, 127))
+    hold_alike(
+        totals[chosen].astype(np.int32),
+        none,
+        multipliers[chosen],
+        shifts[chosen],
+        int(RoundingCode.FLOAT),
+        (0, -128, 127),
+    )
 
 
 def test_scales_that_no_requantizer_takes() -> None:

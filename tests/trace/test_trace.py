@@ -93,7 +93,9 @@ def test_bursts_keep_to_the_memory(name: str, overrides: tuple[str, ...], tmp_pa
         memory, bus = run.session.config.memory, run.session.config.bus_bytes
         b = dict(zip(BURST_COLUMNS, run.trace.recording.bursts.T, strict=True))
         end = b["address"] + b["beats"] * bus
-        assert (b["beats"] >= 1).all() and (b["beats"] <= 256).all() and (b["address"] // 4096 == (end - 1) // 4096).all()
+        assert (
+            (b["beats"] >= 1).all() and (b["beats"] <= 256).all() and (b["address"] // 4096 == (end - 1) // 4096).all()
+        )
         write = b["is_write"] == 1
         assert (b["requested"] < b["accepted"]).all() and (b["accepted"] < b["first"]).all()
         assert (b["first"][~write] >= b["accepted"][~write] + memory.latency).all()
@@ -102,7 +104,9 @@ def test_bursts_keep_to_the_memory(name: str, overrides: tuple[str, ...], tmp_pa
         assert (b["last"] - b["first"] >= b["beats"] - 1).all()
         # One channel: bursts one after another in the order of their acceptance, within the rate.
         assert (np.diff(b["accepted"]) > 0).all() and (b["first"][1:] > b["last"][:-1]).all()
-        assert ((b["last"] - b["first"] + 1) * memory.bytes_per_cycle > (b["beats"] - 1) * bus - memory.bytes_per_cycle).all()
+        assert (
+            (b["last"] - b["first"] + 1) * memory.bytes_per_cycle > (b["beats"] - 1) * bus - memory.bytes_per_cycle
+        ).all()
         # At most so many outstanding, counted where one is accepted.
         for cycle in b["accepted"]:
             assert ((b["accepted"] <= cycle) & (b["answered"] >= cycle)).sum() <= memory.outstanding

@@ -262,7 +262,9 @@ def _steps(file: OnnxFile, scope: Scope) -> tuple[Step, ...]:
             steps.append(Step(names[number], code, became[number]))
         elif last in file.constants:
             steps.append(Step(names[number], code, "", why=CONSTANT))
-        elif code not in QUANTIZED and any(isinstance(scope.value(n), Unknown) for node in nodes for n in node.inputs if n):
+        elif code not in QUANTIZED and any(
+            isinstance(scope.value(n), Unknown) for node in nodes for n in node.inputs if n
+        ):
             steps.append(Step(names[number], code, "", why=BEHIND, macs=max(macs_of(file, node) for node in nodes)))
         elif last in target:
             steps.append(Step(names[number], code, target[last], folded=True))

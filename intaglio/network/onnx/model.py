@@ -24,10 +24,24 @@ MAX_BYTES = 2**31 - 1
 PACKED_BITS = {"INT4": 4, "UINT4": 4, "FLOAT4E2M1": 4, "INT2": 2, "UINT2": 2}
 """Types with several elements a byte."""
 QUANTIZED_FORMS = {
-    "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "DynamicQuantizeMatMul", "ConvInteger", "MatMulInteger",
-    "MatMulIntegerToFloat", "QGemm", "QAttention", "MatMulNBits", "MatMulBnb4", "Quant", "IntQuant", "FloatQuant",
-    "BipolarQuant", "Trunc", "MultiThreshold",
-}  # fmt: skip
+    "QuantizeLinear",
+    "DequantizeLinear",
+    "DynamicQuantizeLinear",
+    "DynamicQuantizeMatMul",
+    "ConvInteger",
+    "MatMulInteger",
+    "MatMulIntegerToFloat",
+    "QGemm",
+    "QAttention",
+    "MatMulNBits",
+    "MatMulBnb4",
+    "Quant",
+    "IntQuant",
+    "FloatQuant",
+    "BipolarQuant",
+    "Trunc",
+    "MultiThreshold",
+}
 """Operators of ONNX, onnxruntime and QONNX that only a quantized model has, beside those that begin with QLinear."""
 
 
@@ -129,7 +143,11 @@ def _versions(path: Path, model: Any) -> list[Refusal]:
         reason = f"its opset is {opset}; onnxruntime, the reference, takes {OLDEST_OPSET} and later"
         faults.append(Refusal(path.stem, "network", reason, f"export it with opset 13 to {newest}"))
     if not faults and (node := next(filter(partial(_too_new, opset), model.graph.node), None)):
-        what = "QuantizeLinear and DequantizeLinear exist since opset 10" if opset < 10 else "scales along an axis exist since opset 13"
+        what = (
+            "QuantizeLinear and DequantizeLinear exist since opset 10"
+            if opset < 10
+            else "scales along an axis exist since opset 13"
+        )
         reason = f"{what}, and its opset is {opset} (node {node.name or node.output[0]!r})"
         faults.append(Refusal(path.stem, "network", reason, f"export it with opset 13 to {newest}"))
     return faults
@@ -146,9 +164,7 @@ def _inline(path: Path, model: Any) -> None:
     """Functions of the file's own in place of their calls."""
     if not model.functions:
         return
-    calls = {
-        (f.domain, f.name): {(node.domain, node.op_type) for node in _nodes(f.node)} for f in model.functions
-    }
+    calls = {(f.domain, f.name): {(node.domain, node.op_type) for node in _nodes(f.node)} for f in model.functions}
     done: set[tuple[str, str]] = set()
     while leaves := {key for key, called in calls.items() if key not in done and not (called & calls.keys()) - done}:
         done |= leaves

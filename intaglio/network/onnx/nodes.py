@@ -32,11 +32,31 @@ from intaglio.network.onnx.values import (
 )
 
 NEVER = {
-    "Attention", "Bernoulli", "Concat", "ConvInteger", "ConvTranspose", "DynamicQuantizeLinear", "GRU", "If",
-    "LSTM", "Loop", "MatMulInteger", "Multinomial", "NonZero", "Optional", "RNN", "RandomNormal",
-    "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Resize", "Scan", "SequenceMap", "Split",
+    "Attention",
+    "Bernoulli",
+    "Concat",
+    "ConvInteger",
+    "ConvTranspose",
+    "DynamicQuantizeLinear",
+    "GRU",
+    "If",
+    "LSTM",
+    "Loop",
+    "MatMulInteger",
+    "Multinomial",
+    "NonZero",
+    "Optional",
+    "RNN",
+    "RandomNormal",
+    "RandomNormalLike",
+    "RandomUniform",
+    "RandomUniformLike",
+    "Resize",
+    "Scan",
+    "SequenceMap",
+    "Split",
     "Upsample",
-}  # fmt: skip
+}
 """Refused wherever they stand: the network's own work, or nothing that repeats."""
 SAME = ("Identity", "Dropout")
 ACTIVATIONS = ("Relu", "Clip")
@@ -284,7 +304,9 @@ def _activation(scope: Scope, node: Node, value: Pending | Real) -> Value:
     if node.op == "Relu":
         low, high = 0.0, math.inf
     else:
-        limits = [float(node.attributes.get(name, limit)) for name, limit in (("min", -math.inf), ("max", math.inf))]  # opset < 11
+        limits = [
+            float(node.attributes.get(name, limit)) for name, limit in (("min", -math.inf), ("max", math.inf))
+        ]  # opset < 11
         for position in (1, 2):
             if position < len(node.inputs) and node.inputs[position]:
                 limit = scope.constant(node, position)
@@ -324,7 +346,8 @@ def _host(scope: Scope, node: Node, values: tuple[Value, ...], middle: set[str])
     if node.outputs[0] in middle:
         raise Unsupported(
             "it would run in float32 on the host in the middle of the network",
-            _gate(scope, node) or advice(node.op, "only the network's first and last operators may; remove or replace it"),
+            _gate(scope, node)
+            or advice(node.op, "only the network's first and last operators may; remove or replace it"),
         )
     if any(isinstance(value, Weights) for value in run_time):
         raise Unsupported("it reads quantized constants in float32", "quantize it, or store them as float32")

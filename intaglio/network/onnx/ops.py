@@ -37,9 +37,14 @@ def add(scope: Scope, pending: Pending, out: Output) -> Stored:
     if len(types) > 1:
         raise Unsupported("its operands and result have different 8-bit types", "quantize all of them to one type")
     scaling = Scaling(
-        float(a.scale), a.zero_point, float(b.scale), b.zero_point, float(out.scale), out.zero_point,
+        float(a.scale),
+        a.zero_point,
+        float(b.scale),
+        b.zero_point,
+        float(out.scale),
+        out.zero_point,
         out.dtype == UINT8,
-    )  # fmt: skip
+    )
     found = integer_add(scaling)
     if found is None:
         raise Unsupported("its scales differ by more than the hardware's factors reach", "quantize the network again")
@@ -54,9 +59,17 @@ def add(scope: Scope, pending: Pending, out: Output) -> Stored:
     why_float(scope, pending, out)
     second = scope.reshaped(b.stored, shape)
     op = Add(
-        out.name, (a.stored.tensor, second), (out.name,), (centre(a), centre(b)), LEFT_SHIFT, found.operands, 0,
-        found.result, out.clamp(pending), found.bias,
-    )  # fmt: skip
+        out.name,
+        (a.stored.tensor, second),
+        (out.name,),
+        (centre(a), centre(b)),
+        LEFT_SHIFT,
+        found.operands,
+        0,
+        found.result,
+        out.clamp(pending),
+        found.bias,
+    )
     scope.emit(op, tensor)
     return stored
 

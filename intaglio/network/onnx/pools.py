@@ -47,9 +47,18 @@ def average_pool(scope: Scope, pending: Pending, out: Output) -> Stored:
             "to one",
         )
     op = AveragePool2D(
-        out.name, (scope.image(real),), (out.name,), size, stride, padding, out.clamp(pending), float(factor),
-        centre(real), out.moved, whole,
-    )  # fmt: skip
+        out.name,
+        (scope.image(real),),
+        (out.name,),
+        size,
+        stride,
+        padding,
+        out.clamp(pending),
+        float(factor),
+        centre(real),
+        out.moved,
+        whole,
+    )
     scope.emit(op, tensor)
     return stored
 

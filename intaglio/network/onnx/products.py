@@ -71,7 +71,8 @@ def _check_bias_scales(given: np.ndarray, scales: np.ndarray, channels: int) -> 
     found, wanted = told_apart(*pair)
     where = f" in channel {channel}" if near.size > 1 else ""
     raise Unsupported(
-        f"its bias has the scale {found}{where}, not input scale times weight scale {wanted}", "quantize the network again"
+        f"its bias has the scale {found}{where}, not input scale times weight scale {wanted}",
+        "quantize the network again",
     )
 
 
@@ -87,7 +88,11 @@ def conv(scope: Scope, pending: Pending, out: Output) -> Stored:
     weights = pending.operands[1]
     rank = weights.raw.ndim if isinstance(weights, Weights) else 4
     if rank != 4:
-        hint = "write it as a convolution of [N, C, 1, W]; Conv1d is not supported yet" if rank == 3 else "use two-dimensional convolutions"
+        hint = (
+            "write it as a convolution of [N, C, 1, W]; Conv1d is not supported yet"
+            if rank == 3
+            else "use two-dimensional convolutions"
+        )
         raise Unsupported(f"its weights have {rank} dimensions", hint)
     channels = weights.raw.shape[0] if isinstance(weights, Weights) else 0
     kernel, scales, weight_zero_point = scope.weights(weights, 0, channels)
@@ -109,9 +114,21 @@ def conv(scope: Scope, pending: Pending, out: Output) -> Stored:
     why_float(scope, pending, out, _weight_types(pending))
     image = scope.image(real)
     op = Conv2D(
-        out.name, (image,), (out.name,), np.ascontiguousarray(kernel.transpose(0, 2, 3, 1)), bias, stride, dilation,
-        padding, centre(real), out.moved, how, out.clamp(pending), weight_zero_point, groups,
-    )  # fmt: skip
+        out.name,
+        (image,),
+        (out.name,),
+        np.ascontiguousarray(kernel.transpose(0, 2, 3, 1)),
+        bias,
+        stride,
+        dilation,
+        padding,
+        centre(real),
+        out.moved,
+        how,
+        out.clamp(pending),
+        weight_zero_point,
+        groups,
+    )
     scope.emit(op, tensor)
     return stored
 
@@ -131,7 +148,9 @@ def gemm(scope: Scope, pending: Pending, out: Output) -> Stored:
     real = unpadded(pending.operands[0], scope)
     value = pending.operands[1]
     if isinstance(value, Weights) and value.raw.ndim != 2:
-        raise Unsupported(f"its weights have {value.raw.ndim} dimensions", "multiply by a constant matrix [inputs, outputs]")
+        raise Unsupported(
+            f"its weights have {value.raw.ndim} dimensions", "multiply by a constant matrix [inputs, outputs]"
+        )
     value = scope.constant_weights(value)
     across = 0 if attributes.get("transB") else 1
     units, depth = value.raw.shape[across], value.raw.shape[1 - across]
@@ -163,8 +182,16 @@ def gemm(scope: Scope, pending: Pending, out: Output) -> Stored:
     added = "a MatMul of other than two dimensions with a bias" if len(pending.operands) > 2 and order.ndim != 2 else ""
     why_float(scope, pending, out, _weight_types(pending), unusual, added)
     op = FullyConnected(
-        out.name, (real.stored.tensor,), (out.name,), weights, bias, centre(real), out.moved, how, out.clamp(pending),
+        out.name,
+        (real.stored.tensor,),
+        (out.name,),
+        weights,
+        bias,
+        centre(real),
+        out.moved,
+        how,
+        out.clamp(pending),
         weight_zero_point,
-    )  # fmt: skip
+    )
     scope.emit(op, tensor)
     return stored

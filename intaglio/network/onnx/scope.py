@@ -263,9 +263,12 @@ class Scope:
         if isinstance(value, Weights):
             return value
         if isinstance(value, Constant):
-            raise Unsupported("its weights are float", "quantize them to int8 too (leave no operator out when quantizing)")
+            raise Unsupported(
+                "its weights are float", "quantize them to int8 too (leave no operator out when quantizing)"
+            )
         raise Unsupported(
-            "its weights are computed: it multiplies two computed tensors", advice("attention", "store them as constants")
+            "its weights are computed: it multiplies two computed tensors",
+            advice("attention", "store them as constants"),
         )
 
     def weights(self, value: Value, axis: int, channels: int) -> tuple[np.ndarray, np.ndarray, int]:

@@ -280,9 +280,7 @@ class Decoder:
 
     def operator(self, codes: list[str], operator: Any, index: int, tensors: int) -> FileOperator:
         if operator.OpcodeIndex() >= len(codes):
-            raise BrokenFile(
-                f"operator #{index} names code {operator.OpcodeIndex()}, but there are {len(codes)}"
-            )
+            raise BrokenFile(f"operator #{index} names code {operator.OpcodeIndex()}, but there are {len(codes)}")
         code = codes[operator.OpcodeIndex()]
         owner = f"operator #{index} ({code})"
         return FileOperator(
@@ -328,7 +326,9 @@ def open_dimensions(table: Any, tensor: FileTensor) -> str:
     signature = [table.ShapeSignature(i) for i in range(count)]
     if all(known >= 0 for known in signature[1:]):
         return ""
-    return f"input {tensor.name!r}: its open shape {signature} is taken as {list(tensor.shape)}, as the file's shape says"
+    return (
+        f"input {tensor.name!r}: its open shape {signature} is taken as {list(tensor.shape)}, as the file's shape says"
+    )
 
 
 def with_edges(tensors: list[FileTensor], operators: list[FileOperator]) -> list[FileTensor]:
@@ -354,13 +354,15 @@ def check_order(model: ModelFile) -> None:
     for op in model.operators:
         for i in op.inputs:
             if i >= 0 and i not in ready:
-                when = "before an operator computes it" if i in produced else "which nothing computes and which has no data"
+                when = (
+                    "before an operator computes it"
+                    if i in produced
+                    else "which nothing computes and which has no data"
+                )
                 raise BrokenFile(f"operator #{op.index} ({op.code}) reads {names[i]!r}, {when}")
         for i in op.outputs:
             if i >= 0 and i in ready and not model.tensors[i].is_variable:
-                raise BrokenFile(
-                    f"operator #{op.index} ({op.code}) writes {names[i]!r}, which exists already"
-                )
+                raise BrokenFile(f"operator #{op.index} ({op.code}) writes {names[i]!r}, which exists already")
             ready.add(i)
     for i in model.outputs:
         if i not in ready:

@@ -82,7 +82,9 @@ def check_supported(model: ModelFile, op: FileOperator) -> None:
         raise Unsupported("", *custom_operator(op.code.removeprefix("CUSTOM:")))
     if op.code not in RULES:
         if op.outputs and all(i >= 0 and model.tensors[i].type in ("INT32", "INT64") for i in op.outputs):
-            raise Unsupported("", "this operator is not supported; it computes integers, such as a shape", advice("shape", SUPPORTED))
+            raise Unsupported(
+                "", "this operator is not supported; it computes integers, such as a shape", advice("shape", SUPPORTED)
+            )
         raise Unsupported("", "this operator is not supported", advice(op.code, SUPPORTED))
     if not op.outputs or min(op.outputs) < 0:
         raise Unsupported("", "it has no output", "export the model again")

@@ -111,9 +111,7 @@ def clamp(code: int, output: Activation) -> tuple[int, int]:
     low = -128 if lowest is None else max(-128, quantized_limit(lowest, output))
     high = 127 if highest is None else min(127, quantized_limit(highest, output))
     if low > high:
-        raise Unsupported(
-            output.name, f"the activation leaves no value between {low} and {high}", "quantize it again"
-        )
+        raise Unsupported(output.name, f"the activation leaves no value between {low} and {high}", "quantize it again")
     return low, high
 
 
@@ -140,9 +138,7 @@ def window(
         count = -(-length // s) if padding == SAME else -(-(length - span + 1) // s)
         total = max((count - 1) * s + span - length, 0) if padding == SAME else 0
         if count < 1:
-            raise Unsupported(
-                "", f"a window of {span} does not fit into {length} rows or columns", "use SAME padding"
-            )
+            raise Unsupported("", f"a window of {span} does not fit into {length} rows or columns", "use SAME padding")
         before.append(total // 2)
         after.append(total - total // 2)
         counts.append(count)
@@ -224,9 +220,7 @@ def fully_connected(scope: Scope, op: FileOperator) -> Operator:
     units, depth = kernel.shape
     options = op.options or {}
     if options.get("WeightsFormat", 0) != 0:
-        raise Unsupported(
-            scope.tensor(op, 1).name, "weights are stored shuffled", "export the default weights format"
-        )
+        raise Unsupported(scope.tensor(op, 1).name, "weights are stored shuffled", "export the default weights format")
     keep = options.get("KeepNumDims", False)
     elements = math.prod(x.shape)
     if elements % depth or (keep and x.shape[-1] != depth):
@@ -240,14 +234,10 @@ def fully_connected(scope: Scope, op: FileOperator) -> Operator:
     limits = clamp(options.get("FusedActivationFunction", 0), y)
     reals = [float(x.scale) * float(s) / float(y.scale) for s in scales]
     how = fully_connected_requantize(scope, reals, reach(kernel, offsets, x.zero_point), y, limits)
-    return FullyConnected(
-        y.name, (x.name,), (y.name,), kernel, offsets, x.zero_point, y.zero_point, how, limits
-    )
+    return FullyConnected(y.name, (x.name,), (y.name,), kernel, offsets, x.zero_point, y.zero_point, how, limits)
 
 
-def check_bias_scale(
-    scope: Scope, op: FileOperator, x: Activation, y: Activation, weight_scale: np.float32
-) -> None:
+def check_bias_scale(scope: Scope, op: FileOperator, x: Activation, y: Activation, weight_scale: np.float32) -> None:
     """kernel_util.cc, GetQuantizedConvolutionMultipler: LiteRT refuses a bias in other units than the sum."""
     if len(op.inputs) < 3 or op.inputs[2] < 0:
         return
@@ -419,9 +409,7 @@ def softmax(scope: Scope, op: FileOperator) -> Operator:
     if not beta * float(x.scale) * 2.0**26 > 1.0 or not math.isfinite(beta):
         raise Unsupported(x.name, f"beta {beta:g} times its scale {x.scale:g} is too small", "quantize it again")
     if x.shape[-1] > 4095:
-        raise Unsupported(
-            x.name, f"a softmax over {x.shape[-1]} values overflows LiteRT's sum", "use at most 4095"
-        )
+        raise Unsupported(x.name, f"a softmax over {x.shape[-1]} values overflows LiteRT's sum", "use at most 4095")
     return Softmax(y.name, (x.name,), (y.name,), beta)
 
 
@@ -456,9 +444,7 @@ def squeeze(scope: Scope, op: FileOperator) -> Operator:
     named = {d + rank if d < 0 else d for d in (op.options or {}).get("SqueezeDims", ())}
     axes = named or {i for i, d in enumerate(x.shape) if d == 1}
     if any(not 0 <= a < rank or x.shape[a] != 1 for a in axes):
-        raise Unsupported(
-            x.name, f"axes {sorted(axes)} of {list(x.shape)} cannot be removed", "export the model again"
-        )
+        raise Unsupported(x.name, f"axes {sorted(axes)} of {list(x.shape)} cannot be removed", "export the model again")
     return same_elements(scope, op, tuple(d for i, d in enumerate(x.shape) if i not in axes))
 
 
@@ -468,9 +454,7 @@ def expand_dims(scope: Scope, op: FileOperator) -> Operator:
     x = operand(scope, op)
     axes = constant_integers(scope.tensor(op, 1))
     if len(axes) != 1 or not -len(x.shape) - 1 <= axes[0] <= len(x.shape):
-        raise Unsupported(
-            x.name, f"axis {list(axes)} cannot be added to {list(x.shape)}", "export the model again"
-        )
+        raise Unsupported(x.name, f"axis {list(axes)} cannot be added to {list(x.shape)}", "export the model again")
     axis = axes[0] + len(x.shape) + 1 if axes[0] < 0 else axes[0]
     return same_elements(scope, op, (*x.shape[:axis], 1, *x.shape[axis:]))
 

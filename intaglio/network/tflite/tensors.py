@@ -13,7 +13,9 @@ from intaglio.network.tflite.file import MAX_ELEMENTS, FileOperator, FileTensor,
 MAX_RANK = 8
 FLOAT = "quantize the network to int8 first (full integer quantization, int8 inputs and outputs)"
 PACKED = "export 8-bit weights and activations; packed types of fewer bits are not supported yet"
-STATE = "state that lasts between inferences is not supported yet: export the network with its state as inputs and outputs"
+STATE = (
+    "state that lasts between inferences is not supported yet: export the network with its state as inputs and outputs"
+)
 OUTSIDE = "compute what needs this type outside the network"
 REMEDY_BY_TYPE = {
     "FLOAT32": FLOAT,
@@ -86,9 +88,7 @@ class Scope:
 def inputs_and_outputs(op: FileOperator, inputs: tuple[int, ...], outputs: int = 1) -> None:
     """Refuses a number of operands that the operator cannot have."""
     if len(op.inputs) not in inputs or len(op.outputs) != outputs:
-        raise Unsupported(
-            "", f"it has {len(op.inputs)} inputs and {len(op.outputs)} outputs", "export the model again"
-        )
+        raise Unsupported("", f"it has {len(op.inputs)} inputs and {len(op.outputs)} outputs", "export the model again")
 
 
 def check_shape(tensor: FileTensor) -> None:
@@ -118,9 +118,7 @@ def run_time(tensor: FileTensor, kind: str) -> None:
         remedy = STATE if tensor.is_variable else "export the model with dense tensors, one scale each, all in one file"
         raise Unsupported(tensor.name, f"it is {tensor.unusual}", remedy)
     if tensor.data is not None:
-        raise Unsupported(
-            tensor.name, "it is a constant where a computed tensor must be", "fold it when exporting"
-        )
+        raise Unsupported(tensor.name, "it is a constant where a computed tensor must be", "fold it when exporting")
     check_shape(tensor)
 
 
@@ -180,16 +178,16 @@ def weights(tensor: FileTensor, rank: int, axis: int = 0) -> tuple[np.ndarray, n
             remedy_for(tensor, "export int8 weights"),
         )
     if tensor.unusual:
-        raise Unsupported(tensor.name, f"weights are {tensor.unusual}", "export dense weights in the same file, with scales per output channel")
-    if tensor.data is None:
         raise Unsupported(
-            tensor.name, "weights are computed at run time", "export the model with constant weights"
+            tensor.name,
+            f"weights are {tensor.unusual}",
+            "export dense weights in the same file, with scales per output channel",
         )
+    if tensor.data is None:
+        raise Unsupported(tensor.name, "weights are computed at run time", "export the model with constant weights")
     check_shape(tensor)
     if len(tensor.shape) != rank:
-        raise Unsupported(
-            tensor.name, f"weights have shape {list(tensor.shape)}, not rank {rank}", "export it again"
-        )
+        raise Unsupported(tensor.name, f"weights have shape {list(tensor.shape)}, not rank {rank}", "export it again")
     quantization = checked_quantization(tensor)
     if quantization.zero_point.any():
         raise Unsupported(
@@ -230,9 +228,7 @@ def bias(scope: Scope, op: FileOperator, channels: int) -> np.ndarray:
 def constant_integers(tensor: FileTensor) -> tuple[int, ...]:
     """The values of a constant int32 or int64 tensor, such as axes or a shape; at most 64."""
     if tensor.type not in ("INT32", "INT64") or tensor.unusual or tensor.data is None:
-        raise Unsupported(
-            tensor.name, "it must be a constant of integers", "export the model with constant shapes"
-        )
+        raise Unsupported(tensor.name, "it must be a constant of integers", "export the model with constant shapes")
     if tensor.data.size > 64:
         raise Unsupported(tensor.name, f"it has {tensor.data.size} values", "export the model again")
     return tuple(int(v) for v in tensor.data.reshape(-1))

