@@ -6,11 +6,11 @@ READY := $(VENV)/.installed
 
 LOWEST := $(VENV)-lowest
 # What meets numpy, numba, onnx, onnxruntime, LiteRT, PyYAML, rich, typer, jsonschema and matplotlib.
-LOWEST_TESTS := tests/quantize tests/network tests/cli tests/report tests/mapper/test_refusals.py tests/hw/test_config.py \
+LOWEST_TESTS := tests/quantize tests/network tests/cli tests/report tests/mapper/test_refusals.py tests/machine/test_config.py \
                 tests/sim/test_functional.py tests/sim/test_event_model.py tests/test_api.py tests/test_compiled.py \
                 tests/replay
 
-.PHONY: install demo test test-all test-lowest lint bench fuzz fuzz-files replay mutate help
+.PHONY: install demo test test-all test-lowest lint bench fuzz fuzz-files replay stages mutate help
 
 help:
 	@echo "make demo      run the shipped network: schedule, cycles, accuracy, RTL against host and LiteRT"
@@ -22,6 +22,7 @@ help:
 	@echo "make fuzz      random networks on random machines; FUZZ=\"--count 20000 --state FOLDER\" for more"
 	@echo "make fuzz-files  spoiled files through the command: COUNT=5000 SEED=1, or REPLAY=kind:seed"
 	@echo "make replay    programs, cycles, outputs, documents and Verilog beside the record; RENEW=1 writes it anew"
+	@echo "make stages    each pipeline a stage longer: RTL and host still agree to the cycle; an hour (ARGS=\"--only load\")"
 	@echo "make mutate    whether tests notice changes of the hardware; hours (docs/testing.md)"
 	@echo "make install   the set-up that they share, into $(VENV)"
 
@@ -62,6 +63,9 @@ fuzz-files: install
 
 replay: install
 	$(BIN)/python -m tests.replay $(if $(RENEW),--renew)
+
+stages: install
+	$(BIN)/python -m tests.stages $(ARGS)
 
 mutate: install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[mutate]'

@@ -23,7 +23,7 @@ from rich.table import Table
 
 from benchmarks import large
 from intaglio import data
-from intaglio.hw.config import Config, load_config
+from intaglio.machine.config import Config, load_config
 from intaglio.mapper.table import table_of
 from intaglio.network import load
 from intaglio.session import Session

@@ -24,7 +24,7 @@ from rich.table import Table
 
 from benchmarks import cycles, large, simulator
 from benchmarks.zigzag.layers import LAYERS, graph_of
-from intaglio.hw.config import Config, load_config
+from intaglio.machine.config import Config, load_config
 from intaglio.mapper import Certificate
 from intaglio.mapper.accept import accepted
 from intaglio.mapper.polish import polished

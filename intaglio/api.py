@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from intaglio.errors import InputError, OutputError, Refusal, RefusedError
-from intaglio.hw.config import Config, load_config
+from intaglio.machine.config import Config, load_config
 from intaglio.network import Graph, load, random_inputs
 from intaglio.power_model import DEFAULT_TABLE, Comparison, Table, load_table
 from intaglio.power_model import compare as compare_counts

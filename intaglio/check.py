@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from intaglio.errors import Refusal
-from intaglio.hw.config import Config
+from intaglio.machine.config import Config
 from intaglio.mapper.accept import NOTHING_TO_RUN, examined, onchip_bytes, tiled
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.layout import layout_of

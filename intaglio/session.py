@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from intaglio.errors import InputError
-from intaglio.hw.config import Config
-from intaglio.hw.counters import Counter
+from intaglio.machine.config import Config
+from intaglio.machine.counters import Counter
 from intaglio.mapper import Certificate, Objective, map_network, map_proven
 from intaglio.mapper.lower import host_operators
 from intaglio.mapper.objective import check_goal

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from intaglio.hw.config import Config
+from intaglio.machine.config import Config
 from intaglio.network import Graph, execute, random_inputs
 from intaglio.network.oracle import Oracle, oracle_of
 from intaglio.network.reference import NoReference

@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("ai_edge_litert")
 
 import intaglio
-from intaglio.hw.counters import Counter
+from intaglio.machine.counters import Counter
 from intaglio.network import execute
 from tests.cli.command import intaglio as command
 from tests.cli.command import small_network

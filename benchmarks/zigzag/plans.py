@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from benchmarks.zigzag.temporal import CHANNELS, PIXELS, REDUCTION, TemporalMapping
-from intaglio.hw.config import Config
+from intaglio.machine.config import Config
 from intaglio.mapper.accept import accepted
 from intaglio.mapper.buffers import Buffers, Setting, Wanted, placements
 from intaglio.mapper.convolution import ConvTask

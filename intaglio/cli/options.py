@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from intaglio.hw.config import Config, load_config
+from intaglio.machine.config import Config, load_config
 from intaglio.power_model import shipped_tables
 
 

@@ -11,7 +11,7 @@ from intaglio import __version__
 from intaglio.export.c_text import comment_text, float_literal, string_literal
 from intaglio.export.edges import Edges, EdgeTensor, Moved, Step
 from intaglio.export.templates import fill
-from intaglio.hw.config import INSTRUCTION_SET
+from intaglio.machine.config import INSTRUCTION_SET
 from intaglio.mapper.program import PROGRAM_OFFSET
 from intaglio.session import Session
 

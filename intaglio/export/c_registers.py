@@ -6,8 +6,8 @@ import enum
 from collections.abc import Iterable
 
 from intaglio.export.templates import fill
-from intaglio.hw.faults import Fault
-from intaglio.hw.registers import (
+from intaglio.machine.faults import Fault
+from intaglio.machine.registers import (
     DEFAULT_WATCHDOG,
     FAULT_MEANINGS,
     ID_VALUE,

@@ -10,7 +10,7 @@ from typing import Any
 from intaglio import __version__
 from intaglio.export.edges import Edges, EdgeTensor, Moved
 from intaglio.export.folder import FORMAT
-from intaglio.hw.config import INSTRUCTION_SET
+from intaglio.machine.config import INSTRUCTION_SET
 from intaglio.mapper.program import PROGRAM_OFFSET
 from intaglio.report.layers import LayerFigures, Totals
 from intaglio.session import Session

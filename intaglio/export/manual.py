@@ -10,9 +10,10 @@ from intaglio.export.c_network import all_described, described, layout
 from intaglio.export.c_text import comment_text, float_literal
 from intaglio.export.edges import Edges, Moved, Step
 from intaglio.export.templates import fill
-from intaglio.hw.faults import Fault
-from intaglio.hw.registers import DEFAULT_WATCHDOG, FAULT_MEANINGS
 from intaglio.hw.verilog import TOP
+from intaglio.machine.faults import Fault
+from intaglio.machine.limits import DEFAULT_WATCHDOG
+from intaglio.machine.registers import FAULT_MEANINGS
 from intaglio.report.layers import LayerFigures, Totals
 from intaglio.session import Session
 

@@ -10,18 +10,19 @@ from amaranth.lib.wiring import In, Out
 
 from intaglio.hw.arbiter import Arbiter
 from intaglio.hw.axi import INCR, Axi4, Axi4Lite
-from intaglio.hw.config import Config
-from intaglio.hw.counters import Counter
-from intaglio.hw.dispatch import QUEUE_DEPTHS, Dispatch
-from intaglio.hw.faults import FAULT_BITS, Fault
+from intaglio.hw.dispatch import Dispatch
 from intaglio.hw.fetch import Fetch
-from intaglio.hw.isa import FIELDS, WORDS_OF, Engine, Field, Opcode
 from intaglio.hw.ledger import CAUSES, LOAD_COUNTERS, Ledger, StallCause, Watchdog
 from intaglio.hw.load import Load
 from intaglio.hw.queues import CommandQueue
 from intaglio.hw.registers import Registers
 from intaglio.hw.store import Store
 from intaglio.hw.tokens import Tokens
+from intaglio.machine.config import Config
+from intaglio.machine.counters import Counter
+from intaglio.machine.faults import FAULT_BITS, Fault
+from intaglio.machine.isa import FIELDS, WORDS_OF, Engine, Field, Opcode
+from intaglio.machine.limits import QUEUE_DEPTHS
 
 QUEUE_WORDS = {
     Engine.LOAD: WORDS_OF[Opcode.LOAD],
@@ -69,7 +70,7 @@ class Accelerator(wiring.Component):
         m.submodules.dispatch = _reset(clear, dispatch := Dispatch(config))
         m.submodules.tokens = _reset(clear, tokens := Tokens())
         m.submodules.load = _reset(clear, load := Load(config))
-        m.submodules.store = _reset(clear, store := Store(config, core.READ_LATENCY))
+        m.submodules.store = _reset(clear, store := Store(config))
         m.submodules.arbiter = _reset(clear, arbiter := Arbiter(config))
         m.submodules.core = _reset(clear, core)
         queues = {}

@@ -5,8 +5,9 @@ from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from intaglio.hw.config import Config
-from intaglio.hw.pipeline import delay
+from intaglio.hw.pipeline import delay, register
+from intaglio.machine import latency
+from intaglio.machine.config import Config
 
 
 def rotated(m: Module, value: Value, shift: Value, keep: int, unit: int = 8) -> Value:
@@ -30,16 +31,13 @@ class ActivationMemory(wiring.Component):
 
     Read for COMPUTE: read_en, read_address (bytes, of byte 0 of the window, wraps), read_low, read_high: In; only
     bytes low <= i < high (at most feed_bytes) are wanted and only their words are touched; read_data: Out,
-    feed_bytes bytes, READ_LATENCY cycles later. read_touched: Out, 0 to 2, words touched by the request of this cycle.
+    feed_bytes bytes, latency.ACTIVATION_READ cycles later. read_touched: Out, 0 to 2, words touched by the request of this cycle.
     Write for COMPUTE: write_count (0 to Q), write_address, write_data: In, Q = requantizers bytes at any address; readable by a
-    request WRITE_LATENCY cycles later. write_touched: Out, as above.
+    request latency.ACTIVATION_WRITE cycles later. write_touched: Out, as above.
     LOAD: load_en, load_address (a multiple of bus_bytes), load_data: In. STORE: store_en, store_address: In; store_data: Out,
-    bus_bytes, READ_LATENCY cycles later.
+    bus_bytes, latency.ACTIVATION_READ cycles later.
     conflict: Out, two requests for one port in this cycle; COMPUTE's is served. No flow control.
     """
-
-    READ_LATENCY = 3
-    WRITE_LATENCY = 2
 
     def __init__(self, config: Config):
         self.config = config
@@ -99,21 +97,25 @@ class ActivationMemory(wiring.Component):
         read_parity, read_index, read_enable = halves(self.read_address, touch[0], touch[1])
 
         # A write is turned into place in one cycle and committed in the next.
-        offset = self.write_address[:offset_bits]
+        waits = latency.ACTIVATION_WRITE - 2
+        write_count, write_address, write_data = (
+            delay(m, getattr(self, name), waits, name) for name in ("write_count", "write_address", "write_data")
+        )
+        offset = write_address[:offset_bits]
         write_touch = Signal(2)
         m.d.comb += [
-            write_touch[0].eq(self.write_count != 0),
-            write_touch[1].eq((self.write_count != 0) & (offset + self.write_count > half)),
+            write_touch[0].eq(write_count != 0),
+            write_touch[1].eq((write_count != 0) & (offset + write_count > half)),
             self.write_touched.eq(write_touch[0] + write_touch[1]),
         ]
-        write_parity, write_index, write_enable = halves(self.write_address, write_touch[0], write_touch[1])
+        write_parity, write_index, write_enable = halves(write_address, write_touch[0], write_touch[1])
         ring_bytes = 2 * half
         turn = Signal(offset_bits + 1)
         m.d.comb += turn.eq(-Cat(offset, write_parity))
         lanes = Signal(c.requantizers)
-        m.d.comb += lanes.eq((1 << self.write_count) - 1)
+        m.d.comb += lanes.eq((1 << write_count) - 1)
         pad = ring_bytes - c.requantizers
-        placed = rotated(m, Cat(self.write_data, zeros(8 * pad)), turn, ring_bytes)
+        placed = rotated(m, Cat(write_data, zeros(8 * pad)), turn, ring_bytes)
         masks = rotated(m, Cat(lanes, zeros(pad)), turn, ring_bytes, unit=1)
         placed_r = Signal(8 * ring_bytes)
         masks_r = Signal(ring_bytes)
@@ -121,10 +123,10 @@ class ActivationMemory(wiring.Component):
         write_index_r = [delay(m, index, 1, f"write_index{p}") for p, index in enumerate(write_index)]
         m.d.sync += [placed_r.eq(placed), masks_r.eq(masks)]
 
-        # LOAD's write meets COMPUTE's at the port, a cycle later too.
-        load_en = delay(m, self.load_en, 1, "load_en")
-        load_address = delay(m, self.load_address, 1, "load_address")
-        load_data = delay(m, self.load_data, 1, "load_data")
+        # LOAD's write meets COMPUTE's at the port, as many cycles later.
+        load_en, load_address, load_data = (
+            delay(m, getattr(self, name), 1 + waits, name) for name in ("load_en", "load_address", "load_data")
+        )
         bus_low = ceil_log2(c.bus_bytes)
 
         outputs: list[list[Value]] = [[], []]
@@ -175,7 +177,8 @@ class ActivationMemory(wiring.Component):
         for p in range(2):
             m.d.sync += ring.word_select(p, 8 * half).eq(chosen(outputs[p], bank_of[p]))
         position = delay(m, Cat(read_offset, read_parity), 2, "position")
-        m.d.sync += self.read_data.eq(rotated(m, ring, position, c.feed_bytes))
+        turn_back = latency.ACTIVATION_READ - 2
+        register(m, self.read_data, rotated(m, ring, position, c.feed_bytes), turn_back, "turned")
 
         # STORE's word.
         store_address = delay(m, self.store_address, 1, "store_address")
@@ -185,7 +188,8 @@ class ActivationMemory(wiring.Component):
             Mux(store_address[offset_bits], chosen(outputs[1], bank_index), chosen(outputs[0], bank_index))
         )
         lane = delay(m, store_address[bus_low:offset_bits], 1, "store_lane")
-        m.d.sync += self.store_data.eq(word.word_select(lane, 8 * c.bus_bytes) if half > c.bus_bytes else word)
+        bus_word = word.word_select(lane, 8 * c.bus_bytes) if half > c.bus_bytes else word
+        register(m, self.store_data, bus_word, turn_back, "bus_word")
         return m
 
 

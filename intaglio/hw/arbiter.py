@@ -8,7 +8,7 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from intaglio.hw.bursts import Request
-from intaglio.hw.config import Config
+from intaglio.machine.config import Config
 
 _READ = data.StructLayout({"address": 32, "fetch": 1})
 

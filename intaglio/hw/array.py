@@ -4,8 +4,9 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from intaglio.hw.pipeline import delay
+from intaglio.hw.pipeline import delay, register
 from intaglio.hw.row_delay import DelayLine, DelaySchedule
+from intaglio.machine import latency
 
 SUM_BITS = 32
 WEIGHT_BITS = 8
@@ -29,12 +30,10 @@ class ArrayRow(wiring.Component):
     activation, control: In, signed 8 and StepControl, of column 0; column c has them c cycles later. weight[c]: In, signed
     weight_bits, and enable: In, bit c for column c, from above; enable is low in columns that hold no channel. A step that is
     valid in an enabled column adds activation * weight. weight_out, enable_out: Out, one cycle later.
-    sum[c]: Out, signed 32; the complete sum while bit c of `done` is high, which is one cycle, LATENCY cycles after the last
-    step entered column c. No flow control.
+    sum[c]: Out, signed 32; the complete sum while bit c of `done` is high, which is one cycle,
+    latency.ARRAY_ELEMENT cycles after the last step entered column c. No flow control.
     With `bus`, bus[c] is a value that all elements of a column see: while broadcast is high, it takes the place of activation.
     """
-
-    LATENCY = 3
 
     def __init__(self, cols: int, weight_bits: int = WEIGHT_BITS, bus: bool = False):
         self.cols, self._weight_bits, self._bus = cols, weight_bits, bus
@@ -69,11 +68,12 @@ class ArrayRow(wiring.Component):
             first.eq(Cat(self.control.first, first)),
             last.eq(Cat(self.control.last, last)),
             self.enable_out.eq(self.enable),
-            add.eq(takes),
-            starts.eq(first),
-            ends.eq(takes & last),
-            self.done.eq(ends),
         ]
+        to_sum = latency.ARRAY_ELEMENT - 2  # from the operands to the addition
+        register(m, add, takes, to_sum, "add")
+        register(m, starts, first, to_sum, "starts", reset_less=True)
+        register(m, ends, takes & last, to_sum, "ends")
+        m.d.sync += self.done.eq(ends)
         passed: Value = self.activation
         for c in range(self.cols):
             activation = Signal(signed(8), name=f"activation{c}", reset_less=True)
@@ -87,7 +87,8 @@ class ArrayRow(wiring.Component):
             with m.If(takes[c]):
                 m.d.sync += product.eq(activation * weight)
             with m.If(add[c]):
-                m.d.sync += total.eq(Mux(starts[c], 0, total) + product)
+                summand = delay(m, product, to_sum - 1, f"product{c}", reset_less=True)
+                m.d.sync += total.eq(Mux(starts[c], 0, total) + summand)
             m.d.comb += [self.weight_out[c].eq(weight), self.sum[c].eq(total)]
             passed = activation
         return m
@@ -100,7 +101,7 @@ class Array(wiring.Component):
     weight[c], enable[c]: In, one step's weights for all columns in the cycle in which row 0 takes that
     step; skewed inside. weight_zero_point: In, signed 8, stable while steps are under way: it is subtracted from each
     weight at its column's edge; only with weight_zero_points. sum[c]: Out, signed 32; column c's sum of row r in the cycle
-    r + c + LATENCY after row 0's last step entered, 0 where no sum is complete. A column shows one row's sum a cycle: a tile lasts at
+    r + c + latency.ARRAY after row 0's last step entered, 0 where no sum is complete. A column shows one row's sum a cycle: a tile lasts at
     least as many cycles as it has rows in use. No flow control.
     With two lanes, next_weight[c], signed 8, and split: In. While split is high, row 1 takes that step's next_weight in place of
     row 0's weight, and hands it on; split is stable while steps are under way.
@@ -109,8 +110,6 @@ class Array(wiring.Component):
     as long from row to row as delays (row_delay.DelaySchedule) says, one cycle at least; enable takes one, and is to stay as it
     is while they take more.
     """
-
-    LATENCY = ArrayRow.LATENCY + 1
 
     def __init__(self, rows: int, cols: int, weight_zero_points: bool = True, depthwise_delay: int = 0, lanes: int = 1):
         self.rows, self.cols, self.weight_zero_points, self.lanes = rows, cols, weight_zero_points, lanes
@@ -164,14 +163,15 @@ class Array(wiring.Component):
                     weights[c] = own
 
         # Column c shows a sum c cycles after column 0, whichever row's it is.
-        showing = Signal(self.LATENCY - 2 + self.cols)
+        showing = Signal(latency.ARRAY_ELEMENT - 1 + self.cols)
         ends = Cat(control.valid & control.last for control in self.control).any()
         m.d.sync += showing.eq(Cat(ends, showing))
         for c in range(self.cols):
             parts: list[Value] = [Mux(row.done[c], row.sum[c], 0) for row in rows]
             while len(parts) > 1:
                 parts = [a | b for a, b in zip(parts[::2], parts[1::2], strict=False)] + parts[len(parts) & ~1 :]
-            m.d.sync += self.sum[c].eq(Mux(showing[self.LATENCY - 2 + c], parts[0], 0))
+            shown = Mux(showing[latency.ARRAY_ELEMENT - 1 + c], parts[0], 0)
+            register(m, self.sum[c], shown, latency.ARRAY_GATHER, f"gathered{c}")
         return m
 
     def _centred(self, m: Module, weights: list[Value], name: str) -> list[Value]:

@@ -9,10 +9,6 @@ from amaranth.lib.wiring import In, Out
 
 INCR = 1
 OKAY, SLVERR = 0, 2
-PAGE = 4096
-"""No burst crosses a multiple of this many bytes."""
-MOST_BEATS = 256
-"""of one INCR burst"""
 LITE_ADDRESS_BITS = 12
 
 

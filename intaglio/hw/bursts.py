@@ -6,10 +6,10 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from intaglio.hw.axi import MOST_BEATS, PAGE
 from intaglio.hw.command_view import CommandView
-from intaglio.hw.config import Config
-from intaglio.hw.isa import WORDS_OF, Opcode
+from intaglio.machine.config import Config
+from intaglio.machine.isa import WORDS_OF, Opcode
+from intaglio.machine.limits import MOST_BEATS, PAGE
 
 TRANSFER_BITS = 32 * WORDS_OF[Opcode.LOAD]
 BEATS_BITS = MOST_BEATS.bit_length()
@@ -59,7 +59,7 @@ class Splitter(wiring.Component):
         beats = Signal(BEATS_BITS)
         last_of_row = Signal()
         m.d.comb += [
-            to_page.eq(PAGE // self.bus_bytes - address[shift:12]),
+            to_page.eq(PAGE // self.bus_bytes - address[shift : PAGE.bit_length() - 1]),
             most.eq(Mux(to_page > MOST_BEATS, MOST_BEATS, to_page)),
             last_of_row.eq(left <= most),
             beats.eq(Mux(last_of_row, left, most)),

@@ -2,7 +2,7 @@
 
 from amaranth.hdl import Signal, Value
 
-from intaglio.hw.isa import Opcode, field_of
+from intaglio.machine.isa import Opcode, field_of
 
 
 class CommandView:

@@ -7,23 +7,23 @@ from amaranth.lib.wiring import In, Out
 from intaglio.hw.activation_memory import ActivationMemory
 from intaglio.hw.array import Array
 from intaglio.hw.command_view import CommandView
-from intaglio.hw.config import CHANNEL_RECORD_BYTES, Config
 from intaglio.hw.depthwise_feed import PatchSequencer
 from intaglio.hw.drain import Drain
 from intaglio.hw.feed import FeedRequest, FeedRows, FeedSequencer, FeedStep
-from intaglio.hw.isa import CHANNEL_FIELDS_BY_NAME, COMMAND_BITS, OPCODE_BITS, LocalMemory, Opcode
 from intaglio.hw.output_pass import OutputPass
-from intaglio.hw.pipeline import delay
+from intaglio.hw.pipeline import delay, register
 from intaglio.hw.row_delay import RowDelays
 from intaglio.hw.scale import Requantizer
 from intaglio.hw.step_memory import StepMemory
-from intaglio.hw.timing import requantizer_latency
 from intaglio.hw.vector import AddPath, PoolPath
 from intaglio.hw.weight_memory import WeightMemory
+from intaglio.machine import latency
+from intaglio.machine.config import CHANNEL_RECORD_BYTES, Config
+from intaglio.machine.isa import CHANNEL_FIELDS_BY_NAME, COMMAND_BITS, OPCODE_BITS, LocalMemory, Opcode
 
 
 class ComputeEvents(data.Struct):
-    """What happened in this cycle, for the counters of the same names (hw.counters.Counter)."""
+    """What happened in this cycle, for the counters of the same names (machine.counters.Counter)."""
 
     macs: unsigned(14)
     activation_reads: unsigned(2)
@@ -43,11 +43,9 @@ class ComputeCore(wiring.Component):
     timing.compute_cycles(config, command) cycles: fixed by the command, no handshake inside.
     write_en, write_memory (isa.LocalMemory), write_address, write_data: In, one bus word of LOAD, always accepted; readable
     by a command that starts in the next cycle. read_en, read_address: In, STORE's read of activations; read_data: Out,
-    READ_LATENCY cycles later. conflict: Out, two owners of one port in this cycle (the program lacks a token).
+    latency.ACTIVATION_READ cycles later. conflict: Out, two owners of one port in this cycle (the program lacks a token).
     events: Out, ComputeEvents.
     """
-
-    READ_LATENCY = ActivationMemory.READ_LATENCY
 
     def __init__(self, config: Config):
         self.config = config
@@ -74,7 +72,9 @@ class ComputeCore(wiring.Component):
 
         m.submodules.activations = activations = ActivationMemory(config)
         m.submodules.weights = weights = WeightMemory(config)
-        m.submodules.channels = channels = StepMemory(config.channel_bytes, config.channel_word_bytes, config.bus_bytes)
+        m.submodules.channels = channels = StepMemory(
+            config.channel_bytes, config.channel_word_bytes, config.bus_bytes, latency.CHANNEL_READ
+        )
         for target, port_en, port_address, port_data in (
             (LocalMemory.ACTIVATION, activations.load_en, activations.load_address, activations.load_data),
             (LocalMemory.WEIGHT, weights.write_en, weights.write_address, weights.write_data),
@@ -97,15 +97,15 @@ class ComputeCore(wiring.Component):
         busy = Signal()
         started = Signal()
         m.d.comb += self.start.ready.eq(~busy)
-        m.d.sync += started.eq(0)
         adds = Signal()
         pools = Signal()
         with m.If(self.start.valid & self.start.ready):
-            m.d.sync += [command.eq(self.start.payload), busy.eq(1), started.eq(1)]
+            m.d.sync += [command.eq(self.start.payload), busy.eq(1)]
             m.d.sync += [
                 adds.eq(self.start.payload[:OPCODE_BITS] == Opcode.ADD),
                 pools.eq(self.start.payload[:OPCODE_BITS] == Opcode.POOL),
             ]
+        register(m, started, self.start.valid & self.start.ready, latency.COMMAND_START - 1, "started")
         with m.If(self.retire):
             m.d.sync += busy.eq(0)
         opcode = command[:OPCODE_BITS]
@@ -114,7 +114,7 @@ class ComputeCore(wiring.Component):
 
         # CONV and DEPTHWISE: sequencers, feed, array, drain. What both name stands in the same place (isa.py).
         m.submodules.sequencer = sequencer = FeedSequencer(config)
-        m.submodules.rows = rows = FeedRows(config, ActivationMemory.READ_LATENCY)
+        m.submodules.rows = rows = FeedRows(config)
         m.submodules.array = array = Array(
             config.rows, config.cols, config.weight_zero_points, config.depthwise_delay, config.lanes
         )
@@ -153,11 +153,11 @@ class ComputeCore(wiring.Component):
             rows.zero_point.eq(conv["in_zero_point"]),
         ]
         # A step of row 0 meets its weights at the array's edge.
-        to_array = FeedSequencer.REQUEST_LATENCY + ActivationMemory.READ_LATENCY + FeedRows.LATENCY
-        to_weights = to_array - WeightMemory.LATENCY
+        to_array = latency.SEQUENCER_REQUEST + latency.ACTIVATION_READ + latency.FEED_ROWS
+        to_weights = to_array - latency.WEIGHT_READ
         step = delay(m, stepping, to_weights, "step")
         m.d.comb += [weights.read_en.eq(step.control.valid), weights.read_address.eq(step.weight_address)]
-        entering = delay(m, step, WeightMemory.LATENCY, "entering")
+        entering = delay(m, step, latency.WEIGHT_READ, "entering")
         m.d.comb += [rows.control.eq(entering.control), rows.pixels.eq(entering.pixels)]
         if config.weight_zero_points:
             m.d.comb += array.weight_zero_point.eq(conv["weight_zero_point"])
@@ -180,11 +180,11 @@ class ComputeCore(wiring.Component):
                 drain.sum[c].eq(array.sum[c]),
             ]
         last_steps = Cat(control.valid & control.last for control in (rows.control_out[r] for r in range(config.rows)))
-        m.d.comb += drain.row0_done.eq(delay(m, last_steps.any(), Array.LATENCY, "row0_done"))
+        m.d.comb += drain.row0_done.eq(delay(m, last_steps.any(), latency.ARRAY, "row0_done"))
 
         # ADD and POOL, which stand still in other commands.
-        add = AddPath(config, ActivationMemory.READ_LATENCY)
-        pool = PoolPath(config, ActivationMemory.READ_LATENCY)
+        add = AddPath(config)
+        pool = PoolPath(config)
         m.submodules.add = EnableInserter(adds)(add)
         m.submodules.pool = EnableInserter(pools)(pool)
         m.d.comb += [
@@ -207,11 +207,11 @@ class ComputeCore(wiring.Component):
         # Requantizers: the array's constants come from the channel memory, the others' from the command, ADD's as POOL's.
         m.d.comb += [channels.read_en.eq(drain.channel_en), channels.read_address.eq(drain.channel_address)]
         # While no pass of the array's is in them they stand still: from the request for its records on it takes
-        # StepMemory.LATENCY cycles to them. ADD and POOL always move them.
-        latency = requantizer_latency(config.rounding)
-        passes = Signal(latency)
+        # latency.CHANNEL_READ cycles to them. ADD and POOL always move them.
+        through = latency.requantizer(config.rounding)
+        passes = Signal(through)
         requantizing = Signal()
-        soon = delay(m, drain.channel_en, StepMemory.LATENCY - 2, "soon")
+        soon = delay(m, drain.channel_en, latency.CHANNEL_READ - 2, "soon")
         m.d.sync += [passes.eq(Cat(soon, passes)), requantizing.eq(passes.any() | ~on_array)]
         pool_view = CommandView(command, Opcode.POOL)
         results = []
@@ -241,7 +241,7 @@ class ComputeCore(wiring.Component):
         m.d.comb += entering_pass.eq(
             Mux(on_array, drain.output.as_value(), Mux(is_add, add.output.as_value(), pool.output.as_value()))
         )
-        leaving = delay(m, entering_pass, latency, "leaving")
+        leaving = delay(m, entering_pass, through, "leaving")
         m.d.comb += [
             activations.write_count.eq(leaving.count),
             activations.write_address.eq(leaving.address),
@@ -249,7 +249,7 @@ class ComputeCore(wiring.Component):
         ]
 
         # The end: the last write is in its memory, or, where a window's sums stay, the last element has been added.
-        written = delay(m, leaving.final & (leaving.count != 0), ActivationMemory.WRITE_LATENCY - 1, "written")
+        written = delay(m, leaving.final & (leaving.count != 0), latency.ACTIVATION_WRITE - 1, "written")
         held = delay(m, pool.finished & pool_view["hold"], pool.OUTPUT_LATENCY, "held")
         m.d.comb += self.retire.eq(drain.kept | held | written)
 

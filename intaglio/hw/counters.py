@@ -1,36 +1,7 @@
-"""The ledger: what the hardware counts and the simulator must equal.
+"""Moved to intaglio.machine.counters; this name goes with the next release."""
 
-Each counter is 64 bits, reset by start, frozen at the end, readable in registers in this order.
-"""
+import warnings
 
-from __future__ import annotations
+from intaglio.machine.counters import *  # noqa: F403
 
-import enum
-
-
-class Counter(enum.IntEnum):
-    CYCLES = 0  # from start to the end
-    BUSY = 1  # COMPUTE runs a command
-    WAIT_LOAD = 2  # COMPUTE waits for a LOAD token
-    WAIT_STORE = 3  # COMPUTE waits for a STORE token (and not for LOAD's)
-    WAIT_COMMAND = 4  # COMPUTE has no command yet
-    FINISHING = 5  # COMPUTE has done all its commands; the five causes add up to CYCLES
-    MACS = 6  # multiply-accumulates issued in the array: steps x rows in use x columns in use
-    ACTIVATION_READS = 7  # half words read by COMPUTE
-    ACTIVATION_WRITES = 8  # half words written by COMPUTE
-    WEIGHT_READS = 9  # weight words read
-    CHANNEL_READS = 10  # channel words read
-    REQUANTIZATIONS = 11  # output elements scaled (ADD's operands not counted apart)
-    LOAD_ACTIVATION_WORDS = 12  # bus words written by LOAD
-    LOAD_WEIGHT_WORDS = 13
-    LOAD_CHANNEL_WORDS = 14
-    STORE_WORDS = 15  # bus words read by STORE and written outside
-    FETCH_WORDS = 16  # bus words of commands read
-    COMMANDS = 17  # commands retired
-    PARTIAL_READS = 18  # words of the partial-sum memory read
-    PARTIAL_WRITES = 19
-
-
-ELEMENTS = ("array_outputs", "add_elements", "pool_elements", "pool_outputs", "pool_averages")
-"""What the ledger does not tell apart, of which energy depends: results that leave the array; of ADD; elements read by windows
-of POOL, its results, and those of them that are averages of several elements."""
+warnings.warn("intaglio.hw.counters is intaglio.machine.counters now", DeprecationWarning, stacklevel=2)

@@ -6,10 +6,11 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from intaglio.hw.command_view import CommandView
-from intaglio.hw.config import Config
-from intaglio.hw.feed import FeedRequest, FeedSequencer, FeedStep
-from intaglio.hw.isa import COMMAND_BITS, Opcode
+from intaglio.hw.feed import FeedRequest, FeedStep
 from intaglio.hw.pipeline import delay
+from intaglio.machine import latency
+from intaglio.machine.config import Config
+from intaglio.machine.isa import COMMAND_BITS, Opcode
 
 
 class PatchSequencer(wiring.Component):
@@ -18,8 +19,6 @@ class PatchSequencer(wiring.Component):
     Ports as FeedSequencer's. request reads the pixel's channels (`row_valid` stays low: no row of the feed takes them);
     step is valid in the pixels that lie under the kernel's taps, with the outputs of the patch as `pixels`.
     """
-
-    REQUEST_LATENCY = FeedSequencer.REQUEST_LATENCY
 
     def __init__(self, config: Config):
         self.config = config
@@ -170,7 +169,7 @@ class PatchSequencer(wiring.Component):
             request.high.eq(channels),
             wrapped.eq(later),
             wrapped.address.eq(later.address - Mux(wraps, f["wrap_bytes"], 0)),
-            self.request.eq(delay(m, wrapped, self.REQUEST_LATENCY - 1, "wrapped")),
+            self.request.eq(delay(m, wrapped, latency.SEQUENCER_REQUEST - 1, "wrapped")),
         ]
         m.d.comb += [
             self.step.control.valid.eq(tap),

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Array, Const, Module, Mux, Signal
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from intaglio.hw.config import Config
-from intaglio.hw.faults import FAULT_BITS, Fault
-from intaglio.hw.isa import ENGINE_OF, OPCODE_BITS, WORDS_OF, Engine, LocalMemory, Opcode, field_of, unnamed_bits
-
-QUEUE_DEPTHS = {Engine.LOAD: 4, Engine.COMPUTE: 1, Engine.STORE: 4}
+from intaglio.machine import latency
+from intaglio.machine.config import Config
+from intaglio.machine.faults import FAULT_BITS, Fault
+from intaglio.machine.isa import ENGINE_OF, OPCODE_BITS, WORDS_OF, Engine, LocalMemory, Opcode, field_of, unnamed_bits
 
 
 class Dispatch(wiring.Component):
@@ -22,7 +21,7 @@ class Dispatch(wiring.Component):
     write: for each engine, `word` is word `index` of a command of its; last: it completes it. At most one engine a cycle.
     Refused are unknown opcodes, bits that no field names, transfers of no rows or bytes, or not in multiples of the bus, and
     memories that do not exist or that STORE does not read; and a program that ends inside a command.
-    done: every command is handed over. position: byte offset of the command under way, or of the next.
+    done: every command is in its queue. position: byte offset of the command under way, or of the next.
     fault: not NONE in the one cycle in which a word is refused, which is then not handed over. Whoever watches lowers
         `run` from the next cycle on.
     """
@@ -67,9 +66,14 @@ class Dispatch(wiring.Component):
             self.word.eq(word),
             self.index.eq(index),
             self.last.eq(index == last_index),
-            self.done.eq(left == 0),
             self.position.eq(position << 2),
         ]
+        done: Value = left == 0
+        if latency.DISPATCH > 1:
+            on_the_way = Signal(latency.DISPATCH - 1)  # words between here and the queues
+            m.d.sync += on_the_way.eq(Cat(self.write.any(), on_the_way))
+            done = done & ~on_the_way.any()
+        m.d.comb += self.done.eq(done)
         with m.Switch(opcode):
             for code in self._opcodes:
                 with m.Case(int(code)):

@@ -8,15 +8,15 @@ from amaranth.utils import ceil_log2
 
 from intaglio.hw.activation_memory import chosen
 from intaglio.hw.command_view import CommandView
-from intaglio.hw.config import Config
-from intaglio.hw.isa import COMMAND_BITS, OPCODE_BITS, Opcode
 from intaglio.hw.output_pass import DrainRead, OutputPass
 from intaglio.hw.partial_memory import PartialMemory
 from intaglio.hw.patch_reader import PatchReader
-from intaglio.hw.pipeline import delay
+from intaglio.hw.pipeline import delay, register
 from intaglio.hw.pixel_reader import PixelReader
-from intaglio.hw.step_memory import StepMemory
 from intaglio.hw.widths import index_bits
+from intaglio.machine import latency
+from intaglio.machine.config import Config
+from intaglio.machine.isa import COMMAND_BITS, OPCODE_BITS, Opcode
 
 
 class Drain(wiring.Component):
@@ -26,15 +26,13 @@ class Drain(wiring.Component):
     sum[c]: In, signed 32, as Array gives it; row0_done: In, high in the cycles in which column 0 shows a
     sum; column c shows the same row's c cycles later.
     channel_en, channel_address: Out, the request for the pass's records. sums: Out, Q x signed 32, and output: Out,
-    OutputPass; both StepMemory.LATENCY cycles after that request, PASS_LATENCY after the pass was read. kept: Out, high in
+    OutputPass; both latency.CHANNEL_READ cycles after that request, latency.DRAIN_PASS after the pass was read. kept: Out, high in
     the cycle in which the last pass of a command that keeps all of its sums is in the partial-sum memory. partial_reads,
     partial_writes: Out, that memory's accesses.
     Rigid: a tile's passes follow each other without a gap, beginning cols + 1 cycles after its first sum (DEPTHWISE's last,
     since its rows finish some cycles apart, and with `split` the second) arrived in column 0; the next tile's begin no earlier than they end
     (timing.least_tile_cycles, least_idle_cycles).
     """
-
-    PASS_LATENCY = 3
 
     def __init__(self, config: Config):
         self.config = config
@@ -147,19 +145,20 @@ class Drain(wiring.Component):
                 m.d.comb += read.eq(patches.read)
 
         # One cycle for the drain memory, one for the choice of the group, one for what earlier commands kept.
-        request = self.PASS_LATENCY - StepMemory.LATENCY
+        request = latency.DRAIN_PASS - latency.CHANNEL_READ
         m.d.comb += [
             self.channel_en.eq(delay(m, read.output.count != 0, request, "channel_en")),
             self.channel_address.eq(delay(m, read.records, request, "channel_address")),
-            self.output.eq(delay(m, read.output, self.PASS_LATENCY, "output")),
+            self.output.eq(delay(m, read.output, latency.DRAIN_PASS, "output")),
         ]
+        to_partial = latency.DRAIN_PASS - 1 - latency.PARTIAL_READ
         m.submodules.partial = partial = PartialMemory(config.partial_words, q)
         m.d.comb += [
-            partial.read_en.eq(read.take),
-            partial.read_address.eq(read.partial),
-            partial.write_en.eq(delay(m, read.keep, self.PASS_LATENCY, "keep")),
-            partial.write_address.eq(delay(m, read.partial, self.PASS_LATENCY, "partial")),
-            self.kept.eq(delay(m, partial.write_en & self.output.final, 1, "kept")),
+            partial.read_en.eq(delay(m, read.take, to_partial, "take")),
+            partial.read_address.eq(delay(m, read.partial, to_partial, "partial_read")),
+            partial.write_en.eq(delay(m, read.keep, latency.DRAIN_PASS, "keep")),
+            partial.write_address.eq(delay(m, read.partial, latency.DRAIN_PASS, "partial")),
+            self.kept.eq(delay(m, partial.write_en & self.output.final, latency.PARTIAL_WRITE, "kept")),
             self.partial_reads.eq(partial.read_en),
             self.partial_writes.eq(partial.write_en),
         ]
@@ -167,6 +166,7 @@ class Drain(wiring.Component):
         for lane in range(q):
             choices = [columns[g * q + lane] for g in range(config.channel_groups) if g * q + lane < config.cols]
             new = Signal(signed(32), name=f"new{lane}")
-            m.d.sync += [new.eq(chosen(choices, group_r)), self.sums[lane].eq(new + partial.read_data[lane])]
+            register(m, new, chosen(choices, group_r), latency.DRAIN_PASS - 2, f"chosen{lane}")
+            m.d.sync += self.sums[lane].eq(new + partial.read_data[lane])
             m.d.comb += partial.write_data[lane].eq(self.sums[lane])
         return m

@@ -11,10 +11,12 @@ from amaranth.utils import ceil_log2
 
 from intaglio.hw.array import StepControl
 from intaglio.hw.command_view import CommandView
-from intaglio.hw.config import Config
-from intaglio.hw.isa import COMMAND_BITS, Opcode
+from intaglio.hw.pipeline import register
 from intaglio.hw.row_delay import DelayLine, DelaySchedule
 from intaglio.hw.widths import index_bits
+from intaglio.machine import latency
+from intaglio.machine.config import Config
+from intaglio.machine.isa import COMMAND_BITS, Opcode
 
 
 class FeedRequest(data.StructLayout):
@@ -53,12 +55,10 @@ class FeedSequencer(wiring.Component):
     """Walks a CONV command.
 
     command: In, 1024 bits, stable while active. start: In, a pulse; the first slot's first cycle is the next one. active: Out, high
-    from then to the last cycle of the last slot. request: Out, FeedRequest, REQUEST_LATENCY cycles after the cycle of the slot
+    from then to the last cycle of the last slot. request: Out, FeedRequest, latency.SEQUENCER_REQUEST cycles after the cycle of the slot
     that it belongs to. step: Out, FeedStep, in its own cycle.
     No flow control: the schedule is fixed by the command.
     """
-
-    REQUEST_LATENCY = 3
 
     def __init__(self, config: Config):
         self.config = config
@@ -283,14 +283,16 @@ class FeedSequencer(wiring.Component):
             low_r.eq(Mux(low <= 0, 0, Mux(low >= length2, length2, low))),
             high_r.eq(Mux(room <= 0, 0, Mux(room >= length2, length2, room))),
         ]
-        m.d.sync += [
-            self.request.row_valid.eq(valid2),
-            self.request.read.eq(valid2 & inside & (low_r < high_r)),
-            self.request.address.eq(address2 - Mux(wraps2, f["wrap_bytes"], 0)),
-            self.request.low.eq(low_r),
-            self.request.high.eq(high_r),
-            self.request.row.eq(row2),
-        ]
+        clipped = {
+            "row_valid": valid2,
+            "read": valid2 & inside & (low_r < high_r),
+            "address": address2 - Mux(wraps2, f["wrap_bytes"], 0),
+            "low": low_r,
+            "high": high_r,
+            "row": row2,
+        }
+        for name, value in clipped.items():
+            register(m, self.request[name], value, latency.SEQUENCER_REQUEST - 2, f"clipped_{name}")
 
         # Step.
         first_step = Signal()
@@ -309,19 +311,16 @@ class FeedSequencer(wiring.Component):
 class FeedRows(wiring.Component):
     """The rows' shift registers.
 
-    request: In, FeedRequest as given to the activation memory, `memory_latency` cycles before read_data: In. zero_point:
+    request: In, FeedRequest as given to the activation memory, latency.ACTIVATION_READ cycles before read_data: In. zero_point:
     In, signed 8, stable. control, pixels: In, row 0's control and the pixels in use, in the cycle in which row 0 shows byte
-    0 (LATENCY cycles after the request); delayed by r for row r here. activation[r], control_out[r]: Out.
+    0 (latency.FEED_ROWS cycles after read_data); delayed by r for row r here. activation[r], control_out[r]: Out.
     With depthwise_delay, delays: In, DelaySchedule, how long control takes from row to row in place of one cycle; and bus[c]:
     Out, signed 8, byte c of a request (0 beyond feed_bytes) in the cycle in which row 0 would show its byte 0.
     No flow control: a row is filled again only after its bytes have left (slot_cycles >= chunk_bytes).
     """
 
-    LATENCY = 2  # after read_data: mask, capture
-
-    def __init__(self, config: Config, memory_latency: int):
+    def __init__(self, config: Config):
         self.config = config
-        self.memory_latency = memory_latency
         depthwise = {
             "delays": In(DelaySchedule(config.rows, config.depthwise_delay)),
             "bus": Out(signed(8)).array(config.cols),
@@ -342,7 +341,7 @@ class FeedRows(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         request = self.request
-        for i in range(self.memory_latency):
+        for i in range(latency.ACTIVATION_READ):
             later = Signal(request.shape(), name=f"request_d{i + 1}")
             m.d.sync += later.eq(request)
             request = later
@@ -358,16 +357,12 @@ class FeedRows(wiring.Component):
         masked = Signal(8 * width)
         capture = Signal()
         row = Signal.like(request.row)
-        m.d.sync += [
-            masked.eq(
-                Cat(
-                    Mux(wanted[i], self.read_data.word_select(i, 8), self.zero_point.as_unsigned())
-                    for i in range(width)
-                )
-            ),
-            capture.eq(request.row_valid),
-            row.eq(request.row),
-        ]
+        to_capture = latency.FEED_ROWS - 1
+        zero_point = self.zero_point.as_unsigned()
+        padded = Cat(Mux(wanted[i], self.read_data.word_select(i, 8), zero_point) for i in range(width))
+        register(m, masked, padded, to_capture, "masked")
+        register(m, capture, request.row_valid, to_capture, "capture")
+        register(m, row, request.row, to_capture, "row")
         control, pixels = self.control, self.pixels
         for r in range(self.config.rows):
             shift = Signal(8 * width, name=f"row{r}", reset_less=True)

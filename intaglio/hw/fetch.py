@@ -8,12 +8,10 @@ from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
 from intaglio.hw.bursts import Request
-from intaglio.hw.config import Config
-
-BLOCK_BYTES = 128
-"""of one burst: a compute command. Programs start at a multiple of 4096, so no block crosses one."""
-FIFO_BYTES = 512
-"""of commands on chip, in the FIFO or on the way to it"""
+from intaglio.hw.pipeline import delay
+from intaglio.machine import latency
+from intaglio.machine.config import Config
+from intaglio.machine.limits import FETCH_BLOCK_BYTES, FETCH_FIFO_BYTES
 
 
 class Fetch(wiring.Component):
@@ -23,7 +21,7 @@ class Fetch(wiring.Component):
     request: a block's burst, valid the cycle after begin at the earliest and only when the FIFO has room for a whole
         block; `valid` does not depend on `ready`.
     beat, beat_data: a word of the bus read for fetch; always accepted.
-    words: the bus words in order, 2 cycles after their beats at the earliest; the last may hold padding beyond
+    words: the bus words in order, latency.FETCH cycles after their beats at the earliest; the last may hold padding beyond
         the program's end.
     idle: nothing is left to request.
     """
@@ -47,7 +45,7 @@ class Fetch(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         shift = self.bus_bytes.bit_length() - 1
-        block, depth = BLOCK_BYTES >> shift, FIFO_BYTES >> shift
+        block, depth = FETCH_BLOCK_BYTES >> shift, FETCH_FIFO_BYTES >> shift
         # The FIFO's depth counts its output register; the room below keeps it from ever being full.
         m.submodules.fifo = fifo = SyncFIFOBuffered(width=8 * self.bus_bytes, depth=depth + 1)
         left = Signal(33 - shift)
@@ -62,8 +60,8 @@ class Fetch(wiring.Component):
             self.request.payload.address.eq(address),
             self.request.payload.beats.eq(beats),
             taken.eq(self.request.valid & self.request.ready),
-            fifo.w_en.eq(self.beat),
-            fifo.w_data.eq(self.beat_data),
+            fifo.w_en.eq(delay(m, self.beat, latency.FETCH - 2, "beat")),
+            fifo.w_data.eq(delay(m, self.beat_data, latency.FETCH - 2, "beat_data")),
             self.words.valid.eq(fifo.r_rdy),
             self.words.payload.eq(fifo.r_data),
             popped.eq(self.words.valid & self.words.ready),
@@ -74,5 +72,5 @@ class Fetch(wiring.Component):
         with m.If(self.begin):
             m.d.sync += [left.eq((self.size + (self.bus_bytes - 1)) >> shift), address.eq(self.address)]
         with m.Elif(taken):
-            m.d.sync += [left.eq(left - beats), address.eq(address + BLOCK_BYTES)]
+            m.d.sync += [left.eq(left - beats), address.eq(address + FETCH_BLOCK_BYTES)]
         return m

@@ -6,10 +6,10 @@ from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from intaglio.hw.counters import Counter
-from intaglio.hw.isa import Engine, LocalMemory, token_bit
+from intaglio.machine.counters import Counter
+from intaglio.machine.isa import Engine, LocalMemory, token_bit
+from intaglio.machine.limits import COUNTER_BITS
 
-COUNTER_BITS = 64
 CAUSES = (Counter.BUSY, Counter.WAIT_LOAD, Counter.WAIT_STORE, Counter.WAIT_COMMAND, Counter.FINISHING)
 LOAD_COUNTERS = {
     LocalMemory.ACTIVATION: Counter.LOAD_ACTIVATION_WORDS,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
-from intaglio.hw.axi import PAGE
 from intaglio.hw.bursts import TRANSFER_BITS, Burst, Request, Splitter
-from intaglio.hw.config import Config
+from intaglio.hw.pipeline import register
+from intaglio.machine import latency
+from intaglio.machine.config import Config
+from intaglio.machine.limits import PAGE
 
 
 class Load(wiring.Component):
@@ -19,7 +21,7 @@ class Load(wiring.Component):
     request: bursts, from the cycle after start on; `valid` does not depend on `ready`. At most memory.outstanding
         are in flight, which the arbiter sees to.
     beat, beat_last, beat_data: a beat of the oldest burst in flight, and whether it is its last; always accepted.
-    write_*: the beat's write on chip, 1 cycle later. write_memory is an isa.LocalMemory.
+    write_*: the beat's write on chip, latency.LOAD cycles later. write_memory is an isa.LocalMemory.
     retire, signal, tag: with the command's last write, one cycle; signal and tag are that command's.
     idle: no command started and not retired.
     """
@@ -68,14 +70,18 @@ class Load(wiring.Component):
         m.d.comb += last.eq(self.beat & self.beat_last & oldest.last)
         with m.If(self.beat):
             m.d.sync += offset.eq(Mux(self.beat_last, 0, offset + config.bus_bytes))
-        m.d.sync += [
-            self.write_en.eq(self.beat),
-            self.write_memory.eq(oldest.memory),
-            self.write_address.eq(oldest.local + offset),
-            self.write_data.eq(self.beat_data),
-            self.retire.eq(last),
-            self.signal.eq(oldest.signal),
-            self.tag.eq(oldest.tag),
-        ]
-        m.d.comb += self.idle.eq(splitter.start.ready & ~in_flight.r_rdy & ~self.retire)
+        retiring = Signal(latency.LOAD)  # whether a command retires in as many cycles, bit 0 last
+        m.d.sync += retiring.eq(Cat(retiring[1:], last))
+        written = {
+            "write_en": self.beat,
+            "write_memory": oldest.memory,
+            "write_address": oldest.local + offset,
+            "write_data": self.beat_data,
+            "signal": oldest.signal,
+            "tag": oldest.tag,
+        }
+        for name, value in written.items():
+            register(m, getattr(self, name), value, latency.LOAD, name)
+        m.d.comb += self.retire.eq(retiring[0])
+        m.d.comb += self.idle.eq(splitter.start.ready & ~in_flight.r_rdy & ~retiring.any())
         return m

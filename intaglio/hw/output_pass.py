@@ -4,8 +4,8 @@ from amaranth.hdl import unsigned
 from amaranth.lib import data
 from amaranth.utils import ceil_log2
 
-from intaglio.hw.config import Config
 from intaglio.hw.widths import index_bits
+from intaglio.machine.config import Config
 
 
 class OutputPass(data.StructLayout):

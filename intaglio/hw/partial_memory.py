@@ -4,19 +4,18 @@ from amaranth.hdl import Module, Mux, signed, unsigned
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from intaglio.hw.pipeline import delay
+from intaglio.hw.pipeline import delay, register
 from intaglio.hw.widths import index_bits
+from intaglio.machine import latency
 
 
 class PartialMemory(wiring.Component):
     """`words` words of `lanes` sums of 32 bits.
 
-    read_en, read_address: In; read_data: Out, lanes x signed 32, LATENCY cycles later; 0 for a cycle without read_en.
-    write_en, write_address, write_data: In; readable from the next cycle on. One port each way, no flow control; a word
+    read_en, read_address: In; read_data: Out, lanes x signed 32, latency.PARTIAL_READ cycles later; 0 for a cycle without read_en.
+    write_en, write_address, write_data: In; readable latency.PARTIAL_WRITE cycles later. One port each way, no flow control; a word
     that is read and written in the same cycle reads undefined data (a CONV writes a word some cycles after it read it).
     """
-
-    LATENCY = 2
 
     def __init__(self, words: int, lanes: int):
         self._words, self._lanes = words, lanes
@@ -40,11 +39,12 @@ class PartialMemory(wiring.Component):
         m.d.comb += [
             read.en.eq(self.read_en),
             read.addr.eq(self.read_address),
-            write.en.eq(self.write_en),
-            write.addr.eq(self.write_address),
+            write.en.eq(delay(m, self.write_en, latency.PARTIAL_WRITE - 1, "write_en")),
+            write.addr.eq(delay(m, self.write_address, latency.PARTIAL_WRITE - 1, "write_address")),
         ]
         taken = delay(m, self.read_en, 1, "taken")
         for lane in range(self._lanes):
-            m.d.comb += write.data[lane].eq(self.write_data[lane])
-            m.d.sync += self.read_data[lane].eq(Mux(taken, read.data[lane], 0))
+            write_data = delay(m, self.write_data[lane], latency.PARTIAL_WRITE - 1, f"write_data{lane}")
+            m.d.comb += write.data[lane].eq(write_data)
+            register(m, self.read_data[lane], Mux(taken, read.data[lane], 0), latency.PARTIAL_READ - 1, f"read{lane}")
         return m

@@ -1,5 +1,6 @@
 """Registers in a row: the one way in which modules delay a value to meet another."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from amaranth.hdl import Module, Signal
@@ -13,3 +14,35 @@ def delay(m: Module, value: Any, cycles: int, name: str, reset_less: bool = Fals
         m.d.sync += register.eq(value)
         value = register
     return value
+
+
+def register(m: Module, port: Any, value: Any, cycles: int, name: str, reset_less: bool = False) -> None:
+    """Makes port, a Signal, show value as it was `cycles` >= 1 cycles ago; port is the last register."""
+    m.d.sync += port.eq(delay(m, value, cycles - 1, name, reset_less))
+
+
+class Pipeline:
+    """Registers in named stages, one cycle each; a value follows by itself from the stage that made it to the one that reads it.
+
+    A stage that makes nothing delays all that pass it, so a pipeline is lengthened where its stages are listed.
+    """
+
+    def __init__(self, m: Module, stages: Sequence[str], **entering: Any):
+        """entering: values by name, as they are before the first stage."""
+        # A module of their own, so that a value that is read inside of an If is delayed outside of it.
+        m.submodules.delays = self._delays = Module()
+        self._at = {stage: at for at, stage in enumerate(stages, 1)}
+        self._made = {name: (0, [value]) for name, value in entering.items()}
+
+    def read(self, name: str, stage: str) -> Any:
+        """A value, as the logic before the registers of `stage` sees it. KeyError for a name that nothing made."""
+        made, copies = self._made[name]
+        for at in range(made + len(copies), self._at[stage]):
+            copies.append(delay(self._delays, copies[-1], 1, f"{name}_{at}", reset_less=True))
+        return copies[self._at[stage] - 1 - made]
+
+    def make(self, name: str, shape: Any, stage: str) -> Any:
+        """A value's register in `stage`, for the caller to drive; from there on `read` gives it for that name."""
+        register = Signal(shape, name=name if name not in self._made else f"{name}_{stage}", reset_less=True)
+        self._made[name] = (self._at[stage], [register])
+        return register

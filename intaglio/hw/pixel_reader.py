@@ -6,9 +6,9 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from intaglio.hw.command_view import CommandView
-from intaglio.hw.config import Config
-from intaglio.hw.isa import COMMAND_BITS, Opcode
 from intaglio.hw.output_pass import DrainRead
+from intaglio.machine.config import Config
+from intaglio.machine.isa import COMMAND_BITS, Opcode
 
 
 class PixelReader(wiring.Component):

@@ -7,13 +7,16 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from intaglio.hw.pipeline import delay
+from intaglio.machine import latency
+
 
 class CommandQueue(wiring.Component):
     """Commands of `words` 32-bit words, `depth` (a power of two) of them, filled a word a cycle.
 
     write: word is word `index` of the command at the queue's end; last: it completes it. Allowed while not full.
-    full: `depth` whole commands wait; from registers only.
-    commands: the oldest (word 0 lowest), valid from the cycle after its last word; ready may depend on valid.
+    full: `depth` whole commands wait, those on the way included; from registers only.
+    commands: the oldest (word 0 lowest), valid latency.DISPATCH cycles after its last word; ready may depend on valid.
     """
 
     def __init__(self, words: int, depth: int):
@@ -31,31 +34,37 @@ class CommandQueue(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        waits = latency.DISPATCH - 1
+        write, word, index = (delay(m, getattr(self, name), waits, name) for name in ("write", "word", "index"))
         count = Signal(range(self._depth + 1))
         pushed, popped = Signal(), Signal()
         m.d.comb += [
             pushed.eq(self.write & self.last),
             popped.eq(self.commands.valid & self.commands.ready),
             self.full.eq(count == self._depth),
-            self.commands.valid.eq(count != 0),
         ]
         m.d.sync += count.eq(count + pushed - popped)
+        present = count
+        if waits:
+            present = Signal(range(self._depth + 1))
+            m.d.sync += present.eq(present + delay(m, pushed, waits, "pushed") - popped)
+        m.d.comb += self.commands.valid.eq(present != 0)
         if self._depth == 1:
             held = Signal(32 * self._words)
             m.d.comb += self.commands.payload.eq(held)
-            with m.If(self.write):
-                m.d.sync += held.word_select(self.index[: (self._words - 1).bit_length()], 32).eq(self.word)
+            with m.If(write):
+                m.d.sync += held.word_select(index[: (self._words - 1).bit_length()], 32).eq(word)
             return m
         produce, consume = Signal(range(self._depth)), Signal(range(self._depth))
         storage = m.submodules.storage = Memory(shape=32 * self._words, depth=self._depth, init=[])
-        write = storage.write_port(granularity=32)
+        port = storage.write_port(granularity=32)
         read = storage.read_port(domain="comb")
         m.d.comb += [
-            write.addr.eq(produce),
-            write.data.eq(self.word.replicate(self._words)),
-            write.en.eq(self.write << self.index),
+            port.addr.eq(produce),
+            port.data.eq(word.replicate(self._words)),
+            port.en.eq(write << index),
             read.addr.eq(consume),
             self.commands.payload.eq(read.data),
         ]
-        m.d.sync += [produce.eq(produce + pushed), consume.eq(consume + popped)]
+        m.d.sync += [produce.eq(produce + delay(m, pushed, waits, "produced")), consume.eq(consume + popped)]
         return m

@@ -6,8 +6,8 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from intaglio.hw.command_view import CommandView
-from intaglio.hw.isa import COMMAND_BITS, Opcode
 from intaglio.hw.widths import index_bits
+from intaglio.machine.isa import COMMAND_BITS, Opcode
 
 
 class LinkDelay(data.StructLayout):

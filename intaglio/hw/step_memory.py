@@ -12,15 +12,14 @@ from intaglio.hw.widths import index_bits
 class StepMemory(wiring.Component):
     """size bytes, read in words of word_bytes, written in words of bus_bytes (powers of two).
 
-    read_en, read_address (words): In; read_data: Out, word_bytes, LATENCY cycles later, held until the next read.
+    read_en, read_address (words): In; read_data: Out, word_bytes, `latency` cycles later, at least 2, held until the next read.
     write_en, write_address (bytes, a multiple of bus_bytes), write_data: In, bus_bytes; takes effect for
     reads from the next cycle on. One port each way, no flow control; a read and a write of one word in the
     same cycle are the program's fault (tokens exclude it) and read undefined data.
     """
 
-    LATENCY = 2
-
-    def __init__(self, size: int, word_bytes: int, bus_bytes: int):
+    def __init__(self, size: int, word_bytes: int, bus_bytes: int, latency: int):
+        self._latency = latency
         self._row = max(word_bytes, bus_bytes)
         self._word, self._bus = word_bytes, bus_bytes
         self._depth = size // self._row
@@ -55,6 +54,12 @@ class StepMemory(wiring.Component):
         with m.If(self.read_en):
             m.d.sync += select.eq(self.read_address[:select_bits])
         parts = Array(read.data.word_select(i, 8 * self._word) for i in range(words))
+        word = parts[select] if words > 1 else read.data
+        for i in range(self._latency - 2):
+            later = Signal.like(self.read_data, name=f"word_d{i + 1}")
+            with m.If(taken):
+                m.d.sync += later.eq(word)
+            word, taken = later, delay(m, taken, 1, f"taken{i + 1}")
         with m.If(taken):
-            m.d.sync += self.read_data.eq(parts[select] if words > 1 else read.data)
+            m.d.sync += self.read_data.eq(word)
         return m

@@ -8,11 +8,10 @@ from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
 from intaglio.hw.bursts import BEATS_BITS, TRANSFER_BITS, Request, Splitter
-from intaglio.hw.config import Config
-from intaglio.hw.pipeline import delay
-
-BUFFER_WORDS = 8
-"""Bus words read ahead of the write channel: the loop of one credit takes READ_LATENCY + 4 cycles."""
+from intaglio.hw.pipeline import delay, register
+from intaglio.machine import latency
+from intaglio.machine.config import Config
+from intaglio.machine.limits import STORE_BUFFER_WORDS
 
 _READ = data.StructLayout({"local": 30, "beats": BEATS_BITS})
 """One burst's words on chip."""
@@ -26,22 +25,17 @@ class Store(wiring.Component):
     start: a STORE command whose tokens are there; ready when the last burst of the one before is issued. base: see Splitter.
     request: bursts, from the cycle after start on; `valid` does not depend on `ready`. At most memory.outstanding
         are in flight, which the arbiter sees to.
-    read_en, read_address: a read of the activation memory; from registers, 2 cycles after the burst's request is taken
-        at the earliest, one a cycle. read_data: its word, read_latency cycles later.
+    read_en, read_address: a read of the activation memory; from registers, 1 + latency.STORE_ISSUE cycles
+        after the burst's request is taken at the earliest, one a cycle. read_data: its word, latency.ACTIVATION_READ cycles later.
     words, word_last: the write channel: words of the bursts in order, and whether each is its burst's last. From
-        registers, valid 2 cycles after read_data at the earliest, then one a cycle; `valid` does not depend on `ready`.
+        registers, valid latency.STORE_BUFFER cycles after read_data at the earliest, then one a cycle; `valid` does not depend on `ready`.
     response: the oldest burst in flight is answered; always accepted.
     retire, signal, tag: 1 cycle after the command's last response, one cycle; signal and tag are that command's.
     idle: no command started and not retired.
     """
 
-    def __init__(self, config: Config, read_latency: int):
-        if read_latency + 4 > BUFFER_WORDS:
-            raise ValueError(
-                f"read_latency is {read_latency}: {BUFFER_WORDS} words of buffer keep up with at most "
-                f"{BUFFER_WORDS - 4}"
-            )
-        self._config, self._read_latency = config, read_latency
+    def __init__(self, config: Config):
+        self._config = config
         width = 8 * config.bus_bytes
         super().__init__(
             {
@@ -68,7 +62,7 @@ class Store(wiring.Component):
         m.submodules.splitter = splitter = Splitter(config)
         m.submodules.to_read = to_read = SyncFIFO(width=_READ.size, depth=depth)
         m.submodules.in_flight = in_flight = SyncFIFO(width=_ENDING.size, depth=depth)
-        m.submodules.buffer = buffer = SyncFIFOBuffered(width=8 * config.bus_bytes + 1, depth=BUFFER_WORDS + 1)
+        m.submodules.buffer = buffer = SyncFIFOBuffered(width=8 * config.bus_bytes + 1, depth=STORE_BUFFER_WORDS + 1)
         wiring.connect(m, wiring.flipped(self.start), splitter.start)
 
         # Requests, and what is to be remembered of each.
@@ -97,7 +91,7 @@ class Store(wiring.Component):
 
         # Reads, as long as there is room for their words.
         shift = config.bus_bytes.bit_length() - 1
-        room = Signal(range(BUFFER_WORDS + 1), init=BUFFER_WORDS)
+        room = Signal(range(STORE_BUFFER_WORDS + 1), init=STORE_BUFFER_WORDS)
         beat = Signal(BEATS_BITS)
         issue, last_beat, sent = Signal(), Signal(), Signal()
         m.d.comb += [
@@ -107,17 +101,20 @@ class Store(wiring.Component):
         ]
         m.d.sync += [
             room.eq(room - issue + sent),
-            self.read_en.eq(issue),
-            self.read_address.eq(oldest.local + (beat << shift)),
         ]
+        register(m, self.read_en, issue, latency.STORE_ISSUE, "read_en")
+        register(m, self.read_address, oldest.local + (beat << shift), latency.STORE_ISSUE, "read_address")
         with m.If(issue):
             m.d.sync += beat.eq(Mux(last_beat, 0, beat + 1))
 
         # Words on their way, and the write channel.
-        back = 1 + self._read_latency
+        to_buffer = latency.STORE_BUFFER - 2  # registers before the buffer, whose own are two
+        back = latency.STORE_ISSUE + latency.ACTIVATION_READ + to_buffer
         m.d.comb += [
             buffer.w_en.eq(delay(m, issue, back, "word")),
-            buffer.w_data.eq(Cat(self.read_data, delay(m, last_beat, back, "word_last"))),
+            buffer.w_data.eq(
+                Cat(delay(m, self.read_data, to_buffer, "read_data"), delay(m, last_beat, back, "word_last"))
+            ),
             self.words.valid.eq(buffer.r_rdy),
             Cat(self.words.payload, self.word_last).eq(buffer.r_data),
             sent.eq(self.words.valid & self.words.ready),

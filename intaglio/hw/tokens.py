@@ -6,9 +6,8 @@ from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from intaglio.hw.isa import Engine, token_bit
-
-TOKEN_BITS = 8
+from intaglio.machine.isa import Engine, token_bit
+from intaglio.machine.limits import TOKEN_BITS
 
 
 class Tokens(wiring.Component):
@@ -20,7 +19,7 @@ class Tokens(wiring.Component):
     available: tokens that wait for an engine; from registers only.
     start: an engine starts a command that waits for `waits`, all available; they are consumed.
     retire: a command with `signals` is complete; its tokens are available from the next cycle on.
-    overflow: a counter would pass 255 in this cycle.
+    overflow: a counter would pass limits.MOST_TOKENS in this cycle.
     """
 
     def __init__(self) -> None:

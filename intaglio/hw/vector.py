@@ -6,11 +6,12 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from intaglio.hw.command_view import CommandView
-from intaglio.hw.config import Config
-from intaglio.hw.isa import COMMAND_BITS, Opcode
 from intaglio.hw.output_pass import OutputPass
-from intaglio.hw.pipeline import delay
+from intaglio.hw.pipeline import delay, register
 from intaglio.hw.scale import OperandScale
+from intaglio.machine import latency
+from intaglio.machine.config import Config
+from intaglio.machine.isa import COMMAND_BITS, Opcode
 
 
 class VectorRead(data.StructLayout):
@@ -30,14 +31,13 @@ class AddPath(wiring.Component):
 
     command: In, stable while it runs. start: In, a pulse; the first read is in the next cycle. read: Out,
     VectorRead, operand a's and b's chunks of up to 2Q bytes in turn, a read each cycle without a gap. read_data:
-    In, 2Q bytes, memory_latency cycles after its read. sums: Out, Q x signed 32; output: Out, OutputPass, in the same
-    cycle: the lower Q elements of a chunk memory_latency + OperandScale.LATENCY + 2 cycles after its b was read, the upper Q in
-    the next cycle.
+    In, 2Q bytes, latency.ACTIVATION_READ cycles after its read. sums: Out, Q x signed 32; output: Out, OutputPass, in the same
+    cycle: the lower Q elements of a chunk after the choice of the half (a cycle), latency.OPERAND_SCALE and ADD_SUM, the upper
+    Q in the next cycle.
     """
 
-    def __init__(self, config: Config, memory_latency: int):
+    def __init__(self, config: Config):
         self.config = config
-        self.memory_latency = memory_latency
         super().__init__(
             {
                 "command": In(COMMAND_BITS),
@@ -117,9 +117,9 @@ class AddPath(wiring.Component):
             upper.address.eq(out_at + q),
             upper.final.eq(emits & final & wide),
         ]
-        lower_d = delay(m, lower, self.memory_latency, "lower")
-        upper_d = delay(m, upper, self.memory_latency + 1, "upper")
-        upper_next = delay(m, lower.count != 0, self.memory_latency + 1, "upper_next")
+        lower_d = delay(m, lower, latency.ACTIVATION_READ, "lower")
+        upper_d = delay(m, upper, latency.ACTIVATION_READ + 1, "upper")
+        upper_next = delay(m, lower.count != 0, latency.ACTIVATION_READ + 1, "upper_next")
 
         # Data: a is held one cycle while b arrives; the upper halves are held one more.
         a = Signal(16 * q)
@@ -146,8 +146,9 @@ class AddPath(wiring.Component):
                     scale.shift.eq(f[f"shift_{name}"]),
                 ]
                 scaled.append(scale.out)
-            m.d.sync += self.sums[lane].eq(scaled[0] + scaled[1])
-        m.d.comb += self.output.eq(delay(m, output, OperandScale.LATENCY + 1, "output"))
+            register(m, self.sums[lane], scaled[0] + scaled[1], latency.ADD_SUM, f"sum{lane}")
+        to_sums = latency.OPERAND_SCALE + latency.ADD_SUM
+        m.d.comb += self.output.eq(delay(m, output, to_sums, "output"))
         return m
 
 
@@ -156,15 +157,14 @@ class PoolPath(wiring.Component):
 
     command: In, stable while it runs. start: In, a pulse; the first read is in the next cycle. read: Out,
     VectorRead of up to W bytes, a read each cycle while a slab's window lasts; a slab with fewer elements than passes
-    waits for the rest of them. read_data: In, W bytes, memory_latency cycles after its read. sums: Out, Q x signed 32, sums
+    waits for the rest of them. read_data: In, W bytes, latency.ACTIVATION_READ cycles after its read. sums: Out, Q x signed 32, sums
     or maxima, and output: Out, OutputPass, in the same cycle: the slab's lowest Q channels OUTPUT_LATENCY cycles after
     its last read, the next Q in each cycle that follows; with `hold` there is no output, and the sums stay for the next
     command. finished: Out, high with the command's last read.
     """
 
-    def __init__(self, config: Config, memory_latency: int):
+    def __init__(self, config: Config):
         self.config = config
-        self.memory_latency = memory_latency
         super().__init__(
             {
                 "command": In(COMMAND_BITS),
@@ -177,9 +177,7 @@ class PoolPath(wiring.Component):
             }
         )
 
-    @property
-    def OUTPUT_LATENCY(self) -> int:
-        return self.memory_latency + 1
+    OUTPUT_LATENCY = latency.ACTIVATION_READ + latency.POOL_SUM
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -292,11 +290,11 @@ class PoolPath(wiring.Component):
 
         # Sums, or with `maximum` maxima: the window's elements arrive one a cycle.
         sums = [Signal(signed(32), name=f"sum{lane}") for lane in range(w)]
-        arriving = delay(
-            m, Cat(active & ~waiting, (kw == 0) & (kh == 0) & ~f["resume"]), self.memory_latency, "arriving"
-        )
+        arrives = Cat(active & ~waiting, (kw == 0) & (kh == 0) & ~f["resume"])
+        arriving = delay(m, arrives, self.OUTPUT_LATENCY - 1, "arriving")
+        read_data = delay(m, self.read_data, latency.POOL_SUM - 1, "read_data")
         for lane, held in enumerate(sums):
-            byte = self.read_data.word_select(lane, 8).as_signed()
+            byte = read_data.word_select(lane, 8).as_signed()
             first = arriving[1]
             with m.If(arriving[0]):
                 with m.If(~f["maximum"]):

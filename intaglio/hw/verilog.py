@@ -14,9 +14,9 @@ from amaranth.hdl._ir import PortDirection  # what rtlil.convert takes; amaranth
 from amaranth.lib import wiring
 
 from intaglio.hw.accelerator import Accelerator
-from intaglio.hw.config import Config
 from intaglio.hw.rtlil_widths import rewrite
 from intaglio.hw.yosys import run_yosys
+from intaglio.machine.config import Config
 
 TOP = "intaglio"
 _PASSES = "proc; flatten; opt_expr; opt_clean; opt_dff; wreduce t:$mul t:$add t:$sub; opt_clean"

@@ -5,21 +5,20 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from intaglio.hw.config import Config
 from intaglio.hw.pipeline import delay
 from intaglio.hw.step_memory import StepMemory
 from intaglio.hw.widths import index_bits
+from intaglio.machine import latency
+from intaglio.machine.config import Config
 
 
 class WeightMemory(wiring.Component):
     """config.weight_bytes in words of weight_word_bytes; with two lanes even and odd words lie in memories of their own.
 
-    read_en, read_address (words): In. read_data: Out, the word, LATENCY cycles later, held until the next read. With two lanes,
+    read_en, read_address (words): In. read_data: Out, the word, latency.WEIGHT_READ cycles later, held until the next read. With two lanes,
     read_both: In, with an even address; then read_next: Out, is the word after it. write_en, write_address (bytes, a
     multiple of bus_bytes), write_data: In, bus_bytes. Ports and conflicts as StepMemory's; no flow control.
     """
-
-    LATENCY = StepMemory.LATENCY
 
     def __init__(self, config: Config):
         self.config = config
@@ -41,7 +40,7 @@ class WeightMemory(wiring.Component):
         m = Module()
         size, word, bus = self.config.weight_bytes, self.config.weight_word_bytes, self.config.bus_bytes
         if self.config.lanes == 1:
-            m.submodules.words = words = StepMemory(size, word, bus)
+            m.submodules.words = words = StepMemory(size, word, bus, latency.WEIGHT_READ)
             m.d.comb += [
                 words.read_en.eq(self.read_en),
                 words.read_address.eq(self.read_address),
@@ -57,7 +56,9 @@ class WeightMemory(wiring.Component):
         odd = self.read_address[0]
         found = []
         for i in range(2):
-            m.submodules[f"{('even', 'odd')[i]}_words"] = part = StepMemory(size // 2, word, bus // 2 if wide else bus)
+            m.submodules[f"{('even', 'odd')[i]}_words"] = part = StepMemory(
+                size // 2, word, bus // 2 if wide else bus, latency.WEIGHT_READ
+            )
             m.d.comb += [
                 part.read_en.eq(self.read_en & (self.read_both | (odd == i))),
                 part.read_address.eq(self.read_address >> 1),
@@ -75,8 +76,8 @@ class WeightMemory(wiring.Component):
                     part.write_data.eq(self.write_data),
                 ]
             found.append(part.read_data)
-        shown, held = delay(m, odd, self.LATENCY - 1, "shown"), Signal()
-        with m.If(delay(m, self.read_en, self.LATENCY - 1, "taken")):
+        shown, held = delay(m, odd, latency.WEIGHT_READ - 1, "shown"), Signal()
+        with m.If(delay(m, self.read_en, latency.WEIGHT_READ - 1, "taken")):
             m.d.sync += held.eq(shown)
         m.d.comb += [self.read_data.eq(Mux(held, found[1], found[0])), self.read_next.eq(found[1])]
         return m

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from intaglio.errors import InputError
-from intaglio.hw import isa
-from intaglio.hw.config import Config
+from intaglio.machine import isa
+from intaglio.machine.config import Config
 from intaglio.mapper.accept import accepted
 from intaglio.mapper.by_objective import schedule_by
 from intaglio.mapper.emission import Emission

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 
 from intaglio.errors import Refusal, RefusedError
-from intaglio.hw.config import Config
+from intaglio.machine.config import Config
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.lower import AnyTask, Lowered, beyond_counting, host_operators, lower
 from intaglio.mapper.plan import LayerPlanner, weight_bytes

@@ -10,10 +10,11 @@ from __future__ import annotations
 import numpy as np
 
 from intaglio.compiled import compiled
-from intaglio.hw.config import Config
-from intaglio.hw.isa import Engine
+from intaglio.machine.config import Config
+from intaglio.machine.isa import Engine
+from intaglio.machine.limits import QUEUE_DEPTHS
 from intaglio.mapper.accesses import Space, accesses_of
-from intaglio.mapper.dispatch import QUEUE_DEPTH, engines_of
+from intaglio.mapper.dispatch import engines_of
 from intaglio.mapper.table import Table
 
 _ACTIVATION = int(Space.ACTIVATION)
@@ -24,7 +25,7 @@ def load_order(config: Config, table: Table, most: int) -> np.ndarray:
     """Which command comes when, int64 [commands], where a LOAD passes `most` COMPUTE commands at most. table: of commands in
     sequential order, their tokens of no account."""
     touched, count = accesses_of(config, table)
-    return _order(touched, count, engines_of(table), config.bank_bytes, most, QUEUE_DEPTH[Engine.LOAD])
+    return _order(touched, count, engines_of(table), config.bank_bytes, most, QUEUE_DEPTHS[Engine.LOAD])
 
 
 @compiled()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from intaglio.hw.config import Config
+from intaglio.machine.config import Config
 from intaglio.mapper.allocate import FreeSpace, Interval
 from intaglio.mapper.layout import align_up
 

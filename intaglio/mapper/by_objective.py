@@ -11,8 +11,8 @@ from collections.abc import Hashable, Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 
-from intaglio.hw.config import Config
-from intaglio.hw.isa import WORDS_OF, Command, Opcode
+from intaglio.machine.config import Config
+from intaglio.machine.isa import WORDS_OF, Command, Opcode
 from intaglio.mapper.buffers import Setting
 from intaglio.mapper.chain import Chain
 from intaglio.mapper.convolution import ConvTask

@@ -12,8 +12,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from intaglio.hw.config import Config
-from intaglio.hw.isa import Command, Opcode, conv_pixels
+from intaglio.machine.config import Config
+from intaglio.machine.isa import Command, Opcode, conv_pixels
 
 
 def continuation_faults(config: Config, commands: Iterable[Command]) -> Iterator[tuple[int, str]]:

@@ -7,9 +7,9 @@ from functools import cached_property
 
 import numpy as np
 
-from intaglio.hw import isa
-from intaglio.hw.config import CHANNEL_RECORD_BYTES, Config
-from intaglio.hw.timing import conv_timing_of, least_tile_cycles
+from intaglio.machine import isa
+from intaglio.machine.config import CHANNEL_RECORD_BYTES, Config
+from intaglio.machine.timing import conv_timing_of, least_tile_cycles
 from intaglio.mapper.geometry import Geometry, Part, chunks_of
 from intaglio.mapper.layout import Region, View, split
 from intaglio.mapper.needed import Need, touched

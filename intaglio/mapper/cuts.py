@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property, lru_cache
 from itertools import pairwise
 
-from intaglio.hw.config import Config
+from intaglio.machine.config import Config
 from intaglio.mapper.elementwise import CopyTask
 from intaglio.mapper.layout import Grid, Region
 from intaglio.mapper.lower import AnyTask

@@ -14,9 +14,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from intaglio.hw import isa
-from intaglio.hw.config import Config
-from intaglio.hw.timing import depthwise_timing, least_idle_cycles
+from intaglio.machine import isa
+from intaglio.machine.config import Config
+from intaglio.machine.timing import depthwise_timing, least_idle_cycles
 from intaglio.mapper.geometry import Geometry
 from intaglio.mapper.layout import Region, View
 from intaglio.mapper.task import output_fields, unrolled_input

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
-from intaglio.hw import isa
-from intaglio.hw.config import Config
+from intaglio.machine import isa
+from intaglio.machine.config import Config
 from intaglio.mapper import depthwise
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.geometry import Part

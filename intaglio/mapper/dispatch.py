@@ -11,13 +11,11 @@ from typing import NamedTuple
 import numpy as np
 
 from intaglio.compiled import compiled
-from intaglio.hw.isa import ENGINE_OF, Engine, token_bit
+from intaglio.machine.isa import ENGINE_OF, Engine, token_bit
+from intaglio.machine.limits import MOST_TOKENS, QUEUE_DEPTHS
 from intaglio.mapper.table import Table
 
-MOST_TOKENS = 255
-QUEUE_DEPTH = {Engine.LOAD: 4, Engine.COMPUTE: 1, Engine.STORE: 4}
-"""Commands that wait in an engine's queue beside the one that runs."""
-_DEPTHS = np.array([QUEUE_DEPTH[engine] for engine in Engine])
+_DEPTHS = np.array([QUEUE_DEPTHS[engine] for engine in Engine])
 _NOBODY = -1
 
 
@@ -55,7 +53,7 @@ def order_of(links: Links) -> tuple[np.ndarray, tuple[int, str] | None]:
     order, *fault = _run(links, _NOBODY, _DEPTHS)
     for late in Engine:
         if fault[0] < 0:
-            _, *fault = _run(links, int(late), _DEPTHS)
+            _, *fault = _run(links, int(late), _DEPTHS + 1)  # beside its queue an engine may have begun one
     index, overflow = fault
     if index < 0:
         return order, None
@@ -97,7 +95,7 @@ def clocks(links, order):
 @compiled()
 def _run(links, late, depths):
     """(order, index, engine): the command that waits for ever (engine -1), or leaves too many tokens for an engine; index is -1
-    where all complete."""
+    where all complete. depths: of each engine as many commands may be dispatched and not complete."""
     count, engines = links.waits.shape
     queues = np.zeros(
         (engines, count), np.int64
@@ -110,7 +108,7 @@ def _run(links, late, depths):
         moved = False
         while next_one < count:
             engine = links.engines[next_one]
-            if filled[engine] - done[engine] > depths[engine]:  # the first of the queue is the one staged
+            if filled[engine] - done[engine] == depths[engine]:
                 break
             queues[engine, filled[engine]] = next_one
             filled[engine] += 1

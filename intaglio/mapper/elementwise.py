@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from intaglio.hw import isa
-from intaglio.hw.config import Config
+from intaglio.machine import isa
+from intaglio.machine.config import Config
 from intaglio.mapper.layout import Region, View, align_up
 from intaglio.mapper.needed import Need
 from intaglio.mapper.task import FIELD_LIMIT, Cut, Operand, output_fields

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from intaglio.hw import isa
-from intaglio.hw.config import Config
+from intaglio.machine import isa
+from intaglio.machine.config import Config
 from intaglio.mapper.allocate import Ring
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.geometry import Part

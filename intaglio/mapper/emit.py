@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from intaglio.hw.config import Config
+from intaglio.machine.config import Config
 from intaglio.mapper.emission import Emission
 from intaglio.mapper.emit_chain import ChainEmitter
 from intaglio.mapper.emit_layer import LayerEmitter

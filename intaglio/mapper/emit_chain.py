@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import accumulate
 
-from intaglio.hw import isa
+from intaglio.machine import isa
 from intaglio.mapper.chain import Needs
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.emission import Emission

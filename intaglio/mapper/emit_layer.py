@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from intaglio.hw import isa
+from intaglio.machine import isa
 from intaglio.mapper.convolution import ConvTask, Sums
 from intaglio.mapper.elementwise import Segments, copy
 from intaglio.mapper.emission import Emission

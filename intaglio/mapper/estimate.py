@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from intaglio.hw.config import Config
+from intaglio.machine.config import Config
 
 BURST_CYCLES = 6
 """Of a burst, beside the memory's latency and its words: through the engine's queues."""

@@ -13,8 +13,8 @@ import numpy as np
 
 from intaglio.compiled import compiled
 from intaglio.errors import InputError
-from intaglio.hw.config import Config
-from intaglio.hw.isa import Command, LocalMemory, Opcode
+from intaglio.machine.config import Config
+from intaglio.machine.isa import Command, LocalMemory, Opcode
 from intaglio.mapper.table import Table, table_of
 
 WORD = 1 << 32

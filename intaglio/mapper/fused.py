@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from intaglio.hw.config import Config
+from intaglio.machine.config import Config
 from intaglio.mapper.bands import Bands, BandsOf
 from intaglio.mapper.buffers import Buffers, Setting, Wanted, placements
 from intaglio.mapper.chain import Chain, Needs

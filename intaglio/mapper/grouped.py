@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from intaglio.hw.config import Config
+from intaglio.machine.config import Config
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.depthwise import suits
 from intaglio.mapper.depthwise_task import DepthwiseTask, fits

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from intaglio.hw.config import ROUNDINGS, Config
-from intaglio.hw.isa import FIELDS, Command, LocalMemory, Opcode, RoundingCode, conv_pixels
-from intaglio.hw.timing import least_idle_cycles, least_tile_cycles
+from intaglio.machine.config import ROUNDINGS, Config
+from intaglio.machine.isa import FIELDS, Command, LocalMemory, Opcode, RoundingCode, conv_pixels
+from intaglio.machine.timing import least_idle_cycles, least_tile_cycles
 from intaglio.mapper.continuation import partial_words
 from intaglio.mapper.footprint import MOST_ROWS
 from intaglio.mapper.table import Table, table_of

@@ -9,8 +9,8 @@ from functools import partial
 import numpy as np
 
 from intaglio.errors import Refusal
-from intaglio.hw.config import CHANNEL_RECORD_BYTES, Config
-from intaglio.hw.isa import HEADER
+from intaglio.machine.config import CHANNEL_RECORD_BYTES, Config
+from intaglio.machine.isa import HEADER
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.elementwise import IDENTITY, AddTask, CopyTask, RescaleTask
 from intaglio.mapper.geometry import Geometry

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from intaglio.errors import InputError
-from intaglio.hw.config import Config
-from intaglio.hw.counters import ELEMENTS, Counter
-from intaglio.hw.isa import Command
+from intaglio.machine.config import Config
+from intaglio.machine.counters import ELEMENTS, Counter
+from intaglio.machine.isa import Command
 
 GOALS = ("cycles", "energy", "edp")
 """Fewest cycles, then least energy; least energy, then fewest cycles; least product of the two."""

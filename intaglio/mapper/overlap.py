@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from intaglio.hw.config import Config
+from intaglio.machine.config import Config
 from intaglio.mapper.ahead import load_order
 from intaglio.mapper.emission import Emission
 from intaglio.mapper.table import Table, table_of

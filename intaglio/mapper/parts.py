@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from intaglio.hw.config import Config
+from intaglio.machine.config import Config
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.geometry import Geometry, Part
 from intaglio.mapper.layout import Region, align_up

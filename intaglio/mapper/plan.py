@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from intaglio.hw.config import Config
+from intaglio.machine.config import Config
 from intaglio.mapper.buffers import Buffers, Setting, Wanted, placements
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.cuts import Cuts, Pieces, sizes

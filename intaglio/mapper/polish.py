@@ -16,7 +16,7 @@ from itertools import combinations, islice
 from operator import itemgetter
 
 from intaglio.errors import InputError, RefusedError
-from intaglio.hw.config import Config
+from intaglio.machine.config import Config
 from intaglio.mapper.fused import ChainPlan
 from intaglio.mapper.lower import Lowered
 from intaglio.mapper.plan import LayerPlan

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from intaglio.hw import isa
-from intaglio.hw.config import Config
-from intaglio.hw.timing import pool_cycles
+from intaglio.machine import isa
+from intaglio.machine.config import Config
+from intaglio.machine.timing import pool_cycles
 from intaglio.mapper.layout import Region, View, split
 from intaglio.mapper.needed import Need, touched
 from intaglio.mapper.task import Cut, Operand, output_fields

@@ -18,8 +18,8 @@ import numpy as np
 
 from intaglio.errors import InputError
 from intaglio.files import LARGEST, write_bytes
-from intaglio.hw import isa
-from intaglio.hw.config import Config, config_from_dict
+from intaglio.machine import isa
+from intaglio.machine.config import Config, config_from_dict
 from intaglio.mapper.table import table_of, words_of
 from intaglio.npz import Header, read_npz
 from intaglio.text import shown

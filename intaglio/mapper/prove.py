@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from intaglio.hw.config import CHANNEL_RECORD_BYTES, Config
+from intaglio.machine.config import CHANNEL_RECORD_BYTES, Config
 from intaglio.mapper.allocate import FreeSpace
 from intaglio.mapper.buffers import Setting
 from intaglio.mapper.lower import Lowered

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from intaglio.hw.config import Config
-from intaglio.hw.isa import ADD_LEFT_SHIFT
+from intaglio.machine.config import Config
+from intaglio.machine.isa import ADD_LEFT_SHIFT
 from intaglio.mapper.layout import layout_of
 from intaglio.mapper.pooling import average_scale
 from intaglio.mapper.task import FIELD_LIMIT

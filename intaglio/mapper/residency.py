@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple, NoReturn
 
 from intaglio.errors import Refusal, RefusedError
-from intaglio.hw.config import Config
+from intaglio.machine.config import Config
 from intaglio.mapper.allocate import FreeSpace
 from intaglio.mapper.buffers import Setting
 from intaglio.mapper.chain import Chain, can_chain

@@ -7,8 +7,8 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from intaglio.hw.config import Config
-from intaglio.hw.timing import least_tile_cycles
+from intaglio.machine.config import Config
+from intaglio.machine.timing import least_tile_cycles
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.geometry import Part, chunks_of
 from intaglio.mapper.grouped import cost

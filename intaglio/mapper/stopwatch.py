@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from intaglio.hw.config import Config
-from intaglio.hw.isa import LocalMemory, Opcode
+from intaglio.machine.config import Config
+from intaglio.machine.isa import LocalMemory, Opcode
 from intaglio.mapper.emission import Emission
 from intaglio.mapper.emit import emit_layer
 from intaglio.mapper.layout import align_up

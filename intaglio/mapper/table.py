@@ -10,7 +10,7 @@ from operator import itemgetter
 
 import numpy as np
 
-from intaglio.hw.isa import FIELDS, FIELDS_BY_NAME, HEADER, WORDS_OF, Command, Opcode
+from intaglio.machine.isa import FIELDS, FIELDS_BY_NAME, HEADER, WORDS_OF, Command, Opcode
 
 
 @dataclass(frozen=True)

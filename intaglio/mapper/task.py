@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from intaglio.hw import isa
-from intaglio.hw.config import Config
+from intaglio.machine import isa
+from intaglio.machine.config import Config
 from intaglio.mapper.layout import Layout, Region, View
 from intaglio.mapper.needed import Need
 from intaglio.network.graph import Rounding
@@ -123,6 +123,6 @@ def unrolled_input(view: View, top: int, in_rows: int, first: int, last: int) ->
 
 def compute_cycles(config: Config, command: isa.Command) -> int:
     """Cycles that COMPUTE is busy with a command, to compare schedules by."""
-    from intaglio.hw import timing
+    from intaglio.machine import timing
 
     return timing.compute_cycles(config, command)

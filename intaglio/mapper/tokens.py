@@ -16,10 +16,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from intaglio.compiled import compiled
-from intaglio.hw.config import Config
-from intaglio.hw.isa import Command, Engine, token_bit
+from intaglio.machine.config import Config
+from intaglio.machine.isa import Command, Engine, token_bit
+from intaglio.machine.limits import MOST_TOKENS, QUEUE_DEPTHS
 from intaglio.mapper.accesses import Space, accesses_of
-from intaglio.mapper.dispatch import MOST_TOKENS, QUEUE_DEPTH, Links, engines_of, order_of
+from intaglio.mapper.dispatch import Links, engines_of, order_of
 from intaglio.mapper.table import Table, table_of
 
 _SPACE, _LOW, _HIGH, _WRITE = range(4)
@@ -70,8 +71,8 @@ def _bound(links: Links, sender: Engine, taker: Engine) -> None:
     waits = np.flatnonzero((links.engines == taker) & (links.waits[:, sender] == 1))
     mine = np.flatnonzero(links.engines == taker)
     # While a wait lasts, dispatch gets no further than the command for which the taker's queue has no room.
-    ends = np.append(mine, np.full(QUEUE_DEPTH[taker] + 1, len(links.engines)))
-    reach = ends[np.searchsorted(mine, waits) + QUEUE_DEPTH[taker] + 1]
+    ends = np.append(mine, np.full(QUEUE_DEPTHS[taker] + 1, len(links.engines)))
+    reach = ends[np.searchsorted(mine, waits) + QUEUE_DEPTHS[taker] + 1]
     first = last = np.arange(len(waits))  # of what one token stands for: the n-th has wait first[n] and signal last[n]
     while True:
         there = np.searchsorted(signals[last], reach[first]) - np.arange(len(first))

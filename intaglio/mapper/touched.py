@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from intaglio.compiled import compiled
-from intaglio.hw.config import Config
-from intaglio.hw.isa import LocalMemory, Opcode
+from intaglio.machine.config import Config
+from intaglio.machine.isa import LocalMemory, Opcode
 from intaglio.mapper.footprint import EXTERNAL, Footprints, footprints_of
 from intaglio.mapper.table import Table
 

@@ -14,8 +14,8 @@ from typing import NoReturn
 import numpy as np
 
 from intaglio.errors import InputError
-from intaglio.hw.config import Config
-from intaglio.hw.isa import Command
+from intaglio.machine.config import Config
+from intaglio.machine.isa import Command
 from intaglio.mapper.continuation import continuation_faults
 from intaglio.mapper.dispatch import clocks, links_of, order_of
 from intaglio.mapper.legality import examine

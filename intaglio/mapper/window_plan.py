@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 
-from intaglio.hw.config import Config
-from intaglio.hw.timing import pool_pixel_cycles
+from intaglio.machine.config import Config
+from intaglio.machine.timing import pool_pixel_cycles
 from intaglio.mapper.layout import Region, align_down, align_up
 from intaglio.mapper.pooling import PoolTask
 from intaglio.mapper.windows import Block, Blocks, Load

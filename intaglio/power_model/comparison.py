@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from intaglio.hw.config import Config
-from intaglio.hw.counters import Counter
+from intaglio.machine.config import Config
+from intaglio.machine.counters import Counter
 from intaglio.power_model.counts import LayerCounts
 from intaglio.power_model.prices import PJ_PER_J, energy_of
 from intaglio.power_model.table import ENTRIES, IDLE, Band, Table

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from intaglio.hw.counters import Counter
+from intaglio.machine.counters import Counter
 
 ACTIONS = (
     Counter.MACS,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from intaglio.hw.config import Config
-from intaglio.hw.counters import ELEMENTS
+from intaglio.machine.config import Config
+from intaglio.machine.counters import ELEMENTS
 from intaglio.power_model.counts import ACTIONS, LayerCounts
 from intaglio.power_model.table import Band, Table
 from intaglio.power_model.work import Component, Side, Term, terms

@@ -9,8 +9,8 @@ import enum
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from intaglio.hw.config import CHANNEL_RECORD_BYTES, KIB, Config
-from intaglio.hw.counters import Counter
+from intaglio.machine.config import CHANNEL_RECORD_BYTES, KIB, Config
+from intaglio.machine.counters import Counter
 from intaglio.power_model.counts import LayerCounts
 
 FP32_BYTES = 4

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from intaglio.check import check
 from intaglio.errors import InputError, Refusal, RefusedError
-from intaglio.hw.config import Config
+from intaglio.machine.config import Config
 from intaglio.unfinished import temporary_folder
 
 

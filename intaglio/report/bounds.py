@@ -17,9 +17,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from intaglio.hw.config import Config
-from intaglio.hw.isa import Command, Engine, Opcode, token_bit
-from intaglio.hw.timing import compute_cycles, conv_timing
+from intaglio.machine.config import Config
+from intaglio.machine.isa import Command, Engine, Opcode, token_bit
+from intaglio.machine.timing import compute_cycles, conv_timing
 from intaglio.mapper.program import Program
 
 CAUSES = ("array", "feed", "requantizer", "onchip", "external", "command")

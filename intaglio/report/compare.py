@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from intaglio.hw.counters import Counter
+from intaglio.machine.counters import Counter
 from intaglio.report.locate import Origin, origin_of
 from intaglio.session import NetworkRun, Session
 from intaglio.sim.engines import RunResult

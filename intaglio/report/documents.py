@@ -11,9 +11,9 @@ from typing import Any
 from intaglio import __version__
 from intaglio.accuracy import Accuracy
 from intaglio.check import PLACES, Check
-from intaglio.hw.config import Config
-from intaglio.hw.counters import Counter
-from intaglio.hw.isa import Engine
+from intaglio.machine.config import Config
+from intaglio.machine.counters import Counter
+from intaglio.machine.isa import Engine
 from intaglio.mapper import Certificate
 from intaglio.mapper.program import Program
 from intaglio.report.layers import LayerFigures, Totals

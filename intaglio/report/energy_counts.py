@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from intaglio.hw.config import CHANNEL_RECORD_BYTES
-from intaglio.hw.counters import ELEMENTS, Counter
-from intaglio.hw.isa import Command, Engine, LocalMemory, Opcode
+from intaglio.machine.config import CHANNEL_RECORD_BYTES
+from intaglio.machine.counters import ELEMENTS, Counter
+from intaglio.machine.isa import Command, Engine, LocalMemory, Opcode
 from intaglio.power_model.counts import ACTIONS, LayerCounts
 from intaglio.power_model.work import FP32_BYTES, FP32_RECORD_BYTES
 from intaglio.report.layers import HOST

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from intaglio.hw.config import Config
-from intaglio.hw.isa import WORDS_OF, Opcode
+from intaglio.machine.config import Config
+from intaglio.machine.isa import WORDS_OF, Opcode
 from intaglio.mapper.program import Program
 from intaglio.report.bounds import CAUSES, bound_by, causes_of_layers
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from intaglio.hw.config import Config
-from intaglio.hw.isa import Command, Engine, Opcode, conv_pixels
+from intaglio.machine.config import Config
+from intaglio.machine.isa import Command, Engine, Opcode, conv_pixels
 from intaglio.mapper.program import Program
 
 

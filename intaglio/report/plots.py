@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from intaglio.errors import InputError
 from intaglio.extras import install
 from intaglio.files import write_bytes
-from intaglio.hw.config import Config
+from intaglio.machine.config import Config
 from intaglio.power_model.comparison import Comparison
 from intaglio.report.bounds import CAUSES
 from intaglio.report.labels import place_labels

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from intaglio import __version__
 from intaglio.errors import Refusal
-from intaglio.hw.config import Config
+from intaglio.machine.config import Config
 from intaglio.report.schema import SCHEMA_VERSION
 from intaglio.report.table import Column, Kind, Table, grouped
 from intaglio.report.tables import accuracy_text, short

@@ -19,9 +19,9 @@ import numpy as np
 
 from intaglio.errors import InputError
 from intaglio.files import read_bytes
-from intaglio.hw.config import Config, config_from_dict
-from intaglio.hw.isa import Command, Engine, Opcode, decode
-from intaglio.hw.timing import compute_cycles
+from intaglio.machine.config import Config, config_from_dict
+from intaglio.machine.isa import Command, Engine, Opcode, decode
+from intaglio.machine.timing import compute_cycles
 from intaglio.mapper.validate import validate_commands
 from intaglio.report.schema import SCHEMA_VERSION
 from intaglio.sim.cycle_model import StuckError, run_cycles

@@ -3,7 +3,7 @@
 Cycles in which nothing but the core counts down are taken at once.
 
 Steps the machines of intaglio/hw (named here as there) register by register against sim.memory_model, so that its
-cycles are the RTL's. A compute command is a length: the core's schedule is rigid (hw.timing).
+cycles are the RTL's. A compute command is a length: the core's schedule is rigid (machine.timing).
 
 In _run, a cycle is: the memory's outputs; what follows from the registers ("combinational"); the memory's step; the
 registers' next values. Nothing below the memory's step is read in the same cycle before it is written.
@@ -17,9 +17,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intaglio.compiled import compiled
-from intaglio.hw.config import Config
-from intaglio.hw.counters import Counter
-from intaglio.hw.isa import Engine, LocalMemory
+from intaglio.machine import latency
+from intaglio.machine.config import Config
+from intaglio.machine.counters import Counter
+from intaglio.machine.isa import Engine, LocalMemory
+from intaglio.machine.limits import (
+    DEFAULT_WATCHDOG,
+    FETCH_BLOCK_BYTES,
+    FETCH_FIFO_BYTES,
+    MOST_BEATS,
+    MOST_TOKENS,
+    PAGE,
+    QUEUE_DEPTHS,
+    STORE_BUFFER_WORDS,
+)
 from intaglio.sim.memory_model import (
     B_VALID,
     CYCLE,
@@ -46,19 +57,13 @@ from intaglio.sim.schedule import (
     schedule_of_words,
 )
 
-# Sizes of the hardware that the clock depends on; tests hold them against hw.fetch, dispatch, store and core.
-BLOCK_BYTES = 128
-FIFO_BYTES = 512
-TRANSFER_QUEUE = 4
-BUFFER_WORDS = 8
-READ_LATENCY = 3
-PAGE = 4096
-MOST_BEATS = 256
-MOST_TOKENS = 255
-DEFAULT_WATCHDOG = 1 << 20
-
 LOAD, COMPUTE, STORE = int(Engine.LOAD), int(Engine.COMPUTE), int(Engine.STORE)
 ENGINES = len(Engine)
+_DEPTHS = tuple(QUEUE_DEPTHS[engine] for engine in Engine)
+_FETCH, _DISPATCH, _LOAD = latency.FETCH, latency.DISPATCH, latency.LOAD
+_FETCH_MASK = (1 << (_FETCH - 1)) - 1  # of the pipe before FETCH's FIFO, which itself takes two cycles
+_TO_BUFFER = latency.STORE_ISSUE + latency.ACTIVATION_READ + latency.STORE_BUFFER - 2
+"""Cycles from the choice of a word to its entry into STORE's buffer."""
 
 # A splitter's registers.
 _ACTIVE, _COMMAND, _ROW_AT, _AT, _LEFT, _ROWS_LEFT = range(6)
@@ -148,7 +153,7 @@ def run_cycles(
 ) -> CycleResult:
     """The clock of an encoded program.
 
-    words: the program, valid. compute_cycles: hw.timing's cycles, at least 2, for each compute command in order.
+    words: the program, valid. compute_cycles: machine.timing's cycles, at least 2, for each compute command in order.
     record, errors: as run_clock; ValueError for a malformed program, too.
     """
     return run_clock(config, schedule_of_words(config, words, compute_cycles), watchdog, record)
@@ -245,7 +250,7 @@ def _consume(tokens, engine, waits):
 @compiled()
 def _count_bursts(commands, program_words, shift):
     """How many bursts a program makes, FETCH's included."""
-    block = BLOCK_BYTES >> shift
+    block = FETCH_BLOCK_BYTES >> shift
     count = -(-((4 * program_words + (1 << shift) - 1) >> shift) // block)
     splitter = np.zeros(6, np.int64)
     for number in range(len(commands)):
@@ -300,10 +305,9 @@ def _run(memory, commands, lengths, program_words, shift, outstanding, watchdog,
     lanes = (1 << shift) // 4
     page_words = PAGE >> shift
     address_mask = (1 << (32 - shift)) - 1
-    block = BLOCK_BYTES >> shift
-    back_bit = READ_LATENCY  # of the pipe: issued 1 + READ_LATENCY cycles ago
+    block = FETCH_BLOCK_BYTES >> shift
 
-    # Commands of each engine in order; how many have started, are complete in its queue, or were dispatched.
+    # Commands of each engine in order; how many have started, and wait in its queue; room in the queues.
     order = np.zeros((ENGINES, max(total, 1)), np.int64)
     filled = np.zeros(ENGINES, np.int64)
     for i in range(total):
@@ -313,23 +317,26 @@ def _run(memory, commands, lengths, program_words, shift, outstanding, watchdog,
     load_next, load_queued = 0, 0
     compute_next, staged = 0, 0
     store_next, store_queued = 0, 0
+    queue_room = np.array(_DEPTHS, np.int64)
 
     tokens = np.zeros(2 * ENGINES, np.int64)  # [of engine, from the first or second of the others]
 
     # Fetch.
-    fetch_left, fetch_room, fetch_at = 0, FIFO_BYTES >> shift, 0
-    fifo_count, fifo_valid = 0, 0
-    # Dispatch.
+    fetch_left, fetch_room, fetch_at = 0, FETCH_FIFO_BYTES >> shift, 0
+    fetch_pipe, fifo_count, fifo_valid = 0, 0, 0
+    # Dispatch; the engine of a command on its way to its queue, and the cycles to go.
     lane, index, words_left, current = 0, 0, 0, 0
+    handed, handed_left = -1, 0
     # Load: bursts in flight (command if it is the command's last, else -1; memory).
     load = np.zeros(6, np.int64)
     load_last, load_memory = np.zeros(_RING, np.int64), np.zeros(_RING, np.int64)
     load_head, load_tail = 0, 0
     load_retire = -1
+    load_pipe = np.full(_LOAD, -1, np.int64)  # commands whose last beat came as many cycles ago; the last of it retires
     # Store: bursts to read; bursts in flight; words on their way; the buffer.
     store = np.zeros(6, np.int64)
     read_beats = np.zeros(_RING, np.int64)
-    read_head, read_tail, read_beat, room = 0, 0, 0, BUFFER_WORDS
+    read_head, read_tail, read_beat, room = 0, 0, 0, STORE_BUFFER_WORDS
     store_last = np.zeros(_RING, np.int64)
     store_head, store_tail = 0, 0
     pipe = 0
@@ -356,6 +363,7 @@ def _run(memory, commands, lengths, program_words, shift, outstanding, watchdog,
         counters[_CYCLES] = cycle
         if (
             words_left == 0
+            and handed < 0
             and fetch_left == 0
             and in_flight == 0
             and core_left == 0
@@ -364,7 +372,7 @@ def _run(memory, commands, lengths, program_words, shift, outstanding, watchdog,
             and store_queued == 0
             and load[_ACTIVE] == 0
             and store[_ACTIVE] == 0
-            and load_retire < 0
+            and load_pipe.max() < 0
             and store_retire < 0
         ):
             return _DONE
@@ -404,7 +412,7 @@ def _run(memory, commands, lengths, program_words, shift, outstanding, watchdog,
                 counters[_WAIT_LOAD] += 1
             else:
                 counters[_WAIT_STORE] += 1
-        elif words_left == 0:
+        elif words_left == 0 and handed < 0:
             counters[_FINISHING] += 1
         else:
             counters[_WAIT_COMMAND] += 1
@@ -416,7 +424,7 @@ def _run(memory, commands, lengths, program_words, shift, outstanding, watchdog,
                 waits = commands[order[COMPUTE, compute_next], WAIT]
                 _note_state(notes, _WAIT_LOAD if waits & 1 and tokens[2 * COMPUTE] == 0 else _WAIT_STORE, cycle)
             else:
-                _note_state(notes, _FINISHING if words_left == 0 else _WAIT_COMMAND, cycle)
+                _note_state(notes, _FINISHING if words_left == 0 and handed < 0 else _WAIT_COMMAND, cycle)
 
         # Combinational: arbiter, dispatch, reads of STORE.
         take_fetch, take_store, take_load = False, False, False
@@ -429,13 +437,7 @@ def _run(memory, commands, lengths, program_words, shift, outstanding, watchdog,
                 take_load = True
         accepted = False
         if fifo_valid and words_left != 0:
-            engine = commands[current, ENGINE]
-            if engine == LOAD:
-                accepted = load_queued != TRANSFER_QUEUE
-            elif engine == STORE:
-                accepted = store_queued != TRANSFER_QUEUE
-            else:
-                accepted = staged == 0
+            accepted = queue_room[commands[current, ENGINE]] != 0
         popped = accepted and lane == lanes - 1
         issued = read_head != read_tail and room != 0
         sent = buffer_valid and w_ready
@@ -452,7 +454,10 @@ def _run(memory, commands, lengths, program_words, shift, outstanding, watchdog,
             and store_retire < 0
             and pipe == 0
             and buffer_count == 0
+            and fetch_pipe == 0
             and fifo_valid == (fifo_count != 0)
+            and handed < 0
+            and load_pipe.max() < 0
         ):
             skipped = core_left - 2
             counters[_BUSY] += skipped
@@ -529,7 +534,7 @@ def _run(memory, commands, lengths, program_words, shift, outstanding, watchdog,
             beats = min(fetch_left, block)
             ar_valid, address = 1, fetch_at
             fetch_left -= beats
-            fetch_at += BLOCK_BYTES
+            fetch_at += FETCH_BLOCK_BYTES
             fetch_room -= beats
             read_is_fetch[owner_tail % _RING] = 1
             owner_tail += 1
@@ -575,14 +580,19 @@ def _run(memory, commands, lengths, program_words, shift, outstanding, watchdog,
                 index = 0
                 if notes is not None:
                     notes[0][current, 0] = cycle
-                engine = commands[current, ENGINE]
-                if engine == LOAD:
+                handed, handed_left = commands[current, ENGINE], _DISPATCH
+                queue_room[handed] -= 1
+                current += 1
+        if handed >= 0:
+            handed_left -= 1
+            if handed_left == 0:
+                if handed == LOAD:
                     load_queued += 1
-                elif engine == STORE:
+                elif handed == STORE:
                     store_queued += 1
                 else:
-                    staged = 1
-                current += 1
+                    staged += 1
+                handed = -1
 
         # Registers: core.
         if core_left != 0:
@@ -591,40 +601,49 @@ def _run(memory, commands, lengths, program_words, shift, outstanding, watchdog,
             core_left = lengths[compute_next] - 1
             core_command = compute_starts
             compute_next += 1
-            staged = 0
+            staged -= 1
+            queue_room[COMPUTE] += 1
         if load_starts >= 0:
             _begin(load, load_starts, commands)
             load_next += 1
             load_queued -= 1
+            queue_room[LOAD] += 1
         if store_starts >= 0:
             _begin(store, store_starts, commands)
             store_next += 1
             store_queued -= 1
+            queue_room[STORE] += 1
 
         # Registers: beats read.
-        load_retire = -1
+        for i in range(_LOAD - 1, 0, -1):
+            load_pipe[i] = load_pipe[i - 1]
+        load_pipe[0] = -1
+        fetch_pipe = (fetch_pipe << 1) & _FETCH_MASK
         if notes is not None and r_valid:
             _note_beat(notes, cycle, notes[3][0, owner_head])
             if r_last:
                 notes[1][notes[3][0, owner_head], _B_ANSWERED] = cycle
         if r_valid:
             if read_is_fetch[owner_head % _RING]:
-                fifo_count += 1
+                fetch_pipe |= 1
                 counters[_FETCH_WORDS] += 1
             else:
                 i = load_head % _RING
                 counters[_LOAD_WORDS + load_memory[i]] += 1
                 if r_last:
-                    load_retire = load_last[i]
+                    load_pipe[0] = load_last[i]
                     load_head += 1
             if r_last:
                 owner_head += 1
                 in_flight -= 1
 
+        load_retire = load_pipe[_LOAD - 1]
+        fifo_count += fetch_pipe >> (_FETCH - 2) & 1
+
         # Registers: words stored, responses.
         buffer_count -= sent
         buffer_valid = buffer_count != 0
-        buffer_count += (pipe >> back_bit) & 1
+        buffer_count += (pipe >> (_TO_BUFFER - 1)) & 1
         pipe = (pipe << 1) & 0xFFFF | issued
         room += sent
         room -= issued

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from intaglio.compiled import compiled
-from intaglio.hw.counters import Counter
+from intaglio.machine.counters import Counter
 from intaglio.sim.activation_port import ADDRESS_MASK, check_inside, half_words
 from intaglio.sim.cores import workers
 from intaglio.sim.drain import count_drained, drain_pixel, records

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from intaglio.compiled import compiled
-from intaglio.hw.counters import Counter
+from intaglio.machine.counters import Counter
 from intaglio.sim.activation_port import ADDRESS_MASK, check_inside, passes
 from intaglio.sim.requantize import MULTIPLIER_MASK, requantize_row, scales_of
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from intaglio.errors import InputError
-from intaglio.hw.config import Config
-from intaglio.hw.counters import Counter
-from intaglio.hw.faults import Fault
-from intaglio.hw.isa import Command, Engine
+from intaglio.machine.config import Config
+from intaglio.machine.counters import Counter
+from intaglio.machine.faults import Fault
+from intaglio.machine.isa import Command, Engine
 from intaglio.mapper.program import Program
 from intaglio.mapper.table import Table, table_of
 from intaglio.sim.cycle_model import SYSTEM_COUNTERS, CycleResult, StuckError, run_clock

@@ -19,34 +19,29 @@ from __future__ import annotations
 import numpy as np
 
 from intaglio.compiled import compiled
-from intaglio.hw.config import Config
-from intaglio.hw.counters import Counter
-from intaglio.hw.isa import Engine, LocalMemory
-from intaglio.sim.cycle_model import (
-    BLOCK_BYTES,
-    BUFFER_WORDS,
+from intaglio.machine import latency
+from intaglio.machine.config import Config
+from intaglio.machine.counters import Counter
+from intaglio.machine.isa import Engine, LocalMemory
+from intaglio.machine.limits import (
     DEFAULT_WATCHDOG,
-    FIFO_BYTES,
+    FETCH_BLOCK_BYTES,
+    FETCH_FIFO_BYTES,
     MOST_BEATS,
     MOST_TOKENS,
     PAGE,
-    READ_LATENCY,
-    SYSTEM_COUNTERS,
-    TRANSFER_QUEUE,
-    CycleResult,
-    run_clock,
+    QUEUE_DEPTHS,
+    STORE_BUFFER_WORDS,
 )
+from intaglio.sim.cycle_model import SYSTEM_COUNTERS, CycleResult, run_clock
 from intaglio.sim.schedule import ADDRESS, ENGINE, MEMORY, ROW_WORDS, ROWS, SIGNAL, STRIDE, WAIT, WORDS, Schedule
 
 _NEVER = 2**62
 _RING = 32  # a power of two above the largest memory.outstanding
-_DATA = READ_LATENCY + 4
-"""Cycles from taking a write to its first word at the port: READ_LATENCY, and registers of STORE's queue of bursts, of the
-read, of the buffer's count and of its output."""
-assert BUFFER_WORDS >= _DATA  # or a write's later beats could wait for data
-_FIRST_WORD = 2
-"""Cycles from a beat of FETCH's to its first word at dispatch, through the FIFO."""
-_AHEAD = FIFO_BYTES // BLOCK_BYTES  # blocks that FETCH holds or awaits
+assert STORE_BUFFER_WORDS >= latency.STORE_CREDIT  # or a write's later beats could wait for data
+_STORE_DATA, _FETCH, _DISPATCH, _LOAD = latency.STORE_DATA, latency.FETCH, latency.DISPATCH, latency.LOAD
+_DEPTHS = tuple(QUEUE_DEPTHS[engine] for engine in Engine)
+_AHEAD = FETCH_FIFO_BYTES // FETCH_BLOCK_BYTES  # blocks that FETCH holds or awaits
 
 LOAD, COMPUTE, STORE = int(Engine.LOAD), int(Engine.COMPUTE), int(Engine.STORE)
 _BUSY, _WAIT_LOAD, _WAIT_STORE = int(Counter.BUSY), int(Counter.WAIT_LOAD), int(Counter.WAIT_STORE)
@@ -126,7 +121,7 @@ def _run(commands, lengths, program_words, bus, rate, latency, outstanding, reti
     lanes = bus // 4
     page_words = PAGE // bus
     address_mask = (1 << 32) // bus - 1
-    block = BLOCK_BYTES // bus
+    block = FETCH_BLOCK_BYTES // bus
     fetch_words = (4 * program_words + bus - 1) // bus
     blocks = (fetch_words + block - 1) // block
 
@@ -150,16 +145,21 @@ def _run(commands, lengths, program_words, bus, rate, latency, outstanding, reti
     arrives = np.zeros((2 * _AHEAD, max(block, 1)), np.int64)
     left_at = np.zeros(2 * _AHEAD, np.int64)
     blocks_left = 0
-    # Dispatch: the command, its words that were taken, the cycle of the last one, whether its queue has room.
+    # Dispatch: the command, its words that were taken, the cycle of the last one, whether its queue has room; the command on
+    # its way to its queue.
     current, index, word, last_word, gate, dispatched_at = 0, 0, 0, 0, False, _NEVER
+    handed, handed_at = 0, _NEVER
+    queue_room = np.array(_DEPTHS, np.int64)
     # Load and store: commands started and queued; the active one's next burst.
     load_next, load_queued, load_active = 0, 0, False
     load, load_row, load_word, load_left, load_rows = 0, 0, 0, 0, 0
     store_next, store_queued, store_active = 0, 0, False
     store, store_row, store_word, store_left, store_rows = 0, 0, 0, 0, 0
-    load_retire, load_retire_at, store_retire, store_retire_at = 0, _NEVER, 0, _NEVER
+    load_ends, load_ends_at = np.zeros(_RING, np.int64), np.full(_RING, _NEVER, np.int64)  # retirements to come
+    load_head, load_tail, load_retire_at = 0, 0, _NEVER
+    store_retire, store_retire_at = 0, _NEVER
     # Core.
-    compute_next, staged, core, core_at = 0, False, 0, _NEVER
+    compute_next, staged, core, core_at = 0, 0, 0, _NEVER
 
     causes[_WAIT_COMMAND] += 1
     t = 1
@@ -167,9 +167,11 @@ def _run(commands, lengths, program_words, bus, rate, latency, outstanding, reti
         # What this cycle sees first.
         signals = False
         if load_retire_at == t:
-            tokens[2 * COMPUTE] += commands[load_retire, SIGNAL] & 1
-            tokens[2 * STORE] += commands[load_retire, SIGNAL] >> 1
-            load_retire_at = _NEVER
+            number = load_ends[load_head & (_RING - 1)]
+            tokens[2 * COMPUTE] += commands[number, SIGNAL] & 1
+            tokens[2 * STORE] += commands[number, SIGNAL] >> 1
+            load_head += 1
+            load_retire_at = load_ends_at[load_head & (_RING - 1)] if load_head != load_tail else _NEVER
             signals = True
         if store_retire_at == t:
             tokens[2 * LOAD + 1] += commands[store_retire, SIGNAL] & 1
@@ -187,8 +189,10 @@ def _run(commands, lengths, program_words, bus, rate, latency, outstanding, reti
             in_flight -= 1
             number = read_ends[read_head & (_RING - 1)]
             if number >= 0:
-                retired[number] = t
-                load_retire, load_retire_at = number, t + 1
+                retired[number] = t + _LOAD - 1
+                load_ends[load_tail & (_RING - 1)], load_ends_at[load_tail & (_RING - 1)] = number, t + _LOAD
+                load_retire_at = min(load_retire_at, t + _LOAD)
+                load_tail += 1
             read_head += 1
             next_read = read_at[read_head & (_RING - 1)] if read_head != read_tail else _NEVER
         if next_write == t:
@@ -200,26 +204,24 @@ def _run(commands, lengths, program_words, bus, rate, latency, outstanding, reti
             write_head += 1
             next_write = write_at[write_head & (_RING - 1)] if write_head != write_tail else _NEVER
         if dispatched_at == t:
-            engine = commands[current, ENGINE]
-            if engine == LOAD:
-                load_queued += 1
-            elif engine == STORE:
-                store_queued += 1
-            else:
-                staged = True
+            handed, handed_at = commands[current, ENGINE], t + _DISPATCH - 1
+            queue_room[handed] -= 1
             current += 1
             index, gate, dispatched_at = 0, False, _NEVER
+
+        if handed_at == t:
+            if handed == LOAD:
+                load_queued += 1
+            elif handed == STORE:
+                store_queued += 1
+            else:
+                staged += 1
+            handed_at = _NEVER
 
         # Dispatch: as many of the command's words as are on their way.
         if dispatched_at == _NEVER and current < total:
             if not gate:
-                engine = commands[current, ENGINE]
-                if engine == LOAD:
-                    gate = load_queued != TRANSFER_QUEUE
-                elif engine == STORE:
-                    gate = store_queued != TRANSFER_QUEUE
-                else:
-                    gate = not staged
+                gate = queue_room[commands[current, ENGINE]] != 0
                 last_word = max(last_word, t - 1)
             if gate:
                 length = commands[current, WORDS]
@@ -250,7 +252,7 @@ def _run(commands, lengths, program_words, bus, rate, latency, outstanding, reti
         compute_starts = False
         if core_at != _NEVER:
             cause = _BUSY
-        elif staged:
+        elif staged != 0:
             waits = commands[order[COMPUTE, compute_next], WAIT]
             if _ready(tokens, COMPUTE, waits):
                 compute_starts = True
@@ -258,7 +260,7 @@ def _run(commands, lengths, program_words, bus, rate, latency, outstanding, reti
             else:
                 cause = _WAIT_LOAD if waits & 1 and tokens[2 * COMPUTE] == 0 else _WAIT_STORE
         else:
-            cause = _FINISHING if current == total else _WAIT_COMMAND
+            cause = _FINISHING if current == total and handed_at == _NEVER else _WAIT_COMMAND
         acts = load_starts or store_starts or compute_starts
 
         # The arbiter.
@@ -269,9 +271,9 @@ def _run(commands, lengths, program_words, bus, rate, latency, outstanding, reti
                 count = min(block, fetch_words - taken * block)
                 first, due = _first_beat(max(free, t + 1 + latency), due, bus, rate)
                 row = taken % (2 * _AHEAD)
-                arrives[row, 0] = first + _FIRST_WORD
+                arrives[row, 0] = first + _FETCH
                 for i in range(1, count):
-                    arrives[row, i] = -(-(due + (i - 1) * bus) // rate) + _FIRST_WORD
+                    arrives[row, i] = -(-(due + (i - 1) * bus) // rate) + _FETCH
                 last, due = _last_beat(first, due, count, bus, rate)
                 free = last + 1
                 read_at[read_tail & (_RING - 1)] = last + 1
@@ -289,7 +291,7 @@ def _run(commands, lengths, program_words, bus, rate, latency, outstanding, reti
                     fetch_at = _NEVER
             elif store_active:
                 count = _beats(store_word, store_left, page_words)
-                first, due = _first_beat(max(free, t + _DATA), due, bus, rate)
+                first, due = _first_beat(max(free, t + _STORE_DATA), due, bus, rate)
                 last, due = _last_beat(first, due, count, bus, rate)
                 free = last + 1
                 store_left -= count
@@ -334,6 +336,7 @@ def _run(commands, lengths, program_words, bus, rate, latency, outstanding, reti
             _take(tokens, LOAD, commands[load, WAIT])
             load_next += 1
             load_queued -= 1
+            queue_room[LOAD] += 1
             load_active = True
             load_row = load_word = commands[load, ADDRESS]
             load_left, load_rows = commands[load, ROW_WORDS], commands[load, ROWS]
@@ -342,6 +345,7 @@ def _run(commands, lengths, program_words, bus, rate, latency, outstanding, reti
             _take(tokens, STORE, commands[store, WAIT])
             store_next += 1
             store_queued -= 1
+            queue_room[STORE] += 1
             store_active = True
             store_row = store_word = commands[store, ADDRESS]
             store_left, store_rows = commands[store, ROW_WORDS], commands[store, ROWS]
@@ -351,17 +355,21 @@ def _run(commands, lengths, program_words, bus, rate, latency, outstanding, reti
             core_at = t + lengths[compute_next]
             retired[core] = core_at - 1
             compute_next += 1
-            staged = False
+            staged -= 1
+            queue_room[COMPUTE] += 1
 
         if acts:
             causes[cause] += 1
             t += 1
             continue
-        after = min(min(min(next_read, next_write), min(load_retire_at, store_retire_at)), min(core_at, dispatched_at))
+        after = min(
+            min(min(next_read, next_write), min(load_retire_at, store_retire_at)),
+            min(core_at, min(dispatched_at, handed_at)),
+        )
         if in_flight != outstanding:
             after = min(after, fetch_at)
         if after == _NEVER:
-            idle = taken == blocks and in_flight == 0 and load_queued == 0 and store_queued == 0 and not staged
+            idle = taken == blocks and in_flight == 0 and load_queued == 0 and store_queued == 0 and staged == 0
             return t if current == total and idle else -1
         causes[cause] += after - t
         t = after

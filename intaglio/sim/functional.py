@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from intaglio.errors import InputError
-from intaglio.hw.config import Config
-from intaglio.hw.counters import Counter
-from intaglio.hw.isa import Command, LocalMemory, Opcode
+from intaglio.machine.config import Config
+from intaglio.machine.counters import Counter
+from intaglio.machine.isa import Command, LocalMemory, Opcode
 from intaglio.mapper.program import Program
 from intaglio.sim.convolution import convolve
 from intaglio.sim.depthwise import convolve_depthwise

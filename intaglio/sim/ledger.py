@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from intaglio.hw.config import Config
-from intaglio.hw.counters import ELEMENTS, Counter
-from intaglio.hw.isa import WORDS_OF, Command, LocalMemory, Opcode
+from intaglio.machine.config import Config
+from intaglio.machine.counters import ELEMENTS, Counter
+from intaglio.machine.isa import WORDS_OF, Command, LocalMemory, Opcode
 from intaglio.sim.convolution import count_convolution
 from intaglio.sim.depthwise import count_depthwise
 from intaglio.sim.operands import operands_of, sizes_of

@@ -111,7 +111,7 @@ def _response(s, address):
 
 @compiled()
 def memory_reset(state, bus_bytes, bytes_per_cycle, latency, outstanding):
-    """Cycle 0 of an idle, faultless memory. state: int64 [STATE_SIZE]; the rest as in hw.config."""
+    """Cycle 0 of an idle, faultless memory. state: int64 [STATE_SIZE]; the rest as in machine.config."""
     state[:] = 0
     state[BUS_BYTES] = bus_bytes
     state[BYTES_PER_CYCLE] = bytes_per_cycle

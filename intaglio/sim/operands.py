@@ -7,8 +7,8 @@ from itertools import repeat
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from intaglio.hw import isa
-from intaglio.hw.config import Config
+from intaglio.machine import isa
+from intaglio.machine.config import Config
 
 
 class Sizes(NamedTuple):

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from intaglio.compiled import compiled
-from intaglio.hw.isa import RoundingCode
+from intaglio.machine.isa import RoundingCode
 
 _DOUBLE, _SINGLE, _AWAY, _FLOAT = map(
     int, (RoundingCode.DOUBLE, RoundingCode.SINGLE, RoundingCode.AWAY, RoundingCode.FLOAT)

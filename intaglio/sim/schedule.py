@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intaglio.compiled import compiled
-from intaglio.hw.config import Config
-from intaglio.hw.isa import ENGINE_OF, FIELDS, WORDS_OF, Command, Engine, Field, Opcode, field_of
-from intaglio.hw.timing import compute_cycles
+from intaglio.machine.config import Config
+from intaglio.machine.isa import ENGINE_OF, FIELDS, WORDS_OF, Command, Engine, Field, Opcode, field_of
+from intaglio.machine.timing import compute_cycles
 from intaglio.mapper.table import Table
 
 COLUMNS = ("engine", "words", "wait", "signal", "external", "external_stride", "row_bytes", "rows", "memory")

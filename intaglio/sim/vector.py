@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from intaglio.compiled import compiled
-from intaglio.hw.counters import Counter
-from intaglio.hw.isa import ADD_LEFT_SHIFT, RoundingCode
+from intaglio.machine.counters import Counter
+from intaglio.machine.isa import ADD_LEFT_SHIFT, RoundingCode
 from intaglio.sim.activation_port import ADDRESS_MASK, check_inside, passes
 from intaglio.sim.cores import in_parts
 from intaglio.sim.requantize import MULTIPLIER_MASK, SHIFT_MAX, SHIFT_MIN, Scales, requantize, requantize_row, scales_of

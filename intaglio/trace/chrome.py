@@ -13,7 +13,7 @@ from typing import Any
 
 from intaglio import __version__
 from intaglio.files import writing
-from intaglio.hw.isa import Engine
+from intaglio.machine.isa import Engine
 from intaglio.trace.events import Slice, Trace, lanes
 
 LIMIT = 1_000_000

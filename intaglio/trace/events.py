@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from intaglio.hw.config import Config
-from intaglio.hw.counters import Counter
-from intaglio.hw.isa import Command, Engine, Opcode, conv_pixels
-from intaglio.hw.timing import FIRST_SLOT, conv_timing, depthwise_timing
+from intaglio.machine import latency
+from intaglio.machine.config import Config
+from intaglio.machine.counters import Counter
+from intaglio.machine.isa import Command, Engine, Opcode, conv_pixels
+from intaglio.machine.timing import conv_timing, depthwise_timing
 from intaglio.mapper.program import Program
 from intaglio.sim.cycle_model import CycleResult, Recording
 from intaglio.sim.engines import layer_spans
@@ -87,10 +88,10 @@ class Trace:
         """The array's tiles: while their inputs are fed, idle cycles included, and each command's last sums on their way out."""
         for index, command in enumerate(self.program.commands):
             if command.opcode == Opcode.CONV:
-                begin = int(self.recording.started[index]) + FIRST_SLOT
+                begin = int(self.recording.started[index]) + latency.COMMAND_START
                 yield from conv_tiles(self.config, command, index, begin, int(self.retire_cycles[index]) + 1)
             elif command.opcode == Opcode.DEPTHWISE:
-                begin = int(self.recording.started[index]) + FIRST_SLOT
+                begin = int(self.recording.started[index]) + latency.COMMAND_START
                 yield from patch_tiles(self.config, command, index, begin, int(self.retire_cycles[index]) + 1)
 
     def tile_count(self) -> int:

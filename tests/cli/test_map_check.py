@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from intaglio.hw.isa import Opcode, decode
+from intaglio.machine.isa import Opcode, decode
 from intaglio.mapper.table import table_of, words_of
 from tests.cli.command import intaglio, small_network, validate
 

@@ -9,14 +9,15 @@ from amaranth.lib.wiring import In, Out
 from intaglio.hw.activation_memory import ActivationMemory
 from intaglio.hw.bursts import Request
 from intaglio.hw.command_view import CommandView
-from intaglio.hw.config import Config
 from intaglio.hw.dispatch import Dispatch
-from intaglio.hw.faults import FAULT_BITS
 from intaglio.hw.feed import FeedRows, FeedSequencer
 from intaglio.hw.fetch import Fetch
-from intaglio.hw.isa import Engine, Opcode
 from intaglio.hw.pipeline import delay
 from intaglio.hw.row_delay import RowDelays
+from intaglio.machine import latency
+from intaglio.machine.config import Config
+from intaglio.machine.faults import FAULT_BITS
+from intaglio.machine.isa import Engine, Opcode
 
 
 class CommandPath(wiring.Component):
@@ -68,7 +69,7 @@ class Feed(wiring.Component):
     bits beside it. weight_address, channels: of row 0's step.
     """
 
-    LATENCY = FeedSequencer.REQUEST_LATENCY + ActivationMemory.READ_LATENCY + FeedRows.LATENCY
+    LATENCY = latency.SEQUENCER_REQUEST + latency.ACTIVATION_READ + latency.FEED_ROWS
 
     def __init__(self, config: Config):
         self._config = config
@@ -93,7 +94,7 @@ class Feed(wiring.Component):
         m = Module()
         m.submodules.sequencer = sequencer = self._sequencer
         m.submodules.memory = memory = self._memory
-        m.submodules.rows = rows = FeedRows(self._config, ActivationMemory.READ_LATENCY)
+        m.submodules.rows = rows = FeedRows(self._config)
         request = sequencer.request
         step = delay(m, sequencer.step, self.LATENCY, "step")
         m.d.comb += [

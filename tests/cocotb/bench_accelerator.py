@@ -13,12 +13,12 @@ from host import Host, quiet, stalled
 from rtl_bench import parameters
 from workloads import Workload, random_workload
 
-from intaglio.hw.config import config_from_dict
-from intaglio.hw.counters import Counter
-from intaglio.hw.faults import Fault
-from intaglio.hw.isa import Opcode
 from intaglio.hw.ledger import CAUSES
-from intaglio.hw.registers import ID_VALUE, Register, Status
+from intaglio.machine.config import config_from_dict
+from intaglio.machine.counters import Counter
+from intaglio.machine.faults import Fault
+from intaglio.machine.isa import Opcode
+from intaglio.machine.registers import ID_VALUE, Register, Status
 from intaglio.mapper.program import PROGRAM_OFFSET
 from intaglio.sim.tensors import read_tensors
 from tests.hw.units import expected_bursts

@@ -10,7 +10,7 @@ from bench_side import TIMEOUT_MS, generator, started
 from cocotb.triggers import ReadOnly, RisingEdge
 from rtl_bench import parameters
 
-from intaglio.hw.array import Array
+from intaglio.machine import latency
 
 TILES = 60
 
@@ -55,10 +55,10 @@ async def tiles(dut) -> None:
         tile = Tile(rng, rows, cols, random.random(), tile)
         steps |= {int(cycle): (tile, step) for step, cycle in enumerate(tile.cycles)}
         for (r, c), value in np.ndenumerate(tile.sums(zero_point)):
-            when = tile.end + r + c + Array.LATENCY, c
+            when = tile.end + r + c + latency.ARRAY, c
             assert when not in expected
             expected[when] = int(value)
-    for now in range(tile.end + rows + cols + Array.LATENCY + 2):
+    for now in range(tile.end + rows + cols + latency.ARRAY + 2):
         for r in range(rows):
             entry = steps.get(now - r)
             valid = entry is not None and r < entry[0].pixels

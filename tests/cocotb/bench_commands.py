@@ -9,10 +9,10 @@ import cocotb
 from bench_side import TIMEOUT_MS, Odds, started, tick
 from rtl_bench import parameters
 
-from intaglio.hw.config import Config
-from intaglio.hw.faults import Fault
-from intaglio.hw.fetch import BLOCK_BYTES
-from intaglio.hw.isa import Command, Engine, LocalMemory, Opcode, field_of, unnamed_bits
+from intaglio.machine.config import Config
+from intaglio.machine.faults import Fault
+from intaglio.machine.isa import Command, Engine, LocalMemory, Opcode, field_of, unnamed_bits
+from intaglio.machine.limits import FETCH_BLOCK_BYTES
 from tests.hw.streams import random_stream, words_of
 from tests.hw.units import small_config
 
@@ -69,7 +69,7 @@ async def memory(dut, bus: int, image: bytes, address: int) -> None:
             payload = int(dut.request_payload.value)
             beats = payload >> 32
             assert payload & 0xFFFFFFFF == address + requested
-            assert beats * bus == min(BLOCK_BYTES, len(image) - requested)
+            assert beats * bus == min(FETCH_BLOCK_BYTES, len(image) - requested)
             waiting += [requested + i * bus for i in range(beats)]
             requested += beats * bus
 

@@ -7,8 +7,8 @@ import numpy as np
 from bench_side import TIMEOUT_MS, generator, started
 from cocotb.triggers import ReadOnly, RisingEdge
 
-from intaglio.hw.isa import ADD_LEFT_SHIFT
-from intaglio.hw.scale import OperandScale
+from intaglio.machine import latency
+from intaglio.machine.isa import ADD_LEFT_SHIFT
 from intaglio.network.arithmetic import requantize
 from intaglio.network.graph import Requantize, Rounding
 
@@ -29,12 +29,12 @@ async def elements(dut) -> None:
     right = requantize((value - zero_point) << ADD_LEFT_SHIFT, Requantize(multiplier, shift, Rounding.DOUBLE))
     ports = {dut.value: value, dut.zero_point: zero_point, dut.multiplier: multiplier, dut.shift: shift}
     await started(dut)
-    for now in range(ELEMENTS + OperandScale.LATENCY):
+    for now in range(ELEMENTS + latency.OPERAND_SCALE):
         if now < ELEMENTS:
             for port, values in ports.items():
                 port.value = int(values[now])
         await ReadOnly()
-        at = now - OperandScale.LATENCY
+        at = now - latency.OPERAND_SCALE
         if at >= 0:
             assert dut.out.value.to_signed() == right[at], [int(values[at]) for values in ports.values()]
         await RisingEdge(dut.clk)

@@ -7,13 +7,14 @@ import numpy as np
 from bench_side import TIMEOUT_MS, generator, started
 from cocotb.triggers import ReadOnly, RisingEdge
 
-from intaglio.hw.isa import RoundingCode
-from intaglio.hw.scale import Requantizer
+from intaglio.machine import latency
+from intaglio.machine.config import ROUNDINGS
+from intaglio.machine.isa import RoundingCode
 from intaglio.network.arithmetic import requantize, wrap32
 from intaglio.network.graph import Requantize, Rounding
 
 ELEMENTS = 6000
-LATENCY = Requantizer().latency
+LATENCY = latency.requantizer(ROUNDINGS)
 EXTREMES = np.array([-(2**31), -(2**31) + 1, -1, 0, 1, 2**31 - 1])
 MULTIPLIERS = np.array([0, 1, 2**29, 2**30, 2**30 + 1, 2**31 - 1])
 

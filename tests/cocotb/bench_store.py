@@ -9,7 +9,7 @@ from bench_side import TIMEOUT_MS, Odds, started, tick
 from rtl_bench import parameters
 from transfers import random_transfer, start_all
 
-from intaglio.hw.isa import Opcode
+from intaglio.machine.isa import Opcode
 from tests.hw.units import expected_bursts
 
 COMMANDS = 40

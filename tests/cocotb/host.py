@@ -12,9 +12,9 @@ from bench_side import Odds
 from cocotb.triggers import RisingEdge
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster
 
-from intaglio.hw.counters import Counter
-from intaglio.hw.faults import Fault
-from intaglio.hw.registers import STATUS_FAULT_LSB, Control, Register, Status, counter_offset
+from intaglio.machine.counters import Counter
+from intaglio.machine.faults import Fault
+from intaglio.machine.registers import STATUS_FAULT_LSB, Control, Register, Status, counter_offset
 
 
 def quiet(dut) -> None:

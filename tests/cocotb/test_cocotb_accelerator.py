@@ -8,7 +8,7 @@ import pytest
 from rtl_bench import run_bench
 
 from intaglio.hw.accelerator import Accelerator
-from intaglio.hw.config import Config, MemoryConfig
+from intaglio.machine.config import Config, MemoryConfig
 
 SHAPES = {
     "4x4": dict(rows=4, cols=4, requantizers=2, bus_bytes=8),

@@ -8,12 +8,12 @@ import pytest
 from assemblies import CommandPath, Feed
 from rtl_bench import run_bench
 
-from intaglio.hw.activation_memory import ActivationMemory
 from intaglio.hw.array import Array
-from intaglio.hw.config import Config, MemoryConfig
 from intaglio.hw.load import Load
 from intaglio.hw.scale import OperandScale, Requantizer
 from intaglio.hw.store import Store
+from intaglio.machine import latency
+from intaglio.machine.config import Config, MemoryConfig
 from tests.hw.units import small_config
 
 SHAPES = [(3, 5), (4, 4), (8, 2)]
@@ -41,9 +41,8 @@ def test_load(bus: int, outstanding: int, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("bus", "outstanding"), [(8, 4), (16, 1)])
 def test_store(bus: int, outstanding: int, tmp_path: Path) -> None:
-    latency = ActivationMemory.READ_LATENCY
-    store = Store(small_config(bus, outstanding), latency)
-    run_bench(store, "bench_store", tmp_path, bus=bus, outstanding=outstanding, latency=latency)
+    store = Store(small_config(bus, outstanding))
+    run_bench(store, "bench_store", tmp_path, bus=bus, outstanding=outstanding, latency=latency.ACTIVATION_READ)
 
 
 @pytest.mark.parametrize("bus", [8, 32])

@@ -6,7 +6,7 @@ import random
 
 from bench_side import tick
 
-from intaglio.hw.isa import Command, LocalMemory, Opcode
+from intaglio.machine.isa import Command, LocalMemory, Opcode
 from tests.hw.units import payload_of
 
 

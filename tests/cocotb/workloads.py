@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from intaglio.hw.config import Config
-from intaglio.hw.counters import Counter
-from intaglio.hw.isa import Engine
-from intaglio.hw.timing import compute_cycles
+from intaglio.machine.config import Config
+from intaglio.machine.counters import Counter
+from intaglio.machine.isa import Engine
+from intaglio.machine.timing import compute_cycles
 from intaglio.mapper import Program, map_network
 from intaglio.network import execute, load, random_inputs
 from intaglio.sim.functional import execute_program

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from intaglio import data
-from intaglio.hw.faults import Fault
+from intaglio.machine.faults import Fault
 from intaglio.network import random_inputs
 from intaglio.network.tflite.write import TfliteBuilder
 from tests.export.exported import Exported, export, need_compilers

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from intaglio.hw.config import Config
+from intaglio.machine.config import Config
 from tests.fuzz.machines import Fields, draw_machine, draw_small_machine, machine_of, whole
 from tests.fuzz.networks import SIZES, draw_network
 from tests.fuzz.onnx_files import fits_onnx

@@ -28,7 +28,7 @@ import numpy as np
 
 from intaglio.check import Check, check_survey
 from intaglio.errors import RefusedError
-from intaglio.hw.config import Config
+from intaglio.machine.config import Config
 from intaglio.network import survey
 from intaglio.network.execute import execute, random_inputs
 from intaglio.network.graph import Graph

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from intaglio.hw.config import ROUNDINGS, Config, config_from_dict, load_config, next_power_of_two, shipped_names
+from intaglio.machine.config import ROUNDINGS, Config, config_from_dict, load_config, next_power_of_two, shipped_names
 
 Fields = dict[str, Any]
 LARGEST_BUFFER = 16 << 20

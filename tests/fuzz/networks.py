@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from intaglio.hw.config import Config
+from intaglio.machine.config import Config
 from tests.fuzz.machines import log_uniform
 from tests.fuzz.recipe import BadRecipe, Layer, Recipe, Shape, macs_of, output_shape, pruned, weight_count
 

@@ -79,7 +79,7 @@ def _call(case: Case) -> int:
 
 
 def _load_program(path: Path) -> int:
-    from intaglio.hw.config import config_from_dict
+    from intaglio.machine.config import config_from_dict
     from intaglio.mapper.program import Program
 
     program = Program.load(path)

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from intaglio.hw.config import Config
-from intaglio.hw.isa import Command, Opcode, RoundingCode, conv_pixels
-from intaglio.hw.timing import least_tile_cycles
+from intaglio.machine.config import Config
+from intaglio.machine.isa import Command, Opcode, RoundingCode, conv_pixels
+from intaglio.machine.timing import least_tile_cycles
 
 
 def _clamp(rng: np.random.Generator) -> dict[str, int]:

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from intaglio.hw.config import Config
-from intaglio.hw.isa import Command, Opcode
-from intaglio.hw.timing import least_idle_cycles
+from intaglio.machine.config import Config
+from intaglio.machine.isa import Command, Opcode
+from intaglio.machine.timing import least_idle_cycles
 from tests.hw.core_commands import output_fields, random_rounding, random_rows
 
 

@@ -8,8 +8,10 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from intaglio.hw.config import Config
-from intaglio.hw.isa import LocalMemory
+from intaglio.hw.pipeline import delay
+from intaglio.machine import latency
+from intaglio.machine.config import Config
+from intaglio.machine.isa import LocalMemory
 
 EVENTS = data.StructLayout(
     {
@@ -27,8 +29,6 @@ EVENTS = data.StructLayout(
 
 class FakeCore(wiring.Component):
     """Counts 7 MACs and a weight read in each busy cycle, nothing else. raise_conflict forces `conflict`."""
-
-    READ_LATENCY = 3
 
     def __init__(self, config: Config):
         self._config = config
@@ -86,11 +86,9 @@ class FakeCore(wiring.Component):
                 write.data.eq(self.write_data),
             ]
         read = self.memories[LocalMemory.ACTIVATION].read_port(domain="sync")
-        second, third = Signal(8 * c.bus_bytes), Signal(8 * c.bus_bytes)
         m.d.comb += [
             read.en.eq(self.read_en),
             read.addr.eq(self.read_address >> shift),
-            self.read_data.eq(third),
+            self.read_data.eq(delay(m, read.data, latency.ACTIVATION_READ - 1, "read_data")),
         ]
-        m.d.sync += [second.eq(read.data), third.eq(second)]
         return m

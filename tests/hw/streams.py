@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 
-from intaglio.hw.config import Config
-from intaglio.hw.isa import Command, Engine, LocalMemory, Opcode, token_bit
+from intaglio.machine.config import Config
+from intaglio.machine.isa import Command, Engine, LocalMemory, Opcode, token_bit
 
 EXTERNAL = 0x20000
 EXTERNAL_BYTES = 0x10000

@@ -13,10 +13,10 @@ from fake_core import FakeCore
 
 from intaglio.hw.accelerator import Accelerator
 from intaglio.hw.axi import INCR
-from intaglio.hw.config import Config
-from intaglio.hw.counters import Counter
-from intaglio.hw.isa import Engine
-from intaglio.hw.registers import STATUS_FAULT_LSB, Control, Register, Status, counter_offset
+from intaglio.machine.config import Config
+from intaglio.machine.counters import Counter
+from intaglio.machine.isa import Engine
+from intaglio.machine.registers import STATUS_FAULT_LSB, Control, Register, Status, counter_offset
 from intaglio.sim import memory_model as mm
 
 PROGRAM = 0x10000

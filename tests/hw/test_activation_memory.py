@@ -9,7 +9,8 @@ import pytest
 from units import simulate
 
 from intaglio.hw.activation_memory import ActivationMemory
-from intaglio.hw.config import Config, MemoryConfig
+from intaglio.machine import latency
+from intaglio.machine.config import Config, MemoryConfig
 
 SHAPES = {
     "feed wider than the bus": dict(rows=4, feed_bytes=16, bus_bytes=4, activation_banks=2, activation_bytes=1024),
@@ -60,8 +61,8 @@ def test_requests_at_random(shape: dict[str, int]) -> None:
             ctx.set(dut.load_data, word)
             await ctx.tick()
             model.data[at : at + bus] = word.to_bytes(bus, "little")
-        reads: list[tuple | None] = [None] * (dut.READ_LATENCY - 1)
-        stores: list[tuple | None] = [None] * (dut.READ_LATENCY - 1)
+        reads: list[tuple | None] = [None] * (latency.ACTIVATION_READ - 1)
+        stores: list[tuple | None] = [None] * (latency.ACTIVATION_READ - 1)
         writes: list[tuple] = []  # of the cycle before: they meet at the port now
         ctx.set(dut.load_en, 0)
         await ctx.tick()

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from amaranth.sim import Simulator
 
-from intaglio.hw.config import Config, MemoryConfig
 from intaglio.hw.core import ComputeCore
-from intaglio.hw.counters import Counter
-from intaglio.hw.isa import Command, LocalMemory, Opcode
-from intaglio.hw.timing import compute_cycles, least_idle_cycles, least_tile_cycles
+from intaglio.machine import latency
+from intaglio.machine.config import Config, MemoryConfig
+from intaglio.machine.counters import Counter
+from intaglio.machine.isa import Command, LocalMemory, Opcode
+from intaglio.machine.timing import compute_cycles, least_idle_cycles, least_tile_cycles
 from intaglio.sim.functional import _Machine
 from tests.hw.core_commands import (
     random_add,
@@ -114,7 +115,7 @@ def run_on_core(config: Config, memories: dict[LocalMemory, np.ndarray], command
             ctx.set(core.read_address, at)
             await ctx.tick()
             ctx.set(core.read_en, 0)
-            await ctx.tick().repeat(core.READ_LATENCY - 1)
+            await ctx.tick().repeat(latency.ACTIVATION_READ - 1)
             word = int(ctx.get(core.read_data)).to_bytes(bus, "little")
             after[at : at + bus] = np.frombuffer(word, np.uint8)
 

@@ -11,11 +11,12 @@ from amaranth.lib import wiring
 from streams import random_stream, words_of
 from units import BUSES, simulate, small_config
 
-from intaglio.hw.dispatch import QUEUE_DEPTHS, Dispatch
-from intaglio.hw.faults import Fault
-from intaglio.hw.fetch import BLOCK_BYTES, FIFO_BYTES, Fetch
-from intaglio.hw.isa import WORDS_OF, Command, Engine, Opcode
+from intaglio.hw.dispatch import Dispatch
+from intaglio.hw.fetch import Fetch
 from intaglio.hw.queues import CommandQueue
+from intaglio.machine.faults import Fault
+from intaglio.machine.isa import WORDS_OF, Command, Engine, Opcode
+from intaglio.machine.limits import FETCH_BLOCK_BYTES, FETCH_FIFO_BYTES, QUEUE_DEPTHS
 
 
 class Both(wiring.Component):
@@ -51,7 +52,7 @@ def run(bus: int, words: list[int], rng: random.Random, program_bytes: int | Non
             ctx.set(request.ready, rng.random() < 0.5)
             if ctx.get(request.valid) and ctx.get(request.ready):
                 at, beats = ctx.get(request.payload.address), ctx.get(request.payload.beats)
-                assert at == expected and 1 <= beats <= BLOCK_BYTES // bus
+                assert at == expected and 1 <= beats <= FETCH_BLOCK_BYTES // bus
                 assert at // 4096 == (at + beats * bus - 1) // 4096
                 expected += beats * bus
                 pending += [at + i * bus for i in range(beats)]
@@ -63,7 +64,7 @@ def run(bus: int, words: list[int], rng: random.Random, program_bytes: int | Non
                 data = program[at : at + bus]
                 ctx.set(dut.fetch.beat_data, int.from_bytes(data.ljust(bus, b"\xff"), "little"))
                 in_fifo += 1
-            assert len(pending) + in_fifo <= FIFO_BYTES // bus
+            assert len(pending) + in_fifo <= FETCH_FIFO_BYTES // bus
             await ctx.tick()
 
     async def check(ctx):
@@ -162,7 +163,7 @@ def test_a_command_that_is_not_built_in() -> None:
 
 
 def test_unnamed_bits_of_every_word() -> None:
-    from intaglio.hw.isa import unnamed_bits
+    from intaglio.machine.isa import unnamed_bits
 
     rng = random.Random(3)
     for opcode in Opcode:
@@ -196,9 +197,9 @@ def test_the_longest_program() -> None:
             if ctx.get(request.valid):
                 assert (
                     ctx.get(request.payload.address) == (1 << 31) + asked
-                    and ctx.get(request.payload.beats) == BLOCK_BYTES // 8
+                    and ctx.get(request.payload.beats) == FETCH_BLOCK_BYTES // 8
                 )
-                asked += BLOCK_BYTES
+                asked += FETCH_BLOCK_BYTES
             assert not ctx.get(dut.fetch.idle) and not ctx.get(dut.dispatch.done) and not ctx.get(dut.dispatch.fault)
             due = beat + 2 < len(words) and 4 * beat < asked
             ctx.set(dut.fetch.beat, due)

@@ -7,8 +7,8 @@ import random
 import pytest
 from units import BUSES, expected_bursts, payload_of, simulate, small_config
 
-from intaglio.hw.isa import Command, Opcode
 from intaglio.hw.load import Load
+from intaglio.machine.isa import Command, Opcode
 
 
 def _commands(rng: random.Random, bus: int, count: int) -> list[Command]:

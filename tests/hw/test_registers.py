@@ -9,18 +9,18 @@ from system import lite_read, lite_write
 from units import simulate, small_config
 
 from intaglio.hw.axi import OKAY, SLVERR
-from intaglio.hw.counters import Counter
-from intaglio.hw.faults import Fault
-from intaglio.hw.isa import Engine
-from intaglio.hw.registers import (
-    DEFAULT_WATCHDOG,
+from intaglio.hw.registers import Registers
+from intaglio.machine.counters import Counter
+from intaglio.machine.faults import Fault
+from intaglio.machine.isa import Engine
+from intaglio.machine.limits import DEFAULT_WATCHDOG
+from intaglio.machine.registers import (
     FAULT_MEANINGS,
     ID_VALUE,
     STATUS_FAULT_LSB,
     TABLE,
     Control,
     Register,
-    Registers,
     Status,
     counter_offset,
     document,
@@ -31,7 +31,7 @@ SETTINGS = (Register.PROGRAM_ADDRESS, Register.PROGRAM_SIZE, Register.BASE_ADDRE
 
 def test_document_is_current() -> None:
     path = Path(__file__).parents[2] / "docs" / "registers.md"
-    assert path.read_text() == document(), "run `python -m intaglio.hw.registers > docs/registers.md`"
+    assert path.read_text() == document(), "run `python -m intaglio.machine.registers > docs/registers.md`"
 
 
 def test_table() -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from intaglio.hw.isa import RoundingCode
 from intaglio.hw.scale import Requantizer
-from intaglio.hw.timing import requantizer_latency
+from intaglio.machine import latency
+from intaglio.machine.config import ROUNDINGS
+from intaglio.machine.isa import RoundingCode
 from intaglio.network.arithmetic import requantize, wrap32
 from intaglio.network.graph import Requantize, Rounding
 from tests.binary32_cases import Cases, all_ties, random_cases
@@ -55,7 +56,7 @@ def seeded() -> np.random.Generator:
 
 def test_float_rounds_as_binary32_at_every_tie():
     requantizer = Requantizer()
-    check(Pipeline(requantizer), requantizer.latency, all_ties(), RoundingCode.FLOAT, seeded())
+    check(Pipeline(requantizer), latency.requantizer(ROUNDINGS), all_ties(), RoundingCode.FLOAT, seeded())
 
 
 def test_float_is_binary32_arithmetic():
@@ -64,7 +65,7 @@ def test_float_is_binary32_arithmetic():
     requantizer = Requantizer()
     pipeline = Pipeline(requantizer)
     for _ in range(10):
-        check(pipeline, requantizer.latency, random_cases(rng, BLOCK), RoundingCode.FLOAT, rng)
+        check(pipeline, latency.requantizer(ROUNDINGS), random_cases(rng, BLOCK), RoundingCode.FLOAT, rng)
 
 
 @pytest.mark.parametrize(
@@ -76,4 +77,4 @@ def test_the_other_modes_beside_float_and_without_it(rounding):
     for code in (RoundingCode.DOUBLE, RoundingCode.SINGLE, RoundingCode.AWAY):
         sums, multiplier, shift = random_cases(rng, BLOCK // 5)
         multiplier = np.where(multiplier, multiplier + rng.integers(0, 128, multiplier.size), 0)
-        check(pipeline, requantizer_latency(rounding), (sums, multiplier, shift), code, rng)
+        check(pipeline, latency.requantizer(rounding), (sums, multiplier, shift), code, rng)

@@ -10,8 +10,8 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from units import payload_of, simulate
 
-from intaglio.hw.isa import Command, Opcode
 from intaglio.hw.row_delay import DelayLine, RowDelays
+from intaglio.machine.isa import Command, Opcode
 
 ROWS, WIDTH, PARTS = 4, 9, 2
 

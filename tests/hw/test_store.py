@@ -8,10 +8,11 @@ import pytest
 from amaranth.hdl import Cat
 from units import BUSES, expected_bursts, payload_of, simulate, small_config
 
-from intaglio.hw.isa import Command, Opcode
-from intaglio.hw.store import BUFFER_WORDS, Store
+from intaglio.hw.store import Store
+from intaglio.machine import latency
+from intaglio.machine.isa import Command, Opcode
 
-LATENCY = 3
+LATENCY = latency.ACTIVATION_READ
 
 
 def _commands(rng: random.Random, bus: int, count: int) -> list[Command]:
@@ -38,7 +39,7 @@ def _commands(rng: random.Random, bus: int, count: int) -> list[Command]:
 @pytest.mark.parametrize("speed", [0.3, 1.0])
 def test_words(bus: int, outstanding: int, speed: float) -> None:
     rng = random.Random(f"{bus} {outstanding} {speed}")
-    dut = Store(small_config(bus, outstanding), LATENCY)
+    dut = Store(small_config(bus, outstanding))
     commands = _commands(rng, bus, 10)
     bursts = [(number, *b) for number, c in enumerate(commands) for b in expected_bursts(c, bus)]
     retired: list[tuple[int, int]] = []
@@ -100,7 +101,7 @@ def test_words(bus: int, outstanding: int, speed: float) -> None:
 
 
 def test_a_word_each_cycle() -> None:
-    dut = Store(small_config(8), LATENCY)
+    dut = Store(small_config(8))
     command = Command(Opcode.STORE, {"row_bytes": 8 * 100, "rows": 1})
 
     async def check(ctx):
@@ -117,8 +118,3 @@ def test_a_word_each_cycle() -> None:
         assert not ctx.get(dut.words.valid)
 
     simulate(dut, check)
-
-
-def test_refuses_a_core_that_is_too_slow() -> None:
-    with pytest.raises(ValueError, match=rf"read_latency is 5: {BUFFER_WORDS} words of buffer keep up with at most 4"):
-        Store(small_config(8), 5)

@@ -7,18 +7,15 @@ import time
 
 import numpy as np
 import pytest
-from fake_core import FakeCore
 from numpy.typing import NDArray
 from streams import EXTERNAL, EXTERNAL_BYTES, compute_lengths, random_stream, words_of
 from system import Outcome, run_system
 
-from intaglio.hw import axi, dispatch, fetch, registers, store, tokens
-from intaglio.hw.config import Config, MemoryConfig
-from intaglio.hw.core import ComputeCore
-from intaglio.hw.counters import Counter
-from intaglio.hw.isa import Command, Engine, Opcode
 from intaglio.hw.ledger import CAUSES
-from intaglio.hw.registers import Register, Status
+from intaglio.machine.config import Config, MemoryConfig
+from intaglio.machine.counters import Counter
+from intaglio.machine.isa import Command, Engine, Opcode
+from intaglio.machine.registers import Register, Status
 from intaglio.sim import cycle_model
 from intaglio.sim.cycle_model import run_cycles
 
@@ -86,21 +83,6 @@ def test_no_output_follows_an_input_within_a_cycle() -> None:
     commands = random_stream(random.Random(9), config, 20)
     (outcome,) = run_system(config, words_of(commands), bytearray(EXTERNAL + EXTERNAL_BYTES), probe=True)
     hold_equal(config, commands, outcome)
-
-
-def test_sizes_are_the_hardwares() -> None:
-    """The model's copies of the RTL's sizes (it does not import amaranth)."""
-    assert (cycle_model.BLOCK_BYTES, cycle_model.FIFO_BYTES) == (fetch.BLOCK_BYTES, fetch.FIFO_BYTES)
-    assert dispatch.QUEUE_DEPTHS == {
-        Engine.LOAD: cycle_model.TRANSFER_QUEUE,
-        Engine.COMPUTE: 1,
-        Engine.STORE: cycle_model.TRANSFER_QUEUE,
-    }
-    assert cycle_model.BUFFER_WORDS == store.BUFFER_WORDS
-    assert cycle_model.READ_LATENCY == ComputeCore.READ_LATENCY == FakeCore.READ_LATENCY
-    assert (cycle_model.PAGE, cycle_model.MOST_BEATS) == (axi.PAGE, axi.MOST_BEATS)
-    assert (1 << tokens.TOKEN_BITS) - 1 == cycle_model.MOST_TOKENS
-    assert cycle_model.DEFAULT_WATCHDOG == registers.DEFAULT_WATCHDOG
 
 
 def test_model_refuses() -> None:

@@ -9,11 +9,11 @@ from streams import EXTERNAL, EXTERNAL_BYTES
 from system import PROGRAM, Outcome, run_system
 from units import small_config
 
-from intaglio.hw.config import Config
-from intaglio.hw.counters import Counter
-from intaglio.hw.faults import Fault
-from intaglio.hw.isa import Command, Engine, Opcode, token_bit
-from intaglio.hw.registers import Status
+from intaglio.machine.config import Config
+from intaglio.machine.counters import Counter
+from intaglio.machine.faults import Fault
+from intaglio.machine.isa import Command, Engine, Opcode, token_bit
+from intaglio.machine.registers import Status
 from intaglio.sim import memory_model as mm
 
 LONG = 500

@@ -11,9 +11,9 @@ import pytest
 from fake_core import FakeCore
 from streams import EXTERNAL, EXTERNAL_BYTES, compute_lengths, random_stream, words_of
 
-from intaglio.hw.config import Config, MemoryConfig
-from intaglio.hw.registers import Control, Register, Status, counter_offset
 from intaglio.hw.verilog import emit_verilog
+from intaglio.machine.config import Config, MemoryConfig
+from intaglio.machine.registers import Control, Register, Status, counter_offset
 from intaglio.sim.cycle_model import run_cycles
 from intaglio.sim.rtl.build import library_of
 from intaglio.sim.rtl.model import Model

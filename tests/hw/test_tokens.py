@@ -6,8 +6,8 @@ import random
 
 from units import simulate
 
-from intaglio.hw.isa import Engine, token_bit
 from intaglio.hw.tokens import Tokens
+from intaglio.machine.isa import Engine, token_bit
 
 
 def test_random() -> None:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from amaranth.sim import Simulator
 
-from intaglio.hw.config import Config, MemoryConfig
-from intaglio.hw.isa import Command
+from intaglio.machine.config import Config, MemoryConfig
+from intaglio.machine.isa import Command
 
 BUSES = (4, 8, 16, 32, 64)
 

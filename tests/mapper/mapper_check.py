@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from intaglio.hw.config import Config
+from intaglio.machine.config import Config
 from intaglio.mapper import map_network
 from intaglio.mapper.program import Program
 from intaglio.network.execute import execute, random_inputs

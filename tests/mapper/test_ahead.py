@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from mapper_graphs import MACHINES, mixed
 
-from intaglio.hw.config import Config, load_config
-from intaglio.hw.isa import Command, Engine, LocalMemory, Opcode
+from intaglio.machine.config import Config, load_config
+from intaglio.machine.isa import Command, Engine, LocalMemory, Opcode
 from intaglio.mapper.accept import accepted
 from intaglio.mapper.accesses import accesses
 from intaglio.mapper.ahead import load_order

@@ -10,8 +10,8 @@ import pytest
 from mapper_check import check, check_program
 from mapper_graphs import Builder
 
-from intaglio.hw.config import Config, load_config
-from intaglio.hw.isa import LocalMemory, Opcode
+from intaglio.machine.config import Config, load_config
+from intaglio.machine.isa import LocalMemory, Opcode
 from intaglio.mapper import program_of
 from intaglio.mapper.accept import accepted
 from intaglio.mapper.buffers import Setting

@@ -9,8 +9,8 @@ import pytest
 from mapper_check import check
 from mapper_graphs import Builder
 
-from intaglio.hw.config import Config, load_config
-from intaglio.hw.isa import Opcode
+from intaglio.machine.config import Config, load_config
+from intaglio.machine.isa import Opcode
 from intaglio.mapper.accept import accepted
 from intaglio.mapper.chain import Chain, can_chain
 from intaglio.mapper.fused import ChainPlan

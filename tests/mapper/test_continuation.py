@@ -7,8 +7,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from intaglio.hw.config import Config, load_config
-from intaglio.hw.isa import Command, Opcode, conv_pixels
+from intaglio.machine.config import Config, load_config
+from intaglio.machine.isa import Command, Opcode, conv_pixels
 from intaglio.mapper.continuation import continuation_faults, partial_words
 from intaglio.mapper.legality import faults
 from tests.hw.core_commands import random_chain

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from intaglio.hw.config import Config, load_config
-from intaglio.hw.counters import Counter
-from intaglio.hw.isa import Command, LocalMemory
+from intaglio.machine.config import Config, load_config
+from intaglio.machine.counters import Counter
+from intaglio.machine.isa import Command, LocalMemory
 from intaglio.mapper.accesses import Space, accesses
 from intaglio.mapper.convolution import ConvTask, Sums
 from intaglio.mapper.footprint import footprints

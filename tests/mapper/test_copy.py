@@ -9,7 +9,7 @@ import pytest
 from mapper_check import check_program
 from mapper_graphs import Builder
 
-from intaglio.hw.config import load_config
+from intaglio.machine.config import load_config
 from intaglio.mapper import map_network
 from intaglio.mapper.elementwise import Segments, segments
 from intaglio.mapper.layout import View

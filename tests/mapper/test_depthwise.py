@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from intaglio.hw import isa
-from intaglio.hw.config import Config, load_config
-from intaglio.hw.counters import Counter
-from intaglio.hw.isa import LocalMemory, Opcode
-from intaglio.hw.timing import compute_cycles
+from intaglio.machine import isa
+from intaglio.machine.config import Config, load_config
+from intaglio.machine.counters import Counter
+from intaglio.machine.isa import LocalMemory, Opcode
+from intaglio.machine.timing import compute_cycles
 from intaglio.mapper.accesses import Access, Space, accesses
 from intaglio.mapper.depthwise import Depthwise, suits, tile_width, weight_block
 from intaglio.mapper.footprint import footprints

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from intaglio.hw.config import load_config
-from intaglio.hw.isa import FIELDS, Command, Opcode
+from intaglio.machine.config import load_config
+from intaglio.machine.isa import FIELDS, Command, Opcode
 from intaglio.mapper.legality import faults
 
 CONFIG = load_config(

@@ -8,8 +8,8 @@ from mapper_check import check
 from mapper_graphs import Builder
 
 from intaglio.errors import RefusedError
-from intaglio.hw.config import load_config
-from intaglio.hw.isa import Engine, Opcode
+from intaglio.machine.config import load_config
+from intaglio.machine.isa import Engine, Opcode
 from intaglio.mapper import map_network
 from intaglio.mapper.geometry import Geometry
 from intaglio.mapper.grouped import slices_of

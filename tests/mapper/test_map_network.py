@@ -9,9 +9,9 @@ import pytest
 from mapper_check import check
 from mapper_graphs import Builder
 
-from intaglio.hw.config import Config, load_config
-from intaglio.hw.isa import Engine, Opcode
-from intaglio.hw.timing import compute_cycles
+from intaglio.machine.config import Config, load_config
+from intaglio.machine.isa import Engine, Opcode
+from intaglio.machine.timing import compute_cycles
 from intaglio.network.graph import Graph, Padding
 from intaglio.network.tflite.importer import load_tflite
 from tests.onnx_arithmetic import in_onnx_arithmetic

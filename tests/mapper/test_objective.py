@@ -12,7 +12,7 @@ import pytest
 from mapper_graphs import MACHINES, SAME, Builder, mixed
 
 from intaglio.errors import InputError
-from intaglio.hw.config import Config, load_config
+from intaglio.machine.config import Config, load_config
 from intaglio.mapper import map_network
 from intaglio.mapper.accept import accepted
 from intaglio.mapper.by_objective import ByObjective

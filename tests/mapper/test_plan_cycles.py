@@ -7,9 +7,9 @@ import pytest
 from mapper_check import check_program
 from mapper_graphs import Builder
 
-from intaglio.hw.config import load_config
-from intaglio.hw.isa import Opcode
-from intaglio.hw.timing import compute_cycles
+from intaglio.machine.config import load_config
+from intaglio.machine.isa import Opcode
+from intaglio.machine.timing import compute_cycles
 from intaglio.mapper import map_proven
 from intaglio.mapper.accept import accepted
 from intaglio.mapper.convolution import ConvTask

@@ -7,7 +7,7 @@ from mapper_check import check_program
 from mapper_graphs import MACHINES, SAME, Builder, mixed
 
 from intaglio.errors import RefusedError
-from intaglio.hw.config import Config, load_config
+from intaglio.machine.config import Config, load_config
 from intaglio.mapper import map_network, map_proven
 from intaglio.mapper.accept import accepted
 from intaglio.mapper.emit import emit

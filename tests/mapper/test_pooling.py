@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from intaglio.hw.config import load_config
-from intaglio.hw.counters import Counter
-from intaglio.hw.isa import LocalMemory
+from intaglio.machine.config import load_config
+from intaglio.machine.counters import Counter
+from intaglio.machine.isa import LocalMemory
 from intaglio.mapper.accesses import Space, accesses
 from intaglio.mapper.footprint import footprints
 from intaglio.mapper.layout import Region, View, layout_of

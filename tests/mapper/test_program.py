@@ -10,8 +10,8 @@ import pytest
 from mapper_graphs import Builder
 
 from intaglio.errors import InputError
-from intaglio.hw.config import load_config
-from intaglio.hw.isa import decode
+from intaglio.machine.config import load_config
+from intaglio.machine.isa import decode
 from intaglio.mapper import map_network
 from intaglio.mapper.program import Program
 

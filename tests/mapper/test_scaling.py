@@ -11,8 +11,8 @@ import pytest
 from mapper_graphs import MACHINES, SAME, Builder
 
 from intaglio.errors import InputError
-from intaglio.hw.config import Config, load_config
-from intaglio.hw.isa import FIELDS, Command, Engine, LocalMemory, Opcode, token_bit
+from intaglio.machine.config import Config, load_config
+from intaglio.machine.isa import FIELDS, Command, Engine, LocalMemory, Opcode, token_bit
 from intaglio.mapper import map_network
 from intaglio.mapper.accept import accepted
 from intaglio.mapper.accesses import Access, Space, accesses

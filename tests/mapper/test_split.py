@@ -7,8 +7,8 @@ import pytest
 from mapper_check import check
 from mapper_graphs import Builder
 
-from intaglio.hw.config import Config, load_config
-from intaglio.hw.isa import Command, Opcode
+from intaglio.machine.config import Config, load_config
+from intaglio.machine.isa import Command, Opcode
 from intaglio.mapper import map_network
 from intaglio.mapper.accesses import accesses
 from intaglio.mapper.footprint import footprints

@@ -9,7 +9,7 @@ import pytest
 from mapper_graphs import MACHINES, Builder, mixed
 
 from intaglio.errors import RefusedError
-from intaglio.hw.config import Config, load_config
+from intaglio.machine.config import Config, load_config
 from intaglio.mapper.accept import accepted
 from intaglio.mapper.emit import emit
 from intaglio.mapper.lower import Lowered

@@ -7,8 +7,8 @@ import pytest
 from mapper_check import check
 from mapper_graphs import SAME, Builder
 
-from intaglio.hw.config import load_config
-from intaglio.hw.isa import FIELDS, Command, Engine, LocalMemory, Opcode, token_bit
+from intaglio.machine.config import load_config
+from intaglio.machine.isa import FIELDS, Command, Engine, LocalMemory, Opcode, token_bit
 from intaglio.mapper.dispatch import MOST_TOKENS, order_of
 from intaglio.mapper.table import table_of
 from intaglio.mapper.tokens import with_tokens

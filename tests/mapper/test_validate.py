@@ -9,8 +9,8 @@ import pytest
 from mapper_graphs import Builder
 
 from intaglio.errors import InputError
-from intaglio.hw.config import load_config
-from intaglio.hw.isa import FIELDS, Command, Engine, LocalMemory, Opcode, token_bit
+from intaglio.machine.config import load_config
+from intaglio.machine.isa import FIELDS, Command, Engine, LocalMemory, Opcode, token_bit
 from intaglio.mapper import map_network
 from intaglio.mapper.program import Program
 from intaglio.network.graph import Padding

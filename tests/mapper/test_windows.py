@@ -9,9 +9,9 @@ import pytest
 from mapper_check import check
 from mapper_graphs import Builder
 
-from intaglio.hw.config import config_from_dict, load_config
-from intaglio.hw.isa import Engine, Opcode
-from intaglio.hw.timing import compute_cycles
+from intaglio.machine.config import config_from_dict, load_config
+from intaglio.machine.isa import Engine, Opcode
+from intaglio.machine.timing import compute_cycles
 from intaglio.mapper import map_network
 from intaglio.mapper.program import Program
 from intaglio.network.arithmetic import has_empty_window

@@ -12,8 +12,9 @@ from typing import Any
 
 import yaml
 
+from tests.changed_tree import LONGEST, VERIFY, Tree
 from tests.mutation.mutants import Mutant, draw
-from tests.mutation.trial import LONGEST, VERIFY, Tree, stages_of
+from tests.mutation.trial import stages_of
 
 ROOT = Path(__file__).resolve().parents[2]
 EQUIVALENT = Path(__file__).parent / "equivalent.yaml"
@@ -82,7 +83,7 @@ def trial(tree: Tree, baseline: Baseline, mutant: Mutant) -> dict[str, Any]:
     outcome, by, text, total = "survived", "", "", 0.0
     for stage in stages_of(mutant):
         limit = min(LONGEST, 5 * baseline.seconds(stage))
-        with tree.changed(mutant):
+        with tree.changed(mutant.file, mutant.code):
             ended, text, seconds = tree.run(stage, limit)
         total += seconds
         if ended != "passed":

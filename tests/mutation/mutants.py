@@ -24,7 +24,7 @@ from parso.tree import NodeOrLeaf
 
 from tests.mutation.assignments import RemoveAssignment
 
-FOLDER = Path("intaglio/hw")
+FOLDERS = (Path("intaglio/hw"), Path("intaglio/machine"))
 
 _FAMILIES = (
     "ReplaceBinaryOperator_",
@@ -125,7 +125,7 @@ def draw(root: Path, count: int, seed: int) -> list[Mutant]:
     A place has its lot by the seed and what it says, so that a draw stays as it is where other lines change.
     """
     lots = []
-    for path in sorted((root / FOLDER).glob("*.py")):
+    for path in sorted(path for folder in FOLDERS for path in (root / folder).glob("*.py")):
         for changes in places_of(root, path.relative_to(root)):
             first = changes[0]
             rng = random.Random(f"{seed} {first.file} {first.definition} {first.line} {first.name} {first.nth}")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from intaglio.hw.config import MemoryConfig
+from intaglio.machine.config import MemoryConfig
 from intaglio.network import load
 from intaglio.sim.engines import run_program
 from intaglio.verify import verify

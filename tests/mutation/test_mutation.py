@@ -14,7 +14,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_every_file_has_tests() -> None:
-    files = {path.stem for path in (ROOT / "intaglio" / "hw").glob("*.py")} - {"__init__"}
+    files = {path.stem for folder in ("hw", "machine") for path in (ROOT / "intaglio" / folder).glob("*.py")} - {
+        "__init__"
+    }
     assert set(BLOCKS) == files
     for tests in BLOCKS.values():
         assert tests and all((ROOT / test.split()[0]).is_file() for test in tests)

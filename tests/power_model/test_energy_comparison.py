@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from intaglio.hw.config import Config, load_config
-from intaglio.hw.counters import Counter
+from intaglio.machine.config import Config, load_config
+from intaglio.machine.counters import Counter
 from intaglio.power_model import Band, Comparison, LayerCounts, Table, compare, load_table, place
 from intaglio.power_model.comparison import BASELINES
 from intaglio.power_model.counts import ACTIONS

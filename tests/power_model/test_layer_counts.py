@@ -12,9 +12,9 @@ import pytest
 pytest.importorskip("ai_edge_litert")
 
 from intaglio import data
-from intaglio.hw.config import load_config, shipped_names
-from intaglio.hw.counters import Counter
-from intaglio.hw.isa import LocalMemory, Opcode
+from intaglio.machine.config import load_config, shipped_names
+from intaglio.machine.counters import Counter
+from intaglio.machine.isa import LocalMemory, Opcode
 from intaglio.network import load, random_inputs
 from intaglio.network.graph import Add, AveragePool2D, Conv2D, FullyConnected, Mean
 from intaglio.network.tflite.write import TfliteBuilder

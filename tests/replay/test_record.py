@@ -2,7 +2,7 @@
 
 import pytest
 
-from intaglio.hw.isa import Opcode
+from intaglio.machine.isa import Opcode
 from tests.fuzz.case import WAYS, read_case
 from tests.replay.command import difference, digests, recorded
 from tests.replay.pairs import CASES, design_names, pair_names

@@ -9,9 +9,9 @@ import pytest
 
 pytest.importorskip("ai_edge_litert")
 
-from intaglio.hw.config import load_config
-from intaglio.hw.counters import Counter
-from intaglio.hw.isa import Command, Opcode
+from intaglio.machine.config import load_config
+from intaglio.machine.counters import Counter
+from intaglio.machine.isa import Command, Opcode
 from intaglio.mapper.accept import accepted
 from intaglio.mapper.convolution import ConvTask
 from intaglio.network import load, random_inputs

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from intaglio.hw.config import load_config
-from intaglio.hw.isa import Command
-from intaglio.hw.timing import compute_cycles
+from intaglio.machine.config import load_config
+from intaglio.machine.isa import Command
+from intaglio.machine.timing import compute_cycles
 from intaglio.report.bounds import inside
 from intaglio.report.locate import _element
 from tests.hw.depthwise_commands import random_depthwise

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from intaglio.errors import InputError
-from intaglio.hw.config import MemoryConfig, load_config
-from intaglio.hw.counters import Counter
-from intaglio.hw.faults import Fault
-from intaglio.hw.isa import Command, Engine, Opcode
+from intaglio.machine.config import MemoryConfig, load_config
+from intaglio.machine.counters import Counter
+from intaglio.machine.faults import Fault
+from intaglio.machine.isa import Command, Engine, Opcode
 from intaglio.sim import memory_model
 from intaglio.sim.engines import in_program_order, layer_intervals, layer_spans, run_program
 from intaglio.sim.rtl.simulate import run_rtl

@@ -12,9 +12,9 @@ import pytest
 
 from intaglio import data
 from intaglio.errors import InputError
-from intaglio.hw.config import Config, MemoryConfig, load_config, shipped_names
-from intaglio.hw.isa import Command, Engine, LocalMemory, Opcode
-from intaglio.hw.timing import compute_cycles
+from intaglio.machine.config import Config, MemoryConfig, load_config, shipped_names
+from intaglio.machine.isa import Command, Engine, LocalMemory, Opcode
+from intaglio.machine.timing import compute_cycles
 from intaglio.mapper.table import table_of
 from intaglio.network import load
 from intaglio.session import Session
@@ -178,7 +178,7 @@ def test_a_watchdog_shorter_than_the_memorys_latency() -> None:
 
 
 def test_a_program_need_not_be_encoded() -> None:
-    """schedule_of equals the schedule of the words with hw.timing's lengths."""
+    """schedule_of equals the schedule of the words with machine.timing's lengths."""
     rng = np.random.default_rng(3)
     commands = random_commands(SMALL, rng, 60)
     for i in range(40):

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from intaglio.errors import InputError
-from intaglio.hw.config import Config
-from intaglio.hw.counters import Counter
-from intaglio.hw.isa import Command, Opcode, RoundingCode
+from intaglio.machine.config import Config
+from intaglio.machine.counters import Counter
+from intaglio.machine.isa import Command, Opcode, RoundingCode
 from intaglio.mapper.program import Place, Program
 from intaglio.network import arithmetic
 from intaglio.network.graph import Requantize, Rounding

@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from intaglio.hw.config import KIB, Config
-from intaglio.hw.isa import Command, Opcode, RoundingCode, conv_pixels
-from intaglio.hw.timing import least_idle_cycles, least_tile_cycles
+from intaglio.machine.config import KIB, Config
+from intaglio.machine.isa import Command, Opcode, RoundingCode, conv_pixels
+from intaglio.machine.timing import least_idle_cycles, least_tile_cycles
 from intaglio.sim.engines import run_program
 from intaglio.sim.rtl import simulate
 from tests.sim.programs import program_of, random_image

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from intaglio.hw.config import load_config
-from intaglio.hw.counters import Counter
+from intaglio.machine.config import load_config
+from intaglio.machine.counters import Counter
 from intaglio.mapper import map_network
 from intaglio.network.tflite.importer import load_tflite
 from intaglio.sim.functional import execute_program

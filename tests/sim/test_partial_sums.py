@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from intaglio.hw.counters import Counter
-from intaglio.hw.isa import Command, Opcode
-from intaglio.hw.timing import least_tile_cycles
+from intaglio.machine.counters import Counter
+from intaglio.machine.isa import Command, Opcode
+from intaglio.machine.timing import least_tile_cycles
 from intaglio.sim.engines import run_program
 from tests.sim.programs import SMALL, program_of, random_image
 

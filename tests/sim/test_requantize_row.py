@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from intaglio.hw.isa import RoundingCode
+from intaglio.machine.isa import RoundingCode
 from intaglio.sim.requantize import requantize, requantize_row, scales_of
 from tests.binary32_cases import all_ties
 

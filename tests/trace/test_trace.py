@@ -15,12 +15,12 @@ pytest.importorskip("ai_edge_litert")
 from amaranth.sim import Simulator
 
 from intaglio.errors import OutputError
-from intaglio.hw.config import load_config
-from intaglio.hw.counters import Counter
 from intaglio.hw.depthwise_feed import PatchSequencer
 from intaglio.hw.feed import FeedSequencer
-from intaglio.hw.isa import Engine
-from intaglio.hw.timing import compute_cycles
+from intaglio.machine.config import load_config
+from intaglio.machine.counters import Counter
+from intaglio.machine.isa import Engine
+from intaglio.machine.timing import compute_cycles
 from intaglio.network import load, random_inputs
 from intaglio.session import NetworkRun, Session
 from intaglio.sim.cycle_model import BURST_COLUMNS

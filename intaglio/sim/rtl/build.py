@@ -9,8 +9,8 @@ from importlib import metadata, resources
 from pathlib import Path
 
 from intaglio import cache
-from intaglio.hw.config import Config
 from intaglio.hw.verilog import TOP, emit_verilog
+from intaglio.machine.config import Config
 from intaglio.places import plain_folder
 from intaglio.sim import memory_model
 from intaglio.sim.rtl.toolchain import Verilator, verilator

@@ -9,7 +9,7 @@ from types import TracebackType
 
 import numpy as np
 
-from intaglio.hw.config import Config
+from intaglio.machine.config import Config
 from intaglio.sim.memory_model import MEMORY_END, STATE_SIZE, memory_reset, step_for_c
 
 _CHUNK = 200_000

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from intaglio.errors import InputError
-from intaglio.hw.config import Config
-from intaglio.hw.counters import Counter
-from intaglio.hw.faults import Fault
-from intaglio.hw.registers import STATUS_FAULT_LSB, Control, Register, Status, counter_offset
+from intaglio.machine.config import Config
+from intaglio.machine.counters import Counter
+from intaglio.machine.faults import Fault
+from intaglio.machine.registers import STATUS_FAULT_LSB, Control, Register, Status, counter_offset
 from intaglio.mapper.program import PROGRAM_OFFSET, Program
 from intaglio.sim.rtl.build import WAVES, Progress, library
 from intaglio.sim.rtl.model import Model

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from intaglio.errors import InputError
-from intaglio.hw.config import Config, MemoryConfig, load_config, shipped_names
+from intaglio.machine.config import Config, MemoryConfig, load_config, shipped_names
 
 KIB = 1024
 SHIPPED = {  # name: rows, cols, bytes on chip, bus

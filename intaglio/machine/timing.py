@@ -1,6 +1,7 @@
 """Cycles of a compute command: the one place where they are counted for mapper and simulator.
 
-Exact, not modelled: the core's schedule is fixed by the command, and tests hold these formulas against the RTL.
+Exact, not modelled: the core's schedule is fixed by the command, and tests hold these formulas against the RTL. What a stage takes
+is latency.py's.
 """
 
 from __future__ import annotations
@@ -10,28 +11,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from operator import itemgetter
 
-from intaglio.hw.config import Config
-from intaglio.hw.isa import Command, Opcode, conv_pixels
+from intaglio.machine import latency
+from intaglio.machine.config import Config
+from intaglio.machine.isa import Command, Opcode, conv_pixels
 
+_ADD_SUMS = latency.ACTIVATION_READ + 1 + latency.OPERAND_SCALE + latency.ADD_SUM
+"""From the read of a chunk of b to its lower sums: the choice of the half, the scale."""
 Fields = Command | Mapping[str, int]
 """A command, or as many of its fields as its cycles depend on."""
-_MEMORY_READ = 3  # ActivationMemory.READ_LATENCY
-_START = 2  # the handshake, and the pulse that starts the sequencers
-FIRST_SLOT = _START
-"""Cycles from the handshake that starts a CONV to its first slot."""
-_FEED = 3 + _MEMORY_READ + 2  # from a slot's cycle to the array's edge
-_ARRAY = 4  # Array.LATENCY
-_PASS = 3  # Drain.PASS_LATENCY
-_KEEP = 1  # to the cycle in which a pass is in the partial-sum memory
-_WRITE = 2  # to the cycle in which the write is in the memory, counted
-_ADD = _MEMORY_READ + 1 + 5 + 1  # AddPath's sums, from b's read
-_POOL = _MEMORY_READ + 1  # PoolPath.OUTPUT_LATENCY
-
-
-def requantizer_latency(rounding: tuple[str, ...]) -> int:
-    """Cycles from an element's entry into a requantizer with these modes built in to its result: FLOAT takes one more
-    before the product, to round the sum, and one more after the shift, to round the result."""
-    return 10 if "float" in rounding else 8
 
 
 @dataclass(frozen=True)
@@ -102,14 +89,15 @@ def conv_timing_of(config: Config, c: Fields, drains: bool) -> ConvTiming:
     before = (pixel_tiles * channel_tiles - 1) * tile + slots - last_slot_cycles
     # With `split` one pixel leaves, whose sum row 1 completes, a cycle after row 0.
     passes = (1 if split else last_pixels) * -(-last_channels // config.requantizers)
-    write = requantizer_latency(config.rounding) + _WRITE - 1 if drains else _KEEP
-    total = _START + before + last_chunk_bytes + split + _last_passes(config, passes) + write - 1
+    write = latency.requantizer(config.rounding) + latency.ACTIVATION_WRITE - 1 if drains else latency.PARTIAL_WRITE
+    total = latency.COMMAND_START + before + last_chunk_bytes + split + _last_passes(config, passes) + write - 1
     return ConvTiming(steps, slots, tile, total)
 
 
 def _last_passes(config: Config, passes: int) -> int:
     """Cycles from the step that completes the sum with which a tile's passes begin, to the last pass's sums."""
-    return _FEED + _ARRAY + config.cols + 1 + passes + _PASS
+    to_array = latency.SEQUENCER_REQUEST + latency.ACTIVATION_READ + latency.FEED_ROWS
+    return to_array + latency.ARRAY + config.cols + 1 + passes + latency.DRAIN_PASS
 
 
 @dataclass(frozen=True)
@@ -128,8 +116,8 @@ def depthwise_timing(config: Config, c: Fields) -> DepthwiseTiming:
     tiles = c["channel_tiles"] * c["patches_across"] * ((c["patches_down"] - 1) * tile + last_tile)
     # The last row of the array in use takes its last tap with the last pixel of the raster.
     passes = c["last_patch_rows"] * c["last_patch_cols"] * -(-c["last_channels"] // config.requantizers)
-    write = requantizer_latency(config.rounding) + _WRITE - 1
-    total = _START + tiles - c["idle_cycles"] + _last_passes(config, passes) + write - 1
+    write = latency.requantizer(config.rounding) + latency.ACTIVATION_WRITE - 1
+    total = latency.COMMAND_START + tiles - c["idle_cycles"] + _last_passes(config, passes) + write - 1
     return DepthwiseTiming(tile, last_tile, total)
 
 
@@ -150,8 +138,8 @@ def pool_cycles(config: Config, c: Fields) -> int:
     passes = (c["channels"] - 1) % config.slab_channels // config.requantizers + 1
     pixels = c["region_rows"] * c["region_cols"] * pool_pixel_cycles(config, window, c["channels"])
     reads = pixels - max(window, passes) + window  # to the last one; its slab's passes follow
-    tail = 0 if c["hold"] else passes - 1 + requantizer_latency(config.rounding) + _WRITE - 1
-    return _START + reads + _POOL + tail
+    tail = 0 if c["hold"] else passes - 1 + latency.requantizer(config.rounding) + latency.ACTIVATION_WRITE - 1
+    return latency.COMMAND_START + reads + latency.ACTIVATION_READ + latency.POOL_SUM + tail
 
 
 _IDLE_FIELDS = (
@@ -240,7 +228,15 @@ def compute_cycles(config: Config, c: Command) -> int:
         chunk = 2 * config.requantizers
         chunks = -(-c["row_bytes"] // chunk)
         wide = c["row_bytes"] - (chunks - 1) * chunk > config.requantizers
-        return _START + 2 * c["rows"] * chunks + _ADD + wide + requantizer_latency(config.rounding) + _WRITE - 1
+        return (
+            latency.COMMAND_START
+            + 2 * c["rows"] * chunks
+            + _ADD_SUMS
+            + wide
+            + latency.requantizer(config.rounding)
+            + latency.ACTIVATION_WRITE
+            - 1
+        )
     if c.opcode == Opcode.POOL:
         return pool_cycles(config, c)
     if c.opcode == Opcode.DEPTHWISE:

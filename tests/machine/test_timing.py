@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 
-from intaglio.hw.config import Config
-from intaglio.hw.isa import Command, Opcode
-from intaglio.hw.timing import compute_cycles, least_idle_cycles, pool_pixel_cycles
+from intaglio.machine.config import Config
+from intaglio.machine.isa import Command, Opcode
+from intaglio.machine.timing import compute_cycles, least_idle_cycles, pool_pixel_cycles
 
 
 def tiles_of(config: Config, f: dict[str, int]) -> list[tuple[int, int]]:

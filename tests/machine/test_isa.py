@@ -1,9 +1,12 @@
 """The command format: fields do not overlap, commands survive encoding, malformed ones are named."""
 
+import importlib
+import sys
+
 import numpy as np
 import pytest
 
-from intaglio.hw.isa import (
+from intaglio.machine.isa import (
     CHANNEL_FIELDS_BY_NAME,
     ENGINE_OF,
     FIELDS,
@@ -80,3 +83,11 @@ def test_each_pair_of_engines_has_its_bit():
     for me in Engine:
         assert sorted(token_bit(me, other) for other in Engine if other != me) == [0, 1]
     assert set(ENGINE_OF) == set(Opcode)
+
+
+@pytest.mark.parametrize(("moved", "name"), [("counters", "Counter"), ("isa", "decode")])
+def test_names_of_the_documents_go_on_working(moved: str, name: str) -> None:
+    sys.modules.pop(f"intaglio.hw.{moved}", None)
+    with pytest.warns(DeprecationWarning, match=rf"intaglio\.machine\.{moved}"):
+        old = importlib.import_module(f"intaglio.hw.{moved}")
+    assert getattr(old, name) is getattr(importlib.import_module(f"intaglio.machine.{moved}"), name)

@@ -12,7 +12,7 @@ class Fault(enum.IntEnum):
     READ_RESPONSE = 1  # a read burst was answered with an error [its external address]
     WRITE_RESPONSE = 2  # a write burst was answered with an error [its external address]
     PORT_CONFLICT = 3  # two engines used one memory port in one cycle [bytes of program dispatched]
-    TOKEN_OVERFLOW = 4  # more than 255 tokens wait between two engines [bytes of program dispatched]
+    TOKEN_OVERFLOW = 4  # more tokens wait between two engines than limits.MOST_TOKENS [bytes of program dispatched]
     BAD_OPCODE = 5  # no such command [the command's offset in the program]
     BAD_FIELD = 6  # a field or a bit between fields that no command may have, see Dispatch [the command's offset]
     CUT_SHORT = 7  # the program ends inside a command [the command's offset]
