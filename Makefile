@@ -10,19 +10,32 @@ LOWEST_TESTS := tests/quantize tests/network tests/cli tests/report tests/mapper
                 tests/sim/test_functional.py tests/sim/test_event_model.py tests/test_api.py tests/test_compiled.py \
                 tests/replay
 
-.PHONY: install demo test test-all test-lowest lint bench fuzz fuzz-files replay stages mutate help
+# Files of tests that take longest; `make test-quick` leaves them out.
+LONG_TESTS := benchmarks/test_zigzag_plans cli/test_broken_inputs cli/test_commands cli/test_ending \
+              cli/test_read_and_written_files cli/test_terminal cocotb/test_cocotb_accelerator cocotb/test_cocotb_units \
+              export/test_driver export/test_files fuzz/test_drawing fuzz/test_fuzz fuzz/test_hold fuzz_files/test_fuzz_files mapper/test_convolution_ring hw/test_core \
+              hw/test_memory_sizes hw/test_requantizer hw/test_system_cycles hw/test_system_errors hw/test_verilog \
+              mapper/test_chain_plans mapper/test_chains mapper/test_limits mapper/test_objective mapper/test_parts \
+              mapper/test_plan_cycles mapper/test_polish mapper/test_split network/test_mutated_fields \
+              power_model/test_layer_counts quantize/test_post_training_onnx replay/test_record report/test_bounds \
+              report/test_notebook report/test_plots sim/test_depthwise_rtl sim/test_engines sim/test_event_model \
+              sim/test_largest_commands sim/test_memory_models system/test_networks_on_engines \
+              system/test_onnx_networks system/test_own_network_onnx test_compiled trace/test_trace
+
+.PHONY: install demo test test-quick test-all test-lowest lint bench fuzz fuzz-files replay stages mutate help
 
 help:
 	@echo "make demo      run the shipped network: schedule, cycles, accuracy, RTL against host and LiteRT"
 	@echo "make test      the tests, without the slow ones"
+	@echo "make test-quick  some of every part, in two minutes"
 	@echo "make test-all  all tests"
 	@echo "make test-lowest  quick tests on the lowest versions of other packages that are allowed (Python 3.11 or 3.12)"
-	@echo "make lint      ruff, its formatting, and mypy"
+	@echo "make lint      ruff, its formatting, the order of imports, and mypy"
 	@echo "make bench     cycles, schedules and simulator beside their rivals and bounds; minutes"
 	@echo "make fuzz      random networks on random machines; FUZZ=\"--count 20000 --state FOLDER\" for more"
 	@echo "make fuzz-files  spoiled files through the command: COUNT=5000 SEED=1, or REPLAY=kind:seed"
 	@echo "make replay    programs, cycles, outputs, documents and Verilog beside the record; RENEW=1 writes it anew"
-	@echo "make stages    each pipeline a stage longer: RTL and host still agree to the cycle; an hour (ARGS=\"--only load\")"
+	@echo "make stages    each pipeline a stage longer: RTL and host still agree to the cycle; half an hour (ARGS=\"--only load\")"
 	@echo "make mutate    whether tests notice changes of the hardware; hours (docs/testing.md)"
 	@echo "make install   the set-up that they share, into $(VENV)"
 
@@ -44,6 +57,9 @@ demo: install
 
 test: install
 	$(BIN)/python -m pytest -q -n 2 -m "not slow"
+
+test-quick: install
+	$(BIN)/python -m pytest -q -n 2 -m "not slow" $(patsubst %,--ignore=tests/%.py,$(LONG_TESTS))
 
 test-all: install
 	$(BIN)/python -m pytest -q -n 2
@@ -74,4 +90,5 @@ mutate: install
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy

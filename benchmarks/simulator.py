@@ -24,8 +24,8 @@ from rich.table import Table
 from benchmarks import large
 from intaglio import data
 from intaglio.machine.config import Config, load_config
-from intaglio.mapper.table import table_of
 from intaglio.network import load
+from intaglio.program.table import table_of
 from intaglio.session import Session
 from intaglio.sim.engines import clock_of
 from intaglio.sim.event_model import run_events

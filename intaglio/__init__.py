@@ -5,6 +5,8 @@ What `intaglio.api` has is found here too; it is imported at its first use, so t
 
 from __future__ import annotations
 
+from intaglio.version import __version__
+
 TYPE_CHECKING = False  # typing's would take time, and `import intaglio` comes first in everything
 if TYPE_CHECKING:
     from typing import Any
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
         random_inputs,
     )
 
-__version__ = "0.1.0"
 __all__ = [
     "Comparison",
     "Config",

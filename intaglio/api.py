@@ -16,13 +16,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from intaglio.analysis.energy_counts import layer_counts
+from intaglio.analysis.layers import LayerFigures, layer_figures
 from intaglio.errors import InputError, OutputError, Refusal, RefusedError
 from intaglio.machine.config import Config, load_config
 from intaglio.network import Graph, load, random_inputs
 from intaglio.power_model import DEFAULT_TABLE, Comparison, Table, load_table
 from intaglio.power_model import compare as compare_counts
-from intaglio.report.energy_counts import layer_counts
-from intaglio.report.layers import LayerFigures, layer_figures
 from intaglio.session import NetworkRun, Session
 from intaglio.trace import Trace
 

@@ -11,11 +11,11 @@ from intaglio.errors import Refusal
 from intaglio.machine.config import Config
 from intaglio.mapper.accept import NOTHING_TO_RUN, examined, onchip_bytes, tiled
 from intaglio.mapper.convolution import ConvTask
-from intaglio.mapper.layout import layout_of
 from intaglio.mapper.lower import AnyTask, host_operators
 from intaglio.network import survey
 from intaglio.network.graph import Conv2D, FullyConnected, Graph, Operator, Reshape
 from intaglio.network.survey import BEHIND, UNTOLD, Refused, Step, Survey
+from intaglio.program.layout import layout_of
 
 ACCELERATOR, HOST, FUSED, REFUSED = PLACES = ("accelerator", "host", "fused", "refused")
 

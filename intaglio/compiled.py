@@ -13,11 +13,12 @@ import os
 import pickle
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache as memoized
 from pathlib import Path
-from typing import Any
+from types import FunctionType
+from typing import Any, TypeVar
 
 import llvmlite
 import numba
@@ -37,29 +38,44 @@ from intaglio.unfinished import unfinished
 KEPT = 16
 """Versions of a module that stay in the cache: as many checkouts may be in use."""
 _HASH = hashlib.sha256().digest_size
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """A decorator: numba.njit with these options, and the cache."""
+def compiled(*uses: str, **options: Any) -> Callable[[_Function], _Function]:
+    """A decorator: numba.njit with these options, and the cache. uses: modules whose sources decide what it compiles to, too."""
 
-    def decorate(function: Callable[..., Any]) -> Any:
-        dispatcher: Any = numba.njit(**options)(function)
-        compiles = isinstance(dispatcher, Dispatcher)  # else numba's compiler is switched off
-        if compiles:
-            dispatcher._cache = _Cache(function)
-        return dispatcher
+    def decorate(function: _Function) -> _Function:
+        made: _Function = _dispatcher(function, uses, "", options)
+        return made
 
     return decorate
 
 
-def compiled_for_c(signature: Any) -> Callable[[Callable[..., Any]], CFunc]:
-    """A decorator: numba.cfunc with the cache."""
+def specialised(function: Callable[..., Any], module: str, options: Mapping[str, Any], **names: Any) -> Any:
+    """`compiled` of a function in which global names stand for what is given, of a module: an interface without its cost."""
+    of = FunctionType(function.__code__, {**function.__globals__, **names}, function.__name__, function.__defaults__)
+    of.__module__, of.__qualname__ = function.__module__, function.__qualname__
+    given = ", ".join(f"{name}: {value.__module__}.{value.__name__}" for name, value in names.items())
+    return _dispatcher(of, (module,), given, options)
+
+
+def _dispatcher(function: Callable[..., Any], uses: tuple[str, ...], given: str, options: Mapping[str, Any]) -> Any:
+    dispatcher: Any = numba.njit(**options)(function)
+    compiles = isinstance(dispatcher, Dispatcher)  # else numba's compiler is switched off
+    if compiles:
+        dispatcher._cache = _Cache(function, uses, given)
+    return dispatcher
+
+
+def compiled_for_c(signature: Any, *uses: str) -> Callable[[Callable[..., Any]], CFunc]:
+    """A decorator: numba.cfunc with the cache. uses: as `compiled`'s."""
 
     def decorate(function: Callable[..., Any]) -> CFunc:
         callback: Any = CFunc(function, sigutils.normalize_signature(signature), locals={}, options={})
-        callback._cache = _Cache(function)
+        callback._cache = _Cache(function, uses)
         callback.compile()
-        return callback
+        made: CFunc = callback
+        return made
 
     return decorate
 
@@ -67,10 +83,11 @@ def compiled_for_c(signature: Any) -> Callable[[Callable[..., Any]], CFunc]:
 class _Cache(NullCache):
     """What numba asks before it compiles `function`, and tells what it compiled."""
 
-    def __init__(self, function: Callable[..., Any]):
-        self._function = function
+    def __init__(self, function: Callable[..., Any], uses: tuple[str, ...] = (), given: str = ""):
+        """given: what tells specialised functions apart that are of one code and use one module."""
+        self._function, self._given = function, given
         # Now, for the sources may change while the process runs what it imported.
-        self._version = _version(function.__module__)
+        self._version = _version(function.__module__, *uses)
 
     @property
     def cache_path(self) -> str | None:
@@ -109,7 +126,7 @@ class _Cache(NullCache):
         if folder is None:
             return None
         name = self._function.__qualname__.replace("<locals>.", "")
-        parts = repr((str(sig), codegen.magic_tuple(), self._function.__code__.co_code))
+        parts = repr((str(sig), codegen.magic_tuple(), self._function.__code__.co_code, self._given))
         return folder / f"{name}.{hashlib.sha256(parts.encode()).hexdigest()[:32]}"
 
     def _folder(self) -> Path | None:
@@ -120,11 +137,14 @@ class _Cache(NullCache):
 
 
 @memoized
-def _version(module: str) -> str | None:
-    """The hash of all that decides what the module's functions compile to; None where its sources cannot be read."""
-    texts = texts_behind(module)
-    if texts is None:
-        return None
+def _version(*modules: str) -> str | None:
+    """The hash of all that decides what functions of the modules compile to; None where their sources cannot be read."""
+    texts: list[str] = []
+    for module in modules:
+        found = texts_behind(module)
+        if found is None:
+            return None
+        texts += found
     versions = (sys.version, numba.__version__, llvmlite.__version__, numpy.__version__)
     return hashlib.sha256("\0".join((*versions, *texts)).encode()).hexdigest()[:32]
 

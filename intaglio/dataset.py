@@ -102,7 +102,8 @@ def quantize_real(values: np.ndarray, form: InputForm) -> np.ndarray:
     ratio = (values.astype(np.float32) / scale).astype(np.float64)
     rounded = np.rint(ratio) if form.half_even else np.trunc(ratio + np.copysign(0.5, ratio))
     limits = np.iinfo(form.dtype)
-    return np.clip(rounded + zero_point, limits.min, limits.max).astype(form.dtype)
+    clamped: np.ndarray = np.clip(rounded + zero_point, limits.min, limits.max)
+    return clamped.astype(form.dtype)
 
 
 def _keys(arrays: Mapping[str, np.ndarray] | Mapping[str, Header], forms: Mapping[str, InputForm]) -> dict[str, str]:

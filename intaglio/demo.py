@@ -14,6 +14,7 @@ import numpy as np
 
 from intaglio import data
 from intaglio.accuracy import first_outputs, score
+from intaglio.analysis.layers import layer_figures, totals
 from intaglio.api import compare
 from intaglio.cli import end_with
 from intaglio.cli.console import Progress, progress, report_terminal
@@ -24,7 +25,6 @@ from intaglio.network.float_network import FloatNetwork
 from intaglio.network.tflite.oracle import LiteRTOracle
 from intaglio.power_model import Comparison
 from intaglio.report.documents import run_document, verify_document
-from intaglio.report.layers import layer_figures, totals
 from intaglio.report.tables import print_run, print_verification
 from intaglio.report.terminal import Terminal
 from intaglio.session import Session

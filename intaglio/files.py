@@ -6,15 +6,16 @@ Every reader of the project reads by `read_bytes`, `read_part` or `opened`; ever
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 from intaglio.errors import InputError, OutputError
 from intaglio.unfinished import temporary_folder, unfinished
@@ -316,3 +317,11 @@ def _longest_name(folder: Path) -> int:
 def _refuse(path: Path, reason: str) -> NoReturn:
     name = repr(str(path)) if "\0" in str(path) else path
     raise InputError(f"{name}: {reason}")
+
+
+def write_text(path: Path, text: str) -> None:
+    write_bytes(path, text.encode())
+
+
+def json_text(data: Mapping[str, Any]) -> str:
+    return json.dumps(data, indent=2, allow_nan=False) + "\n"

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from intaglio.analysis.difference import Difference, first_difference, first_tensor
 from intaglio.machine.config import Config
 from intaglio.network import Graph, execute, random_inputs
 from intaglio.network.oracle import Oracle, oracle_of
 from intaglio.network.reference import NoReference
-from intaglio.report.compare import Difference, first_difference, first_tensor
 from intaglio.session import Session
 from intaglio.sim.rtl.build import library
 

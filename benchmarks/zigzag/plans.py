@@ -29,15 +29,15 @@ from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.cuts import Pieces
 from intaglio.mapper.emit import emit
 from intaglio.mapper.estimate import Cycles
-from intaglio.mapper.layout import Region, align_up
 from intaglio.mapper.overlap import overlapped
 from intaglio.mapper.parts import partial_pixels
 from intaglio.mapper.plan import Groups, LayerPlan, record_bytes, weight_bytes
 from intaglio.mapper.residency import Schedule, Scheduler
 from intaglio.mapper.stopwatch import Clock, Stopwatch
-from intaglio.mapper.validate import validate_commands
 from intaglio.network.graph import Graph
+from intaglio.program.layout import Region, align_up
 from intaglio.sim.engines import NEVER
+from intaglio.verifier.validate import validate_commands
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,17 @@
 """The command `intaglio`: how it ends, whatever happens. What it does is in `app` and the modules beside it.
 
-Nothing is imported before `main` runs, so that Ctrl-C while all the rest is, a second's worth, ends as at any other moment.
+Nothing of weight is imported before `main` runs, so that Ctrl-C while all the rest is, a second's worth, ends as at any other moment.
 """
 
 from __future__ import annotations
 
 import sys
 
+from intaglio.cli.exits import BAD_INPUT, DONE, FAULT, INTERRUPTED, NOT_WRITTEN
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-DONE, DIFFERENCE, BAD_INPUT, FAULT, NOT_WRITTEN, INTERRUPTED = 0, 1, 2, 3, 4, 130
-"""Exit status; docs/exit-status.md is their table."""
 
 
 def main() -> None:

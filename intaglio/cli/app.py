@@ -7,7 +7,6 @@ from typing import Any
 
 import typer
 
-from intaglio import __version__
 from intaglio.cli.check import check_command
 from intaglio.cli.compare import compare_command
 from intaglio.cli.configs import configs
@@ -18,6 +17,7 @@ from intaglio.cli.run import run
 from intaglio.cli.verify import verify_command
 from intaglio.cli.verilog import verilog
 from intaglio.errors import InputError
+from intaglio.version import __version__
 
 app = typer.Typer(
     name="intaglio",

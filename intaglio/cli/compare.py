@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from intaglio.accuracy import Accuracy, evaluate, read_data
+from intaglio.analysis.energy_counts import layer_counts
 from intaglio.cli.console import Progress, check_targets, progress, report_terminal, tell_written, write_json
 from intaglio.cli.options import TABLE_HELP, WHOLE, ConfigOption, SetOption, configuration
 from intaglio.dataset import read_dataset
@@ -16,7 +17,6 @@ from intaglio.mapper.lower import host_operators
 from intaglio.network import load, random_inputs
 from intaglio.power_model import DEFAULT_TABLE, compare, load_table, measured
 from intaglio.report.energy import compare_document, fingerprint, table_document
-from intaglio.report.energy_counts import layer_counts
 from intaglio.report.energy_tables import print_compare, print_sources
 from intaglio.session import Session
 

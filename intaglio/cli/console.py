@@ -15,8 +15,7 @@ from rich.status import Status
 from rich.text import Text
 
 from intaglio.errors import InputError
-from intaglio.files import check_writable, resolved, target_of
-from intaglio.report.files import json_text, write_text
+from intaglio.files import check_writable, json_text, resolved, target_of, write_text
 from intaglio.report.terminal import Terminal, plain_console
 from intaglio.text import shown
 

@@ -9,7 +9,7 @@ import tempfile
 import traceback
 from pathlib import Path
 
-from intaglio import __version__
+from intaglio.version import __version__
 
 
 def message(error: BaseException) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-from intaglio.cli import INTERRUPTED
+from intaglio.cli.exits import INTERRUPTED
 from intaglio.unfinished import discard_unfinished
 
 PATIENCE = 3.0

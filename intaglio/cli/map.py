@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
+from intaglio.analysis.layers import layer_figures, totals
+from intaglio.analysis.recheck import recheck
 from intaglio.cli.console import check_targets, progress, report_terminal, tell_written, write_json
 from intaglio.cli.options import TABLE_HELP, WHOLE, ConfigOption, ObjectiveName, SetOption, configuration, given
+from intaglio.files import write_text
 from intaglio.network import load
 from intaglio.power_model import DEFAULT_TABLE, load_table
 from intaglio.report.documents import map_document, recheck_document
-from intaglio.report.files import write_text
-from intaglio.report.layers import layer_figures, totals
-from intaglio.report.recheck import recheck
 from intaglio.report.tables import print_map, print_recheck
 from intaglio.session import Session
 

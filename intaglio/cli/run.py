@@ -12,6 +12,7 @@ import typer
 
 from intaglio import api
 from intaglio.accuracy import evaluate, read_labelled
+from intaglio.analysis.layers import totals
 from intaglio.cli.console import check_targets, progress, progress_bar, report_terminal, tell_written, write_json
 from intaglio.cli.options import WHOLE, ConfigOption, EngineName, ModelArgument, SetOption, configuration
 from intaglio.errors import InputError
@@ -19,7 +20,6 @@ from intaglio.files import write_bytes
 from intaglio.network import Graph, check_inputs, load, random_inputs
 from intaglio.npz import Header, npz_bytes, read_npz
 from intaglio.report.documents import accuracy_document, run_document
-from intaglio.report.layers import totals
 from intaglio.report.plots import check_plot, picture, save_plot
 from intaglio.report.tables import print_run
 from intaglio.session import every_tensor

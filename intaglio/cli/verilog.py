@@ -10,9 +10,8 @@ import typer
 from intaglio.cli.console import progress, report_terminal
 from intaglio.cli.options import ConfigOption, SetOption, configuration
 from intaglio.errors import InputError
-from intaglio.files import check_writable
+from intaglio.files import check_writable, write_text
 from intaglio.hw.verilog import TOP
-from intaglio.report.files import write_text
 from intaglio.sim.rtl.build import verilog_of
 
 

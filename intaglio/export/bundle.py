@@ -6,14 +6,14 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
+from intaglio.analysis.layers import layer_figures, totals
 from intaglio.export import c_example, c_network, c_registers, manual, templates
 from intaglio.export.edges import edges_of
 from intaglio.export.folder import MANIFEST
 from intaglio.export.image import hex_words
 from intaglio.export.manifest import manifest_of
+from intaglio.files import json_text
 from intaglio.hw.verilog import TOP
-from intaglio.report.files import json_text
-from intaglio.report.layers import layer_figures, totals
 from intaglio.session import Session
 
 DRIVER = ("intaglio.h", "intaglio.c", "intaglio_host.h", "intaglio_host.c")

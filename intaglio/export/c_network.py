@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from intaglio import __version__
 from intaglio.export.c_text import comment_text, float_literal, string_literal
 from intaglio.export.edges import Edges, EdgeTensor, Moved, Step
 from intaglio.export.templates import fill
 from intaglio.machine.config import INSTRUCTION_SET
-from intaglio.mapper.program import PROGRAM_OFFSET
+from intaglio.program.program import PROGRAM_OFFSET
 from intaglio.session import Session
+from intaglio.version import __version__
 
 
 def network_header(model: str, session: Session, edges: Edges, cycles: int) -> str:

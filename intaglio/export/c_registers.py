@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 from intaglio.export.templates import fill
 from intaglio.machine.faults import Fault
+from intaglio.machine.limits import DEFAULT_WATCHDOG
 from intaglio.machine.registers import (
-    DEFAULT_WATCHDOG,
     FAULT_MEANINGS,
     ID_VALUE,
     STATUS_FAULT_LSB,

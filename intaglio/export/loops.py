@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from intaglio.errors import InputError
-from intaglio.mapper.program import Place
 from intaglio.network.graph import Tensor
+from intaglio.program.program import Place
 
 MOST_LOOPS = 8
 """INTAGLIO_MOST_LOOPS of the driver."""
@@ -34,7 +34,8 @@ def file_order(tensor: Tensor) -> np.ndarray:
 def addresses(place: Place, tensor: Tensor) -> np.ndarray:
     """Byte offsets from place.offset, int64 [elements], of the tensor's elements in the order of the model file."""
     index = file_order(tensor)
-    return index // place.row_bytes * place.row_stride + index % place.row_bytes
+    offsets: np.ndarray = index // place.row_bytes * place.row_stride + index % place.row_bytes
+    return offsets
 
 
 def loops_of(name: str, offsets: np.ndarray) -> tuple[Loop, ...]:

@@ -7,13 +7,13 @@ import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from intaglio import __version__
+from intaglio.analysis.layers import LayerFigures, Totals
 from intaglio.export.edges import Edges, EdgeTensor, Moved
 from intaglio.export.folder import FORMAT
 from intaglio.machine.config import INSTRUCTION_SET
-from intaglio.mapper.program import PROGRAM_OFFSET
-from intaglio.report.layers import LayerFigures, Totals
+from intaglio.program.program import PROGRAM_OFFSET
 from intaglio.session import Session
+from intaglio.version import __version__
 
 SCHEMA_VERSION = 1
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from intaglio import __version__
+from intaglio.analysis.layers import LayerFigures, Totals
 from intaglio.export.c_network import all_described, described, layout
 from intaglio.export.c_text import comment_text, float_literal
 from intaglio.export.edges import Edges, Moved, Step
@@ -14,8 +14,8 @@ from intaglio.hw.verilog import TOP
 from intaglio.machine.faults import Fault
 from intaglio.machine.limits import DEFAULT_WATCHDOG
 from intaglio.machine.registers import FAULT_MEANINGS
-from intaglio.report.layers import LayerFigures, Totals
 from intaglio.session import Session
+from intaglio.version import __version__
 
 _PORT = re.compile(r"^  (?:input|output) (?:\[(\d+):0\] )?(\w+) ?;$", re.MULTILINE)
 LONGEST_NOTE = 1000

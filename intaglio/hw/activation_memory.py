@@ -75,7 +75,7 @@ class ActivationMemory(wiring.Component):
         bank_select = max(1, ceil_log2(c.activation_banks))
         conflicts = []
 
-        def halves(address: Value, wants_first: Value, wants_second: Value) -> tuple[Signal, list, list]:
+        def halves(address: Value, wants_first: Value, wants_second: Value) -> tuple[Signal, list[Signal], list[Value]]:
             """For a window that starts at address: the parity of its first word, and index and enable of even, odd."""
             word = Signal(len(self.read_address) - offset_bits)
             parity = Signal()

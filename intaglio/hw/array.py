@@ -7,9 +7,9 @@ from amaranth.lib.wiring import In, Out
 from intaglio.hw.pipeline import delay, register
 from intaglio.hw.row_delay import DelayLine, DelaySchedule
 from intaglio.machine import latency
+from intaglio.machine.formats import INT8, SUM
 
-SUM_BITS = 32
-WEIGHT_BITS = 8
+WEIGHT_BITS = INT8.bits
 
 
 class StepControl(data.Struct):
@@ -40,15 +40,15 @@ class ArrayRow(wiring.Component):
         weight = signed(weight_bits)
         super().__init__(
             {
-                "activation": In(signed(8)),
+                "activation": In(signed(INT8.bits)),
                 "control": In(StepControl),
                 "weight": In(weight).array(cols),
                 "enable": In(cols),
                 "weight_out": Out(weight).array(cols),
                 "enable_out": Out(cols),
-                "sum": Out(signed(SUM_BITS)).array(cols),
+                "sum": Out(signed(SUM.bits)).array(cols),
                 "done": Out(cols),
-                **({"bus": In(signed(8)).array(cols), "broadcast": In(1)} if bus else {}),
+                **({"bus": In(signed(INT8.bits)).array(cols), "broadcast": In(1)} if bus else {}),
             }
         )
 
@@ -76,18 +76,18 @@ class ArrayRow(wiring.Component):
         m.d.sync += self.done.eq(ends)
         passed: Value = self.activation
         for c in range(self.cols):
-            activation = Signal(signed(8), name=f"activation{c}", reset_less=True)
+            activation = Signal(signed(INT8.bits), name=f"activation{c}", reset_less=True)
             weight = Signal(signed(self._weight_bits), name=f"weight{c}", reset_less=True)
-            product = Signal(signed(8 + self._weight_bits), name=f"product{c}", reset_less=True)
-            total = Signal(signed(SUM_BITS), name=f"sum{c}", reset_less=True)
+            product = Signal(signed(INT8.bits + self._weight_bits), name=f"product{c}", reset_less=True)
+            total = Signal(signed(SUM.bits), name=f"sum{c}", reset_less=True)
             m.d.sync += [
                 activation.eq(Mux(self.broadcast, self.bus[c], passed) if self._bus else passed),
                 weight.eq(self.weight[c]),
             ]
             with m.If(takes[c]):
                 m.d.sync += product.eq(activation * weight)
+            summand = delay(m, product, to_sum - 1, f"product{c}", reset_less=True)
             with m.If(add[c]):
-                summand = delay(m, product, to_sum - 1, f"product{c}", reset_less=True)
                 m.d.sync += total.eq(Mux(starts[c], 0, total) + summand)
             m.d.comb += [self.weight_out[c].eq(weight), self.sum[c].eq(total)]
             passed = activation
@@ -116,18 +116,18 @@ class Array(wiring.Component):
         self.depthwise_delay = depthwise_delay
         depthwise = {
             "broadcast": In(1),
-            "bus": In(signed(8)).array(cols),
+            "bus": In(signed(INT8.bits)).array(cols),
             "delays": In(DelaySchedule(rows, depthwise_delay)),
         }
         super().__init__(
             {
-                "activation": In(signed(8)).array(rows),
+                "activation": In(signed(INT8.bits)).array(rows),
                 "control": In(StepControl).array(rows),
                 "weight": In(signed(WEIGHT_BITS)).array(cols),
                 **({"weight_zero_point": In(signed(WEIGHT_BITS))} if weight_zero_points else {}),
                 **({"next_weight": In(signed(WEIGHT_BITS)).array(cols), "split": In(1)} if lanes == 2 else {}),
                 "enable": In(1).array(cols),
-                "sum": Out(signed(SUM_BITS)).array(cols),
+                "sum": Out(signed(SUM.bits)).array(cols),
                 **(depthwise if depthwise_delay else {}),
             }
         )

@@ -16,6 +16,7 @@ from intaglio.hw.pixel_reader import PixelReader
 from intaglio.hw.widths import index_bits
 from intaglio.machine import latency
 from intaglio.machine.config import Config
+from intaglio.machine.formats import SUM
 from intaglio.machine.isa import COMMAND_BITS, OPCODE_BITS, Opcode
 
 
@@ -41,11 +42,11 @@ class Drain(wiring.Component):
             {
                 "command": In(COMMAND_BITS),
                 "start": In(1),
-                "sum": In(signed(32)).array(config.cols),
+                "sum": In(signed(SUM.bits)).array(config.cols),
                 "row0_done": In(1),
                 "channel_en": Out(1),
                 "channel_address": Out(unsigned(index_bits(words))),
-                "sums": Out(signed(32)).array(config.requantizers),
+                "sums": Out(signed(SUM.bits)).array(config.requantizers),
                 "output": Out(OutputPass(config)),
                 "kept": Out(1),
                 "partial_reads": Out(1),
@@ -109,12 +110,12 @@ class Drain(wiring.Component):
         read = Signal(DrainRead(config))
         columns = []
         for c in range(config.cols):
-            m.submodules[f"sums_{c}"] = mem = memory.Memory(shape=signed(32), depth=2 << row_bits, init=[])
+            m.submodules[f"sums_{c}"] = mem = memory.Memory(shape=signed(SUM.bits), depth=2 << row_bits, init=[])
             write = mem.write_port()
             port = mem.read_port()
             total = self.sum[c]
             if config.lanes == 2:
-                first = Signal(signed(32), name=f"first{c}")  # row 0's sum, where row 1's is to be added
+                first = Signal(signed(SUM.bits), name=f"first{c}")  # row 0's sum, where row 1's is to be added
                 m.d.sync += first.eq(Mux(split, self.sum[c], 0))
                 total = self.sum[c] + first
             m.d.comb += [
@@ -165,7 +166,7 @@ class Drain(wiring.Component):
         group_r = delay(m, read.group, 1, "group")
         for lane in range(q):
             choices = [columns[g * q + lane] for g in range(config.channel_groups) if g * q + lane < config.cols]
-            new = Signal(signed(32), name=f"new{lane}")
+            new = Signal(signed(SUM.bits), name=f"new{lane}")
             register(m, new, chosen(choices, group_r), latency.DRAIN_PASS - 2, f"chosen{lane}")
             m.d.sync += self.sums[lane].eq(new + partial.read_data[lane])
             m.d.comb += partial.write_data[lane].eq(self.sums[lane])

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from intaglio.hw.pipeline import delay, register
 from intaglio.hw.widths import index_bits
 from intaglio.machine import latency
+from intaglio.machine.formats import SUM
 
 
 class PartialMemory(wiring.Component):
@@ -24,16 +25,16 @@ class PartialMemory(wiring.Component):
             {
                 "read_en": In(1),
                 "read_address": In(address),
-                "read_data": Out(signed(32)).array(lanes),
+                "read_data": Out(signed(SUM.bits)).array(lanes),
                 "write_en": In(1),
                 "write_address": In(address),
-                "write_data": In(signed(32)).array(lanes),
+                "write_data": In(signed(SUM.bits)).array(lanes),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        shape = data.ArrayLayout(signed(32), self._lanes)
+        shape = data.ArrayLayout(signed(SUM.bits), self._lanes)
         m.submodules.memory = mem = memory.Memory(shape=shape, depth=self._words, init=[])
         read, write = mem.read_port(), mem.write_port()
         m.d.comb += [

@@ -11,6 +11,7 @@ from intaglio.hw.binary32 import FRACTION, WHOLE, rounded_to_significand, rounds
 from intaglio.hw.pipeline import Pipeline
 from intaglio.machine import latency
 from intaglio.machine.config import ROUNDINGS
+from intaglio.machine.formats import SUM
 from intaglio.machine.isa import ADD_LEFT_SHIFT, RoundingCode
 
 
@@ -30,7 +31,7 @@ class Requantizer(wiring.Component):
         self._stages = latency.requantizer_stages(rounding)
         super().__init__(
             {
-                "sum": In(signed(32)),
+                "sum": In(signed(SUM.bits)),
                 "bias": In(signed(32)),
                 "multiplier": In(unsigned(32)),
                 "shift": In(signed(8)),

@@ -11,6 +11,7 @@ from intaglio.hw.pipeline import delay, register
 from intaglio.hw.scale import OperandScale
 from intaglio.machine import latency
 from intaglio.machine.config import Config
+from intaglio.machine.formats import SUM
 from intaglio.machine.isa import COMMAND_BITS, Opcode
 
 
@@ -44,7 +45,7 @@ class AddPath(wiring.Component):
                 "start": In(1),
                 "read": Out(VectorRead(config)),
                 "read_data": In(16 * config.requantizers),
-                "sums": Out(signed(32)).array(config.requantizers),
+                "sums": Out(signed(SUM.bits)).array(config.requantizers),
                 "output": Out(OutputPass(config)),
             }
         )
@@ -171,7 +172,7 @@ class PoolPath(wiring.Component):
                 "start": In(1),
                 "read": Out(VectorRead(config)),
                 "read_data": In(8 * config.slab_channels),
-                "sums": Out(signed(32)).array(config.requantizers),
+                "sums": Out(signed(SUM.bits)).array(config.requantizers),
                 "output": Out(OutputPass(config)),
                 "finished": Out(1),
             }
@@ -289,7 +290,7 @@ class PoolPath(wiring.Component):
         m.d.comb += self.output.eq(delay(m, output, self.OUTPUT_LATENCY, "output"))
 
         # Sums, or with `maximum` maxima: the window's elements arrive one a cycle.
-        sums = [Signal(signed(32), name=f"sum{lane}") for lane in range(w)]
+        sums = [Signal(signed(SUM.bits), name=f"sum{lane}") for lane in range(w)]
         arrives = Cat(active & ~waiting, (kw == 0) & (kh == 0) & ~f["resume"])
         arriving = delay(m, arrives, self.OUTPUT_LATENCY - 1, "arriving")
         read_data = delay(m, self.read_data, latency.POOL_SUM - 1, "read_data")
@@ -304,7 +305,7 @@ class PoolPath(wiring.Component):
 
         # What the first pass leaves of a slab waits here, and moves down Q channels a cycle.
         passing = delay(m, Cat(emits, rest != 0), self.OUTPUT_LATENCY, "passing")
-        behind = [Signal(signed(32), name=f"behind{lane}") for lane in range(w - q)]
+        behind = [Signal(signed(SUM.bits), name=f"behind{lane}") for lane in range(w - q)]
         for lane, kept in enumerate(behind):
             with m.If(passing[0]):
                 m.d.sync += kept.eq(sums[lane + q])

@@ -20,6 +20,8 @@ import yaml
 
 from intaglio.errors import InputError
 from intaglio.files import read_bytes
+from intaglio.machine.formats import SUM
+from intaglio.machine.memory import MemoryConfig
 from intaglio.unique_keys import UniqueKeys
 
 KIB = 1024
@@ -29,8 +31,6 @@ ROUNDINGS = ("double", "single", "away", "float")
 """Rounding modes a requantizer can have built in (network.graph.Rounding has their meaning), by isa.RoundingCode."""
 CHANNEL_RECORD_BYTES = 16
 """Bytes of one output channel's constants: bias, multiplier, shift; the rest is reserved (isa.py)."""
-SUM_BYTES = 4
-"""Bytes of a partial sum."""
 _DEFAULT_TILES = 4
 """Array tiles that the partial-sum memory holds where its size is not given."""
 INSTRUCTION_SET = 7
@@ -39,20 +39,6 @@ INSTRUCTION_SET = 7
 
 def next_power_of_two(n: int) -> int:
     return 1 << max(0, n - 1).bit_length()
-
-
-@dataclass(frozen=True)
-class MemoryConfig:
-    """External memory: one channel shared by reads and writes.
-
-    bytes_per_cycle: its rate, at most bus_bytes. latency: cycles from a request's acceptance to its first
-    beat, and from a write's last beat to its response. outstanding: bursts in flight, a limit that the
-    hardware keeps.
-    """
-
-    bytes_per_cycle: int = 8
-    latency: int = 32
-    outstanding: int = 8
 
 
 @dataclass(frozen=True)
@@ -135,7 +121,7 @@ class Config:
     @property
     def partial_word_bytes(self) -> int:
         """Bytes of one requantizer pass's sums in the partial-sum memory."""
-        return SUM_BYTES * self.requantizers
+        return SUM.bytes * self.requantizers
 
     @property
     def partial_words(self) -> int:
@@ -170,6 +156,14 @@ class Config:
         for key in ("weight_bits", "activation_bits", "rounding"):
             out[key] = list(out[key])
         return out
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        """Once, for plans' cycles are looked up by configuration."""
+        return hash(tuple(getattr(self, f.name) for f in dataclasses.fields(self)))
 
     def to_yaml(self) -> str:
         return yaml.safe_dump(self.to_dict(), sort_keys=False)

@@ -6,14 +6,15 @@ is latency.py's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from operator import itemgetter
 
 from intaglio.machine import latency
 from intaglio.machine.config import Config
-from intaglio.machine.isa import Command, Opcode, conv_pixels
+from intaglio.machine.isa import Command, conv_pixels
+from intaglio.machine.opcodes import ByOpcode, Engine, Opcode
 
 _ADD_SUMS = latency.ACTIVATION_READ + 1 + latency.OPERAND_SCALE + latency.ADD_SUM
 """From the read of a chunk of b to its lower sums: the choice of the half, the scale."""
@@ -217,28 +218,30 @@ def _least_idle(
     return idle
 
 
+def add_cycles(config: Config, c: Fields) -> int:
+    """As compute_cycles, of an ADD; only rows and row_bytes are read."""
+    chunk = 2 * config.requantizers
+    chunks = -(-c["row_bytes"] // chunk)
+    wide = c["row_bytes"] - (chunks - 1) * chunk > config.requantizers
+    results = latency.requantizer(config.rounding) + latency.ACTIVATION_WRITE - 1
+    return latency.COMMAND_START + 2 * c["rows"] * chunks + _ADD_SUMS + wide + results
+
+
+_CYCLES: ByOpcode[Callable[[Config, Command], int]] = ByOpcode(
+    "timing",
+    {
+        Opcode.CONV: lambda config, c: conv_timing(config, c).total,
+        Opcode.ADD: add_cycles,
+        Opcode.POOL: pool_cycles,
+        Opcode.DEPTHWISE: lambda config, c: depthwise_timing(config, c).total,
+    },
+    Engine.COMPUTE,
+)
+
+
 def compute_cycles(config: Config, c: Command) -> int:
     """Cycles from the handshake that starts the command to its retirement, both counted.
 
-    Raises ValueError for a command that COMPUTE does not execute.
+    Raises LookupError for a command that COMPUTE does not execute.
     """
-    if c.opcode == Opcode.CONV:
-        return conv_timing(config, c).total
-    if c.opcode == Opcode.ADD:
-        chunk = 2 * config.requantizers
-        chunks = -(-c["row_bytes"] // chunk)
-        wide = c["row_bytes"] - (chunks - 1) * chunk > config.requantizers
-        return (
-            latency.COMMAND_START
-            + 2 * c["rows"] * chunks
-            + _ADD_SUMS
-            + wide
-            + latency.requantizer(config.rounding)
-            + latency.ACTIVATION_WRITE
-            - 1
-        )
-    if c.opcode == Opcode.POOL:
-        return pool_cycles(config, c)
-    if c.opcode == Opcode.DEPTHWISE:
-        return depthwise_timing(config, c).total
-    raise ValueError(f"{c.opcode.name} is not a compute command")
+    return _CYCLES[c.opcode](config, c)

@@ -9,18 +9,19 @@ from intaglio.mapper.accept import accepted
 from intaglio.mapper.by_objective import schedule_by
 from intaglio.mapper.emission import Emission
 from intaglio.mapper.emit import emit
-from intaglio.mapper.layout import align_up
 from intaglio.mapper.lower import Lowered
 from intaglio.mapper.objective import Objective
 from intaglio.mapper.overlap import overlapped
 from intaglio.mapper.polish import polished
-from intaglio.mapper.program import BASE_ALIGNMENT, PROGRAM_OFFSET, Place, Program
 from intaglio.mapper.prove import Certificate, prove
 from intaglio.mapper.quiet import collector_paused
 from intaglio.mapper.residency import Schedule, Scheduler
 from intaglio.mapper.stopwatch import Clock
-from intaglio.mapper.table import words_of
 from intaglio.network.graph import Graph
+from intaglio.program.layout import align_up
+from intaglio.program.program import BASE_ALIGNMENT, PROGRAM_OFFSET, Place, Program
+from intaglio.program.table import words_of
+from intaglio.verifier.validate import validate
 
 __all__ = ["Certificate", "Objective", "Program", "map_network", "map_proven"]
 
@@ -83,14 +84,14 @@ def program_of(graph: Graph, config: Config, emitted: Emission) -> Program:
         outputs=network.outputs,
         layers=network.layers,
     )
-    program.validate(config)
+    validate(program, config)
     return program
 
 
 def _placed(config: Config, emitted: Emission, data: int) -> bytes:
     """The words of the emission's commands, whose external addresses count from `data` from now on."""
     table = overlapped(config, emitted)
-    for opcode in (isa.Opcode.LOAD, isa.Opcode.STORE):
+    for opcode in isa.TRANSFERS:
         for i in table.at.get(opcode, ()):
             emitted.commands[i].fields["external"] += data
         if opcode in table.records:

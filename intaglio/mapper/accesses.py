@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import enum
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from intaglio.compiled import compiled
 from intaglio.machine.config import Config
-from intaglio.machine.isa import Command, LocalMemory, Opcode
-from intaglio.mapper.table import Table, table_of
+from intaglio.machine.isa import Command, LocalMemory
+from intaglio.machine.opcodes import ByOpcode, Opcode
+from intaglio.program.table import Table, table_of
 
 WORD = 1 << 32
 MOST = 6
@@ -28,6 +30,7 @@ class Space(enum.IntEnum):
 
 _ACTIVATION, _WEIGHT, _CHANNEL, _EXTERNAL = (int(space) for space in Space)
 _LOAD = int(Opcode.LOAD)
+_Sizes = tuple[int, int, int, int]
 
 
 class Access(NamedTuple):
@@ -58,14 +61,14 @@ def accesses_of(config: Config, table: Table) -> tuple[np.ndarray, np.ndarray]:
 
 
 @compiled()
-def _add(found, count, index, space, low, high, write):
+def _add(found: np.ndarray, count: np.ndarray, index: int, space: int, low: int, high: int, write: int) -> None:
     found[index, count[index], 0], found[index, count[index], 1] = space, low
     found[index, count[index], 2], found[index, count[index], 3] = high, write
     count[index] += 1
 
 
 @compiled()
-def _transfers(commands, at, _sizes, found, count):
+def _transfers(commands: np.ndarray, at: np.ndarray, _sizes: _Sizes, found: np.ndarray, count: np.ndarray) -> None:
     for i in range(len(at)):
         c, load = commands[i], commands[i].opcode == _LOAD
         high = c.external + (c.rows - 1) * c.external_stride + c.row_bytes
@@ -75,7 +78,7 @@ def _transfers(commands, at, _sizes, found, count):
 
 
 @compiled()
-def _adds(commands, at, _sizes, found, count):
+def _adds(commands: np.ndarray, at: np.ndarray, _sizes: _Sizes, found: np.ndarray, count: np.ndarray) -> None:
     for i in range(len(at)):
         c = commands[i]
         sides = ((c.a_base, c.a_row_stride, 0), (c.b_base, c.b_row_stride, 0), (c.out_base, c.out_row_stride, 1))
@@ -84,7 +87,7 @@ def _adds(commands, at, _sizes, found, count):
 
 
 @compiled()
-def _pools(commands, at, _sizes, found, count):
+def _pools(commands: np.ndarray, at: np.ndarray, _sizes: _Sizes, found: np.ndarray, count: np.ndarray) -> None:
     for i in range(len(at)):
         c = commands[i]
         wide = (c.region_cols - 1) * c.x_step + (c.kernel_cols - 1) * c.kernel_x_step + c.channels
@@ -108,7 +111,7 @@ def _pools(commands, at, _sizes, found, count):
 
 
 @compiled()
-def _convs(commands, at, sizes, found, count):
+def _convs(commands: np.ndarray, at: np.ndarray, sizes: _Sizes, found: np.ndarray, count: np.ndarray) -> None:
     cols, channel_groups, weight_word, channel_word = sizes
     for i in range(len(at)):
         c, index = commands[i], at[i]
@@ -157,7 +160,7 @@ def _convs(commands, at, sizes, found, count):
 
 
 @compiled()
-def _depthwises(commands, at, sizes, found, count):
+def _depthwises(commands: np.ndarray, at: np.ndarray, sizes: _Sizes, found: np.ndarray, count: np.ndarray) -> None:
     _, channel_groups, weight_word, channel_word = sizes
     for i in range(len(at)):
         c, index = commands[i], at[i]
@@ -207,7 +210,17 @@ def _depthwises(commands, at, sizes, found, count):
 
 
 @compiled()
-def _reach(start, patch_step, step, patches, length, last_length, limit, patch_bytes, step_bytes):
+def _reach(
+    start: int,
+    patch_step: int,
+    step: int,
+    patches: int,
+    length: int,
+    last_length: int,
+    limit: int,
+    patch_bytes: int,
+    step_bytes: int,
+) -> tuple[int, int, bool]:
     """(least and greatest offset in bytes, whether there is one) of steps j of patches i with 0 <= start + i * patch_step + j *
     step < limit: j below `length`, in the last patch below last_length. step >= 1."""
     least = greatest = 0
@@ -224,11 +237,14 @@ def _reach(start, patch_step, step, patches, length, last_length, limit, patch_b
     return least, greatest, there
 
 
-_FILL = {
-    Opcode.LOAD: _transfers,
-    Opcode.STORE: _transfers,
-    Opcode.CONV: _convs,
-    Opcode.ADD: _adds,
-    Opcode.POOL: _pools,
-    Opcode.DEPTHWISE: _depthwises,
-}
+_FILL: ByOpcode[Callable[..., Any]] = ByOpcode(
+    "accesses",
+    {
+        Opcode.LOAD: _transfers,
+        Opcode.STORE: _transfers,
+        Opcode.CONV: _convs,
+        Opcode.ADD: _adds,
+        Opcode.POOL: _pools,
+        Opcode.DEPTHWISE: _depthwises,
+    },
+)

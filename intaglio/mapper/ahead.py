@@ -14,8 +14,8 @@ from intaglio.machine.config import Config
 from intaglio.machine.isa import Engine
 from intaglio.machine.limits import QUEUE_DEPTHS
 from intaglio.mapper.accesses import Space, accesses_of
-from intaglio.mapper.dispatch import engines_of
-from intaglio.mapper.table import Table
+from intaglio.program.table import Table
+from intaglio.verifier.liveness import engines_of
 
 _ACTIVATION = int(Space.ACTIVATION)
 _LOAD, _COMPUTE = int(Engine.LOAD), int(Engine.COMPUTE)
@@ -29,7 +29,9 @@ def load_order(config: Config, table: Table, most: int) -> np.ndarray:
 
 
 @compiled()
-def _order(touched, count, engines, bank_bytes, most, queue):
+def _order(
+    touched: np.ndarray, count: np.ndarray, engines: np.ndarray, bank_bytes: int, most: int, queue: int
+) -> np.ndarray:
     """int64 [commands]: which command comes when. touched, count: as of accesses_of. most: as above. queue: LOADs in a row that
     dispatch can take before the first of them has begun."""
     out = np.empty(len(engines), np.int64)
@@ -59,7 +61,7 @@ def _order(touched, count, engines, bank_bytes, most, queue):
 
 
 @compiled()
-def _conflict(touched, count, one, two, bank_bytes):
+def _conflict(touched: np.ndarray, count: np.ndarray, one: int, two: int, bank_bytes: int) -> bool:
     """Whether two commands touch a byte that one of them writes, or the same port of an activation bank."""
     for a in range(count[one]):
         for b in range(count[two]):

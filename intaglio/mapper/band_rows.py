@@ -8,7 +8,21 @@ from intaglio.compiled import compiled
 
 
 @compiled()
-def measure(rows, image_rows, band, rings, reads, first, images, placed, sources, source_first, inputs, kinds, parts):
+def measure(
+    rows: int,
+    image_rows: int,
+    band: int,
+    rings: np.ndarray,
+    reads: np.ndarray,
+    first: np.ndarray,
+    images: np.ndarray,
+    placed: np.ndarray,
+    sources: np.ndarray,
+    source_first: np.ndarray,
+    inputs: int,
+    kinds: np.ndarray,
+    parts: bool,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(how many kinds each task has, int64 [tasks]; rows of each input: most and all, [inputs, 2]; of each task's output: made, all
     made, read, whether shared, step, [tasks, 5]). kinds: [tasks, kinds, 5], filled in with first row, end, number, and what tells
     places apart."""
@@ -68,7 +82,7 @@ def measure(rows, image_rows, band, rings, reads, first, images, placed, sources
 
 
 @compiled()
-def _span(reads, first, low, high):
+def _span(reads: np.ndarray, first: int, low: int, high: int) -> tuple[int, int]:
     """The rows around those that output rows [low, high) read."""
     start = end = 0
     for y in range(low, high):
@@ -79,7 +93,7 @@ def _span(reads, first, low, high):
 
 
 @compiled()
-def _counted(kinds, count, low, high, image):
+def _counted(kinds: np.ndarray, count: int, low: int, high: int, image: int) -> int:
     """Counts a part of rows [low, high) among the kinds, of which there are `count`; returns how many there are then. Parts are of
     one kind where they have as many rows, between the same rows of an image."""
     for k in range(count):

@@ -14,9 +14,9 @@ import numpy as np
 from intaglio.mapper.band_rows import measure
 from intaglio.mapper.chain import Chain
 from intaglio.mapper.convolution import ConvTask
-from intaglio.mapper.layout import Region, align_up
 from intaglio.mapper.lower import AnyTask
 from intaglio.mapper.pooling import PoolTask
+from intaglio.program.layout import Region, align_up
 
 Kind = tuple[int, int, int]
 """First row, end and number of the parts of one kind, of which these are the rows of the first."""
@@ -82,7 +82,7 @@ class BandsOf:
         return 2 * self.chain.output.layout.rows + 2
 
     @cached_property
-    def _tables(self) -> tuple[np.ndarray, ...]:
+    def _tables(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """(first and end of the rows that each output row reads, one task after another [2, rows]; where each task's begin; rows of
         its images, of output and input, 0 for element by element; whether its parts' places count; its sources, one task after
         another; where each task's begin)."""

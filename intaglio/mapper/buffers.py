@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from intaglio.machine.config import Config
 from intaglio.mapper.allocate import FreeSpace, Interval
-from intaglio.mapper.layout import align_up
+from intaglio.program.layout import align_up
 
 
 class Setting(NamedTuple):

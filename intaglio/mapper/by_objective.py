@@ -12,7 +12,7 @@ from copy import copy
 from dataclasses import dataclass, replace
 
 from intaglio.machine.config import Config
-from intaglio.machine.isa import WORDS_OF, Command, Opcode
+from intaglio.machine.isa import ENGINE_OF, WORDS_OF, Command, Engine
 from intaglio.mapper.buffers import Setting
 from intaglio.mapper.chain import Chain
 from intaglio.mapper.convolution import ConvTask
@@ -21,15 +21,15 @@ from intaglio.mapper.emission import Emission
 from intaglio.mapper.emit import emit
 from intaglio.mapper.estimate import Spare
 from intaglio.mapper.fused import ChainPlan, ChainPlanner
-from intaglio.mapper.layout import Grid, Region, View
 from intaglio.mapper.lower import AnyTask, Lowered
 from intaglio.mapper.objective import FJ_PER_PJ, GOALS, Cost, Objective
 from intaglio.mapper.parts import loads_of_parts
 from intaglio.mapper.plan import Groups, LayerPlan, LayerPlanner
 from intaglio.mapper.residency import ByCycles, Placed, Schedule, Scheduler
 from intaglio.mapper.walks import Walk
+from intaglio.program.layout import Grid, Region, View
 
-_LEAST_WORDS = min(WORDS_OF[opcode] for opcode in (Opcode.CONV, Opcode.DEPTHWISE, Opcode.ADD, Opcode.POOL))
+_LEAST_WORDS = min(words for opcode, words in WORDS_OF.items() if ENGINE_OF[opcode] is Engine.COMPUTE)
 """32-bit words of the shortest compute command."""
 _BY_PART = ("macs", "weight_reads")
 _BY_PATCH = ("macs", "weight_reads", "activation_reads")
@@ -64,7 +64,7 @@ class ByObjective(ByCycles):
         self.network, self.config, self.objective = network, config, objective
         self._options: dict[tuple[LayerPlanner | ChainPlanner, Setting], list[_Option]] = {}
         self._chosen: dict[tuple[LayerPlanner | ChainPlanner, Setting, Spare], LayerPlan | ChainPlan | None] = {}
-        self._kinds: dict[int, Hashable] = {}
+        self._kinds: dict[tuple[LayerPlanner | ChainPlanner, Setting, LayerPlan | ChainPlan], Hashable] = {}
         self._energies: dict[Hashable, int] = {}
         self._computing: dict[tuple[LayerPlanner | ChainPlanner, bool], int] = {}
         self._fetching: dict[tuple[tuple[str, int], ...], int] = {}
@@ -132,17 +132,17 @@ class ByObjective(ByCycles):
     def _kind(self, layer: Placed) -> Hashable:
         """What the counts of its commands depend on: of addresses only where in a half word they are."""
         plan, setting = layer.plan, layer.setting
-        if id(plan) not in self._kinds:
+        key = layer.planner, setting, plan
+        if key not in self._kinds:
             half, bus, row = self.config.half_word_bytes, self.config.bus_bytes, layer.chain.output.layout.row_bytes
             b = plan.buffers
             places = [tuple(at % half for at in side) for side in (*b.inputs, b.between, b.output)]
             if len(set(places[-1])) == 1 and not any(piece.x1 % bus and piece.x1 < row for piece in plan.pieces):
                 places[-1] = places[-1][:1]  # nothing is carried from one to the next
             resident = tuple(None if at is None else at % half for at in setting.resident)
-            # Pieces are many, and equal ones the same object while a planner lives.
-            cut = id(plan.pieces), plan.groups, plan.blocks if isinstance(plan, LayerPlan) else (plan.slabs, plan.rings)
-            self._kinds[id(plan)] = layer.planner, cut, tuple(places), resident, setting.stored
-        return self._kinds[id(plan)]
+            cut = plan.pieces, plan.groups, plan.blocks if isinstance(plan, LayerPlan) else (plan.slabs, plan.rings)
+            self._kinds[key] = layer.planner, cut, tuple(places), resident, setting.stored
+        return self._kinds[key]
 
     def _fetch_energy(self, fetched: tuple[tuple[str, int], ...]) -> int:
         """Of loading whole values."""
@@ -162,7 +162,7 @@ class ByObjective(ByCycles):
     def _least(self, chain: Chain, planner: LayerPlanner | ChainPlanner, plan: LayerPlan | ChainPlan) -> int:
         config = self.config
         groups = (plan.groups,) if isinstance(plan, LayerPlan) else plan.groups
-        moved = plan.cycles.external * config.memory.bytes_per_cycle
+        moved = plan.cycles.external * config.memory.cost.bytes_per_cycle
         commands = 0
         for task, group in zip(chain.tasks, groups, strict=True):
             tiles = task.channel_tiles(config) if isinstance(task, ConvTask) else 1

@@ -15,10 +15,10 @@ from functools import cached_property
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.depthwise_task import DepthwiseTask
 from intaglio.mapper.elementwise import AddTask, CopyTask, RescaleTask
-from intaglio.mapper.layout import Region
 from intaglio.mapper.lower import AnyTask, Lowered
 from intaglio.mapper.pooling import PoolTask
 from intaglio.mapper.task import Cut, Operand
+from intaglio.program.layout import Region
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from intaglio.machine import isa
 from intaglio.machine.config import CHANNEL_RECORD_BYTES, Config
 from intaglio.machine.timing import conv_timing_of, least_tile_cycles
 from intaglio.mapper.geometry import Geometry, Part, chunks_of
-from intaglio.mapper.layout import Region, View, split
 from intaglio.mapper.needed import Need, touched
 from intaglio.mapper.task import FIELD_LIMIT, Cut, Operand, output_fields, unrolled_input
 from intaglio.network.graph import Requantize
+from intaglio.program.layout import Region, View, split
 
 WORD = 1 << 32
 
@@ -224,13 +224,12 @@ class ConvTask:
 
     def _known(self, config: Config) -> _Known:
         """What `_shape` and `cycles` gave for a configuration."""
-        if id(config) not in self._known_of:
-            self._known_of[id(config)] = config, ({}, {})
-        return self._known_of[id(config)][1]
+        if config not in self._known_of:
+            self._known_of[config] = ({}, {})
+        return self._known_of[config]
 
     @cached_property
-    def _known_of(self) -> dict[int, tuple[Config, _Known]]:
-        """By the identity of a configuration, since to look one up by its fields takes longer than a command."""
+    def _known_of(self) -> dict[Config, _Known]:
         return {}
 
     def _last_channels(self, config: Config, tiles: range) -> int:
@@ -314,13 +313,15 @@ class ConvTask:
     def _row_sums(self) -> np.ndarray:
         """int64 [out_channels, kernel_rows]: of each channel's weights less their zero point, by kernel row."""
         rows = self.weights.reshape(len(self.weights), self.geometry.kernel_rows, -1)
-        return rows.sum(axis=2, dtype=np.int64) - rows.shape[2] * self.weight_zero_point
+        sums: np.ndarray = rows.sum(axis=2, dtype=np.int64) - rows.shape[2] * self.weight_zero_point
+        return sums
 
     def folded_bias(self, without: tuple[int, ...] = ()) -> np.ndarray:
         """int32 [out_channels]: bias - input_zero_point * (sum of the channel's weight - weight_zero_point), wrapping.
         without: kernel rows that are not in the sums."""
         sums = np.delete(self._row_sums, without, axis=1).sum(axis=1)
-        return (self.bias.astype(np.int64) - self.input_zero_point * sums).astype(np.int32)
+        folded: np.ndarray = self.bias.astype(np.int64) - self.input_zero_point * sums
+        return folded.astype(np.int32)
 
     def weight_block(self, config: Config, tiles: range, part: Part) -> bytes:
         """Weight words of each tile of `tiles` in turn, for the steps of one part."""

@@ -13,8 +13,8 @@ from itertools import pairwise
 
 from intaglio.machine.config import Config
 from intaglio.mapper.elementwise import CopyTask
-from intaglio.mapper.layout import Grid, Region
 from intaglio.mapper.lower import AnyTask
+from intaglio.program.layout import Grid, Region
 
 MOST_PIECES = 1 << 14
 """Cuts into more pieces are considered only where nothing else is left."""
@@ -173,7 +173,7 @@ class Cuts:
             layout, cut = self.task.output.layout, self.task.cut
             pieces: Sequence[Region] = Grid(layout, cut.image_rows, band, width)
             if ragged and cut.period:
-                pieces = [part for piece in pieces for part in _broken(piece, layout.row_bytes, cut.period)]
+                pieces = tuple(part for piece in pieces for part in _broken(piece, layout.row_bytes, cut.period))
             self._made[band, width, ragged] = Pieces(self.task, self.config.bus_bytes, pieces)
         return self._made[band, width, ragged]
 

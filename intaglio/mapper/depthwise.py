@@ -18,9 +18,9 @@ from intaglio.machine import isa
 from intaglio.machine.config import Config
 from intaglio.machine.timing import depthwise_timing, least_idle_cycles
 from intaglio.mapper.geometry import Geometry
-from intaglio.mapper.layout import Region, View
 from intaglio.mapper.task import output_fields, unrolled_input
 from intaglio.network.graph import Rounding
+from intaglio.program.layout import Region, View
 
 WORD = 1 << 32
 _OUTSIDE = -(1 << 30)

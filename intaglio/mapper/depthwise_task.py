@@ -10,7 +10,7 @@ from intaglio.machine.config import Config
 from intaglio.mapper import depthwise
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.geometry import Part
-from intaglio.mapper.layout import Region, View
+from intaglio.program.layout import Region, View
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,10 +9,10 @@ import numpy as np
 
 from intaglio.machine import isa
 from intaglio.machine.config import Config
-from intaglio.mapper.layout import Region, View, align_up
 from intaglio.mapper.needed import Need
 from intaglio.mapper.task import FIELD_LIMIT, Cut, Operand, output_fields
 from intaglio.network.graph import Add, Rescale, Rounding
+from intaglio.program.layout import Region, View, align_up
 
 IDENTITY = (1 << 30, 1)
 """Multiplier and shift of a scale of exactly 1: every rounding mode returns the sum itself."""

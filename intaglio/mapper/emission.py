@@ -10,14 +10,14 @@ from intaglio.machine.config import Config
 from intaglio.mapper.allocate import Ring
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.geometry import Part
-from intaglio.mapper.layout import Region, View, align_up
 from intaglio.mapper.lower import Lowered
 from intaglio.mapper.parts import variants
 from intaglio.mapper.plan import record_bytes, record_groups, tile_groups, weight_bytes
-from intaglio.mapper.program import BASE_ALIGNMENT
 from intaglio.mapper.residency import Schedule
-from intaglio.mapper.table import Table
 from intaglio.mapper.task import FIELD_LIMIT, Operand
+from intaglio.program.layout import Region, View, align_up
+from intaglio.program.program import BASE_ALIGNMENT
+from intaglio.program.table import Table
 
 
 class Emission:

@@ -9,11 +9,11 @@ from intaglio.mapper.chain import Needs
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.emission import Emission
 from intaglio.mapper.fused import ChainPlan, ChainPlanner
-from intaglio.mapper.layout import Region, View, view_of_buffer, view_of_slab
 from intaglio.mapper.plan import Groups, record_bytes, record_groups, tile_groups, weight_bytes
 from intaglio.mapper.pooling import PoolTask
 from intaglio.mapper.residency import Placed
 from intaglio.mapper.rings import segments
+from intaglio.program.layout import Region, View, view_of_buffer, view_of_slab
 
 
 class ChainEmitter:
@@ -107,7 +107,7 @@ class ChainEmitter:
             record_bytes(config, max(map(len, record_groups(t, config, g)))) for t, g in self.before.convolutions
         )
         fit = weights <= spare.room and used + records <= config.channel_bytes
-        return fit and (weights + records) / config.memory.bytes_per_cycle <= spare.cycles
+        return fit and (weights + records) / config.memory.cost.bytes_per_cycle <= spare.cycles
 
     def _tiles(self, task: ConvTask, groups: Groups) -> list[range]:
         return tile_groups(task.channel_tiles(self.config), groups.tiles)

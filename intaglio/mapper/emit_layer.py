@@ -6,13 +6,13 @@ from intaglio.machine import isa
 from intaglio.mapper.convolution import ConvTask, Sums
 from intaglio.mapper.elementwise import Segments, copy
 from intaglio.mapper.emission import Emission
-from intaglio.mapper.layout import Region, View, pixels, view_of_buffer
 from intaglio.mapper.parts import Step, partial_pixels, steps_of, tile_record_bytes
 from intaglio.mapper.plan import LayerPlan, record_groups, tile_groups, weight_bytes
 from intaglio.mapper.pooling import PoolTask
 from intaglio.mapper.residency import Placed
 from intaglio.mapper.windows import Blocks
 from intaglio.network.graph import Rounding
+from intaglio.program.layout import Region, View, pixels, view_of_buffer
 
 
 class LayerEmitter:

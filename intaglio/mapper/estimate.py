@@ -67,9 +67,9 @@ class Work(NamedTuple):
 
 def transfer_cycles(config: Config, bytes_moved: int, row_bytes: int) -> float:
     """Cycles of bytes that move in rows: a burst each, of which `outstanding` are in flight from request to answer."""
-    memory = config.memory
-    beats = row_bytes / memory.bytes_per_cycle
-    return bytes_moved / row_bytes * max(beats, (memory.latency + beats + BURST_CYCLES) / memory.outstanding)
+    cost = config.memory.cost
+    beats = row_bytes / cost.bytes_per_cycle
+    return bytes_moved / row_bytes * max(beats, (cost.latency + beats + BURST_CYCLES) / config.memory.outstanding)
 
 
 def pipelined(work: Work, waiting: Sequence[int], store_waits: bool, weights_wait: bool) -> Cycles:

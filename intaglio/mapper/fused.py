@@ -10,19 +10,20 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from intaglio.machine.config import Config
+from intaglio.machine.timing import compute_cycles
 from intaglio.mapper.bands import Bands, BandsOf
 from intaglio.mapper.buffers import Buffers, Setting, Wanted, placements
 from intaglio.mapper.chain import Chain, Needs
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.cuts import sizes
 from intaglio.mapper.estimate import ANY_SPARE, NO_SPARE, Cycles, Spare, Work, pipelined, transfer_cycles
-from intaglio.mapper.layout import Grid, Region, View, slab_stride
 from intaglio.mapper.plan import Groups, record_bytes, tile_groups, weight_bytes
 from intaglio.mapper.pooling import PoolTask
 from intaglio.mapper.rings import passages
-from intaglio.mapper.task import compute_cycles
+from intaglio.program.layout import Grid, Region, View, slab_stride
 
 MOST_PIECES = 256
 """Finer cuts are not considered: what lies outside costs less then."""
@@ -45,6 +46,14 @@ class ChainPlan:
     cycles: Cycles
     slabs: tuple[range, ...] = ()
     rings: tuple[int, ...] = ()
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        """Once, and without the pieces, which may be many."""
+        return hash((self.buffers, self.groups, self.cycles))
 
 
 @dataclass(frozen=True)
@@ -360,7 +369,7 @@ class ChainPlanner:
     def _worked(self, cut: _Cut, outside: tuple[bool, ...], stored: bool, groups: tuple[Groups | None, ...]) -> Work:
         """outside: of each input, whether it is loaded."""
         config = self.config
-        rate, latency, count = config.memory.bytes_per_cycle, config.memory.latency, len(cut.pieces)
+        rate, latency, count = config.memory.cost.bytes_per_cycle, config.memory.cost.latency, len(cut.pieces)
         slabs = len(self._slabs(cut)) or 1
         each = self._layer_cycles(cut, groups)
         loads = [total / rate + count * latency if out else 0.0 for total, out in zip(cut.loaded, outside, strict=True)]

@@ -12,7 +12,7 @@ from functools import cached_property, lru_cache
 from itertools import accumulate
 from typing import NamedTuple
 
-from intaglio.mapper.layout import align_up, split
+from intaglio.program.layout import align_up, split
 
 
 class Part(NamedTuple):

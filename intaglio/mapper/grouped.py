@@ -60,7 +60,7 @@ def cost(task: ConvTask, config: Config) -> tuple[float, float]:
         compute = (tiles - 1) * computing(range(1)) + computing(range(tiles - 1, tiles))
     block = g.whole_part.steps * config.weight_word_bytes
     loads = 1 if block <= config.weight_bytes else g.images * -(-g.out_rows * g.out_cols // config.rows)
-    weights = tiles * block * loads / config.memory.bytes_per_cycle
+    weights = tiles * block * loads / config.memory.cost.bytes_per_cycle
     return max(g.images * compute, weights), g.images * compute + weights
 
 

@@ -15,10 +15,8 @@ from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.elementwise import IDENTITY, AddTask, CopyTask, RescaleTask
 from intaglio.mapper.geometry import Geometry
 from intaglio.mapper.grouped import sliced
-from intaglio.mapper.layout import Layout, align_up, layout_of
 from intaglio.mapper.needed import Need
 from intaglio.mapper.pooling import PoolTask, average_scale
-from intaglio.mapper.program import BASE_ALIGNMENT, Layer
 from intaglio.mapper.split import with_lanes
 from intaglio.mapper.task import FIELD_LIMIT, Operand
 from intaglio.network.graph import (
@@ -35,6 +33,8 @@ from intaglio.network.graph import (
     Reshape,
     Rounding,
 )
+from intaglio.program.layout import Layout, align_up, layout_of
+from intaglio.program.program import BASE_ALIGNMENT, Layer
 
 MOST_LAYERS = 1 + next(field.high for field in HEADER if field.name == "tag")
 """Operators of a network: as many as a command's tag tells apart."""
@@ -397,7 +397,7 @@ class _Lowering:
             moved += row * g.used_rows + g.out_channels * CHANNEL_RECORD_BYTES
         elif task is not None:
             cycles = task.least_cycles(config, needs[task.output.value])
-        memory = -(-moved // config.memory.bytes_per_cycle)
+        memory = config.memory.cost.least_cycles(moved)
         return Layer(op.name, op.kind, "accelerator", macs, cycles, moved, memory)
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from intaglio.mapper.layout import Layout
+from intaglio.program.layout import Layout
 
 Mask = NDArray[np.bool_]
 

@@ -7,8 +7,8 @@ import numpy as np
 from intaglio.machine.config import Config
 from intaglio.mapper.ahead import load_order
 from intaglio.mapper.emission import Emission
-from intaglio.mapper.table import Table, table_of
 from intaglio.mapper.tokens import put_tokens
+from intaglio.program.table import Table, table_of
 
 
 def overlapped(config: Config, emitted: Emission) -> Table:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from intaglio.machine.config import Config
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.geometry import Geometry, Part
-from intaglio.mapper.layout import Region, align_up
+from intaglio.program.layout import Region, align_up
 
 _COMMAND = 80
 """Cycles of a command that are not its tiles', about."""

@@ -14,19 +14,19 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from intaglio.machine.config import Config
+from intaglio.machine.timing import compute_cycles
 from intaglio.mapper.buffers import Buffers, Setting, Wanted, placements
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.cuts import Cuts, Pieces, sizes
 from intaglio.mapper.depthwise_task import DepthwiseTask
 from intaglio.mapper.estimate import ANY_SPARE, NO_SPARE, Cycles, Spare, Work, pipelined
 from intaglio.mapper.geometry import Part
-from intaglio.mapper.layout import Region, View, align_up
 from intaglio.mapper.lower import AnyTask
 from intaglio.mapper.parts import is_needed, loads_of_parts, partial_pixels, steps_of
 from intaglio.mapper.pooling import PoolTask
-from intaglio.mapper.task import compute_cycles
 from intaglio.mapper.window_plan import choose_blocks
 from intaglio.mapper.windows import Blocks
+from intaglio.program.layout import Region, View, align_up
 
 ENOUGH = 8
 """Cuts into columns that fit, coarsest first, after which no finer ones are tried."""
@@ -67,7 +67,7 @@ class _Weights:
 
     @staticmethod
     def of(task: ConvTask, config: Config, groups: Groups) -> _Weights:
-        rate, latency = config.memory.bytes_per_cycle, config.memory.latency
+        rate, latency = config.memory.cost.bytes_per_cycle, config.memory.cost.latency
         tiles = task.channel_tiles(config)
         blocks = [weight_bytes(config, part, groups.tiles) for part in groups.parts]
         size = sum(blocks) + record_bytes(config, groups.tiles)
@@ -98,6 +98,14 @@ class LayerPlan:
     cycles: Cycles
     blocks: Blocks | None = None
 
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        """Once, and without the pieces, which may be many."""
+        return hash((self.buffers, self.groups, self.cycles))
+
 
 class LayerPlanner:
     """Plans of one layer on one configuration."""
@@ -107,7 +115,7 @@ class LayerPlanner:
         neither the cuts nor COMPUTE's cycles depend; what it knows of them is shared."""
         self.task, self.config = task, config
         self._cycles: dict[object, int] = {} if like is None else like._cycles
-        self._kinds: dict[tuple[int, bool], list[tuple[Region, int]]] = {} if like is None else like._kinds
+        self._kinds: dict[tuple[Pieces, bool], list[tuple[Region, int]]] = {} if like is None else like._kinds
         self._plans: dict[Setting, list[LayerPlan]] = {}
         self._cuts: Cuts = Cuts(task, config) if like is None else like._cuts
 
@@ -162,7 +170,8 @@ class LayerPlanner:
             return False
         if isinstance(task, ConvTask) and weight_bytes(config, task.geometry.whole_part, 1) > config.weight_bytes:
             return True
-        return sum(self._cuts.finest.largest) > config.activation_bytes
+        too_large: bool = sum(self._cuts.finest.largest) > config.activation_bytes
+        return too_large
 
     # Plans of one cut.
 
@@ -248,8 +257,8 @@ class LayerPlanner:
 
     def _work(self, setting: Setting, cut: Pieces, groups: Groups | None, weights: _Weights) -> Work:
         """Without the cycles of COMPUTE."""
-        memory = self.config.memory
-        rate, latency, count = memory.bytes_per_cycle, memory.latency, len(cut.pieces)
+        cost = self.config.memory.cost
+        rate, latency, count = cost.bytes_per_cycle, cost.latency, len(cut.pieces)
         outer = repeats = steps = 1
         if groups is not None and isinstance(self.task, ConvTask):
             outer = weights.runs if groups.outer else 1
@@ -281,7 +290,7 @@ class LayerPlanner:
         )
 
     def _compute_cycles(self, cut: Pieces, groups: Groups | None) -> int:
-        key = (id(cut), groups and (groups.tiles, groups.parts))
+        key = (cut, groups and (groups.tiles, groups.parts))
         if key not in self._cycles:
             shapes = self._shapes(cut, groups is not None and groups.in_parts)
             self._cycles[key] = sum(n * self._piece_cycles(piece, groups) for piece, n in shapes)
@@ -289,7 +298,7 @@ class LayerPlanner:
 
     def _shapes(self, cut: Pieces, in_parts: bool) -> list[tuple[Region, int]]:
         """A piece of each kind that takes as many cycles as others, and how many there are."""
-        if (id(cut), in_parts) not in self._kinds:
+        if (cut, in_parts) not in self._kinds:
             task = self.task
             if not isinstance(task, ConvTask):
                 kinds = cut.kinds(task.row_kind, task.column_kind)
@@ -297,8 +306,8 @@ class LayerPlanner:
                 kinds = cut.kinds(lambda r: (r.rows, task.padding_kind(r)), lambda r: r.width)
             else:
                 kinds = cut.kinds(lambda r: r.rows, lambda r: r.width)
-            self._kinds[id(cut), in_parts] = kinds
-        return self._kinds[id(cut), in_parts]
+            self._kinds[cut, in_parts] = kinds
+        return self._kinds[cut, in_parts]
 
     def _piece_cycles(self, piece: Region, groups: Groups | None) -> int:
         task, config = self.task, self.config
@@ -378,7 +387,7 @@ class LayerPlanner:
         for buffers in self._placements(setting, sizes, max(2, len(cut.pieces))):
             block = sum(weight_bytes(config, part, 1) for part in parts)
             passes = len(tiles) * task.channel_tiles(config)
-            cycles = passes * (block + (sizes[0] if by_part else 0)) / config.memory.bytes_per_cycle
+            cycles = passes * (block + (sizes[0] if by_part else 0)) / config.memory.cost.bytes_per_cycle
             return LayerPlan(cut.pieces, buffers, Groups(1, False, False, parts, by_part), Cycles(cycles, 0.0))
         return None
 
@@ -396,10 +405,8 @@ class LayerPlanner:
         else:
             loads = Counter({groups.parts[0]: 1 if groups.outer or runs == 1 else len(plan.pieces)})
         sizes = ((weight_bytes(config, part, groups.tiles), n * runs) for part, n in loads.items())
-        memory = config.memory
-        return (
-            sum(n * size * (memory.latency + size / memory.bytes_per_cycle) for size, n in sizes) / config.weight_bytes
-        )
+        cost = config.memory.cost
+        return sum(n * size * cost.cycles(size) for size, n in sizes) / config.weight_bytes
 
     # Windows in blocks.
 

@@ -23,8 +23,8 @@ from intaglio.mapper.plan import LayerPlan
 from intaglio.mapper.pooling import PoolTask
 from intaglio.mapper.residency import Placed, Schedule, Scheduler, Structure
 from intaglio.mapper.stopwatch import Clock, Stopwatch
-from intaglio.mapper.table import words_of
 from intaglio.mapper.window_plan import expected_commands
+from intaglio.program.table import words_of
 
 Found = tuple[int, Schedule]
 """A program's exact cycles, and its schedule."""
@@ -72,8 +72,8 @@ def polished(network: Lowered, config: Config, keep_all: bool, clock: Clock) -> 
 def _starts(scheduler: Scheduler, ones: Sequence[Scheduler], twos: Sequence[Scheduler]) -> Iterator[Schedule]:
     """What the search finds for one of some machines, with the plans that it prefers on the machine itself or one with half of
     something. ones, twos: for machines with one and with two changes."""
-    latency = scheduler.config.memory.latency
-    choosing = [scheduler, *(one for one in ones if one.config.memory.latency == latency)]
+    latency = scheduler.config.memory.cost.latency
+    choosing = [scheduler, *(one for one in ones if one.config.memory.cost.latency == latency)]
     structures: list[Structure] = []
     for searched in (scheduler, *ones, *twos):
         with suppress(RefusedError):

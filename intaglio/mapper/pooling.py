@@ -15,13 +15,13 @@ import numpy as np
 from intaglio.machine import isa
 from intaglio.machine.config import Config
 from intaglio.machine.timing import pool_cycles
-from intaglio.mapper.layout import Region, View, split
 from intaglio.mapper.needed import Need, touched
 from intaglio.mapper.task import Cut, Operand, output_fields
 from intaglio.mapper.windows import Block, Blocks
 from intaglio.network.arithmetic import elements_inside
 from intaglio.network.graph import AveragePool2D, Requantize, Rounding
 from intaglio.network.quantized_multiplier import requantize_by
+from intaglio.program.layout import Region, View, split
 
 
 def division(count: int) -> tuple[int, int]:
@@ -212,16 +212,16 @@ class PoolTask:
         self, config: Config, rows: tuple[int, int], cols: tuple[int, int], channels: int, hold: bool
     ) -> int:
         """rows, cols: how many outputs, and their windows' elements."""
-        key = id(config), rows, cols, channels, hold
+        key = config, rows, cols, channels, hold
         if key not in self._known:
             names = ("region_rows", "kernel_rows", "region_cols", "kernel_cols", "channels", "hold")
             fields = dict(zip(names, (*rows, *cols, channels, int(hold)), strict=True))
-            self._known[key] = config, pool_cycles(config, fields)
-        return self._known[key][1]
+            self._known[key] = pool_cycles(config, fields)
+        return self._known[key]
 
     @cached_property
-    def _known(self) -> dict[object, tuple[Config, int]]:
-        """What `_command_cycles` gave, by the configuration's identity: to look one up by its fields takes longer."""
+    def _known(self) -> dict[object, int]:
+        """What `_command_cycles` gave."""
         return {}
 
     def least_cycles(self, config: Config, need: Need) -> int:

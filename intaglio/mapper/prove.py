@@ -162,4 +162,4 @@ def _bounds(network: Lowered, config: Config, layer: Placed) -> Iterator[int]:
             reads = (task.needs(network.needs[task.output.value]).elements for task in readers)
             moved += max(reads, default=0)  # an operand twice is read once
     moved += layer.chain.output.layout.elements if layer.setting.stored else 0
-    yield -(-moved // config.memory.bytes_per_cycle)
+    yield config.memory.cost.least_cycles(moved)

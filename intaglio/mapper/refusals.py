@@ -8,7 +8,6 @@ import numpy as np
 
 from intaglio.machine.config import Config
 from intaglio.machine.isa import ADD_LEFT_SHIFT
-from intaglio.mapper.layout import layout_of
 from intaglio.mapper.pooling import average_scale
 from intaglio.mapper.task import FIELD_LIMIT
 from intaglio.network.arithmetic import has_empty_window
@@ -27,6 +26,7 @@ from intaglio.network.graph import (
     Reshape,
     Rounding,
 )
+from intaglio.program.layout import layout_of
 
 Why = tuple[str, str]
 """The reason and the remedy of a refusal."""

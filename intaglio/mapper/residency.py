@@ -139,11 +139,11 @@ class Scheduler:
     def adopted(self, found: Schedule, smaller: Config) -> Schedule:
         """The schedule that was found for a smaller machine, with the same plans and addresses, for this one: its layers' planners are
         this one's, and what lies beyond the smaller memory is free."""
-        number = {id(task): i for i, task in enumerate(self.network.tasks)}
+        number = {task: i for i, task in enumerate(self.network.tasks)}
         beyond = (smaller.activation_bytes, self.config.activation_bytes)
         layers = []
         for layer in found.layers:
-            first, last = (number[id(layer.chain.tasks[i])] for i in (0, -1))
+            first, last = (number[layer.chain.tasks[i]] for i in (0, -1))
             chain, planner = self._planner(range(first, last + 1))
             layers.append(replace(layer, chain=chain, planner=planner, setting=layer.setting.with_free(*beyond)))
         return replace(found, layers=tuple(layers))
@@ -343,7 +343,7 @@ class Scheduler:
             cycles = layer.plan.cycles.after(state.spare)
             for name, _ in layer.fetched:
                 size = self.network.values[name].size
-                cycles += size / self.config.memory.bytes_per_cycle + self.config.memory.latency
+                cycles += self.config.memory.cost.cycles(size)
             middle.append(Step(layer, state, round(cycles * PARTS)))
             state = State(held, layer.plan.cycles.spare)
         return Walk(middle, state, base=base, first=first)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from intaglio.mapper.chain import Chain, Needs
-from intaglio.mapper.layout import Region
+from intaglio.program.layout import Region
 
 
 def passages(chain: Chain, pieces: Iterable[Region], rings: Sequence[int]) -> Iterator[tuple[Needs, tuple[int, ...]]]:

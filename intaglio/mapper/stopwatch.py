@@ -9,15 +9,15 @@ from typing import NamedTuple
 import numpy as np
 
 from intaglio.machine.config import Config
-from intaglio.machine.isa import LocalMemory, Opcode
+from intaglio.machine.isa import TRANSFERS, LocalMemory
 from intaglio.mapper.emission import Emission
 from intaglio.mapper.emit import emit_layer
-from intaglio.mapper.layout import align_up
 from intaglio.mapper.lower import Lowered
 from intaglio.mapper.overlap import overlapped_table
-from intaglio.mapper.program import BASE_ALIGNMENT
 from intaglio.mapper.residency import Placed, Schedule
-from intaglio.mapper.table import Table, joined, table_of
+from intaglio.program.layout import align_up
+from intaglio.program.program import BASE_ALIGNMENT
+from intaglio.program.table import Table, joined, table_of
 
 Clock = Callable[[Config, Table], int]
 """The cycles of a program's table of commands on a configuration, exact."""
@@ -25,13 +25,11 @@ Clock = Callable[[Config, Table], int]
 
 class _Commands(NamedTuple):
     """Of one layer, where the rings of weights and records stand as they do. table: with external addresses of constants from the
-    layer's first one on, of values from the first value on. constants: their bytes. rings: how the layer leaves them. made_by: keeps
-    the plans alive by whose identity the commands are found."""
+    layer's first one on, of values from the first value on. constants: their bytes. rings: how the layer leaves them."""
 
     table: Table
     constants: int
     rings: tuple[int, int]
-    made_by: tuple[Placed, Placed | None]
 
 
 class Stopwatch:
@@ -59,8 +57,9 @@ class Stopwatch:
         return overlapped_table(self.config, _linked(found), schedule.ahead)[1]
 
     def _commands(self, schedule: Schedule, layer: Placed, before: Placed | None, rings: tuple[int, int]) -> _Commands:
-        of = (id(layer.plan), layer.setting, layer.fetched, id(layer.chain))
-        key = (of, None if before is None else id(before.plan), rings, schedule.outside)
+        of = (layer.plan, layer.setting, layer.fetched, layer.chain)
+        behind = None if before is None else (before.plan, before.setting, before.chain)
+        key = (of, behind, rings, schedule.outside)
         if key not in self._known:
             self._known[key] = self._made(schedule, layer, before, rings)
         return self._known[key]
@@ -69,11 +68,11 @@ class Stopwatch:
         alone = Emission(self.network, self.config, replace(schedule, layers=(layer,)), rings)
         emit_layer(alone, layer, before)
         table = table_of(alone.commands)
-        for opcode in (Opcode.LOAD, Opcode.STORE):
+        for opcode in TRANSFERS:
             if opcode in table.records:
                 records = table.records[opcode]
                 records["external"] -= np.where(records["memory"] == LocalMemory.ACTIVATION, alone.values_at, 0)
-        return _Commands(table, alone.constant_bytes, alone.rings, (layer, before))
+        return _Commands(table, alone.constant_bytes, alone.rings)
 
 
 def _linked(found: Sequence[_Commands]) -> Table:
@@ -82,7 +81,7 @@ def _linked(found: Sequence[_Commands]) -> Table:
     begins = np.cumsum([0, *(commands.constants for commands in found)])
     values = align_up(int(begins[-1]), BASE_ALIGNMENT)
     for opcode, records in table.records.items():
-        if opcode in (Opcode.LOAD, Opcode.STORE):
+        if opcode in TRANSFERS:
             begin = np.repeat(begins[:-1], [len(commands.table.at.get(opcode, ())) for commands in found])
             records["external"] += np.where(records["memory"] == LocalMemory.ACTIVATION, values, begin)
     return table

@@ -7,9 +7,9 @@ from typing import Protocol
 
 from intaglio.machine import isa
 from intaglio.machine.config import Config
-from intaglio.mapper.layout import Layout, Region, View
 from intaglio.mapper.needed import Need
 from intaglio.network.graph import Rounding
+from intaglio.program.layout import Layout, Region, View
 
 ROUNDING_CODE = {
     Rounding.DOUBLE: isa.RoundingCode.DOUBLE,
@@ -119,10 +119,3 @@ def unrolled_input(view: View, top: int, in_rows: int, first: int, last: int) ->
     assert last - first < view.ring, f"rows {first} to {last} in a ring of {view.ring}"
     plain, wrap = view.unrolled(top + first)
     return plain, {"wrap_iy": wrap - top, "wrap_bytes": view.ring * view.stride} if wrap <= top + last else {}
-
-
-def compute_cycles(config: Config, command: isa.Command) -> int:
-    """Cycles that COMPUTE is busy with a command, to compare schedules by."""
-    from intaglio.machine import timing
-
-    return timing.compute_cycles(config, command)

@@ -20,8 +20,8 @@ from intaglio.machine.config import Config
 from intaglio.machine.isa import Command, Engine, token_bit
 from intaglio.machine.limits import MOST_TOKENS, QUEUE_DEPTHS
 from intaglio.mapper.accesses import Space, accesses_of
-from intaglio.mapper.dispatch import Links, engines_of, order_of
-from intaglio.mapper.table import Table, table_of
+from intaglio.program.table import Table, table_of
+from intaglio.verifier.liveness import Links, engines_of, order_of
 
 _SPACE, _LOW, _HIGH, _WRITE = range(4)
 _ACTIVATION = int(Space.ACTIVATION)
@@ -60,7 +60,8 @@ def tokens_of(config: Config, table: Table) -> tuple[np.ndarray, np.ndarray]:
 
 def _coded(flags: np.ndarray, engines: np.ndarray) -> np.ndarray:
     """The field of each command: one bit for each engine flagged. flags: int64 [commands, engines]."""
-    return (flags << np.maximum(_BIT[engines], 0)).sum(axis=1)
+    fields: np.ndarray = (flags << np.maximum(_BIT[engines], 0)).sum(axis=1)
+    return fields
 
 
 def _bound(links: Links, sender: Engine, taker: Engine) -> None:
@@ -106,7 +107,9 @@ def _joined(waits: np.ndarray, signals: np.ndarray) -> np.ndarray:
 
 
 @compiled()
-def _tokens(touched, count, engines, bank_bytes, kinds):
+def _tokens(
+    touched: np.ndarray, count: np.ndarray, engines: np.ndarray, bank_bytes: int, kinds: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Whether each command waits for, and signals, each engine: int64 [commands, kinds], 0 or 1. touched: int64 [commands, accesses,
     4], of which the first `count` are. kinds: how many engines there are."""
     waits, signals = np.zeros((len(engines), kinds), np.int64), np.zeros((len(engines), kinds), np.int64)
@@ -155,14 +158,14 @@ def _tokens(touched, count, engines, bank_bytes, kinds):
 
 
 @compiled()
-def _widen(boxes, box, low, high):
+def _widen(boxes: np.ndarray, box: int, low: int, high: int) -> None:
     """Makes a box include [low, high); it is empty where its end is 0."""
     boxes[box, 0] = low if boxes[box, 1] == 0 else min(boxes[box, 0], low)
     boxes[box, 1] = max(boxes[box, 1], high)
 
 
 @compiled()
-def _latest_leaf(boxes, leaves, mine, most, bank_bytes):
+def _latest_leaf(boxes: np.ndarray, leaves: int, mine: np.ndarray, most: int, bank_bytes: int) -> int:
     """The last leaf up to number `most` whose boxes may conflict with mine; -1 for none. boxes: of a tree's nodes, node n's children
     are 2 * n and 2 * n + 1."""
     node = leaves + most
@@ -180,7 +183,7 @@ def _latest_leaf(boxes, leaves, mine, most, bank_bytes):
 
 
 @compiled()
-def _may_conflict(theirs, mine, bank_bytes):
+def _may_conflict(theirs: np.ndarray, mine: np.ndarray, bank_bytes: int) -> bool:
     """As _conflict, of boxes: number 2 * space + write."""
     for a in range(_BOXES):
         if mine[a, 1] == 0:
@@ -197,7 +200,7 @@ def _may_conflict(theirs, mine, bank_bytes):
 
 
 @compiled()
-def _conflict(mine, theirs, bank_bytes):
+def _conflict(mine: np.ndarray, theirs: np.ndarray, bank_bytes: int) -> bool:
     """True where two engines must not make any of these accesses at once, or in another order."""
     for i in range(len(mine)):
         for j in range(len(theirs)):

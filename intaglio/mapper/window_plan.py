@@ -8,9 +8,9 @@ from dataclasses import replace
 
 from intaglio.machine.config import Config
 from intaglio.machine.timing import pool_pixel_cycles
-from intaglio.mapper.layout import Region, align_down, align_up
 from intaglio.mapper.pooling import PoolTask
 from intaglio.mapper.windows import Block, Blocks, Load
+from intaglio.program.layout import Region, align_down, align_up
 
 COMMAND_CYCLES = 20
 """Of a short POOL beside its reads, about."""
@@ -70,8 +70,7 @@ def _cycles(task: PoolTask, config: Config, blocks: Blocks, depth: int) -> float
     rows, cols = task.extent
     first, loads = _largest_window(task, blocks)
     compute = pool_pixel_cycles(config, rows * cols, blocks.channels) + COMMAND_CYCLES * len(first)
-    memory = config.memory
-    moved = sum(load.rows * load.row_bytes / memory.bytes_per_cycle + memory.latency for load in loads)
+    moved = sum(config.memory.cost.cycles(load.rows * load.row_bytes) for load in loads)
     return _passes(task, blocks) * (max(compute, moved) if depth > 1 else compute + moved)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from intaglio.mapper.layout import Layout, Region, align_up, split
+from intaglio.program.layout import Layout, Region, align_up, split
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,8 @@ def rounding_doubling_high_multiply(a: np.ndarray, b: np.ndarray | int) -> np.nd
     product = np.asarray(a, np.int64) * np.asarray(b, np.int64)
     nudged = product + np.where(product >= 0, 2**30, 1 - 2**30)
     quotient = np.sign(nudged) * (np.abs(nudged) >> 31)  # C division: towards zero
-    return np.minimum(quotient, INT32_MAX)
+    saturated: np.ndarray = np.minimum(quotient, INT32_MAX)
+    return saturated
 
 
 def rounding_divide_by_power_of_two(x: np.ndarray, exponent: np.ndarray | int) -> np.ndarray:
@@ -54,7 +55,8 @@ def rounding_divide_by_power_of_two(x: np.ndarray, exponent: np.ndarray | int) -
     exponent = np.asarray(exponent, np.int64)
     mask = (np.int64(1) << exponent) - 1
     threshold = (mask >> 1) + (x < 0)
-    return (x >> exponent) + ((x & mask) > threshold)
+    quotient: np.ndarray = (x >> exponent) + ((x & mask) > threshold)
+    return quotient
 
 
 def requantize(sums: np.ndarray, how: Requantize) -> np.ndarray:
@@ -76,13 +78,16 @@ def requantize(sums: np.ndarray, how: Requantize) -> np.ndarray:
     right = 31 - shift
     half = np.int64(1) << (right - 1)
     if how.rounding is Rounding.SINGLE:
-        return (sums * multiplier + half) >> right
-    return np.sign(sums) * ((np.abs(sums) * multiplier + half) >> right)
+        scaled: np.ndarray = (sums * multiplier + half) >> right
+        return scaled
+    away: np.ndarray = np.sign(sums) * ((np.abs(sums) * multiplier + half) >> right)
+    return away
 
 
 def finish(sums: np.ndarray, how: Requantize, zero_point: int, clamp: tuple[int, int]) -> np.ndarray:
     """The common end of an operator: wrap to 32 bits, scale, add the output's zero point, clamp to int8."""
-    return np.clip(requantize(wrap32(sums), how) + zero_point, *clamp).astype(np.int8)
+    clamped: np.ndarray = np.clip(requantize(wrap32(sums), how) + zero_point, *clamp)
+    return clamped.astype(np.int8)
 
 
 def dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -152,17 +157,20 @@ def average_pool2d(op: AveragePool2D, image: np.ndarray) -> np.ndarray:
     )
     if op.rescale is None:
         mean = np.sign(sums) * ((np.abs(sums) + counts // 2) // counts)
-        return np.clip(mean, *op.clamp).astype(np.int8)
+        clamped: np.ndarray = np.clip(mean, *op.clamp)
+        return clamped.astype(np.int8)
     if op.count_padding:
         counts = np.full_like(counts, op.filter[0] * op.filter[1])
     scale = np.float32(op.rescale) / counts.astype(np.float32)
-    return np.clip(np.rint(sums.astype(np.float32) * scale) + op.output_zero_point, *op.clamp).astype(np.int8)
+    clamped = np.clip(np.rint(sums.astype(np.float32) * scale) + op.output_zero_point, *op.clamp)
+    return clamped.astype(np.int8)
 
 
 def max_pool2d(op: MaxPool2D, image: np.ndarray) -> np.ndarray:
     """reference_integer_ops::MaxPool, onnxruntime's MaxPool. image int8 [N, H, W, C] -> int8 [N, OH, OW, C]."""
     found = _by_windows(np.max, pad_rows_and_columns(image, op.padding, -128), op.filter, op.stride, op.dilation)
-    return np.clip(found, *op.clamp).astype(np.int8)
+    clamped: np.ndarray = np.clip(found, *op.clamp)
+    return clamped.astype(np.int8)
 
 
 def _by_windows(

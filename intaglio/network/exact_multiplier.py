@@ -53,7 +53,7 @@ def first_sums_reaching(steps: np.ndarray, scales: np.ndarray) -> np.ndarray:
     """The smallest sums >= 0 whose products with the scales, in double precision, round to at least `steps` >= 1: int64, of the
     two arrays' common shape."""
     targets = steps - 0.5
-    guess = np.maximum(np.floor(targets / scales) - 1, 0)
+    guess: np.ndarray = np.maximum(np.floor(targets / scales) - 1, 0)
     while (short := guess * scales < targets).any():
         guess += short
     return guess.astype(np.int64)

@@ -114,7 +114,8 @@ def _layer(fields: dict[str, Any]) -> Layer:
 def activate(x: np.ndarray, activation: str | None) -> np.ndarray:
     """x clamped to the activation's range."""
     low, high = ACTIVATIONS[activation]
-    return np.clip(x, low, high)
+    clamped: np.ndarray = np.clip(x, low, high)
+    return clamped
 
 
 def same_padding(size: int, kernel: int, stride: int, dilation: int = 1) -> tuple[int, int]:
@@ -136,7 +137,8 @@ def conv2d(
     """x [N, H, W, I], weights [O, KH, KW, I] -> [N, OH, OW, O], no bias, in the inputs' type."""
 
     def add_tap(total: np.ndarray | float, window: np.ndarray, row: int, col: int) -> np.ndarray:
-        return total + window @ weights[:, row, col].T
+        added: np.ndarray = total + window @ weights[:, row, col].T
+        return added
 
     return _over_windows(x, weights.shape[1:3], stride, dilation, padding, add_tap)
 
@@ -145,11 +147,13 @@ def average_pool(x: np.ndarray, filter: tuple[int, int], stride: tuple[int, int]
     """Mean of the elements of each window that lie inside x [N, H, W, C]."""
 
     def add_tap(total: np.ndarray | float, window: np.ndarray, row: int, col: int) -> np.ndarray:
-        return total + window
+        added: np.ndarray = total + window
+        return added
 
     inside = np.ones((1, *x.shape[1:3], 1), x.dtype)
     counts = _over_windows(inside, filter, stride, (1, 1), padding, add_tap)
-    return _over_windows(x, filter, stride, (1, 1), padding, add_tap) / counts
+    means: np.ndarray = _over_windows(x, filter, stride, (1, 1), padding, add_tap) / counts
+    return means
 
 
 def _over_windows(

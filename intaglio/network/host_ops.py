@@ -74,7 +74,8 @@ def in_file(x: np.ndarray, tensor: Tensor) -> np.ndarray:
 
 def saturating_left_shift(x: np.ndarray, by: int) -> np.ndarray:
     """gemmlowp SaturatingRoundingMultiplyByPOT for a positive exponent."""
-    return np.clip(x << by, INT32_MIN, INT32_MAX)
+    shifted: np.ndarray = np.clip(x << by, INT32_MIN, INT32_MAX)
+    return shifted
 
 
 def exp_between_minus_quarter_and_zero(a: np.ndarray) -> np.ndarray:

@@ -94,7 +94,7 @@ class Comparison:
 
 
 def compare(config: Config, layers: Sequence[LayerCounts], table: Table) -> Comparison:
-    """layers: of one inference, in the network's order (report.energy_counts.layer_counts makes them).
+    """layers: of one inference, in the network's order (analysis.energy_counts.layer_counts makes them).
 
     Bands: every entry of the table is at its low or its high end, the same end for both sides and all layers, since
     both sides use the same memory; energies take the extremes of the sum, gains those of the ratio.

@@ -76,7 +76,8 @@ def _parsed(path: Path) -> onnx.ModelProto:
                 f"{path}: is a TensorFlow Lite file, which is quantized when it is made (TFLiteConverter with a "
                 f"representative_dataset), not afterwards; quantize there, or {remedy}"
             )
-    return parsed(path, remedy)
+    model: onnx.ModelProto = parsed(path, remedy)
+    return model
 
 
 def _check_ends(path: Path, model: onnx.ModelProto) -> None:

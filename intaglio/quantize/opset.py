@@ -34,7 +34,8 @@ def converted(model: onnx.ModelProto, path: Path, opset: int) -> onnx.ModelProto
             f"it ended with {done.returncode}"
         ]
         if done.returncode == 0:
-            return onnx.ModelProto.FromString(done.stdout)
+            newer: onnx.ModelProto = onnx.ModelProto.FromString(done.stdout)
+            return newer
     except (OSError, subprocess.SubprocessError) as error:
         reason = [str(error)]
     raise InputError(

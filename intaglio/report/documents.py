@@ -8,18 +8,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from intaglio import __version__
 from intaglio.accuracy import Accuracy
+from intaglio.analysis.layers import LayerFigures, Totals
+from intaglio.analysis.recheck import Recheck
 from intaglio.check import PLACES, Check
 from intaglio.machine.config import Config
 from intaglio.machine.counters import Counter
 from intaglio.machine.isa import Engine
 from intaglio.mapper import Certificate
-from intaglio.mapper.program import Program
-from intaglio.report.layers import LayerFigures, Totals
-from intaglio.report.recheck import Recheck
-from intaglio.report.schema import SCHEMA_VERSION
+from intaglio.program.program import Program
+from intaglio.schema import SCHEMA_VERSION
 from intaglio.verify import Verification
+from intaglio.version import __version__
 
 
 def _head(model: Path, config: Config) -> dict[str, Any]:

@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from intaglio import __version__
 from intaglio.accuracy import Accuracy
+from intaglio.analysis.layers import HOST
 from intaglio.power_model import Comparison, Fingerprint, Measured, Table, place
 from intaglio.power_model.comparison import LayerComparison
 from intaglio.power_model.curve import QUALCOMM_SOURCE, REGISTERS
 from intaglio.power_model.work import Component
-from intaglio.report.layers import HOST
-from intaglio.report.schema import SCHEMA_VERSION
+from intaglio.schema import SCHEMA_VERSION
 from intaglio.session import Session
+from intaglio.version import __version__
 
 SIDES = ("int8", "fp32")
 

@@ -29,7 +29,7 @@ def place_labels(axes: Axes, points: Sequence[tuple[float, float]], texts: Seque
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     figure: Any = axes.get_figure()
-    canvas = FigureCanvasAgg(figure)
+    canvas: Any = FigureCanvasAgg(figure)
     canvas.draw()  # fixes the layout, so that pixels are final
     renderer = canvas.get_renderer()
     scale = figure.dpi / 72

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from intaglio.analysis.bounds import CAUSES
+from intaglio.analysis.layers import ACCELERATOR, LayerFigures
 from intaglio.errors import InputError
 from intaglio.extras import install
 from intaglio.files import write_bytes
 from intaglio.machine.config import Config
 from intaglio.power_model.comparison import Comparison
-from intaglio.report.bounds import CAUSES
 from intaglio.report.labels import place_labels
-from intaglio.report.layers import ACCELERATOR, LayerFigures
 from intaglio.report.tables import short
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def save_plot(path: Path, figure: Figure) -> None:
 def picture(title: str, config: Config, layers: Sequence[LayerFigures], comparison: Comparison | None = None) -> Figure:
     """Roofline above, cycles by layer below, and energy by layer beside them where a comparison is given.
 
-    layers: of one run, all operators in order (report.layers). The layers on the accelerator that take cycles are
+    layers: of one run, all operators in order (analysis.layers). The layers on the accelerator that take cycles are
     numbered by their place in the network, host operators included.
     """
     _matplotlib()
@@ -91,7 +91,7 @@ def draw_roofline(axes: Axes, config: Config, layers: Sequence[LayerFigures]) ->
     earlier one computed may stand above the second. Draw it last: labels are placed for the axes' final position.
     """
     points = [(n, layer) for n, layer in _taking(layers) if layer.macs and layer.external_bytes]
-    peak, rate = config.macs_per_cycle, config.memory.bytes_per_cycle
+    peak, rate = config.macs_per_cycle, config.memory.cost.bytes_per_cycle
     x = [layer.macs / layer.external_bytes for _, layer in points]
     y = [layer.macs / (layer.cycles or 1) for _, layer in points]
     ridge = peak / rate

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from intaglio import __version__
 from intaglio.errors import Refusal
 from intaglio.machine.config import Config
-from intaglio.report.schema import SCHEMA_VERSION
 from intaglio.report.table import Column, Kind, Table, grouped
 from intaglio.report.tables import accuracy_text, short
 from intaglio.report.terminal import Terminal
+from intaglio.schema import SCHEMA_VERSION
+from intaglio.version import __version__
 
 if TYPE_CHECKING:  # needs the extra `onnx`
     from intaglio.quantize.post_training import Quantized, Settings

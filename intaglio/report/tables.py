@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from intaglio.analysis.recheck import Recheck
 from intaglio.machine.config import Config
-from intaglio.report.recheck import Recheck
 from intaglio.report.table import LONGEST_NAME, Column, Kind, Table, grouped, shortened
 from intaglio.report.terminal import Terminal
 

@@ -47,21 +47,22 @@ def convolve(
 
 
 @compiled()
-def steps_of(c):
+def steps_of(c: Any) -> int:
     """Inputs of an output, and weight words of a channel tile: the array's steps, of both rows where these split them."""
-    steps = c.kernel_rows * c.kernel_cols * ((c.chunks - 1) * c.chunk_bytes + c.last_chunk_bytes)
+    steps: int = c.kernel_rows * c.kernel_cols * ((c.chunks - 1) * c.chunk_bytes + c.last_chunk_bytes)
     return 2 * steps if c.split else steps
 
 
 @compiled()
-def pixel_count(c):
+def pixel_count(c: Any) -> int:
     if c.split:
         return 1
-    return (c.pixel_tiles - 1) * c.rows_per_tile + c.last_pixels
+    pixels: int = (c.pixel_tiles - 1) * c.rows_per_tile + c.last_pixels
+    return pixels
 
 
 @compiled()
-def _check(c, z, weight, channel, partial):
+def _check(c: Any, z: Any, weight: np.ndarray, channel: np.ndarray, partial: np.ndarray) -> None:
     if steps_of(c) < 1 or c.region_width < 1 or c.last_chunk_bytes < 1 or min(c.pixel_tiles, c.channel_tiles) < 1:
         raise IndexError("a CONV without work")
     if max(c.rows_per_tile, c.last_pixels) > z.rows or c.last_channels > z.cols:
@@ -82,7 +83,7 @@ def _check(c, z, weight, channel, partial):
 
 
 @compiled(error_model="numpy")
-def _packed(c, z, channels, weight):
+def _packed(c: Any, z: Any, channels: int, weight: np.ndarray) -> np.ndarray:
     """The weights less their zero point as products.multiply takes them; 0 beyond the last."""
     steps = steps_of(c)
     first = c.weight_base * z.weight_word_bytes
@@ -100,7 +101,17 @@ def _packed(c, z, channels, weight):
 
 
 @compiled(error_model="numpy", nogil=True)
-def _pixels(c, z, first, last, activation, weight, channel, partial, ledger):
+def _pixels(
+    c: Any,
+    z: Any,
+    first: int,
+    last: int,
+    activation: np.ndarray,
+    weight: np.ndarray,
+    channel: np.ndarray,
+    partial: np.ndarray,
+    ledger: np.ndarray,
+) -> None:
     """The region's pixels from number `first` up to `last`; with the first one the ledger of all."""
     _check(c, z, weight, channel, partial)
     steps = steps_of(c)
@@ -133,14 +144,15 @@ def _pixels(c, z, first, last, activation, weight, channel, partial, ledger):
 
 
 @compiled()
-def output_at(c, pixel):
+def output_at(c: Any, pixel: int) -> int:
     """Address, not yet wrapped, of the first output byte of a pixel of the region."""
     y, x = pixel // c.region_width, pixel % c.region_width
-    return c.out_base + y * c.out_row_stride + x * c.out_pixel_stride
+    address: int = c.out_base + y * c.out_row_stride + x * c.out_pixel_stride
+    return address
 
 
 @compiled()
-def _partial_at(c, z, pixel, tile):
+def _partial_at(c: Any, z: Any, pixel: int, tile: int) -> tuple[int, int]:
     """(first sum, channels) in the partial-sum memory, of a pixel's channels in a channel tile."""
     channels = c.last_channels if tile == c.channel_tiles - 1 else z.cols
     words = (channels - 1) // z.requantizers + 1
@@ -149,7 +161,7 @@ def _partial_at(c, z, pixel, tile):
 
 
 @compiled()
-def _add_partial(c, z, pixel, partial, totals):
+def _add_partial(c: Any, z: Any, pixel: int, partial: np.ndarray, totals: np.ndarray) -> None:
     for tile in range(c.channel_tiles):
         at, channels = _partial_at(c, z, pixel, tile)
         for n in range(channels):
@@ -157,14 +169,14 @@ def _add_partial(c, z, pixel, partial, totals):
 
 
 @compiled()
-def _keep(c, z, pixel, partial, totals):
+def _keep(c: Any, z: Any, pixel: int, partial: np.ndarray, totals: np.ndarray) -> None:
     for tile in range(c.channel_tiles):
         at, channels = _partial_at(c, z, pixel, tile)
         partial[at : at + channels] = totals[tile * z.cols : tile * z.cols + channels]
 
 
 @compiled(error_model="numpy")
-def _inputs(c, pixel, activation, inputs):
+def _inputs(c: Any, pixel: int, activation: np.ndarray, inputs: np.ndarray) -> None:
     """inputs int16 [steps] of one output in the order of the weight words."""
     if not c.split:
         _gather(c, pixel, activation, inputs)
@@ -177,7 +189,7 @@ def _inputs(c, pixel, activation, inputs):
 
 
 @compiled(error_model="numpy")
-def _gather(c, pixel, activation, inputs):
+def _gather(c: Any, pixel: int, activation: np.ndarray, inputs: np.ndarray) -> None:
     """inputs int16 [steps] of one pixel of the region."""
     y, x = pixel // c.region_width, pixel % c.region_width
     run = run_bytes(c)
@@ -197,13 +209,14 @@ def _gather(c, pixel, activation, inputs):
 
 
 @compiled()
-def run_bytes(c):
+def run_bytes(c: Any) -> int:
     """Of what a pixel reads without a gap, its bytes in the padding included."""
-    return (c.chunks - 1) * c.chunk_bytes + c.last_chunk_bytes
+    run: int = (c.chunks - 1) * c.chunk_bytes + c.last_chunk_bytes
+    return run
 
 
 @compiled(error_model="numpy")
-def run_inside(c, y, x, kh, kw):
+def run_inside(c: Any, y: int, x: int, kh: int, kw: int) -> tuple[int, int, int]:
     """(address, low, high): of the run of pixel (y, x) of the region at tap (kh, kw) the bytes `low` to `high` lie inside the
     image, from `address` on. None where high == low."""
     run = run_bytes(c)
@@ -217,7 +230,7 @@ def run_inside(c, y, x, kh, kw):
 
 
 @compiled(error_model="numpy")
-def count_convolution(c, z, ledger):
+def count_convolution(c: Any, z: Any, ledger: np.ndarray) -> None:
     """Adds the command's part of the ledger."""
     steps, pixels = steps_of(c), pixel_count(c)
     channels = (c.channel_tiles - 1) * z.cols + c.last_channels
@@ -241,12 +254,12 @@ def count_convolution(c, z, ledger):
 
 
 @compiled(error_model="numpy")
-def _run_reads(c, z, first, low, high):
+def _run_reads(c: Any, z: Any, first: int, low: int, high: int) -> int:
     """Half words that the chunks of a run touch. Its bytes `low` to `high` lie inside, from address `first` on."""
     if high <= low:
         return 0
     if c.chunk_bytes & ((1 << z.half_shift) - 1) == 0 and low == 0 and c.chunks > 1:  # chunks lie alike
-        whole = (high - 1) // c.chunk_bytes
+        whole: int = (high - 1) // c.chunk_bytes
         reads = whole * half_words(first, c.chunk_bytes, z.half_shift)
         return reads + half_words(first + whole * c.chunk_bytes, high - whole * c.chunk_bytes, z.half_shift)
     reads = 0

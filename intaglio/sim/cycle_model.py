@@ -2,7 +2,7 @@
 
 Cycles in which nothing but the core counts down are taken at once.
 
-Steps the machines of intaglio/hw (named here as there) register by register against sim.memory_model, so that its
+Steps the machines of intaglio/hw (named here as there) register by register against a model of external memory (sim.memory), so that its
 cycles are the RTL's. A compute command is a length: the core's schedule is rigid (machine.timing).
 
 In _run, a cycle is: the memory's outputs; what follows from the registers ("combinational"); the memory's step; the
@@ -12,11 +12,13 @@ registers' next values. Nothing below the memory's step is read in the same cycl
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from intaglio.compiled import compiled
+from intaglio.compiled import compiled, specialised
 from intaglio.machine import latency
 from intaglio.machine.config import Config
 from intaglio.machine.counters import Counter
@@ -31,18 +33,8 @@ from intaglio.machine.limits import (
     QUEUE_DEPTHS,
     STORE_BUFFER_WORDS,
 )
-from intaglio.sim.memory_model import (
-    B_VALID,
-    CYCLE,
-    R_LAST,
-    R_VALID,
-    REQUEST_READY,
-    STATE_SIZE,
-    W_LAST,
-    W_READY,
-    memory_reset,
-    memory_step,
-)
+from intaglio.sim.memory import MemoryModel, model_of
+from intaglio.sim.memory.port import B_VALID, R_LAST, R_VALID, REQUEST_READY, W_LAST, W_READY
 from intaglio.sim.schedule import (
     ADDRESS,
     ENGINE,
@@ -108,6 +100,7 @@ SYSTEM_COUNTERS = (
 BURST_COLUMNS = ("command", "is_write", "address", "beats", "requested", "accepted", "first", "last", "answered")
 _B_COMMAND, _B_WRITE, _B_ADDRESS, _B_BEATS, _B_REQUESTED, _B_ACCEPTED, _B_FIRST, _B_LAST, _B_ANSWERED = range(9)
 _BURSTS, _STATES, _READS, _WRITES, _SENT = range(5)  # what the recording has counted
+_Notes = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
@@ -169,9 +162,8 @@ def run_clock(
     """
     commands, lengths, program_words = schedule.commands, schedule.lengths, schedule.program_words
     shift = config.bus_bytes.bit_length() - 1
-    memory = np.zeros(STATE_SIZE, np.int64)
-    m = config.memory
-    memory_reset(memory, config.bus_bytes, m.bytes_per_cycle, m.latency, m.outstanding)
+    model = model_of(config)
+    memory = model.reset(config)
     retired = np.full(len(commands), -1, np.int64)
     counters = np.zeros(_COUNTERS, np.int64)
     notes = None
@@ -184,7 +176,9 @@ def run_clock(
             np.zeros((2, bursts), np.int64),
             np.zeros(5, np.int64),
         )
-    end = _run(memory, commands, lengths, program_words, shift, m.outstanding, watchdog, retired, counters, notes)
+    end = _clock(model)(
+        memory, commands, lengths, program_words, shift, config.memory.outstanding, watchdog, retired, counters, notes
+    )
     if end == _STUCK:
         raise StuckError(
             f"no progress for {watchdog} cycles, after {np.count_nonzero(retired >= 0)} of {len(commands)} "
@@ -200,14 +194,15 @@ def run_clock(
 
 
 @compiled(inline="always")
-def _beats(splitter, page_words):
+def _beats(splitter: NDArray[np.int64], page_words: int) -> int:
     """Splitter: beats of the burst that stands at its output."""
     most = min(page_words - splitter[_AT] % page_words, MOST_BEATS)
-    return min(splitter[_LEFT], most)
+    beats: int = min(splitter[_LEFT], most)
+    return beats
 
 
 @compiled(inline="always")
-def _take(splitter, beats, commands, address_mask):
+def _take(splitter: NDArray[np.int64], beats: int, commands: NDArray[np.int64], address_mask: int) -> bool:
     """Splitter: its burst is taken. Returns whether it was its command's last."""
     if splitter[_LEFT] != beats:
         splitter[_AT] = (splitter[_AT] + beats) & address_mask
@@ -225,7 +220,7 @@ def _take(splitter, beats, commands, address_mask):
 
 
 @compiled(inline="always")
-def _begin(splitter, number, commands):
+def _begin(splitter: NDArray[np.int64], number: int, commands: NDArray[np.int64]) -> None:
     """Splitter: a command starts."""
     command = commands[number]
     splitter[_ACTIVE] = 1
@@ -237,18 +232,18 @@ def _begin(splitter, number, commands):
 
 
 @compiled(inline="always")
-def _may_start(tokens, engine, waits):
+def _may_start(tokens: NDArray[np.int64], engine: int, waits: int) -> bool:
     return not ((waits & 1 and tokens[2 * engine] == 0) or (waits & 2 and tokens[2 * engine + 1] == 0))
 
 
 @compiled(inline="always")
-def _consume(tokens, engine, waits):
+def _consume(tokens: NDArray[np.int64], engine: int, waits: int) -> None:
     tokens[2 * engine] -= waits & 1
     tokens[2 * engine + 1] -= waits >> 1
 
 
 @compiled()
-def _count_bursts(commands, program_words, shift):
+def _count_bursts(commands: NDArray[np.int64], program_words: int, shift: int) -> int:
     """How many bursts a program makes, FETCH's included."""
     block = FETCH_BLOCK_BYTES >> shift
     count = -(-((4 * program_words + (1 << shift) - 1) >> shift) // block)
@@ -263,7 +258,7 @@ def _count_bursts(commands, program_words, shift):
 
 
 @compiled(inline="always")
-def _note_state(notes, state, cycle):
+def _note_state(notes: _Notes, state: int, cycle: int) -> None:
     """COMPUTE's cause of this cycle, written down where it changes."""
     states, counts = notes[2], notes[4]
     n = counts[_STATES]
@@ -274,7 +269,7 @@ def _note_state(notes, state, cycle):
 
 
 @compiled(inline="always")
-def _note_request(notes, cycle, command, is_write, address, beats):
+def _note_request(notes: _Notes, cycle: int, command: int, is_write: int, address: int, beats: int) -> None:
     """A burst that the arbiter takes in this cycle."""
     bursts, order, counts = notes[1], notes[3], notes[4]
     n = counts[_BURSTS]
@@ -290,15 +285,39 @@ def _note_request(notes, cycle, command, is_write, address, beats):
 
 
 @compiled(inline="always")
-def _note_beat(notes, cycle, burst):
+def _note_beat(notes: _Notes, cycle: int, burst: int) -> None:
     """A beat of a burst in this cycle."""
     if notes[1][burst, _B_FIRST] < 0:
         notes[1][burst, _B_FIRST] = cycle
     notes[1][burst, _B_LAST] = cycle
 
 
-@compiled(nogil=True)
-def _run(memory, commands, lengths, program_words, shift, outstanding, watchdog, retired, counters, notes):
+def memory_step(*_: Any) -> None:
+    """Stands for a memory model's step, memory_wait for its wait."""
+    raise NotImplementedError
+
+
+memory_wait = memory_step
+
+
+@cache
+def _clock(model: MemoryModel) -> Any:
+    """_run, compiled for a model of external memory."""
+    return specialised(_run, model.module, {"nogil": True}, memory_step=model.step, memory_wait=model.wait)
+
+
+def _run(
+    memory: NDArray[np.int64],
+    commands: NDArray[np.int64],
+    lengths: NDArray[np.int64],
+    program_words: int,
+    shift: int,
+    outstanding: int,
+    watchdog: int,
+    retired: NDArray[np.int64],
+    counters: NDArray[np.int64],
+    notes: _Notes | None,
+) -> int:
     """Cycle 0 to the end. Fills retired and counters, and notes (the arrays of a Recording) unless they are None; numba
     leaves out the code for them then."""
     total = len(commands)
@@ -461,7 +480,7 @@ def _run(memory, commands, lengths, program_words, shift, outstanding, watchdog,
         ):
             skipped = core_left - 2
             counters[_BUSY] += skipped
-            memory[CYCLE] += skipped
+            memory_wait(memory, skipped)
             cycle += skipped
             core_left = 2
 

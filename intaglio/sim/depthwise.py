@@ -70,11 +70,14 @@ def _unpacked(c: Any, z: Any, taps: int, weight: np.ndarray) -> np.ndarray:
     words = weight[first : first + c.channel_tiles * taps * z.weight_word_bytes]
     width = c.tile_channels if c.channel_tiles > 1 else c.last_channels
     tiles = words.reshape(c.channel_tiles, taps, z.weight_word_bytes)[:, :, :width].transpose(1, 0, 2)
-    return tiles.reshape(taps, -1).astype(np.int32) - c.weight_zero_point
+    weights: np.ndarray = tiles.reshape(taps, -1).astype(np.int32) - c.weight_zero_point
+    return weights
 
 
 @compiled(error_model="numpy", nogil=True)
-def _patches(c, z, down, activation, weights, channel, ledger):
+def _patches(
+    c: Any, z: Any, down: int, activation: np.ndarray, weights: np.ndarray, channel: np.ndarray, ledger: np.ndarray
+) -> None:
     """The outputs of row `down` of patches; with the first one the ledger of all. weights: int32 [taps, channels]."""
     lines = patch_lines(c, down)
     down_stride = (c.raster_rows - c.kernel_rows) // (c.patch_rows - 1) if c.patch_rows > 1 else 0
@@ -92,48 +95,54 @@ def _patches(c, z, down, activation, weights, channel, ledger):
 
 
 @compiled()
-def outputs_of(c):
+def outputs_of(c: Any) -> int:
     """Outputs of each channel that the array computes: patches in the last column count whole."""
-    return ((c.patches_down - 1) * c.patch_rows + c.last_patch_rows) * c.patch_cols * c.patches_across
+    outputs: int = ((c.patches_down - 1) * c.patch_rows + c.last_patch_rows) * c.patch_cols * c.patches_across
+    return outputs
 
 
 @compiled()
-def patch_lines(c, down):
+def patch_lines(c: Any, down: int) -> int:
     """Rows of outputs of the patches in row `down`."""
-    return c.last_patch_rows if down == c.patches_down - 1 else c.patch_rows
+    lines: int = c.last_patch_rows if down == c.patches_down - 1 else c.patch_rows
+    return lines
 
 
 @compiled()
-def patch_columns(c, across):
-    return c.last_patch_cols if across == c.patches_across - 1 else c.patch_cols
+def patch_columns(c: Any, across: int) -> int:
+    columns: int = c.last_patch_cols if across == c.patches_across - 1 else c.patch_cols
+    return columns
 
 
 @compiled()
-def output_at(c, down, across, i, j):
+def output_at(c: Any, down: int, across: int, i: int, j: int) -> int:
     """Address, not yet wrapped, of the first byte of output (i, j) of a patch."""
     out = c.out_base + down * c.out_patch_row_step + across * c.out_patch_step
-    return out + i * c.out_row_stride + j * c.out_pixel_stride
+    address: int = out + i * c.out_row_stride + j * c.out_pixel_stride
+    return address
 
 
 @compiled()
-def raster_rows(c, down):
+def raster_rows(c: Any, down: int) -> int:
     """Of the rasters of the patches in row `down`."""
-    return c.last_raster_rows if down == c.patches_down - 1 else c.raster_rows
+    rows: int = c.last_raster_rows if down == c.patches_down - 1 else c.raster_rows
+    return rows
 
 
 @compiled(error_model="numpy")
-def raster_pixel(c, down, across, y, x):
+def raster_pixel(c: Any, down: int, across: int, y: int, x: int) -> int:
     """Address of pixel (y, x) of a patch's raster, channel 0; -1 where it lies in the padding."""
     iy = c.iy_start + down * c.patch_iy_step + y * c.dilation_rows
     at = across * c.patch_x_step + x * c.x_step
     if not (0 <= iy < c.in_rows and 0 <= c.x_start + at < c.in_row_bytes):
         return -1
     wrap = c.wrap_bytes if iy >= c.wrap_iy else 0
-    return (c.origin + down * c.patch_row_step + y * c.row_step + at - wrap) & ADDRESS_MASK
+    address: int = (c.origin + down * c.patch_row_step + y * c.row_step + at - wrap) & ADDRESS_MASK
+    return address
 
 
 @compiled(error_model="numpy")
-def _check_raster(c, down, across, activation):
+def _check_raster(c: Any, down: int, across: int, activation: np.ndarray) -> None:
     """The array reads the whole raster, also where its patch's outputs are not in use."""
     channels = (c.channel_tiles - 1) * c.tile_channels + c.last_channels
     for y in range(raster_rows(c, down)):
@@ -144,7 +153,9 @@ def _check_raster(c, down, across, activation):
 
 
 @compiled(error_model="numpy")
-def _output(c, down, across, y0, x0, activation, weights, totals):
+def _output(
+    c: Any, down: int, across: int, y0: int, x0: int, activation: np.ndarray, weights: np.ndarray, totals: np.ndarray
+) -> None:
     """totals int32 [channels] of the output whose window begins in row y0, column x0 of its patch's raster."""
     totals[:] = 0
     for kh in range(c.kernel_rows):
@@ -165,7 +176,7 @@ def _output(c, down, across, y0, x0, activation, weights, totals):
 
 
 @compiled(error_model="numpy")
-def count_depthwise(c, z, ledger):
+def count_depthwise(c: Any, z: Any, ledger: np.ndarray) -> None:
     """Adds the command's part of the ledger."""
     taps = c.kernel_rows * c.kernel_cols
     last = (c.channel_tiles - 1) * c.tile_channels

@@ -5,12 +5,14 @@ c: operands of CONV or DEPTHWISE. z: operands.Sizes. width: channels of a channe
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from intaglio.compiled import compiled
 from intaglio.machine.counters import Counter
 from intaglio.sim.activation_port import ADDRESS_MASK, check_inside, passes
-from intaglio.sim.requantize import MULTIPLIER_MASK, requantize_row, scales_of
+from intaglio.sim.requantize import MULTIPLIER_MASK, Scales, requantize_row, scales_of
 
 _WRITES, _CHANNELS = int(Counter.ACTIVATION_WRITES), int(Counter.CHANNEL_READS)
 _REQUANTIZATIONS = int(Counter.REQUANTIZATIONS)
@@ -18,7 +20,7 @@ _RECORD_WORDS = 4  # 32-bit words of a channel's record
 
 
 @compiled(error_model="numpy")
-def records(c, z, base, width, channels, channel):
+def records(c: Any, z: Any, base: int, width: int, channels: int, channel: np.ndarray) -> Scales:
     """Scales of a command's output channels, all `channels` of them, from word `base` of channel int32 [words] on."""
     bias, multiplier, shift = np.empty(channels, np.int64), np.empty(channels, np.int64), np.empty(channels, np.int64)
     for n in range(channels):
@@ -33,7 +35,7 @@ def records(c, z, base, width, channels, channel):
 
 
 @compiled(error_model="numpy")
-def drain_pixel(c, out, totals, scales, activation):
+def drain_pixel(c: Any, out: int, totals: np.ndarray, scales: Scales, activation: np.ndarray) -> None:
     """Requantizes totals int32 [channels] of one output pixel to address `out`. scales: of `records`."""
     address = out & ADDRESS_MASK
     check_inside(address, totals.size, activation)
@@ -43,7 +45,7 @@ def drain_pixel(c, out, totals, scales, activation):
 
 
 @compiled(error_model="numpy")
-def count_drained(c, z, width, out, ledger):
+def count_drained(c: Any, z: Any, width: int, out: int, ledger: np.ndarray) -> None:
     """Adds what one output pixel to address `out` counts. width: channels of a channel tile; the last has c.last_channels."""
     address = out & ADDRESS_MASK
     ledger[_REQUANTIZATIONS] += (c.channel_tiles - 1) * width + c.last_channels

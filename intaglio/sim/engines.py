@@ -13,8 +13,8 @@ from intaglio.machine.config import Config
 from intaglio.machine.counters import Counter
 from intaglio.machine.faults import Fault
 from intaglio.machine.isa import Command, Engine
-from intaglio.mapper.program import Program
-from intaglio.mapper.table import Table, table_of
+from intaglio.program.program import Program
+from intaglio.program.table import Table, table_of
 from intaglio.sim.cycle_model import SYSTEM_COUNTERS, CycleResult, StuckError, run_clock
 from intaglio.sim.event_model import run_events
 from intaglio.sim.functional import execute_program

@@ -5,8 +5,8 @@ only count. What makes that provable:
 
 * The arbiter's `in_flight` holds the external memory's queue below its limit, so a burst is accepted in the cycle after it
   is taken.
-* Bursts own the channel in the order of their taking. A read's beats are always taken, so they follow from when the
-  channel is free and from the credit (memory_model: `due`).
+* Bursts own the channel in the order of their taking. A read's beats are always taken, so they follow from the
+  memory's closed form (sim.memory).
 * Of a write's beats only the first can find no data: STORE's buffer holds more words than its loop has cycles, so each
   word behind it is there when the channel can take it.
 * Dispatch takes a word a cycle from those that FETCH's bursts bring, and waits only before a command's first word.
@@ -16,9 +16,13 @@ So a burst's times are known when it is taken, and a cycle without a start, a ta
 
 from __future__ import annotations
 
-import numpy as np
+from functools import cache
+from typing import Any
 
-from intaglio.compiled import compiled
+import numpy as np
+from numpy.typing import NDArray
+
+from intaglio.compiled import compiled, specialised
 from intaglio.machine import latency
 from intaglio.machine.config import Config
 from intaglio.machine.counters import Counter
@@ -34,6 +38,7 @@ from intaglio.machine.limits import (
     STORE_BUFFER_WORDS,
 )
 from intaglio.sim.cycle_model import SYSTEM_COUNTERS, CycleResult, run_clock
+from intaglio.sim.memory import MemoryModel, model_of
 from intaglio.sim.schedule import ADDRESS, ENGINE, MEMORY, ROW_WORDS, ROWS, SIGNAL, STRIDE, WAIT, WORDS, Schedule
 
 _NEVER = 2**62
@@ -50,21 +55,21 @@ _WAIT_COMMAND, _FINISHING = int(Counter.WAIT_COMMAND), int(Counter.FINISHING)
 
 def run_events(config: Config, schedule: Schedule, watchdog: int = DEFAULT_WATCHDOG) -> CycleResult:
     """Equal to run_clock in everything; StuckError as there."""
-    m = config.memory
-    if watchdog <= m.latency + config.bus_bytes + 64:  # it may end a program that would go on
+    model = model_of(config)
+    if watchdog <= model.longest_wait(config) + 64:  # it may end a program that would go on
         return run_clock(config, schedule, watchdog)
     commands = schedule.commands
     retired = np.full(len(commands), -1, np.int64)
     causes = np.zeros(len(Counter), np.int64)
     bus = config.bus_bytes
-    cycles = _run(
+    cycles = _clock(model)(
+        model.parameters(config),
+        model.begin(),
         commands,
         schedule.lengths,
         schedule.program_words,
         bus,
-        m.bytes_per_cycle,
-        m.latency,
-        m.outstanding,
+        config.memory.outstanding,
         retired,
         causes,
     )
@@ -87,36 +92,41 @@ def run_events(config: Config, schedule: Schedule, watchdog: int = DEFAULT_WATCH
 
 
 @compiled(inline="always")
-def _ready(tokens, engine, waits):
+def _ready(tokens: NDArray[np.int64], engine: int, waits: int) -> bool:
     """Whether the tokens that a command of an engine waits for are there."""
     return not ((waits & 1 and tokens[2 * engine] == 0) or (waits & 2 and tokens[2 * engine + 1] == 0))
 
 
 @compiled(inline="always")
-def _beats(at, left, page_words):
+def _beats(at: int, left: int, page_words: int) -> int:
     """Of the burst that begins at bus word `at` of a row with `left` words to go."""
     return min(left, min(page_words - (at & (page_words - 1)), MOST_BEATS))
 
 
-@compiled(inline="always")
-def _first_beat(earliest, due, bus, rate):
-    """The channel's first cycle with credit from `earliest` on, and `due` after a beat in it."""
-    at = max(earliest, -(-due // rate))
-    return at, due + bus if (at - 1) * rate < due else at * rate + bus
+def burst(*_: Any) -> Any:
+    """Stands for a memory model's closed form."""
+    raise NotImplementedError
 
 
-@compiled(inline="always")
-def _last_beat(first, due, beats, bus, rate):
-    """Of a burst whose first beat has left `due`; and `due` after it."""
-    if beats == 1:
-        return first, due
-    due += (beats - 2) * bus
-    return -(-due // rate), due + bus
+@cache
+def _clock(model: MemoryModel) -> Any:
+    """_run, compiled for a model of external memory."""
+    return specialised(_run, model.module, {"nogil": True}, burst=model.burst)
 
 
-@compiled(nogil=True)
-def _run(commands, lengths, program_words, bus, rate, latency, outstanding, retired, causes):
-    """The cycles; -1 where nothing can happen any more, or too many tokens wait. Fills retired and causes."""
+def _run(
+    memory: tuple[int, ...],
+    now: tuple[int, ...],
+    commands: NDArray[np.int64],
+    lengths: NDArray[np.int64],
+    program_words: int,
+    bus: int,
+    outstanding: int,
+    retired: NDArray[np.int64],
+    causes: NDArray[np.int64],
+) -> int:
+    """memory, now: parameters and beginning of a memory model's closed form. The cycles; -1 where nothing can happen any
+    more, or too many tokens wait. Fills retired and causes."""
     total = len(commands)
     lanes = bus // 4
     page_words = PAGE // bus
@@ -134,8 +144,8 @@ def _run(commands, lengths, program_words, bus, rate, latency, outstanding, reti
     tokens = np.zeros(6, np.int64)  # as in cycle_model
 
     # Every `..._at` is the first cycle that sees a change.
-    # Channel: the first cycle in which the next burst may own it; its credit; bursts taken and not answered.
-    free, due, in_flight = 0, 0, 0
+    in_flight = 0  # bursts taken and not answered
+    untold = np.zeros(0, np.int64)  # times of beats that nobody asks for
     read_at, read_ends = np.full(_RING, _NEVER, np.int64), np.full(_RING, -1, np.int64)  # ends: the command, or -1
     read_head, read_tail, next_read = 0, 0, _NEVER
     write_at, write_ends = np.full(_RING, _NEVER, np.int64), np.full(_RING, -1, np.int64)
@@ -231,7 +241,7 @@ def _run(commands, lengths, program_words, bus, rate, latency, outstanding, reti
                     if number >= taken:
                         break
                     step = min(length - index, lanes - word % lanes)
-                    last_word = max(last_word + 1, arrives[number % (2 * _AHEAD), at % block]) + step - 1
+                    last_word = max(last_word + 1, arrives[number % (2 * _AHEAD), at % block] + _FETCH) + step - 1
                     index += step
                     word += step
                     if word % (lanes * block) == 0:
@@ -269,13 +279,8 @@ def _run(commands, lengths, program_words, bus, rate, latency, outstanding, reti
             in_flight += 1
             if fetch_at <= t:
                 count = min(block, fetch_words - taken * block)
-                first, due = _first_beat(max(free, t + 1 + latency), due, bus, rate)
-                row = taken % (2 * _AHEAD)
-                arrives[row, 0] = first + _FETCH
-                for i in range(1, count):
-                    arrives[row, i] = -(-(due + (i - 1) * bus) // rate) + _FETCH
-                last, due = _last_beat(first, due, count, bus, rate)
-                free = last + 1
+                times = arrives[taken % (2 * _AHEAD)]
+                _, last, _, now = burst(memory, now, False, t + 1, 0, taken * FETCH_BLOCK_BYTES, count, times)
                 read_at[read_tail & (_RING - 1)] = last + 1
                 read_ends[read_tail & (_RING - 1)] = -1
                 next_read = min(next_read, last + 1)
@@ -291,9 +296,7 @@ def _run(commands, lengths, program_words, bus, rate, latency, outstanding, reti
                     fetch_at = _NEVER
             elif store_active:
                 count = _beats(store_word, store_left, page_words)
-                first, due = _first_beat(max(free, t + _STORE_DATA), due, bus, rate)
-                last, due = _last_beat(first, due, count, bus, rate)
-                free = last + 1
+                _, _, answered, now = burst(memory, now, True, t + 1, t + _STORE_DATA, store_word * bus, count, untold)
                 store_left -= count
                 store_word = (store_word + count) & address_mask
                 ends = -1
@@ -305,15 +308,13 @@ def _run(commands, lengths, program_words, bus, rate, latency, outstanding, reti
                     else:
                         store_row = (store_row + commands[store, STRIDE]) & address_mask
                         store_word, store_left = store_row, commands[store, ROW_WORDS]
-                write_at[write_tail & (_RING - 1)] = last + latency + 1
+                write_at[write_tail & (_RING - 1)] = answered + 1
                 write_ends[write_tail & (_RING - 1)] = ends
-                next_write = min(next_write, last + latency + 1)
+                next_write = min(next_write, answered + 1)
                 write_tail += 1
             else:
                 count = _beats(load_word, load_left, page_words)
-                first, due = _first_beat(max(free, t + 1 + latency), due, bus, rate)
-                last, due = _last_beat(first, due, count, bus, rate)
-                free = last + 1
+                _, last, _, now = burst(memory, now, False, t + 1, 0, load_word * bus, count, untold)
                 load_left -= count
                 load_word = (load_word + count) & address_mask
                 ends = -1
@@ -376,6 +377,6 @@ def _run(commands, lengths, program_words, bus, rate, latency, outstanding, reti
 
 
 @compiled(inline="always")
-def _take(tokens, engine, waits):
+def _take(tokens: NDArray[np.int64], engine: int, waits: int) -> None:
     tokens[2 * engine] -= waits & 1
     tokens[2 * engine + 1] -= waits >> 1

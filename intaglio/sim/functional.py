@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from intaglio.errors import InputError
 from intaglio.machine.config import Config
 from intaglio.machine.counters import Counter
-from intaglio.machine.isa import Command, LocalMemory, Opcode
-from intaglio.mapper.program import Program
+from intaglio.machine.isa import Command, LocalMemory
+from intaglio.machine.opcodes import ByOpcode, Opcode
+from intaglio.program.program import Program
 from intaglio.sim.convolution import convolve
 from intaglio.sim.depthwise import convolve_depthwise
-from intaglio.sim.ledger import transferred
+from intaglio.sim.ledger import count_load, count_store
 from intaglio.sim.operands import operands_of, sizes_of
 from intaglio.sim.tensors import copy_rows, initial_memory, read_tensors
 from intaglio.sim.vector import add, pool
@@ -53,7 +55,6 @@ class _Machine:
 
     def __init__(self, config: Config, external: np.ndarray):
         self.external = external
-        self._bus = config.bus_bytes
         self._sizes = sizes_of(config)
         sizes = (config.activation_bytes, config.weight_bytes, config.channel_bytes)
         self._local = [np.zeros(size, np.uint8) for size in sizes]
@@ -65,25 +66,42 @@ class _Machine:
 
     def run(self, command: Command, ledger: np.ndarray) -> None:
         """Executes one command and adds its part to ledger, int64 [len(Counter)]."""
-        c = operands_of(command)
-        match command.opcode:
-            case Opcode.LOAD:
-                if not 0 <= c.memory < len(self._local):
-                    raise IndexError(f"no memory {c.memory}")
-                to = self._local[c.memory]
-                copy_rows(
-                    c.rows, c.row_bytes, self.external, c.external, c.external_stride, to, c.local, c.local_stride
-                )
-                ledger[transferred(command.opcode, c)] = c.rows * c.row_bytes // self._bus
-            case Opcode.STORE:
-                to, source = self.external, self._local[LocalMemory.ACTIVATION]
-                copy_rows(c.rows, c.row_bytes, source, c.local, c.local_stride, to, c.external, c.external_stride)
-                ledger[transferred(command.opcode, c)] = c.rows * c.row_bytes // self._bus
-            case Opcode.CONV:
-                convolve(c, self._sizes, self._activation, self._weight, self._channel, self._partial, ledger)
-            case Opcode.DEPTHWISE:
-                convolve_depthwise(c, self._sizes, self._activation, self._weight, self._channel, ledger)
-            case Opcode.ADD:
-                add(c, self._sizes, self._activation, ledger)
-            case Opcode.POOL:
-                pool(c, self._sizes, self._activation, self._window_sums, ledger)
+        _KERNELS[command.opcode](self, operands_of(command), ledger)
+
+    def load(self, c: Any, ledger: np.ndarray) -> None:
+        if not 0 <= c.memory < len(self._local):
+            raise IndexError(f"no memory {c.memory}")
+        to = self._local[c.memory]
+        copy_rows(c.rows, c.row_bytes, self.external, c.external, c.external_stride, to, c.local, c.local_stride)
+        count_load(c, self._sizes, ledger)
+
+    def store(self, c: Any, ledger: np.ndarray) -> None:
+        to, source = self.external, self._local[LocalMemory.ACTIVATION]
+        copy_rows(c.rows, c.row_bytes, source, c.local, c.local_stride, to, c.external, c.external_stride)
+        count_store(c, self._sizes, ledger)
+
+    def conv(self, c: Any, ledger: np.ndarray) -> None:
+        convolve(c, self._sizes, self._activation, self._weight, self._channel, self._partial, ledger)
+
+    def depthwise(self, c: Any, ledger: np.ndarray) -> None:
+        convolve_depthwise(c, self._sizes, self._activation, self._weight, self._channel, ledger)
+
+    def add(self, c: Any, ledger: np.ndarray) -> None:
+        add(c, self._sizes, self._activation, ledger)
+
+    def pool(self, c: Any, ledger: np.ndarray) -> None:
+        pool(c, self._sizes, self._activation, self._window_sums, ledger)
+
+
+_KERNELS: ByOpcode[Callable[[_Machine, Any, np.ndarray], None]] = ByOpcode(
+    "kernels",
+    {
+        Opcode.LOAD: _Machine.load,
+        Opcode.STORE: _Machine.store,
+        Opcode.CONV: _Machine.conv,
+        Opcode.ADD: _Machine.add,
+        Opcode.POOL: _Machine.pool,
+        Opcode.DEPTHWISE: _Machine.depthwise,
+    },
+)
+"""What executes a command, its operands given, and adds its part to the ledger."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,23 +10,45 @@ from numpy.typing import NDArray
 
 from intaglio.machine.config import Config
 from intaglio.machine.counters import ELEMENTS, Counter
-from intaglio.machine.isa import WORDS_OF, Command, LocalMemory, Opcode
+from intaglio.machine.isa import WORDS_OF, Command, LocalMemory
+from intaglio.machine.opcodes import ByOpcode, Opcode
 from intaglio.sim.convolution import count_convolution
 from intaglio.sim.depthwise import count_depthwise
-from intaglio.sim.operands import operands_of, sizes_of
+from intaglio.sim.operands import Sizes, operands_of, sizes_of
 from intaglio.sim.vector import count_add, count_pool
 
-_COUNT = {
-    Opcode.CONV: count_convolution,
-    Opcode.DEPTHWISE: count_depthwise,
-    Opcode.ADD: count_add,
-    Opcode.POOL: count_pool,
-}
 _LOADED = {
     LocalMemory.ACTIVATION: Counter.LOAD_ACTIVATION_WORDS,
     LocalMemory.WEIGHT: Counter.LOAD_WEIGHT_WORDS,
     LocalMemory.CHANNEL: Counter.LOAD_CHANNEL_WORDS,
 }
+
+
+def _count_transfer(c: Any, sizes: Sizes, ledger: NDArray[np.int64], memory: Counter) -> None:
+    ledger[memory] += c.rows * c.row_bytes // sizes.bus_bytes
+
+
+def count_load(c: Any, sizes: Sizes, ledger: NDArray[np.int64]) -> None:
+    """Adds a LOAD's part. c: its operands."""
+    _count_transfer(c, sizes, ledger, _LOADED[LocalMemory(c.memory)])
+
+
+def count_store(c: Any, sizes: Sizes, ledger: NDArray[np.int64]) -> None:
+    """Adds a STORE's part. c: its operands."""
+    _count_transfer(c, sizes, ledger, Counter.STORE_WORDS)
+
+
+_COUNT: ByOpcode[Callable[[Any, Sizes, NDArray[np.int64]], None]] = ByOpcode(
+    "counts",
+    {
+        Opcode.LOAD: count_load,
+        Opcode.STORE: count_store,
+        Opcode.CONV: count_convolution,
+        Opcode.DEPTHWISE: count_depthwise,
+        Opcode.ADD: count_add,
+        Opcode.POOL: count_pool,
+    },
+)
 
 
 def count(config: Config, commands: Sequence[Command]) -> NDArray[np.int64]:
@@ -36,11 +58,7 @@ def count(config: Config, commands: Sequence[Command]) -> NDArray[np.int64]:
     out = np.zeros((len(commands), len(Counter)), np.int64)
     out[:, Counter.COMMANDS] = 1
     for command, ledger in zip(commands, out, strict=True):
-        c = operands_of(command)
-        if command.opcode in (Opcode.LOAD, Opcode.STORE):
-            ledger[transferred(command.opcode, c)] += c.rows * c.row_bytes // config.bus_bytes
-        else:
-            _COUNT[command.opcode](c, sizes, ledger)
+        _COUNT[command.opcode](operands_of(command), sizes, ledger)
     return out
 
 
@@ -57,28 +75,45 @@ def actions(config: Config, commands: Sequence[Command]) -> dict[str, int]:
     return out
 
 
-def transferred(opcode: Opcode, c: Any) -> Counter:
-    """The counter of a LOAD's or STORE's bus words. c: its operands."""
-    return Counter.STORE_WORDS if opcode is Opcode.STORE else _LOADED[LocalMemory(c.memory)]
+def _nothing(_command: Command, _requantized: int) -> dict[str, int]:
+    return {}
+
+
+def _array_elements(_command: Command, requantized: int) -> dict[str, int]:
+    return {"array_outputs": requantized}
+
+
+def _add_elements(_command: Command, requantized: int) -> dict[str, int]:
+    return {"add_elements": requantized}
+
+
+def _pool_elements(command: Command, requantized: int) -> dict[str, int]:
+    window = command["kernel_rows"] * command["kernel_cols"]
+    read = window * command["region_rows"] * command["region_cols"] * command["channels"]
+    average = (window > 1 or command["resume"]) and not command["maximum"]
+    return {"pool_elements": read, "pool_outputs": requantized, "pool_averages": requantized if average else 0}
+
+
+_ELEMENTS: ByOpcode[Callable[[Command, int], dict[str, int]]] = ByOpcode(
+    "elements",
+    {
+        Opcode.LOAD: _nothing,
+        Opcode.STORE: _nothing,
+        Opcode.CONV: _array_elements,
+        Opcode.DEPTHWISE: _array_elements,
+        Opcode.ADD: _add_elements,
+        Opcode.POOL: _pool_elements,
+    },
+)
 
 
 def elements_of(command: Command, requantized: int) -> dict[str, int]:
     """The ELEMENTS of one command that requantized so many; pooled ones follow from its fields."""
-    match command.opcode:
-        case Opcode.LOAD | Opcode.STORE:
-            return {}
-        case Opcode.ADD:
-            return {"add_elements": requantized}
-        case Opcode.POOL:
-            window = command["kernel_rows"] * command["kernel_cols"]
-            read = window * command["region_rows"] * command["region_cols"] * command["channels"]
-            average = (window > 1 or command["resume"]) and not command["maximum"]
-            return {"pool_elements": read, "pool_outputs": requantized, "pool_averages": requantized if average else 0}
-        case _:
-            return {"array_outputs": requantized}
+    return _ELEMENTS[command.opcode](command, requantized)
 
 
 def fetch_words(commands: Sequence[Command], bus_bytes: int) -> list[int]:
     """Bus words of each command: a word that two commands share is the one's that it begins with."""
     ends = np.cumsum([0] + [4 * WORDS_OF[c.opcode] for c in commands])
-    return np.diff(-(-ends // bus_bytes)).tolist()
+    words: list[int] = np.diff(-(-ends // bus_bytes)).tolist()
+    return words

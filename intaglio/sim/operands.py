@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import namedtuple
+from collections.abc import Callable, Mapping
 from itertools import repeat
 from operator import itemgetter
 from typing import Any, NamedTuple
 
 from intaglio.machine import isa
 from intaglio.machine.config import Config
+from intaglio.machine.opcodes import ByOpcode
 
 
 class Sizes(NamedTuple):
@@ -21,6 +23,7 @@ class Sizes(NamedTuple):
     channel_groups: int
     weight_word_bytes: int
     channel_word_bytes: int
+    bus_bytes: int
     half_shift: int
 
 
@@ -33,6 +36,7 @@ def sizes_of(config: Config) -> Sizes:
         channel_groups=config.channel_groups,
         weight_word_bytes=config.weight_word_bytes,
         channel_word_bytes=config.channel_word_bytes,
+        bus_bytes=config.bus_bytes,
         half_shift=config.half_word_bytes.bit_length() - 1,
     )
 
@@ -41,22 +45,13 @@ def _names(opcode: isa.Opcode) -> list[str]:
     return [f.name for f in isa.FIELDS[opcode] if f not in isa.HEADER]
 
 
-# Fields by the names that isa.py gives them.
-Transfer = namedtuple("Transfer", _names(isa.Opcode.LOAD))  # type: ignore[misc]
-Conv = namedtuple("Conv", _names(isa.Opcode.CONV))  # type: ignore[misc]
-Add = namedtuple("Add", _names(isa.Opcode.ADD))  # type: ignore[misc]
-Pool = namedtuple("Pool", _names(isa.Opcode.POOL))  # type: ignore[misc]
-Depthwise = namedtuple("Depthwise", _names(isa.Opcode.DEPTHWISE))  # type: ignore[misc]
+def _form(opcode: isa.Opcode) -> tuple[Any, Callable[[Mapping[str, int]], Any]]:
+    """The named tuple of an opcode's fields, and what picks them."""
+    names = _names(opcode)
+    return namedtuple(opcode.name.capitalize(), names), itemgetter(*names)
 
-_FORMS: dict[isa.Opcode, Any] = {
-    isa.Opcode.LOAD: Transfer,
-    isa.Opcode.STORE: Transfer,
-    isa.Opcode.CONV: Conv,
-    isa.Opcode.ADD: Add,
-    isa.Opcode.POOL: Pool,
-    isa.Opcode.DEPTHWISE: Depthwise,
-}
-_FORM = {opcode: (form, itemgetter(*form._fields)) for opcode, form in _FORMS.items()}
+
+_FORM = ByOpcode("operands", {opcode: _form(opcode) for opcode in isa.Opcode})
 
 
 def operands_of(command: isa.Command) -> Any:

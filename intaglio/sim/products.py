@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -120,7 +121,7 @@ def _interleave(typing: Any, target: Any, even: Any, odd: Any, minus: Any) -> An
 
 
 @compiled(error_model="numpy")
-def pack(words, count, minus, target):
+def pack(words: np.ndarray, count: int, minus: int, target: np.ndarray) -> None:
     """Writes `count` <= WIDTH columns of a panel of weights.
 
     words: int8 [steps, bytes of a word], of which the first `count` columns are taken, each less minus (-128 to 127).
@@ -140,7 +141,7 @@ def pack(words, count, minus, target):
 
 
 @compiled(error_model="numpy", nogil=True)
-def multiply(inputs, weights, sums):
+def multiply(inputs: np.ndarray, weights: np.ndarray, sums: np.ndarray) -> None:
     """sums += inputs x weights. All are contiguous.
 
     inputs: int16 [rows, 2 * pairs]; rows a multiple of LEAST_ROWS, pairs at least 1. weights: int16 [panels, pairs, WIDTH, 2],

@@ -15,22 +15,23 @@ _DOUBLE, _SINGLE, _AWAY, _FLOAT = map(
 _SIGNIFICANT = 24  # bits of a binary32 significand
 SHIFT_MIN, SHIFT_MAX = -31, 30
 MULTIPLIER_MASK = 2**31 - 1
+_Integer = int | np.signedinteger[Any]
 
 
 @compiled()
-def wrap32(x):
+def wrap32(x: int) -> int:
     """The low 32 bits of an int64 as a signed number."""
     return ((x + 2147483648) & 4294967295) - 2147483648
 
 
 @compiled()
-def takes(multiplier, rounding):
+def takes(multiplier: int, rounding: int) -> bool:
     """Whether a mode takes this multiplier, 0 to 2**31 - 1: FLOAT only those of the highest bit, or 0."""
     return rounding != _FLOAT or multiplier == 0 or multiplier >= 1 << 30
 
 
 @compiled()
-def requantize(total, multiplier, shift, rounding):
+def requantize(total: int, multiplier: int, shift: int, rounding: int) -> _Integer:
     """total * multiplier * 2**(shift - 31), rounded, as 32 bits; FLOAT saturates there.
 
     total: a signed 32-bit value as int64. multiplier: 0 to 2**31 - 1 that the mode takes. shift: SHIFT_MIN to SHIFT_MAX,
@@ -44,7 +45,7 @@ def requantize(total, multiplier, shift, rounding):
 
 
 @compiled(inline="always")
-def _double(total, multiplier, shift):
+def _double(total: _Integer, multiplier: _Integer, shift: _Integer) -> _Integer:
     # Its saturating case needs a negative multiplier; with a non-negative one the nudged division
     # towards zero is a floor after adding half.
     left, right = max(shift, 0), max(-shift, 0)
@@ -53,27 +54,27 @@ def _double(total, multiplier, shift):
 
 
 @compiled(inline="always")
-def _single(total, multiplier, shift):
+def _single(total: _Integer, multiplier: _Integer, shift: _Integer) -> _Integer:
     right = 31 - shift
     return np.int64(np.int32((np.int64(total) * multiplier + ((1 << right) >> 1)) >> right))
 
 
 @compiled(inline="always")
-def _away(total, multiplier, shift):
+def _away(total: _Integer, multiplier: _Integer, shift: _Integer) -> _Integer:
     right = 31 - shift
     magnitude = (abs(np.int64(total)) * multiplier + ((1 << right) >> 1)) >> right
     return np.int64(np.int32(-magnitude if total < 0 else magnitude))
 
 
 @compiled()
-def _float(total, multiplier, shift):
+def _float(total: Any, multiplier: _Integer, shift: _Integer) -> _Integer:
     magnitude = _binary32(_binary32(abs(total)) * multiplier)  # at most 2**62
     magnitude = min(_half_to_even(magnitude, 31 - shift), 2147483647)
     return -magnitude if total < 0 else magnitude
 
 
 @compiled()
-def _half_to_even(magnitude, right):
+def _half_to_even(magnitude: _Integer, right: _Integer) -> _Integer:
     """magnitude >= 0 divided by 2**right, right >= 0, half to even."""
     down = magnitude >> right
     twice = (magnitude - (down << right)) << 1
@@ -81,7 +82,7 @@ def _half_to_even(magnitude, right):
 
 
 @compiled()
-def _binary32(magnitude):
+def _binary32(magnitude: _Integer) -> _Integer:
     """magnitude, 0 to 2**62, rounded to a binary32 number, half to even."""
     excess = 0
     for step in (20, 10, 5, 2, 1, 1):  # any number of bits up to 39, and no shift beyond 62
@@ -106,7 +107,7 @@ class Scales(NamedTuple):
 
 
 @compiled()
-def scales_of(bias, multiplier, shift, rounding):
+def scales_of(bias: np.ndarray, multiplier: np.ndarray, shift: np.ndarray, rounding: int) -> Scales:
     """Scales of three arrays of integers. IndexError for those that no requantizer takes."""
     n = bias.size
     out = Scales(
@@ -128,7 +129,9 @@ def scales_of(bias, multiplier, shift, rounding):
 
 
 @compiled(error_model="numpy")
-def requantize_row(totals, s, zero_point, clamp_min, clamp_max, out):
+def requantize_row(
+    totals: np.ndarray, s: Scales, zero_point: int, clamp_min: int, clamp_max: int, out: np.ndarray
+) -> None:
     """out int8 [n] of totals int32 [n], scaled by s (Scales; totals and biases wrap) and put out as commands say.
 
     Loops without branches, one for each mode: they become vector instructions.

@@ -9,47 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intaglio.compiled import compiled
+from intaglio.machine.commands import FORMATS
 from intaglio.machine.config import Config
-from intaglio.machine.isa import ENGINE_OF, FIELDS, WORDS_OF, Command, Engine, Field, Opcode, field_of
+from intaglio.machine.isa import ENGINE_OF, FIELDS, HEADER, WORDS_OF, Command, Engine, Field, Opcode, field_of
 from intaglio.machine.timing import compute_cycles
-from intaglio.mapper.table import Table
+from intaglio.program.table import Table
 
 COLUMNS = ("engine", "words", "wait", "signal", "external", "external_stride", "row_bytes", "rows", "memory")
 """Of a command's row; `words` are its own, the rest are isa.py's. In a Schedule external, external_stride and row_bytes
 count bus words."""
 ENGINE, WORDS, WAIT, SIGNAL, ADDRESS, STRIDE, ROW_WORDS, ROWS, MEMORY = range(len(COLUMNS))
-
-_TIMELESS = {
-    "opcode",
-    "wait",
-    "signal",
-    "tag",
-    "origin",
-    "iy_start",
-    "x_start",
-    "weight_base",
-    "channel_base",
-    "in_base",
-    "a_base",
-    "b_base",
-    "out_base",
-    "in_zero_point",
-    "weight_zero_point",
-    "out_zero_point",
-    "zero_a",
-    "zero_b",
-    "mult_a",
-    "mult_b",
-    "shift_a",
-    "shift_b",
-    "mult_out",
-    "shift_out",
-    "bias",
-    "clamp_min",
-    "clamp_max",
-    "rounding",
-}
-"""Addresses and values, of which no length depends; commands that differ in nothing else are alike."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +54,7 @@ def schedule_of(config: Config, program: Table) -> Schedule:
 
 def _lengths(config: Config, opcode: Opcode, records: NDArray[np.void]) -> list[int]:
     """Cycles of compute commands of one opcode; alike ones are counted once."""
-    names = [f.name for f in FIELDS[opcode] if f.name not in _TIMELESS]
+    names = [f.name for f in FIELDS[opcode] if f not in HEADER and f.name not in FORMATS[opcode].timeless]
     alike = list(zip(*(records[name].tolist() for name in names), strict=True))
     known = {
         key: compute_cycles(config, Command(opcode, dict(zip(names, key, strict=True)))) for key in dict.fromkeys(alike)
@@ -139,7 +108,7 @@ def _table(values: Mapping[Opcode, int] | Mapping[Opcode, Engine]) -> NDArray[np
 
 
 @compiled()
-def _starts(words, words_of):
+def _starts(words: NDArray[np.uint32], words_of: NDArray[np.int64]) -> NDArray[np.int64]:
     """Index of each command's first word; at a malformed one, -1 - its index and an end."""
     out = np.empty(len(words), np.int64)
     at, n = 0, 0

@@ -8,7 +8,7 @@ import numpy as np
 
 from intaglio.compiled import compiled
 from intaglio.errors import InputError
-from intaglio.mapper.program import Place, Program
+from intaglio.program.program import Place, Program
 
 
 def rows_at(memory: np.ndarray, place: Place) -> np.ndarray:
@@ -54,7 +54,16 @@ def read_tensors(program: Program, memory: np.ndarray) -> dict[str, np.ndarray]:
 
 
 @compiled(error_model="numpy", nogil=True)
-def copy_rows(rows, row_bytes, source, source_at, source_stride, target, target_at, target_stride):
+def copy_rows(
+    rows: int,
+    row_bytes: int,
+    source: np.ndarray,
+    source_at: int,
+    source_stride: int,
+    target: np.ndarray,
+    target_at: int,
+    target_stride: int,
+) -> None:
     """Copies rows of row_bytes bytes (uint8 memories, addresses and strides in bytes), row by row in order.
 
     IndexError before it touches what lies outside a memory.

@@ -43,7 +43,7 @@ def pool(c: Any, z: Any, activation: np.ndarray, sums: np.ndarray, ledger: np.nd
 
 
 @compiled(error_model="numpy", nogil=True)
-def _add(c, z, first, last, activation, ledger):
+def _add(c: Any, z: Any, first: int, last: int, activation: np.ndarray, ledger: np.ndarray) -> None:
     """Rows `first` up to `last`; with the first one the ledger of all."""
     scales = _scales(c, c.row_bytes, activation)
     table_a = _operands(c.zero_a, c.mult_a, c.shift_a)
@@ -62,7 +62,7 @@ def _add(c, z, first, last, activation, ledger):
 
 
 @compiled()
-def add_row(c, row):
+def add_row(c: Any, row: int) -> tuple[int, int, int]:
     """Addresses of a row of ADD: of both operands and of the result."""
     a = (c.a_base + row * c.a_row_stride) & ADDRESS_MASK
     b = (c.b_base + row * c.b_row_stride) & ADDRESS_MASK
@@ -70,7 +70,7 @@ def add_row(c, row):
 
 
 @compiled(error_model="numpy", nogil=True)
-def _pool(c, z, first, last, activation, sums, ledger):
+def _pool(c: Any, z: Any, first: int, last: int, activation: np.ndarray, sums: np.ndarray, ledger: np.ndarray) -> None:
     """Rows `first` up to `last` of the region; with the first one the ledger of all."""
     if (c.hold or c.resume) and (c.region_rows * c.region_cols > 1 or c.channels > z.slab_channels):
         raise IndexError("sums of several slabs that begin or go on elsewhere")
@@ -105,21 +105,23 @@ def _pool(c, z, first, last, activation, sums, ledger):
 
 
 @compiled()
-def pool_element(c, y, x, kh, kw):
+def pool_element(c: Any, y: int, x: int, kh: int, kw: int) -> int:
     """Address of element (kh, kw) of the window of output (y, x), channel 0."""
     line = (y * c.row_step + kh * c.in_row_stride) & ADDRESS_MASK
     row = c.in_base + line - (c.wrap_bytes if line >= c.wrap_from else 0)
-    return (row + x * c.x_step + kw * c.kernel_x_step) & ADDRESS_MASK
+    address: int = (row + x * c.x_step + kw * c.kernel_x_step) & ADDRESS_MASK
+    return address
 
 
 @compiled()
-def pool_output(c, y, x):
+def pool_output(c: Any, y: int, x: int) -> int:
     """Address of output (y, x), channel 0."""
-    return (c.out_base + y * c.out_row_stride + x * c.out_pixel_stride) & ADDRESS_MASK
+    address: int = (c.out_base + y * c.out_row_stride + x * c.out_pixel_stride) & ADDRESS_MASK
+    return address
 
 
 @compiled()
-def _scales(c, count, activation):
+def _scales(c: Any, count: int, activation: np.ndarray) -> Scales:
     """The one scale of `count` elements, which fit in the memory."""
     check_inside(0, count, activation)
     one = np.ones(1, np.int64)
@@ -135,7 +137,7 @@ def _scales(c, count, activation):
 
 
 @compiled()
-def _operands(zero_point, multiplier, shift):
+def _operands(zero_point: int, multiplier: int, shift: int) -> np.ndarray:
     """An operand of ADD, scaled: int32, by its value + 128."""
     if shift < SHIFT_MIN or shift > SHIFT_MAX:
         raise IndexError("a shift beyond -31 to 30")
@@ -147,7 +149,7 @@ def _operands(zero_point, multiplier, shift):
 
 
 @compiled(error_model="numpy")
-def count_add(c, z, ledger):
+def count_add(c: Any, z: Any, ledger: np.ndarray) -> None:
     """Adds the command's part of the ledger."""
     for row in range(c.rows):
         a, b, out = add_row(c, row)
@@ -158,7 +160,7 @@ def count_add(c, z, ledger):
 
 
 @compiled(error_model="numpy")
-def count_pool(c, z, ledger):
+def count_pool(c: Any, z: Any, ledger: np.ndarray) -> None:
     """Adds the command's part of the ledger."""
     row_reads = np.full(
         1 << z.half_shift, -1, np.int64

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from intaglio import __version__
 from intaglio.files import writing
 from intaglio.machine.isa import Engine
 from intaglio.trace.events import Slice, Trace, lanes
+from intaglio.version import __version__
 
 LIMIT = 1_000_000
 """Slices of a file at most; a viewer takes some 150 bytes of JSON and seconds for each 100,000."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,9 +11,10 @@ import numpy as np
 from intaglio.machine import latency
 from intaglio.machine.config import Config
 from intaglio.machine.counters import Counter
-from intaglio.machine.isa import Command, Engine, Opcode, conv_pixels
+from intaglio.machine.isa import Command, conv_pixels
+from intaglio.machine.opcodes import ByOpcode, Engine, Opcode
 from intaglio.machine.timing import conv_timing, depthwise_timing
-from intaglio.mapper.program import Program
+from intaglio.program.program import Program
 from intaglio.sim.cycle_model import CycleResult, Recording
 from intaglio.sim.engines import layer_spans
 
@@ -81,27 +81,23 @@ class Trace:
                     f"{command.opcode.name} {self._layer(command)}",
                     int(self.recording.started[index]),
                     int(self.retire_cycles[index]) + 1,
-                    {"command": index, "dispatched": int(self.recording.dispatched[index]), **_brief(command)},
+                    {
+                        "command": index,
+                        "dispatched": int(self.recording.dispatched[index]),
+                        **_BRIEF[command.opcode](command),
+                    },
                 )
 
     def tiles(self) -> Iterator[Slice]:
         """The array's tiles: while their inputs are fed, idle cycles included, and each command's last sums on their way out."""
         for index, command in enumerate(self.program.commands):
-            if command.opcode == Opcode.CONV:
-                begin = int(self.recording.started[index]) + latency.COMMAND_START
-                yield from conv_tiles(self.config, command, index, begin, int(self.retire_cycles[index]) + 1)
-            elif command.opcode == Opcode.DEPTHWISE:
-                begin = int(self.recording.started[index]) + latency.COMMAND_START
-                yield from patch_tiles(self.config, command, index, begin, int(self.retire_cycles[index]) + 1)
+            begin = int(self.recording.started[index]) + latency.COMMAND_START
+            yield from _TILES[command.opcode](self.config, command, index, begin, int(self.retire_cycles[index]) + 1)
 
     def tile_count(self) -> int:
         """How many slices `tiles` gives."""
-        counts = {Opcode.CONV: ("pixel_tiles",), Opcode.DEPTHWISE: ("patches_down", "patches_across")}
-        return sum(
-            math.prod(c[name] for name in counts[c.opcode]) * c["channel_tiles"] + 1
-            for c in self.program.commands
-            if c.opcode in counts
-        )
+        counts = (_TILE_COUNTS[c.opcode](c) for c in self.program.commands)
+        return sum(count + 1 for count in counts if count)
 
     def fetches(self) -> Iterator[Slice]:
         """FETCH's bursts, from the request to the last beat. They can overlap."""
@@ -186,17 +182,68 @@ def lanes(slices: Iterable[Slice]) -> list[list[Slice]]:
     return out
 
 
-def _brief(command: Command) -> dict[str, Any]:
-    """What a person asks of a command first."""
-    match command.opcode:
-        case Opcode.LOAD | Opcode.STORE:
-            return {"rows": command["rows"], "row_bytes": command["row_bytes"], "external": command["external"]}
-        case Opcode.CONV:
-            return {"pixel_tiles": command["pixel_tiles"], "channel_tiles": command["channel_tiles"]}
-        case Opcode.DEPTHWISE:
-            patches = {"patches": command["patches_down"] * command["patches_across"]}
-            return {**patches, "outputs": command["tile_pixels"], "channel_tiles": command["channel_tiles"]}
-        case Opcode.ADD:
-            return {"rows": command["rows"], "row_bytes": command["row_bytes"]}
-        case _:
-            return {"rows": command["region_rows"], "columns": command["region_cols"], "channels": command["channels"]}
+def _no_tiles(*_: Any) -> Iterator[Slice]:
+    return iter(())
+
+
+def _none(_command: Command) -> int:
+    return 0
+
+
+_TILES: ByOpcode[Callable[[Config, Command, int, int, int], Iterator[Slice]]] = ByOpcode(
+    "tiles on the trace",
+    {
+        Opcode.LOAD: _no_tiles,
+        Opcode.STORE: _no_tiles,
+        Opcode.CONV: conv_tiles,
+        Opcode.ADD: _no_tiles,
+        Opcode.POOL: _no_tiles,
+        Opcode.DEPTHWISE: patch_tiles,
+    },
+)
+_TILE_COUNTS: ByOpcode[Callable[[Command], int]] = ByOpcode(
+    "count of tiles",
+    {
+        Opcode.LOAD: _none,
+        Opcode.STORE: _none,
+        Opcode.CONV: lambda c: c["pixel_tiles"] * c["channel_tiles"],
+        Opcode.ADD: _none,
+        Opcode.POOL: _none,
+        Opcode.DEPTHWISE: lambda c: c["patches_down"] * c["patches_across"] * c["channel_tiles"],
+    },
+)
+
+
+def _transfer_brief(command: Command) -> dict[str, Any]:
+    return {"rows": command["rows"], "row_bytes": command["row_bytes"], "external": command["external"]}
+
+
+def _conv_brief(command: Command) -> dict[str, Any]:
+    return {"pixel_tiles": command["pixel_tiles"], "channel_tiles": command["channel_tiles"]}
+
+
+def _depthwise_brief(command: Command) -> dict[str, Any]:
+    patches = {"patches": command["patches_down"] * command["patches_across"]}
+    return {**patches, "outputs": command["tile_pixels"], "channel_tiles": command["channel_tiles"]}
+
+
+def _add_brief(command: Command) -> dict[str, Any]:
+    return {"rows": command["rows"], "row_bytes": command["row_bytes"]}
+
+
+def _pool_brief(command: Command) -> dict[str, Any]:
+    return {"rows": command["region_rows"], "columns": command["region_cols"], "channels": command["channels"]}
+
+
+_BRIEF: ByOpcode[Callable[[Command], dict[str, Any]]] = ByOpcode(
+    "brief on the trace",
+    {
+        Opcode.LOAD: _transfer_brief,
+        Opcode.STORE: _transfer_brief,
+        Opcode.CONV: _conv_brief,
+        Opcode.ADD: _add_brief,
+        Opcode.POOL: _pool_brief,
+        Opcode.DEPTHWISE: _depthwise_brief,
+    },
+)
+"""What a person asks of a command first."""

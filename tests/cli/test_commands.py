@@ -14,8 +14,8 @@ pytest.importorskip("ai_edge_litert")
 
 from intaglio import __version__
 from intaglio.machine.config import load_config, shipped_names
-from intaglio.mapper.program import Program
 from intaglio.network import execute, load, random_inputs
+from intaglio.program.program import Program
 from tests.cli.command import intaglio, small_network, validate
 from tests.network.tflite_files import FileBuilder, conv
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from intaglio.machine.isa import Opcode, decode
-from intaglio.mapper.table import table_of, words_of
+from intaglio.program.table import table_of, words_of
 from tests.cli.command import intaglio, small_network, validate
 
 

@@ -279,11 +279,11 @@ def test_links_stay_links(model: Path, tmp_path: Path) -> None:
     refused(intaglio("check", model, "--json", tmp_path / "gone"), "there is no folder")
 
 
-def test_outputs_that_are_refused(model: Path, tmp_path: Path) -> None:
+def test_outputs_that_are_refused(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import socket
 
+    monkeypatch.chdir(tmp_path)
     with socket.socket(socket.AF_UNIX) as server:
-        os.chdir(tmp_path)
         server.bind("s")
         refused(intaglio("check", model, "--json", "s"), "is a socket")
     refused(intaglio("check", model, "--json", tmp_path / ("n" * 300)), "too long")

@@ -19,7 +19,7 @@ from intaglio.machine.counters import Counter
 from intaglio.machine.faults import Fault
 from intaglio.machine.isa import Opcode
 from intaglio.machine.registers import ID_VALUE, Register, Status
-from intaglio.mapper.program import PROGRAM_OFFSET
+from intaglio.program.program import PROGRAM_OFFSET
 from intaglio.sim.tensors import read_tensors
 from tests.hw.units import expected_bursts
 

@@ -26,6 +26,9 @@ from typing import Any
 
 import numpy as np
 
+from intaglio.analysis.difference import first_difference
+from intaglio.analysis.layers import layer_figures, totals
+from intaglio.analysis.recheck import recheck
 from intaglio.check import Check, check_survey
 from intaglio.errors import RefusedError
 from intaglio.machine.config import Config
@@ -34,10 +37,7 @@ from intaglio.network.execute import execute, random_inputs
 from intaglio.network.graph import Graph
 from intaglio.network.oracle import oracle_of
 from intaglio.network.survey import Survey
-from intaglio.report.compare import first_difference
 from intaglio.report.documents import map_document
-from intaglio.report.layers import layer_figures, totals
-from intaglio.report.recheck import recheck
 from intaglio.session import Session
 from tests.fuzz.case import Case
 from tests.fuzz.graphs import graph_of, survey_of

@@ -11,6 +11,7 @@ import time
 import traceback
 from pathlib import Path
 
+from intaglio.verifier.validate import validate
 from tests.fuzz_files.case import PROGRAM, Case
 
 SECONDS = 10
@@ -80,10 +81,10 @@ def _call(case: Case) -> int:
 
 def _load_program(path: Path) -> int:
     from intaglio.machine.config import config_from_dict
-    from intaglio.mapper.program import Program
+    from intaglio.program.program import Program
 
     program = Program.load(path)
-    program.validate(config_from_dict(program.config, "its configuration"))
+    validate(program, config_from_dict(program.config, "its configuration"))
     program.listing()
     return 0
 

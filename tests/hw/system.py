@@ -6,7 +6,6 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import numpy as np
 from amaranth.hdl import Cat
 from amaranth.sim import Simulator
 from fake_core import FakeCore
@@ -17,7 +16,8 @@ from intaglio.machine.config import Config
 from intaglio.machine.counters import Counter
 from intaglio.machine.isa import Engine
 from intaglio.machine.registers import STATUS_FAULT_LSB, Control, Register, Status, counter_offset
-from intaglio.sim import memory_model as mm
+from intaglio.sim.memory import model_of
+from intaglio.sim.memory import port as mm
 
 PROGRAM = 0x10000
 TIMEOUT = 60000
@@ -102,9 +102,8 @@ def run_system(
     """
     core = FakeCore(config)
     dut = Accelerator(config, core)
-    memory = np.zeros(mm.STATE_SIZE, np.int64)
-    m = config.memory
-    mm.memory_reset(memory, config.bus_bytes, m.bytes_per_cycle, m.latency, m.outstanding)
+    model = model_of(config)
+    memory = model.reset(config)
     for index, value in (faults or {}).items():
         memory[index] = value
     image = image if image is not None else bytearray(PROGRAM + 4 * len(words) + 4096)
@@ -175,7 +174,7 @@ def run_system(
                 assert address % 4096 + beats * b <= 4096 and address % b == 0
             if ((ar or aw) and ready) or r_valid or memory[mm.B_VALID] or (w_valid and w_ready):
                 current.last_on_bus = current.counted - 1
-            mm.memory_step(memory, ar, aw, address, beats, w_valid, 1, 1)
+            model.step(memory, ar, aw, address, beats, w_valid, 1, 1)
             await ctx.tick()
 
     async def software(ctx):

@@ -14,7 +14,7 @@ from intaglio.machine.counters import Counter
 from intaglio.machine.faults import Fault
 from intaglio.machine.isa import Command, Engine, Opcode, token_bit
 from intaglio.machine.registers import Status
-from intaglio.sim import memory_model as mm
+from intaglio.sim.memory import port as mm
 
 LONG = 500
 

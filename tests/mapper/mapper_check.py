@@ -6,9 +6,9 @@ import numpy as np
 
 from intaglio.machine.config import Config
 from intaglio.mapper import map_network
-from intaglio.mapper.program import Program
 from intaglio.network.execute import execute, random_inputs
 from intaglio.network.graph import Graph
+from intaglio.program.program import Program
 from intaglio.sim.functional import execute_program
 from intaglio.sim.tensors import rows_at
 

@@ -15,7 +15,7 @@ from intaglio.mapper.ahead import load_order
 from intaglio.mapper.emit import emit
 from intaglio.mapper.overlap import overlapped
 from intaglio.mapper.residency import Scheduler
-from intaglio.mapper.table import table_of
+from intaglio.program.table import table_of
 from intaglio.sim.engines import cycles_of
 
 CONFIG = load_config("edge64")

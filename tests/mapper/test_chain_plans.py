@@ -18,14 +18,14 @@ from intaglio.mapper.buffers import Setting
 from intaglio.mapper.chain import Chain
 from intaglio.mapper.emit import emit
 from intaglio.mapper.fused import ChainPlan, ChainPlanner
-from intaglio.mapper.layout import Region
 from intaglio.mapper.lower import Lowered
 from intaglio.mapper.plan import LayerPlan, LayerPlanner
-from intaglio.mapper.program import Program
 from intaglio.mapper.residency import Placed, Schedule
 from intaglio.mapper.rings import passages, segments
 from intaglio.network.execute import random_inputs
 from intaglio.network.graph import Graph, Padding
+from intaglio.program.layout import Region
+from intaglio.program.program import Program
 from intaglio.sim.engines import run_program
 
 SAME = Padding(1, 1, 1, 1)

@@ -14,11 +14,11 @@ from intaglio.machine.isa import Opcode
 from intaglio.mapper.accept import accepted
 from intaglio.mapper.chain import Chain, can_chain
 from intaglio.mapper.fused import ChainPlan
-from intaglio.mapper.layout import Region
 from intaglio.mapper.residency import Schedule, Scheduler
 from intaglio.mapper.rings import passages
 from intaglio.network.execute import random_inputs
 from intaglio.network.graph import Graph, Padding
+from intaglio.program.layout import Region
 from intaglio.sim.engines import run_program
 
 SAME = Padding(1, 1, 1, 1)

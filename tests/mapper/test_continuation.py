@@ -9,8 +9,8 @@ import pytest
 
 from intaglio.machine.config import Config, load_config
 from intaglio.machine.isa import Command, Opcode, conv_pixels
-from intaglio.mapper.continuation import continuation_faults, partial_words
-from intaglio.mapper.legality import faults
+from intaglio.verifier.continuation import continuation_faults, partial_words
+from intaglio.verifier.legality import faults
 from tests.hw.core_commands import random_chain
 
 TINY = load_config("tiny16")  # 4 columns, 2 requantizers

@@ -9,14 +9,14 @@ from intaglio.machine.counters import Counter
 from intaglio.machine.isa import Command, LocalMemory
 from intaglio.mapper.accesses import Space, accesses
 from intaglio.mapper.convolution import ConvTask, Sums
-from intaglio.mapper.footprint import footprints
 from intaglio.mapper.geometry import Geometry, Part
-from intaglio.mapper.layout import Region, View, layout_of
-from intaglio.mapper.legality import faults
 from intaglio.mapper.task import Operand
 from intaglio.network import arithmetic
 from intaglio.network.graph import Conv2D, Padding, Requantize, Rounding
+from intaglio.program.layout import Region, View, layout_of
 from intaglio.sim.functional import _Machine
+from intaglio.verifier.footprint import footprints
+from intaglio.verifier.legality import faults
 
 SIZES = ["activation_bytes=65536", "weight_bytes=32768", "channel_bytes=8192", "partial_bytes=65536"]
 FIRST_WORD, FIRST_RECORD = 3, 2

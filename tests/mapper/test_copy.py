@@ -12,8 +12,8 @@ from mapper_graphs import Builder
 from intaglio.machine.config import load_config
 from intaglio.mapper import map_network
 from intaglio.mapper.elementwise import Segments, segments
-from intaglio.mapper.layout import View
 from intaglio.mapper.task import FIELD_LIMIT
+from intaglio.program.layout import View
 
 
 def moved(found: list[Segments]) -> list[tuple[int, int]]:

@@ -12,13 +12,13 @@ from intaglio.machine.isa import LocalMemory, Opcode
 from intaglio.machine.timing import compute_cycles
 from intaglio.mapper.accesses import Access, Space, accesses
 from intaglio.mapper.depthwise import Depthwise, suits, tile_width, weight_block
-from intaglio.mapper.footprint import footprints
 from intaglio.mapper.geometry import Geometry
-from intaglio.mapper.layout import Region, View, align_up
-from intaglio.mapper.legality import faults
 from intaglio.network import arithmetic
 from intaglio.network.graph import Conv2D, Padding, Requantize, Rounding
+from intaglio.program.layout import Region, View, align_up
 from intaglio.sim.functional import _Machine
+from intaglio.verifier.footprint import footprints
+from intaglio.verifier.legality import faults
 
 CONFIGS = {
     "tiny16": [],

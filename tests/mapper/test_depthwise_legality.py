@@ -7,7 +7,7 @@ import pytest
 
 from intaglio.machine.config import load_config
 from intaglio.machine.isa import FIELDS, Command, Opcode
-from intaglio.mapper.legality import faults
+from intaglio.verifier.legality import faults
 
 CONFIG = load_config(
     "tiny16",

@@ -7,10 +7,10 @@ import pytest
 from intaglio.machine.config import load_config
 from intaglio.machine.isa import ENGINE_OF, FIELDS, Command, LocalMemory, Opcode, token_bit
 from intaglio.machine.limits import MOST_TOKENS, QUEUE_DEPTHS
-from intaglio.mapper.dispatch import links_of, order_of
-from intaglio.mapper.table import table_of
+from intaglio.program.table import table_of
 from intaglio.sim.cycle_model import StuckError, run_clock
 from intaglio.sim.schedule import schedule_of
+from intaglio.verifier.liveness import links_of, order_of
 
 CONFIG = load_config("tiny16")
 ENGINES = (Opcode.LOAD, Opcode.STORE, Opcode.POOL)

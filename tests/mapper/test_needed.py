@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from intaglio.mapper.layout import Layout
 from intaglio.mapper.needed import Need, touched
+from intaglio.program.layout import Layout
 
 
 @pytest.mark.parametrize("seed", range(200))

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from mapper_graphs import MACHINES, SAME, Builder, mixed
 
+from intaglio.analysis.energy_counts import layer_counts
 from intaglio.errors import InputError
 from intaglio.machine.config import Config, load_config
 from intaglio.mapper import map_network
@@ -19,12 +20,11 @@ from intaglio.mapper.by_objective import ByObjective
 from intaglio.mapper.emit import emit
 from intaglio.mapper.estimate import NO_SPARE, Spare
 from intaglio.mapper.objective import ACTIONS, FJ_PER_PJ, GOALS, Cost, Objective
-from intaglio.mapper.program import Program
 from intaglio.mapper.residency import Placed, Schedule, Scheduler
 from intaglio.network import execute, random_inputs
 from intaglio.network.tflite.importer import load_tflite
 from intaglio.power_model import compare, load_table, prices
-from intaglio.report.energy_counts import layer_counts
+from intaglio.program.program import Program
 from intaglio.session import Session
 from intaglio.sim.engines import clock_of
 from intaglio.sim.functional import execute_program

@@ -13,10 +13,10 @@ from intaglio.mapper import map_proven
 from intaglio.mapper.accept import accepted
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.geometry import Geometry
-from intaglio.mapper.layout import Region
 from intaglio.mapper.parts import is_needed, partial_pixels, steps_of
 from intaglio.network.execute import random_inputs
 from intaglio.network.graph import Graph, Padding
+from intaglio.program.layout import Region
 from intaglio.sim.engines import clock_of, cycles_of, run_program
 
 MACHINES = [

@@ -14,9 +14,9 @@ from intaglio.mapper import map_proven
 from intaglio.mapper.accept import accepted
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.emit import emit
-from intaglio.mapper.layout import View
 from intaglio.mapper.residency import Scheduler
 from intaglio.network.graph import Graph, Padding
+from intaglio.program.layout import View
 from intaglio.sim.engines import cycles_of
 
 SMALL = ["activation_bytes=2048", "weight_bytes=1024", "channel_bytes=256"]

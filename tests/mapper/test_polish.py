@@ -13,8 +13,8 @@ from intaglio.mapper.accept import accepted
 from intaglio.mapper.emit import emit
 from intaglio.mapper.polish import BUDGET, MOST_TRIALS, STARTS, _expected_commands, polished, smaller_machines
 from intaglio.mapper.residency import Scheduler
-from intaglio.mapper.table import Table
 from intaglio.network.graph import Graph, Padding
+from intaglio.program.table import Table
 from intaglio.sim.engines import clock_of, cycles_of
 
 

@@ -9,14 +9,14 @@ from intaglio.machine.config import load_config
 from intaglio.machine.counters import Counter
 from intaglio.machine.isa import LocalMemory
 from intaglio.mapper.accesses import Space, accesses
-from intaglio.mapper.footprint import footprints
-from intaglio.mapper.layout import Region, View, layout_of
-from intaglio.mapper.legality import faults
 from intaglio.mapper.pooling import PoolTask, Span, average_scale, division, spans
 from intaglio.mapper.task import Operand
 from intaglio.network.arithmetic import requantize
 from intaglio.network.graph import AveragePool2D, Padding, Requantize, Rounding
+from intaglio.program.layout import Region, View, layout_of
 from intaglio.sim.functional import _Machine
+from intaglio.verifier.footprint import footprints
+from intaglio.verifier.legality import faults
 
 
 def exact(sums: np.ndarray, count: int) -> np.ndarray:

@@ -13,7 +13,8 @@ from intaglio.errors import InputError
 from intaglio.machine.config import load_config
 from intaglio.machine.isa import decode
 from intaglio.mapper import map_network
-from intaglio.mapper.program import Program
+from intaglio.program.program import Program
+from intaglio.verifier.validate import validate
 
 
 def sample() -> Program:
@@ -29,7 +30,7 @@ def test_saved_and_loaded(tmp_path: Path) -> None:
     assert [c.opcode for c in loaded.commands] == [c.opcode for c in program.commands]
     assert (loaded.image, loaded.places, loaded.layers) == (program.image, program.places, program.layers)
     assert (loaded.inputs, loaded.outputs, loaded.config) == (program.inputs, program.outputs, program.config)
-    loaded.validate(load_config("tiny16"))
+    validate(loaded, load_config("tiny16"))
     assert [p.name for p in tmp_path.iterdir()] == ["p.npz"]
 
 

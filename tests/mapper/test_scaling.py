@@ -11,24 +11,25 @@ import pytest
 from mapper_graphs import MACHINES, SAME, Builder
 
 from intaglio.errors import InputError
+from intaglio.machine.commands import FORMATS
 from intaglio.machine.config import Config, load_config
 from intaglio.machine.isa import FIELDS, Command, Engine, LocalMemory, Opcode, token_bit
+from intaglio.machine.timing import compute_cycles
 from intaglio.mapper import map_network
 from intaglio.mapper.accept import accepted
 from intaglio.mapper.accesses import Access, Space, accesses
 from intaglio.mapper.bands import BandsOf
 from intaglio.mapper.chain import Chain
 from intaglio.mapper.convolution import ConvTask
-from intaglio.mapper.layout import Grid, Region, View
-from intaglio.mapper.legality import _UNSEEN, examine, rules
 from intaglio.mapper.pooling import PoolTask
 from intaglio.mapper.residency import Scheduler
 from intaglio.mapper.rings import passages, segments
-from intaglio.mapper.table import table_of
-from intaglio.mapper.task import compute_cycles
 from intaglio.mapper.tokens import tokens_of
 from intaglio.mapper.walks import Walk
 from intaglio.network.graph import Graph, Padding
+from intaglio.program.layout import Grid, Region, View
+from intaglio.program.table import table_of
+from intaglio.verifier.legality import examine, rules
 
 
 def residual(seed: int, blocks: int) -> Graph:
@@ -217,7 +218,7 @@ def test_rules_look_at_no_field_that_alike_commands_may_differ_in() -> None:
         assert not list(rules(config, watched))
     assert len(seen) == 6
     for opcode, names in seen.items():
-        assert names.isdisjoint(_UNSEEN[opcode])
+        assert names.isdisjoint({*FORMATS[opcode].unseen, "wait", "signal", "tag"})
 
 
 def test_the_first_illegal_command_is_found_among_many_alike() -> None:

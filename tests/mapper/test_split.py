@@ -11,12 +11,13 @@ from intaglio.machine.config import Config, load_config
 from intaglio.machine.isa import Command, Opcode
 from intaglio.mapper import map_network
 from intaglio.mapper.accesses import accesses
-from intaglio.mapper.footprint import footprints
-from intaglio.mapper.legality import faults
-from intaglio.mapper.program import Program
 from intaglio.network.execute import random_inputs
 from intaglio.network.graph import Graph, Padding
+from intaglio.program.program import Program
 from intaglio.sim.engines import clock_of, run_program
+from intaglio.verifier.footprint import footprints
+from intaglio.verifier.legality import faults
+from intaglio.verifier.validate import validate
 from tests.hw.split_commands import random_split
 
 MACHINES = [
@@ -106,7 +107,7 @@ def test_a_pixel_of_a_larger_image_reads_no_more_than_is_loaded() -> None:
     y = b.conv(b.input(1, 9, 9, 3), 40, (7, 7), (9, 9))
     config = load_config("tiny16")
     program = check(b.graph(y), config)
-    program.validate(config)
+    validate(program, config)
     assert splits(program)
 
 

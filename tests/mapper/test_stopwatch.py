@@ -16,7 +16,7 @@ from intaglio.mapper.lower import Lowered
 from intaglio.mapper.overlap import overlapped
 from intaglio.mapper.residency import Schedule, Scheduler
 from intaglio.mapper.stopwatch import Stopwatch
-from intaglio.mapper.table import words_of
+from intaglio.program.table import words_of
 from intaglio.sim.engines import cycles_of
 
 

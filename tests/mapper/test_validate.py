@@ -12,8 +12,9 @@ from intaglio.errors import InputError
 from intaglio.machine.config import load_config
 from intaglio.machine.isa import FIELDS, Command, Engine, LocalMemory, Opcode, token_bit
 from intaglio.mapper import map_network
-from intaglio.mapper.program import Program
 from intaglio.network.graph import Padding
+from intaglio.program.program import Program
+from intaglio.verifier.validate import validate
 
 CONFIG = load_config(
     "tiny16",
@@ -77,7 +78,7 @@ def test_every_token_is_needed() -> None:
                 }
             )
             try:
-                program.validate(CONFIG)
+                validate(program, CONFIG)
             except InputError as error:
                 assert "may overlap" in str(error)
                 tried += 1
@@ -89,7 +90,7 @@ def test_a_wait_without_signal_never_ends() -> None:
     index = first(Opcode.CONV)
     program = edited({len(PROGRAM.commands) - 1: {"wait": 3}, index: {"wait": 3}})
     with pytest.raises(InputError, match="never comes"):
-        program.validate(CONFIG)
+        validate(program, CONFIG)
 
 
 def test_too_many_tokens() -> None:
@@ -98,7 +99,7 @@ def test_too_many_tokens() -> None:
     loads = [replace(load, fields={**load.fields, "signal": 1 << token_bit(Engine.LOAD, Engine.STORE)})] * 300
     program = replace(with_commands([*loads, *[store] * 300]), memory_bytes=1 << 20)
     with pytest.raises(InputError, match="more than 255 tokens"):
-        program.validate(CONFIG)
+        validate(program, CONFIG)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +142,7 @@ def test_too_many_tokens() -> None:
 def test_illegal_commands(opcode: Opcode, fields: dict[str, int], message: str) -> None:
     index = first(opcode)
     with pytest.raises(InputError, match=message) as caught:
-        edited({index: fields}).validate(CONFIG)
+        validate(edited({index: fields}), CONFIG)
     assert f"command {index} ({opcode.name})" in str(caught.value)
 
 
@@ -154,7 +155,7 @@ def test_frame() -> None:
         (replace(PROGRAM, places={}), "no place"),
     ]:
         with pytest.raises(InputError, match=message):
-            program.validate(CONFIG)
+            validate(program, CONFIG)
 
 
 def test_random_edits_never_crash() -> None:
@@ -167,7 +168,7 @@ def test_random_edits_never_crash() -> None:
         top = 1 << (field.width - field.signed)
         value = int(random.choice([0, 1, top - 1, top // 2, int(random.integers(top))]))
         try:
-            edited({index: {field.name: value}}).validate(CONFIG)
+            validate(edited({index: {field.name: value}}), CONFIG)
         except InputError:
             refused += 1
     assert refused > 200

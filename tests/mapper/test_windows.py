@@ -13,9 +13,9 @@ from intaglio.machine.config import config_from_dict, load_config
 from intaglio.machine.isa import Engine, Opcode
 from intaglio.machine.timing import compute_cycles
 from intaglio.mapper import map_network
-from intaglio.mapper.program import Program
 from intaglio.network.arithmetic import has_empty_window
 from intaglio.network.graph import MaxPool2D, Padding
+from intaglio.program.program import Program
 from tests.onnx_arithmetic import in_onnx_arithmetic
 
 SMALL = ["activation_bytes=512", "weight_bytes=256", "channel_bytes=64", "activation_banks=1"]

@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("ai_edge_litert")
 
 from intaglio import data
+from intaglio.analysis.energy_counts import fp32_clock, layer_counts
 from intaglio.machine.config import load_config, shipped_names
 from intaglio.machine.counters import Counter
 from intaglio.machine.isa import LocalMemory, Opcode
@@ -19,7 +20,6 @@ from intaglio.network import load, random_inputs
 from intaglio.network.graph import Add, AveragePool2D, Conv2D, FullyConnected, Mean
 from intaglio.network.tflite.write import TfliteBuilder
 from intaglio.power_model.counts import ACTIONS
-from intaglio.report.energy_counts import fp32_clock, layer_counts
 from intaglio.session import Session
 from intaglio.sim.ledger import fetch_words
 from tests.networks import random_network

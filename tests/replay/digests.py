@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from intaglio import __version__
+from intaglio.analysis.energy_counts import layer_counts
+from intaglio.analysis.layers import layer_figures, totals
 from intaglio.check import check_survey
 from intaglio.errors import RefusedError
 from intaglio.export import make_bundle
@@ -19,8 +21,6 @@ from intaglio.network.execute import execute, random_inputs
 from intaglio.power_model import compare, load_table, measured
 from intaglio.report.documents import check_document, run_document
 from intaglio.report.energy import compare_document, fingerprint
-from intaglio.report.energy_counts import layer_counts
-from intaglio.report.layers import layer_figures, totals
 from intaglio.session import NetworkRun, Session
 from intaglio.trace.chrome import events
 from tests.fuzz.hold import document_of, mapped

@@ -9,16 +9,16 @@ import pytest
 
 pytest.importorskip("ai_edge_litert")
 
+from intaglio.analysis.bounds import CAUSES, awaited, bound_by, causes_of_layers
+from intaglio.analysis.difference import first_tensor, first_time
+from intaglio.analysis.layers import layer_figures, totals
+from intaglio.analysis.locate import origin_of
 from intaglio.machine.config import load_config
 from intaglio.machine.counters import Counter
 from intaglio.machine.isa import Command, Opcode
 from intaglio.mapper.accept import accepted
 from intaglio.mapper.convolution import ConvTask
 from intaglio.network import load, random_inputs
-from intaglio.report.bounds import CAUSES, awaited, bound_by, causes_of_layers
-from intaglio.report.compare import first_tensor, first_time
-from intaglio.report.layers import layer_figures, totals
-from intaglio.report.locate import origin_of
 from intaglio.session import NetworkRun, Session
 from tests.networks import random_network
 

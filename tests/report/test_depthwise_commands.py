@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from intaglio.analysis.bounds import inside
+from intaglio.analysis.locate import _element
 from intaglio.machine.config import load_config
 from intaglio.machine.isa import Command
 from intaglio.machine.timing import compute_cycles
-from intaglio.report.bounds import inside
-from intaglio.report.locate import _element
 from tests.hw.depthwise_commands import random_depthwise
 
 CONFIG = load_config("tiny16", ["rows=6", "cols=3", "requantizers=1", "activation_bytes=4096"])

@@ -14,10 +14,10 @@ pytest.importorskip("matplotlib")
 
 import intaglio
 from intaglio import data
+from intaglio.analysis.bounds import CAUSES
+from intaglio.analysis.layers import LayerFigures
 from intaglio.errors import InputError
-from intaglio.report.bounds import CAUSES
 from intaglio.report.labels import place_labels
-from intaglio.report.layers import LayerFigures
 from intaglio.report.plots import _taking, check_plot, draw_roofline, picture, save_plot
 from tests.cli.command import intaglio as command
 from tests.cli.command import small_network

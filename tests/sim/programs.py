@@ -8,7 +8,7 @@ import numpy as np
 
 from intaglio.machine.config import Config
 from intaglio.machine.isa import WORDS_OF, Command, Engine, LocalMemory, Opcode, token_bit
-from intaglio.mapper.program import BASE_ALIGNMENT, Place, Program
+from intaglio.program.program import BASE_ALIGNMENT, Place, Program
 from tests.hw.core_commands import random_add, random_chain, random_conv, random_maximum, random_pool
 from tests.hw.depthwise_commands import random_depthwise
 from tests.hw.split_commands import random_split

@@ -10,8 +10,8 @@ from intaglio.machine.config import MemoryConfig, load_config
 from intaglio.machine.counters import Counter
 from intaglio.machine.faults import Fault
 from intaglio.machine.isa import Command, Engine, Opcode
-from intaglio.sim import memory_model
 from intaglio.sim.engines import in_program_order, layer_intervals, layer_spans, run_program
+from intaglio.sim.memory import port
 from intaglio.sim.rtl.simulate import run_rtl
 from tests.sim.programs import SMALL, program_of, random_image, random_program
 
@@ -67,7 +67,7 @@ def test_it_does_not_matter_where_the_program_lies():
 def test_a_read_error_stops_the_machine_and_names_the_burst():
     program = random_program(SMALL, 2)
     load = program.commands[1]
-    faults = {memory_model.ERROR_FROM: load["external"] + 8, memory_model.ERROR_TO: load["external"] + 16}
+    faults = {port.ERROR_FROM: load["external"] + 8, port.ERROR_TO: load["external"] + 16}
     result = run_rtl(SMALL, program, {}, faults=faults)
     assert (result.fault, result.fault_address) == (Fault.READ_RESPONSE, load["external"])
 
@@ -75,7 +75,7 @@ def test_a_read_error_stops_the_machine_and_names_the_burst():
 def test_a_write_error_stops_the_machine():
     program = random_program(SMALL, 2)
     store = program.commands[-1]
-    faults = {memory_model.ERROR_FROM: store["external"], memory_model.ERROR_TO: store["external"] + 8}
+    faults = {port.ERROR_FROM: store["external"], port.ERROR_TO: store["external"] + 8}
     result = run_rtl(SMALL, program, {}, faults=faults)
     assert (result.fault, result.fault_address) == (Fault.WRITE_RESPONSE, store["external"])
 
@@ -88,7 +88,7 @@ def test_an_address_beyond_the_memory_is_a_bus_error():
 
 def test_a_silent_memory_ends_in_the_watchdog():
     program = random_program(SMALL, 2)
-    result = run_rtl(SMALL, program, {}, faults={memory_model.SILENT_FROM: 4096}, watchdog=5000)
+    result = run_rtl(SMALL, program, {}, faults={port.SILENT_FROM: 4096}, watchdog=5000)
     assert result.fault == Fault.WATCHDOG
     assert 5000 < result.cycles < 10000
 

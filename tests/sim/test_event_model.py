@@ -15,8 +15,8 @@ from intaglio.errors import InputError
 from intaglio.machine.config import Config, MemoryConfig, load_config, shipped_names
 from intaglio.machine.isa import Command, Engine, LocalMemory, Opcode
 from intaglio.machine.timing import compute_cycles
-from intaglio.mapper.table import table_of
 from intaglio.network import load
+from intaglio.program.table import table_of
 from intaglio.session import Session
 from intaglio.sim.cycle_model import StuckError, run_clock
 from intaglio.sim.event_model import run_events

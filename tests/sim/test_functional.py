@@ -8,9 +8,9 @@ from intaglio.errors import InputError
 from intaglio.machine.config import Config
 from intaglio.machine.counters import Counter
 from intaglio.machine.isa import Command, Opcode, RoundingCode
-from intaglio.mapper.program import Place, Program
 from intaglio.network import arithmetic
 from intaglio.network.graph import Requantize, Rounding
+from intaglio.program.program import Place, Program
 from intaglio.sim.functional import execute_program
 from intaglio.sim.requantize import requantize
 from tests.binary32_cases import all_ties, random_cases

@@ -60,6 +60,6 @@ QUEUES = Change(
             "{Engine.LOAD: 4, Engine.COMPUTE: 1, Engine.STORE: 4}",
             "{Engine.LOAD: 2, Engine.COMPUTE: 2, Engine.STORE: 1}",
         ),
-        ("\nTOKEN_BITS = 8\n", "\nTOKEN_BITS = 3\n"),
+        ("\nTOKEN_BITS = 8\n", "\nTOKEN_BITS = 6\n"),
     ),
 )

@@ -117,12 +117,14 @@ class _Search:
         return how, requantize(self.centred[which][points] << LEFT_SHIFT, how)
 
     def outputs(self, totals: np.ndarray) -> np.ndarray:
-        return np.clip(requantize(totals, self.result), -128, 127)
+        clamped: np.ndarray = np.clip(requantize(totals, self.result), -128, 127)
+        return clamped
 
     def wrong(self, moves: tuple[int, int, int]) -> np.ndarray:
         every = np.arange(256)
         a, b = (self.operand(which, moves[which], every)[1] for which in (0, 1))
-        return self.outputs(a[:, None] + b[None, :] + self.bias + moves[2]) != self.table
+        differs: np.ndarray = self.outputs(a[:, None] + b[None, :] + self.bias + moves[2]) != self.table
+        return differs
 
     def run(self) -> IntegerAdd:
         moves = (0, 0, 0)

@@ -294,7 +294,7 @@ def _check_tensor(path: Path, tensor: Any, most: int) -> int:
     elements = math.prod(tensor.dims)
     packed = PACKED_BITS.get(onnx.TensorProto.DataType.Name(tensor.data_type))
     itemsize = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
-    wanted = elements * itemsize if packed is None else -(-elements * packed // 8)
+    wanted: int = elements * itemsize if packed is None else -(-elements * packed // 8)
     if tensor.data_location == onnx.TensorProto.EXTERNAL:
         if wanted > most:
             raise broken(path, f"its constants in other files have more than {MAX_BYTES} bytes", "give a smaller model")

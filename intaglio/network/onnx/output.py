@@ -31,7 +31,8 @@ class Output:
         """QuantizeLinear of float32 in the graph's int8: int64."""
         with np.errstate(all="ignore"):
             rounded = np.rint(np.float32(real) / self.scale).astype(np.float64) + self.moved
-        return np.clip(np.nan_to_num(rounded, nan=-128.0), -128, 127).astype(np.int64)
+        clamped: np.ndarray = np.clip(np.nan_to_num(rounded, nan=-128.0), -128, 127)
+        return clamped.astype(np.int64)
 
     def clamp(self, pending: Pending) -> tuple[int, int]:
         low, high = (int(self.quantize(np.float32(limit))) for limit in (pending.low, pending.high))

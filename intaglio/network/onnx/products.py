@@ -50,7 +50,7 @@ def int32_bias(scope: Scope, value: Value | None, channels: int, scales: np.ndar
     if real.dtype != np.float32:
         raise Unsupported(f"its bias is {real.dtype}", "store it as float32 or int32")
     with np.errstate(all="ignore"):
-        rounded = np.rint(_broadcast(real, channels) / scales)
+        rounded: np.ndarray = np.rint(_broadcast(real, channels) / scales)
     if not (np.abs(rounded) < 2**31).all():
         raise Unsupported("its bias exceeds 32 bits in units of the sums", "quantize the network again")
     return rounded.astype(np.int32)

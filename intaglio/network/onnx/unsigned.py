@@ -26,7 +26,8 @@ def unsigned_weights(model: Any, constants: Mapping[str, np.ndarray], types: Map
     added: list[tuple[int, Any]] = []
 
     def is_unsigned(name: str) -> bool:
-        return types.get(name) == onnx.TensorProto.UINT8
+        found: bool = types.get(name) == onnx.TensorProto.UINT8
+        return found
 
     def relabelled(name: str) -> str:
         """A new initializer with 128 more."""

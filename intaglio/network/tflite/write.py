@@ -398,11 +398,13 @@ class _AlignedBuffer(schema.BufferT):
         data = builder.EndVector()
         schema.BufferStart(builder)
         schema.BufferAddData(builder, data)
-        return schema.BufferEnd(builder)
+        end: int = schema.BufferEnd(builder)
+        return end
 
 
 def _activation_code(activation: str | None) -> int:
-    return getattr(schema.ActivationFunctionType, activation or "NONE")
+    code: int = getattr(schema.ActivationFunctionType, activation or "NONE")
+    return code
 
 
 def _options_code(options: object | None) -> int:

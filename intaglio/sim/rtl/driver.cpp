@@ -1,8 +1,8 @@
 // The accelerator's clock, its external memory's data and its registers, between Verilator's model and Python.
 //
 // Python opens a model, writes registers, lets it run, reads registers and events, and closes it. The times of
-// the external memory are those of intaglio/sim/memory_model.py: its compiled step is called through a pointer, its
-// outputs are read from its state (indices in memory_indices.h, made from the Python module).
+// the external memory are those of a model in intaglio/sim/memory: its compiled step is called through a pointer, its
+// outputs are read from its state (indices in memory_indices.h, made from port.py).
 //
 // A cycle: inputs from the memory's outputs, settle, look, step the memory, rising edge.
 
@@ -64,7 +64,7 @@ struct Model {
         top.rst = 1;
         for (int i = 0; i < kResetCycles; ++i) {
             settle(0);
-            settle(1);
+        settle(1);
         }
         top.rst = 0;
     }
@@ -131,7 +131,8 @@ struct Model {
                 }
             ++cycle;
         }
-        step(state, ar, aw, address, beats, top.m_axi_wvalid, top.m_axi_rready, top.m_axi_bready);
+        // Before the first run nothing is asked of the memory, and its cycle 0 is the run's: a model may depend on the time.
+        if (cycle > 0) step(state, ar, aw, address, beats, top.m_axi_wvalid, top.m_axi_rready, top.m_axi_bready);
         settle(1);
     }
 

@@ -10,7 +10,8 @@ from types import TracebackType
 import numpy as np
 
 from intaglio.machine.config import Config
-from intaglio.sim.memory_model import MEMORY_END, STATE_SIZE, memory_reset, step_for_c
+from intaglio.sim.memory import model_of, step_for_c
+from intaglio.sim.memory.port import MEMORY_END
 
 _CHUNK = 200_000
 """Cycles a call runs before Python looks for Ctrl-C: a second at most."""
@@ -24,20 +25,19 @@ class Model:
     """A running model of the RTL between an external memory and a register port. Use it with `with`.
 
     library: from build.library. memory: uint8 [bytes], stands at external address `base` and is written in place.
-    state: the memory model's, int64 [STATE_SIZE], reset; faults may be set in it. waves: a file to write.
+    state: the memory model's, int64, reset; faults may be set in it. waves: a file to write.
     """
 
     def __init__(self, library: Path, config: Config, memory: np.ndarray, base: int = 0, waves: Path | None = None):
         self._c = _load(library)
         self._memory = memory
-        self.state = np.zeros(STATE_SIZE, np.int64)
-        m = config.memory
-        memory_reset(self.state, config.bus_bytes, m.bytes_per_cycle, m.latency, m.outstanding)
+        model = model_of(config)
+        self.state = model.reset(config)
         self.state[MEMORY_END] = base + memory.size
         self._handle = ctypes.c_void_p(
             self._c.intaglio_open(
                 self.state.ctypes.data,
-                step_for_c(),
+                step_for_c(model),
                 memory.ctypes.data,
                 base,
                 memory.size,

@@ -13,7 +13,7 @@ from intaglio.machine.config import Config
 from intaglio.machine.counters import Counter
 from intaglio.machine.faults import Fault
 from intaglio.machine.registers import STATUS_FAULT_LSB, Control, Register, Status, counter_offset
-from intaglio.mapper.program import PROGRAM_OFFSET, Program
+from intaglio.program.program import PROGRAM_OFFSET, Program
 from intaglio.sim.rtl.build import WAVES, Progress, library
 from intaglio.sim.rtl.model import Model
 from intaglio.sim.tensors import initial_memory, read_tensors

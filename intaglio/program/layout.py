@@ -111,7 +111,8 @@ class View(NamedTuple):
         if self.pitch:
             column, channel = divmod(x, self.pixel)
             x = column * self.pitch + channel
-        return self.base + ((row - self.turn) % self.ring if self.ring else row) * self.stride + x
+        at: _Number = self.base + ((row - self.turn) % self.ring if self.ring else row) * self.stride + x
+        return at
 
     def unrolled(self, row: int) -> tuple[View, int]:
         """The ring as rows `row` to row + ring - 1 are read: a view without a ring, and the row from which on its addresses are

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from intaglio.analysis.locate import Origin, origin_of
 from intaglio.machine.counters import Counter
-from intaglio.report.locate import Origin, origin_of
 from intaglio.session import NetworkRun, Session
 from intaglio.sim.engines import RunResult
 

@@ -5,15 +5,17 @@ Footprints (footprint.py) are first compared by their bounds; only where those m
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from intaglio.compiled import compiled
 from intaglio.machine.config import Config
-from intaglio.machine.isa import LocalMemory, Opcode
-from intaglio.mapper.footprint import EXTERNAL, Footprints, footprints_of
-from intaglio.mapper.table import Table
+from intaglio.machine.isa import LocalMemory
+from intaglio.machine.opcodes import ByOpcode, Opcode
+from intaglio.program.table import Table
+from intaglio.verifier.footprint import EXTERNAL, Footprints, footprints_of
 
 _ACTIVATION = int(LocalMemory.ACTIVATION)
 _MOST_BANK = 62
@@ -33,16 +35,32 @@ class Touched(NamedTuple):
     in_place: np.ndarray
 
 
+def _never(records: np.ndarray) -> np.ndarray:
+    return np.zeros(len(records), np.int64)
+
+
+_IN_PLACE: ByOpcode[Callable[[np.ndarray], np.ndarray]] = ByOpcode(
+    "in place",
+    {
+        Opcode.LOAD: _never,
+        Opcode.STORE: _never,
+        Opcode.CONV: _never,
+        Opcode.ADD: lambda adds: np.ones(len(adds), np.int64),
+        Opcode.POOL: lambda pools: pools["kernel_rows"] * pools["kernel_cols"] == 1,
+        Opcode.DEPTHWISE: _never,
+    },
+)
+"""Which commands of an opcode, as a Table's records, may write where they read."""
+
+
 def touched_by(config: Config, table: Table) -> Touched:
     """Of commands that `legality.rules` finds nothing wrong with."""
     rows = footprints_of(config, table)
     low, high, banks = (np.zeros_like(rows.first) for _ in range(3))
     _bounds(rows, config.bank_bytes, low, high, banks)
     in_place = np.zeros(len(table), np.int64)
-    in_place[table.at.get(Opcode.ADD, [])] = 1
-    if Opcode.POOL in table.at:
-        pools = table.records[Opcode.POOL]
-        in_place[table.at[Opcode.POOL]] = pools["kernel_rows"] * pools["kernel_cols"] == 1
+    for opcode, at in table.at.items():
+        in_place[at] = _IN_PLACE[opcode](table.records[opcode])
     return Touched(rows, low, high, banks, in_place)
 
 
@@ -61,7 +79,7 @@ def first_fault(config: Config, external_bytes: int, touched: Touched) -> tuple[
 
 def first_conflict(touched: Touched, engines: np.ndarray, clocks: np.ndarray) -> tuple[int, int, str] | None:
     """(later, earlier, reason) of the first command that conflicts with one before it, of another engine, which may still run
-    when it starts. engines: [commands]; clocks: as of dispatch.clocks."""
+    when it starts. engines: [commands]; clocks: as of liveness.clocks."""
     later, earlier, a, b, kind = _first_conflict(touched, engines, clocks)
     if later < 0:
         return None
@@ -79,7 +97,7 @@ def _name(memory: int) -> str:
 
 
 @compiled()
-def _bounds(rows, bank_bytes, low, high, banks):
+def _bounds(rows: Footprints, bank_bytes: int, low: np.ndarray, high: np.ndarray, banks: np.ndarray) -> None:
     for index in range(len(low)):
         for role in range(low.shape[1]):
             for row in range(rows.first[index, role], rows.end[index, role]):
@@ -93,7 +111,7 @@ def _bounds(rows, bank_bytes, low, high, banks):
 
 
 @compiled()
-def _first_fault(touched, sizes):
+def _first_fault(touched: Touched, sizes: np.ndarray) -> tuple[int, int, bool]:
     """(index, role, whether that is its own input overwritten); index is -1 where there is no fault."""
     write, roles = touched.rows.write, touched.low.shape[1]
     for index in range(len(touched.low)):
@@ -110,7 +128,7 @@ def _first_fault(touched, sizes):
 
 
 @compiled()
-def _first_conflict(touched, engines, clocks):
+def _first_conflict(touched: Touched, engines: np.ndarray, clocks: np.ndarray) -> tuple[int, int, int, int, int]:
     """(later, earlier, its role, the later's role, _BYTES or _PORT); later is -1 where there is no conflict."""
     previous = np.zeros_like(clocks)  # the latest command of each engine before
     latest = np.zeros_like(clocks[0])
@@ -131,7 +149,7 @@ def _first_conflict(touched, engines, clocks):
 
 
 @compiled()
-def _conflict(touched, one, a, two, b):
+def _conflict(touched: Touched, one: int, a: int, two: int, b: int) -> int:
     """How two footprints exclude that their commands run at once."""
     write = touched.rows.write
     if (
@@ -144,27 +162,29 @@ def _conflict(touched, one, a, two, b):
 
 
 @compiled()
-def _meet(touched, one, a, two, b):
+def _meet(touched: Touched, one: int, a: int, two: int, b: int) -> bool:
     """Whether the bounds of two footprints of one memory overlap."""
-    return (
+    overlap: bool = (
         touched.rows.memory[one, a] == touched.rows.memory[two, b]
         and touched.low[one, a] < touched.high[two, b]
         and touched.low[two, b] < touched.high[one, a]
     )
+    return overlap
 
 
 @compiled()
-def _same(rows, index, a, b):
+def _same(rows: Footprints, index: int, a: int, b: int) -> bool:
     """Whether two footprints have the same rows, one by one."""
     count, at, other = rows.end[index, a] - rows.first[index, a], rows.first[index, a], rows.first[index, b]
     for i in range(count):
         if rows.starts[at + i] != rows.starts[other + i] or rows.ends[at + i] != rows.ends[other + i]:
             return False
-    return count == rows.end[index, b] - other
+    as_many: bool = count == rows.end[index, b] - other
+    return as_many
 
 
 @compiled()
-def _share_bytes(rows, one, a, two, b):
+def _share_bytes(rows: Footprints, one: int, a: int, two: int, b: int) -> bool:
     """Whether a byte belongs to a row of both, whose rows it sorts: as starts ascend, a row that ends before the other's
     starts meets no later one."""
     _sort(rows, one, a)
@@ -181,7 +201,7 @@ def _share_bytes(rows, one, a, two, b):
 
 
 @compiled()
-def _sort(rows, index, role):
+def _sort(rows: Footprints, index: int, role: int) -> None:
     """Shell's sort of a footprint's rows by their starts, which are mostly in order already."""
     first, end = rows.first[index, role], rows.end[index, role]
     starts, ends = rows.starts, rows.ends

@@ -2,8 +2,8 @@
 
 Every command legal; sums continued where they were kept; the image whole; dispatch, queues and tokens without a
 deadlock and without a counter's overflow; and each pair of commands of different engines that must not overlap or
-change places ordered by tokens. Ordering is by vector clocks over the three engines (dispatch.py), footprints are this
-side's own (footprint.py, touched.py).
+change places ordered by tokens. Ordering is by vector clocks over the three engines (liveness.py), footprints are this
+side's own (footprint.py, conflicts.py).
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import numpy as np
 from intaglio.errors import InputError
 from intaglio.machine.config import Config
 from intaglio.machine.isa import Command
-from intaglio.mapper.continuation import continuation_faults
-from intaglio.mapper.dispatch import clocks, links_of, order_of
-from intaglio.mapper.legality import examine
-from intaglio.mapper.program import PROGRAM_OFFSET, VERSION, Program
-from intaglio.mapper.table import Table, words_of
-from intaglio.mapper.touched import first_conflict
+from intaglio.program.program import PROGRAM_OFFSET, VERSION, Program
+from intaglio.program.table import Table, words_of
+from intaglio.verifier.conflicts import first_conflict
+from intaglio.verifier.continuation import continuation_faults
+from intaglio.verifier.legality import examine
+from intaglio.verifier.liveness import clocks, links_of, order_of
 
 
 def validate(program: Program, config: Config) -> None:

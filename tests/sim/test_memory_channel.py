@@ -5,20 +5,21 @@ import ctypes
 import numpy as np
 import pytest
 
-from intaglio.sim import memory_model as m
+from intaglio.machine.config import Config
+from intaglio.machine.memory import MemoryConfig
+from intaglio.sim.memory import channel, model_of, step_for_c
+from intaglio.sim.memory import port as m
 
 
 def memory(bus=8, rate=8, latency=1, outstanding=8):
-    state = np.zeros(m.STATE_SIZE, np.int64)
-    m.memory_reset(state, bus, rate, latency, outstanding)
-    return state
+    return channel.reset(Config(bus_bytes=bus, memory=MemoryConfig(rate, latency, outstanding)))
 
 
 def always(t):
     return 1
 
 
-def run(state, requests, cycles, w_valid=always, r_ready=always, b_ready=always, step=m.memory_step):
+def run(state, requests, cycles, w_valid=always, r_ready=always, b_ready=always, step=channel.step):
     """Offers requests ("r" or "w", address, beats) in order, from cycle 0, each until it is accepted.
 
     Returns what was handshaken, by kind: requests and responses as cycles, beats as (cycle,
@@ -128,22 +129,22 @@ def test_responses_wait_in_order():
 
 def test_a_read_wins_over_a_write_in_one_cycle():
     state = memory()
-    m.memory_step(state, 1, 1, 40, 1, 0, 0, 0)
-    assert (state[m.R_VALID], state[m.R_ADDRESS], state[m.W_READY], state[m.IN_FLIGHT]) == (1, 40, 0, 1)
+    channel.step(state, 1, 1, 40, 1, 0, 0, 0)
+    assert (state[m.R_VALID], state[m.R_ADDRESS], state[m.W_READY], state[channel.IN_FLIGHT]) == (1, 40, 0, 1)
 
 
 def test_faults():
     state = memory()
     state[m.ERROR_FROM], state[m.ERROR_TO], state[m.MEMORY_END] = 72, 80, 96
     codes = []
-    m.memory_step(state, 1, 0, 64, 5, 0, 0, 0)
+    channel.step(state, 1, 0, 64, 5, 0, 0, 0)
     for _ in range(5):
         codes.append(int(state[m.R_RESPONSE]))
-        m.memory_step(state, 0, 0, 0, 0, 0, 1, 1)
+        channel.step(state, 0, 0, 0, 0, 0, 1, 1)
     assert codes == [m.OKAY, m.SLVERR, m.OKAY, m.OKAY, m.DECERR]
-    m.memory_step(state, 0, 1, 64, 3, 1, 0, 0)
+    channel.step(state, 0, 1, 64, 3, 1, 0, 0)
     for _ in range(3):
-        m.memory_step(state, 0, 0, 0, 0, 1, 0, 0)
+        channel.step(state, 0, 0, 0, 0, 1, 0, 0)
     assert (state[m.B_VALID], state[m.B_RESPONSE]) == (1, m.SLVERR)
 
 
@@ -157,7 +158,7 @@ def test_silence_is_for_ever():
 
 
 def test_c_steps_the_same_machine():
-    call = ctypes.CFUNCTYPE(None, ctypes.c_void_p, *[ctypes.c_int64] * 7)(m.step_for_c().value)
+    call = ctypes.CFUNCTYPE(None, ctypes.c_void_p, *[ctypes.c_int64] * 7)(step_for_c(model_of(Config())).value)
     requests = [("r", 0, 3), ("w", 64, 2), ("r", 128, 4), ("w", 0, 1)] * 3
     a, b = memory(rate=3, latency=7, outstanding=2), memory(rate=3, latency=7, outstanding=2)
     shaky = {"w_valid": lambda t: t % 3 != 0, "r_ready": lambda t: t % 5 != 1, "b_ready": lambda t: t % 2}

@@ -47,6 +47,8 @@ def table_of(commands: Sequence[Command]) -> Table:
             table.records[opcode] = records = _records(opcode, [commands[i] for i in at.tolist()])
             for f in HEADER:
                 header[f.name][at] = records[f.name]
+    if sum(map(len, table.at.values())) != len(commands):
+        raise ValueError(f"opcodes {sorted(set(opcodes.tolist()) - set(FIELDS))} are none")
     return table
 
 

@@ -19,9 +19,9 @@ import numpy as np
 from intaglio.errors import InputError
 from intaglio.files import LARGEST, write_bytes
 from intaglio.machine import isa
-from intaglio.machine.config import Config, config_from_dict
-from intaglio.mapper.table import table_of, words_of
+from intaglio.machine.config import config_from_dict
 from intaglio.npz import Header, read_npz
+from intaglio.program.table import table_of, words_of
 from intaglio.text import shown
 
 VERSION = 1
@@ -114,12 +114,6 @@ class Program:
     @property
     def macs(self) -> int:
         return sum(layer.macs for layer in self.layers)
-
-    def validate(self, config: Config) -> None:
-        """Proves the program safe on `config`; InputError names the first command at fault (validate.py)."""
-        from intaglio.mapper.validate import validate
-
-        validate(self, config)
 
     # Files.
 

@@ -6,16 +6,18 @@ row that is read or written; gaps between rows do not count.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from intaglio.compiled import compiled
 from intaglio.errors import InputError
 from intaglio.machine.config import Config
-from intaglio.machine.isa import Command, LocalMemory, Opcode
-from intaglio.mapper.table import Table, table_of
+from intaglio.machine.isa import Command, LocalMemory
+from intaglio.machine.opcodes import ByOpcode, Opcode
+from intaglio.program.table import Table, table_of
 
 WORD = 1 << 32
 MOST_ROWS = 1 << 20
@@ -27,15 +29,18 @@ ROLES = 5
 EXTERNAL = len(LocalMemory)
 """Number of external memory, beside LocalMemory's."""
 _ACTIVATION, _WEIGHT, _CHANNEL = (int(memory) for memory in LocalMemory)
-_MEMORIES = {
-    Opcode.LOAD: (EXTERNAL, _ACTIVATION),
-    Opcode.STORE: (EXTERNAL, _ACTIVATION),  # LOAD's target is a field
-    Opcode.CONV: (_ACTIVATION, _WEIGHT, _CHANNEL, _CHANNEL, _ACTIVATION),
-    Opcode.DEPTHWISE: (_ACTIVATION, _WEIGHT, _CHANNEL, _ACTIVATION),
-    Opcode.ADD: (_ACTIVATION, _ACTIVATION, _ACTIVATION),
-    Opcode.POOL: (_ACTIVATION, _ACTIVATION),
-}
-"""Memory of each role."""
+_ROLES: ByOpcode[tuple[tuple[int, ...], int]] = ByOpcode(
+    "footprint's roles",
+    {
+        Opcode.LOAD: ((EXTERNAL, _ACTIVATION), 1),  # its target is a field
+        Opcode.STORE: ((EXTERNAL, _ACTIVATION), 0),
+        Opcode.CONV: ((_ACTIVATION, _WEIGHT, _CHANNEL, _CHANNEL, _ACTIVATION), 4),
+        Opcode.DEPTHWISE: ((_ACTIVATION, _WEIGHT, _CHANNEL, _ACTIVATION), 3),
+        Opcode.ADD: ((_ACTIVATION, _ACTIVATION, _ACTIVATION), 2),
+        Opcode.POOL: ((_ACTIVATION, _ACTIVATION), 1),
+    },
+)
+"""The memory of each role, and the role that is written."""
 _MOST_BYTES = 1 << 62
 """Blocks of weights that would be larger count as this large."""
 
@@ -90,9 +95,9 @@ def footprints_of(config: Config, table: Table) -> Footprints:
         np.zeros((len(table), ROLES + 1), np.int64),
     )
     for opcode, at in table.at.items():
-        roles = len(_MEMORIES[opcode])
-        memory[at, :roles] = _MEMORIES[opcode]
-        write[at, 0 if opcode is Opcode.STORE else roles - 1] = 1
+        memories, written = _ROLES[opcode]
+        memory[at, : len(memories)] = memories
+        write[at, written] = 1
         if opcode is Opcode.LOAD:
             memory[at, 1] = table.records[opcode]["memory"]
     starts = ends = np.zeros(0, np.int64)
@@ -127,7 +132,15 @@ class _Sizes(NamedTuple):
 
 
 @compiled()
-def _transfers(commands, at, _sizes, edges, starts, ends, n):
+def _transfers(
+    commands: np.ndarray,
+    at: np.ndarray,
+    _sizes: _Sizes,
+    edges: np.ndarray,
+    starts: np.ndarray,
+    ends: np.ndarray,
+    n: int,
+) -> int:
     for i in range(len(at)):
         c, edge = commands[i], at[i]
         _mark(edges, edge, 0, n)
@@ -139,7 +152,15 @@ def _transfers(commands, at, _sizes, edges, starts, ends, n):
 
 
 @compiled()
-def _adds(commands, at, _sizes, edges, starts, ends, n):
+def _adds(
+    commands: np.ndarray,
+    at: np.ndarray,
+    _sizes: _Sizes,
+    edges: np.ndarray,
+    starts: np.ndarray,
+    ends: np.ndarray,
+    n: int,
+) -> int:
     for i in range(len(at)):
         c, edge = commands[i], at[i]
         _mark(edges, edge, 0, n)
@@ -153,7 +174,15 @@ def _adds(commands, at, _sizes, edges, starts, ends, n):
 
 
 @compiled()
-def _pools(commands, at, _sizes, edges, starts, ends, n):
+def _pools(
+    commands: np.ndarray,
+    at: np.ndarray,
+    _sizes: _Sizes,
+    edges: np.ndarray,
+    starts: np.ndarray,
+    ends: np.ndarray,
+    n: int,
+) -> int:
     """Windows read: one interval for each region row and kernel row."""
     for i in range(len(at)):
         c, edge = commands[i], at[i]
@@ -175,7 +204,9 @@ def _pools(commands, at, _sizes, edges, starts, ends, n):
 
 
 @compiled()
-def _convs(commands, at, sizes, edges, starts, ends, n):
+def _convs(
+    commands: np.ndarray, at: np.ndarray, sizes: _Sizes, edges: np.ndarray, starts: np.ndarray, ends: np.ndarray, n: int
+) -> int:
     for i in range(len(at)):
         c, edge = commands[i], at[i]
         _mark(edges, edge, 0, n)
@@ -222,7 +253,9 @@ def _convs(commands, at, sizes, edges, starts, ends, n):
 
 
 @compiled()
-def _depthwises(commands, at, sizes, edges, starts, ends, n):
+def _depthwises(
+    commands: np.ndarray, at: np.ndarray, sizes: _Sizes, edges: np.ndarray, starts: np.ndarray, ends: np.ndarray, n: int
+) -> int:
     for i in range(len(at)):
         c, edge = commands[i], at[i]
         _mark(edges, edge, 0, n)
@@ -260,25 +293,28 @@ def _depthwises(commands, at, sizes, edges, starts, ends, n):
     return n
 
 
-_FILL = {
-    Opcode.LOAD: _transfers,
-    Opcode.STORE: _transfers,
-    Opcode.CONV: _convs,
-    Opcode.ADD: _adds,
-    Opcode.POOL: _pools,
-    Opcode.DEPTHWISE: _depthwises,
-}
+_FILL: ByOpcode[Callable[..., Any]] = ByOpcode(
+    "footprint",
+    {
+        Opcode.LOAD: _transfers,
+        Opcode.STORE: _transfers,
+        Opcode.CONV: _convs,
+        Opcode.ADD: _adds,
+        Opcode.POOL: _pools,
+        Opcode.DEPTHWISE: _depthwises,
+    },
+)
 
 
 @compiled()
-def _mark(edges, edge, role, n):
+def _mark(edges: np.ndarray, edge: int, role: int, n: int) -> None:
     """Row n is where this role begins; the later ones have no rows yet."""
     for later in range(role, edges.shape[1]):
         edges[edge, later] = n
 
 
 @compiled()
-def _row(starts, ends, n, start, length):
+def _row(starts: np.ndarray, ends: np.ndarray, n: int, start: int, length: int) -> int:
     """Puts a row in place n where there is room; returns the next place."""
     if n < len(starts):
         starts[n], ends[n] = start, start + length
@@ -286,14 +322,14 @@ def _row(starts, ends, n, start, length):
 
 
 @compiled()
-def _rows(starts, ends, n, base, rows, stride, row_bytes):
+def _rows(starts: np.ndarray, ends: np.ndarray, n: int, base: int, rows: int, stride: int, row_bytes: int) -> int:
     for i in range(rows):
         n = _row(starts, ends, n, base + i * stride, row_bytes)
     return n
 
 
 @compiled()
-def _words(starts, ends, n, base, blocks, words, word_bytes):
+def _words(starts: np.ndarray, ends: np.ndarray, n: int, base: int, blocks: int, words: int, word_bytes: int) -> int:
     """blocks * words > 0 words from word `base` on."""
     size = blocks * words * word_bytes if words <= _MOST_BYTES // word_bytes // blocks else _MOST_BYTES
     return _row(starts, ends, n, base * word_bytes, size)

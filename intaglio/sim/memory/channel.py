@@ -22,47 +22,49 @@ beyond SILENT_FROM.
 
 from __future__ import annotations
 
-import ctypes
-import functools
+from typing import Any
 
-import numba
 import numpy as np
-from numba import types
+from numpy.typing import NDArray
 
-from intaglio.compiled import compiled, compiled_for_c
+from intaglio.compiled import compiled
+from intaglio.machine.config import Config
+from intaglio.machine.memory import MemoryConfig
+from intaglio.sim.memory import port
+from intaglio.sim.memory.model import MemoryModel, register
+from intaglio.sim.memory.port import (
+    B_RESPONSE,
+    B_VALID,
+    BUS_BYTES,
+    BYTES_PER_CYCLE,
+    CYCLE,
+    LATENCY,
+    OKAY,
+    OUTSTANDING,
+    OWN,
+    R_ADDRESS,
+    R_LAST,
+    R_RESPONSE,
+    R_VALID,
+    REQUEST_READY,
+    SILENT_FROM,
+    W_ADDRESS,
+    W_LAST,
+    W_READY,
+    response,
+)
 
-# Outputs, valid before a step.
-REQUEST_READY = 0  # arready and awready
-R_VALID = 1
-R_LAST = 2
-R_ADDRESS = 3  # byte address of the beat; has a meaning with R_VALID, as R_LAST and R_RESPONSE
-R_RESPONSE = 4  # OKAY, SLVERR or DECERR
-W_READY = 5
-W_ADDRESS = 6  # byte address of the beat that the memory takes next; has a meaning with W_READY, as W_LAST
-W_LAST = 7
-B_VALID = 8
-B_RESPONSE = 9
-# Parameters; those for faults may be set after a reset, before the first step.
-BUS_BYTES = 10
-BYTES_PER_CYCLE = 11
-LATENCY = 12
-OUTSTANDING = 13
-ERROR_FROM = 14
-ERROR_TO = 15
-MEMORY_END = 16
-SILENT_FROM = 17
 # What the machine remembers.
-CYCLE = 18
-_DUE = 19
-IN_FLIGHT = 20  # bursts outstanding
-_HEAD = 21  # number of the burst that owns the channel; bursts count up and lie in the ring at number % RING
-_TAIL = 22  # number of the next burst to be accepted
-_BEAT = 23  # beats of the head burst that are done
-_WORST = 24  # worst response among them
-_B_HEAD = 25  # the same for responses of writes
-_B_TAIL = 26
+_DUE = OWN
+IN_FLIGHT = OWN + 1  # bursts outstanding
+_HEAD = OWN + 2  # number of the burst that owns the channel; bursts count up and lie in the ring at number % RING
+_TAIL = OWN + 3  # number of the next burst to be accepted
+_BEAT = OWN + 4  # beats of the head burst that are done
+_WORST = OWN + 5  # worst response among them
+_B_HEAD = OWN + 6  # the same for responses of writes
+_B_TAIL = OWN + 7
 RING = 16  # the largest N
-_IS_WRITE = 27  # rings of bursts
+_IS_WRITE = OWN + 8  # rings of bursts
 _ADDRESS = _IS_WRITE + RING
 _BEATS = _ADDRESS + RING
 _ACCEPTED = _BEATS + RING
@@ -70,12 +72,9 @@ _B_TIME = _ACCEPTED + RING  # rings of responses
 _B_CODE = _B_TIME + RING
 STATE_SIZE = _B_CODE + RING
 
-OKAY, SLVERR, DECERR = 0, 2, 3
-NEVER = 2**62
-
 
 @compiled()
-def _outputs(s):
+def _outputs(s: NDArray[np.int64]) -> None:
     """Derives this cycle's outputs from what the machine remembers."""
     now = s[CYCLE]
     s[REQUEST_READY] = s[IN_FLIGHT] < s[OUTSTANDING]
@@ -94,36 +93,30 @@ def _outputs(s):
                 s[R_VALID] = 1
                 s[R_LAST] = s[_BEAT] + 1 == s[_BEATS + i]
                 s[R_ADDRESS] = address
-                s[R_RESPONSE] = _response(s, address)
+                s[R_RESPONSE] = response(s, address)
     j = s[_B_HEAD] % RING
     s[B_VALID] = s[_B_HEAD] < s[_B_TAIL] and now >= s[_B_TIME + j]
     s[B_RESPONSE] = s[_B_CODE + j]
 
 
-@compiled()
-def _response(s, address):
-    if address + s[BUS_BYTES] > s[MEMORY_END]:
-        return DECERR
-    if s[ERROR_FROM] <= address < s[ERROR_TO]:
-        return SLVERR
-    return OKAY
-
-
-@compiled()
-def memory_reset(state, bus_bytes, bytes_per_cycle, latency, outstanding):
-    """Cycle 0 of an idle, faultless memory. state: int64 [STATE_SIZE]; the rest as in machine.config."""
-    state[:] = 0
-    state[BUS_BYTES] = bus_bytes
-    state[BYTES_PER_CYCLE] = bytes_per_cycle
-    state[LATENCY] = latency
-    state[OUTSTANDING] = outstanding
-    state[MEMORY_END] = NEVER
-    state[SILENT_FROM] = NEVER
+def reset(config: Config) -> NDArray[np.int64]:
+    """Cycle 0 of an idle, faultless memory."""
+    state = port.idle(config, STATE_SIZE)
     _outputs(state)
+    return state
 
 
 @compiled()
-def memory_step(state, ar_valid, aw_valid, address, beats, w_valid, r_ready, b_ready):
+def step(
+    state: NDArray[np.int64],
+    ar_valid: int,
+    aw_valid: int,
+    address: int,
+    beats: int,
+    w_valid: int,
+    r_ready: int,
+    b_ready: int,
+) -> None:
     """One cycle: commits this cycle's handshakes, then derives the next cycle's outputs.
 
     address (bytes, a multiple of the bus) and beats (1 to 256) belong to the request; the read is accepted
@@ -144,7 +137,7 @@ def memory_step(state, ar_valid, aw_valid, address, beats, w_valid, r_ready, b_r
         else:
             s[_DUE] = at + s[BUS_BYTES]
         if w_taken:
-            s[_WORST] = max(s[_WORST], _response(s, s[W_ADDRESS]))
+            s[_WORST] = max(s[_WORST], response(s, s[W_ADDRESS]))
         s[_BEAT] += 1
         if s[_BEAT] == s[_BEATS + s[_HEAD] % RING]:
             if w_taken:
@@ -169,17 +162,57 @@ def memory_step(state, ar_valid, aw_valid, address, beats, w_valid, r_ready, b_r
     _outputs(s)
 
 
-@functools.cache
-def step_for_c() -> ctypes.c_void_p:
-    """memory_step for C: void (*)(int64_t *state, int64_t ar_valid, ..., int64_t b_ready)."""
-
-    @compiled_for_c(types.void(types.CPointer(types.int64), *[types.int64] * 7))
-    def step(pointer, ar_valid, aw_valid, address, beats, w_valid, r_ready, b_ready):
-        state = numba.carray(pointer, STATE_SIZE, np.int64)
-        memory_step(state, ar_valid, aw_valid, address, beats, w_valid, r_ready, b_ready)
-
-    _keep.append(step)
-    return ctypes.c_void_p(step.address)
+@compiled()
+def wait(state: NDArray[np.int64], cycles: int) -> None:
+    """As many steps with no burst in flight and no request."""
+    state[CYCLE] += cycles
 
 
-_keep: list[object] = []  # compiled callbacks must outlive their addresses
+def parameters(config: Config) -> tuple[int, ...]:
+    """Bytes of a beat, rate, latency."""
+    return config.bus_bytes, config.memory.bytes_per_cycle, config.memory.latency
+
+
+def begin() -> tuple[int, ...]:
+    """The first cycle in which a burst may own the channel, and the credit's `due`."""
+    return 0, 0
+
+
+@compiled(inline="always")
+def burst(
+    of: Any, now: Any, is_write: bool, accepted: int, ready: int, address: int, beats: int, times: Any
+) -> tuple[int, int, int, Any]:
+    """As MemoryModel's."""
+    bus, rate, latency = of
+    free, due = now
+    first, due = _first_beat(max(free, ready if is_write else accepted + latency), due, bus, rate)
+    if len(times):
+        times[0] = first
+        for i in range(1, beats):
+            times[i] = -(-(due + (i - 1) * bus) // rate)
+    last, due = _last_beat(first, due, beats, bus, rate)
+    return first, last, last + latency if is_write else last, (last + 1, due)
+
+
+@compiled(inline="always")
+def _first_beat(earliest: int, due: int, bus: int, rate: int) -> tuple[int, int]:
+    """The channel's first cycle with credit from `earliest` on, and `due` after a beat in it."""
+    at = max(earliest, -(-due // rate))
+    return at, due + bus if (at - 1) * rate < due else at * rate + bus
+
+
+@compiled(inline="always")
+def _last_beat(first: int, due: int, beats: int, bus: int, rate: int) -> tuple[int, int]:
+    """Of a burst whose first beat has left `due`; and `due` after it."""
+    if beats == 1:
+        return first, due
+    due += (beats - 2) * bus
+    return -(-due // rate), due + bus
+
+
+def longest_wait(config: Config) -> int:
+    """More cycles than ever pass without a beat or an answer while a burst is in flight."""
+    return config.memory.latency + config.bus_bytes
+
+
+register(MemoryConfig, MemoryModel("channel", __name__, reset, step, wait, parameters, begin, burst, longest_wait))

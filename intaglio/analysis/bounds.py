@@ -13,14 +13,15 @@ count one priority a cycle and can differ from it by some cycles.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from intaglio.machine.config import Config
-from intaglio.machine.isa import Command, Engine, Opcode, token_bit
+from intaglio.machine.isa import Command, token_bit
+from intaglio.machine.opcodes import ByOpcode, Engine, Opcode
 from intaglio.machine.timing import compute_cycles, conv_timing
-from intaglio.mapper.program import Program
+from intaglio.program.program import Program
 
 CAUSES = ("array", "feed", "requantizer", "onchip", "external", "command")
 
@@ -57,11 +58,14 @@ def causes_of_layers(
 
 def inside(config: Config, command: Command) -> dict[str, int]:
     """The cycles of one compute command by cause."""
-    total = compute_cycles(config, command)
-    if command.opcode == Opcode.DEPTHWISE:
-        return _inside_depthwise(command, total)
-    if command.opcode != Opcode.CONV:
-        return {"onchip": total}
+    return _INSIDE[command.opcode](config, command, compute_cycles(config, command))
+
+
+def _inside_vector(_config: Config, _command: Command, total: int) -> dict[str, int]:
+    return {"onchip": total}
+
+
+def _inside_conv(config: Config, command: Command, total: int) -> dict[str, int]:
     timing = conv_timing(config, command)
     tiles = command["pixel_tiles"] * command["channel_tiles"]
     # The last tile of a command neither idles nor waits for its last slot's end.
@@ -71,7 +75,7 @@ def inside(config: Config, command: Command) -> dict[str, int]:
     return {"array": total - feed - idle, "feed": feed, "requantizer": idle}
 
 
-def _inside_depthwise(c: Command, total: int) -> dict[str, int]:
+def _inside_depthwise(_config: Config, c: Command, total: int) -> dict[str, int]:
     columns = c["channel_tiles"] * c["patches_across"]
     rasters = columns * ((c["patches_down"] - 1) * c["raster_rows"] + c["last_raster_rows"]) * c["raster_cols"]
     tiles = columns * c["patches_down"]
@@ -102,3 +106,15 @@ def awaited(commands: Sequence[Command]) -> list[list[int]]:
         ]
         out.append([queue.popleft() for queue in taken])
     return out
+
+
+_INSIDE: ByOpcode[Callable[[Config, Command, int], dict[str, int]]] = ByOpcode(
+    "causes of cycles",
+    {
+        Opcode.CONV: _inside_conv,
+        Opcode.ADD: _inside_vector,
+        Opcode.POOL: _inside_vector,
+        Opcode.DEPTHWISE: _inside_depthwise,
+    },
+    Engine.COMPUTE,
+)

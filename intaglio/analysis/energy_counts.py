@@ -7,12 +7,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from intaglio.analysis.layers import HOST
 from intaglio.machine.config import CHANNEL_RECORD_BYTES
 from intaglio.machine.counters import ELEMENTS, Counter
 from intaglio.machine.isa import Command, Engine, LocalMemory, Opcode
 from intaglio.power_model.counts import ACTIONS, LayerCounts
 from intaglio.power_model.work import FP32_BYTES, FP32_RECORD_BYTES
-from intaglio.report.layers import HOST
 from intaglio.session import Session
 from intaglio.sim.cycle_model import CycleResult
 from intaglio.sim.engines import clock_of, layer_intervals

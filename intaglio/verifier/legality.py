@@ -5,92 +5,24 @@ Every check returns reasons as text; none raises, whatever the fields hold.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from intaglio.machine.commands import FORMATS
 from intaglio.machine.config import ROUNDINGS, Config
 from intaglio.machine.isa import FIELDS, Command, LocalMemory, Opcode, RoundingCode, conv_pixels
+from intaglio.machine.opcodes import ByOpcode
 from intaglio.machine.timing import least_idle_cycles, least_tile_cycles
-from intaglio.mapper.continuation import partial_words
-from intaglio.mapper.footprint import MOST_ROWS
-from intaglio.mapper.table import Table, table_of
-from intaglio.mapper.touched import Touched, first_fault, touched_by
+from intaglio.program.table import Table, table_of
+from intaglio.verifier.conflicts import Touched, first_fault, touched_by
+from intaglio.verifier.continuation import partial_words
+from intaglio.verifier.footprint import MOST_ROWS
 
 WORD = 1 << 32
 SHIFTS = range(-31, 31)
-_COUNTS = {
-    Opcode.LOAD: ("rows", "row_bytes"),
-    Opcode.STORE: ("rows", "row_bytes"),
-    Opcode.CONV: (
-        "in_rows",
-        "in_row_bytes",
-        "stride_rows",
-        "kernel_rows",
-        "dilation_rows",
-        "kernel_cols",
-        "chunks",
-        "chunk_bytes",
-        "last_chunk_bytes",
-        "slot_cycles",
-        "last_slot_cycles",
-        "region_width",
-        "pixel_tiles",
-        "rows_per_tile",
-        "last_pixels",
-        "channel_tiles",
-        "last_channels",
-    ),
-    Opcode.ADD: ("rows", "row_bytes"),
-    Opcode.POOL: ("kernel_rows", "kernel_cols", "region_rows", "region_cols", "channels"),
-    Opcode.DEPTHWISE: (
-        "in_rows",
-        "in_row_bytes",
-        "x_step",
-        "dilation_rows",
-        "kernel_rows",
-        "kernel_cols",
-        "raster_rows",
-        "last_raster_rows",
-        "raster_cols",
-        "tap_delay",
-        "patch_delay",
-        "patches_down",
-        "patches_across",
-        "patch_rows",
-        "last_patch_rows",
-        "patch_cols",
-        "last_patch_cols",
-        "channel_tiles",
-        "tile_channels",
-        "last_channels",
-    ),
-}
-"""Fields that count something: at least 1."""
-_ALIGNED: dict[Opcode, tuple[str, ...]] = dict.fromkeys(Opcode, ()) | dict.fromkeys(
-    (Opcode.LOAD, Opcode.STORE), ("external", "external_stride", "local", "local_stride")
-)
-"""Fields of which rules look at the remainder by bus_bytes alone."""
-_UNSEEN: dict[Opcode, tuple[str, ...]] = {
-    Opcode.LOAD: ("wait", "signal", "tag"),
-    Opcode.STORE: ("wait", "signal", "tag"),
-    Opcode.CONV: (
-        "wait",
-        "signal",
-        "tag",
-        "origin",
-        "iy_start",
-        "x_start",
-        "channel_base",
-        "out_base",
-        "early_base",
-        "in_zero_point",
-    ),
-    Opcode.ADD: ("wait", "signal", "tag", "a_base", "b_base", "out_base"),
-    Opcode.POOL: ("wait", "signal", "tag", "in_base", "out_base"),
-    Opcode.DEPTHWISE: ("wait", "signal", "tag", "origin", "channel_base", "weight_base", "out_base", "in_zero_point"),
-}
-"""Fields that no rule looks at: they tell where, not what."""
+_WHEN = ("wait", "signal", "tag")
+"""Fields of the header that no rule looks at."""
 _WEIGHTS = np.random.default_rng(0).integers(-(1 << 62), 1 << 62, max(map(len, FIELDS.values()))) | 1
 """By which the fields of a command are summed, modulo 2**64."""
 
@@ -119,15 +51,19 @@ def _first_illegal(config: Config, commands: Sequence[Command], table: Table) ->
     found = []
     for opcode, at in table.at.items():
         records = table.records[opcode]
-        looked_at = [f.name for f in FIELDS[opcode] if f.name not in _UNSEEN[opcode]]
+        unseen = {*FORMATS[opcode].unseen, *_WHEN}
+        looked_at = [f.name for f in FIELDS[opcode] if f.name not in unseen]
         fields = np.stack(
-            [records[name] % config.bus_bytes if name in _ALIGNED[opcode] else records[name] for name in looked_at]
+            [
+                records[name] % config.bus_bytes if name in FORMATS[opcode].aligned else records[name]
+                for name in looked_at
+            ]
         )
         _, first, alike = np.unique(_WEIGHTS[: len(fields)] @ fields, return_index=True, return_inverse=True)
         if not np.array_equal(fields[:, first[alike]], fields):
             first = np.arange(len(at))  # the sums of different fields are equal, once in 2**64
         for index in at[first].tolist():
-            seen = Command(opcode, {k: v for k, v in commands[index].fields.items() if k not in _UNSEEN[opcode]})
+            seen = Command(opcode, {k: v for k, v in commands[index].fields.items() if k not in unseen})
             if next(rules(config, seen), None) is not None:
                 found.append(index)
     return min(found, default=None)
@@ -154,7 +90,7 @@ def faults(config: Config, command: Command, external_bytes: int) -> list[str]:
 
 def rules(config: Config, command: Command) -> Iterator[str]:
     """Reasons in the fields of a command that can be encoded, wherever the bytes lie that it touches."""
-    for name in _COUNTS[command.opcode]:
+    for name in FORMATS[command.opcode].counts:
         if command[name] < 1:
             yield f"{name} is 0"
             return
@@ -321,11 +257,14 @@ def _raster(c: Command) -> Iterator[str]:
             yield f"{raster} = {c[raster]} is not {(c[rows] - 1) * down + c['kernel_rows']}, as the delays and {rows} have it"
 
 
-_SPECIFIC = {
-    Opcode.LOAD: _transfer,
-    Opcode.STORE: _transfer,
-    Opcode.CONV: _conv,
-    Opcode.ADD: _add,
-    Opcode.POOL: _pool,
-    Opcode.DEPTHWISE: _depthwise,
-}
+_SPECIFIC: ByOpcode[Callable[[Config, Command], Iterator[str]]] = ByOpcode(
+    "legality",
+    {
+        Opcode.LOAD: _transfer,
+        Opcode.STORE: _transfer,
+        Opcode.CONV: _conv,
+        Opcode.ADD: _add,
+        Opcode.POOL: _pool,
+        Opcode.DEPTHWISE: _depthwise,
+    },
+)

@@ -13,7 +13,7 @@ import numpy as np
 from intaglio.compiled import compiled
 from intaglio.machine.isa import ENGINE_OF, Engine, token_bit
 from intaglio.machine.limits import MOST_TOKENS, QUEUE_DEPTHS
-from intaglio.mapper.table import Table
+from intaglio.program.table import Table
 
 _DEPTHS = np.array([QUEUE_DEPTHS[engine] for engine in Engine])
 _NOBODY = -1
@@ -63,7 +63,7 @@ def order_of(links: Links) -> tuple[np.ndarray, tuple[int, str] | None]:
 
 
 @compiled()
-def clocks(links, order):
+def clocks(links: Links, order: np.ndarray) -> np.ndarray:
     """int64 [commands, engines]: of each engine the greatest index of its commands known to be complete when a command
     starts, -1 for none. order: one in which all complete."""
     engines = links.waits.shape[1]
@@ -93,7 +93,7 @@ def clocks(links, order):
 
 
 @compiled()
-def _run(links, late, depths):
+def _run(links: Links, late: int, depths: np.ndarray) -> tuple[np.ndarray, int, int]:
     """(order, index, engine): the command that waits for ever (engine -1), or leaves too many tokens for an engine; index is -1
     where all complete. depths: of each engine as many commands may be dispatched and not complete."""
     count, engines = links.waits.shape

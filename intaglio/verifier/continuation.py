@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from intaglio.machine.config import Config
 from intaglio.machine.isa import Command, Opcode, conv_pixels
@@ -19,14 +19,13 @@ from intaglio.machine.isa import Command, Opcode, conv_pixels
 def continuation_faults(config: Config, commands: Iterable[Command]) -> Iterator[tuple[int, str]]:
     """(index, reason) of commands that drop sums which were kept, or continue sums that were not. The commands are legal one
     by one."""
-    partial, window = _PartialSums(config), _WindowSums()
+    sums = (_PartialSums(config), _WindowSums())
     for index, command in enumerate(commands):
-        if command.opcode is Opcode.CONV:
-            yield from ((index, reason) for reason in partial.run(index, command))
-        elif command.opcode is Opcode.POOL:
-            yield from ((index, reason) for reason in window.run(index, command))
-    yield from partial.left_over()
-    yield from window.left_over()
+        for kept in sums:
+            if command.opcode is kept.opcode:
+                yield from ((index, reason) for reason in kept.run(index, command))
+    for kept in sums:
+        yield from kept.left_over()
 
 
 def partial_words(config: Config, c: Command) -> range:
@@ -72,6 +71,8 @@ def _words(config: Config, channels: int) -> int:
 
 class _PartialSums:
     """What is kept in the partial-sum memory, as intervals in order."""
+
+    opcode: ClassVar = Opcode.CONV
 
     def __init__(self, config: Config):
         self._config = config
@@ -126,6 +127,8 @@ class _PartialSums:
 
 class _WindowSums:
     """A window that POOL commands take in parts."""
+
+    opcode: ClassVar = Opcode.POOL
 
     def __init__(self) -> None:
         self._kept: tuple[int, Command] | None = None

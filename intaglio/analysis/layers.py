@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from intaglio.analysis.bounds import CAUSES, bound_by, causes_of_layers
 from intaglio.machine.config import Config
-from intaglio.machine.isa import WORDS_OF, Opcode
-from intaglio.mapper.program import Program
-from intaglio.report.bounds import CAUSES, bound_by, causes_of_layers
+from intaglio.machine.isa import TRANSFERS, WORDS_OF
+from intaglio.program.program import Program
 
 HOST = "host"
 ACCELERATOR = "accelerator"
@@ -115,6 +115,6 @@ def external_bytes(program: Program) -> dict[int, int]:
     """Bytes of LOAD and STORE commands by tag."""
     out: dict[int, int] = {}
     for command in program.commands:
-        if command.opcode in (Opcode.LOAD, Opcode.STORE):
+        if command.opcode in TRANSFERS:
             out[command["tag"]] = out.get(command["tag"], 0) + command["rows"] * command["row_bytes"]
     return out

@@ -1,6 +1,6 @@
 """A saved mapping held against its own commands, by code that has no part in making mappings.
 
-Legality is `mapper.validate`'s, which proves ports, bytes and tokens from footprints of its own; cycles come from the clock
+Legality is `verifier.validate`'s, which proves ports, bytes and tokens from footprints of its own; cycles come from the clock
 that steps through them (where the array alone counts down it does so at once); bytes are counted from the commands' words.
 """
 
@@ -20,11 +20,11 @@ import numpy as np
 from intaglio.errors import InputError
 from intaglio.files import read_bytes
 from intaglio.machine.config import Config, config_from_dict
-from intaglio.machine.isa import Command, Engine, Opcode, decode
+from intaglio.machine.isa import TRANSFERS, Command, Engine, decode
 from intaglio.machine.timing import compute_cycles
-from intaglio.mapper.validate import validate_commands
-from intaglio.report.schema import SCHEMA_VERSION
+from intaglio.schema import SCHEMA_VERSION
 from intaglio.sim.cycle_model import StuckError, run_cycles
+from intaglio.verifier.validate import validate_commands
 
 REMEDY = "write it again with `intaglio map MODEL --json M.json`"
 
@@ -203,7 +203,7 @@ def _moved(commands: tuple[Command, ...]) -> dict[int, int]:
     """Bytes that LOAD and STORE move, by layer."""
     out: dict[int, int] = {}
     for command in commands:
-        if command.opcode in (Opcode.LOAD, Opcode.STORE):
+        if command.opcode in TRANSFERS:
             out[command["tag"]] = out.get(command["tag"], 0) + command["rows"] * command["row_bytes"]
     return out
 

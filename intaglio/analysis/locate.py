@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from intaglio.machine.config import Config
-from intaglio.machine.isa import Command, Engine, Opcode, conv_pixels
-from intaglio.mapper.program import Program
+from intaglio.machine.isa import Command, conv_pixels
+from intaglio.machine.opcodes import ByOpcode, Engine, Opcode
+from intaglio.program.program import Program
 
 
 @dataclass(frozen=True)
@@ -70,25 +72,33 @@ def _row_of(distance: int, rows: int, stride: int, row_bytes: int) -> int | None
 def _element(config: Config, c: Command, address: int) -> tuple[int, int] | None:
     """(pixel, channel) of the result that a compute command writes to an address on chip: of DEPTHWISE, pixels counted by
     patches of tile_pixels each."""
-    if c.opcode == Opcode.DEPTHWISE:
-        return _patch_element(c, address)
-    if c.opcode == Opcode.ADD:
-        width, pixels, channels = 1, c["rows"], c["row_bytes"]
-    elif c.opcode == Opcode.POOL:
-        width, pixels, channels = c["region_cols"], c["region_rows"] * c["region_cols"], c["channels"]
-    elif c.opcode == Opcode.CONV:
-        width, pixels = c["region_width"], conv_pixels(c)
-        channels = (c["channel_tiles"] - 1) * config.cols + c["last_channels"]
-    else:
-        return None
-    first = min(c["drain_from"], pixels)  # only CONV has one
-    pixel = np.arange(first, pixels, dtype=np.int64)
+    return _ELEMENT[c.opcode](config, c, address)
+
+
+def _conv_element(config: Config, c: Command, address: int) -> tuple[int, int] | None:
+    channels = (c["channel_tiles"] - 1) * config.cols + c["last_channels"]
+    pixels = conv_pixels(c)
+    return _region_element(c, address, c["region_width"], range(min(c["drain_from"], pixels), pixels), channels)
+
+
+def _add_element(_config: Config, c: Command, address: int) -> tuple[int, int] | None:
+    return _region_element(c, address, 1, range(c["rows"]), c["row_bytes"])
+
+
+def _pool_element(_config: Config, c: Command, address: int) -> tuple[int, int] | None:
+    pixels = c["region_rows"] * c["region_cols"]
+    return _region_element(c, address, c["region_cols"], range(pixels), c["channels"])
+
+
+def _region_element(c: Command, address: int, width: int, pixels: range, channels: int) -> tuple[int, int] | None:
+    """Of a region of `width` pixels a row, of which `pixels` are written."""
+    pixel = np.arange(pixels.start, pixels.stop, dtype=np.int64)
     starts = c["out_base"] + pixel // width * c["out_row_stride"] + pixel % width * c["out_pixel_stride"]
     hit = _hit(address, starts, channels)
-    return None if hit is None else (first + hit[0], hit[1])
+    return None if hit is None else (pixels.start + hit[0], hit[1])
 
 
-def _patch_element(c: Command, address: int) -> tuple[int, int] | None:
+def _patch_element(_config: Config, c: Command, address: int) -> tuple[int, int] | None:
     outputs = np.arange(c["patches_down"] * c["patches_across"] * c["tile_pixels"], dtype=np.int64)
     patch, row = np.divmod(outputs, c["tile_pixels"])
     down, across = np.divmod(patch, c["patches_across"])
@@ -109,12 +119,46 @@ def _hit(address: int, starts: np.ndarray, size: int) -> tuple[int, int] | None:
     return (int(hits[0]), int(distance[hits[0]])) if hits.size else None
 
 
+_ELEMENT: ByOpcode[Callable[[Config, Command, int], tuple[int, int] | None]] = ByOpcode(
+    "written element",
+    {
+        Opcode.CONV: _conv_element,
+        Opcode.ADD: _add_element,
+        Opcode.POOL: _pool_element,
+        Opcode.DEPTHWISE: _patch_element,
+    },
+    Engine.COMPUTE,
+)
+
+
+def _no_tiles(_config: Config, c: Command) -> tuple[int, int]:
+    return 0, 0
+
+
+def _conv_tiles(config: Config, c: Command) -> tuple[int, int]:
+    return c["rows_per_tile"] if c["pixel_tiles"] > 1 else 0, config.cols
+
+
+def _patch_tiles(_config: Config, c: Command) -> tuple[int, int]:
+    return c["tile_pixels"], c["tile_channels"]
+
+
+_TILES: ByOpcode[Callable[[Config, Command], tuple[int, int]]] = ByOpcode(
+    "tiles of a command",
+    {
+        Opcode.CONV: _conv_tiles,
+        Opcode.ADD: _no_tiles,
+        Opcode.POOL: _no_tiles,
+        Opcode.DEPTHWISE: _patch_tiles,
+    },
+    Engine.COMPUTE,
+)
+"""Pixels and channels of a tile; 0 where there is one."""
+
+
 def _origin(config: Config, index: int, c: Command, pixel: int, channel: int) -> Origin:
-    pixel_tile = channel_tile = 0
-    if c.opcode == Opcode.CONV:
-        pixel_tile, pixel = divmod(pixel, c["rows_per_tile"]) if c["pixel_tiles"] > 1 else (0, pixel)
-        channel_tile, channel = divmod(channel, config.cols)
-    elif c.opcode == Opcode.DEPTHWISE:
-        pixel_tile, pixel = divmod(pixel, c["tile_pixels"])
-        channel_tile, channel = divmod(channel, c["tile_channels"])
+    of_tile = _TILES[c.opcode](config, c)
+    (pixel_tile, pixel), (channel_tile, channel) = (
+        divmod(at, size) if size else (0, at) for at, size in zip((pixel, channel), of_tile, strict=True)
+    )
     return Origin(index, c.opcode.name, pixel_tile, channel_tile, pixel, channel)
