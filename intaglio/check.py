@@ -10,8 +10,8 @@ from pathlib import Path
 from intaglio.errors import Refusal
 from intaglio.machine.config import Config
 from intaglio.mapper.accept import NOTHING_TO_RUN, examined, onchip_bytes, tiled
-from intaglio.mapper.convolution import ConvTask
-from intaglio.mapper.lower import AnyTask, host_operators
+from intaglio.mapper.lower import host_operators
+from intaglio.mapper.task import Task
 from intaglio.network import survey
 from intaglio.network.graph import Conv2D, FullyConnected, Graph, Operator, Reshape
 from intaglio.network.survey import BEHIND, UNTOLD, Refused, Step, Survey
@@ -122,7 +122,7 @@ def _row(
     index: int,
     host: set[int],
     refusals: Sequence[Refusal],
-    task: AnyTask | None,
+    task: Task | None,
     whole: str,
 ) -> CheckedOperator:
     """whole: the operator of the file that a folded one is part of."""
@@ -141,7 +141,7 @@ def _row(
     elif task is None:
         place, why = ACCELERATOR, "another name for bytes on chip, no commands"
     else:
-        place, why = ACCELERATOR, "array" if isinstance(task, ConvTask) else "vector path"
+        place, why = ACCELERATOR, "array" if task.weighted is not None else "vector path"
     shown = task if place == ACCELERATOR else None
     return CheckedOperator(
         name=step.name,

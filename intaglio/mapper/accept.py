@@ -7,10 +7,10 @@ from collections.abc import Set as AbstractSet
 
 from intaglio.errors import Refusal, RefusedError
 from intaglio.machine.config import Config
-from intaglio.mapper.convolution import ConvTask
-from intaglio.mapper.lower import AnyTask, Lowered, beyond_counting, host_operators, lower
+from intaglio.mapper.lower import Lowered, beyond_counting, host_operators, lower
 from intaglio.mapper.plan import LayerPlanner, weight_bytes
 from intaglio.mapper.refusals import Why, refusals
+from intaglio.mapper.task import Task
 from intaglio.network.graph import Graph
 
 NOTHING_TO_RUN: Why = ("no operator runs on the accelerator", "give a network with int8 layers")
@@ -33,7 +33,7 @@ def accepted(graph: Graph, config: Config) -> Lowered:
 
 def examined(
     graph: Graph, config: Config, gaps: AbstractSet[int] = frozenset()
-) -> tuple[Sequence[AnyTask], dict[int, list[Refusal]]]:
+) -> tuple[Sequence[Task], dict[int, list[Refusal]]]:
     """The tasks of what the rules do not exclude, and every refusal by index into graph.operators, without a schedule. gaps:
     operators that are told of elsewhere."""
     host = host_operators(graph)
@@ -60,25 +60,25 @@ def refused_operators(graph: Graph, config: Config, host: AbstractSet[int]) -> d
     return out
 
 
-def onchip_bytes(task: AnyTask) -> int:
+def onchip_bytes(task: Task) -> int:
     """Bytes of its inputs and output on chip; one operand twice counts once."""
     sizes = {operand.value: operand.layout.size for operand in (*task.inputs, task.output)}
     return sum(sizes.values())
 
 
-def tiled(task: AnyTask, config: Config) -> tuple[str, ...]:
+def tiled(task: Task, config: Config) -> tuple[str, ...]:
     """Which of 'activations' and 'weights' do not fit on chip whole."""
     out = []
     if onchip_bytes(task) > config.activation_bytes:
         out.append("activations")
-    if isinstance(task, ConvTask):
-        whole = weight_bytes(config, task.geometry.whole_part, task.channel_tiles(config))
+    if (conv := task.weighted) is not None:
+        whole = weight_bytes(config, conv.geometry.whole_part, conv.channel_tiles(config))
         if whole > config.weight_bytes:
             out.append("weights")
     return tuple(out)
 
 
-def _too_large(graph: Graph, tasks: Sequence[AnyTask], config: Config) -> list[Refusal]:
+def _too_large(graph: Graph, tasks: Sequence[Task], config: Config) -> list[Refusal]:
     out = []
     for task in tasks:
         if tiled(task, config):

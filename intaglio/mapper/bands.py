@@ -13,10 +13,7 @@ import numpy as np
 
 from intaglio.mapper.band_rows import measure
 from intaglio.mapper.chain import Chain
-from intaglio.mapper.convolution import ConvTask
-from intaglio.mapper.lower import AnyTask
-from intaglio.mapper.pooling import PoolTask
-from intaglio.program.layout import Region, align_up
+from intaglio.program.layout import align_up
 
 Kind = tuple[int, int, int]
 """First row, end and number of the parts of one kind, of which these are the rows of the first."""
@@ -86,33 +83,14 @@ class BandsOf:
         """(first and end of the rows that each output row reads, one task after another [2, rows]; where each task's begin; rows of
         its images, of output and input, 0 for element by element; whether its parts' places count; its sources, one task after
         another; where each task's begin)."""
-        tables = [_rows_read(task) for task in self.chain.tasks]
-        images = [_images(task) for task in self.chain.tasks]
+        tables = [task.rows_read() for task in self.chain.tasks]
+        images = [task.image_rows for task in self.chain.tasks]
         sources = self.chain.sources
         return (
             np.concatenate(tables, axis=1),
             np.cumsum([0, *(table.shape[1] for table in tables)]),
             np.array(images, np.int64),
-            np.array([isinstance(task, PoolTask) for task in self.chain.tasks]),
+            np.array([task.pooled is not None for task in self.chain.tasks]),
             np.array([source for of in sources for source in of], np.int64),
             np.cumsum([0, *(len(of) for of in sources)]),
         )
-
-
-def _images(task: AnyTask) -> tuple[int, int]:
-    if isinstance(task, ConvTask):
-        return task.geometry.out_rows, task.geometry.in_rows
-    return (task.out_rows, task.in_rows) if isinstance(task, PoolTask) else (0, 0)
-
-
-def _rows_read(task: AnyTask) -> np.ndarray:
-    """int64 [2, rows of an output image]: first and end, of an input image; (0, 0) for none."""
-    rows, in_rows = _images(task)
-    if isinstance(task, ConvTask):
-        g = task.geometry
-        first = np.arange(rows) * g.stride_rows - g.top
-        last = first + (g.kernel_rows - 1) * g.dilation_rows
-        return np.stack([np.maximum(first, 0), np.minimum(last + 1, in_rows)])
-    end = task.output.layout.row_bytes
-    found = [task.reads(Region(y, y + 1, 0, end))[0] for y in range(rows)]
-    return np.array([(0, 0) if r.empty else (r.row0, r.row1) for r in found], np.int64).reshape(-1, 2).T.copy()

@@ -16,16 +16,16 @@ from intaglio.machine.isa import ENGINE_OF, WORDS_OF, Command, Engine
 from intaglio.mapper.buffers import Setting
 from intaglio.mapper.chain import Chain
 from intaglio.mapper.convolution import ConvTask
-from intaglio.mapper.depthwise_task import DepthwiseTask
 from intaglio.mapper.emission import Emission
 from intaglio.mapper.emit import emit
 from intaglio.mapper.estimate import Spare
 from intaglio.mapper.fused import ChainPlan, ChainPlanner
-from intaglio.mapper.lower import AnyTask, Lowered
+from intaglio.mapper.lower import Lowered
 from intaglio.mapper.objective import FJ_PER_PJ, GOALS, Cost, Objective
 from intaglio.mapper.parts import loads_of_parts
 from intaglio.mapper.plan import Groups, LayerPlan, LayerPlanner
 from intaglio.mapper.residency import ByCycles, Placed, Schedule, Scheduler
+from intaglio.mapper.task import Task
 from intaglio.mapper.walks import Walk
 from intaglio.program.layout import Grid, Region, View
 
@@ -165,10 +165,11 @@ class ByObjective(ByCycles):
         moved = plan.cycles.external * config.memory.cost.bytes_per_cycle
         commands = 0
         for task, group in zip(chain.tasks, groups, strict=True):
-            tiles = task.channel_tiles(config) if isinstance(task, ConvTask) else 1
-            if isinstance(task, ConvTask) and group is not None and group.in_parts:
+            conv = task.weighted
+            tiles = conv.channel_tiles(config) if conv is not None else 1
+            if conv is not None and group is not None and group.in_parts:
                 # The estimate has the weights once, for what lies in the padding may be left out.
-                again = _weight_words(task, config, plan.pieces, group) - sum(part.steps for part in group.parts)
+                again = _weight_words(conv, config, plan.pieces, group) - sum(part.steps for part in group.parts)
                 moved += tiles * max(0, again) * config.weight_word_bytes
             if isinstance(plan, LayerPlan) or not plan.rings or task is chain.tasks[-1]:
                 # With rings a piece may need no more rows of what comes before its own.
@@ -189,7 +190,7 @@ class ByObjective(ByCycles):
             for task in chain.tasks:
                 unsure = {
                     "fetch_words",
-                    *(_BY_PATCH if isinstance(task, DepthwiseTask) else _BY_PART if in_parts else ()),
+                    *(_BY_PATCH if task.weighted and task.channelwise else _BY_PART if in_parts else ()),
                 }
                 amounts = self.objective.count(self.config, _whole(task, self.config))
                 done += sum(amounts.get(a, 0) * price for a, price in self.objective.prices.items() if a not in unsure)
@@ -202,11 +203,8 @@ def _weight_words(task: ConvTask, config: Config, pieces: Sequence[Region], grou
     return sum(n * part.steps for part, n in loads_of_parts(config, task, pieces, groups.parts).items())
 
 
-def _whole(task: AnyTask, config: Config) -> list[Command]:
+def _whole(task: Task, config: Config) -> list[Command]:
     """The compute commands of a layer's images, each whole."""
     images = Grid(task.output.layout, task.cut.image_rows, task.cut.image_rows, task.output.layout.row_bytes)
     *inputs, output = (View(0, operand.layout.stride) for operand in (*task.inputs, task.output))
-    if isinstance(task, ConvTask):
-        tiles, part = range(task.channel_tiles(config)), task.geometry.whole_part
-        return [c for image in images for c in task.commands(config, image, inputs[0], output, tiles, part, 0, 0)]
-    return [command for image in images for command in task.commands(image, tuple(inputs), output)]
+    return [command for image in images for command in task.run(config, image, tuple(inputs), output)]

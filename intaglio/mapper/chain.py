@@ -13,11 +13,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from intaglio.mapper.convolution import ConvTask
-from intaglio.mapper.depthwise_task import DepthwiseTask
-from intaglio.mapper.elementwise import AddTask, CopyTask, RescaleTask
-from intaglio.mapper.lower import AnyTask, Lowered
-from intaglio.mapper.pooling import PoolTask
-from intaglio.mapper.task import Cut, Operand
+from intaglio.mapper.lower import Lowered
+from intaglio.mapper.task import Cut, Operand, Task
 from intaglio.program.layout import Region
 
 
@@ -35,7 +32,7 @@ class Needs:
 class Chain:
     """tasks: in order; all but the last one's outputs are read within the chain alone."""
 
-    tasks: tuple[AnyTask, ...]
+    tasks: tuple[Task, ...]
 
     @cached_property
     def inputs(self) -> tuple[Operand, ...]:
@@ -63,9 +60,15 @@ class Chain:
         """True where some output channels of the first task are all that the later ones need for the same channels: after a
         convolution all are depthwise or pool."""
         first, *rest = self.tasks
-        if not (rest and isinstance(first, ConvTask) and first.geometry.slices is None):
+        conv = first.weighted
+        if not rest or conv is None or conv.geometry.slices is not None:
             return False
-        return all(isinstance(task, DepthwiseTask | PoolTask) for task in rest)
+        return all(task.channelwise for task in rest)
+
+    @cached_property
+    def convolutions(self) -> list[ConvTask]:
+        """Its tasks that have weights."""
+        return [conv for task in self.tasks if (conv := task.weighted) is not None]
 
     @cached_property
     def cut(self) -> Cut:
@@ -76,7 +79,7 @@ class Chain:
         while ahead:
             i = ahead.pop()
             found.append(self.tasks[i].cut)
-            if isinstance(self.tasks[i], AddTask | RescaleTask):
+            if self.tasks[i].elementwise:
                 ahead += [~source for source in self.sources[i] if source < 0]
         return Cut(
             min(cut.image_rows for cut in found),
@@ -87,13 +90,11 @@ class Chain:
     @cached_property
     def ringable(self) -> tuple[int, ...]:
         """Tasks whose output only layers with windows read, which can read a ring of rows."""
-        readers: dict[int, list[AnyTask]] = {}
+        readers: dict[int, list[Task]] = {}
         for task, sources in zip(self.tasks, self.sources, strict=True):
             for source in sources:
                 readers.setdefault(~source, []).append(task)
-        return tuple(
-            i for i in range(len(self.tasks) - 1) if all(isinstance(task, ConvTask | PoolTask) for task in readers[i])
-        )
+        return tuple(i for i in range(len(self.tasks) - 1) if all(task.windowed for task in readers[i]))
 
     def needs(self, piece: Region, rings: Sequence[int] = (), before: Needs | None = None) -> Needs:
         """From a piece of the last task's output back to the chain's inputs.
@@ -125,12 +126,12 @@ class Chain:
 def can_chain(network: Lowered, tasks: range, required: set[str]) -> bool:
     """True where these tasks may run as a chain: every output but the last is read by them alone, under the layout that
     it is written in, and what lies in one image for one of them does for all. required: values that must have a place outside."""
-    with_windows = [task for task in (network.tasks[i] for i in tasks) if isinstance(task, ConvTask | PoolTask)]
+    with_windows = [task for task in (network.tasks[i] for i in tasks) if task.windowed]
     if len({task.output.layout.rows // task.cut.image_rows for task in with_windows}) > 1:
         return False  # such as a fully connected layer, for which a batch's rows are one image, behind windows
     for index in tasks:
         task = network.tasks[index]
-        if isinstance(task, CopyTask):
+        if not task.rectangular:
             return False  # its pieces are runs of elements, not rectangles
         if index == tasks[-1]:
             return True

@@ -12,7 +12,7 @@ from intaglio.machine.config import CHANNEL_RECORD_BYTES, Config
 from intaglio.machine.timing import conv_timing_of, least_tile_cycles
 from intaglio.mapper.geometry import Geometry, Part, chunks_of
 from intaglio.mapper.needed import Need, touched
-from intaglio.mapper.task import FIELD_LIMIT, Cut, Operand, output_fields, unrolled_input
+from intaglio.mapper.task import FIELD_LIMIT, Cut, Operand, Task, output_fields, unrolled_input
 from intaglio.network.graph import Requantize
 from intaglio.program.layout import Region, View, split
 
@@ -42,8 +42,9 @@ WHOLE = Sums()
 
 
 @dataclass(frozen=True, eq=False)
-class ConvTask:
-    """weights: int8 [out_channels, steps], as stored. bias: int32 [out_channels], not yet folded.
+class ConvTask(Task):
+    """weights: int8 [out_channels, steps], as stored; useful_weights: those of the file, for with slices some are only fill. bias: int32
+    [out_channels], not yet folded.
 
     With geometry.slices each channel tile is a command of its own, since each reads other bytes.
     """
@@ -60,11 +61,44 @@ class ConvTask:
     output_zero_point: int
     requantize: Requantize
     clamp: tuple[int, int]
+    useful_weights: int
 
     @property
     def cut(self) -> Cut:
         g = self.geometry
         return Cut(g.out_rows, g.out_channels, most_rows=max(1, FIELD_LIMIT // g.out_cols))
+
+    @property
+    def weighted(self) -> ConvTask:
+        return self
+
+    @property
+    def image_rows(self) -> tuple[int, int]:
+        return self.geometry.out_rows, self.geometry.in_rows
+
+    @property
+    def alike(self) -> object:
+        return type(self), self.geometry, *(x.layout for x in (*self.inputs, self.output))
+
+    def row_kind(self, region: Region) -> object:
+        return region.rows
+
+    def column_kind(self, region: Region) -> object:
+        return region.width
+
+    def rows_read(self) -> np.ndarray:
+        g = self.geometry
+        first = np.arange(g.out_rows) * g.stride_rows - g.top
+        last = first + (g.kernel_rows - 1) * g.dilation_rows
+        return np.stack([np.maximum(first, 0), np.minimum(last + 1, g.in_rows)])
+
+    def least_cycles(self, config: Config, need: Need) -> int:
+        row = self.useful_weights // self.geometry.kernel_rows
+        return -(-row * self.kernel_rows_needed(need) // config.macs_per_cycle)
+
+    def run(self, config: Config, region: Region, inputs: tuple[View, ...], output: View) -> list[isa.Command]:
+        tiles, part = range(self.channel_tiles(config)), self.geometry.whole_part
+        return self.commands(config, region, inputs[0], output, tiles, part, 0, 0)
 
     def tile_width(self, config: Config) -> int:
         """Output channels of a channel tile."""

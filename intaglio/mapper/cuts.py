@@ -12,8 +12,7 @@ from functools import cached_property, lru_cache
 from itertools import pairwise
 
 from intaglio.machine.config import Config
-from intaglio.mapper.elementwise import CopyTask
-from intaglio.mapper.lower import AnyTask
+from intaglio.mapper.task import Task
 from intaglio.program.layout import Grid, Region
 
 MOST_PIECES = 1 << 14
@@ -28,9 +27,9 @@ class Pieces:
     """One way to cut a layer, and the bytes that its pieces transfer: for each input, then for the output, in
     all (total), and of the largest piece."""
 
-    def __init__(self, task: AnyTask, bus_bytes: int, pieces: Sequence[Region]):
+    def __init__(self, task: Task, bus_bytes: int, pieces: Sequence[Region]):
         self.pieces = pieces
-        if isinstance(pieces, Grid) and not isinstance(task, CopyTask):
+        if isinstance(pieces, Grid) and task.rectangular:
             # A piece's rows alone decide which rows it reads, and its columns which columns.
             rows = zip(*([r.rows for r in (*task.reads(band), band)] for band in pieces.bands), strict=True)
             widths = zip(
@@ -73,7 +72,7 @@ def _counted(found: Iterable[Region], kind: Callable[[Region], object]) -> list[
 class Cuts:
     """Every cut of one layer that is worth a look; each is measured once."""
 
-    def __init__(self, task: AnyTask, config: Config):
+    def __init__(self, task: Task, config: Config):
         self.task, self.config = task, config
         self._made: dict[tuple[int, int, bool], Pieces] = {}
 

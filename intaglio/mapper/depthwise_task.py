@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from typing import ClassVar
 
 from intaglio.machine import isa
 from intaglio.machine.config import Config
@@ -17,6 +18,8 @@ from intaglio.program.layout import Region, View
 class DepthwiseTask(ConvTask):
     """geometry.depthwise is set; weights: int8 [channels, kernel_rows * kernel_cols]. Its reduction is never in parts: where a channel tile's weights do not fit, as on a smaller machine than
     that for which it was lowered, there is no plan."""
+
+    channelwise: ClassVar[bool] = True
 
     @staticmethod
     def of(task: ConvTask) -> DepthwiseTask:

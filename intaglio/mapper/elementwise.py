@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from intaglio.machine import isa
 from intaglio.machine.config import Config
 from intaglio.mapper.needed import Need
-from intaglio.mapper.task import FIELD_LIMIT, Cut, Operand, output_fields
+from intaglio.mapper.task import FIELD_LIMIT, Cut, Operand, Task, output_fields
 from intaglio.network.graph import Add, Rescale, Rounding
 from intaglio.program.layout import Region, View, align_up
 
@@ -25,8 +26,11 @@ def flat(region: Region, *views: View) -> tuple[int, int]:
     return region.rows, region.width
 
 
-class _ElementByElement:
+class _ElementByElement(Task):
     """What tasks share whose outputs each depend on the input elements in their place."""
+
+    elementwise: ClassVar[bool] = True
+    in_place: ClassVar[bool] = True
 
     def needs(self, need: Need) -> Need:
         return need
@@ -48,7 +52,10 @@ class AddTask(_ElementByElement):
     inputs: tuple[Operand, ...]
     output: Operand
     op: Add
-    in_place: bool = True
+
+    @property
+    def alike(self) -> object:
+        return AddTask, self.inputs[0] == self.inputs[1], *(x.layout for x in (*self.inputs, self.output))
 
     @property
     def cut(self) -> Cut:
@@ -57,7 +64,7 @@ class AddTask(_ElementByElement):
     def reads(self, region: Region) -> tuple[Region, ...]:
         return region, region
 
-    def commands(self, region: Region, inputs: tuple[View, ...], output: View) -> list[isa.Command]:
+    def run(self, config: Config, region: Region, inputs: tuple[View, ...], output: View) -> list[isa.Command]:
         rows, row_bytes = flat(region, *inputs, output)
         a, b = inputs
         how_a, how_b = self.op.operand_requantize
@@ -99,7 +106,6 @@ class RescaleTask(_ElementByElement):
     inputs: tuple[Operand, ...]
     output: Operand
     op: Rescale
-    in_place: bool = True
 
     @property
     def cut(self) -> Cut:
@@ -108,7 +114,7 @@ class RescaleTask(_ElementByElement):
     def reads(self, region: Region) -> tuple[Region, ...]:
         return (region,)
 
-    def commands(self, region: Region, inputs: tuple[View, ...], output: View) -> list[isa.Command]:
+    def run(self, config: Config, region: Region, inputs: tuple[View, ...], output: View) -> list[isa.Command]:
         rows, row_bytes = flat(region, *inputs, output)
         fields = run_fields(inputs[0].address(region.row0, region.x0), inputs[0].stride, rows, row_bytes, self.tag)
         fields |= {
@@ -186,7 +192,7 @@ def segments(in_view: View, in_row: int, out_view: View, out_row: int, elements:
 
 
 @dataclass(frozen=True, eq=False)
-class CopyTask:
+class CopyTask(Task):
     """A Reshape between layouts whose rows do not match. rounding: any mode built in, the scale is 1."""
 
     tag: int
@@ -194,7 +200,7 @@ class CopyTask:
     inputs: tuple[Operand, ...]
     output: Operand
     rounding: Rounding
-    in_place: bool = False
+    rectangular: ClassVar[bool] = False
 
     @property
     def cut(self) -> Cut:
@@ -228,7 +234,7 @@ class CopyTask:
     def least_cycles(self, config: Config, need: Need) -> int:
         return -(-need.elements // config.requantizers)
 
-    def commands(self, region: Region, inputs: tuple[View, ...], output: View) -> list[isa.Command]:
+    def run(self, config: Config, region: Region, inputs: tuple[View, ...], output: View) -> list[isa.Command]:
         row, out_row = self.inputs[0].layout.row_bytes, self.output.layout.row_bytes
         found = [s for part in self._elements(region) for s in segments(inputs[0], row, output, out_row, part)]
         return [copy(s, self.tag, self.rounding) for s in found]

@@ -10,7 +10,6 @@ from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.emission import Emission
 from intaglio.mapper.fused import ChainPlan, ChainPlanner
 from intaglio.mapper.plan import Groups, record_bytes, record_groups, tile_groups, weight_bytes
-from intaglio.mapper.pooling import PoolTask
 from intaglio.mapper.residency import Placed
 from intaglio.mapper.rings import segments
 from intaglio.program.layout import Region, View, view_of_buffer, view_of_slab
@@ -52,18 +51,19 @@ class ChainEmitter:
         views = tuple(inputs[s] if s >= 0 else self._made(~s, turn, needs.read[~s]) for s in self.chain.sources[i])
         region, out = needs.made[i], self._made(i, turn, needs.read[i])
         parts = segments(region, self.plan.rings[i], self._turns[i]) if self.plan.rings else [region]
-        if isinstance(task, PoolTask) and self.plan.slabs:
-            self.program.commands += task.commands(region, views, out, self._channels(turn))
+        if (pool := task.pooled) is not None and self.plan.slabs:
+            self.program.commands += pool.commands(region, views, out, self._channels(turn))
             return
-        if not isinstance(task, ConvTask):
-            self.program.commands += [command for part in parts for command in task.commands(part, views, out)]
+        conv = task.weighted
+        if conv is None:
+            self.program.commands += [command for part in parts for command in task.run(self.config, part, views, out)]
             return
         assert groups is not None
-        every = self._tiles(task, groups)
+        every = self._tiles(conv, groups)
         for tiles in [every[turn % len(every)]] if self.plan.slabs else every:
-            weights, records = self._constants(i, task, groups, tiles)
+            weights, records = self._constants(i, conv, groups, tiles)
             for rows in parts:
-                self.program.commands += task.commands(
+                self.program.commands += conv.commands(
                     self.config, rows, views[0], out, tiles, groups.parts[0], weights, records
                 )
 
@@ -74,9 +74,9 @@ class ChainEmitter:
         before runs. Else the first block is, and each other where it is first used: so that the first piece's input does not wait for
         the last layer's weights."""
         kept = [
-            (i, task, groups)
+            (i, conv, groups)
             for i, (task, groups) in enumerate(zip(self.chain.tasks, self.plan.groups, strict=True))
-            if isinstance(task, ConvTask) and groups is not None and groups.kept
+            if (conv := task.weighted) is not None and groups is not None and groups.kept
         ]
         if not kept:
             return

@@ -8,7 +8,6 @@ from intaglio.mapper.elementwise import Segments, copy
 from intaglio.mapper.emission import Emission
 from intaglio.mapper.parts import Step, partial_pixels, steps_of, tile_record_bytes
 from intaglio.mapper.plan import LayerPlan, record_groups, tile_groups, weight_bytes
-from intaglio.mapper.pooling import PoolTask
 from intaglio.mapper.residency import Placed
 from intaglio.mapper.windows import Blocks
 from intaglio.network.graph import Rounding
@@ -30,21 +29,22 @@ class LayerEmitter:
 
     def run(self) -> None:
         self.program.fetch(self.task.tag, self.layer.fetched)
-        if not isinstance(self.task, ConvTask):
+        conv = self.task.weighted
+        if conv is None:
             for index, piece in enumerate(self.plan.pieces):
                 if self.plan.blocks is not None:
                     self._in_blocks(index, piece, self.plan.blocks)
                     continue
                 inputs = self._inputs(index, self.task.reads(piece))
-                self.program.commands += self.task.commands(piece, inputs, self._output(index, piece))
+                self.program.commands += self.task.run(self.config, piece, inputs, self._output(index, piece))
                 self._store(index, piece)
             return
         groups = self.plan.groups
         assert groups is not None
         if groups.in_parts:
-            self._in_parts(self.task)
+            self._in_parts(conv)
         else:
-            self._in_groups(self.task)
+            self._in_groups(conv)
 
     # Convolutions.
 
@@ -142,8 +142,8 @@ class LayerEmitter:
 
     def _in_blocks(self, index: int, piece: Region, blocks: Blocks) -> None:
         """One output pixel after another; its window in blocks, whose sums continue."""
-        task, buffers = self.task, self.plan.buffers.inputs[0]
-        assert isinstance(task, PoolTask)
+        task, buffers = self.task.pooled, self.plan.buffers.inputs[0]
+        assert task is not None
         layout = task.inputs[0].layout
         out = self._output(index, piece)
         for pixel in pixels(piece, task.channels):

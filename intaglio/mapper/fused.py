@@ -17,11 +17,9 @@ from intaglio.machine.timing import compute_cycles
 from intaglio.mapper.bands import Bands, BandsOf
 from intaglio.mapper.buffers import Buffers, Setting, Wanted, placements
 from intaglio.mapper.chain import Chain, Needs
-from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.cuts import sizes
 from intaglio.mapper.estimate import ANY_SPARE, NO_SPARE, Cycles, Spare, Work, pipelined, transfer_cycles
 from intaglio.mapper.plan import Groups, record_bytes, tile_groups, weight_bytes
-from intaglio.mapper.pooling import PoolTask
 from intaglio.mapper.rings import passages
 from intaglio.program.layout import Grid, Region, View, slab_stride
 
@@ -204,7 +202,7 @@ class ChainPlanner:
         layout, cut, bus = self.chain.output.layout, self.chain.cut, self.config.bus_bytes
         if not self.chain.by_channels or (setting.stored and cut.pixel_bytes % bus):
             return
-        widths = [task.tile_width(self.config) for task in self.chain.tasks if isinstance(task, ConvTask)]
+        widths = [conv.tile_width(self.config) for conv in self.chain.convolutions]
         unit = math.lcm(*widths, bus if setting.stored else 1)
         for slab in sizes(-(-cut.pixel_bytes // unit))[1:MOST_SLABS]:
             for band in sizes(cut.image_rows):
@@ -277,7 +275,7 @@ class ChainPlanner:
                 tuple(max(r.on_bus(bus).width for r in of) for of in made),
                 sum(r.on_bus(bus).width for r in made[-1]),
                 tuple(max(of, key=lambda r: r.width) for of in made),
-                tuple(_kinds(of, isinstance(task, PoolTask)) for task, of in zip(chain.tasks, made, strict=True)),
+                tuple(_kinds(of, task.pooled is not None) for task, of in zip(chain.tasks, made, strict=True)),
             )
         return self._known.widths[width]
 
@@ -312,8 +310,9 @@ class ChainPlanner:
     def _whole_groups(self) -> tuple[Groups | None, ...] | None:
         """Weights of all layers kept on chip; else as many channel tiles at a time as leave room for the next."""
         config = self.config
-        parts = [task.geometry.whole_part if isinstance(task, ConvTask) else None for task in self.chain.tasks]
-        every = [task.channel_tiles(config) if isinstance(task, ConvTask) else 0 for task in self.chain.tasks]
+        convs = [task.weighted for task in self.chain.tasks]
+        parts = [None if conv is None else conv.geometry.whole_part for conv in convs]
+        every = [0 if conv is None else conv.channel_tiles(config) for conv in convs]
         weights = sum(weight_bytes(config, part, n) for part, n in zip(parts, every, strict=True) if part is not None)
         records = sum(record_bytes(config, n) for n in every if n)
         out: list[Groups | None] = []
@@ -339,7 +338,7 @@ class ChainPlanner:
     def _slab_groups(self, cut: _Cut) -> tuple[Groups | None, ...] | None:
         """Weights of one slab at a time, where there is one piece or not room for all."""
         config = self.config
-        tasks = [task for task in self.chain.tasks if isinstance(task, ConvTask)]
+        tasks = self.chain.convolutions
         each = {task.tag: -(-cut.slab // task.tile_width(config)) for task in tasks}
         weights = sum(weight_bytes(config, task.geometry.whole_part, each[task.tag]) for task in tasks)
         records = sum(record_bytes(config, n) for n in each.values())
@@ -352,9 +351,9 @@ class ChainPlanner:
         if not kept and not room_for(2):
             return None
         return tuple(
-            Groups(each[task.tag], kept, False, (task.geometry.whole_part,), apart=True)
-            if isinstance(task, ConvTask)
-            else None
+            None
+            if (conv := task.weighted) is None
+            else Groups(each[task.tag], kept, False, (conv.geometry.whole_part,), apart=True)
             for task in self.chain.tasks
         )
 
@@ -381,8 +380,8 @@ class ChainPlanner:
         first_bytes = held = 0
         blocks = []
         for task, group in zip(self.chain.tasks, groups, strict=True):
-            if group is not None and isinstance(task, ConvTask):
-                tiles = task.channel_tiles(config)
+            if group is not None and (conv := task.weighted) is not None:
+                tiles = conv.channel_tiles(config)
                 size = weight_bytes(config, group.parts[0], tiles) + record_bytes(config, tiles)
                 runs = -(-tiles // group.tiles)
                 weights += (1 if group.kept else count) * (size / rate + 2 * runs * latency)
@@ -417,25 +416,26 @@ class ChainPlanner:
 
     def _task_cycles(self, index: int, region: Region, groups: Groups | None, slab: int) -> int:
         task, config = self.chain.tasks[index], self.config
-        place = (region, slab) if isinstance(task, PoolTask) else (region.rows, region.width)
+        conv, pool = task.weighted, task.pooled
+        place = (region, slab) if pool is not None else (region.rows, region.width)
         key = (index, place, groups and groups.tiles)
         if key not in self._known.cycles:
             views = [View(0, operand.layout.stride) for operand in (*task.inputs, task.output)]
-            if isinstance(task, ConvTask):
+            if conv is not None:
                 assert groups is not None
                 every, width = (
-                    tile_groups(task.channel_tiles(config), groups.tiles),
-                    region.width // task.geometry.out_channels,
+                    tile_groups(conv.channel_tiles(config), groups.tiles),
+                    region.width // conv.geometry.out_channels,
                 )
                 cycles = [
-                    task.cycles(config, region.rows, width, tiles, groups.parts[0]) for tiles in (every[0], every[-1])
+                    conv.cycles(config, region.rows, width, tiles, groups.parts[0]) for tiles in (every[0], every[-1])
                 ]
                 self._known.cycles[key] = (len(every) - 1) * cycles[0] + cycles[1]
                 return self._known.cycles[key]
-            if isinstance(task, PoolTask):
-                slabs = tile_groups(task.channels, slab or task.channels)
-                self._known.cycles[key] = sum(task.cycles(config, region, len(some)) for some in slabs)
+            if pool is not None:
+                slabs = tile_groups(pool.channels, slab or pool.channels)
+                self._known.cycles[key] = sum(pool.cycles(config, region, len(some)) for some in slabs)
                 return self._known.cycles[key]
-            commands = task.commands(region, tuple(views[:-1]), views[-1])
+            commands = task.run(config, region, tuple(views[:-1]), views[-1])
             self._known.cycles[key] = sum(compute_cycles(config, command) for command in commands)
         return self._known.cycles[key]

@@ -18,7 +18,7 @@ from intaglio.mapper.grouped import sliced
 from intaglio.mapper.needed import Need
 from intaglio.mapper.pooling import PoolTask, average_scale
 from intaglio.mapper.split import with_lanes
-from intaglio.mapper.task import FIELD_LIMIT, Operand
+from intaglio.mapper.task import FIELD_LIMIT, Operand, Task
 from intaglio.network.graph import (
     Add,
     AveragePool2D,
@@ -42,7 +42,6 @@ MOST_BYTES = (1 << 32) - (1 << 28)
 """Bytes of external memory for tensors and constants."""
 MOST_PARTS = 1 << 17
 """Parts that all windows of a layer may come in at least, where one does not fit on chip: each takes commands of its own."""
-AnyTask = ConvTask | AddTask | RescaleTask | CopyTask | PoolTask
 
 
 @dataclass
@@ -61,7 +60,7 @@ class Lowered:
     """tasks in order; values by name; operands: each tensor's value and layout; inputs, outputs: the
     accelerator's; layers: one for each operator of the graph. needs: what the outputs need of each value."""
 
-    tasks: list[AnyTask]
+    tasks: list[Task]
     values: dict[str, Value]
     operands: dict[str, Operand]
     inputs: tuple[str, ...]
@@ -87,7 +86,7 @@ def beyond_counting(graph: Graph, config: Config, lowered: Lowered) -> list[Refu
         reason = f"the network has {len(graph.operators)} operators; commands count {MOST_LAYERS}"
         out.append(Refusal(op.name, op.kind, reason, "split the network"))
     tensors = sum(align_up(value.size, BASE_ALIGNMENT) for value in lowered.values.values())
-    weights = sum(_constant_bytes(config, task) for task in lowered.tasks if isinstance(task, ConvTask))
+    weights = sum(_constant_bytes(config, conv) for task in lowered.tasks if (conv := task.weighted) is not None)
     if tensors + weights > MOST_BYTES:
         made = max(lowered.values.values(), key=lambda value: value.size)
         op = next(op for op in graph.operators if made.name in (*op.outputs, *op.inputs))
@@ -97,13 +96,14 @@ def beyond_counting(graph: Graph, config: Config, lowered: Lowered) -> list[Refu
         )
         out.append(Refusal(op.name, op.kind, reason, "use a smaller network or batch, or a narrower bus_bytes"))
     for task in lowered.tasks:
-        if isinstance(task, PoolTask) and task.least_parts(config) > MOST_PARTS:
-            rows, cols = task.extent
+        pool = task.pooled
+        if pool is not None and pool.least_parts(config) > MOST_PARTS:
+            rows, cols = pool.extent
             reason = (
-                f"its windows of {rows} x {cols} pixels of {task.channels} bytes do not fit on chip: all of them would be loaded in "
-                f"{task.least_parts(config)} parts or more, at most {MOST_PARTS} are mapped"
+                f"its windows of {rows} x {cols} pixels of {pool.channels} bytes do not fit on chip: all of them would be loaded in "
+                f"{pool.least_parts(config)} parts or more, at most {MOST_PARTS} are mapped"
             )
-            remedy = f"raise activation_bytes above {rows * cols * task.channels}, or use a smaller window"
+            remedy = f"raise activation_bytes above {rows * cols * pool.channels}, or use a smaller window"
             out.append(Refusal(task.name, graph.operators[task.tag].kind, reason, remedy))
     return out
 
@@ -128,7 +128,7 @@ class _Lowering:
 
     def __init__(self, graph: Graph, config: Config, host: set[int]):
         self.graph, self.config, self.host = graph, config, host
-        self.tasks: list[AnyTask] = []
+        self.tasks: list[Task] = []
         self.values: dict[str, Value] = {}
         self.operands: dict[str, Operand] = {}
         self.inputs: list[str] = []
@@ -139,7 +139,7 @@ class _Lowering:
         self.outputs = tuple(name for op in accelerated for name in op.outputs if name in wanted)
 
     def run(self) -> Lowered:
-        by_operator: list[AnyTask | None] = []
+        by_operator: list[Task | None] = []
         for index, op in enumerate(self.graph.operators):
             by_operator.append(None)
             if index in self.host:
@@ -180,7 +180,7 @@ class _Lowering:
         name = op.outputs[0]
         return self._new_value(name, layout or self._layout(name), len(self.tasks))
 
-    def _task(self, index: int, op: Operator) -> AnyTask | None:
+    def _task(self, index: int, op: Operator) -> Task | None:
         inputs = tuple(self.operands[name] for name in op.inputs)
         match op:
             case Conv2D():
@@ -291,6 +291,7 @@ class _Lowering:
             op.output_zero_point,
             op.requantize,
             op.clamp,
+            op.weights.size,
         )
 
     def _pool(self, index: int, op: AveragePool2D | MaxPool2D | Mean, inputs: tuple[Operand, ...]) -> PoolTask:
@@ -384,19 +385,16 @@ class _Lowering:
                 out[task.tag] = out.get(task.tag, 0) + task.output.layout.elements
         return out
 
-    def _layer(self, op: Operator, task: AnyTask | None, needs: Mapping[str, Need], moved: int) -> Layer:
+    def _layer(self, op: Operator, task: Task | None, needs: Mapping[str, Need], moved: int) -> Layer:
         """moved: of its inputs and outputs, as `_moved` counts them."""
         config = self.config
-        macs = cycles = 0
-        if isinstance(task, ConvTask):
-            assert isinstance(op, Conv2D | FullyConnected)
-            g = task.geometry
-            macs = g.images * g.out_rows * g.out_cols * op.weights.size
-            row = op.weights.size // g.kernel_rows
-            cycles = -(-row * task.kernel_rows_needed(needs[task.output.value]) // config.macs_per_cycle)
-            moved += row * g.used_rows + g.out_channels * CHANNEL_RECORD_BYTES
-        elif task is not None:
-            cycles = task.least_cycles(config, needs[task.output.value])
+        conv = task.weighted if task is not None else None
+        cycles = task.least_cycles(config, needs[task.output.value]) if task is not None else 0
+        macs = 0
+        if conv is not None:
+            g = conv.geometry
+            macs = g.images * g.out_rows * g.out_cols * conv.useful_weights
+            moved += conv.useful_weights // g.kernel_rows * g.used_rows + g.out_channels * CHANNEL_RECORD_BYTES
         memory = config.memory.cost.least_cycles(moved)
         return Layer(op.name, op.kind, "accelerator", macs, cycles, moved, memory)
 

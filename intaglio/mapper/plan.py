@@ -18,12 +18,11 @@ from intaglio.machine.timing import compute_cycles
 from intaglio.mapper.buffers import Buffers, Setting, Wanted, placements
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.cuts import Cuts, Pieces, sizes
-from intaglio.mapper.depthwise_task import DepthwiseTask
 from intaglio.mapper.estimate import ANY_SPARE, NO_SPARE, Cycles, Spare, Work, pipelined
 from intaglio.mapper.geometry import Part
-from intaglio.mapper.lower import AnyTask
 from intaglio.mapper.parts import is_needed, loads_of_parts, partial_pixels, steps_of
 from intaglio.mapper.pooling import PoolTask
+from intaglio.mapper.task import Task
 from intaglio.mapper.window_plan import choose_blocks
 from intaglio.mapper.windows import Blocks
 from intaglio.program.layout import Region, View, align_up
@@ -110,10 +109,11 @@ class LayerPlan:
 class LayerPlanner:
     """Plans of one layer on one configuration."""
 
-    def __init__(self, task: AnyTask, config: Config, like: LayerPlanner | None = None):
+    def __init__(self, task: Task, config: Config, like: LayerPlanner | None = None):
         """like: of an equal task, on a configuration that differs in `activation_bytes`, `weight_bytes` and `memory` alone, on which
         neither the cuts nor COMPUTE's cycles depend; what it knows of them is shared."""
         self.task, self.config = task, config
+        self._conv = task.weighted
         self._cycles: dict[object, int] = {} if like is None else like._cycles
         self._kinds: dict[tuple[Pieces, bool], list[tuple[Region, int]]] = {} if like is None else like._kinds
         self._plans: dict[Setting, list[LayerPlan]] = {}
@@ -139,16 +139,16 @@ class LayerPlanner:
         """best: without some plans that are no better than one before them, whatever the layer before leaves."""
         plans: list[LayerPlan] = []
         least = math.inf
-        for cut in [*self._cuts.bands, *(self._cuts.blocks if isinstance(self.task, ConvTask) else [])]:
+        for cut in [*self._cuts.bands, *(self._cuts.blocks if self._conv is not None else [])]:
             found = self._plans_of(setting, cut, least if best else math.inf, best)
             least = min([least, *(plan.cycles.estimate for plan in found)])
             plans += found
         for cuts in (self._cuts.columns(), self._cuts.ragged()):
             if not plans:
                 plans = self._coarsest_plans(setting, cuts)
-        if plans or not self._needs_parts or isinstance(self.task, DepthwiseTask):
+        if plans or not self._needs_parts:
             return plans
-        return self._in_parts(setting) if isinstance(self.task, ConvTask) else self._in_blocks(setting)
+        return self._in_parts(setting) if self._conv is not None else self._in_blocks(setting)
 
     def _coarsest_plans(self, setting: Setting, cuts: Iterator[Pieces]) -> list[LayerPlan]:
         plans: list[LayerPlan] = []
@@ -165,10 +165,10 @@ class LayerPlanner:
     def _needs_parts(self) -> bool:
         """True for a convolution of which one channel tile's weights, and for windows of which the smallest
         piece's input and output, do not even fit into empty memories."""
-        task, config = self.task, self.config
-        if not isinstance(task, ConvTask | PoolTask):
+        conv, config = self._conv, self.config
+        if not self.task.windowed or (conv is not None and conv.channelwise):  # a depthwise reduction is never in parts
             return False
-        if isinstance(task, ConvTask) and weight_bytes(config, task.geometry.whole_part, 1) > config.weight_bytes:
+        if conv is not None and weight_bytes(config, conv.geometry.whole_part, 1) > config.weight_bytes:
             return True
         too_large: bool = sum(self._cuts.finest.largest) > config.activation_bytes
         return too_large
@@ -204,15 +204,15 @@ class LayerPlanner:
         )
 
     def _groups(self, setting: Setting, cut: Pieces) -> list[tuple[Groups | None, _Weights]]:
-        if not isinstance(self.task, ConvTask):
+        if self._conv is None:
             return [(None, _NO_WEIGHTS)]
         outer = len(cut.pieces) > 1 and setting.resident[-1] is not None and not setting.stored
         return [(groups, weights) for groups, weights in self._every_groups if outer or not groups.outer]
 
     @cached_property
     def _every_groups(self) -> list[tuple[Groups, _Weights]]:
-        task, config = self.task, self.config
-        assert isinstance(task, ConvTask)
+        task, config = self._conv, self.config
+        assert task is not None
         tiles = task.channel_tiles(config)
         part = task.geometry.whole_part
         out = []
@@ -230,8 +230,8 @@ class LayerPlanner:
     @cached_property
     def _part_groups(self) -> list[Groups]:
         """Reductions in parts: by kernel rows, and in as few as leave room to load the next part, or the next two."""
-        task, config = self.task, self.config
-        assert isinstance(task, ConvTask)
+        task, config = self._conv, self.config
+        assert task is not None
         g = task.geometry
         if g.depthwise:
             return []
@@ -245,8 +245,8 @@ class LayerPlanner:
     @cached_property
     def _padding_matters(self) -> bool:
         """True where leaving kernel rows in the padding out may save array tiles: in images of few pixels."""
-        task = self.task
-        assert isinstance(task, ConvTask)
+        task = self._conv
+        assert task is not None
         g = task.geometry
         padded = (
             g.top > 0 or (g.out_rows - 1) * g.stride_rows - g.top + (g.kernel_rows - 1) * g.dilation_rows >= g.in_rows
@@ -260,12 +260,12 @@ class LayerPlanner:
         cost = self.config.memory.cost
         rate, latency, count = cost.bytes_per_cycle, cost.latency, len(cut.pieces)
         outer = repeats = steps = 1
-        if groups is not None and isinstance(self.task, ConvTask):
+        if groups is not None and (conv := self._conv) is not None:
             outer = weights.runs if groups.outer else 1
             repeats = steps = 1 if groups.kept or groups.outer else count
             if groups.in_parts:
-                most = partial_pixels(self.config, self.task)
-                repeats = sum(n * len(self.task.tile_regions(p, most)) for p, n in self._shapes(cut, False))
+                most = partial_pixels(self.config, conv)
+                repeats = sum(n * len(conv.tile_regions(p, most)) for p, n in self._shapes(cut, False))
                 steps = 1
         least = steps * weights.least + (cut.total[-1] if setting.stored else 0)
         loads = []
@@ -299,25 +299,26 @@ class LayerPlanner:
     def _shapes(self, cut: Pieces, in_parts: bool) -> list[tuple[Region, int]]:
         """A piece of each kind that takes as many cycles as others, and how many there are."""
         if (cut, in_parts) not in self._kinds:
-            task = self.task
-            if not isinstance(task, ConvTask):
-                kinds = cut.kinds(task.row_kind, task.column_kind)
-            elif in_parts:
-                kinds = cut.kinds(lambda r: (r.rows, task.padding_kind(r)), lambda r: r.width)
-            else:
-                kinds = cut.kinds(lambda r: r.rows, lambda r: r.width)
-            self._kinds[cut, in_parts] = kinds
+            task, conv = self.task, self._conv
+            rows = task.row_kind
+            if in_parts and conv is not None:
+                padding = conv.padding_kind
+
+                def rows(region: Region) -> object:
+                    return task.row_kind(region), padding(region)
+
+            self._kinds[cut, in_parts] = cut.kinds(rows, task.column_kind)
         return self._kinds[cut, in_parts]
 
     def _piece_cycles(self, piece: Region, groups: Groups | None) -> int:
-        task, config = self.task, self.config
-        if not isinstance(task, ConvTask):
-            key: object = (task.row_kind(piece), task.column_kind(piece))
-            if key not in self._cycles and isinstance(task, PoolTask):
-                self._cycles[key] = task.cycles(config, piece, task.channels)
+        task, config = self._conv, self.config
+        if task is None:
+            key: object = (self.task.row_kind(piece), self.task.column_kind(piece))
+            if key not in self._cycles and (pool := self.task.pooled) is not None:
+                self._cycles[key] = pool.cycles(config, piece, pool.channels)
             elif key not in self._cycles:
-                views = [View(0, operand.layout.stride) for operand in (*task.inputs, task.output)]
-                commands = task.commands(piece, tuple(views[:-1]), views[-1])
+                views = [View(0, operand.layout.stride) for operand in (*self.task.inputs, self.task.output)]
+                commands = self.task.run(config, piece, tuple(views[:-1]), views[-1])
                 self._cycles[key] = sum(compute_cycles(config, command) for command in commands)
             return self._cycles[key]
         assert groups is not None
@@ -337,8 +338,8 @@ class LayerPlanner:
 
     def _command_cycles(self, region: Region, part: Part, drains: bool, tiles: range) -> int:
         """Of the commands of a part of a region, which do not depend on where either lies."""
-        task, config = self.task, self.config
-        assert isinstance(task, ConvTask)
+        task, config = self._conv, self.config
+        assert task is not None
         last = tiles.stop == task.channel_tiles(config)
         key = (region.rows, region.width, part.rows, part.cols, part.bytes, drains, len(tiles), last)
         if key not in self._cycles:
@@ -351,8 +352,8 @@ class LayerPlanner:
 
     def _in_parts(self, setting: Setting) -> list[LayerPlan]:
         """One array tile at a time, its reduction in parts of weights, and of input where that does not fit."""
-        task, config = self.task, self.config
-        assert isinstance(task, ConvTask)
+        task, config = self._conv, self.config
+        assert task is not None
         most = min(config.weight_bytes // 2 // config.weight_word_bytes, task.geometry.steps)
         while most >= 1:
             parts = tuple(task.geometry.parts(most))
@@ -365,8 +366,8 @@ class LayerPlanner:
         return []
 
     def _plan_in_parts(self, setting: Setting, cut: Pieces, parts: tuple[Part, ...], by_part: bool) -> LayerPlan | None:
-        task, config = self.task, self.config
-        assert isinstance(task, ConvTask)
+        task, config = self._conv, self.config
+        assert task is not None
         if by_part and setting.resident[0] is not None:
             return None
         if max(weight_bytes(config, part, 1) for part in parts) > config.weight_bytes:
@@ -395,10 +396,9 @@ class LayerPlanner:
         """What the plan takes at least for its blocks of weights have to take turns: each holds its bytes of the weight memory from its
         LOAD on, for the memory's latency and its transfer, and all of that together is no more than the memory's bytes for as long
         as the layer takes."""
-        task, config, groups = self.task, self.config, plan.groups
-        if groups is None or groups.kept:
+        task, config, groups = self._conv, self.config, plan.groups
+        if task is None or groups is None or groups.kept:
             return 0.0
-        assert isinstance(task, ConvTask)
         runs = task.channel_tiles(config) // groups.tiles  # whole ones
         if groups.in_parts:
             loads = loads_of_parts(config, task, plan.pieces, groups.parts)
@@ -417,8 +417,8 @@ class LayerPlanner:
 
     def _in_blocks(self, setting: Setting) -> list[LayerPlan]:
         """One output pixel at a time, its window in slabs of channels or in parts."""
-        task, config = self.task, self.config
-        assert isinstance(task, PoolTask)
+        task, config = self.task.pooled, self.config
+        assert task is not None
         if setting.resident[0] is not None:
             return []
         plans: list[LayerPlan] = []

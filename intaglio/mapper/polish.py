@@ -20,7 +20,6 @@ from intaglio.machine.config import Config
 from intaglio.mapper.fused import ChainPlan
 from intaglio.mapper.lower import Lowered
 from intaglio.mapper.plan import LayerPlan
-from intaglio.mapper.pooling import PoolTask
 from intaglio.mapper.residency import Placed, Schedule, Scheduler, Structure
 from intaglio.mapper.stopwatch import Clock, Stopwatch
 from intaglio.mapper.window_plan import expected_commands
@@ -154,7 +153,7 @@ def _expected_commands(config: Config, layers: Sequence[Placed]) -> int:
         runs = [
             -(-task.channel_tiles(config) // groups.tiles) * len(groups.parts) for task, groups in layer.convolutions
         ]
-        pools = [task for task in layer.chain.tasks if isinstance(task, PoolTask)]
+        pools = [pool for task in layer.chain.tasks if (pool := task.pooled) is not None]
         if isinstance(layer.plan, ChainPlan):
             count += max([pieces, *runs, *(task.expected_commands(task.whole) for task in pools)])
         elif pools:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import product
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from intaglio.machine import isa
 from intaglio.machine.config import Config
 from intaglio.machine.timing import pool_cycles
 from intaglio.mapper.needed import Need, touched
-from intaglio.mapper.task import Cut, Operand, output_fields
+from intaglio.mapper.task import Cut, Operand, Task, output_fields
 from intaglio.mapper.windows import Block, Blocks
 from intaglio.network.arithmetic import elements_inside
 from intaglio.network.graph import AveragePool2D, Requantize, Rounding
@@ -104,7 +104,7 @@ def _sizes_in_blocks(
 
 
 @dataclass(frozen=True, eq=False)
-class PoolTask:
+class PoolTask(Task):
     """Windows over images of in_rows x in_cols pixels of `channels` bytes.
 
     requantize: None divides by the window's size (average pooling); else how sums of (input - input_zero_point)
@@ -129,11 +129,22 @@ class PoolTask:
     clamp: tuple[int, int]
     dilation: tuple[int, int] = (1, 1)
     maximum: bool = False
-    in_place: bool = False
+    channelwise: ClassVar[bool] = True
 
     @property
     def cut(self) -> Cut:
         return Cut(self.out_rows, self.channels)
+
+    @property
+    def pooled(self) -> PoolTask:
+        return self
+
+    @property
+    def image_rows(self) -> tuple[int, int]:
+        return self.out_rows, self.in_rows
+
+    def run(self, config: Config, region: Region, inputs: tuple[View, ...], output: View) -> list[isa.Command]:
+        return self.commands(region, inputs, output)
 
     def least_parts(self, config: Config) -> int:
         """Parts that all windows come in at least where one does not fit on chip, else 0."""

@@ -19,10 +19,9 @@ from intaglio.mapper.allocate import FreeSpace
 from intaglio.mapper.buffers import Setting
 from intaglio.mapper.chain import Chain, can_chain
 from intaglio.mapper.convolution import ConvTask
-from intaglio.mapper.elementwise import AddTask
 from intaglio.mapper.estimate import Spare
 from intaglio.mapper.fused import ChainPlan, ChainPlanner
-from intaglio.mapper.lower import AnyTask, Lowered, Value
+from intaglio.mapper.lower import Lowered, Value
 from intaglio.mapper.plan import Groups, LayerPlan, LayerPlanner
 from intaglio.mapper.walks import NOTHING, PARTS, State, Step, Walk
 
@@ -48,7 +47,7 @@ class Placed:
         """Its tasks that have weights."""
         groups = (self.plan.groups,) if isinstance(self.plan, LayerPlan) else self.plan.groups
         pairs = zip(self.chain.tasks, groups, strict=True)
-        return [(task, g) for task, g in pairs if isinstance(task, ConvTask) and g is not None]
+        return [(conv, g) for task, g in pairs if (conv := task.weighted) is not None and g is not None]
 
 
 @dataclass(frozen=True)
@@ -107,7 +106,7 @@ class Scheduler:
         alike: dict[object, LayerPlanner] = {}
         known = [None] * len(network.tasks) if like is None else like.planners
         self.planners: list[LayerPlanner] = [
-            alike.setdefault(_shape(task), LayerPlanner(task, config, of))
+            alike.setdefault(task.alike, LayerPlanner(task, config, of))
             for task, of in zip(network.tasks, known, strict=True)
         ]
         self._alike: dict[object, ChainPlanner] = {}
@@ -419,7 +418,7 @@ class Scheduler:
             return self.chains[span.start], self.planners[span.start]
         if span not in self._joined:
             chain = Chain(tuple(self.network.tasks[i] for i in span))
-            shape = (chain.sources, *map(_shape, chain.tasks))
+            shape = (chain.sources, *(task.alike for task in chain.tasks))
             if shape not in self._alike:
                 known = None if self._like is None else self._like._planner(span)[1]
                 assert not isinstance(known, LayerPlanner)
@@ -438,7 +437,7 @@ class Scheduler:
         size = chain.output.layout.size
         mine = [x for x in chain.inputs if x.value in held]
         over = None
-        if len(span) == 1 and not isinstance(task, ConvTask) and task.in_place:
+        if len(span) == 1 and task.in_place:
             for x in mine:
                 last = self.network.values[x.value].uses[keep[x.value] - 1]
                 if last == span.start and x.layout == task.output.layout:
@@ -453,13 +452,3 @@ class Scheduler:
 
     def _space(self, held: dict[str, tuple[int, int]]) -> FreeSpace:
         return FreeSpace(self.config.activation_bytes, self.config.bank_bytes, held.values())
-
-
-def _shape(task: AnyTask) -> object:
-    """What a task's plans depend on; tasks that agree share a planner."""
-    layouts = *(x.layout for x in task.inputs), task.output.layout
-    if isinstance(task, ConvTask):
-        return type(task), task.geometry, layouts
-    if isinstance(task, AddTask):
-        return AddTask, task.inputs[0] == task.inputs[1], layouts
-    return task.tag

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
 
 from intaglio.machine import isa
 from intaglio.machine.config import Config
 from intaglio.mapper.needed import Need
 from intaglio.network.graph import Rounding
 from intaglio.program.layout import Layout, Region, View
+
+if TYPE_CHECKING:
+    from intaglio.mapper.convolution import ConvTask
+    from intaglio.mapper.pooling import PoolTask
 
 ROUNDING_CODE = {
     Rounding.DOUBLE: isa.RoundingCode.DOUBLE,
@@ -47,49 +54,83 @@ class Cut:
     period: int = 0
 
 
-class Task(Protocol):
-    """A layer on the accelerator. tag: its layer's index."""
+class Task(ABC):
+    """A layer on the accelerator, whatever its operator: all that the mapper asks of one. tag: its layer's index.
+
+    What a task can do it states: `weighted` and `pooled` give it with what only such a task has. channelwise: output channels
+    need the same channels of the input alone. elementwise: an output element depends on the elements in its place alone.
+    rectangular: what a rectangle of the output needs is one of each input, its rows by its rows, its columns by its columns.
+    in_place: the output may take the place of an input of the same layout.
+    """
 
     tag: int
     name: str
     inputs: tuple[Operand, ...]
     output: Operand
+    channelwise: ClassVar[bool] = False
+    elementwise: ClassVar[bool] = False
+    rectangular: ClassVar[bool] = True
+    in_place: ClassVar[bool] = False
 
     @property
+    def weighted(self) -> ConvTask | None:
+        """Itself, if it has weights."""
+        return None
+
+    @property
+    def pooled(self) -> PoolTask | None:
+        """Itself, if it has windows without weights, which may come in blocks or in slabs of channels."""
+        return None
+
+    @property
+    def image_rows(self) -> tuple[int, int]:
+        """Rows of an image of the output and of the input, for a task that reads windows: such a task can read a ring of
+        rows. (0, 0) for one that does not."""
+        return 0, 0
+
+    @property
+    def windowed(self) -> bool:
+        return self.image_rows[0] > 0
+
+    @property
+    def alike(self) -> object:
+        """What its plans depend on: tasks that agree share a planner."""
+        return self.tag
+
+    @property
+    @abstractmethod
     def cut(self) -> Cut: ...
 
+    @abstractmethod
     def reads(self, region: Region) -> tuple[Region, ...]:
         """The region of each input that a region of the output needs."""
-        ...
 
+    @abstractmethod
     def needs(self, need: Need) -> Need:
         """What is needed of each input for what is needed of the output."""
-        ...
 
-
-class VectorTask(Task, Protocol):
-    """A task of ADD and POOL commands, which need no weights."""
-
-    @property
-    def in_place(self) -> bool:
-        """True where the output may take the place of an input of the same layout."""
-        ...
-
-    def commands(self, region: Region, inputs: tuple[View, ...], output: View) -> list[isa.Command]:
-        """The commands that compute a region of the output (tokens not set)."""
-        ...
-
+    @abstractmethod
     def row_kind(self, region: Region) -> object:
         """What tells, beside `column_kind`, how many cycles a region of the output takes, wherever it lies: from its rows."""
-        ...
 
+    @abstractmethod
     def column_kind(self, region: Region) -> object:
         """From its columns."""
-        ...
 
+    @abstractmethod
     def least_cycles(self, config: Config, need: Need) -> int:
-        """The fewest cycles of the vector path in which any schedule computes what is needed of it."""
-        ...
+        """The fewest cycles of COMPUTE in which any schedule computes what is needed of it."""
+
+    @abstractmethod
+    def run(self, config: Config, region: Region, inputs: tuple[View, ...], output: View) -> list[isa.Command]:
+        """The commands that compute a region of the output (tokens not set); with weights, of all channels from word 0 of the
+        memories of weights and records on."""
+
+    def rows_read(self) -> np.ndarray:
+        """int64 [2, rows of an output image]: first and end of the rows of an input image; (0, 0) for none."""
+        end = self.output.layout.row_bytes
+        found = [self.reads(Region(y, y + 1, 0, end))[0] for y in range(self.image_rows[0])]
+        return np.array([(0, 0) if r.empty else (r.row0, r.row1) for r in found], np.int64).reshape(-1, 2).T.copy()
 
 
 def output_fields(

@@ -91,6 +91,7 @@ def piece(config: Config, rng: np.random.Generator) -> int:
         op.output_zero_point,
         op.requantize,
         op.clamp,
+        op.weights.size,
     )
     y0, x0 = int(rng.integers(rows)), int(rng.integers(cols))
     y1, x1 = int(rng.integers(y0, rows)) + 1, int(rng.integers(x0, cols)) + 1

@@ -54,7 +54,7 @@ def test_pieces(seed: int, machine: int) -> None:
         assert not isinstance(task, ConvTask)
         *inputs, output = [View(0, operand.layout.stride) for operand in (*task.inputs, task.output)]
         for cut in planner._cuts.all:
-            commands = [c for piece in cut.pieces for c in task.commands(piece, tuple(inputs), output)]
+            commands = [c for piece in cut.pieces for c in task.run(config, piece, tuple(inputs), output)]
             assert planner._compute_cycles(cut, None) == sum(compute_cycles(config, c) for c in commands)
 
 
