@@ -13,9 +13,10 @@ LOWEST_TESTS := tests/quantize tests/network tests/cli tests/report tests/mapper
 # Files of tests that take longest; `make test-quick` leaves them out.
 LONG_TESTS := benchmarks/test_zigzag_plans cli/test_broken_inputs cli/test_commands cli/test_ending \
               cli/test_read_and_written_files cli/test_terminal cocotb/test_cocotb_accelerator cocotb/test_cocotb_units \
-              export/test_driver export/test_files fuzz/test_drawing fuzz/test_fuzz fuzz/test_hold fuzz_files/test_fuzz_files mapper/test_convolution_ring hw/test_core \
-              hw/test_memory_sizes hw/test_requantizer hw/test_system_cycles hw/test_system_errors hw/test_verilog \
-              mapper/test_chain_plans mapper/test_chains mapper/test_limits mapper/test_objective mapper/test_parts \
+              export/test_driver export/test_files fuzz/test_drawing fuzz/test_fuzz fuzz/test_hold \
+              fuzz_files/test_fuzz_files hw/test_core hw/test_memory_sizes hw/test_requantizer hw/test_system_cycles \
+              hw/test_system_errors hw/test_verilog mapper/test_chain_plans mapper/test_chains \
+              mapper/test_convolution_ring mapper/test_limits mapper/test_objective mapper/test_parts \
               mapper/test_plan_cycles mapper/test_polish mapper/test_split network/test_mutated_fields \
               power_model/test_layer_counts quantize/test_post_training_onnx replay/test_record report/test_bounds \
               report/test_notebook report/test_plots sim/test_depthwise_rtl sim/test_engines sim/test_event_model \
