@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 
-from intaglio.hw.verilog import emit_verilog
+from intaglio.sim.rtl.build import verilog_of
 from tests.replay.digests import Digests, digests_of, of_text
 from tests.replay.pairs import FOLDER, design_names, design_of, pair_names, pair_of
 
@@ -54,7 +54,7 @@ def everything(names: Sequence[str], jobs: int) -> dict[str, Digests]:
 def digests(name: str) -> Digests:
     """Of a pair or design."""
     if name.startswith("verilog "):
-        return {"verilog": of_text(emit_verilog(design_of(name)))}
+        return {"verilog": of_text(verilog_of(design_of(name)).read_text())}
     return digests_of(pair_of(name))
 
 
