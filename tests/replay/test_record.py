@@ -8,11 +8,15 @@ from tests.replay.command import difference, digests, recorded
 from tests.replay.pairs import CASES, design_names, pair_names
 
 NAMES = [*design_names(), *pair_names()]
-SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in design_names()]
-"""Seconds each."""
+EACH = 3
+"""Of so many pairs one is quick: what `make test` and the lowest versions run."""
+PARAMS = [
+    *(pytest.param(name, marks=pytest.mark.slow) for name in design_names()),
+    *(pytest.param(name, marks=[pytest.mark.slow] if i % EACH else []) for i, name in enumerate(pair_names())),
+]
 
 
-@pytest.mark.parametrize("name", [*SLOW, *pair_names()])
+@pytest.mark.parametrize("name", PARAMS)
 def test_is_as_recorded(name):
     told = difference(recorded().get(name), digests(name))
     assert not told, f"{told}; `make replay` compares all, `make replay RENEW=1` writes the record anew"
