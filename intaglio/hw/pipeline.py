@@ -36,8 +36,11 @@ class Pipeline:
         self._made = {name: (0, [value]) for name, value in entering.items()}
 
     def read(self, name: str, stage: str) -> Any:
-        """A value, as the logic before the registers of `stage` sees it. KeyError for a name that nothing made."""
+        """A value, as the logic before the registers of `stage` sees it. KeyError for a name that nothing made;
+        ValueError for one that is made in this stage or a later one."""
         made, copies = self._made[name]
+        if self._at[stage] <= made:
+            raise ValueError(f"{name} is made in stage {made}, the logic before {stage} comes earlier")
         for at in range(made + len(copies), self._at[stage]):
             copies.append(delay(self._delays, copies[-1], 1, f"{name}_{at}", reset_less=True))
         return copies[self._at[stage] - 1 - made]

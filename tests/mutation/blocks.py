@@ -48,7 +48,7 @@ BLOCKS: dict[str, list[str]] = {
     "output_pass": core(MIXED),
     "partial_memory": [*SIZES, *core("sums short")],
     "patch_reader": [*core(PATCHES), *LARGEST],
-    "pipeline": core(MIXED),
+    "pipeline": ["tests/hw/test_pipeline.py", *core(MIXED)],
     "pixel_reader": [*core(CONV), *LARGEST],
     "queues": ["tests/hw/test_fetch_dispatch.py", *SYSTEM],
     "latency": [*SYSTEM, *core(MIXED)],
