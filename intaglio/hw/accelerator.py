@@ -12,14 +12,14 @@ from intaglio.hw.arbiter import Arbiter
 from intaglio.hw.axi import INCR, Axi4, Axi4Lite
 from intaglio.hw.dispatch import Dispatch
 from intaglio.hw.fetch import Fetch
-from intaglio.hw.ledger import CAUSES, LOAD_COUNTERS, Ledger, StallCause, Watchdog
+from intaglio.hw.ledger import CAUSES, Ledger, StallCause, Watchdog
 from intaglio.hw.load import Load
 from intaglio.hw.queues import CommandQueue
 from intaglio.hw.registers import Registers
 from intaglio.hw.store import Store
 from intaglio.hw.tokens import Tokens
 from intaglio.machine.config import Config
-from intaglio.machine.counters import Counter
+from intaglio.machine.counters import LOAD_COUNTERS, Counter
 from intaglio.machine.faults import FAULT_BITS, Fault
 from intaglio.machine.isa import FIELDS, WORDS_OF, Engine, Field, Opcode
 from intaglio.machine.limits import QUEUE_DEPTHS

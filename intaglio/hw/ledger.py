@@ -7,15 +7,10 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from intaglio.machine.counters import Counter
-from intaglio.machine.isa import Engine, LocalMemory, token_bit
+from intaglio.machine.isa import Engine, token_bit
 from intaglio.machine.limits import COUNTER_BITS
 
 CAUSES = (Counter.BUSY, Counter.WAIT_LOAD, Counter.WAIT_STORE, Counter.WAIT_COMMAND, Counter.FINISHING)
-LOAD_COUNTERS = {
-    LocalMemory.ACTIVATION: Counter.LOAD_ACTIVATION_WORDS,
-    LocalMemory.WEIGHT: Counter.LOAD_WEIGHT_WORDS,
-    LocalMemory.CHANNEL: Counter.LOAD_CHANNEL_WORDS,
-}
 
 
 class StallCause(wiring.Component):

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import enum
 
+from intaglio.machine.opcodes import LocalMemory
+
 
 class Counter(enum.IntEnum):
     CYCLES = 0  # from start to the end
@@ -34,3 +36,10 @@ class Counter(enum.IntEnum):
 ELEMENTS = ("array_outputs", "add_elements", "pool_elements", "pool_outputs", "pool_averages")
 """What the ledger does not tell apart, of which energy depends: results that leave the array; of ADD; elements read by windows
 of POOL, its results, and those of them that are averages of several elements."""
+
+LOAD_COUNTERS = {
+    LocalMemory.ACTIVATION: Counter.LOAD_ACTIVATION_WORDS,
+    LocalMemory.WEIGHT: Counter.LOAD_WEIGHT_WORDS,
+    LocalMemory.CHANNEL: Counter.LOAD_CHANNEL_WORDS,
+}
+"""Of each target of LOAD, what counts its bus words."""

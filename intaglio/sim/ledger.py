@@ -9,19 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intaglio.machine.config import Config
-from intaglio.machine.counters import ELEMENTS, Counter
+from intaglio.machine.counters import ELEMENTS, LOAD_COUNTERS, Counter
 from intaglio.machine.isa import WORDS_OF, Command, LocalMemory
 from intaglio.machine.opcodes import ByOpcode, Opcode
 from intaglio.sim.convolution import count_convolution
 from intaglio.sim.depthwise import count_depthwise
 from intaglio.sim.operands import Sizes, operands_of, sizes_of
 from intaglio.sim.vector import count_add, count_pool
-
-_LOADED = {
-    LocalMemory.ACTIVATION: Counter.LOAD_ACTIVATION_WORDS,
-    LocalMemory.WEIGHT: Counter.LOAD_WEIGHT_WORDS,
-    LocalMemory.CHANNEL: Counter.LOAD_CHANNEL_WORDS,
-}
 
 
 def _count_transfer(c: Any, sizes: Sizes, ledger: NDArray[np.int64], memory: Counter) -> None:
@@ -30,7 +24,7 @@ def _count_transfer(c: Any, sizes: Sizes, ledger: NDArray[np.int64], memory: Cou
 
 def count_load(c: Any, sizes: Sizes, ledger: NDArray[np.int64]) -> None:
     """Adds a LOAD's part. c: its operands."""
-    _count_transfer(c, sizes, ledger, _LOADED[LocalMemory(c.memory)])
+    _count_transfer(c, sizes, ledger, LOAD_COUNTERS[LocalMemory(c.memory)])
 
 
 def count_store(c: Any, sizes: Sizes, ledger: NDArray[np.int64]) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 from intaglio.compiled import compiled
 from intaglio.machine.memory import MemoryConfig, TransferCost
 from intaglio.sim.memory import MemoryModel, channel, register
@@ -35,8 +37,6 @@ def _refreshing(s):
 
 
 def reset(config):
-    import numpy as np
-
     state = np.append(channel.reset(config), [config.memory.every, config.memory.lasts])
     _refreshing(state)
     return state
@@ -80,6 +80,4 @@ def longest_wait(config):
     return channel.longest_wait(config) + config.memory.lasts
 
 
-register(
-    RefreshConfig, MemoryModel("refresh", __name__, reset, step, wait, parameters, channel.begin, burst, longest_wait)
-)
+register(RefreshConfig, MemoryModel(__name__, reset, step, wait, parameters, channel.begin, burst, longest_wait))

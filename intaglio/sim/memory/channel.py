@@ -215,4 +215,4 @@ def longest_wait(config: Config) -> int:
     return config.memory.latency + config.bus_bytes
 
 
-register(MemoryConfig, MemoryModel("channel", __name__, reset, step, wait, parameters, begin, burst, longest_wait))
+register(MemoryConfig, MemoryModel(__name__, reset, step, wait, parameters, begin, burst, longest_wait))

@@ -24,7 +24,7 @@ from intaglio.machine.memory import MemoryConfig
 
 @dataclass(frozen=True)
 class MemoryModel:
-    """name: of the model. module: the one whose source, with what it imports, decides what is compiled of it.
+    """module: the one whose source, with what it imports, decides what is compiled of it.
 
     Stepped. reset(config): the state of cycle 0, int64, as sim.memory.port has it. step(state, ar_valid, aw_valid, address, beats,
     w_valid, r_ready, b_ready), compiled: one cycle; commits this cycle's handshakes, then derives the next one's outputs. A request
@@ -40,7 +40,6 @@ class MemoryModel:
     longest_wait(config): more cycles than ever pass at the port without a beat or an answer while a burst is in flight.
     """
 
-    name: str
     module: str
     reset: Callable[[Config], NDArray[np.int64]]
     step: Any
