@@ -29,9 +29,10 @@ from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.cuts import Pieces
 from intaglio.mapper.emit import emit
 from intaglio.mapper.estimate import Cycles
+from intaglio.mapper.groups import Groups, record_bytes, weight_bytes
+from intaglio.mapper.layer_plan import LayerPlan
 from intaglio.mapper.overlap import overlapped
 from intaglio.mapper.parts import partial_pixels
-from intaglio.mapper.plan import Groups, LayerPlan, record_bytes, weight_bytes
 from intaglio.mapper.residency import Schedule, Scheduler
 from intaglio.mapper.stopwatch import Clock, Stopwatch
 from intaglio.network.graph import Graph

@@ -20,14 +20,17 @@ from intaglio.mapper.emission import Emission
 from intaglio.mapper.emit import emit
 from intaglio.mapper.estimate import Spare
 from intaglio.mapper.fused import ChainPlan, ChainPlanner
+from intaglio.mapper.groups import Groups
+from intaglio.mapper.job import Job
+from intaglio.mapper.layer_plan import LayerPlan
 from intaglio.mapper.lower import Lowered
 from intaglio.mapper.objective import FJ_PER_PJ, GOALS, Cost, Objective
 from intaglio.mapper.parts import loads_of_parts
-from intaglio.mapper.plan import Groups, LayerPlan, LayerPlanner
+from intaglio.mapper.plan import LayerPlanner
 from intaglio.mapper.residency import ByCycles, Placed, Schedule, Scheduler
 from intaglio.mapper.task import Task
 from intaglio.mapper.walks import Walk
-from intaglio.program.layout import Grid, Region, View
+from intaglio.program.layout import Grid, Region
 
 _LEAST_WORDS = min(words for opcode, words in WORDS_OF.items() if ENGINE_OF[opcode] is Engine.COMPUTE)
 """32-bit words of the shortest compute command."""
@@ -206,5 +209,5 @@ def _weight_words(task: ConvTask, config: Config, pieces: Sequence[Region], grou
 def _whole(task: Task, config: Config) -> list[Command]:
     """The compute commands of a layer's images, each whole."""
     images = Grid(task.output.layout, task.cut.image_rows, task.cut.image_rows, task.output.layout.row_bytes)
-    *inputs, output = (View(0, operand.layout.stride) for operand in (*task.inputs, task.output))
-    return [command for image in images for command in task.run(config, image, tuple(inputs), output)]
+    *inputs, output = (operand.layout.view(0) for operand in (*task.inputs, task.output))
+    return [command for image in images for command in task.commands(config, Job(image, tuple(inputs), output))]

@@ -11,16 +11,23 @@ from intaglio.machine import isa
 from intaglio.machine.config import CHANNEL_RECORD_BYTES, Config
 from intaglio.machine.timing import conv_timing_of, least_tile_cycles
 from intaglio.mapper.geometry import Geometry, Part, chunks_of
+from intaglio.mapper.groups import Groups, tile_groups
+from intaglio.mapper.job import Job
 from intaglio.mapper.needed import Need, touched
 from intaglio.mapper.task import FIELD_LIMIT, Cut, Operand, Task, output_fields, unrolled_input
 from intaglio.network.graph import Requantize
-from intaglio.program.layout import Region, View, split
+from intaglio.program.layout import Region, split
 
 WORD = 1 << 32
 
 
 _ALL_ZERO = {f.name: 0 for f in isa.FIELDS[isa.Opcode.CONV] if f.name != "opcode"}
 _Known = tuple[dict[tuple[object, ...], dict[str, int]], dict[tuple[object, ...], int]]
+
+
+def _size(part: Part) -> tuple[int, int, int]:
+    """All of a part that a command's cycles depend on."""
+    return part.rows, part.cols, part.bytes
 
 
 @dataclass(frozen=True)
@@ -86,6 +93,12 @@ class ConvTask(Task):
     def column_kind(self, region: Region) -> object:
         return region.width
 
+    @property
+    def image(self) -> Region:
+        """All outputs of the first image."""
+        g = self.geometry
+        return Region(0, g.out_rows, 0, g.out_cols * g.out_channels)
+
     def rows_read(self) -> np.ndarray:
         g = self.geometry
         first = np.arange(g.out_rows) * g.stride_rows - g.top
@@ -95,10 +108,6 @@ class ConvTask(Task):
     def least_cycles(self, config: Config, need: Need) -> int:
         row = self.useful_weights // self.geometry.kernel_rows
         return -(-row * self.kernel_rows_needed(need) // config.macs_per_cycle)
-
-    def run(self, config: Config, region: Region, inputs: tuple[View, ...], output: View) -> list[isa.Command]:
-        tiles, part = range(self.channel_tiles(config)), self.geometry.whole_part
-        return self.commands(config, region, inputs[0], output, tiles, part, 0, 0)
 
     def tile_width(self, config: Config) -> int:
         """Output channels of a channel tile."""
@@ -150,57 +159,36 @@ class ConvTask(Task):
         ox = region.x0 // g.out_channels
         return iy, (ox * g.stride_cols - g.left + part.col0 * g.dilation_cols) * g.channels + first
 
-    def commands(
-        self,
-        config: Config,
-        region: Region,
-        view: View,
-        out: View,
-        tiles: range,
-        part: Part,
-        weight_base: int,
-        channel_base: int,
-    ) -> list[isa.Command]:
-        """`region` of the output, channel tiles `tiles`, one part of the reduction: one CONV, or with slices one for
-        each tile. The arguments are those of `command`."""
+    def commands(self, config: Config, job: Job) -> list[isa.Command]:
+        """One CONV, or with slices one for each channel tile."""
+        tiles, part = self._tiles(config, job), self._part(job)
         each = len(tiles) if self.geometry.slices is None else 1
         return [
             self.command(
                 config,
-                region,
-                view,
-                out,
-                tiles[i : i + each],
-                part,
-                weight_base + i * part.steps,
-                channel_base + i * config.channel_groups,
+                job._replace(
+                    tiles=tiles[i : i + each],
+                    weight_base=job.weight_base + i * part.steps,
+                    channel_base=job.channel_base + i * config.channel_groups,
+                ),
             )
             for i in range(0, len(tiles), each)
         ]
 
-    def command(
-        self,
-        config: Config,
-        region: Region,
-        view: View,
-        out: View,
-        tiles: range,
-        part: Part,
-        weight_base: int,
-        channel_base: int,
-        sums: Sums = WHOLE,
-    ) -> isa.Command:
-        """One CONV: `region` of the output, channel tiles `tiles`, one part of the reduction.
+    def _tiles(self, config: Config, job: Job) -> range:
+        return range(self.channel_tiles(config)) if job.tiles is None else job.tiles
 
-        weight_base, channel_base: in words of their memories. region: whole pixels within one image. sums: how
-        they begin and end. view may have a ring, of at least as many rows of the image as the part's windows span; out
-        one whose end the region does not pass.
-        """
+    def _part(self, job: Job) -> Part:
+        return self.geometry.whole_part if job.part is None else job.part
+
+    def command(self, config: Config, job: Job, sums: Sums = WHOLE) -> isa.Command:
+        """One CONV, with slices of one channel tile. The region is whole pixels within one image. sums: how they begin and end."""
         g = self.geometry
+        region, out, tiles, part = job.region, job.output, self._tiles(config, job), self._part(job)
         image = region.row0 // g.out_rows
         iy, x = self._start(region, part, tiles.start)
         last_y = iy + (region.rows - 1) * g.stride_rows + (part.rows - 1) * g.dilation_rows
-        view, wraps = unrolled_input(view, image * g.in_rows, g.in_rows, iy, last_y)
+        view, wraps = unrolled_input(job.inputs[0], image * g.in_rows, g.in_rows, iy, last_y)
         origin = view.address(image * g.in_rows + iy, x)
         width = region.width // g.out_channels
         columns = self.tile_width(config)
@@ -211,8 +199,8 @@ class ConvTask(Task):
         fields["x_start"] = x
         fields["row_step"] = g.stride_rows * view.stride
         fields["kernel_row_step"] = g.dilation_rows * view.stride
-        fields["weight_base"] = weight_base
-        fields["channel_base"] = channel_base
+        fields["weight_base"] = job.weight_base
+        fields["channel_base"] = job.channel_base
         fields["out_base"] = out.address(region.row0, region.x0) + tiles.start * columns
         fields["out_row_stride"] = out.stride
         fields["out_pixel_stride"] = out.pixel_step(g.out_channels)
@@ -234,11 +222,20 @@ class ConvTask(Task):
         fields["out_base"] += tiles * self.tile_width(config)
         return isa.Command(isa.Opcode.CONV, fields)
 
-    def cycles(self, config: Config, rows: int, width: int, tiles: range, part: Part, drains: bool = True) -> int:
-        """Of COMPUTE, for the commands of `rows` rows of `width` pixels: channel tiles `tiles`, one part of the reduction. drains:
-        whether sums leave, or all wait for the next part."""
+    def cycles(self, config: Config, region: Region, groups: Groups | None = None, channels: int = 0) -> int:
+        tiles = range(self.channel_tiles(config))
+        if groups is None:
+            return self.tile_cycles(config, region, tiles, self.geometry.whole_part)
+        every = tile_groups(len(tiles), groups.tiles)
+        first, last = (self.tile_cycles(config, region, some, groups.parts[0]) for some in (every[0], every[-1]))
+        return (len(every) - 1) * first + last
+
+    def tile_cycles(self, config: Config, region: Region, tiles: range, part: Part, drains: bool = True) -> int:
+        """Cycles of COMPUTE for the commands of channel tiles `tiles` and one part of the reduction. drains: whether sums leave, or all
+        wait for the next part."""
+        rows, width = region.rows, region.width // self.geometry.out_channels
         known = self._known(config)[1]
-        key = rows, width, len(tiles), tiles.stop == self.channel_tiles(config), part, drains
+        key = rows, width, len(tiles), tiles.stop == self.channel_tiles(config), *_size(part), drains
         if key not in known:
             known[key] = self._cycles(config, rows, width, tiles, part, drains)
         return known[key]
@@ -251,7 +248,7 @@ class ConvTask(Task):
     def _shape(self, config: Config, rows: int, width: int, tiles: range, part: Part) -> dict[str, int]:
         """The fields of a command that do not depend on where anything lies, among them those that its cycles depend on."""
         known = self._known(config)[0]
-        key = rows, width, len(tiles), tiles.stop == self.channel_tiles(config), part
+        key = rows, width, len(tiles), tiles.stop == self.channel_tiles(config), *_size(part)
         if key not in known:
             known[key] = self._shape_fields(config, rows, width, tiles, part)
         return known[key]

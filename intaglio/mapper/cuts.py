@@ -19,6 +19,8 @@ MOST_PIECES = 1 << 14
 """Cuts into more pieces are considered only where nothing else is left."""
 BLOCK_BANDS = (2, 4, 8, 16)
 """Heights of pieces of whole array tiles."""
+ENOUGH = 8
+"""Cuts into columns that fit, coarsest first, after which no finer ones are tried."""
 COLUMN_BANDS = (1, 2, 4, 8)
 """Heights of pieces that are narrower than the output."""
 

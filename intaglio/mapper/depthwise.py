@@ -18,9 +18,9 @@ from intaglio.machine import isa
 from intaglio.machine.config import Config
 from intaglio.machine.timing import depthwise_timing, least_idle_cycles
 from intaglio.mapper.geometry import Geometry
+from intaglio.mapper.job import Job
 from intaglio.mapper.task import output_fields, unrolled_input
 from intaglio.network.graph import Rounding
-from intaglio.program.layout import Region, View
 
 WORD = 1 << 32
 _OUTSIDE = -(1 << 30)
@@ -51,18 +51,14 @@ class Depthwise:
     clamp: tuple[int, int]
     rounding: Rounding
 
-    def commands(
-        self, config: Config, region: Region, view: View, out: View, tiles: range, weight_base: int, channel_base: int
-    ) -> list[isa.Command]:
-        """The commands for `region` of the output (whole pixels within one image; rows and bytes of the output's layout)
-        and the channel tiles `tiles`, in any order.
+    def commands(self, config: Config, job: Job) -> list[isa.Command]:
+        """The commands for the job's region, whole pixels within one image, and its channel tiles, which it names, in any order.
 
-        view, out: of input and output. The commands read no byte of the input outside the rectangle that the region's
-        windows span. view may have a ring, of at least as many rows as that rectangle; out one whose end the region does
-        not pass. weight_base, channel_base: in words of their memories, of the first tile of `tiles`: each tile has
-        kernel_rows * kernel_cols words of weights (weight_block) and config.channel_groups of records.
+        They read no byte of the input outside the rectangle that the region's windows span. Each tile has kernel_rows *
+        kernel_cols words of weights (weight_block) and config.channel_groups of records.
         """
-        g = self.geometry
+        g, region, tiles = self.geometry, job.region, job.tiles
+        assert tiles is not None
         first_row, first_col = region.row0 % g.out_rows, region.x0 // g.channels
         rows = _phases(first_row, region.rows, g.kernel_rows, g.stride_rows, g.dilation_rows)
         cols = list(_phases(first_col, region.width // g.channels, g.kernel_cols, g.stride_cols, g.dilation_cols))
@@ -72,11 +68,7 @@ class Depthwise:
             for across in cols:
                 work = _Work(down.axis, across.axis, len(tiles), width, last)
                 for block in best_blocks(config, work):
-                    out_commands.append(
-                        self._command(
-                            config, region, view, out, tiles, weight_base, channel_base, work, block, down, across
-                        )
-                    )
+                    out_commands.append(self._command(config, job, tiles.start, work, block, down, across))
         return out_commands
 
     def cycles(self, config: Config, rows: int, width: int, tiles: range) -> int:
@@ -96,20 +88,10 @@ class Depthwise:
         return width, min(tiles.stop * width, self.geometry.channels) - (tiles.stop - 1) * width
 
     def _command(
-        self,
-        config: Config,
-        region: Region,
-        view: View,
-        out: View,
-        tiles: range,
-        weight_base: int,
-        channel_base: int,
-        work: _Work,
-        block: Block,
-        down: _Phase,
-        across: _Phase,
+        self, config: Config, job: Job, first_tile: int, work: _Work, block: Block, down: _Phase, across: _Phase
     ) -> isa.Command:
-        g = self.geometry
+        g, region, out = self.geometry, job.region, job.output
+        (view,) = job.inputs
         image = region.row0 // g.out_rows
         y, x = down.first + block.row0 * down.step, across.first + block.col0 * across.step
         iy = y * g.stride_rows - g.top
@@ -118,7 +100,7 @@ class Depthwise:
         # Beyond the windows of the last outputs in use nothing is read, though rows of the array go on.
         span = (block.cols - 1) * across.axis.stride + across.axis.kernel - 1
         end = min(g.in_cols, first_x + span * across.dilation + 1)
-        shift = tiles.start * work.width
+        shift = first_tile * work.width
         out_row, out_pixel = down.step * out.stride, across.step * out.pixel_step(g.channels)
         steps = down.axis.stride * down.dilation, across.axis.stride * across.dilation * pixel
         last_y = iy + (block.rows - 1) * steps[0] + (down.axis.kernel - 1) * down.dilation
@@ -136,8 +118,8 @@ class Depthwise:
                 "dilation_rows": down.dilation,
                 "x_step": across.dilation * pixel,
                 "row_step": down.dilation * view.stride,
-                "weight_base": weight_base,
-                "channel_base": channel_base,
+                "weight_base": job.weight_base,
+                "channel_base": job.channel_base,
                 "in_zero_point": self.input_zero_point,
                 "weight_zero_point": self.weight_zero_point,
             }

@@ -11,7 +11,8 @@ from intaglio.machine.config import Config
 from intaglio.mapper import depthwise
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.geometry import Part
-from intaglio.program.layout import Region, View
+from intaglio.mapper.job import Job
+from intaglio.program.layout import Region
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,21 +47,9 @@ class DepthwiseTask(ConvTask):
             self.requantize.rounding,
         )
 
-    def commands(
-        self,
-        config: Config,
-        region: Region,
-        view: View,
-        out: View,
-        tiles: range,
-        part: Part,
-        weight_base: int,
-        channel_base: int,
-        start: bool = True,
-        drain: bool = True,
-    ) -> list[isa.Command]:
-        assert start and drain
-        return self._commands.commands(config, region, view, out, tiles, weight_base, channel_base)
+    def commands(self, config: Config, job: Job) -> list[isa.Command]:
+        """A command, or two, for each phase of the strides and dilations (depthwise.py)."""
+        return self._commands.commands(config, job._replace(tiles=self._tiles(config, job)))
 
     def _cycles(self, config: Config, rows: int, width: int, tiles: range, part: Part, drains: bool) -> int:
         assert drains

@@ -10,6 +10,7 @@ import numpy as np
 
 from intaglio.machine import isa
 from intaglio.machine.config import Config
+from intaglio.mapper.job import Job
 from intaglio.mapper.needed import Need
 from intaglio.mapper.task import FIELD_LIMIT, Cut, Operand, Task, output_fields
 from intaglio.network.graph import Add, Rescale, Rounding
@@ -64,7 +65,8 @@ class AddTask(_ElementByElement):
     def reads(self, region: Region) -> tuple[Region, ...]:
         return region, region
 
-    def run(self, config: Config, region: Region, inputs: tuple[View, ...], output: View) -> list[isa.Command]:
+    def commands(self, config: Config, job: Job) -> list[isa.Command]:
+        region, inputs, output = job.region, job.inputs, job.output
         rows, row_bytes = flat(region, *inputs, output)
         a, b = inputs
         how_a, how_b = self.op.operand_requantize
@@ -114,7 +116,8 @@ class RescaleTask(_ElementByElement):
     def reads(self, region: Region) -> tuple[Region, ...]:
         return (region,)
 
-    def run(self, config: Config, region: Region, inputs: tuple[View, ...], output: View) -> list[isa.Command]:
+    def commands(self, config: Config, job: Job) -> list[isa.Command]:
+        region, inputs, output = job.region, job.inputs, job.output
         rows, row_bytes = flat(region, *inputs, output)
         fields = run_fields(inputs[0].address(region.row0, region.x0), inputs[0].stride, rows, row_bytes, self.tag)
         fields |= {
@@ -234,7 +237,9 @@ class CopyTask(Task):
     def least_cycles(self, config: Config, need: Need) -> int:
         return -(-need.elements // config.requantizers)
 
-    def run(self, config: Config, region: Region, inputs: tuple[View, ...], output: View) -> list[isa.Command]:
+    def commands(self, config: Config, job: Job) -> list[isa.Command]:
         row, out_row = self.inputs[0].layout.row_bytes, self.output.layout.row_bytes
-        found = [s for part in self._elements(region) for s in segments(inputs[0], row, output, out_row, part)]
+        found = [
+            s for part in self._elements(job.region) for s in segments(job.inputs[0], row, job.output, out_row, part)
+        ]
         return [copy(s, self.tag, self.rounding) for s in found]

@@ -10,9 +10,9 @@ from intaglio.machine.config import Config
 from intaglio.mapper.allocate import Ring
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.geometry import Part
+from intaglio.mapper.groups import record_bytes, record_groups, tile_groups, weight_bytes
 from intaglio.mapper.lower import Lowered
 from intaglio.mapper.parts import variants
-from intaglio.mapper.plan import record_bytes, record_groups, tile_groups, weight_bytes
 from intaglio.mapper.residency import Schedule
 from intaglio.mapper.task import FIELD_LIMIT, Operand
 from intaglio.program.layout import Region, View, align_up

@@ -6,8 +6,8 @@ from intaglio.machine.config import Config
 from intaglio.mapper.emission import Emission
 from intaglio.mapper.emit_chain import ChainEmitter
 from intaglio.mapper.emit_layer import LayerEmitter
+from intaglio.mapper.layer_plan import LayerPlan
 from intaglio.mapper.lower import Lowered
-from intaglio.mapper.plan import LayerPlan
 from intaglio.mapper.residency import Placed, Schedule
 
 

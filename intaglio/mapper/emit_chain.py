@@ -9,7 +9,8 @@ from intaglio.mapper.chain import Needs
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.emission import Emission
 from intaglio.mapper.fused import ChainPlan, ChainPlanner
-from intaglio.mapper.plan import Groups, record_bytes, record_groups, tile_groups, weight_bytes
+from intaglio.mapper.groups import Groups, record_bytes, record_groups, tile_groups, weight_bytes
+from intaglio.mapper.job import Job
 from intaglio.mapper.residency import Placed
 from intaglio.mapper.rings import segments
 from intaglio.program.layout import Region, View, view_of_buffer, view_of_slab
@@ -51,21 +52,19 @@ class ChainEmitter:
         views = tuple(inputs[s] if s >= 0 else self._made(~s, turn, needs.read[~s]) for s in self.chain.sources[i])
         region, out = needs.made[i], self._made(i, turn, needs.read[i])
         parts = segments(region, self.plan.rings[i], self._turns[i]) if self.plan.rings else [region]
-        if (pool := task.pooled) is not None and self.plan.slabs:
-            self.program.commands += pool.commands(region, views, out, self._channels(turn))
-            return
         conv = task.weighted
         if conv is None:
-            self.program.commands += [command for part in parts for command in task.run(self.config, part, views, out)]
+            channels = self._channels(turn) if self.plan.slabs else None
+            for part in parts:
+                self.program.commands += task.commands(self.config, Job(part, views, out, channels))
             return
         assert groups is not None
         every = self._tiles(conv, groups)
         for tiles in [every[turn % len(every)]] if self.plan.slabs else every:
             weights, records = self._constants(i, conv, groups, tiles)
             for rows in parts:
-                self.program.commands += conv.commands(
-                    self.config, rows, views[0], out, tiles, groups.parts[0], weights, records
-                )
+                job = Job(rows, views, out, None, tiles, groups.parts[0], weights, records)
+                self.program.commands += conv.commands(self.config, job)
 
     # Weights and records.
 

@@ -6,8 +6,10 @@ from intaglio.machine import isa
 from intaglio.mapper.convolution import ConvTask, Sums
 from intaglio.mapper.elementwise import Segments, copy
 from intaglio.mapper.emission import Emission
+from intaglio.mapper.groups import record_groups, tile_groups, weight_bytes
+from intaglio.mapper.job import Job
+from intaglio.mapper.layer_plan import LayerPlan
 from intaglio.mapper.parts import Step, partial_pixels, steps_of, tile_record_bytes
-from intaglio.mapper.plan import LayerPlan, record_groups, tile_groups, weight_bytes
 from intaglio.mapper.residency import Placed
 from intaglio.mapper.windows import Blocks
 from intaglio.network.graph import Rounding
@@ -36,7 +38,7 @@ class LayerEmitter:
                     self._in_blocks(index, piece, self.plan.blocks)
                     continue
                 inputs = self._inputs(index, self.task.reads(piece))
-                self.program.commands += self.task.run(self.config, piece, inputs, self._output(index, piece))
+                self.program.commands += self.task.commands(self.config, Job(piece, inputs, self._output(index, piece)))
                 self._store(index, piece)
             return
         groups = self.plan.groups
@@ -73,10 +75,9 @@ class LayerEmitter:
             if t.start not in held or not (groups.kept or t is last):
                 held[t.start] = self.program.weights(task, t, part, place.get(t.start))
             last = t
-            (view,) = self._inputs(index, task.reads(piece))
-            out = self._output(index, piece)
-            weights = held[t.start]
-            self.program.commands += task.commands(config, piece, view, out, t, part, weights, records)
+            inputs = self._inputs(index, task.reads(piece))
+            job = Job(piece, inputs, self._output(index, piece), None, t, part, held[t.start], records)
+            self.program.commands += task.commands(config, job)
             if t is tiles[-1] or groups.outer:
                 self._store(index, piece)
 
@@ -105,7 +106,7 @@ class LayerEmitter:
         for index, piece in enumerate(self.plan.pieces):
             out = self._output(index, piece)
             (reads,) = task.reads(piece)
-            view: View | None = None
+            inputs: tuple[View, ...] = ()
             before: dict[int, isa.Command] = {}  # of the tile before, by their places among a tile's
             for tile in range(task.channel_tiles(config)):
                 tiles = range(tile, tile + 1)
@@ -117,15 +118,16 @@ class LayerEmitter:
                     if own_records and step.drains(task):
                         records, early = self._two_records(task, tiles, step)
                     if groups.by_part:
-                        (view,) = self._inputs(self._turn, (task.reads_part(step.region, step.part, tile),))
+                        inputs = self._inputs(self._turn, (task.reads_part(step.region, step.part, tile),))
                         self._turn += 1
-                    elif view is None:
-                        (view,) = self._inputs(index, (reads,))
+                    elif not inputs:
+                        inputs = self._inputs(index, (reads,))
                     if 0 < tile < full and not (groups.by_part or own_records):
                         command = task.moved(config, before[at], 1, weights, records)
                     else:
                         sums = Sums(step.start, step.drain_from, step.first_pixel, step.early_pixels, early)
-                        command = task.command(config, step.region, view, out, tiles, step.part, weights, records, sums)
+                        job = Job(step.region, inputs, out, None, tiles, step.part, weights, records)
+                        command = task.command(config, job, sums)
                     before[at] = command
                     self.program.commands.append(command)
             self._store(index, piece)

@@ -13,15 +13,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from intaglio.machine.config import Config
-from intaglio.machine.timing import compute_cycles
 from intaglio.mapper.bands import Bands, BandsOf
 from intaglio.mapper.buffers import Buffers, Setting, Wanted, placements
 from intaglio.mapper.chain import Chain, Needs
 from intaglio.mapper.cuts import sizes
 from intaglio.mapper.estimate import ANY_SPARE, NO_SPARE, Cycles, Spare, Work, pipelined, transfer_cycles
-from intaglio.mapper.plan import Groups, record_bytes, tile_groups, weight_bytes
+from intaglio.mapper.groups import Groups, record_bytes, tile_groups, weight_bytes
 from intaglio.mapper.rings import passages
-from intaglio.program.layout import Grid, Region, View, slab_stride
+from intaglio.program.layout import Grid, Region, slab_stride
 
 MOST_PIECES = 256
 """Finer cuts are not considered: what lies outside costs less then."""
@@ -414,28 +413,9 @@ class ChainPlanner:
             ]
         return self._each[cut]
 
-    def _task_cycles(self, index: int, region: Region, groups: Groups | None, slab: int) -> int:
-        task, config = self.chain.tasks[index], self.config
-        conv, pool = task.weighted, task.pooled
-        place = (region, slab) if pool is not None else (region.rows, region.width)
-        key = (index, place, groups and groups.tiles)
+    def _task_cycles(self, i: int, region: Region, groups: Groups | None, slab: int) -> int:
+        task = self.chain.tasks[i]
+        key = i, task.row_kind(region), task.column_kind(region), groups and groups.tiles, slab
         if key not in self._known.cycles:
-            views = [View(0, operand.layout.stride) for operand in (*task.inputs, task.output)]
-            if conv is not None:
-                assert groups is not None
-                every, width = (
-                    tile_groups(conv.channel_tiles(config), groups.tiles),
-                    region.width // conv.geometry.out_channels,
-                )
-                cycles = [
-                    conv.cycles(config, region.rows, width, tiles, groups.parts[0]) for tiles in (every[0], every[-1])
-                ]
-                self._known.cycles[key] = (len(every) - 1) * cycles[0] + cycles[1]
-                return self._known.cycles[key]
-            if pool is not None:
-                slabs = tile_groups(pool.channels, slab or pool.channels)
-                self._known.cycles[key] = sum(pool.cycles(config, region, len(some)) for some in slabs)
-                return self._known.cycles[key]
-            commands = task.run(config, region, tuple(views[:-1]), views[-1])
-            self._known.cycles[key] = sum(compute_cycles(config, command) for command in commands)
+            self._known.cycles[key] = task.cycles(self.config, region, groups, slab)
         return self._known.cycles[key]

@@ -52,7 +52,7 @@ def cost(task: ConvTask, config: Config) -> tuple[float, float]:
     g, tiles = task.geometry, task.channel_tiles(config)
 
     def computing(of: range) -> int:
-        return task.cycles(config, g.out_rows, g.out_cols, of, g.whole_part)
+        return task.tile_cycles(config, task.image, of, g.whole_part)
 
     if g.slices is None:
         compute = computing(range(tiles))

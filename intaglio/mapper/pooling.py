@@ -15,6 +15,8 @@ import numpy as np
 from intaglio.machine import isa
 from intaglio.machine.config import Config
 from intaglio.machine.timing import pool_cycles
+from intaglio.mapper.groups import Groups, tile_groups
+from intaglio.mapper.job import Job
 from intaglio.mapper.needed import Need, touched
 from intaglio.mapper.task import Cut, Operand, Task, output_fields
 from intaglio.mapper.windows import Block, Blocks
@@ -143,9 +145,6 @@ class PoolTask(Task):
     def image_rows(self) -> tuple[int, int]:
         return self.out_rows, self.in_rows
 
-    def run(self, config: Config, region: Region, inputs: tuple[View, ...], output: View) -> list[isa.Command]:
-        return self.commands(region, inputs, output)
-
     def least_parts(self, config: Config) -> int:
         """Parts that all windows come in at least where one does not fit on chip, else 0."""
         rows, cols = self.extent
@@ -187,11 +186,14 @@ class PoolTask(Task):
         col0, col1 = covered(cols, self.stride[1], self.dilation[1])
         return (Region(first + row0, first + row1, col0 * self.channels, col1 * self.channels),)
 
-    def cycles(self, config: Config, region: Region, channels: int) -> int:
-        """Of COMPUTE, for so many channels of a region's pixels: of what `commands` gives."""
+    def cycles(self, config: Config, region: Region, groups: Groups | None = None, channels: int = 0) -> int:
         rows, cols = self._spans(region)
-        shapes = product(*(Counter((span.outputs, span.size) for span in axis).items() for axis in (rows, cols)))
-        return sum(n * m * self._command_cycles(config, r, c, channels, False) for (r, n), (c, m) in shapes)
+        shapes = list(product(*(Counter((span.outputs, span.size) for span in axis).items() for axis in (rows, cols))))
+        return sum(
+            n * m * self._command_cycles(config, r, c, len(slab), False)
+            for slab in tile_groups(self.channels, channels or self.channels)
+            for (r, n), (c, m) in shapes
+        )
 
     def cycles_in_blocks(self, config: Config, blocks: Blocks) -> int:
         """Of COMPUTE, for all outputs whose windows come in blocks: of what `part` gives."""
@@ -265,15 +267,12 @@ class PoolTask(Task):
         rows, cols = self._spans(region)
         return len(rows) * len(cols)
 
-    def commands(
-        self, region: Region, inputs: tuple[View, ...], output: View, channels: range | None = None
-    ) -> list[isa.Command]:
-        """channels: those that are computed, all by default. The input may have a ring of at least as many rows as `reads`
-        names, the output one whose end the region does not pass."""
-        image = region.row0 // self.out_rows
-        rows, cols = self._spans(region)
-        some = range(self.channels) if channels is None else channels
-        return [self._command(image, r, c, inputs[0], output, some) for r in rows for c in cols]
+    def commands(self, config: Config, job: Job) -> list[isa.Command]:
+        """A POOL for each rectangle of outputs whose windows have one size."""
+        image = job.region.row0 // self.out_rows
+        rows, cols = self._spans(job.region)
+        some = range(self.channels) if job.channels is None else job.channels
+        return [self._command(image, r, c, job.inputs[0], job.output, some) for r in rows for c in cols]
 
     def _command(self, image: int, rows: Span, cols: Span, view: View, output: View, channels: range) -> isa.Command:
         base = output.address(image * self.out_rows + rows.first, cols.first * self.channels) + channels.start

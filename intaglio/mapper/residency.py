@@ -21,8 +21,10 @@ from intaglio.mapper.chain import Chain, can_chain
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.estimate import Spare
 from intaglio.mapper.fused import ChainPlan, ChainPlanner
+from intaglio.mapper.groups import Groups
+from intaglio.mapper.layer_plan import LayerPlan
 from intaglio.mapper.lower import Lowered, Value
-from intaglio.mapper.plan import Groups, LayerPlan, LayerPlanner
+from intaglio.mapper.plan import LayerPlanner
 from intaglio.mapper.walks import NOTHING, PARTS, State, Step, Walk
 
 PASSES = 2

@@ -10,12 +10,15 @@ import numpy as np
 
 from intaglio.machine import isa
 from intaglio.machine.config import Config
+from intaglio.machine.timing import compute_cycles
+from intaglio.mapper.job import Job
 from intaglio.mapper.needed import Need
 from intaglio.network.graph import Rounding
 from intaglio.program.layout import Layout, Region, View
 
 if TYPE_CHECKING:
     from intaglio.mapper.convolution import ConvTask
+    from intaglio.mapper.groups import Groups
     from intaglio.mapper.pooling import PoolTask
 
 ROUNDING_CODE = {
@@ -122,9 +125,15 @@ class Task(ABC):
         """The fewest cycles of COMPUTE in which any schedule computes what is needed of it."""
 
     @abstractmethod
-    def run(self, config: Config, region: Region, inputs: tuple[View, ...], output: View) -> list[isa.Command]:
-        """The commands that compute a region of the output (tokens not set); with weights, of all channels from word 0 of the
-        memories of weights and records on."""
+    def commands(self, config: Config, job: Job) -> list[isa.Command]:
+        """The commands that do a job, tokens not set."""
+
+    def cycles(self, config: Config, region: Region, groups: Groups | None = None, channels: int = 0) -> int:
+        """Cycles of COMPUTE for a region of the output, wherever everything lies. groups: of a task with weights, how it takes its
+        channel tiles; its whole reduction at once. channels: of windows without weights, how many at a time; 0 for all."""
+        *inputs, output = (operand.layout.view(0) for operand in (*self.inputs, self.output))
+        commands = self.commands(config, Job(region, tuple(inputs), output))
+        return sum(compute_cycles(config, command) for command in commands)
 
     def rows_read(self) -> np.ndarray:
         """int64 [2, rows of an output image]: first and end of the rows of an input image; (0, 0) for none."""

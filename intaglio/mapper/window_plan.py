@@ -1,13 +1,17 @@
-"""Which blocks the windows of a pooling layer are loaded in where they do not fit whole (windows.py)."""
+"""Plans of windows that do not fit whole: the blocks in which they are loaded (windows.py)."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from intaglio.machine.config import Config
 from intaglio.machine.timing import pool_pixel_cycles
+from intaglio.mapper.buffers import Buffers, Setting
+from intaglio.mapper.cuts import ENOUGH, Cuts
+from intaglio.mapper.estimate import Cycles
+from intaglio.mapper.layer_plan import LayerPlan
 from intaglio.mapper.pooling import PoolTask
 from intaglio.mapper.windows import Block, Blocks, Load
 from intaglio.program.layout import Region, align_down, align_up
@@ -90,3 +94,33 @@ def _largest_window(task: PoolTask, blocks: Blocks) -> tuple[list[Block], list[L
 def _passes(task: PoolTask, blocks: Blocks) -> int:
     """Ranges of channels of all output pixels."""
     return task.output.layout.elements // task.channels * -(-task.channels // blocks.channels)
+
+
+def plans_in_blocks(
+    task: PoolTask, config: Config, setting: Setting, cuts: Cuts, cycles_of: Callable[[Blocks], int]
+) -> list[LayerPlan]:
+    """Plans for windows of which nothing else fits: one output pixel at a time, its window in slabs of channels or in parts. cycles_of:
+    cycles of COMPUTE with such blocks. Empty where none fit."""
+    if setting.resident[0] is not None:
+        return []
+    plans: list[LayerPlan] = []
+    fitting = 0
+    for cut in cuts.all:
+        space = setting.space(config)
+        size = 0 if setting.resident[-1] is not None else align_up(cut.largest[-1], config.bus_bytes)
+        outputs = [space.take(size, 0)] if size else []
+        room = max((high - low for low, high in space.free), default=0)
+        chosen = None if None in outputs else choose_blocks(task, config, room)
+        if chosen is None:
+            continue
+        fitting += 1
+        if fitting > ENOUGH:
+            break
+        blocks, depth, cycles = chosen
+        if plans and cycles >= plans[-1].cycles.estimate:
+            continue  # more pieces, and no better blocks for it
+        inputs = [space.take(blocks.buffer_bytes, 0) for _ in range(depth)]
+        taken = [tuple(at for at in side if at is not None) for side in (inputs, outputs)]
+        buffers = Buffers((taken[0],), (), taken[1], (), False)
+        plans.append(LayerPlan(cut.pieces, buffers, None, Cycles(cycles, cycles_of(blocks)), blocks))
+    return plans

@@ -50,6 +50,10 @@ class Layout:
         """True where no padding lies between elements, so that the rows are one run of bytes."""
         return self.row_bytes == self.stride or self.rows == 1
 
+    def view(self, address: int) -> View:
+        """The whole tensor where its first byte lies at `address`."""
+        return View(address, self.stride)
+
 
 def layout_of(shape: Sequence[int], bus_bytes: int) -> Layout:
     """The layout of a tensor: [N, H, W, C] is N * H rows of W * C, [N, I] is N rows of I."""

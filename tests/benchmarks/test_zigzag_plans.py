@@ -14,7 +14,7 @@ from intaglio.machine.config import Config, load_config
 from intaglio.mapper import map_proven, program_of
 from intaglio.mapper.accept import accepted
 from intaglio.mapper.emit import emit
-from intaglio.mapper.plan import LayerPlan
+from intaglio.mapper.layer_plan import LayerPlan
 from intaglio.network.execute import execute, random_inputs
 from intaglio.sim.engines import clock_of, cycles_of
 from intaglio.sim.functional import execute_program

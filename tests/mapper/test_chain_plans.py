@@ -18,8 +18,9 @@ from intaglio.mapper.buffers import Setting
 from intaglio.mapper.chain import Chain
 from intaglio.mapper.emit import emit
 from intaglio.mapper.fused import ChainPlan, ChainPlanner
+from intaglio.mapper.layer_plan import LayerPlan
 from intaglio.mapper.lower import Lowered
-from intaglio.mapper.plan import LayerPlan, LayerPlanner
+from intaglio.mapper.plan import LayerPlanner
 from intaglio.mapper.residency import Placed, Schedule
 from intaglio.mapper.rings import passages, segments
 from intaglio.network.execute import random_inputs

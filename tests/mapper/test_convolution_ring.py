@@ -10,6 +10,7 @@ from intaglio.machine.isa import Command, LocalMemory
 from intaglio.mapper.accesses import Space, accesses
 from intaglio.mapper.convolution import ConvTask, Sums
 from intaglio.mapper.geometry import Geometry, Part
+from intaglio.mapper.job import Job
 from intaglio.mapper.task import Operand
 from intaglio.network import arithmetic
 from intaglio.network.graph import Conv2D, Padding, Requantize, Rounding
@@ -126,7 +127,7 @@ def piece(config: Config, rng: np.random.Generator) -> int:
                 memory[view.address(row, 0) :][: line.size] = line
         last = i == len(parts) - 1
         sums = Sums(i == 0, 0 if last else pixels)
-        command = task.command(config, region, view, out, tiles, part, FIRST_WORD, FIRST_RECORD, sums)
+        command = task.command(config, Job(region, (view,), out, None, tiles, part, FIRST_WORD, FIRST_RECORD), sums)
         assert not list(faults(config, command, 0)), command
         machine.run(command, np.zeros(len(Counter), np.int64))
         wraps += command["wrap_bytes"] > 0

@@ -13,6 +13,7 @@ from intaglio.machine.timing import compute_cycles
 from intaglio.mapper.accesses import Access, Space, accesses
 from intaglio.mapper.depthwise import Depthwise, suits, tile_width, weight_block
 from intaglio.mapper.geometry import Geometry
+from intaglio.mapper.job import Job
 from intaglio.network import arithmetic
 from intaglio.network.graph import Conv2D, Padding, Requantize, Rounding
 from intaglio.program.layout import Region, View, align_up
@@ -134,7 +135,7 @@ def piece(config: Config, rng: np.random.Generator, ring: bool) -> None:
     layer = Depthwise(
         3, g, op.input_zero_point, op.weight_zero_point, op.output_zero_point, op.clamp, op.requantize.rounding
     )
-    commands = layer.commands(config, region, view, out, tiles, 1, 2)
+    commands = layer.commands(config, Job(region, (view,), out, None, tiles, None, 1, 2))
     before = activation.copy()
     for command in commands:
         assert not list(faults(config, command, 0)), command
@@ -219,7 +220,7 @@ def test_a_ring_passed_row_by_row(ring: int) -> None:
         while written < min(y + 2, 9):
             activation[view.address(written, 0) :][:45] = image[0, written].ravel()
             written += 1
-        for command in layer.commands(config, Region(y, y + 1, 0, 45), view, out, tiles, 0, 0):
+        for command in layer.commands(config, Job(Region(y, y + 1, 0, 45), (view,), out, tiles=tiles)):
             assert not list(faults(config, command, 0))
             machine.run(command, np.zeros(len(Counter), np.int64))
             wrapped += command["wrap_bytes"] == ring * view.stride
@@ -232,8 +233,8 @@ def cycles_of(config: Config, g: Geometry) -> int:
     layer = Depthwise(0, g, 0, 0, 0, (-128, 127), Rounding.SINGLE)
     whole = Region(0, g.out_rows, 0, g.out_cols * g.channels)
     tiles = range(-(-g.channels // tile_width(config)))
-    views = View(0, g.in_cols * g.channels), View(0, g.out_cols * g.channels)
-    commands = layer.commands(config, whole, *views, tiles, 0, 0)
+    view, out = View(0, g.in_cols * g.channels), View(0, g.out_cols * g.channels)
+    commands = layer.commands(config, Job(whole, (view,), out, tiles=tiles))
     assert all(c.opcode is Opcode.DEPTHWISE for c in commands)
     return sum(compute_cycles(config, c) for c in commands)
 

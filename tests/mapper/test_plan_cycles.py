@@ -14,6 +14,7 @@ from intaglio.mapper import map_proven
 from intaglio.mapper.accept import accepted
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.emit import emit
+from intaglio.mapper.job import Job
 from intaglio.mapper.residency import Scheduler
 from intaglio.network.graph import Graph, Padding
 from intaglio.program.layout import View
@@ -54,7 +55,7 @@ def test_pieces(seed: int, machine: int) -> None:
         assert not isinstance(task, ConvTask)
         *inputs, output = [View(0, operand.layout.stride) for operand in (*task.inputs, task.output)]
         for cut in planner._cuts.all:
-            commands = [c for piece in cut.pieces for c in task.run(config, piece, tuple(inputs), output)]
+            commands = [c for piece in cut.pieces for c in task.commands(config, Job(piece, tuple(inputs), output))]
             assert planner._compute_cycles(cut, None) == sum(compute_cycles(config, c) for c in commands)
 
 

@@ -9,6 +9,7 @@ from intaglio.machine.config import load_config
 from intaglio.machine.counters import Counter
 from intaglio.machine.isa import LocalMemory
 from intaglio.mapper.accesses import Space, accesses
+from intaglio.mapper.job import Job
 from intaglio.mapper.pooling import PoolTask, Span, average_scale, division, spans
 from intaglio.mapper.task import Operand
 from intaglio.network.arithmetic import requantize
@@ -141,7 +142,7 @@ def test_a_ring_of_rows() -> None:
             line = image.reshape(2 * task.in_rows, -1)[row]
             activation[view.address(row, 0) :][: line.size] = line
         before = activation.copy()
-        for command in task.commands(region, (view,), out):
+        for command in task.commands(CONFIG, Job(region, (view,), out)):
             assert not list(faults(CONFIG, command, 0)), command
             machine.run(command, np.zeros(len(Counter), np.int64))
             wrapped += command["wrap_bytes"] > 0

@@ -21,13 +21,14 @@ from intaglio.mapper.accesses import Access, Space, accesses
 from intaglio.mapper.bands import BandsOf
 from intaglio.mapper.chain import Chain
 from intaglio.mapper.convolution import ConvTask
+from intaglio.mapper.job import Job
 from intaglio.mapper.pooling import PoolTask
 from intaglio.mapper.residency import Scheduler
 from intaglio.mapper.rings import passages, segments
 from intaglio.mapper.tokens import tokens_of
 from intaglio.mapper.walks import Walk
 from intaglio.network.graph import Graph, Padding
-from intaglio.program.layout import Grid, Region, View
+from intaglio.program.layout import Grid, Region
 from intaglio.program.table import table_of
 from intaglio.verifier.legality import examine, rules
 
@@ -186,14 +187,14 @@ def test_cycles_without_commands(machine: tuple[str, list[str]]) -> None:
     count = 0
     for task in (task for task in network.tasks if isinstance(task, ConvTask)):
         g, part = task.geometry, task.geometry.whole_part
-        views = View(0, task.inputs[0].layout.stride), View(0, task.output.layout.stride)
+        view, out = task.inputs[0].layout.view(0), task.output.layout.view(0)
         for _ in range(20):
             rows, width = draw.randint(1, g.out_rows), draw.randint(1, g.out_cols)
             first = draw.randrange(task.channel_tiles(config))
             tiles = range(first, draw.randint(first + 1, task.channel_tiles(config)))
             region = Region(0, rows, 0, width * g.out_channels)
-            commands = task.commands(config, region, *views, tiles, part, 0, 0)
-            assert task.cycles(config, rows, width, tiles, part) == sum(compute_cycles(config, c) for c in commands)
+            commands = task.commands(config, Job(region, (view,), out, None, tiles, part))
+            assert task.tile_cycles(config, region, tiles, part) == sum(compute_cycles(config, c) for c in commands)
             count += 1
     assert count == 5 * 20
 
