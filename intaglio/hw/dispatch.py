@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from intaglio.machine import latency
 from intaglio.machine.config import Config
 from intaglio.machine.faults import FAULT_BITS, Fault
-from intaglio.machine.isa import ENGINE_OF, OPCODE_BITS, WORDS_OF, Engine, LocalMemory, Opcode, field_of, unnamed_bits
+from intaglio.machine.isa import ENGINE_OF, OPCODE_BITS, WORDS_OF, Engine, LocalMemory, Opcode, field_of, zero_bits
 
 
 class Dispatch(wiring.Component):
@@ -118,9 +118,9 @@ class Dispatch(wiring.Component):
 
 
 def _zero_bits(opcode: Opcode, bus_bytes: int) -> list[int]:
-    """For each word, padded to 32: bits that must be zero. Those that no field names; the low bits of what is a multiple of
-    the bus; and STORE has one memory."""
-    masks = list(unnamed_bits(opcode))
+    """For each word, padded to 32: bits that must be zero. Those that no field names or that are reserved; the low bits of
+    what is a multiple of the bus; and STORE has one memory."""
+    masks = list(zero_bits(opcode))
     if ENGINE_OF[opcode] != Engine.COMPUTE:
         for name in ("external", "external_stride", "local", "local_stride", "row_bytes"):
             masks[field_of(opcode, name).word] |= bus_bytes - 1

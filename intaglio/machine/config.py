@@ -20,7 +20,7 @@ import yaml
 
 from intaglio.errors import InputError
 from intaglio.files import read_bytes
-from intaglio.machine.formats import SUM
+from intaglio.machine.formats import FORMATS, SUM, ElementFormat
 from intaglio.machine.memory import MemoryConfig
 from intaglio.unique_keys import UniqueKeys
 
@@ -97,6 +97,16 @@ class Config:
     def channel_groups(self) -> int:
         """Requantizer passes for one row of the array: ceil(cols / requantizers)."""
         return -(-self.cols // self.requantizers)
+
+    @property
+    def activation_formats(self) -> tuple[ElementFormat, ...]:
+        """Formats of activations that are built in."""
+        return tuple(f for f in FORMATS if f.signed and f.bits in self.activation_bits)
+
+    @property
+    def weight_formats(self) -> tuple[ElementFormat, ...]:
+        """Formats of weights that are built in."""
+        return tuple(f for f in FORMATS if f.signed and f.bits in self.weight_bits)
 
     @cached_property
     def slab_channels(self) -> int:

@@ -10,13 +10,14 @@ from operator import index
 
 @dataclass(frozen=True)
 class Field:
-    """Bits [lsb, lsb + width) of one word."""
+    """Bits [lsb, lsb + width) of one word. reserved: for what is not built yet; hardware takes 0 only."""
 
     name: str
     word: int
     lsb: int = 0
     width: int = 32
     signed: bool = False
+    reserved: bool = False
 
     @cached_property
     def mask(self) -> int:

@@ -3,7 +3,7 @@
 A program is a sequence of commands of 32-bit little-endian words: LOAD and STORE have 8, CONV, ADD, POOL
 and DEPTHWISE have 32. Each command runs on one engine, in program order there; engines meet only through tokens
 (`wait`, `signal`). All addresses inside the accelerator are byte addresses unless said otherwise; external
-addresses are offsets from the base register. Fields that are not named here must be zero.
+addresses are offsets from the base register. Bits that no field names, and fields that are reserved, must be zero.
 
 The meaning of each command and its fields: intaglio/machine/commands, a file each.
 """
@@ -13,8 +13,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-from intaglio.machine.commands import FORMATS, HEADER, OPCODE_BITS
+from intaglio.machine.commands import ELEMENTS, FORMATS, HEADER, OPCODE_BITS
 from intaglio.machine.fields import Field, pack, unpack
+from intaglio.machine.formats import FORMATS as ELEMENT_FORMATS
+from intaglio.machine.formats import wide
 from intaglio.machine.opcodes import ENGINE_OF, TRANSFERS, Engine, LocalMemory, Opcode, RoundingCode, token_bit
 
 ADD_LEFT_SHIFT = 20
@@ -34,6 +36,7 @@ CHANNEL_FIELDS = (  # one output channel's record of CHANNEL_RECORD_BYTES, in th
 
 FIELDS = {opcode: form.fields for opcode, form in FORMATS.items()}
 FIELDS_BY_NAME = {opcode: {f.name: f for f in fields} for opcode, fields in FIELDS.items()}
+_FORMAT_OF = {name: field for field, names in ELEMENTS.items() for name in names}
 CHANNEL_FIELDS_BY_NAME = {f.name: f for f in CHANNEL_FIELDS}
 
 
@@ -42,10 +45,16 @@ def field_of(opcode: Opcode, name: str) -> Field:
 
 
 @cache
-def unnamed_bits(opcode: Opcode) -> tuple[int, ...]:
-    """For each word of a command, the mask of bits that no field names; they must be zero."""
+def built_fields(opcode: Opcode) -> tuple[Field, ...]:
+    """The fields that hardware reads: without those that are reserved."""
+    return tuple(f for f in FIELDS[opcode] if not f.reserved)
+
+
+@cache
+def zero_bits(opcode: Opcode) -> tuple[int, ...]:
+    """For each word of a command, the mask of bits that must be zero: no field names them, or one that is reserved does."""
     masks = [0xFFFFFFFF] * WORDS_OF[opcode]
-    for f in FIELDS[opcode]:
+    for f in built_fields(opcode):
         masks[f.word] &= ~(f.mask << f.lsb)
     return tuple(masks)
 
@@ -69,6 +78,12 @@ class Command:
         return self.fields.get(name, 0)
 
 
+def element_value(command: Command, name: str) -> int:
+    """A zero point or clamp of a command, as its operand's format has it."""
+    value, code = wide(command[name], command[f"{name}_high"]), command[_FORMAT_OF[name]]
+    return value % (1 << 16) if code < len(ELEMENT_FORMATS) and not ELEMENT_FORMATS[code].signed else value
+
+
 def conv_pixels(command: Command) -> int:
     """Output pixels of a CONV, of each channel tile."""
     return 1 if command["split"] else conv_rows(command)
@@ -81,7 +96,7 @@ def conv_rows(command: Command) -> int:
 
 def decode(words: list[int]) -> list[Command]:
     """Commands of a program. Raises ValueError that names the word where a command is malformed: an unknown
-    opcode, a command cut short, or a bit set that no field names."""
+    opcode, a command cut short, or a bit set that no field names or that is reserved."""
     out = []
     at = 0
     while at < len(words):
@@ -92,9 +107,9 @@ def decode(words: list[int]) -> list[Command]:
         part = words[at : at + WORDS_OF[opcode]]
         if len(part) < WORDS_OF[opcode]:
             raise ValueError(f"word {at}: {opcode.name} is cut short")
-        for i, (word, mask) in enumerate(zip(part, unnamed_bits(opcode), strict=True)):
+        for i, (word, mask) in enumerate(zip(part, zero_bits(opcode), strict=True)):
             if word & mask:
-                raise ValueError(f"word {at + i}: {opcode.name} sets bits that no field names")
+                raise ValueError(f"word {at + i}: {opcode.name} sets bits that are reserved")
         values = unpack(FIELDS_BY_NAME[opcode], part)
         values.pop("opcode")
         out.append(Command(opcode, values))
@@ -107,6 +122,7 @@ __all__ = [
     "CHANNEL_FIELDS",
     "CHANNEL_FIELDS_BY_NAME",
     "COMMAND_BITS",
+    "ELEMENTS",
     "ENGINE_OF",
     "FIELDS",
     "FIELDS_BY_NAME",
@@ -120,12 +136,14 @@ __all__ = [
     "LocalMemory",
     "Opcode",
     "RoundingCode",
+    "built_fields",
     "conv_pixels",
     "conv_rows",
     "decode",
+    "element_value",
     "field_of",
     "pack",
     "token_bit",
-    "unnamed_bits",
     "unpack",
+    "zero_bits",
 ]

@@ -42,7 +42,7 @@ def sizes_of(config: Config) -> Sizes:
 
 
 def _names(opcode: isa.Opcode) -> list[str]:
-    return [f.name for f in isa.FIELDS[opcode] if f not in isa.HEADER]
+    return [f.name for f in isa.built_fields(opcode) if f not in isa.HEADER]
 
 
 def _form(opcode: isa.Opcode) -> tuple[Any, Callable[[Mapping[str, int]], Any]]:

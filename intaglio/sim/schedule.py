@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from intaglio.compiled import compiled
 from intaglio.machine.commands import FORMATS
 from intaglio.machine.config import Config
-from intaglio.machine.isa import ENGINE_OF, FIELDS, HEADER, WORDS_OF, Command, Engine, Field, Opcode, field_of
+from intaglio.machine.isa import ENGINE_OF, HEADER, WORDS_OF, Command, Engine, Field, Opcode, built_fields, field_of
 from intaglio.machine.timing import compute_cycles
 from intaglio.program.table import Table
 
@@ -54,7 +54,7 @@ def schedule_of(config: Config, program: Table) -> Schedule:
 
 def _lengths(config: Config, opcode: Opcode, records: NDArray[np.void]) -> list[int]:
     """Cycles of compute commands of one opcode; alike ones are counted once."""
-    names = [f.name for f in FIELDS[opcode] if f not in HEADER and f.name not in FORMATS[opcode].timeless]
+    names = [f.name for f in built_fields(opcode) if f not in HEADER and f.name not in FORMATS[opcode].timeless]
     alike = list(zip(*(records[name].tolist() for name in names), strict=True))
     known = {
         key: compute_cycles(config, Command(opcode, dict(zip(names, key, strict=True)))) for key in dict.fromkeys(alike)

@@ -11,7 +11,17 @@ import numpy as np
 
 from intaglio.machine.commands import FORMATS
 from intaglio.machine.config import ROUNDINGS, Config
-from intaglio.machine.isa import FIELDS, Command, LocalMemory, Opcode, RoundingCode, conv_pixels
+from intaglio.machine.isa import (
+    ELEMENTS,
+    FIELDS,
+    FIELDS_BY_NAME,
+    Command,
+    LocalMemory,
+    Opcode,
+    RoundingCode,
+    conv_pixels,
+    element_value,
+)
 from intaglio.machine.opcodes import ByOpcode
 from intaglio.machine.timing import least_idle_cycles, least_tile_cycles
 from intaglio.program.table import Table, table_of
@@ -23,6 +33,7 @@ WORD = 1 << 32
 SHIFTS = range(-31, 31)
 _WHEN = ("wait", "signal", "tag")
 """Fields of the header that no rule looks at."""
+_RESERVED = {opcode: [f.name for f in fields if f.reserved] for opcode, fields in FIELDS.items()}
 _WEIGHTS = np.random.default_rng(0).integers(-(1 << 62), 1 << 62, max(map(len, FIELDS.values()))) | 1
 """By which the fields of a command are summed, modulo 2**64."""
 
@@ -94,7 +105,26 @@ def rules(config: Config, command: Command) -> Iterator[str]:
         if command[name] < 1:
             yield f"{name} is 0"
             return
+    yield from _formats(config, command)
     yield from _SPECIFIC[command.opcode](config, command)
+
+
+def _formats(config: Config, c: Command) -> Iterator[str]:
+    """That the operands' formats are built in, and hold their zero points and clamps."""
+    if not any(map(c.fields.get, _RESERVED[c.opcode])):
+        return  # INT8 throughout, whose values their fields hold and no other
+    for field, names in ELEMENTS.items():
+        if field not in FIELDS_BY_NAME[c.opcode]:
+            continue
+        built = config.weight_formats if field == "weight_format" else config.activation_formats
+        form = next((known for known in built if known.code == c[field]), None)
+        if form is None:
+            yield f"{field} = {c[field]} is not built in ({', '.join(f'{f.code}: {f.name}' for f in built)})"
+            continue
+        for name in names:
+            value = element_value(c, name)
+            if not form.low <= value <= form.high:
+                yield f"{name} = {value} is beyond {form.name}, {form.low} to {form.high}"
 
 
 def _transfer(config: Config, c: Command) -> Iterator[str]:
@@ -110,8 +140,9 @@ def _transfer(config: Config, c: Command) -> Iterator[str]:
 
 
 def _output(config: Config, c: Command) -> Iterator[str]:
-    if c["clamp_min"] > c["clamp_max"]:
-        yield f"clamp_min = {c['clamp_min']} is above clamp_max = {c['clamp_max']}"
+    low, high = element_value(c, "clamp_min"), element_value(c, "clamp_max")
+    if low > high:
+        yield f"clamp_min = {low} is above clamp_max = {high}"
     if c["rounding"] not in RoundingCode._value2member_map_:
         yield f"rounding = {c['rounding']} is none"
     elif ROUNDINGS[c["rounding"]] not in config.rounding:

@@ -11,7 +11,7 @@ from rtl_bench import parameters
 
 from intaglio.machine.config import Config
 from intaglio.machine.faults import Fault
-from intaglio.machine.isa import Command, Engine, LocalMemory, Opcode, field_of, unnamed_bits
+from intaglio.machine.isa import Command, Engine, LocalMemory, Opcode, field_of, zero_bits
 from intaglio.machine.limits import FETCH_BLOCK_BYTES
 from tests.hw.streams import random_stream, words_of
 from tests.hw.units import small_config
@@ -32,7 +32,7 @@ def refused(command: Command) -> Refused:
     """The command with one random fault."""
     words = command.words()
     transfer = command.engine != Engine.COMPUTE
-    unnamed = [(i, bit) for i, mask in enumerate(unnamed_bits(command.opcode)) for bit in range(32) if mask >> bit & 1]
+    unnamed = [(i, bit) for i, mask in enumerate(zero_bits(command.opcode)) for bit in range(32) if mask >> bit & 1]
     match random.choice(["opcode", "unnamed", "transfer" if transfer else "short"]):
         case "opcode":
             words[0] = words[0] & ~0xFF | random.choice([code for code in range(256) if code not in list(Opcode)])

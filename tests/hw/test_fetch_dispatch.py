@@ -162,14 +162,14 @@ def test_a_command_that_is_not_built_in() -> None:
     assert run(8, words, random.Random(0), depthwise_delay=0)[1:] == (Fault.BAD_OPCODE, 4 * len(LOAD))
 
 
-def test_unnamed_bits_of_every_word() -> None:
-    from intaglio.machine.isa import unnamed_bits
+def test_zero_bits_of_every_word() -> None:
+    from intaglio.machine.isa import zero_bits
 
     rng = random.Random(3)
     for opcode in Opcode:
         fields = {"row_bytes": 64, "rows": 1} if opcode in (Opcode.LOAD, Opcode.STORE) else {}
         words = Command(opcode, fields).words()
-        for i, mask in enumerate(unnamed_bits(opcode)):
+        for i, mask in enumerate(zero_bits(opcode)):
             if mask and i:
                 bit = rng.choice([b for b in range(32) if mask >> b & 1])
                 _, found, _ = run(8, _changed(words, i, words[i] | 1 << bit), rng)

@@ -6,7 +6,7 @@ from intaglio.machine.commands.add import ADD
 from intaglio.machine.commands.conv import CONV
 from intaglio.machine.commands.depthwise import DEPTHWISE
 from intaglio.machine.commands.pool import POOL
-from intaglio.machine.commands.shape import HEADER, OPCODE_BITS, Format
+from intaglio.machine.commands.shape import ELEMENTS, HEADER, OPCODE_BITS, Format
 from intaglio.machine.commands.transfer import LOAD, STORE
 from intaglio.machine.opcodes import ByOpcode, Opcode
 
@@ -21,7 +21,6 @@ FORMATS: ByOpcode[Format] = ByOpcode(
         Opcode.DEPTHWISE: DEPTHWISE,
     },
 )
-"""Fields that CONV and DEPTHWISE share by name stand in the same place: the array's, drain's and feed's common parts read
-them without looking at the opcode."""
+"""By opcode."""
 
-__all__ = ["FORMATS", "HEADER", "OPCODE_BITS", "Format"]
+__all__ = ["ELEMENTS", "FORMATS", "HEADER", "OPCODE_BITS", "Format"]

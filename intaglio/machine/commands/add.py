@@ -6,8 +6,9 @@ ADD: for each row: out[i] = clamp((scale((a[i] - zero_a) << 20, mult_a, shift_a)
 
 from __future__ import annotations
 
-from intaglio.machine.commands.shape import HEADER, OUTPUT, SCALE_OUT, Format
+from intaglio.machine.commands.shape import HEADER, OUTPUT, SCALE_OUT, TIMELESS_OUTPUT, Format
 from intaglio.machine.fields import Field
+from intaglio.machine.formats import FORMAT_BITS
 
 _FIELDS = (
     HEADER
@@ -24,6 +25,10 @@ _FIELDS = (
         Field("shift_b", 9, 8, 8, True),
         Field("zero_a", 9, 16, 8, True),
         Field("zero_b", 9, 24, 8, True),
+        Field("a_format", 10, 0, FORMAT_BITS, reserved=True),
+        Field("b_format", 10, FORMAT_BITS, FORMAT_BITS, reserved=True),
+        Field("zero_a_high", 10, 8, 8, True, reserved=True),
+        Field("zero_b_high", 10, 16, 8, True, reserved=True),
     )
     + SCALE_OUT
     + OUTPUT
@@ -43,13 +48,9 @@ ADD = Format(
         "shift_b",
         "zero_a",
         "zero_b",
-        "out_base",
-        "out_zero_point",
-        "clamp_min",
-        "clamp_max",
-        "rounding",
         "mult_out",
         "shift_out",
         "bias",
+        *TIMELESS_OUTPUT,
     ),
 )

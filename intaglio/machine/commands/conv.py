@@ -35,55 +35,32 @@ CONV: convolution of one region of pixels with one range of output channels, the
 
 from __future__ import annotations
 
-from intaglio.machine.commands.shape import HEADER, OUTPUT, Format
+from intaglio.machine.commands.shape import FEED, HEADER, OUTPUT, TIMELESS_FEED, TIMELESS_OUTPUT, Format, in_order
 from intaglio.machine.fields import Field
 
-_FIELDS = (
-    HEADER
-    + (
-        Field("origin", 1),
-        Field("in_row_bytes", 2),
-        Field("iy_start", 3, 0, 32, True),
-        Field("x_start", 4, 0, 32, True),
-        Field("in_rows", 5, 0, 16),
-        Field("stride_rows", 5, 16, 16),
-        Field("x_step", 6),
-        Field("row_step", 7),
-        Field("kernel_rows", 8, 0, 16),
-        Field("dilation_rows", 8, 16, 16),
-        Field("kernel_row_step", 9),
-        Field("kernel_cols", 10, 0, 16),
-        Field("chunks", 10, 16, 16),
-        Field("kernel_x_step", 11),
-        Field("chunk_bytes", 12, 0, 16),
-        Field("last_chunk_bytes", 12, 16, 16),
-        Field("slot_cycles", 13, 0, 16),
-        Field("last_slot_cycles", 13, 16, 16),
-        Field("idle_cycles", 14),
-        Field("weight_base", 15),  # in words of weight_word_bytes
-        Field("channel_base", 16),  # in words of channel_word_bytes
-        Field("region_width", 17, 0, 16),
-        Field("pixel_tiles", 17, 16, 16),
-        Field("rows_per_tile", 18, 0, 16),
-        Field("last_pixels", 18, 16, 16),
-        Field("channel_tiles", 19, 0, 16),
-        Field("last_channels", 19, 16, 16),
-        Field("in_zero_point", 20, 0, 8, True),
-        Field("start", 20, 8, 1),
-        Field("split", 20, 10, 1),  # built in where config.lanes is 2
-        Field("weight_zero_point", 20, 16, 8, True),
-        Field("partial_base", 21),  # in words of partial_word_bytes
-        Field("drain_from", 22),
-        Field("early_pixels", 23),
-        Field("early_base", 28),  # in words of channel_word_bytes
-        Field("wrap_iy", 29, 0, 18, True),
-        Field("wrap_bytes", 30),
-    )
-    + OUTPUT
+_OWN = (
+    Field("stride_rows", 5, 16, 16),
+    Field("kernel_row_step", 9),
+    Field("chunks", 10, 16, 16),
+    Field("kernel_x_step", 11),
+    Field("chunk_bytes", 12, 0, 16),
+    Field("last_chunk_bytes", 12, 16, 16),
+    Field("slot_cycles", 13, 0, 16),
+    Field("last_slot_cycles", 13, 16, 16),
+    Field("region_width", 17, 0, 16),
+    Field("pixel_tiles", 17, 16, 16),
+    Field("rows_per_tile", 18, 0, 16),
+    Field("last_pixels", 18, 16, 16),
+    Field("start", 20, 8, 1),
+    Field("split", 20, 10, 1),  # built in where config.lanes is 2
+    Field("partial_base", 21),  # in words of partial_word_bytes
+    Field("drain_from", 22),
+    Field("early_pixels", 23),
+    Field("early_base", 28),  # in words of channel_word_bytes
 )
 CONV = Format(
     words=32,
-    fields=_FIELDS,
+    fields=HEADER + in_order(*FEED, *_OWN) + OUTPUT,
     counts=(
         "in_rows",
         "in_row_bytes",
@@ -104,19 +81,6 @@ CONV = Format(
         "last_channels",
     ),
     aligned=(),
-    unseen=("origin", "iy_start", "x_start", "channel_base", "out_base", "early_base", "in_zero_point"),
-    timeless=(
-        "origin",
-        "iy_start",
-        "x_start",
-        "weight_base",
-        "channel_base",
-        "in_zero_point",
-        "weight_zero_point",
-        "out_base",
-        "out_zero_point",
-        "clamp_min",
-        "clamp_max",
-        "rounding",
-    ),
+    unseen=("origin", "iy_start", "x_start", "channel_base", "out_base", "early_base"),
+    timeless=TIMELESS_FEED + TIMELESS_OUTPUT,
 )

@@ -28,56 +28,33 @@ DEPTHWISE: convolution of each channel by itself, for patches of neighbouring ou
 
 from __future__ import annotations
 
-from intaglio.machine.commands.shape import HEADER, OUTPUT, Format
+from intaglio.machine.commands.shape import FEED, HEADER, OUTPUT, TIMELESS_FEED, TIMELESS_OUTPUT, Format, in_order
 from intaglio.machine.fields import Field
 
-_FIELDS = (
-    HEADER
-    + (
-        Field("origin", 1),
-        Field("in_row_bytes", 2),
-        Field("iy_start", 3, 0, 32, True),
-        Field("x_start", 4, 0, 32, True),
-        Field("in_rows", 5, 0, 16),
-        Field("patch_iy_step", 5, 16, 16),
-        Field("x_step", 6),
-        Field("row_step", 7),
-        Field("kernel_rows", 8, 0, 16),
-        Field("dilation_rows", 8, 16, 16),
-        Field("patch_row_step", 9),
-        Field("kernel_cols", 10, 0, 16),
-        Field("raster_cols", 10, 16, 16),
-        Field("patch_x_step", 11),
-        Field("raster_rows", 12, 0, 16),
-        Field("last_raster_rows", 12, 16, 16),
-        Field("tap_delay", 13, 0, 16),
-        Field("patch_delay", 13, 16, 16),
-        Field("idle_cycles", 14),
-        Field("weight_base", 15),  # in words of weight_word_bytes
-        Field("channel_base", 16),  # in words of channel_word_bytes
-        Field("patches_down", 17, 0, 16),
-        Field("patches_across", 17, 16, 16),
-        Field("patch_rows", 18, 0, 8),
-        Field("last_patch_rows", 18, 8, 8),
-        Field("patch_cols", 18, 16, 8),
-        Field("last_patch_cols", 18, 24, 8),
-        Field("channel_tiles", 19, 0, 16),
-        Field("last_channels", 19, 16, 16),
-        Field("in_zero_point", 20, 0, 8, True),
-        Field("weight_zero_point", 20, 16, 8, True),
-        Field("tile_pixels", 21, 0, 8),
-        Field("last_tile_pixels", 21, 8, 8),
-        Field("tile_channels", 21, 16, 8),
-        Field("out_patch_row_step", 22),
-        Field("out_patch_step", 23),
-        Field("wrap_iy", 29, 0, 18, True),
-        Field("wrap_bytes", 30),
-    )
-    + OUTPUT
+_OWN = (
+    Field("patch_iy_step", 5, 16, 16),
+    Field("patch_row_step", 9),
+    Field("raster_cols", 10, 16, 16),
+    Field("patch_x_step", 11),
+    Field("raster_rows", 12, 0, 16),
+    Field("last_raster_rows", 12, 16, 16),
+    Field("tap_delay", 13, 0, 16),
+    Field("patch_delay", 13, 16, 16),
+    Field("patches_down", 17, 0, 16),
+    Field("patches_across", 17, 16, 16),
+    Field("patch_rows", 18, 0, 8),
+    Field("last_patch_rows", 18, 8, 8),
+    Field("patch_cols", 18, 16, 8),
+    Field("last_patch_cols", 18, 24, 8),
+    Field("tile_pixels", 21, 0, 8),
+    Field("last_tile_pixels", 21, 8, 8),
+    Field("tile_channels", 21, 16, 8),
+    Field("out_patch_row_step", 22),
+    Field("out_patch_step", 23),
 )
 DEPTHWISE = Format(
     words=32,
-    fields=_FIELDS,
+    fields=HEADER + in_order(*FEED, *_OWN) + OUTPUT,
     counts=(
         "in_rows",
         "in_row_bytes",
@@ -101,19 +78,6 @@ DEPTHWISE = Format(
         "last_channels",
     ),
     aligned=(),
-    unseen=("origin", "channel_base", "weight_base", "out_base", "in_zero_point"),
-    timeless=(
-        "origin",
-        "iy_start",
-        "x_start",
-        "weight_base",
-        "channel_base",
-        "in_zero_point",
-        "weight_zero_point",
-        "out_base",
-        "out_zero_point",
-        "clamp_min",
-        "clamp_max",
-        "rounding",
-    ),
+    unseen=("origin", "channel_base", "weight_base", "out_base"),
+    timeless=TIMELESS_FEED + TIMELESS_OUTPUT,
 )

@@ -16,8 +16,9 @@ POOL: for each pixel of region_rows x region_cols and each of `channels` bytes c
 
 from __future__ import annotations
 
-from intaglio.machine.commands.shape import HEADER, OUTPUT, SCALE_OUT, Format
+from intaglio.machine.commands.shape import HEADER, OUTPUT, SCALE_OUT, TIMELESS_OUTPUT, Format
 from intaglio.machine.fields import Field
+from intaglio.machine.formats import FORMAT_BITS
 
 _FIELDS = (
     HEADER
@@ -35,6 +36,7 @@ _FIELDS = (
         Field("resume", 9, 0, 1),
         Field("hold", 9, 1, 1),
         Field("maximum", 9, 2, 1),
+        Field("in_format", 9, 8, FORMAT_BITS, reserved=True),
         Field("wrap_from", 29),
         Field("wrap_bytes", 30),
     )
@@ -49,13 +51,9 @@ POOL = Format(
     unseen=("in_base", "out_base"),
     timeless=(
         "in_base",
-        "out_base",
-        "out_zero_point",
-        "clamp_min",
-        "clamp_max",
-        "rounding",
         "mult_out",
         "shift_out",
         "bias",
+        *TIMELESS_OUTPUT,
     ),
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from intaglio.machine.commands.shape import HEADER, Format
 from intaglio.machine.fields import Field
+from intaglio.machine.formats import FORMAT_BITS
 
 _FIELDS = HEADER + (
     Field("external", 1),
@@ -18,6 +19,9 @@ _FIELDS = HEADER + (
     Field("local_stride", 4),
     Field("row_bytes", 5),
     Field("rows", 6),
+    Field(
+        "format", 7, 0, FORMAT_BITS, reserved=True
+    ),  # of elements that are unpacked on the way in, packed on the way out
 )
 LOAD = Format(
     words=8,
