@@ -193,7 +193,7 @@ def _peak(graph: Graph, config: Config, host: set[int]) -> tuple[int, str | None
     best, layer = 0, None
     for i in mine:
         alive = [name for name in begin if begin[name] <= i <= end[name]]
-        size = sum(layout_of(graph.tensors[name].shape, config.bus_bytes).size for name in alive)
+        size = sum(layout_of(t.shape, config.bus_bytes, t.format).size for t in map(graph.tensors.__getitem__, alive))
         if size > best:
             best, layer = size, graph.operators[i].name
     return best, layer

@@ -68,7 +68,7 @@ def program_of(graph: Graph, config: Config, emitted: Emission) -> Program:
         )
     code = _placed(config, emitted, data)
     places = {
-        name: Place(data + emitted.bases[x.value], x.layout.rows, x.layout.row_bytes, x.layout.stride)
+        name: Place.of(x.layout, data + emitted.bases[x.value])
         for name, x in network.operands.items()
         if x.value in emitted.bases
     }

@@ -30,7 +30,8 @@ from intaglio.mapper.plan import LayerPlanner
 from intaglio.mapper.residency import ByCycles, Placed, Schedule, Scheduler
 from intaglio.mapper.task import Task
 from intaglio.mapper.walks import Walk
-from intaglio.program.layout import Grid, Region
+from intaglio.program.grid import Grid
+from intaglio.program.layout import Region
 
 _LEAST_WORDS = min(words for opcode, words in WORDS_OF.items() if ENGINE_OF[opcode] is Engine.COMPUTE)
 """32-bit words of the shortest compute command."""
@@ -137,7 +138,7 @@ class ByObjective(ByCycles):
         plan, setting = layer.plan, layer.setting
         key = layer.planner, setting, plan
         if key not in self._kinds:
-            half, bus, row = self.config.half_word_bytes, self.config.bus_bytes, layer.chain.output.layout.row_bytes
+            half, bus, row = self.config.half_word_bytes, self.config.bus_bytes, layer.chain.output.layout.row_elements
             b = plan.buffers
             places = [tuple(at % half for at in side) for side in (*b.inputs, b.between, b.output)]
             if len(set(places[-1])) == 1 and not any(piece.x1 % bus and piece.x1 < row for piece in plan.pieces):
@@ -208,6 +209,6 @@ def _weight_words(task: ConvTask, config: Config, pieces: Sequence[Region], grou
 
 def _whole(task: Task, config: Config) -> list[Command]:
     """The compute commands of a layer's images, each whole."""
-    images = Grid(task.output.layout, task.cut.image_rows, task.cut.image_rows, task.output.layout.row_bytes)
+    images = Grid(task.output.layout, task.cut.image_rows, task.cut.image_rows, task.output.layout.row_elements)
     *inputs, output = (operand.layout.view(0) for operand in (*task.inputs, task.output))
     return [command for image in images for command in task.commands(config, Job(image, tuple(inputs), output))]

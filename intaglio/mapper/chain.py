@@ -83,7 +83,7 @@ class Chain:
                 ahead += [~source for source in self.sources[i] if source < 0]
         return Cut(
             min(cut.image_rows for cut in found),
-            math.lcm(*(cut.pixel_bytes for cut in found)),
+            math.lcm(*(cut.pixel for cut in found)),
             min(cut.most_rows for cut in found),
         )
 

@@ -27,7 +27,7 @@ _Known = tuple[dict[tuple[object, ...], dict[str, int]], dict[tuple[object, ...]
 
 def _size(part: Part) -> tuple[int, int, int]:
     """All of a part that a command's cycles depend on."""
-    return part.rows, part.cols, part.bytes
+    return part.rows, part.cols, part.elements
 
 
 @dataclass(frozen=True)
@@ -138,12 +138,13 @@ class ConvTask(Task):
         tile, or for all."""
         g = self.geometry
         image = region.row0 // g.out_rows
-        iy, x = self._start(region, part, tile or 0)
+        iy, column, first = self._start(region, part, tile or 0)
+        x = column * g.channels + first
         last_y = iy + (region.rows - 1) * g.stride_rows + (part.rows - 1) * g.dilation_rows
         pixels = region.width // g.out_channels
         last_x = x + ((pixels - 1) * g.stride_cols + (part.cols - 1) * g.dilation_cols) * g.channels
         row0, row1 = max(iy, 0), min(last_y + 1, g.in_rows)
-        end = last_x + part.bytes
+        end = last_x + part.elements
         if g.slices is not None and tile is None:
             end += g.slices.starts[-1] - g.slices.starts[0]
         x0, x1 = max(x, 0), min(end, g.in_cols * g.channels)
@@ -151,13 +152,13 @@ class ConvTask(Task):
             return Region(0, 0, 0, 0)
         return Region(image * g.in_rows + row0, image * g.in_rows + row1, x0, x1)
 
-    def _start(self, region: Region, part: Part, tile: int) -> tuple[int, int]:
-        """Row (in its image) and byte of the first pixel's first step; both may lie in the padding."""
+    def _start(self, region: Region, part: Part, tile: int) -> tuple[int, int, int]:
+        """Row (in its image), column and channel of the first pixel's first step; row and column may lie in the padding."""
         g = self.geometry
-        first = part.byte0 + (g.slices.starts[tile] if g.slices is not None else 0)
+        first = part.element0 + (g.slices.starts[tile] if g.slices is not None else 0)
         iy = (region.row0 % g.out_rows) * g.stride_rows - g.top + part.row0 * g.dilation_rows
         ox = region.x0 // g.out_channels
-        return iy, (ox * g.stride_cols - g.left + part.col0 * g.dilation_cols) * g.channels + first
+        return iy, ox * g.stride_cols - g.left + part.col0 * g.dilation_cols, first
 
     def commands(self, config: Config, job: Job) -> list[isa.Command]:
         """One CONV, or with slices one for each channel tile."""
@@ -186,24 +187,29 @@ class ConvTask(Task):
         g = self.geometry
         region, out, tiles, part = job.region, job.output, self._tiles(config, job), self._part(job)
         image = region.row0 // g.out_rows
-        iy, x = self._start(region, part, tiles.start)
+        iy, column, first = self._start(region, part, tiles.start)
         last_y = iy + (region.rows - 1) * g.stride_rows + (part.rows - 1) * g.dilation_rows
         view, wraps = unrolled_input(job.inputs[0], image * g.in_rows, g.in_rows, iy, last_y)
-        origin = view.address(image * g.in_rows + iy, x)
+        pixel = view.step(g.channels)
+        x = column * pixel + first * view.bits // 8
         width = region.width // g.out_channels
-        columns = self.tile_width(config)
         fields = self._shape(config, region.rows, width, tiles, part).copy()
         fields |= wraps
-        fields["origin"] = origin % WORD
+        fields["origin"] = (view.address(image * g.in_rows, 0) + iy * view.stride + x) % WORD
         fields["iy_start"] = iy
         fields["x_start"] = x
         fields["row_step"] = g.stride_rows * view.stride
         fields["kernel_row_step"] = g.dilation_rows * view.stride
         fields["weight_base"] = job.weight_base
         fields["channel_base"] = job.channel_base
-        fields["out_base"] = out.address(region.row0, region.x0) + tiles.start * columns
+        fields["out_base"] = out.address(region.row0, region.x0 + tiles.start * self.tile_width(config))
         fields["out_row_stride"] = out.stride
-        fields["out_pixel_stride"] = out.pixel_step(g.out_channels)
+        fields["out_pixel_stride"] = out.step(g.out_channels)
+        if pixel != g.channels:
+            fields["in_row_bytes"] = (g.in_cols - 1) * pixel + g.channels * view.bits // 8
+            fields["kernel_x_step"] = g.dilation_cols * pixel
+            if not fields["split"]:
+                fields["x_step"] = g.stride_cols * pixel
         if sums is not WHOLE:
             fields["start"] = int(sums.start)
             fields["drain_from"] = sums.drain_from
@@ -219,7 +225,7 @@ class ConvTask(Task):
         fields = command.fields.copy()
         fields["weight_base"] = weight_base
         fields["channel_base"] = channel_base
-        fields["out_base"] += tiles * self.tile_width(config)
+        fields["out_base"] += self.output.layout.format.bytes_of(tiles * self.tile_width(config))
         return isa.Command(isa.Opcode.CONV, fields)
 
     def cycles(self, config: Config, region: Region, groups: Groups | None = None, channels: int = 0) -> int:
@@ -276,7 +282,7 @@ class ConvTask(Task):
         pixels = rows * width
         pixel_tiles = -(-pixels // config.rows)
         each = -(-pixels // pixel_tiles)
-        chunks = chunks_of(part.bytes, each, config.feed_bytes)
+        chunks = chunks_of(part.elements, each, config.feed_bytes)
         groups = -(-self._most_channels(config, tiles) // config.requantizers)
         return _ALL_ZERO | {
             "tag": self.tag,

@@ -13,7 +13,8 @@ from itertools import pairwise
 
 from intaglio.machine.config import Config
 from intaglio.mapper.task import Task
-from intaglio.program.layout import Grid, Region
+from intaglio.program.grid import Grid
+from intaglio.program.layout import Layout, Region
 
 MOST_PIECES = 1 << 14
 """Cuts into more pieces are considered only where nothing else is left."""
@@ -31,12 +32,16 @@ class Pieces:
 
     def __init__(self, task: Task, bus_bytes: int, pieces: Sequence[Region]):
         self.pieces = pieces
+        layouts = [operand.layout for operand in (*task.inputs, task.output)]
+
+        def measured(measure: Callable[[Layout, Region, int], int], piece: Region) -> list[int]:
+            regions = (*task.reads(piece), piece)
+            return [measure(layout, r, bus_bytes) for layout, r in zip(layouts, regions, strict=True)]
+
         if isinstance(pieces, Grid) and task.rectangular:
             # A piece's rows alone decide which rows it reads, and its columns which columns.
             rows = zip(*([r.rows for r in (*task.reads(band), band)] for band in pieces.bands), strict=True)
-            widths = zip(
-                *([r.on_bus(bus_bytes).width for r in (*task.reads(x), x)] for x in pieces.columns), strict=True
-            )
+            widths = zip(*(measured(Layout.bus_width, x) for x in pieces.columns), strict=True)
             sides = [
                 ([max(n, 0) for n in down], [max(n, 0) for n in across])
                 for down, across in zip(rows, widths, strict=True)
@@ -44,10 +49,7 @@ class Pieces:
             self.total = [sum(down) * sum(across) for down, across in sides]
             self.largest = [max(down) * max(across) for down, across in sides]
             return
-        sizes = [
-            [*(r.transfer_bytes(bus_bytes) for r in task.reads(piece)), piece.transfer_bytes(bus_bytes)]
-            for piece in pieces
-        ]
+        sizes = [measured(Layout.transfer_bytes, piece) for piece in pieces]
         self.total = [sum(column) for column in zip(*sizes, strict=True)]
         self.largest = [max(column) for column in zip(*sizes, strict=True)]
 
@@ -84,15 +86,15 @@ class Cuts:
         layout, cut = self.task.output.layout, self.task.cut
         bands = [n for n in sizes(cut.image_rows) if n <= cut.most_rows and layout.rows // n <= MOST_PIECES]
         found = dict.fromkeys(n for band in bands for n in (band, self._of_whole_tiles(band)))
-        return [self._pieces(band, layout.row_bytes) for band in found or [1]]
+        return [self._pieces(band, layout.row_elements) for band in found or [1]]
 
     def _of_whole_tiles(self, band: int) -> int:
         """The least height from `band` on that makes as many pieces, of which all but the last fill their array tiles; `band`
         if there is none."""
         cut = self.task.cut
-        pixels = self.task.output.layout.row_bytes // cut.pixel_bytes
+        pixels = self.task.output.layout.row_elements // cut.pixel
         most = min(cut.most_rows, cut.image_rows)
-        if cut.pixel_bytes > 1 and band < most:
+        if cut.pixel > 1 and band < most:
             for n in range(band, most):
                 if -(-cut.image_rows // n) != -(-cut.image_rows // band):
                     break
@@ -104,15 +106,15 @@ class Cuts:
     def blocks(self) -> list[Pieces]:
         """Narrower than the output, of whole array tiles but at the edges: where bands are too large to be double-buffered."""
         layout, cut, rows = self.task.output.layout, self.task.cut, self.config.rows
-        pixels = layout.row_bytes // cut.pixel_bytes
+        pixels = layout.row_elements // cut.pixel
         return [
-            self._pieces(band, width * cut.pixel_bytes)
+            self._pieces(band, width * cut.pixel)
             for band in BLOCK_BANDS
             for width in sorted({max(1, rows // 2), rows, 2 * rows})
             if band <= min(cut.image_rows, cut.most_rows)
             and width < pixels
             and band * width % rows == 0
-            and width * cut.pixel_bytes % self.config.bus_bytes == 0
+            and width * cut.pixel % layout.bus_elements(self.config.bus_bytes) == 0
         ]
 
     def columns(self) -> Iterator[Pieces]:
@@ -141,14 +143,14 @@ class Cuts:
 
     @property
     def _unit(self) -> int:
-        """Bytes of the narrowest piece of whole pixels and whole bus words."""
-        return math.lcm(self.task.cut.pixel_bytes, self.config.bus_bytes)
+        """Elements of the narrowest piece of whole pixels and whole bus words."""
+        return math.lcm(self.task.cut.pixel, self.task.output.layout.bus_elements(self.config.bus_bytes))
 
     @cached_property
     def _column_sizes(self) -> list[tuple[int, int]]:
-        """(rows, bytes)."""
+        """(rows, elements)."""
         layout, cut = self.task.output.layout, self.task.cut
-        count = -(-layout.row_bytes // self._unit)
+        count = -(-layout.row_elements // self._unit)
         if count == 1:
             return []
         found = {
@@ -162,26 +164,26 @@ class Cuts:
     @cached_property
     def _ragged_widths(self) -> list[int]:
         layout, cut = self.task.output.layout, self.task.cut
-        pixel = cut.pixel_bytes
+        pixel = cut.pixel
         if cut.period:
-            return [width for band, width in self._column_sizes if band == 1] or [layout.row_bytes]
-        most = min(self._unit, layout.row_bytes) - 1
-        widths = [n * pixel for n in sizes(layout.row_bytes // pixel) if n * pixel <= most]
-        return [w for w in widths[:-1] if layout.rows * -(-layout.row_bytes // w) <= MOST_PIECES] + widths[-1:]
+            return [width for band, width in self._column_sizes if band == 1] or [layout.row_elements]
+        most = min(self._unit, layout.row_elements) - 1
+        widths = [n * pixel for n in sizes(layout.row_elements // pixel) if n * pixel <= most]
+        return [w for w in widths[:-1] if layout.rows * -(-layout.row_elements // w) <= MOST_PIECES] + widths[-1:]
 
     def _pieces(self, band: int, width: int, ragged: bool = False) -> Pieces:
         if (band, width, ragged) not in self._made:
             layout, cut = self.task.output.layout, self.task.cut
             pieces: Sequence[Region] = Grid(layout, cut.image_rows, band, width)
             if ragged and cut.period:
-                pieces = tuple(part for piece in pieces for part in _broken(piece, layout.row_bytes, cut.period))
+                pieces = tuple(part for piece in pieces for part in _broken(piece, layout.row_elements, cut.period))
             self._made[band, width, ragged] = Pieces(self.task, self.config.bus_bytes, pieces)
         return self._made[band, width, ragged]
 
 
-def _broken(piece: Region, row_bytes: int, period: int) -> list[Region]:
+def _broken(piece: Region, row_elements: int, period: int) -> list[Region]:
     """A piece of one row, cut where the count of the tensor's elements is a multiple of `period`."""
-    row = piece.row0 * row_bytes
+    row = piece.row0 * row_elements
     breaks = range((row + piece.x0) // period * period + period, row + piece.x1, period)
     edges = [piece.x0, *(at - row for at in breaks), piece.x1]
     return [piece._replace(x0=a, x1=b) for a, b in pairwise(edges)]

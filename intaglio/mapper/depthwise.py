@@ -95,13 +95,13 @@ class Depthwise:
         image = region.row0 // g.out_rows
         y, x = down.first + block.row0 * down.step, across.first + block.col0 * across.step
         iy = y * g.stride_rows - g.top
-        pixel = view.pixel_step(g.channels)
+        pixel = view.step(g.channels)
         first_x = x * g.stride_cols - g.left
         # Beyond the windows of the last outputs in use nothing is read, though rows of the array go on.
         span = (block.cols - 1) * across.axis.stride + across.axis.kernel - 1
         end = min(g.in_cols, first_x + span * across.dilation + 1)
-        shift = first_tile * work.width
-        out_row, out_pixel = down.step * out.stride, across.step * out.pixel_step(g.channels)
+        first_channel = first_tile * work.width
+        out_row, out_pixel = down.step * out.stride, across.step * out.step(g.channels)
         steps = down.axis.stride * down.dilation, across.axis.stride * across.dilation * pixel
         last_y = iy + (block.rows - 1) * steps[0] + (down.axis.kernel - 1) * down.dilation
         view, wraps = unrolled_input(view, image * g.in_rows, g.in_rows, iy, last_y)
@@ -110,7 +110,7 @@ class Depthwise:
             | wraps
             | {
                 "tag": self.tag,
-                "origin": (view.address(image * g.in_rows + iy, first_x * g.channels) + shift) % WORD,
+                "origin": (view.address(image * g.in_rows, first_channel) + iy * view.stride + first_x * pixel) % WORD,
                 "in_row_bytes": max(end * pixel, 1),
                 "iy_start": iy,
                 "x_start": first_x * pixel if end > 0 else _OUTSIDE,
@@ -131,7 +131,7 @@ class Depthwise:
         if fields["patches_across"] > 1:
             fields["patch_x_step"] = block.patch_cols * steps[1]
             fields["out_patch_step"] = block.patch_cols * out_pixel
-        base = out.address(image * g.out_rows + y, x * g.channels) + shift
+        base = out.address(image * g.out_rows + y, x * g.channels + first_channel)
         fields |= output_fields(base, out_row, out_pixel, self.output_zero_point, self.clamp, self.rounding)
         command = isa.Command(isa.Opcode.DEPTHWISE, fields)
         fields["idle_cycles"] = least_idle_cycles(config, command)

@@ -32,7 +32,7 @@ class DepthwiseTask(ConvTask):
 
     def reads_part(self, region: Region, part: Part, tile: int | None = None) -> Region:
         """Whole pixels."""
-        pixels = Part(part.row0, part.rows, part.col0, part.cols, part.byte0, self.geometry.channels)
+        pixels = Part(part.row0, part.rows, part.col0, part.cols, part.element0, self.geometry.channels)
         return super().reads_part(region, pixels, tile)
 
     @cached_property

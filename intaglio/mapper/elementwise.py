@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -20,11 +22,32 @@ IDENTITY = (1 << 30, 1)
 """Multiplier and shift of a scale of exactly 1: every rounding mode returns the sum itself."""
 
 
-def flat(region: Region, *views: View) -> tuple[int, int]:
-    """(rows, bytes a row) of a region; one row where it is dense in every view."""
-    if all(view.stride == region.width for view in views):
-        return 1, region.rows * region.width
-    return region.rows, region.width
+@dataclass(frozen=True)
+class Runs:
+    """`count` runs of `length` elements, each at (row, x) of every view or `steps` bytes (one for each view) behind the last one."""
+
+    row: int
+    x: int
+    count: int
+    length: int
+    steps: tuple[int, ...]
+
+
+def runs_of(region: Region, views: Sequence[View], pixel: int) -> list[Runs]:
+    """A region as runs that are without gaps in every view: one where it is dense, else its rows, or where pixels lie apart those of
+    each row. pixel: elements of a pixel, of which the region has whole ones."""
+    strides = tuple(view.stride for view in views)
+    if all(view.packed for view in views):
+        width = region.width * views[0].bits // 8
+        if all(view.stride == width and not view.image_gap for view in views):
+            return [Runs(region.row0, region.x0, 1, region.rows * region.width, strides)]
+        return [Runs(region.row0, region.x0, region.rows, region.width, strides)]
+    steps, most = tuple(view.step(pixel) for view in views), FIELD_LIMIT * pixel
+    return [
+        Runs(row, x, -(-min(most, region.x1 - x) // pixel), pixel, steps)
+        for row in range(region.row0, region.row1)
+        for x in range(region.x0, region.x1, most)
+    ]
 
 
 class _ElementByElement(Task):
@@ -32,6 +55,16 @@ class _ElementByElement(Task):
 
     elementwise: ClassVar[bool] = True
     in_place: ClassVar[bool] = True
+
+    @property
+    def cut(self) -> Cut:
+        """Whole pixels where some operand's lie apart, and single images where its images do."""
+        layouts = [operand.layout for operand in (*self.inputs, self.output)]
+        rows = min(x.image_rows if x.image_gap else x.rows for x in layouts)
+        return Cut(rows, math.lcm(*(x.pixel for x in layouts)))
+
+    def runs(self, job: Job) -> list[Runs]:
+        return runs_of(job.region, (*job.inputs, job.output), self.cut.pixel)
 
     def needs(self, need: Need) -> Need:
         return need
@@ -58,26 +91,24 @@ class AddTask(_ElementByElement):
     def alike(self) -> object:
         return AddTask, self.inputs[0] == self.inputs[1], *(x.layout for x in (*self.inputs, self.output))
 
-    @property
-    def cut(self) -> Cut:
-        return Cut(self.output.layout.rows, 1)
-
     def reads(self, region: Region) -> tuple[Region, ...]:
         return region, region
 
     def commands(self, config: Config, job: Job) -> list[isa.Command]:
-        region, inputs, output = job.region, job.inputs, job.output
-        rows, row_bytes = flat(region, *inputs, output)
-        a, b = inputs
+        return [self._command(job, run) for run in self.runs(job)]
+
+    def _command(self, job: Job, run: Runs) -> isa.Command:
+        a, b = job.inputs
+        a_step, b_step, out_step = run.steps
         how_a, how_b = self.op.operand_requantize
         fields = {
             "tag": self.tag,
-            "a_base": a.address(region.row0, region.x0),
-            "a_row_stride": a.stride,
-            "b_base": b.address(region.row0, region.x0),
-            "b_row_stride": b.stride,
-            "row_bytes": row_bytes,
-            "rows": rows,
+            "a_base": a.address(run.row, run.x),
+            "a_row_stride": a_step,
+            "b_base": b.address(run.row, run.x),
+            "b_row_stride": b_step,
+            "row_bytes": run.length,
+            "rows": run.count,
             "mult_a": int(how_a.multiplier[0]),
             "mult_b": int(how_b.multiplier[0]),
             "shift_a": int(how_a.shift[0]),
@@ -88,20 +119,13 @@ class AddTask(_ElementByElement):
             "shift_out": int(self.op.requantize.shift[0]),
             "bias": self.op.bias,
         }
-        fields |= output_fields(
-            output.address(region.row0, region.x0),
-            output.stride,
-            0,
-            self.op.output_zero_point,
-            self.op.clamp,
-            self.op.requantize.rounding,
-        )
-        return [isa.Command(isa.Opcode.ADD, fields)]
+        out = job.output.address(run.row, run.x)
+        return isa.Command(isa.Opcode.ADD, fields | result_fields(self.op, out, out_step))
 
 
 @dataclass(frozen=True, eq=False)
 class RescaleTask(_ElementByElement):
-    """A POOL of 1 x 1 windows, each row one pixel of row_bytes channels."""
+    """A POOL of 1 x 1 windows, each run of elements one pixel."""
 
     tag: int
     name: str
@@ -109,31 +133,26 @@ class RescaleTask(_ElementByElement):
     output: Operand
     op: Rescale
 
-    @property
-    def cut(self) -> Cut:
-        return Cut(self.output.layout.rows, 1)
-
     def reads(self, region: Region) -> tuple[Region, ...]:
         return (region,)
 
     def commands(self, config: Config, job: Job) -> list[isa.Command]:
-        region, inputs, output = job.region, job.inputs, job.output
-        rows, row_bytes = flat(region, *inputs, output)
-        fields = run_fields(inputs[0].address(region.row0, region.x0), inputs[0].stride, rows, row_bytes, self.tag)
+        return [self._command(job, run) for run in self.runs(job)]
+
+    def _command(self, job: Job, run: Runs) -> isa.Command:
+        in_step, out_step = run.steps
+        fields = run_fields(job.inputs[0].address(run.row, run.x), in_step, run.count, run.length, self.tag)
         fields |= {
             "mult_out": int(self.op.requantize.multiplier[0]),
             "shift_out": int(self.op.requantize.shift[0]),
             "bias": -self.op.input_zero_point,
         }
-        fields |= output_fields(
-            output.address(region.row0, region.x0),
-            output.stride,
-            0,
-            self.op.output_zero_point,
-            self.op.clamp,
-            self.op.requantize.rounding,
-        )
-        return [isa.Command(isa.Opcode.POOL, fields)]
+        out = job.output.address(run.row, run.x)
+        return isa.Command(isa.Opcode.POOL, fields | result_fields(self.op, out, out_step))
+
+
+def result_fields(op: Add | Rescale, base: int, row_stride: int) -> dict[str, int]:
+    return output_fields(base, row_stride, 0, op.output_zero_point, op.clamp, op.requantize.rounding)
 
 
 def run_fields(base: int, row_step: int, rows: int, row_bytes: int, tag: int) -> dict[str, int]:
@@ -170,13 +189,14 @@ def copy(s: Segments, tag: int, rounding: Rounding) -> isa.Command:
 
 
 def segments(in_view: View, in_row: int, out_view: View, out_row: int, elements: range) -> list[Segments]:
-    """Moves a range of elements from rows of in_row bytes to rows of out_row bytes, element order kept.
+    """Moves a range of elements from rows of in_row elements to rows of out_row elements, element order kept.
 
     Neighbouring runs of equal length and equal steps are one entry, as far as a command counts.
     """
     if not elements:
         return []
-    ends = [np.arange(align_up(elements.start + 1, row), elements.stop, row) for row in (in_row, out_row)]
+    runs = [row if view.packed else view.pixel for view, row in ((in_view, in_row), (out_view, out_row))]
+    ends = [np.arange(align_up(elements.start + 1, run), elements.stop, run) for run in runs]
     starts = np.unique(np.concatenate([[elements.start], *ends]))
     lengths = np.diff(starts, append=elements.stop)
     in_at, out_at = (view.address(*np.divmod(starts, row)) for view, row in ((in_view, in_row), (out_view, out_row)))
@@ -207,11 +227,11 @@ class CopyTask(Task):
 
     @property
     def cut(self) -> Cut:
-        return Cut(self.output.layout.rows, 1, period=self.inputs[0].layout.row_bytes)
+        return Cut(self.output.layout.rows, 1, period=self.inputs[0].layout.row_elements)
 
     def reads(self, region: Region) -> tuple[Region, ...]:
         """The elements themselves where they lie in one row, else the rows around them."""
-        row = self.inputs[0].layout.row_bytes
+        row = self.inputs[0].layout.row_elements
         ranges = self._elements(region)
         first, last = ranges[0].start, ranges[-1].stop - 1
         if first // row == last // row:
@@ -219,7 +239,7 @@ class CopyTask(Task):
         return (Region(first // row, last // row + 1, 0, row),)
 
     def _elements(self, region: Region) -> list[range]:
-        row = self.output.layout.row_bytes
+        row = self.output.layout.row_elements
         if region.width == row:
             return [range(region.row0 * row, region.row1 * row)]
         return [range(y * row + region.x0, y * row + region.x1) for y in range(region.row0, region.row1)]
@@ -229,7 +249,7 @@ class CopyTask(Task):
 
     def row_kind(self, region: Region) -> object:
         """The rows, and the place in a row of the input where the first begins."""
-        return region.rows, region.row0 * self.output.layout.row_bytes % self.inputs[0].layout.row_bytes
+        return region.rows, region.row0 * self.output.layout.row_elements % self.inputs[0].layout.row_elements
 
     def column_kind(self, region: Region) -> object:
         return region.x0, region.x1
@@ -238,7 +258,7 @@ class CopyTask(Task):
         return -(-need.elements // config.requantizers)
 
     def commands(self, config: Config, job: Job) -> list[isa.Command]:
-        row, out_row = self.inputs[0].layout.row_bytes, self.output.layout.row_bytes
+        row, out_row = self.inputs[0].layout.row_elements, self.output.layout.row_elements
         found = [
             s for part in self._elements(job.region) for s in segments(job.inputs[0], row, job.output, out_row, part)
         ]

@@ -15,7 +15,7 @@ from intaglio.mapper.lower import Lowered
 from intaglio.mapper.parts import variants
 from intaglio.mapper.residency import Schedule
 from intaglio.mapper.task import FIELD_LIMIT, Operand
-from intaglio.program.layout import Region, View, align_up
+from intaglio.program.layout import ByteRegion, Region, View, align_up
 from intaglio.program.program import BASE_ALIGNMENT
 from intaglio.program.table import Table
 
@@ -121,34 +121,35 @@ class Emission:
         }
         self.commands.append(isa.Command(opcode, fields))
 
-    def move(self, opcode: isa.Opcode, tag: int, operand: Operand, bus: Region, local: int, stride: int) -> None:
-        """LOADs or STOREs a region of whole bus words of a tensor; local, stride: where its first byte lies on chip."""
-        layout = operand.layout
-        external = self.bases[operand.value] + bus.row0 * layout.stride + bus.x0
-        memory = isa.LocalMemory.ACTIVATION
-        self.transfer(opcode, tag, memory, (external, layout.stride), (local, stride), bus.rows, bus.width)
+    def move(self, opcode: isa.Opcode, tag: int, operand: Operand, bus: ByteRegion, local: int, stride: int) -> None:
+        """LOADs or STOREs a region of whole bus words of a tensor, a command for each image that images part; local, stride: where
+        its first byte lies on chip."""
+        layout, memory = operand.layout, isa.LocalMemory.ACTIVATION
+        assert opcode is isa.Opcode.LOAD or layout.adjacent, "a STORE of whole words would write between the pixels"
+        for row, rows in layout.runs(bus.row0, bus.row1):
+            external = self.bases[operand.value] + layout.row_at(row) + bus.byte0
+            at = local + (row - bus.row0) * stride
+            self.transfer(opcode, tag, memory, (external, layout.stride), (at, stride), rows, bus.width)
 
-    def store_slab(
-        self, tag: int, operand: Operand, region: Region, pixel_bytes: int, channels: range, view: View
-    ) -> None:
-        """STOREs some channels, whole bus words, of a region's pixels."""
-        layout, pitch = operand.layout, view.pixel_step(pixel_bytes)
-        pixels = region.width // pixel_bytes
+    def store_slab(self, tag: int, operand: Operand, region: Region, pixel: int, channels: range, view: View) -> None:
+        """STOREs some channels, whole bus words, of a region's pixels, of `pixel` elements each."""
+        outside, pitch = operand.layout.view(self.bases[operand.value]), view.step(pixel)
+        pixels = region.width // pixel
         together = 1  # rows whose pixels are equally far apart on both sides, as far as a command counts
-        if layout.stride == pixels * pixel_bytes and view.stride == pixels * pitch:
+        if outside.stride == pixels * outside.step(pixel) and view.stride == pixels * pitch and not outside.image_gap:
             together = max(1, FIELD_LIMIT // pixels)
         for row in range(region.row0, region.row1, together):
-            external = self.bases[operand.value] + row * layout.stride + region.x0 + channels.start
+            external = outside.address(row, region.x0 + channels.start)
             local = view.address(row, region.x0 + channels.start)
             rows = (min(row + together, region.row1) - row) * pixels
             self.transfer(
                 isa.Opcode.STORE,
                 tag,
                 isa.LocalMemory.ACTIVATION,
-                (external, pixel_bytes),
+                (external, outside.step(pixel)),
                 (local, pitch),
                 rows,
-                len(channels),
+                operand.layout.format.bytes_of(len(channels)),
             )
 
     def fetch(self, tag: int, fetched: tuple[tuple[str, int], ...]) -> None:

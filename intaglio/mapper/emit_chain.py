@@ -13,7 +13,7 @@ from intaglio.mapper.groups import Groups, record_bytes, record_groups, tile_gro
 from intaglio.mapper.job import Job
 from intaglio.mapper.residency import Placed
 from intaglio.mapper.rings import segments
-from intaglio.program.layout import Region, View, view_of_buffer, view_of_slab
+from intaglio.program.layout import Region, View
 
 
 class ChainEmitter:
@@ -132,14 +132,14 @@ class ChainEmitter:
         """The view of input i for piece `index`, after loading what is not on chip."""
         operand, at = self.chain.inputs[i], self.layer.setting.resident[i]
         if at is not None or region.empty:
-            return View(at or 0, operand.layout.stride)
+            return operand.layout.view(at or 0)
         buffers = self.plan.buffers.inputs[i]
         buffer = buffers[index % len(buffers)]
         if self._loaded.get(buffer) != region:
-            bus = region.on_bus(self.config.bus_bytes)
+            bus = operand.layout.bytes_of(region).on_bus(self.config.bus_bytes)
             self.program.move(isa.Opcode.LOAD, self.chain.tasks[0].tag, operand, bus, buffer, bus.width)
             self._loaded[buffer] = region
-        return view_of_buffer(buffer, region, self.config.bus_bytes)
+        return operand.layout.view_of_buffer(buffer, region, self.config.bus_bytes)
 
     def _made(self, i: int, turn: int, region: Region) -> View:
         """The view of what task i makes of a piece, or of a slab of it. region: what is on chip of it then."""
@@ -147,16 +147,15 @@ class ChainEmitter:
         if i < len(self.chain.tasks) - 1:
             buffer = self.plan.buffers.between[i]
         elif at is not None:
-            return View(at, self.chain.output.layout.stride)
+            return self.chain.output.layout.view(at)
         else:
             buffer = self.plan.buffers.output[turn % len(self.plan.buffers.output)]
-        bus = self.config.bus_bytes
+        layout, bus = self.chain.tasks[i].output.layout, self.config.bus_bytes
         if self.plan.rings and self.plan.rings[i]:
-            line = region.on_bus(bus)
-            return View(buffer - line.x0, line.width, ring=self.plan.rings[i], turn=self._turns[i])
+            return layout.view_of_buffer(buffer, region, bus, self.plan.rings[i], self._turns[i])
         if not self.plan.slabs:
-            return view_of_buffer(buffer, region, bus)
-        return view_of_slab(buffer, region, self.chain.cut.pixel_bytes, self._channels(turn), bus)
+            return layout.view_of_buffer(buffer, region, bus)
+        return layout.view_of_slab(buffer, region, self.chain.cut.pixel, self._channels(turn), bus)
 
     def _channels(self, turn: int) -> range:
         return self.plan.slabs[turn % len(self.plan.slabs)]
@@ -167,10 +166,12 @@ class ChainEmitter:
         view = self._made(len(self.chain.tasks) - 1, turn, piece)
         tag, output = self.chain.tasks[-1].tag, self.chain.output
         if self.plan.slabs:
-            self.program.store_slab(tag, output, piece, self.chain.cut.pixel_bytes, self._channels(turn), view)
+            self.program.store_slab(tag, output, piece, self.chain.cut.pixel, self._channels(turn), view)
             return
-        bus = piece.on_bus(self.config.bus_bytes)
-        self.program.move(isa.Opcode.STORE, tag, output, bus, view.address(bus.row0, bus.x0), view.stride)
+        exact = output.layout.bytes_of(piece)
+        bus = exact.on_bus(self.config.bus_bytes)
+        local = view.address(piece.row0, piece.x0) - exact.byte0 + bus.byte0
+        self.program.move(isa.Opcode.STORE, tag, output, bus, local, view.stride)
 
 
 def _stacked(sizes: dict[tuple[int, int], int], start: int) -> dict[tuple[int, int], int]:

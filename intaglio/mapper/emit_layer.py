@@ -13,7 +13,8 @@ from intaglio.mapper.parts import Step, partial_pixels, steps_of, tile_record_by
 from intaglio.mapper.residency import Placed
 from intaglio.mapper.windows import Blocks
 from intaglio.network.graph import Rounding
-from intaglio.program.layout import Region, View, pixels, view_of_buffer
+from intaglio.program.grid import pixels
+from intaglio.program.layout import Region, View
 
 
 class LayerEmitter:
@@ -181,40 +182,39 @@ class LayerEmitter:
         for i, region in enumerate(needed):
             operand, at = self.task.inputs[i], self.layer.setting.resident[i]
             if at is not None:
-                out.append(View(at, operand.layout.stride))
+                out.append(operand.layout.view(at))
                 continue
             buffers = self.plan.buffers.inputs[i]
             if region.empty or not buffers:
-                out.append(View(0, operand.layout.stride))
+                out.append(operand.layout.view(0))
                 continue
             buffer = buffers[index % len(buffers)]
             if self._loaded.get(buffer) != region:
-                bus = region.on_bus(self.config.bus_bytes)
+                bus = operand.layout.bytes_of(region).on_bus(self.config.bus_bytes)
                 self.program.move(isa.Opcode.LOAD, self.task.tag, operand, bus, buffer, bus.width)
                 self._loaded[buffer] = region
-            out.append(view_of_buffer(buffer, region, self.config.bus_bytes))
+            out.append(operand.layout.view_of_buffer(buffer, region, self.config.bus_bytes))
         return tuple(out)
 
     def _output(self, index: int, piece: Region) -> View:
         at = self.layer.setting.resident[-1]
         if at is not None:
-            return View(at, self.task.output.layout.stride)
+            return self.task.output.layout.view(at)
         buffers = self.plan.buffers.output
-        return view_of_buffer(buffers[index % len(buffers)], piece, self.config.bus_bytes)
+        return self.task.output.layout.view_of_buffer(buffers[index % len(buffers)], piece, self.config.bus_bytes)
 
     def _store(self, index: int, piece: Region) -> None:
         if not self.layer.setting.stored:
             return
-        view = self._output(index, piece)
-        bus = piece.on_bus(self.config.bus_bytes)
-        rest = piece.x1 % self.config.bus_bytes
-        carried = (
-            bool(rest) and self.layer.setting.resident[-1] is None and piece.x1 < self.task.output.layout.row_bytes
-        )
+        view, layout = self._output(index, piece), self.task.output.layout
+        exact = layout.bytes_of(piece)
+        bus = exact.on_bus(self.config.bus_bytes)
+        rest = exact.byte1 % self.config.bus_bytes
+        carried = bool(rest) and self.layer.setting.resident[-1] is None and piece.x1 < layout.row_elements
         if carried:
-            bus = bus._replace(x1=piece.x1 - rest)
+            bus = bus._replace(byte1=exact.byte1 - rest)
         if not bus.empty:
-            local = view.address(bus.row0, bus.x0)
+            local = view.address(bus.row0, piece.x0) - exact.byte0 + bus.byte0
             self.program.move(isa.Opcode.STORE, self.task.tag, self.task.output, bus, local, view.stride)
         if carried:
             self._carry(index, piece, rest)
@@ -222,8 +222,10 @@ class LayerEmitter:
     def _carry(self, index: int, piece: Region, rest: int) -> None:
         """Moves the last `rest` bytes of a piece to the next one's buffer, which stores the word they share."""
         following = self.plan.pieces[index + 1]
-        source = self._output(index, piece).address(piece.row0, piece.x1 - rest)
-        target = self._output(index + 1, following).address(piece.row0, piece.x1 - rest)
+        source, target = (
+            self._output(i, of).address(piece.row0, piece.x1) - rest
+            for i, of in ((index, piece), (index + 1, following))
+        )
         if source != target:
             rounding = Rounding(self.config.rounding[0])
             self.program.commands.append(copy(Segments(source, target, rest, 1, 0, 0), self.task.tag, rounding))

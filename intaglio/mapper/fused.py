@@ -20,7 +20,8 @@ from intaglio.mapper.cuts import sizes
 from intaglio.mapper.estimate import ANY_SPARE, NO_SPARE, Cycles, Spare, Work, pipelined, transfer_cycles
 from intaglio.mapper.groups import Groups, record_bytes, tile_groups, weight_bytes
 from intaglio.mapper.rings import passages
-from intaglio.program.layout import Grid, Region, slab_stride
+from intaglio.program.grid import Grid
+from intaglio.program.layout import Region
 
 MOST_PIECES = 256
 """Finer cuts are not considered: what lies outside costs less then."""
@@ -179,13 +180,13 @@ class ChainPlanner:
     def _fitting(self, setting: Setting, aligned: bool | None = None) -> list[_Cut]:
         """aligned: of rings, None where there are none."""
         layout, cut = self.chain.output.layout, self.chain.cut
-        unit = math.lcm(cut.pixel_bytes, self.config.bus_bytes)
-        widths = [min(n * unit, layout.row_bytes) for n in sizes(-(-layout.row_bytes // unit))[:MOST_WIDTHS]]
+        unit = math.lcm(cut.pixel, layout.bus_elements(self.config.bus_bytes))
+        widths = [min(n * unit, layout.row_elements) for n in sizes(-(-layout.row_elements // unit))[:MOST_WIDTHS]]
         out = []
         for width in widths:
             found = 0
             for band in sizes(cut.image_rows):
-                count = -(-layout.rows // band) * -(-layout.row_bytes // width)
+                count = -(-layout.rows // band) * -(-layout.row_elements // width)
                 if band > cut.most_rows or count > MOST_PIECES:
                     continue
                 measured = self._measured(band, width, aligned=aligned)
@@ -198,16 +199,17 @@ class ChainPlanner:
         return out
 
     def _fitting_slabs(self, setting: Setting) -> Iterator[_Cut]:
-        layout, cut, bus = self.chain.output.layout, self.chain.cut, self.config.bus_bytes
-        if not self.chain.by_channels or (setting.stored and cut.pixel_bytes % bus):
+        layout, cut = self.chain.output.layout, self.chain.cut
+        word = layout.bus_elements(self.config.bus_bytes)
+        if not self.chain.by_channels or (setting.stored and cut.pixel % word):
             return
         widths = [conv.tile_width(self.config) for conv in self.chain.convolutions]
-        unit = math.lcm(*widths, bus if setting.stored else 1)
-        for slab in sizes(-(-cut.pixel_bytes // unit))[1:MOST_SLABS]:
+        unit = math.lcm(*widths, word if setting.stored else 1)
+        for slab in sizes(-(-cut.pixel // unit))[1:MOST_SLABS]:
             for band in sizes(cut.image_rows):
                 if band > cut.most_rows or layout.rows // band > MOST_PIECES:
                     continue
-                measured = self._measured(band, layout.row_bytes, slab * unit)
+                measured = self._measured(band, layout.row_elements, slab * unit)
                 if self._fits(setting, measured):
                     yield measured
                     break
@@ -229,8 +231,11 @@ class ChainPlanner:
         rows, across = self._rows(band, rings), self._columns(width)
         made = [n * most for n, most in zip(rows.made, across.made, strict=True)]
         if slab:
-            pixel, bus = chain.cut.pixel_bytes, self.config.bus_bytes
-            made = [n * slab_stride(r, pixel, slab, bus) for n, r in zip(rows.made, across.widest, strict=True)]
+            pixel, bus = chain.cut.pixel, self.config.bus_bytes
+            made = [
+                n * task.output.layout.slab_stride(r, pixel, slab, bus)
+                for n, r, task in zip(rows.made, across.widest, chain.tasks, strict=True)
+            ]
         for i, ring in enumerate(rings):
             if ring:
                 made[i] = ring * across.made[i]
@@ -264,15 +269,18 @@ class ChainPlanner:
     def _columns(self, width: int) -> _Columns:
         if width not in self._known.widths:
             chain, bus = self.chain, self.config.bus_bytes
-            image, end = chain.cut.image_rows, chain.output.layout.row_bytes
+            image, end = chain.cut.image_rows, chain.output.layout.row_elements
             needs = [chain.needs(Region(0, image, x, min(x + width, end))) for x in range(0, end, width)]
-            inputs = list(zip(*([r.on_bus(bus).width for r in of.inputs] for of in needs), strict=True))
+            loaded = [operand.layout for operand in chain.inputs]
+            inputs = [[layout.bus_width(of.inputs[i], bus) for of in needs] for i, layout in enumerate(loaded)]
             made = list(zip(*(of.made for of in needs), strict=True))
+            outputs = [task.output.layout for task in chain.tasks]
+            widths = [[layout.bus_width(r, bus) for r in of] for layout, of in zip(outputs, made, strict=True)]
             self._known.widths[width] = _Columns(
                 tuple(max(of) for of in inputs),
                 tuple(sum(of) for of in inputs),
-                tuple(max(r.on_bus(bus).width for r in of) for of in made),
-                sum(r.on_bus(bus).width for r in made[-1]),
+                tuple(max(of) for of in widths),
+                sum(widths[-1]),
                 tuple(max(of, key=lambda r: r.width) for of in made),
                 tuple(_kinds(of, task.pooled is not None) for task, of in zip(chain.tasks, made, strict=True)),
             )
@@ -298,7 +306,7 @@ class ChainPlanner:
         return out
 
     def _slabs(self, cut: _Cut) -> tuple[range, ...]:
-        return tuple(tile_groups(self.chain.cut.pixel_bytes, cut.slab)) if cut.slab else ()
+        return tuple(tile_groups(self.chain.cut.pixel, cut.slab)) if cut.slab else ()
 
     def _groups(self, cut: _Cut) -> tuple[Groups | None, ...] | None:
         key = cut.slab, len(cut.pieces) > 1 if cut.slab else False
@@ -341,7 +349,7 @@ class ChainPlanner:
         each = {task.tag: -(-cut.slab // task.tile_width(config)) for task in tasks}
         weights = sum(weight_bytes(config, task.geometry.whole_part, each[task.tag]) for task in tasks)
         records = sum(record_bytes(config, n) for n in each.values())
-        slabs = -(-self.chain.cut.pixel_bytes // cut.slab)
+        slabs = -(-self.chain.cut.pixel // cut.slab)
 
         def room_for(count: int) -> bool:
             return count * weights <= config.weight_bytes and count * records <= config.channel_bytes

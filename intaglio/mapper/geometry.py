@@ -1,7 +1,7 @@
 """What a convolution reads: its geometry, and the reduction in runs, parts and chunks.
 
-A run is what one pixel reads without a gap: a whole kernel row (kernel_cols * channels bytes) where columns
-are not dilated, else one kernel column (channels bytes; fewer with slices). Steps count bytes in the order kernel
+A run is what one pixel reads without a gap: a whole kernel row (kernel_cols * channels elements) where columns
+are not dilated and pixels packed, else one kernel column (channels elements; fewer with slices). Steps count elements in the order kernel
 row, kernel column, channel; they name weight words too.
 """
 
@@ -16,21 +16,21 @@ from intaglio.program.layout import align_up, split
 
 
 class Part(NamedTuple):
-    """A contiguous range of the reduction: kernel rows and columns from (row0, col0), bytes from byte0 of each
+    """A contiguous range of the reduction: kernel rows and columns from (row0, col0), `elements` from element0 on of each
     run. Either several rows with whole runs, or several columns of one row, or a part of one run. halves: runs of an even
-    number of bytes, which two rows of the array take by halves."""
+    number of elements, which two rows of the array take by halves."""
 
     row0: int
     rows: int
     col0: int
     cols: int
-    byte0: int
-    bytes: int
+    element0: int
+    elements: int
     halves: bool = False
 
     @property
     def steps(self) -> int:
-        return self.rows * self.cols * self.bytes
+        return self.rows * self.cols * self.elements
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,8 @@ class Slices:
 
 @dataclass(frozen=True)
 class Geometry:
-    """A convolution over images of in_rows rows of in_cols pixels of `channels` bytes, every one of which each channel
-    tile reads, or with slices some. depthwise: each output channel reads one input channel, that of its number. split: the
+    """A convolution over images of in_rows rows of in_cols pixels of `channels` elements, every one of which each channel
+    tile reads, or with slices some. packed: pixels follow one another without a gap. depthwise: each output channel reads one input channel, that of its number. split: the
     one output pixel's reduction is over two rows of the array; its runs merge.
 
     A fully connected layer has one image whose rows are the batch: kernel_rows rows of the layout for each
@@ -103,6 +103,7 @@ class Geometry:
     slices: Slices | None = None
     depthwise: bool = False
     split: bool = False
+    packed: bool = True
 
     @property
     def depth(self) -> int:
@@ -118,13 +119,14 @@ class Geometry:
     @property
     def runs_merge(self) -> bool:
         """True where a kernel row is one run."""
-        return self.kernel_cols == 1 or (self.dilation_cols == 1 and self.slices is None and not self.depthwise)
+        gaps = not self.packed or self.dilation_cols > 1
+        return self.kernel_cols == 1 or not (gaps or self.depthwise or self.slices is not None)
 
     @cached_property
     def whole_part(self) -> Part:
-        """With split in halves; of a run of odd length the second has a byte more than there is."""
+        """With split in halves; of a run of odd length the second has an element more than there is."""
         full = self._whole
-        return full._replace(bytes=align_up(full.bytes, 2), halves=True) if self.split else full
+        return full._replace(elements=align_up(full.elements, 2), halves=True) if self.split else full
 
     @cached_property
     def _whole(self) -> Part:
@@ -135,16 +137,16 @@ class Geometry:
     def parts(self, most: int) -> list[Part]:
         """The reduction in as few nearly equal parts of at most `most` >= 1 steps as its structure allows."""
         full = self._whole
-        row = full.cols * full.bytes
+        row = full.cols * full.elements
         if row <= most:
-            return [Part(i, n, 0, full.cols, 0, full.bytes) for i, n in split(self.kernel_rows, most // row)]
+            return [Part(i, n, 0, full.cols, 0, full.elements) for i, n in split(self.kernel_rows, most // row)]
         out = []
         for kh in range(self.kernel_rows):
-            if full.bytes <= most:
-                out += [Part(kh, 1, i, n, 0, full.bytes) for i, n in split(full.cols, most // full.bytes)]
+            if full.elements <= most:
+                out += [Part(kh, 1, i, n, 0, full.elements) for i, n in split(full.cols, most // full.elements)]
                 continue
             for kw in range(full.cols):
-                out += [Part(kh, 1, kw, 1, i, n) for i, n in split(full.bytes, most)]
+                out += [Part(kh, 1, kw, 1, i, n) for i, n in split(full.elements, most)]
         return out
 
     @cached_property
@@ -176,4 +178,4 @@ class Geometry:
         return self.steps // self.kernel_rows * self.used_rows
 
     def first_step(self, part: Part) -> int:
-        return (part.row0 * self.kernel_cols + part.col0) * self.depth + part.byte0
+        return (part.row0 * self.kernel_cols + part.col0) * self.depth + part.element0

@@ -169,7 +169,8 @@ class _Lowering:
         )
 
     def _layout(self, name: str) -> Layout:
-        return layout_of(self.graph.tensors[name].shape, self.config.bus_bytes)
+        tensor = self.graph.tensors[name]
+        return layout_of(tensor.shape, self.config.bus_bytes, tensor.format)
 
     def _new_value(self, name: str, layout: Layout, producer: int | None) -> Operand:
         self.values[name] = Value(name, layout.size, producer)
@@ -191,14 +192,18 @@ class _Lowering:
                 layout = inputs[0].layout
                 if inputs[1].layout != layout:
                     inputs = tuple(self._standard(op, x) for x in inputs)
-                return AddTask(index, op.name, inputs, self._target(op, inputs[0].layout), op)
+                return AddTask(index, op.name, inputs, self._target(op, self._like(inputs[0])), op)
             case Rescale():
-                return RescaleTask(index, op.name, inputs, self._target(op, inputs[0].layout), op)
+                return RescaleTask(index, op.name, inputs, self._target(op, self._like(inputs[0])), op)
             case Reshape():
                 return self._reshape(index, op, inputs[0])
             case AveragePool2D() | MaxPool2D() | Mean():
                 return self._pool(index, op, (self._standard(op, inputs[0]),))
         raise TypeError(f"no task for {op.kind}")
+
+    def _like(self, operand: Operand) -> Layout | None:
+        """The rows in which an operand comes that is read under another tensor's layout; None for its own."""
+        return None if operand.layout == self._layout(operand.tensor) else operand.layout
 
     def _standard(self, op: Operator, operand: Operand) -> Operand:
         """The operand under its own shape's layout, as windows need it."""
@@ -238,27 +243,29 @@ class _Lowering:
             out_rows=target[1],
             out_cols=target[2],
             out_channels=outputs,
+            packed=inputs[0].layout.packed,
         )
         task = self._conv_task(index, op, inputs, geometry, self._target(op))
         return with_lanes(task, self.config) if op.groups == 1 else sliced(task, op.groups, self.config)
 
     def _fully_connected(self, index: int, op: FullyConnected, inputs: tuple[Operand, ...]) -> ConvTask:
-        """A window of whole rows of the layout for each entry of the batch; or, where a row holds several
-        entries, a 1 x 1 convolution."""
+        """A window of whole rows of the layout for each entry of the batch; or, where a row holds several entries, a convolution of
+        one kernel row. A row is one pixel, where pixels do not lie apart."""
         layout = inputs[0].layout
         outputs, length = op.weights.shape
-        entries = max(layout.row_bytes // length, 1)
-        rows = max(length // layout.row_bytes, 1)
+        entries = max(layout.row_elements // length, 1)
+        rows = max(length // layout.row_elements, 1)
         together = _most_together(layout.rows // rows, rows)
+        pixels = 1 if layout.packed else layout.row_elements // entries // layout.pixel
         geometry = Geometry(
             images=layout.rows // rows // together,
             in_rows=together * rows,
-            in_cols=entries,
-            channels=layout.row_bytes // entries,
+            in_cols=entries * pixels,
+            channels=layout.row_elements // entries // pixels,
             kernel_rows=rows,
-            kernel_cols=1,
+            kernel_cols=pixels,
             stride_rows=rows,
-            stride_cols=1,
+            stride_cols=pixels,
             dilation_rows=1,
             dilation_cols=1,
             top=0,
@@ -266,8 +273,11 @@ class _Lowering:
             out_rows=together,
             out_cols=entries,
             out_channels=outputs,
+            packed=layout.packed,
         )
-        target = self._target(op, layout_of((layout.rows // rows, entries * outputs), self.config.bus_bytes))
+        target = self._target(
+            op, layout_of((layout.rows // rows, entries * outputs), self.config.bus_bytes, layout.format)
+        )
         return with_lanes(self._conv_task(index, op, inputs, geometry, target), self.config)
 
     def _conv_task(
@@ -301,7 +311,9 @@ class _Lowering:
             case Mean():
                 window, stride, top, left, out_rows = (in_rows, in_cols), (1, 1), 0, 0, 1
                 requantize, zero_points = _always(op.requantize), (op.input_zero_point, op.output_zero_point)
-                layout: Layout | None = layout_of((images, channels), self.config.bus_bytes)
+                layout: Layout | None = layout_of(
+                    (images, channels), self.config.bus_bytes, self.graph.tensors[op.outputs[0]].format
+                )
             case AveragePool2D() | MaxPool2D():
                 window, stride, top, left = op.filter, op.stride, op.padding.top, op.padding.left
                 out_rows = self.graph.tensors[op.outputs[0]].shape[1]
@@ -352,7 +364,7 @@ class _Lowering:
     @staticmethod
     def _reads_rows(op: FullyConnected, layout: Layout) -> bool:
         """True where each batch entry is a whole number of the layout's rows."""
-        return bool(op.weights.shape[1] % layout.row_bytes == 0)
+        return bool(op.weights.shape[1] % layout.row_elements == 0)
 
     def _needs(self) -> dict[str, Need]:
         """Of each value that a task makes or reads. Of several readers the one that needs most decides: no less is needed."""
@@ -372,17 +384,17 @@ class _Lowering:
         return found
 
     def _moved(self, needs: Mapping[str, Need]) -> dict[int, int]:
-        """By layer, the elements of the network's inputs that it loads, of several readers the first; and those of the network's
+        """By layer, the bytes of the network's inputs that it loads, of several readers the first; and those of the network's
         outputs that it stores. An input that is an output, or another name of a tensor, is not moved for that."""
         out: dict[int, int] = {}
         stored = {self.operands[name].value for name in self.outputs}
         for value in self.values.values():
             if value.producer is None and value.uses:
-                tag = self.tasks[value.uses[0]].tag
-                out[tag] = out.get(tag, 0) + needs[value.name].elements
+                tag, form = self.tasks[value.uses[0]].tag, self.operands[value.name].layout.format
+                out[tag] = out.get(tag, 0) + form.bytes_of(needs[value.name].elements)
             elif value.producer is not None and value.name in stored:
                 task = self.tasks[value.producer]
-                out[task.tag] = out.get(task.tag, 0) + task.output.layout.elements
+                out[task.tag] = out.get(task.tag, 0) + task.output.layout.format.bytes_of(task.output.layout.elements)
         return out
 
     def _layer(self, op: Operator, task: Task | None, needs: Mapping[str, Need], moved: int) -> Layer:

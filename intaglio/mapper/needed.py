@@ -14,28 +14,28 @@ Mask = NDArray[np.bool_]
 
 
 class Need(NamedTuple):
-    """Of each of `images` images the same: rows: bool [rows], columns: bool [pixels of a row] of pixel_bytes each. Needed is where
+    """Of each of `images` images the same: rows: bool [rows], columns: bool [pixels of a row] of `pixel` elements each. Needed is where
     both are."""
 
     images: int
     rows: Mask
     columns: Mask
-    pixel_bytes: int
+    pixel: int
 
     @staticmethod
     def whole(layout: Layout) -> Need:
-        return Need(layout.rows, np.ones(1, bool), np.ones(1, bool), layout.row_bytes)
+        return Need(layout.rows, np.ones(1, bool), np.ones(1, bool), layout.row_elements)
 
     def fits(self, layout: Layout) -> bool:
-        return (self.images * len(self.rows), len(self.columns) * self.pixel_bytes) == (layout.rows, layout.row_bytes)
+        return (self.images * len(self.rows), len(self.columns) * self.pixel) == (layout.rows, layout.row_elements)
 
-    def of_images(self, rows: int, pixel_bytes: int) -> tuple[Mask, Mask]:
-        """The rows and pixels of each image, where it has so many rows and its pixels so many bytes; all where it is told of in
+    def of_images(self, rows: int, pixel: int) -> tuple[Mask, Mask]:
+        """The rows and pixels of each image, where it has so many rows and its pixels so many elements; all where it is told of in
         other ones."""
-        pixels = len(self.columns) * self.pixel_bytes // pixel_bytes
+        pixels = len(self.columns) * self.pixel // pixel
         return (
             self.rows if len(self.rows) == rows else np.ones(rows, bool),
-            self.columns if self.pixel_bytes == pixel_bytes else np.ones(pixels, bool),
+            self.columns if self.pixel == pixel else np.ones(pixels, bool),
         )
 
     @property
@@ -44,7 +44,7 @@ class Need(NamedTuple):
 
     @property
     def elements(self) -> int:
-        return self.images * int(self.rows.sum()) * int(self.columns.sum()) * self.pixel_bytes
+        return self.images * int(self.rows.sum()) * int(self.columns.sum()) * self.pixel
 
 
 def touched(outputs: Mask, stride: int, kernel: int, dilation: int, before: int, length: int) -> Mask:

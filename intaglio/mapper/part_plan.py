@@ -24,7 +24,7 @@ def part_groups(task: ConvTask, config: Config) -> list[Groups]:
     if g.depthwise:
         return []
     words = config.weight_bytes // config.weight_word_bytes
-    row = g.whole_part.cols * g.whole_part.bytes
+    row = g.whole_part.cols * g.whole_part.elements
     if 2 * weight_bytes(config, g.whole_part, 1) <= config.weight_bytes and not _padding_matters(task, config):
         return []
     options = {tuple(g.parts(most)) for most in (row, words // 2, words // 3) if 1 <= most <= words}
@@ -80,9 +80,10 @@ def _plan_in_parts(
         return None
     tiles = [tile for piece in cut.pieces for tile in task.tile_regions(piece, partial_pixels(config, task))]
     if by_part:
+        layout = task.inputs[0].layout
         each = range(1) if task.geometry.slices is None else range(task.channel_tiles(config))
         sizes[0] = max(
-            task.reads_part(region, part, tile).transfer_bytes(config.bus_bytes)
+            layout.transfer_bytes(task.reads_part(region, part, tile), config.bus_bytes)
             for region in tiles
             for part in parts
             for tile in each

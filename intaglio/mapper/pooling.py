@@ -107,7 +107,7 @@ def _sizes_in_blocks(
 
 @dataclass(frozen=True, eq=False)
 class PoolTask(Task):
-    """Windows over images of in_rows x in_cols pixels of `channels` bytes.
+    """Windows over images of in_rows x in_cols pixels of `channels` elements.
 
     requantize: None divides by the window's size (average pooling); else how sums of (input - input_zero_point)
     over a window of so many elements inside the image are scaled. maximum: the greatest element in place of the sum.
@@ -160,7 +160,7 @@ class PoolTask(Task):
     @property
     def whole(self) -> Region:
         """All outputs of one image."""
-        return Region(0, self.out_rows, 0, self.output.layout.row_bytes)
+        return Region(0, self.out_rows, 0, self.output.layout.row_elements)
 
     @property
     def extent(self) -> tuple[int, int]:
@@ -197,7 +197,7 @@ class PoolTask(Task):
 
     def cycles_in_blocks(self, config: Config, blocks: Blocks) -> int:
         """Of COMPUTE, for all outputs whose windows come in blocks: of what `part` gives."""
-        images, across = self.output.layout.rows // self.out_rows, self.output.layout.row_bytes // self.channels
+        images, across = self.output.layout.rows // self.out_rows, self.output.layout.row_elements // self.channels
         axes = (
             (
                 range(self.out_rows),
@@ -275,7 +275,7 @@ class PoolTask(Task):
         return [self._command(image, r, c, job.inputs[0], job.output, some) for r in rows for c in cols]
 
     def _command(self, image: int, rows: Span, cols: Span, view: View, output: View, channels: range) -> isa.Command:
-        base = output.address(image * self.out_rows + rows.first, cols.first * self.channels) + channels.start
+        base = output.address(image * self.out_rows + rows.first, cols.first * self.channels + channels.start)
         first = image * self.in_rows + rows.start
         wraps = {}
         if view.ring:
@@ -284,9 +284,9 @@ class PoolTask(Task):
             ring, (view, wrap) = view.ring, view.unrolled(first)
             if last >= wrap:
                 wraps = {"wrap_from": (wrap - first) * view.stride, "wrap_bytes": ring * view.stride}
-        pixel = view.pixel_step(self.channels)
+        pixel = view.step(self.channels)
         fields = wraps | {
-            "in_base": view.address(first, cols.start * self.channels) + channels.start,
+            "in_base": view.address(first, cols.start * self.channels + channels.start),
             "in_row_stride": self.dilation[0] * view.stride,
             "row_step": self.stride[0] * view.stride,
             "x_step": self.stride[1] * pixel,
@@ -297,7 +297,7 @@ class PoolTask(Task):
             "region_cols": cols.outputs,
             "channels": len(channels),
         }
-        strides = output.stride, output.pixel_step(self.channels)
+        strides = output.stride, output.step(self.channels)
         return isa.Command(isa.Opcode.POOL, fields | self._result(rows.size * cols.size, base, strides))
 
     def part(

@@ -31,11 +31,11 @@ class SplitTask(ConvTask):
     """geometry.split is set: whole reductions go by halves. Those in parts do not."""
 
     def _shape_fields(self, config: Config, rows: int, width: int, tiles: range, part: Part) -> dict[str, int]:
-        """Of one output pixel with the pixel's reduction, runs of part.bytes, over two rows, where the part is in halves."""
+        """Of one output pixel with the pixel's reduction, runs of part.elements, over two rows, where the part is in halves."""
         whole = super()._shape_fields(config, rows, width, tiles, part)
         if not part.halves:
             return whole
-        half = part.bytes // LANES
+        half = part.elements // LANES
         chunks = chunks_of(half, LANES, config.feed_bytes)
         least = least_tile_cycles(config, 1, -(-self._most_channels(config, tiles) // config.requantizers))
         return whole | {
@@ -61,7 +61,7 @@ class SplitTask(ConvTask):
         out = np.zeros((len(tiles), part.steps, config.weight_word_bytes), np.int8)
         for i, tile in enumerate(tiles):
             own = runs[tile * config.cols : (tile + 1) * config.cols]
-            padded = np.full((len(own), part.rows, part.bytes), self.weight_zero_point, np.int8)
+            padded = np.full((len(own), part.rows, part.elements), self.weight_zero_point, np.int8)
             padded[:, :, : runs.shape[2]] = own
             halves = padded.reshape(len(own), part.rows, LANES, -1).transpose(1, 3, 2, 0)
             out[i, :, : len(own)] = halves.reshape(part.steps, len(own))

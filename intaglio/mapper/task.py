@@ -46,13 +46,12 @@ FIELD_LIMIT = (1 << 16) - 1
 class Cut:
     """How a task's output may be divided.
 
-    image_rows: bands stay within images of this many rows. pixel_bytes: columns are whole pixels of this many
-    bytes. most_rows: of a band, as far as commands count. period: where pieces are narrow, they end after every
+    image_rows: bands stay within images of this many rows. pixel: columns are whole pixels of this many elements. most_rows: of a band, as far as commands count. period: where pieces are narrow, they end after every
     so many elements too, since there an input row ends; 0 for never.
     """
 
     image_rows: int
-    pixel_bytes: int
+    pixel: int
     most_rows: int = FIELD_LIMIT
     period: int = 0
 
@@ -137,7 +136,7 @@ class Task(ABC):
 
     def rows_read(self) -> np.ndarray:
         """int64 [2, rows of an output image]: first and end of the rows of an input image; (0, 0) for none."""
-        end = self.output.layout.row_bytes
+        end = self.output.layout.row_elements
         found = [self.reads(Region(y, y + 1, 0, end))[0] for y in range(self.image_rows[0])]
         return np.array([(0, 0) if r.empty else (r.row0, r.row1) for r in found], np.int64).reshape(-1, 2).T.copy()
 

@@ -52,8 +52,9 @@ def _parts(task: PoolTask, config: Config, room: int) -> Iterator[Blocks]:
     for halvings in range(passes.bit_length()):
         channels = min(most, (passes >> halvings) * config.requantizers)
         blocks = _strips(task, config, channels)
-        if task.channels <= blocks.step:
-            blocks = replace(blocks, dense=True, step=task.channels, lead=bus - math.gcd(task.channels, bus))
+        if task.inputs[0].layout.packed and blocks.pixel_bytes <= blocks.step:
+            lead = bus - math.gcd(blocks.pixel_bytes, blocks.first, bus)
+            blocks = replace(blocks, dense=True, step=blocks.pixel_bytes, lead=lead)
         fitting = min(cols, (room - blocks.stride(1)) // blocks.step + 1)
         while fitting > 0 and blocks.stride(fitting) > room:
             fitting -= 1
@@ -64,10 +65,11 @@ def _parts(task: PoolTask, config: Config, room: int) -> Iterator[Blocks]:
 
 def _strips(task: PoolTask, config: Config, channels: int) -> Blocks:
     """Blocks of `channels` channels and the words around them; of one pixel."""
-    bus = config.bus_bytes
-    lead = bus - math.gcd(task.channels, channels, bus)
-    step = align_up(lead + channels, bus) + task.channels % bus
-    return Blocks(task.channels, bus, channels, False, step, lead, 1, 1)
+    bus, layout = config.bus_bytes, task.inputs[0].layout
+    pixel = layout.view(0).step(task.channels)
+    lead = bus - math.gcd(pixel, channels, layout.first, bus)
+    step = align_up(lead + channels, bus) + pixel % bus
+    return Blocks(task.channels, pixel, layout.first, bus, channels, False, step, lead, 1, 1)
 
 
 def _cycles(task: PoolTask, config: Config, blocks: Blocks, depth: int) -> float:

@@ -49,12 +49,15 @@ class Block:
 class Blocks:
     """The shape of what a buffer holds: at most rows x cols pixels, of each `channels` channels.
 
-    pixel_bytes: of a pixel outside. dense: pixels come with all their channels; else only the words around the
+    pixel: elements of a pixel; pixel_bytes: from one to the next outside, where the first
+    begins `first` bytes behind a row's start. dense: pixels come with all their channels; else only the words around the
     block's channels are loaded. step: bytes on chip from a pixel to the next; congruent to pixel_bytes, so that
     words keep their phase. lead: bytes of a word before a pixel's first channel, at most.
     """
 
+    pixel: int
     pixel_bytes: int
+    first: int
     bus_bytes: int
     channels: int
     dense: bool
@@ -73,8 +76,8 @@ class Blocks:
         return self.rows * self.stride(self.cols)
 
     def of_window(self, window: Region) -> Iterator[list[Block]]:
-        """For each range of channels, the blocks that make up a window (rows, bytes of whole pixels)."""
-        pixel = self.pixel_bytes
+        """For each range of channels, the blocks that make up a window (rows, elements of whole pixels)."""
+        pixel = self.pixel
         x0, x1 = window.x0 // pixel, window.x1 // pixel
         for channel in range(0, pixel, self.channels):
             count = min(self.channels, pixel - channel)
@@ -86,12 +89,13 @@ class Blocks:
 
     def first_byte(self, block: Block) -> int:
         """Offset in the buffer of the block's first pixel's first channel."""
-        start = block.col0 * self.pixel_bytes
+        start = self.first + block.col0 * self.pixel_bytes
         return start % self.bus_bytes + block.channel if self.dense else (start + block.channel) % self.bus_bytes
 
     def loads(self, block: Block, layout: Layout) -> Iterator[Load]:
         """LOADs of a block, as few as the phases of its words allow."""
-        outside, inside = block.row0 * layout.stride + block.col0 * self.pixel_bytes, self.first_byte(block)
+        outside = layout.row_at(block.row0) + self.first + block.col0 * self.pixel_bytes
+        inside = self.first_byte(block)
         row = (layout.stride, self.stride(block.cols))
         if self.dense:
             yield self._around(outside, inside - block.channel, block.cols * self.pixel_bytes, block.rows, row)

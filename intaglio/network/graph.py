@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from intaglio.machine.formats import ElementFormat, format_named
+
 
 class Rounding(enum.Enum):
     """How a 32-bit sum is scaled by multiplier * 2**(shift - 31). Named per operator, never global."""
@@ -108,6 +110,11 @@ class Tensor:
     quantization: Quantization | None = None
     data: np.ndarray | None = None
     form: FileForm | None = None
+
+    @property
+    def format(self) -> ElementFormat:
+        """Of its elements, where these are integers of at most 16 bits; ValueError for others."""
+        return format_named(self.dtype.name)
 
     def to_file(self, array: np.ndarray) -> np.ndarray:
         """The graph's array of this tensor as the model file has it: shape, layout, type."""

@@ -20,7 +20,9 @@ from intaglio.errors import InputError
 from intaglio.files import LARGEST, write_bytes
 from intaglio.machine import isa
 from intaglio.machine.config import config_from_dict
+from intaglio.machine.formats import FORMATS, INT8, format_named
 from intaglio.npz import Header, read_npz
+from intaglio.program.layout import Layout
 from intaglio.program.table import table_of, words_of
 from intaglio.text import shown
 
@@ -36,15 +38,45 @@ PROGRAM_OFFSET = 0
 
 @dataclass(frozen=True)
 class Place:
-    """A tensor in external memory: row r holds row_bytes elements from offset + r * row_stride.
+    """A tensor in external memory: row r is row_bytes bytes from offset + r * row_stride.
 
-    An image [N, H, W, C] has N * H rows of W * C; a rank-2 tensor [N, I] has N rows of I.
+    An image [N, H, W, C] has N * H rows of W * C elements; a rank-2 tensor [N, I] has N rows of I. format: of an element, by name; every
+    `pixel` elements begin at a byte, `pitch` bytes from the ones to the next: with int8 as many bytes as elements.
     """
 
     offset: int
     rows: int
     row_bytes: int
     row_stride: int
+    format: str = INT8.name
+    pixel: int = 1
+    pitch: int = 1
+
+    @staticmethod
+    def of(layout: Layout, base: int) -> Place:
+        """The place of a tensor of which the value begins at `base`. Images of one value with a gap between them have none."""
+        assert not layout.image_gap, "a part of a tensor of several images has no place of its own"
+        return Place(
+            base + layout.start + layout.first,
+            layout.rows,
+            layout.row_bytes,
+            layout.stride,
+            layout.format.name,
+            layout.pixel,
+            layout.pitch,
+        )
+
+    @property
+    def layout(self) -> Layout:
+        """Its elements as they lie from `offset` on. ValueError for a format that is not known."""
+        form = format_named(self.format)
+        pixels = (self.row_bytes - form.bytes_of(self.pixel)) // self.pitch + 1
+        return Layout(self.rows, pixels * self.pixel, self.row_stride, form, self.pixel, self.pitch)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values; without those that every int8 tensor has."""
+        given = dataclasses.asdict(self)
+        return {f.name: given[f.name] for f in dataclasses.fields(self) if given[f.name] != f.default}
 
     @property
     def span(self) -> int:
@@ -128,7 +160,7 @@ class Program:
             "config_hash": self.config_hash,
             "program_words": sum(isa.WORDS_OF[c.opcode] for c in self.commands),
             "memory_bytes": self.memory_bytes,
-            "places": {name: dataclasses.asdict(place) for name, place in self.places.items()},
+            "places": {name: place.to_dict() for name, place in self.places.items()},
             "inputs": list(self.inputs),
             "outputs": list(self.outputs),
             "layers": [dataclasses.asdict(layer) for layer in self.layers],
@@ -177,7 +209,7 @@ class Program:
             role = "input" if name in self.inputs else "output" if name in self.outputs else "kept outside"
             lines.append(
                 f"tensor {shown(name)} ({role}): offset {place.offset}, {place.rows} rows of "
-                f"{place.row_bytes} bytes every {place.row_stride}"
+                f"{place.row_bytes} bytes every {place.row_stride}{_told(place)}"
             )
         tag = -1
         for index, command in enumerate(self.commands):
@@ -189,6 +221,13 @@ class Program:
         return "\n".join(lines) + "\n"
 
 
+def _told(place: Place) -> str:
+    """The format of a tensor's elements, where it is not int8."""
+    if (place.format, place.pixel, place.pitch) == (INT8.name, 1, 1):
+        return ""
+    return f", {place.layout.row_elements} {place.format} in pixels of {place.pixel} every {place.pitch}"
+
+
 def describe_command(command: isa.Command) -> str:
     """One command on one line: its tokens, then its fields except those that are 0."""
     others = [e for e in isa.Engine if e != command.engine]
@@ -197,7 +236,7 @@ def describe_command(command: isa.Command) -> str:
         names = [e.name for bit, e in enumerate(others) if command[verb] >> bit & 1]
         tokens.append(f"{verb} {'+'.join(names)}" if names else "")
     values = [
-        f"{f.name}={command[f.name]}"
+        f"{f.name}={FORMATS[command[f.name]].name if f.name in isa.ELEMENTS else command[f.name]}"
         for f in isa.FIELDS[command.opcode]
         if f.name not in ("opcode", "wait", "signal", "tag") and command[f.name]
     ]
@@ -227,7 +266,7 @@ def _from_parts(head: Any, image: bytes) -> Program:
     if len(code) < 4 * words:
         raise InputError("the image ends before the commands do")
     commands = isa.decode([int(w) for w in np.frombuffer(code, "<u4")])
-    places = {str(name): Place(**{k: _whole(v) for k, v in place.items()}) for name, place in head["places"].items()}
+    places = {str(name): _place(place) for name, place in head["places"].items()}
     layers = []
     for layer in head["layers"]:
         numbers = [_whole(layer[k]) for k in ("macs", "compute_cycles", "external_bytes", "memory_cycles")]
@@ -244,6 +283,14 @@ def _from_parts(head: Any, image: bytes) -> Program:
         outputs=tuple(str(name) for name in head["outputs"]),
         layers=tuple(layers),
     )
+
+
+def _place(given: Any) -> Place:
+    numbers = {name: _whole(value) for name, value in given.items() if name != "format"}
+    place = Place(**numbers, format=str(given.get("format", INT8.name)))
+    if place.pixel < 1 or place.pitch < format_named(place.format).bytes_of(place.pixel):
+        raise ValueError(f"pixels of {place.pixel} elements of {place.format} every {place.pitch} bytes overlap")
+    return place
 
 
 def _whole(value: Any) -> int:

@@ -8,11 +8,13 @@ import numpy as np
 
 from intaglio.compiled import compiled
 from intaglio.errors import InputError
+from intaglio.machine.formats import INT8
+from intaglio.program.packing import dtype_of, packed, unpacked
 from intaglio.program.program import Place, Program
 
 
 def rows_at(memory: np.ndarray, place: Place) -> np.ndarray:
-    """The tensor's elements in memory (uint8 [bytes]) as a view, int8 [rows, row_bytes]."""
+    """The tensor's bytes in memory (uint8 [bytes]) as a view, int8 [rows, row_bytes]: its elements, if these are int8."""
     last = place.offset + (place.rows - 1) * place.row_stride + place.row_bytes
     if place.rows < 1 or place.row_bytes < 1 or last > memory.size:
         raise InputError(
@@ -25,8 +27,8 @@ def rows_at(memory: np.ndarray, place: Place) -> np.ndarray:
 
 
 def initial_memory(program: Program, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
-    """External memory before the start, uint8 [memory_bytes]: the image and the inputs (int8, any shape of
-    the place's number of elements)."""
+    """External memory before the start, uint8 [memory_bytes]: the image and the inputs (of the places' format, int8 as a rule, any
+    shape of the place's number of elements)."""
     memory = np.zeros(program.memory_bytes, np.uint8)
     if len(program.image) > memory.size:
         raise InputError(
@@ -39,18 +41,26 @@ def initial_memory(program: Program, inputs: Mapping[str, np.ndarray]) -> np.nda
             raise InputError(f"input {name!r} is missing; pass an int8 array under this key")
         place = program.places[name]
         value = np.asarray(inputs[name])
-        if value.dtype != np.int8 or value.size != place.rows * place.row_bytes:
+        layout = place.layout
+        if value.dtype != dtype_of(layout) or value.size != layout.elements:
             raise InputError(
                 f"input {name!r} is {value.dtype} with {value.size} elements; "
-                f"expected int8 with {place.rows * place.row_bytes}"
+                f"expected {dtype_of(layout)} with {layout.elements}"
             )
-        rows_at(memory, place)[:] = value.reshape(place.rows, place.row_bytes)
+        value = value.reshape(place.rows, layout.row_elements)
+        rows_at(memory, place)[:] = value if layout.format is INT8 and layout.packed else packed(value, layout)
     return memory
 
 
 def read_tensors(program: Program, memory: np.ndarray) -> dict[str, np.ndarray]:
-    """The program's outputs after the end, by name: int8 [rows, row_bytes] as the Place has them, copies."""
-    return {name: rows_at(memory, program.places[name]).copy() for name in program.outputs}
+    """The program's outputs after the end, by name: elements of the Place's format, int8 as a rule, [rows, elements of a row], copies."""
+    out = {}
+    for name in program.outputs:
+        place = program.places[name]
+        rows, layout = rows_at(memory, place), place.layout
+        whole = layout.format is INT8 and layout.packed
+        out[name] = rows.copy() if whole else unpacked(rows.view(np.uint8), layout)
+    return out
 
 
 @compiled(error_model="numpy", nogil=True)

@@ -214,7 +214,7 @@ def test_rings_compute_each_row_once() -> None:
     chain = Chain(tuple(lowered.tasks[1:4]))
     assert chain.ringable == (0, 1)
     layout = chain.output.layout
-    pieces = [Region(y, min(y + 2, top + 7), 0, layout.row_bytes) for top in (0, 7) for y in range(top, top + 7, 2)]
+    pieces = [Region(y, min(y + 2, top + 7), 0, layout.row_elements) for top in (0, 7) for y in range(top, top + 7, 2)]
     for rings in ((), (7, 5, 0)):
         rows: list[list[int]] = [[], []]
         for needs, _ in passages(chain, pieces, rings):

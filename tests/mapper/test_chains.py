@@ -118,7 +118,7 @@ def test_needs_cover_windows_and_the_shortcut() -> None:
 
 def test_cuts_are_whole_pixels_through_element_by_element() -> None:
     network = accepted(inverted_bottleneck(1), load_config("tiny16"))
-    assert Chain(tuple(network.tasks[3:])).cut.pixel_bytes == 8
+    assert Chain(tuple(network.tasks[3:])).cut.pixel == 8
     network = accepted(stem(1), load_config("tiny16"))
     assert Chain(tuple(network.tasks)).cut.image_rows == 5
 

@@ -98,7 +98,9 @@ def test_every_pixel_and_kernel_row_once(seed: int) -> None:
     assert isinstance(task, ConvTask)
     g = task.geometry
     parts = tuple(g.parts(int(random.integers(1, 3)) * 4))
-    (region,) = task.tile_regions(Region(0, g.out_rows, 0, task.output.layout.row_bytes), partial_pixels(config, task))
+    (region,) = task.tile_regions(
+        Region(0, g.out_rows, 0, task.output.layout.row_elements), partial_pixels(config, task)
+    )
     sums: dict[tuple[int, int], list[int]] = {}
     ended: dict[tuple[int, int], tuple[int, ...]] = {}
     for step in steps_of(config, task, region, parts):

@@ -129,7 +129,7 @@ def test_a_ring_of_rows() -> None:
         image = rng.integers(-128, 128, (2, task.in_rows, task.in_cols, task.channels)).astype(np.int8)
         number, y0 = int(rng.integers(2)), int(rng.integers(task.out_rows))
         y1 = int(rng.integers(y0, task.out_rows)) + 1
-        region = Region(number * task.out_rows + y0, number * task.out_rows + y1, 0, task.output.layout.row_bytes)
+        region = Region(number * task.out_rows + y0, number * task.out_rows + y1, 0, task.output.layout.row_elements)
         (needed,) = task.reads(region)
         view = View(
             24, task.inputs[0].layout.stride, ring=needed.rows + int(rng.integers(0, 3)), turn=int(rng.integers(0, 20))
@@ -152,7 +152,7 @@ def test_a_ring_of_rows() -> None:
             for start, end in zip(exactly.starts, exactly.ends, strict=True):
                 assert any(a.low <= start and end <= a.high for a in reads)
         for y in range(y0, y1):
-            for x in range(task.output.layout.row_bytes // task.channels):
+            for x in range(task.output.layout.row_elements // task.channels):
                 at = out.address(number * task.out_rows + y, x * task.channels)
                 before[at : at + task.channels] = wanted(task, image[number], y, x)
         assert np.array_equal(activation, before), task

@@ -28,7 +28,8 @@ from intaglio.mapper.rings import passages, segments
 from intaglio.mapper.tokens import tokens_of
 from intaglio.mapper.walks import Walk
 from intaglio.network.graph import Graph, Padding
-from intaglio.program.layout import Grid, Region
+from intaglio.program.grid import Grid
+from intaglio.program.layout import Region
 from intaglio.program.table import table_of
 from intaglio.verifier.legality import examine, rules
 
@@ -154,7 +155,7 @@ def test_rows_of_bands_as_pieces_need_them() -> None:
             found = bands.measure(band, ringable, parts=False)
             for rings in {(), found.rings(False), found.rings(True)}:
                 measured = bands.measure(band, rings)
-                parts = list(passages(chain, Grid(layout, image, band, layout.row_bytes), rings))
+                parts = list(passages(chain, Grid(layout, image, band, layout.row_elements), rings))
                 for i in range(len(chain.inputs)):
                     rows = [needs.inputs[i].rows for needs, _ in parts]
                     assert (measured.inputs[i], measured.all_inputs[i]) == (max(rows), sum(rows))
