@@ -33,7 +33,8 @@ from intaglio.mapper.groups import Groups, record_bytes, weight_bytes
 from intaglio.mapper.layer_plan import LayerPlan
 from intaglio.mapper.overlap import overlapped
 from intaglio.mapper.parts import partial_pixels
-from intaglio.mapper.residency import Schedule, Scheduler
+from intaglio.mapper.residency import Scheduler
+from intaglio.mapper.schedule import Schedule
 from intaglio.mapper.stopwatch import Clock, Stopwatch
 from intaglio.network.graph import Graph
 from intaglio.program.layout import Region, align_up

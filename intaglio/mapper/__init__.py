@@ -9,13 +9,14 @@ from intaglio.mapper.accept import accepted
 from intaglio.mapper.by_objective import schedule_by
 from intaglio.mapper.emission import Emission
 from intaglio.mapper.emit import emit
-from intaglio.mapper.lower import Lowered
+from intaglio.mapper.lowered import Lowered
 from intaglio.mapper.objective import Objective
 from intaglio.mapper.overlap import overlapped
 from intaglio.mapper.polish import polished
 from intaglio.mapper.prove import Certificate, prove
 from intaglio.mapper.quiet import collector_paused
-from intaglio.mapper.residency import Schedule, Scheduler
+from intaglio.mapper.residency import Scheduler
+from intaglio.mapper.schedule import Schedule
 from intaglio.mapper.stopwatch import Clock
 from intaglio.network.graph import Graph
 from intaglio.program.layout import align_up

@@ -8,8 +8,9 @@ from collections.abc import Set as AbstractSet
 from intaglio.errors import Refusal, RefusedError
 from intaglio.machine.config import Config
 from intaglio.mapper.groups import weight_bytes
-from intaglio.mapper.lower import Lowered, beyond_counting, host_operators, lower
-from intaglio.mapper.plan import LayerPlanner
+from intaglio.mapper.layer_planner import LayerPlanner
+from intaglio.mapper.lower import beyond_counting, host_operators, lower
+from intaglio.mapper.lowered import Lowered
 from intaglio.mapper.refusals import Why, refusals
 from intaglio.mapper.task import Task
 from intaglio.network.graph import Graph

@@ -15,19 +15,21 @@ from intaglio.machine.config import Config
 from intaglio.machine.isa import ENGINE_OF, WORDS_OF, Command, Engine
 from intaglio.mapper.buffers import Setting
 from intaglio.mapper.chain import Chain
+from intaglio.mapper.chain_plan import ChainPlan
+from intaglio.mapper.chain_planner import ChainPlanner
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.emission import Emission
 from intaglio.mapper.emit import emit
 from intaglio.mapper.estimate import Spare
-from intaglio.mapper.fused import ChainPlan, ChainPlanner
 from intaglio.mapper.groups import Groups
 from intaglio.mapper.job import Job
 from intaglio.mapper.layer_plan import LayerPlan
-from intaglio.mapper.lower import Lowered
+from intaglio.mapper.layer_planner import LayerPlanner
+from intaglio.mapper.lowered import Lowered
 from intaglio.mapper.objective import FJ_PER_PJ, GOALS, Cost, Objective
 from intaglio.mapper.parts import loads_of_parts
-from intaglio.mapper.plan import LayerPlanner
-from intaglio.mapper.residency import ByCycles, Placed, Schedule, Scheduler
+from intaglio.mapper.residency import Scheduler
+from intaglio.mapper.schedule import ByCycles, Placed, Schedule
 from intaglio.mapper.task import Task
 from intaglio.mapper.walks import Walk
 from intaglio.program.grid import Grid

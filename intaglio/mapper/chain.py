@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from intaglio.mapper.convolution import ConvTask
-from intaglio.mapper.lower import Lowered
+from intaglio.mapper.lowered import Lowered
 from intaglio.mapper.task import Cut, Operand, Task
 from intaglio.program.layout import Region
 

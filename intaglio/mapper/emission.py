@@ -11,9 +11,9 @@ from intaglio.mapper.allocate import Ring
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.geometry import Part
 from intaglio.mapper.groups import record_bytes, record_groups, tile_groups, weight_bytes
-from intaglio.mapper.lower import Lowered
+from intaglio.mapper.lowered import Lowered
 from intaglio.mapper.parts import variants
-from intaglio.mapper.residency import Schedule
+from intaglio.mapper.schedule import Schedule
 from intaglio.mapper.task import FIELD_LIMIT, Operand
 from intaglio.program.layout import ByteRegion, Region, View, align_up
 from intaglio.program.program import BASE_ALIGNMENT

@@ -7,8 +7,8 @@ from intaglio.mapper.emission import Emission
 from intaglio.mapper.emit_chain import ChainEmitter
 from intaglio.mapper.emit_layer import LayerEmitter
 from intaglio.mapper.layer_plan import LayerPlan
-from intaglio.mapper.lower import Lowered
-from intaglio.mapper.residency import Placed, Schedule
+from intaglio.mapper.lowered import Lowered
+from intaglio.mapper.schedule import Placed, Schedule
 
 
 def emit(network: Lowered, config: Config, schedule: Schedule) -> Emission:

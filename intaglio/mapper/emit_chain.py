@@ -6,13 +6,14 @@ from itertools import accumulate
 
 from intaglio.machine import isa
 from intaglio.mapper.chain import Needs
+from intaglio.mapper.chain_plan import ChainPlan
+from intaglio.mapper.chain_planner import ChainPlanner
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.emission import Emission
-from intaglio.mapper.fused import ChainPlan, ChainPlanner
 from intaglio.mapper.groups import Groups, record_bytes, record_groups, tile_groups, weight_bytes
 from intaglio.mapper.job import Job
-from intaglio.mapper.residency import Placed
 from intaglio.mapper.rings import segments
+from intaglio.mapper.schedule import Placed
 from intaglio.program.layout import Region, View
 
 

@@ -10,7 +10,7 @@ from intaglio.mapper.groups import record_groups, tile_groups, weight_bytes
 from intaglio.mapper.job import Job
 from intaglio.mapper.layer_plan import LayerPlan
 from intaglio.mapper.parts import Step, partial_pixels, steps_of, tile_record_bytes
-from intaglio.mapper.residency import Placed
+from intaglio.mapper.schedule import Placed
 from intaglio.mapper.windows import Blocks
 from intaglio.network.graph import Rounding
 from intaglio.program.grid import pixels

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 
 from intaglio.errors import Refusal
-from intaglio.machine.config import CHANNEL_RECORD_BYTES, Config
+from intaglio.machine.config import Config
 from intaglio.machine.isa import HEADER
 from intaglio.mapper.convolution import ConvTask
 from intaglio.mapper.elementwise import IDENTITY, AddTask, CopyTask, RescaleTask
 from intaglio.mapper.geometry import Geometry
 from intaglio.mapper.grouped import sliced
-from intaglio.mapper.needed import Need
+from intaglio.mapper.layer_bounds import layer_of, moved_of, needs_of
+from intaglio.mapper.lowered import Lowered, Value
 from intaglio.mapper.pooling import PoolTask, average_scale
 from intaglio.mapper.split import with_lanes
 from intaglio.mapper.task import FIELD_LIMIT, Operand, Task
@@ -42,31 +42,6 @@ MOST_BYTES = (1 << 32) - (1 << 28)
 """Bytes of external memory for tensors and constants."""
 MOST_PARTS = 1 << 17
 """Parts that all windows of a layer may come in at least, where one does not fit on chip: each takes commands of its own."""
-
-
-@dataclass
-class Value:
-    """Storage behind one or several tensors. producer: index of the task that writes it, None for an input of
-    the accelerator. uses: indices of the tasks that read it, ascending."""
-
-    name: str
-    size: int
-    producer: int | None
-    uses: list[int] = field(default_factory=list)
-
-
-@dataclass
-class Lowered:
-    """tasks in order; values by name; operands: each tensor's value and layout; inputs, outputs: the
-    accelerator's; layers: one for each operator of the graph. needs: what the outputs need of each value."""
-
-    tasks: list[Task]
-    values: dict[str, Value]
-    operands: dict[str, Operand]
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    layers: tuple[Layer, ...]
-    needs: dict[str, Need]
 
 
 def lower(graph: Graph, config: Config, left_out: set[int]) -> tuple[Lowered, list[Refusal]]:
@@ -157,13 +132,14 @@ class _Lowering:
                     uses = self.values[operand.value].uses
                     if count not in uses:
                         uses.append(count)
-        needs = self._needs()
-        moved = self._moved(needs)
+        stored = {self.operands[name].value for name in self.outputs}
+        needs = needs_of(self.tasks, stored)
+        moved = moved_of(self.tasks, self.values, self.operands, stored, needs)
         for index, (op, task) in enumerate(zip(self.graph.operators, by_operator, strict=True)):
             if index in self.host:
                 self.layers.append(Layer(op.name, op.kind, "host", 0, 0, 0, 0))
             else:
-                self.layers.append(self._layer(op, task, needs, moved.get(index, 0)))
+                self.layers.append(layer_of(self.config, op, task, needs, moved.get(index, 0)))
         return Lowered(
             self.tasks, self.values, self.operands, tuple(self.inputs), self.outputs, tuple(self.layers), needs
         )
@@ -365,50 +341,6 @@ class _Lowering:
     def _reads_rows(op: FullyConnected, layout: Layout) -> bool:
         """True where each batch entry is a whole number of the layout's rows."""
         return bool(op.weights.shape[1] % layout.row_elements == 0)
-
-    def _needs(self) -> dict[str, Need]:
-        """Of each value that a task makes or reads. Of several readers the one that needs most decides: no less is needed."""
-        found: dict[str, Need] = {}
-        stored = {self.operands[name].value for name in self.outputs}
-        for task in reversed(self.tasks):
-            layout = task.output.layout
-            need = found.get(task.output.value)
-            if need is None or task.output.value in stored or not need.fits(layout):
-                need = Need.whole(layout)
-            found[task.output.value] = need
-            read = task.needs(need)
-            for operand in task.inputs:
-                known = found.get(operand.value)
-                if known is None or known.elements < read.elements:
-                    found[operand.value] = read
-        return found
-
-    def _moved(self, needs: Mapping[str, Need]) -> dict[int, int]:
-        """By layer, the bytes of the network's inputs that it loads, of several readers the first; and those of the network's
-        outputs that it stores. An input that is an output, or another name of a tensor, is not moved for that."""
-        out: dict[int, int] = {}
-        stored = {self.operands[name].value for name in self.outputs}
-        for value in self.values.values():
-            if value.producer is None and value.uses:
-                tag, form = self.tasks[value.uses[0]].tag, self.operands[value.name].layout.format
-                out[tag] = out.get(tag, 0) + form.bytes_of(needs[value.name].elements)
-            elif value.producer is not None and value.name in stored:
-                task = self.tasks[value.producer]
-                out[task.tag] = out.get(task.tag, 0) + task.output.layout.format.bytes_of(task.output.layout.elements)
-        return out
-
-    def _layer(self, op: Operator, task: Task | None, needs: Mapping[str, Need], moved: int) -> Layer:
-        """moved: of its inputs and outputs, as `_moved` counts them."""
-        config = self.config
-        conv = task.weighted if task is not None else None
-        cycles = task.least_cycles(config, needs[task.output.value]) if task is not None else 0
-        macs = 0
-        if conv is not None:
-            g = conv.geometry
-            macs = g.images * g.out_rows * g.out_cols * conv.useful_weights
-            moved += conv.useful_weights // g.kernel_rows * g.used_rows + g.out_channels * CHANNEL_RECORD_BYTES
-        memory = config.memory.cost.least_cycles(moved)
-        return Layer(op.name, op.kind, "accelerator", macs, cycles, moved, memory)
 
 
 def _constant_bytes(config: Config, task: ConvTask) -> int:

@@ -17,10 +17,11 @@ from operator import itemgetter
 
 from intaglio.errors import InputError, RefusedError
 from intaglio.machine.config import Config
-from intaglio.mapper.fused import ChainPlan
+from intaglio.mapper.chain_plan import ChainPlan
 from intaglio.mapper.layer_plan import LayerPlan
-from intaglio.mapper.lower import Lowered
-from intaglio.mapper.residency import Placed, Schedule, Scheduler, Structure
+from intaglio.mapper.lowered import Lowered
+from intaglio.mapper.residency import Scheduler
+from intaglio.mapper.schedule import Placed, Schedule, Structure
 from intaglio.mapper.stopwatch import Clock, Stopwatch
 from intaglio.mapper.window_plan import expected_commands
 from intaglio.program.table import words_of

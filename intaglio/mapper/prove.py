@@ -18,9 +18,9 @@ from intaglio.machine.config import CHANNEL_RECORD_BYTES, Config
 from intaglio.mapper.allocate import FreeSpace
 from intaglio.mapper.buffers import Setting
 from intaglio.mapper.layer_plan import LayerPlan
-from intaglio.mapper.lower import Lowered
-from intaglio.mapper.plan import LayerPlanner
-from intaglio.mapper.residency import Placed, Schedule
+from intaglio.mapper.layer_planner import LayerPlanner
+from intaglio.mapper.lowered import Lowered
+from intaglio.mapper.schedule import Placed, Schedule
 from intaglio.mapper.stopwatch import Clock, Stopwatch
 
 MOST_ROUNDS = 3

@@ -12,9 +12,9 @@ from intaglio.machine.config import Config
 from intaglio.machine.isa import TRANSFERS, LocalMemory
 from intaglio.mapper.emission import Emission
 from intaglio.mapper.emit import emit_layer
-from intaglio.mapper.lower import Lowered
+from intaglio.mapper.lowered import Lowered
 from intaglio.mapper.overlap import overlapped_table
-from intaglio.mapper.residency import Placed, Schedule
+from intaglio.mapper.schedule import Placed, Schedule
 from intaglio.program.layout import align_up
 from intaglio.program.program import BASE_ALIGNMENT
 from intaglio.program.table import Table, joined, table_of

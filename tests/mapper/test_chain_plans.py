@@ -16,13 +16,14 @@ from intaglio.mapper import program_of
 from intaglio.mapper.accept import accepted
 from intaglio.mapper.buffers import Setting
 from intaglio.mapper.chain import Chain
+from intaglio.mapper.chain_plan import ChainPlan
+from intaglio.mapper.chain_planner import ChainPlanner
 from intaglio.mapper.emit import emit
-from intaglio.mapper.fused import ChainPlan, ChainPlanner
 from intaglio.mapper.layer_plan import LayerPlan
-from intaglio.mapper.lower import Lowered
-from intaglio.mapper.plan import LayerPlanner
-from intaglio.mapper.residency import Placed, Schedule
+from intaglio.mapper.layer_planner import LayerPlanner
+from intaglio.mapper.lowered import Lowered
 from intaglio.mapper.rings import passages, segments
+from intaglio.mapper.schedule import Placed, Schedule
 from intaglio.network.execute import random_inputs
 from intaglio.network.graph import Graph, Padding
 from intaglio.program.layout import Region

@@ -13,9 +13,10 @@ from intaglio.machine.config import Config, load_config
 from intaglio.machine.isa import Opcode
 from intaglio.mapper.accept import accepted
 from intaglio.mapper.chain import Chain, can_chain
-from intaglio.mapper.fused import ChainPlan
-from intaglio.mapper.residency import Schedule, Scheduler
+from intaglio.mapper.chain_plan import ChainPlan
+from intaglio.mapper.residency import Scheduler
 from intaglio.mapper.rings import passages
+from intaglio.mapper.schedule import Schedule
 from intaglio.network.execute import random_inputs
 from intaglio.network.graph import Graph, Padding
 from intaglio.program.layout import Region

@@ -20,7 +20,8 @@ from intaglio.mapper.by_objective import ByObjective
 from intaglio.mapper.emit import emit
 from intaglio.mapper.estimate import NO_SPARE, Spare
 from intaglio.mapper.objective import ACTIONS, FJ_PER_PJ, GOALS, Cost, Objective
-from intaglio.mapper.residency import Placed, Schedule, Scheduler
+from intaglio.mapper.residency import Scheduler
+from intaglio.mapper.schedule import Placed, Schedule
 from intaglio.network import execute, random_inputs
 from intaglio.network.tflite.importer import load_tflite
 from intaglio.power_model import compare, load_table, prices

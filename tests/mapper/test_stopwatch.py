@@ -12,9 +12,10 @@ from intaglio.errors import RefusedError
 from intaglio.machine.config import Config, load_config
 from intaglio.mapper.accept import accepted
 from intaglio.mapper.emit import emit
-from intaglio.mapper.lower import Lowered
+from intaglio.mapper.lowered import Lowered
 from intaglio.mapper.overlap import overlapped
-from intaglio.mapper.residency import Schedule, Scheduler
+from intaglio.mapper.residency import Scheduler
+from intaglio.mapper.schedule import Schedule
 from intaglio.mapper.stopwatch import Stopwatch
 from intaglio.program.table import words_of
 from intaglio.sim.engines import cycles_of

@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
 
 from intaglio.machine.config import Config
-from intaglio.mapper.bands import Bands, BandsOf
-from intaglio.mapper.buffers import Buffers, Setting, Wanted, placements
+from intaglio.mapper.buffers import Setting, Wanted, placements
 from intaglio.mapper.chain import Chain, Needs
+from intaglio.mapper.chain_cuts import ChainCut, ChainCuts
+from intaglio.mapper.chain_plan import ChainPlan
 from intaglio.mapper.cuts import sizes
-from intaglio.mapper.estimate import ANY_SPARE, NO_SPARE, Cycles, Spare, Work, pipelined, transfer_cycles
+from intaglio.mapper.estimate import ANY_SPARE, NO_SPARE, Spare, Work, pipelined, transfer_cycles
 from intaglio.mapper.groups import Groups, record_bytes, tile_groups, weight_bytes
 from intaglio.mapper.rings import passages
-from intaglio.program.grid import Grid
 from intaglio.program.layout import Region
 
 MOST_PIECES = 256
@@ -32,106 +30,21 @@ FITTING = 4
 MOST_WIDTHS = 4
 
 
-@dataclass(frozen=True)
-class ChainPlan:
-    """pieces: of the last task's output, in order. groups: for each task, None where it has no weights. cycles: what it was
-    chosen by. slabs: channels that run one after another in each piece, one of the tasks' groups of channel tiles each; empty
-    where all run together. rings: rows of each task's ring; empty where there is none."""
-
-    pieces: Sequence[Region]
-    buffers: Buffers
-    groups: tuple[Groups | None, ...]
-    cycles: Cycles
-    slabs: tuple[range, ...] = ()
-    rings: tuple[int, ...] = ()
-
-    def __hash__(self) -> int:
-        return self._hash
-
-    @cached_property
-    def _hash(self) -> int:
-        """Once, and without the pieces, which may be many."""
-        return hash((self.buffers, self.groups, self.cycles))
-
-
-@dataclass(frozen=True)
-class _Columns:
-    """Whole bus words that columns of the output need: for each input, of the one that needs most and of all; for each task's
-    output of the one that needs most; of all for the last. widest: for each task a region of the most bytes. kinds: for each
-    task a region of each width that its parts have, and how many have it."""
-
-    inputs: tuple[int, ...]
-    all_inputs: tuple[int, ...]
-    made: tuple[int, ...]
-    all_made: int
-    widest: tuple[Region, ...]
-    kinds: tuple[tuple[tuple[Region, int], ...], ...]
-
-
-@dataclass(frozen=True, eq=False)
-class _Cut:
-    """A grid of pieces. pieces: in order. slab: channels of a slab, 0 for all. rings: as in ChainPlan. rows, columns: what they need.
-    Bytes of the largest piece, or slab of one, for each input and each output; of all pieces for each input and for the last
-    output."""
-
-    pieces: Sequence[Region]
-    slab: int
-    rings: tuple[int, ...]
-    rows: Bands
-    columns: _Columns
-    largest_inputs: tuple[int, ...]
-    largest_made: tuple[int, ...]
-    loaded: tuple[int, ...]
-    stored: int
-
-    def shapes(self, i: int) -> list[tuple[Region, int]]:
-        """For each shape that task i's parts have, a region of it and how many have it."""
-        return [
-            (Region(row0, row1, r.x0, r.x1), n * m)
-            for row0, row1, n in self.rows.kinds[i]
-            for r, m in self.columns.kinds[i]
-        ]
-
-
-def _kinds(regions: Sequence[Region], placed: bool) -> tuple[tuple[Region, int], ...]:
-    """The first region of each width, and how many have it; none of those that are empty. placed: windows at the edges of pools are
-    smaller, so for them places count too."""
-    out: dict[object, tuple[Region, int]] = {}
-    for r in regions:
-        if not r.empty:
-            kind = (r.x0, r.x1) if placed else r.width
-            first, n = out.get(kind, (r, 0))
-            out[kind] = first, n + 1
-    return tuple(out.values())
-
-
-@dataclass(frozen=True)
-class _Known:
-    """What is found once of a chain, whatever the bytes of activations and weights on chip and the external memory: what pieces need, and
-    the cycles of COMPUTE."""
-
-    bands: BandsOf
-    cuts: dict[tuple[int, int, int, tuple[int, ...]], _Cut] = field(default_factory=dict)
-    passages: dict[tuple[Sequence[Region], tuple[int, ...]], list[tuple[Needs, tuple[int, ...]]]] = field(
-        default_factory=dict
-    )
-    rows: dict[tuple[int, tuple[int, ...]], Bands] = field(default_factory=dict)
-    rings: dict[int, tuple[tuple[int, ...], tuple[int, ...]]] = field(default_factory=dict)
-    widths: dict[int, _Columns] = field(default_factory=dict)
-    cycles: dict[object, int] = field(default_factory=dict)
-
-
 class ChainPlanner:
     """Plans of one chain of at least two layers on one configuration."""
 
     def __init__(self, chain: Chain, config: Config, like: ChainPlanner | None = None):
         """like: as of LayerPlanner."""
         self.chain, self.config = chain, config
-        self._known: _Known = _Known(BandsOf(chain)) if like is None else like._known
+        self._cuts: ChainCuts = ChainCuts(chain, config.bus_bytes) if like is None else like._cuts
+        self._passages: dict[tuple[Sequence[Region], tuple[int, ...]], list[tuple[Needs, tuple[int, ...]]]] = (
+            {} if like is None else like._passages
+        )
+        self._cycles: dict[object, int] = {} if like is None else like._cycles
         self._plans: dict[Setting, list[ChainPlan]] = {}
-        self._each: dict[_Cut, list[int]] = {}
+        self._each: dict[ChainCut, list[int]] = {}
         self._grouped: dict[tuple[int, bool], tuple[Groups | None, ...] | None] = {}
-        self._works: dict[tuple[_Cut, tuple[bool, ...], bool], Work] = {}
+        self._works: dict[tuple[ChainCut, tuple[bool, ...], bool], Work] = {}
 
     def plan(self, setting: Setting, spare: Spare = NO_SPARE) -> ChainPlan | None:
         """The plan with the fewest estimated cycles behind a layer that leaves so much; None where nothing fits."""
@@ -171,13 +84,13 @@ class ChainPlanner:
     def passages(self, plan: ChainPlan) -> list[tuple[Needs, tuple[int, ...]]]:
         """What the plan's pieces need, and where their rings begin anew."""
         key = plan.pieces, plan.rings
-        if key not in self._known.passages:
-            self._known.passages[key] = list(passages(self.chain, *key))
-        return self._known.passages[key]
+        if key not in self._passages:
+            self._passages[key] = list(passages(self.chain, *key))
+        return self._passages[key]
 
     # Cuts.
 
-    def _fitting(self, setting: Setting, aligned: bool | None = None) -> list[_Cut]:
+    def _fitting(self, setting: Setting, aligned: bool | None = None) -> list[ChainCut]:
         """aligned: of rings, None where there are none."""
         layout, cut = self.chain.output.layout, self.chain.cut
         unit = math.lcm(cut.pixel, layout.bus_elements(self.config.bus_bytes))
@@ -189,7 +102,7 @@ class ChainPlanner:
                 count = -(-layout.rows // band) * -(-layout.row_elements // width)
                 if band > cut.most_rows or count > MOST_PIECES:
                     continue
-                measured = self._measured(band, width, aligned=aligned)
+                measured = self._cuts.measured(band, width, aligned=aligned)
                 if not self._fits(setting, measured):
                     continue
                 out.append(measured)
@@ -198,7 +111,7 @@ class ChainPlanner:
                     break
         return out
 
-    def _fitting_slabs(self, setting: Setting) -> Iterator[_Cut]:
+    def _fitting_slabs(self, setting: Setting) -> Iterator[ChainCut]:
         layout, cut = self.chain.output.layout, self.chain.cut
         word = layout.bus_elements(self.config.bus_bytes)
         if not self.chain.by_channels or (setting.stored and cut.pixel % word):
@@ -209,87 +122,20 @@ class ChainPlanner:
             for band in sizes(cut.image_rows):
                 if band > cut.most_rows or layout.rows // band > MOST_PIECES:
                     continue
-                measured = self._measured(band, layout.row_elements, slab * unit)
+                measured = self._cuts.measured(band, layout.row_elements, slab * unit)
                 if self._fits(setting, measured):
                     yield measured
                     break
 
-    def _fits(self, setting: Setting, cut: _Cut) -> bool:
+    def _fits(self, setting: Setting, cut: ChainCut) -> bool:
         room = sum(high - low for low, high in setting.free)
         ends = zip((*cut.largest_inputs, cut.largest_made[-1]), setting.resident, strict=True)
         return sum(cut.largest_made[:-1]) + sum(size for size, at in ends if at is None) <= room
 
-    def _measured(self, band: int, width: int, slab: int = 0, aligned: bool | None = None) -> _Cut:
-        key = band, width, slab, () if aligned is None else self._rings(band)[aligned]
-        if key not in self._known.cuts:
-            self._known.cuts[key] = self._measure(*key)
-        return self._known.cuts[key]
-
-    def _measure(self, band: int, width: int, slab: int, rings: tuple[int, ...]) -> _Cut:
-        """What a piece needs of rows its rows alone decide, and likewise for columns."""
-        chain, layout = self.chain, self.chain.output.layout
-        rows, across = self._rows(band, rings), self._columns(width)
-        made = [n * most for n, most in zip(rows.made, across.made, strict=True)]
-        if slab:
-            pixel, bus = chain.cut.pixel, self.config.bus_bytes
-            made = [
-                n * task.output.layout.slab_stride(r, pixel, slab, bus)
-                for n, r, task in zip(rows.made, across.widest, chain.tasks, strict=True)
-            ]
-        for i, ring in enumerate(rings):
-            if ring:
-                made[i] = ring * across.made[i]
-        return _Cut(
-            Grid(layout, chain.cut.image_rows, band, width, downwards=bool(rings)),
-            slab,
-            rings,
-            rows,
-            across,
-            tuple(n * most for n, most in zip(rows.inputs, across.inputs, strict=True)),
-            tuple(made),
-            tuple(n * total for n, total in zip(rows.all_inputs, across.all_inputs, strict=True)),
-            rows.all_made[-1] * across.all_made,
-        )
-
-    def _rings(self, band: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Rows of each task's ring: the fewest, and aligned."""
-        if band not in self._known.rings:
-            chain = self.chain
-            measured = self._known.bands.measure(
-                band, tuple(int(i in chain.ringable) for i in range(len(chain.tasks))), parts=False
-            )
-            self._known.rings[band] = measured.rings(False), measured.rings(True)
-        return self._known.rings[band]
-
-    def _rows(self, band: int, rings: tuple[int, ...]) -> Bands:
-        if (band, rings) not in self._known.rows:
-            self._known.rows[band, rings] = self._known.bands.measure(band, rings)
-        return self._known.rows[band, rings]
-
-    def _columns(self, width: int) -> _Columns:
-        if width not in self._known.widths:
-            chain, bus = self.chain, self.config.bus_bytes
-            image, end = chain.cut.image_rows, chain.output.layout.row_elements
-            needs = [chain.needs(Region(0, image, x, min(x + width, end))) for x in range(0, end, width)]
-            loaded = [operand.layout for operand in chain.inputs]
-            inputs = [[layout.bus_width(of.inputs[i], bus) for of in needs] for i, layout in enumerate(loaded)]
-            made = list(zip(*(of.made for of in needs), strict=True))
-            outputs = [task.output.layout for task in chain.tasks]
-            widths = [[layout.bus_width(r, bus) for r in of] for layout, of in zip(outputs, made, strict=True)]
-            self._known.widths[width] = _Columns(
-                tuple(max(of) for of in inputs),
-                tuple(sum(of) for of in inputs),
-                tuple(max(of) for of in widths),
-                sum(widths[-1]),
-                tuple(max(of, key=lambda r: r.width) for of in made),
-                tuple(_kinds(of, task.pooled is not None) for task, of in zip(chain.tasks, made, strict=True)),
-            )
-        return self._known.widths[width]
-
     # Plans of one cut.
 
     def _plans_of(
-        self, setting: Setting, cut: _Cut, groups: tuple[Groups | None, ...], work: Work, best: bool = False
+        self, setting: Setting, cut: ChainCut, groups: tuple[Groups | None, ...], work: Work, best: bool = False
     ) -> list[ChainPlan]:
         """best: without some buffers that are no better than others."""
         slabs = self._slabs(cut)
@@ -305,10 +151,10 @@ class ChainPlanner:
             out.append(ChainPlan(cut.pieces, buffers, groups, cycles, slabs, cut.rings))
         return out
 
-    def _slabs(self, cut: _Cut) -> tuple[range, ...]:
+    def _slabs(self, cut: ChainCut) -> tuple[range, ...]:
         return tuple(tile_groups(self.chain.cut.pixel, cut.slab)) if cut.slab else ()
 
-    def _groups(self, cut: _Cut) -> tuple[Groups | None, ...] | None:
+    def _groups(self, cut: ChainCut) -> tuple[Groups | None, ...] | None:
         key = cut.slab, len(cut.pieces) > 1 if cut.slab else False
         if key not in self._grouped:
             self._grouped[key] = self._slab_groups(cut) if cut.slab else self._whole_groups()
@@ -342,7 +188,7 @@ class ChainPlanner:
             out.append(Groups(fit[0], False, False, (part,)))
         return tuple(out)
 
-    def _slab_groups(self, cut: _Cut) -> tuple[Groups | None, ...] | None:
+    def _slab_groups(self, cut: ChainCut) -> tuple[Groups | None, ...] | None:
         """Weights of one slab at a time, where there is one piece or not room for all."""
         config = self.config
         tasks = self.chain.convolutions
@@ -366,13 +212,15 @@ class ChainPlanner:
 
     # Estimates.
 
-    def _work(self, setting: Setting, cut: _Cut, groups: tuple[Groups | None, ...]) -> Work:
+    def _work(self, setting: Setting, cut: ChainCut, groups: tuple[Groups | None, ...]) -> Work:
         key = cut, tuple(at is None for at in setting.resident[:-1]), setting.stored
         if key not in self._works:
             self._works[key] = self._worked(*key, groups)
         return self._works[key]
 
-    def _worked(self, cut: _Cut, outside: tuple[bool, ...], stored: bool, groups: tuple[Groups | None, ...]) -> Work:
+    def _worked(
+        self, cut: ChainCut, outside: tuple[bool, ...], stored: bool, groups: tuple[Groups | None, ...]
+    ) -> Work:
         """outside: of each input, whether it is loaded."""
         config = self.config
         rate, latency, count = config.memory.cost.bytes_per_cycle, config.memory.cost.latency, len(cut.pieces)
@@ -412,7 +260,7 @@ class ChainPlanner:
             config.weight_bytes - held,
         )
 
-    def _layer_cycles(self, cut: _Cut, groups: tuple[Groups | None, ...]) -> list[int]:
+    def _layer_cycles(self, cut: ChainCut, groups: tuple[Groups | None, ...]) -> list[int]:
         """Of COMPUTE, for each task. groups: the cut's."""
         if cut not in self._each:
             self._each[cut] = [
@@ -424,6 +272,6 @@ class ChainPlanner:
     def _task_cycles(self, i: int, region: Region, groups: Groups | None, slab: int) -> int:
         task = self.chain.tasks[i]
         key = i, task.row_kind(region), task.column_kind(region), groups and groups.tiles, slab
-        if key not in self._known.cycles:
-            self._known.cycles[key] = task.cycles(self.config, region, groups, slab)
-        return self._known.cycles[key]
+        if key not in self._cycles:
+            self._cycles[key] = task.cycles(self.config, region, groups, slab)
+        return self._cycles[key]
