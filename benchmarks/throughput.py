@@ -26,9 +26,9 @@ from benchmarks import cycles, large, simulator
 from benchmarks.zigzag.layers import LAYERS, graph_of
 from intaglio.machine.config import Config, load_config
 from intaglio.mapper import Certificate
-from intaglio.mapper.accept import accepted
-from intaglio.mapper.polish import polished
-from intaglio.mapper.stopwatch import Stopwatch
+from intaglio.mapper.lower.accept import accepted
+from intaglio.mapper.search.polish import polished
+from intaglio.mapper.search.stopwatch import Stopwatch
 from intaglio.network import Graph, load
 from intaglio.network.execute import random_inputs
 from intaglio.network.graph import Conv2D, FullyConnected

@@ -14,8 +14,8 @@ from intaglio.errors import InputError
 from intaglio.machine.config import Config
 from intaglio.machine.counters import Counter
 from intaglio.mapper import Certificate, Objective, map_network, map_proven
-from intaglio.mapper.lower import host_operators
-from intaglio.mapper.objective import check_goal
+from intaglio.mapper.lower.lower import host_operators
+from intaglio.mapper.search.objective import check_goal
 from intaglio.network import Graph, check_inputs, execute, host_ops
 from intaglio.network.execute import graph_inputs
 from intaglio.network.graph import Operator

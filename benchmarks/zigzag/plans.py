@@ -23,19 +23,19 @@ from dataclasses import dataclass, replace
 
 from benchmarks.zigzag.temporal import CHANNELS, PIXELS, REDUCTION, TemporalMapping
 from intaglio.machine.config import Config
-from intaglio.mapper.accept import accepted
-from intaglio.mapper.buffers import Buffers, Setting, Wanted, placements
-from intaglio.mapper.convolution import ConvTask
-from intaglio.mapper.cuts import Pieces
-from intaglio.mapper.emit import emit
-from intaglio.mapper.estimate import Cycles
-from intaglio.mapper.groups import Groups, record_bytes, weight_bytes
-from intaglio.mapper.layer_plan import LayerPlan
-from intaglio.mapper.overlap import overlapped
-from intaglio.mapper.parts import partial_pixels
-from intaglio.mapper.residency import Scheduler
-from intaglio.mapper.schedule import Schedule
-from intaglio.mapper.stopwatch import Clock, Stopwatch
+from intaglio.mapper.emit.emit import emit
+from intaglio.mapper.emit.overlap import overlapped
+from intaglio.mapper.lower.accept import accepted
+from intaglio.mapper.schedule.residency import Scheduler
+from intaglio.mapper.schedule.schedule import Schedule
+from intaglio.mapper.search.stopwatch import Clock, Stopwatch
+from intaglio.mapper.tasks.convolution import ConvTask
+from intaglio.mapper.tasks.groups import Groups, record_bytes, weight_bytes
+from intaglio.mapper.tasks.parts import partial_pixels
+from intaglio.mapper.tiling.buffers import Buffers, Setting, Wanted, placements
+from intaglio.mapper.tiling.cuts import Pieces
+from intaglio.mapper.tiling.estimate import Cycles
+from intaglio.mapper.tiling.layer_plan import LayerPlan
 from intaglio.network.graph import Graph
 from intaglio.program.layout import Region, align_up
 from intaglio.sim.engines import NEVER

@@ -5,19 +5,19 @@ from __future__ import annotations
 from intaglio.errors import InputError
 from intaglio.machine import isa
 from intaglio.machine.config import Config
-from intaglio.mapper.accept import accepted
-from intaglio.mapper.by_objective import schedule_by
-from intaglio.mapper.emission import Emission
-from intaglio.mapper.emit import emit
-from intaglio.mapper.lowered import Lowered
-from intaglio.mapper.objective import Objective
-from intaglio.mapper.overlap import overlapped
-from intaglio.mapper.polish import polished
-from intaglio.mapper.prove import Certificate, prove
-from intaglio.mapper.quiet import collector_paused
-from intaglio.mapper.residency import Scheduler
-from intaglio.mapper.schedule import Schedule
-from intaglio.mapper.stopwatch import Clock
+from intaglio.mapper.emit.emission import Emission
+from intaglio.mapper.emit.emit import emit
+from intaglio.mapper.emit.overlap import overlapped
+from intaglio.mapper.lower.accept import accepted
+from intaglio.mapper.lower.lowered import Lowered
+from intaglio.mapper.schedule.residency import Scheduler
+from intaglio.mapper.schedule.schedule import Schedule
+from intaglio.mapper.search.by_objective import schedule_by
+from intaglio.mapper.search.objective import Objective
+from intaglio.mapper.search.polish import polished
+from intaglio.mapper.search.prove import Certificate, prove
+from intaglio.mapper.search.quiet import collector_paused
+from intaglio.mapper.search.stopwatch import Clock
 from intaglio.network.graph import Graph
 from intaglio.program.layout import align_up
 from intaglio.program.program import BASE_ALIGNMENT, PROGRAM_OFFSET, Place, Program

@@ -12,9 +12,9 @@ from benchmarks.zigzag.temporal import Loop, TemporalMapping
 from intaglio.errors import InputError
 from intaglio.machine.config import Config, load_config
 from intaglio.mapper import map_proven, program_of
-from intaglio.mapper.accept import accepted
-from intaglio.mapper.emit import emit
-from intaglio.mapper.layer_plan import LayerPlan
+from intaglio.mapper.emit.emit import emit
+from intaglio.mapper.lower.accept import accepted
+from intaglio.mapper.tiling.layer_plan import LayerPlan
 from intaglio.network.execute import execute, random_inputs
 from intaglio.sim.engines import clock_of, cycles_of
 from intaglio.sim.functional import execute_program

@@ -9,12 +9,12 @@ from mapper_graphs import MACHINES, mixed
 
 from intaglio.machine.config import Config, load_config
 from intaglio.machine.isa import Command, Engine, LocalMemory, Opcode
-from intaglio.mapper.accept import accepted
-from intaglio.mapper.accesses import accesses
-from intaglio.mapper.ahead import load_order
-from intaglio.mapper.emit import emit
-from intaglio.mapper.overlap import overlapped
-from intaglio.mapper.residency import Scheduler
+from intaglio.mapper.emit.accesses import accesses
+from intaglio.mapper.emit.ahead import load_order
+from intaglio.mapper.emit.emit import emit
+from intaglio.mapper.emit.overlap import overlapped
+from intaglio.mapper.lower.accept import accepted
+from intaglio.mapper.schedule.residency import Scheduler
 from intaglio.program.table import table_of
 from intaglio.sim.engines import cycles_of
 

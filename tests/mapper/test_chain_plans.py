@@ -13,17 +13,17 @@ from mapper_graphs import Builder
 from intaglio.machine.config import Config, load_config
 from intaglio.machine.isa import LocalMemory, Opcode
 from intaglio.mapper import program_of
-from intaglio.mapper.accept import accepted
-from intaglio.mapper.buffers import Setting
-from intaglio.mapper.chain import Chain
-from intaglio.mapper.chain_plan import ChainPlan
-from intaglio.mapper.chain_planner import ChainPlanner
-from intaglio.mapper.emit import emit
-from intaglio.mapper.layer_plan import LayerPlan
-from intaglio.mapper.layer_planner import LayerPlanner
-from intaglio.mapper.lowered import Lowered
-from intaglio.mapper.rings import passages, segments
-from intaglio.mapper.schedule import Placed, Schedule
+from intaglio.mapper.emit.emit import emit
+from intaglio.mapper.fusion.chain import Chain
+from intaglio.mapper.fusion.chain_plan import ChainPlan
+from intaglio.mapper.fusion.chain_planner import ChainPlanner
+from intaglio.mapper.fusion.rings import passages, segments
+from intaglio.mapper.lower.accept import accepted
+from intaglio.mapper.lower.lowered import Lowered
+from intaglio.mapper.schedule.schedule import Placed, Schedule
+from intaglio.mapper.tiling.buffers import Setting
+from intaglio.mapper.tiling.layer_plan import LayerPlan
+from intaglio.mapper.tiling.layer_planner import LayerPlanner
 from intaglio.network.execute import random_inputs
 from intaglio.network.graph import Graph, Padding
 from intaglio.program.layout import Region

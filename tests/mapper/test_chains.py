@@ -11,12 +11,12 @@ from mapper_graphs import Builder
 
 from intaglio.machine.config import Config, load_config
 from intaglio.machine.isa import Opcode
-from intaglio.mapper.accept import accepted
-from intaglio.mapper.chain import Chain, can_chain
-from intaglio.mapper.chain_plan import ChainPlan
-from intaglio.mapper.residency import Scheduler
-from intaglio.mapper.rings import passages
-from intaglio.mapper.schedule import Schedule
+from intaglio.mapper.fusion.chain import Chain, can_chain
+from intaglio.mapper.fusion.chain_plan import ChainPlan
+from intaglio.mapper.fusion.rings import passages
+from intaglio.mapper.lower.accept import accepted
+from intaglio.mapper.schedule.residency import Scheduler
+from intaglio.mapper.schedule.schedule import Schedule
 from intaglio.network.execute import random_inputs
 from intaglio.network.graph import Graph, Padding
 from intaglio.program.layout import Region

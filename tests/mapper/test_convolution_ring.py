@@ -7,11 +7,11 @@ import numpy as np
 from intaglio.machine.config import Config, load_config
 from intaglio.machine.counters import Counter
 from intaglio.machine.isa import Command, LocalMemory
-from intaglio.mapper.accesses import Space, accesses
-from intaglio.mapper.convolution import ConvTask, Sums
-from intaglio.mapper.geometry import Geometry, Part
-from intaglio.mapper.job import Job
-from intaglio.mapper.task import Operand
+from intaglio.mapper.emit.accesses import Space, accesses
+from intaglio.mapper.tasks.convolution import ConvTask, Sums
+from intaglio.mapper.tasks.geometry import Geometry, Part
+from intaglio.mapper.tasks.job import Job
+from intaglio.mapper.tasks.task import Operand
 from intaglio.network import arithmetic
 from intaglio.network.graph import Conv2D, Padding, Requantize, Rounding
 from intaglio.program.layout import Region, View, layout_of

@@ -11,8 +11,8 @@ from mapper_graphs import Builder
 
 from intaglio.machine.config import load_config
 from intaglio.mapper import map_network
-from intaglio.mapper.elementwise import Segments, segments
-from intaglio.mapper.task import FIELD_LIMIT
+from intaglio.mapper.tasks.elementwise import Segments, segments
+from intaglio.mapper.tasks.task import FIELD_LIMIT
 from intaglio.program.layout import View
 
 

@@ -10,10 +10,10 @@ from intaglio.machine.config import Config, load_config
 from intaglio.machine.counters import Counter
 from intaglio.machine.isa import LocalMemory, Opcode
 from intaglio.machine.timing import compute_cycles
-from intaglio.mapper.accesses import Access, Space, accesses
-from intaglio.mapper.depthwise import Depthwise, suits, tile_width, weight_block
-from intaglio.mapper.geometry import Geometry
-from intaglio.mapper.job import Job
+from intaglio.mapper.emit.accesses import Access, Space, accesses
+from intaglio.mapper.tasks.depthwise import Depthwise, suits, tile_width, weight_block
+from intaglio.mapper.tasks.geometry import Geometry
+from intaglio.mapper.tasks.job import Job
 from intaglio.network import arithmetic
 from intaglio.network.graph import Conv2D, Padding, Requantize, Rounding
 from intaglio.program.layout import Region, View, align_up

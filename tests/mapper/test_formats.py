@@ -16,8 +16,8 @@ from intaglio.machine.config import Config, load_config
 from intaglio.machine.formats import FORMATS, INT8, ElementFormat, SumFormat, format_named, narrow, wide
 from intaglio.machine.isa import Command, Opcode, decode, element_value
 from intaglio.mapper import map_network
-from intaglio.mapper.emission import Emission
-from intaglio.mapper.task import Operand
+from intaglio.mapper.emit.emission import Emission
+from intaglio.mapper.tasks.task import Operand
 from intaglio.program.layout import Layout, Region, align_up, layout_of
 from intaglio.program.packing import dtype_of, packed, unpacked
 from intaglio.program.program import Place, Program, describe_command

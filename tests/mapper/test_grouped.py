@@ -11,8 +11,8 @@ from intaglio.errors import RefusedError
 from intaglio.machine.config import load_config
 from intaglio.machine.isa import Engine, Opcode
 from intaglio.mapper import map_network
-from intaglio.mapper.geometry import Geometry
-from intaglio.mapper.grouped import slices_of
+from intaglio.mapper.tasks.geometry import Geometry
+from intaglio.mapper.tasks.grouped import slices_of
 from intaglio.network.execute import random_inputs
 from intaglio.network.graph import Graph, Padding
 from intaglio.sim.engines import clock_of, run_program

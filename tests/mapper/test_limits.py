@@ -11,8 +11,8 @@ from mapper_graphs import Builder
 from intaglio.errors import RefusedError
 from intaglio.machine.config import load_config
 from intaglio.mapper import map_network
-from intaglio.mapper.accept import accepted
-from intaglio.mapper.lower import MOST_LAYERS
+from intaglio.mapper.lower.accept import accepted
+from intaglio.mapper.lower.lower import MOST_LAYERS
 from intaglio.network.graph import Graph, Padding
 
 LARGE = ["activation_bytes=16777216", "weight_bytes=16777216"]

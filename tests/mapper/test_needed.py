@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from intaglio.mapper.needed import Need, touched
+from intaglio.mapper.tasks.needed import Need, touched
 from intaglio.program.layout import Layout
 
 

@@ -15,13 +15,13 @@ from intaglio.analysis.energy_counts import layer_counts
 from intaglio.errors import InputError
 from intaglio.machine.config import Config, load_config
 from intaglio.mapper import map_network
-from intaglio.mapper.accept import accepted
-from intaglio.mapper.by_objective import ByObjective
-from intaglio.mapper.emit import emit
-from intaglio.mapper.estimate import NO_SPARE, Spare
-from intaglio.mapper.objective import ACTIONS, FJ_PER_PJ, GOALS, Cost, Objective
-from intaglio.mapper.residency import Scheduler
-from intaglio.mapper.schedule import Placed, Schedule
+from intaglio.mapper.emit.emit import emit
+from intaglio.mapper.lower.accept import accepted
+from intaglio.mapper.schedule.residency import Scheduler
+from intaglio.mapper.schedule.schedule import Placed, Schedule
+from intaglio.mapper.search.by_objective import ByObjective
+from intaglio.mapper.search.objective import ACTIONS, FJ_PER_PJ, GOALS, Cost, Objective
+from intaglio.mapper.tiling.estimate import NO_SPARE, Spare
 from intaglio.network import execute, random_inputs
 from intaglio.network.tflite.importer import load_tflite
 from intaglio.power_model import compare, load_table, prices

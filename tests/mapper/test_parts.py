@@ -10,10 +10,10 @@ from mapper_graphs import Builder
 from intaglio.machine.config import load_config
 from intaglio.machine.isa import Opcode
 from intaglio.mapper import map_proven
-from intaglio.mapper.accept import accepted
-from intaglio.mapper.convolution import ConvTask
-from intaglio.mapper.geometry import Geometry
-from intaglio.mapper.parts import is_needed, partial_pixels, steps_of
+from intaglio.mapper.lower.accept import accepted
+from intaglio.mapper.tasks.convolution import ConvTask
+from intaglio.mapper.tasks.geometry import Geometry
+from intaglio.mapper.tasks.parts import is_needed, partial_pixels, steps_of
 from intaglio.network.execute import random_inputs
 from intaglio.network.graph import Graph, Padding
 from intaglio.program.layout import Region

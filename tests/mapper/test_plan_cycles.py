@@ -11,11 +11,11 @@ from intaglio.machine.config import load_config
 from intaglio.machine.isa import Opcode
 from intaglio.machine.timing import compute_cycles
 from intaglio.mapper import map_proven
-from intaglio.mapper.accept import accepted
-from intaglio.mapper.convolution import ConvTask
-from intaglio.mapper.emit import emit
-from intaglio.mapper.job import Job
-from intaglio.mapper.residency import Scheduler
+from intaglio.mapper.emit.emit import emit
+from intaglio.mapper.lower.accept import accepted
+from intaglio.mapper.schedule.residency import Scheduler
+from intaglio.mapper.tasks.convolution import ConvTask
+from intaglio.mapper.tasks.job import Job
 from intaglio.network.graph import Graph, Padding
 from intaglio.program.layout import View
 from intaglio.sim.engines import cycles_of

@@ -9,10 +9,10 @@ from mapper_graphs import MACHINES, SAME, Builder, mixed
 from intaglio.errors import RefusedError
 from intaglio.machine.config import Config, load_config
 from intaglio.mapper import map_network, map_proven
-from intaglio.mapper.accept import accepted
-from intaglio.mapper.emit import emit
-from intaglio.mapper.polish import BUDGET, MOST_TRIALS, STARTS, _expected_commands, polished, smaller_machines
-from intaglio.mapper.residency import Scheduler
+from intaglio.mapper.emit.emit import emit
+from intaglio.mapper.lower.accept import accepted
+from intaglio.mapper.schedule.residency import Scheduler
+from intaglio.mapper.search.polish import BUDGET, MOST_TRIALS, STARTS, _expected_commands, polished, smaller_machines
 from intaglio.network.graph import Graph, Padding
 from intaglio.program.table import Table
 from intaglio.sim.engines import clock_of, cycles_of

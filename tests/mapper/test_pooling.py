@@ -8,10 +8,10 @@ import pytest
 from intaglio.machine.config import load_config
 from intaglio.machine.counters import Counter
 from intaglio.machine.isa import LocalMemory
-from intaglio.mapper.accesses import Space, accesses
-from intaglio.mapper.job import Job
-from intaglio.mapper.pooling import PoolTask, Span, average_scale, division, spans
-from intaglio.mapper.task import Operand
+from intaglio.mapper.emit.accesses import Space, accesses
+from intaglio.mapper.tasks.job import Job
+from intaglio.mapper.tasks.pooling import PoolTask, Span, average_scale, division, spans
+from intaglio.mapper.tasks.task import Operand
 from intaglio.network.arithmetic import requantize
 from intaglio.network.graph import AveragePool2D, Padding, Requantize, Rounding
 from intaglio.program.layout import Region, View, layout_of

@@ -13,11 +13,11 @@ from mapper_graphs import MACHINES, Builder, mixed
 
 from intaglio.machine.config import load_config
 from intaglio.mapper import map_network, map_proven
-from intaglio.mapper.accept import accepted
-from intaglio.mapper.emit import emit
-from intaglio.mapper.overlap import overlapped
-from intaglio.mapper.prove import _fastest, _least, prove
-from intaglio.mapper.residency import Scheduler
+from intaglio.mapper.emit.emit import emit
+from intaglio.mapper.emit.overlap import overlapped
+from intaglio.mapper.lower.accept import accepted
+from intaglio.mapper.schedule.residency import Scheduler
+from intaglio.mapper.search.prove import _fastest, _least, prove
 from intaglio.network.execute import execute, random_inputs
 from intaglio.network.tflite.importer import load_tflite
 from intaglio.sim.engines import clock_of, cycles_of

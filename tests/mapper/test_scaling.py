@@ -16,17 +16,17 @@ from intaglio.machine.config import Config, load_config
 from intaglio.machine.isa import FIELDS, Command, Engine, LocalMemory, Opcode, token_bit
 from intaglio.machine.timing import compute_cycles
 from intaglio.mapper import map_network
-from intaglio.mapper.accept import accepted
-from intaglio.mapper.accesses import Access, Space, accesses
-from intaglio.mapper.bands import BandsOf
-from intaglio.mapper.chain import Chain
-from intaglio.mapper.convolution import ConvTask
-from intaglio.mapper.job import Job
-from intaglio.mapper.pooling import PoolTask
-from intaglio.mapper.residency import Scheduler
-from intaglio.mapper.rings import passages, segments
-from intaglio.mapper.tokens import tokens_of
-from intaglio.mapper.walks import Walk
+from intaglio.mapper.emit.accesses import Access, Space, accesses
+from intaglio.mapper.emit.tokens import tokens_of
+from intaglio.mapper.fusion.bands import BandsOf
+from intaglio.mapper.fusion.chain import Chain
+from intaglio.mapper.fusion.rings import passages, segments
+from intaglio.mapper.lower.accept import accepted
+from intaglio.mapper.schedule.residency import Scheduler
+from intaglio.mapper.schedule.walks import Walk
+from intaglio.mapper.tasks.convolution import ConvTask
+from intaglio.mapper.tasks.job import Job
+from intaglio.mapper.tasks.pooling import PoolTask
 from intaglio.network.graph import Graph, Padding
 from intaglio.program.grid import Grid
 from intaglio.program.layout import Region

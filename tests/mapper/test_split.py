@@ -10,7 +10,7 @@ from mapper_graphs import Builder
 from intaglio.machine.config import Config, load_config
 from intaglio.machine.isa import Command, Opcode
 from intaglio.mapper import map_network
-from intaglio.mapper.accesses import accesses
+from intaglio.mapper.emit.accesses import accesses
 from intaglio.network.execute import random_inputs
 from intaglio.network.graph import Graph, Padding
 from intaglio.program.program import Program

@@ -10,13 +10,13 @@ from mapper_graphs import MACHINES, Builder, mixed
 
 from intaglio.errors import RefusedError
 from intaglio.machine.config import Config, load_config
-from intaglio.mapper.accept import accepted
-from intaglio.mapper.emit import emit
-from intaglio.mapper.lowered import Lowered
-from intaglio.mapper.overlap import overlapped
-from intaglio.mapper.residency import Scheduler
-from intaglio.mapper.schedule import Schedule
-from intaglio.mapper.stopwatch import Stopwatch
+from intaglio.mapper.emit.emit import emit
+from intaglio.mapper.emit.overlap import overlapped
+from intaglio.mapper.lower.accept import accepted
+from intaglio.mapper.lower.lowered import Lowered
+from intaglio.mapper.schedule.residency import Scheduler
+from intaglio.mapper.schedule.schedule import Schedule
+from intaglio.mapper.search.stopwatch import Stopwatch
 from intaglio.program.table import words_of
 from intaglio.sim.engines import cycles_of
 

@@ -9,7 +9,7 @@ from mapper_graphs import SAME, Builder
 
 from intaglio.machine.config import load_config
 from intaglio.machine.isa import FIELDS, Command, Engine, LocalMemory, Opcode, token_bit
-from intaglio.mapper.tokens import with_tokens
+from intaglio.mapper.emit.tokens import with_tokens
 from intaglio.program.table import table_of
 from intaglio.verifier.liveness import MOST_TOKENS, order_of
 from intaglio.verifier.validate import links_of, validate_commands

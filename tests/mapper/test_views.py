@@ -14,10 +14,10 @@ from mapper_graphs import SAME, Builder
 from intaglio.machine.config import load_config
 from intaglio.machine.counters import Counter
 from intaglio.machine.isa import LocalMemory
-from intaglio.mapper import lower
-from intaglio.mapper.accept import accepted
-from intaglio.mapper.convolution import ConvTask
-from intaglio.mapper.job import Job
+from intaglio.mapper.lower import lower
+from intaglio.mapper.lower.accept import accepted
+from intaglio.mapper.tasks.convolution import ConvTask
+from intaglio.mapper.tasks.job import Job
 from intaglio.network.execute import execute, random_inputs
 from intaglio.network.graph import Graph
 from intaglio.program.layout import Layout, Region, align_up, layout_of

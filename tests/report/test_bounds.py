@@ -16,8 +16,8 @@ from intaglio.analysis.locate import origin_of
 from intaglio.machine.config import load_config
 from intaglio.machine.counters import Counter
 from intaglio.machine.isa import Command, Opcode
-from intaglio.mapper.accept import accepted
-from intaglio.mapper.convolution import ConvTask
+from intaglio.mapper.lower.accept import accepted
+from intaglio.mapper.tasks.convolution import ConvTask
 from intaglio.network import load, random_inputs
 from intaglio.session import NetworkRun, Session
 from tests.networks import random_network

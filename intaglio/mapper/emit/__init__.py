@@ -1,0 +1,1 @@
+"""Schedules as commands, their order and tokens."""

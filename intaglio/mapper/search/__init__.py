@@ -1,0 +1,1 @@
+"""Searches beyond the first schedule: whole programs timed, proofs, other objectives than cycles."""
