@@ -10,7 +10,7 @@ from operator import itemgetter
 
 import numpy as np
 
-from intaglio.machine.isa import FIELDS, FIELDS_BY_NAME, HEADER, WORDS_OF, Command, Opcode
+from intaglio.machine.isa import FIELDS, FIELDS_BY_NAME, HEADER, WORDS_OF, Command, Opcode, built_fields
 
 
 @dataclass(frozen=True)
@@ -65,26 +65,28 @@ def joined(tables: Sequence[Table]) -> Table:
 
 
 def _records(opcode: Opcode, commands: Sequence[Command]) -> np.ndarray:
-    fields, known = FIELDS[opcode], frozenset(FIELDS_BY_NAME[opcode])
+    fields, built, known = FIELDS[opcode], built_fields(opcode), frozenset(FIELDS_BY_NAME[opcode])
     given = [command.fields for command in commands]
-    names = [f.name for f in fields]
-    assert names[0] == "opcode"
-    get = itemgetter(*names[1:])
+    if not all(map(frozenset(f.name for f in built).issuperset, given)):
+        built = fields  # some command gives a reserved field, or one that is none
+    assert fields[0] == built[0] and fields[0].name == "opcode"
+    names = [f.name for f in built[1:]]
     try:
         try:
-            flat = array("q", chain.from_iterable(map(get, given)))
+            flat = array("q", chain.from_iterable(map(itemgetter(*names), given)))
         except KeyError:  # some command lacks some field, which then is 0
-            flat = array("q", [of.get(name, 0) for of in given for name in names[1:]])
+            flat = array("q", [of.get(name, 0) for of in given for name in names])
     except OverflowError as error:
         raise ValueError(f"a field does not fit: {error}") from None
-    values = np.empty((len(given), len(names)), np.int64)
+    values = np.zeros((len(given), len(fields)), np.int64)
     values[:, 0] = opcode
-    values[:, 1:] = np.array(flat).reshape(len(given), len(names) - 1)
+    values[:, [fields.index(f) for f in built[1:]]] = np.array(flat).reshape(len(given), len(names))
     low, high = (np.array([getattr(f, end) for f in fields]) for end in ("low", "high"))
-    if ((values < low) | (values > high)).any() or not all(map(known.issuperset, given)):
+    wrong = ((values < low) | (values > high)).any() or (built is fields and not all(map(known.issuperset, given)))
+    if wrong:
         for command in commands:
             command.words()  # raises
-    return values.view([(name, np.int64) for name in names])[:, 0]
+    return values.view([(f.name, np.int64) for f in fields])[:, 0]
 
 
 def words_of(table: Table) -> np.ndarray:

@@ -21,7 +21,7 @@ from intaglio.program.layout import Region, split
 WORD = 1 << 32
 
 
-_ALL_ZERO = {f.name: 0 for f in isa.FIELDS[isa.Opcode.CONV] if f.name != "opcode"}
+_ALL_ZERO = {f.name: 0 for f in isa.built_fields(isa.Opcode.CONV) if f.name != "opcode"}
 _Known = tuple[dict[tuple[object, ...], dict[str, int]], dict[tuple[object, ...], int]]
 
 
