@@ -42,8 +42,9 @@ ENGINES = tuple(engine.name.lower() for engine in Engine)
 
 @dataclass(frozen=True)
 class Recheck:
-    """What was found. legal: whether every command is; difference: the first thing that is not as the mapping states it, None if
-    everything is. cycles: of the commands; None where they are not legal, or more than stated whatever the memory does."""
+    """The result of a check. legal: whether every command is; difference: the first thing that is not as the mapping
+    states it, None if everything is. cycles: of the commands; None where they are not legal, or more than stated
+    whatever the memory does."""
 
     legal: bool
     difference: str | None
@@ -129,8 +130,8 @@ def _stated(path: Path) -> _Stated:
 
 
 def _decoded(words: np.ndarray, config: Config, config_hash: object) -> tuple[Command, ...]:
-    """The commands. Raises InputError if they are none, and the hash tells that they are for another instruction set; else
-    ValueError."""
+    """The commands. Raises InputError if they are none, and the hash tells that they are for another instruction set;
+    else ValueError."""
     try:
         return tuple(decode(words.tolist()))
     except ValueError as error:
@@ -202,8 +203,8 @@ def _read(path: Path) -> dict[str, Any]:
 def _clock(
     config: Config, words: np.ndarray, commands: tuple[Command, ...], lengths: np.ndarray
 ) -> tuple[int, dict[int, int]]:
-    """Cycles, and those of each layer: up to and with the cycle in which COMPUTE retires a command they are its layer's, the
-    rest the last one's."""
+    """Cycles, and those of each layer: up to and with the cycle in which COMPUTE retires a command they are its
+    layer's, the rest the last one's."""
     compute = [i for i, command in enumerate(commands) if command.engine == Engine.COMPUTE]
     clock = run_cycles(config, words, lengths)
     out: dict[int, int] = {}

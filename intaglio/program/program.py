@@ -33,7 +33,7 @@ LARGEST_HEAD = 64 * 2**20
 BASE_ALIGNMENT = 4096
 """Alignment of every base in external memory: bursts then split alike wherever the program is placed."""
 PROGRAM_OFFSET = 0
-"""Where the commands lie in the image."""
+"""Offset of the commands in the image."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,8 @@ class Place:
 
     @staticmethod
     def of(layout: Layout, base: int) -> Place:
-        """The place of a tensor of which the value begins at `base`. Images of one value with a gap between them have none."""
+        """The place of a tensor of which the value begins at `base`. Images of one value with a gap between them have
+        none."""
         assert not layout.image_gap, "a part of a tensor of several images has no place of its own"
         return Place(
             base + layout.start + layout.first,
@@ -176,8 +177,8 @@ class Program:
 
     @staticmethod
     def load(path: str | Path) -> Program:
-        """Reads what `save` wrote. A file that is missing, broken, of another version or for another instruction set raises
-        InputError."""
+        """Reads what `save` wrote. A file that is missing, broken, of another version or for another instruction set
+        raises InputError."""
         path = Path(path)
         try:
             arrays = read_npz(
