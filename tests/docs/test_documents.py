@@ -28,6 +28,8 @@ MADE = {
     "intaglio_regs.h",
 }
 """Files of an export, which documents name as they are there."""
+PLAN = "docs/plan.md"
+"""It names files that are to come."""
 PLACES = ("", "intaglio", "intaglio/network", "intaglio/export", "docs", "tests")
 """Folders from which documents name files, beside their own."""
 ELSEWHERE = {"README.md", "intaglio.yaml", "C.yaml", "compiled/", "rtl/", "build/mutate"}
@@ -80,7 +82,8 @@ def faults_of(document: str) -> list[str]:
         elif anchor and anchor not in anchors(path):
             out.append(f"heading {target}")
     for code in CODE.findall(text):
-        if (FILE.fullmatch(code) or FOLDER.fullmatch(code)) and not exists(code, document):
+        named = FILE.fullmatch(code) or FOLDER.fullmatch(code)
+        if named and document != PLAN and not exists(code, document):
             out.append(f"file {code}")
     return out
 
@@ -101,6 +104,17 @@ def test_faults_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         assert faults_of("docs/a.md") == ["link b.md", "heading a.md#four", "file sim/no.py"]
     finally:
         names.cache_clear()
+
+
+LONG = {PLAN, "docs/registers.md"}
+"""Not wrapped: the plan, and what is made from the registers' table."""
+
+
+@pytest.mark.parametrize("document", sorted({"README.md", *DOCUMENTS} - LONG))
+def test_lines_can_be_read_in_the_source(document: str) -> None:
+    """Of text: tables and blocks of code have lines of their own length."""
+    lines = [x for x in without_blocks(text_of(document)).splitlines() if not x.startswith(("|", "    "))]
+    assert [line for line in lines if len(line) > 120] == []
 
 
 def test_the_table_of_layers_is_the_contract() -> None:
