@@ -169,6 +169,12 @@ def faults(check: Any, value: Any) -> set[tuple[Any, ...]]:
     return {(*error.absolute_path, error.validator, error.message) for error in check.iter_errors(value)}
 
 
+def new_fault(check: Any, value: Any, known: set[tuple[Any, ...]]) -> bool:
+    """True at the first fault that is not known."""
+    errors = check.iter_errors(value)
+    return any((*error.absolute_path, error.validator, error.message) not in known for error in errors)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_old_document_fits_but_for_fields_added_since(kind: str) -> None:
     """All of a document that a reader of its version relies on is there with its type, under the same number."""
@@ -181,7 +187,7 @@ def test_an_old_document_fits_but_for_fields_added_since(kind: str) -> None:
 def test_no_field_of_an_old_document_may_be_left_out(kind: str) -> None:
     check, old = validator(kind), document(kind)
     known = faults(check, old)
-    assert [path for path in paths(old) if faults(check, without(old, path)) <= known] == []
+    assert [path for path in paths(old) if not new_fault(check, without(old, path), known)] == []
 
 
 def test_an_old_mapping_is_held_against_its_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
