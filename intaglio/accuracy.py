@@ -1,4 +1,4 @@
-"""How often a network is right, in the numbers that the hardware computes."""
+"""Accuracy of a network, in the numbers that the hardware computes."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def read_labelled(path: Path, graph: Graph) -> Dataset:
 
 
 def input_form(graph: Graph, name: str) -> InputForm:
-    """What an input takes, as the model file has it."""
+    """The form of an input's arrays, as the model file has it."""
     tensor = graph.tensors[name]
     quantization = tensor.quantization if tensor.dtype.kind == "i" else None
     if quantization is not None and tensor.file_dtype == np.uint8:
@@ -69,8 +69,8 @@ def _rounds_as_onnx(graph: Graph) -> bool:
 
 
 def first_outputs(session: Session, samples: Dataset, progress: Bar | None = None) -> np.ndarray:
-    """The network's first output for every sample, [N, *its shape in the graph] (channels last), exactly as the hardware
-    computes it: the Program's commands on the host, on all processors."""
+    """The network's first output for every sample, [N, *its shape in the graph] (channels last), exactly as the
+    hardware computes it: the Program's commands on the host, on all processors."""
     name = session.graph.outputs[0]
     tensor = session.graph.tensors[name]
 

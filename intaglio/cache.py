@@ -54,8 +54,8 @@ def key(*parts: str) -> str:
 
 
 def made(name: str, make: Callable[[Path], Path]) -> Path:
-    """The file or folder `name` of the cache, its content as it was made. If there is none, make(scratch) makes it in an
-    empty folder with a plain path and tells where.
+    """The file or folder `name` of the cache, its content as it was made. If there is none, make(scratch) makes it in
+    an empty folder with a plain path and tells where.
 
     Processes that want the same file wait for the one that makes it. A failure leaves nothing behind. InputError where
     $INTAGLIO_CACHE cannot be written.
@@ -74,8 +74,8 @@ def made(name: str, make: Callable[[Path], Path]) -> Path:
 
 
 def content_hash(path: Path) -> str:
-    """Of a file's bytes, or of a folder's tree: names, kinds, permission to execute, content. OSError where that cannot be
-    read, or is neither file nor folder."""
+    """SHA-256 of a file's bytes, or of a folder's tree: names, kinds, permission to execute, content. OSError where
+    that cannot be read, or is neither file nor folder."""
     digest = hashlib.sha256()
     _digest(path, digest)
     return digest.hexdigest()[:32]
@@ -98,7 +98,7 @@ def _own() -> Path:
 
 
 def _candidates(place: Path, name: str) -> Iterator[tuple[Path, str]]:
-    """What lies there under that name, with the hash that it should have."""
+    """Everything there under that name, each with the hash that it should have."""
     stem, suffix = os.path.splitext(name)
     form = re.compile(rf"{re.escape(stem)}\.([0-9a-f]{{32}}){re.escape(suffix)}")
     for other in sorted(os.listdir(place)):

@@ -1,4 +1,4 @@
-"""What of a model would run where on a configuration, and why not: everything at once, before any work."""
+"""A survey of a model on a configuration: what would run where, and why not; everything at once, before any work."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class CheckedOperator:
     """One operator of the model file. place: one of PLACES. why: in words, empty where refused. refusals: reasons and
     remedies, from importer and mapper. macs: multiply-accumulates (of an operator that could not be imported by the
     shapes in the file). weight_bytes: of its weights and biases in the network. onchip_bytes: of its inputs and output
-    on chip, rows padded; None where it is no task of the accelerator. tiled: which of 'activations' and 'weights' do not
-    fit on chip whole, so that the layer runs in pieces."""
+    on chip, rows padded; None where it is no task of the accelerator. tiled: which of 'activations' and 'weights' do
+    not fit on chip whole, so that the layer runs in pieces."""
 
     name: str
     op: str
@@ -41,8 +41,8 @@ class CheckedOperator:
 
 @dataclass(frozen=True)
 class Check:
-    """operators: in the model file's order. refusals: all, those of inputs and of the whole network included.
-    macs, accelerator_macs: of all operators, and of those that the accelerator takes. weight_bytes: of all of the latter.
+    """operators: in the model file's order. refusals: all, those of inputs and of the whole network included. macs,
+    accelerator_macs: of all operators, and of those that the accelerator takes. weight_bytes: of all of the latter.
     activation_peak_bytes: the most that tensors of the accelerator take together while one operator runs, were none
     outside (on-chip form, rows padded); peak_layer: which operator that is. notes: what a person should know about the
     import."""
@@ -108,7 +108,7 @@ def check_survey(found: Survey, config: Config) -> Check:
 
 
 def _row_of_none(step: Step, refusals: Sequence[Refusal]) -> CheckedOperator:
-    """Of an operator that the graph does not have."""
+    """The row of an operator that the graph does not have."""
     reasons = tuple((refusal.reason, refusal.remedy) for refusal in refusals)
     place = REFUSED if reasons or step.why in (BEHIND, UNTOLD) else FUSED
     why = "" if reasons else step.why

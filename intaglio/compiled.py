@@ -42,7 +42,8 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def compiled(*uses: str, **options: Any) -> Callable[[_Function], _Function]:
-    """A decorator: numba.njit with these options, and the cache. uses: modules whose sources decide what it compiles to, too."""
+    """A decorator: numba.njit with these options, and the cache. uses: modules whose sources decide what it compiles
+    to, too."""
 
     def decorate(function: _Function) -> _Function:
         made: _Function = _dispatcher(function, uses, "", options)
@@ -52,7 +53,8 @@ def compiled(*uses: str, **options: Any) -> Callable[[_Function], _Function]:
 
 
 def specialised(function: Callable[..., Any], module: str, options: Mapping[str, Any], **names: Any) -> Any:
-    """`compiled` of a function in which global names stand for what is given, of a module: an interface without its cost."""
+    """`compiled` of a function in which global names stand for what is given, of a module: an interface without its
+    cost."""
     of = FunctionType(function.__code__, {**function.__globals__, **names}, function.__name__, function.__defaults__)
     of.__module__, of.__qualname__ = function.__module__, function.__qualname__
     given = ", ".join(f"{name}: {value.__module__}.{value.__name__}" for name, value in names.items())
@@ -81,7 +83,7 @@ def compiled_for_c(signature: Any, *uses: str) -> Callable[[Callable[..., Any]],
 
 
 class _Cache(NullCache):
-    """What numba asks before it compiles `function`, and tells what it compiled."""
+    """The cache that numba asks before it compiles `function`, and tells what it compiled."""
 
     def __init__(self, function: Callable[..., Any], uses: tuple[str, ...] = (), given: str = ""):
         """given: what tells specialised functions apart that are of one code and use one module."""
@@ -121,7 +123,7 @@ class _Cache(NullCache):
             return
 
     def _path(self, sig: Any, codegen: Any) -> Path | None:
-        """By function, types, and the processor that the code is for."""
+        """The file for a function, its types, and the processor that the code is for."""
         folder = self._folder()
         if folder is None:
             return None
@@ -138,7 +140,8 @@ class _Cache(NullCache):
 
 @memoized
 def _version(*modules: str) -> str | None:
-    """The hash of all that decides what functions of the modules compile to; None where their sources cannot be read."""
+    """The hash of all that decides what functions of the modules compile to; None where their sources cannot be
+    read."""
     texts: list[str] = []
     for module in modules:
         found = texts_behind(module)

@@ -21,7 +21,7 @@ _BLOCK = 2**20
 
 @dataclass(frozen=True)
 class InputForm:
-    """What a network's input takes. shape: with the batch axis. quantization: of an integer input that stands for
+    """The form of a network's input. shape: with the batch axis. quantization: of an integer input that stands for
     real numbers; half_even: they are rounded half to even (ONNX), else half away from zero (TFLite)."""
 
     shape: tuple[int, ...]
@@ -131,8 +131,8 @@ def _check_form(header: Header, form: InputForm) -> None:
 
 
 def _converted(array: np.ndarray, form: InputForm) -> np.ndarray:
-    """An array that `_check_form` has passed as [N, *form.shape] in the input's type; some samples at a time, so that little
-    is in memory beside it."""
+    """An array that `_check_form` has passed as [N, *form.shape] in the input's type; some samples at a time, so that
+    little is in memory beside it."""
     shaped = array if array.shape[1:] == form.shape else array[:, None]
     if array.dtype.kind not in "f" and array.dtype == form.dtype:
         return shaped

@@ -46,7 +46,7 @@ class Accuracy:
 
 
 def measure_accuracy(session: Session) -> Accuracy:
-    """Of the shipped network over the shipped test images."""
+    """Accuracy of the shipped network over the shipped test images."""
     pixels, labels = data.test_set()
     images = data.network_input(pixels)
     name, output = session.graph.inputs[0], session.graph.outputs[0]
@@ -77,7 +77,7 @@ def main() -> int:
 
 
 def _report(terminal: Terminal, config: Config, graph: Graph, tell: Progress) -> bool:
-    """Whether everything is equal."""
+    """Prints the report. True if everything is equal."""
     tell.step("mapping")
     begin = time.perf_counter()
     session = Session.map(graph, config)

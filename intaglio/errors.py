@@ -1,5 +1,5 @@
-"""What goes wrong outside, as exceptions: what is wrong, where, why and the remedy. docs/exit-status.md has the command's status
-for each."""
+"""Faults from outside, as exceptions: what is wrong, where, why and the remedy. docs/exit-status.md has the command's
+status for each."""
 
 from __future__ import annotations
 

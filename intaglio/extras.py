@@ -1,4 +1,5 @@
-"""What some commands need beside the core, and how to install it, whether Intaglio came as a checkout or as a wheel."""
+"""Packages that some commands need beside the core, and how to install it, whether Intaglio came as a checkout or as a
+wheel."""
 
 from __future__ import annotations
 
@@ -17,8 +18,8 @@ PACKAGES = {
 
 
 def install(extra: str) -> str:
-    """A command for the shell that installs an extra's packages, in versions that this Intaglio takes, for the Python that
-    runs: Intaglio itself is not on PyPI, so naming `intaglio[...]` would not help."""
+    """A command for the shell that installs an extra's packages, in versions that this Intaglio takes, for the Python
+    that runs: Intaglio itself is not on PyPI, so naming `intaglio[...]` would not help."""
     return shlex.join([sys.executable or "python3", "-m", "pip", "install", *_required(extra)])
 
 

@@ -34,13 +34,13 @@ class _Roles:
 
 
 _roles: _Roles | None = None
-"""Of the call of a command; None outside of one."""
+"""Roles of the files in the call of a command; None outside of one."""
 
 
 @contextmanager
 def roles_kept() -> Iterator[None]:
-    """Until the block ends no output takes the place of an input: neither is a file read that `target_of` was asked for, nor
-    does it give one that was read."""
+    """Until the block ends no output takes the place of an input: neither is a file read that `target_of` was asked
+    for, nor does it give one that was read."""
     global _roles
     before, _roles = _roles, _Roles()
     try:
@@ -66,8 +66,9 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
 
 @contextmanager
 def opened(path: Path, remedy: str, largest: int = LARGEST, replaced: bool = False) -> Iterator[BinaryIO]:
-    """A regular file of at most `largest` bytes, to read from. InputError that names the path, the reason and, as the remedy,
-    `remedy`: for what is no regular file before it is opened, since opening a FIFO waits and reading a device may never end.
+    """A regular file of at most `largest` bytes, to read from. InputError that names the path, the reason and, as the
+    remedy, `remedy`: for what is no regular file before it is opened, since opening a FIFO waits and reading a device
+    may never end.
 
     The size is that at opening; a file that grows meanwhile is the reader's to bound. replaced: it is read to know whether an output
     may replace it, and is no input.
@@ -133,7 +134,7 @@ def first_bytes(path: Path, count: int) -> bytes:
 
 
 def kind_of(mode: int) -> str:
-    """What a file of this st_mode is, for a message; "" for a regular one."""
+    """The kind of a file of this st_mode, for a message; "" for a regular one."""
     kinds = {
         stat.S_IFDIR: "a directory",
         stat.S_IFIFO: "a FIFO",
@@ -158,8 +159,8 @@ def _check_regular(path: Path, status: os.stat_result, remedy: str, largest: int
 
 @dataclass(frozen=True)
 class Target:
-    """Where an output goes. place: the regular file that is made or replaced, links followed, so that a link stays one; or the
-    device or FIFO that is written into and never replaced, with `node` true."""
+    """The target of an output. place: the regular file that is made or replaced, links followed, so that a link stays
+    one; or the device or FIFO that is written into and never replaced, with `node` true."""
 
     path: Path
     place: Path
@@ -175,7 +176,7 @@ def resolved(path: Path) -> Path:
 
 
 def target_of(path: Path) -> Target:
-    """Where writing to `path` writes. InputError for what cannot be, or is not, written to."""
+    """The target of writing to `path`. InputError for what cannot be, or is not, written to."""
     try:
         mode = os.stat(path).st_mode
     except FileNotFoundError:
@@ -239,8 +240,8 @@ def writing(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def placing(path: Path) -> Iterator[Path]:
-    """A path, with the suffix of `path`, for a library that writes files by name; what stands there when the block ends takes
-    the place of `path`, as by `writing`."""
+    """A path, with the suffix of `path`, for a library that writes files by name; what stands there when the block ends
+    takes the place of `path`, as by `writing`."""
     target = target_of(path)
     if not target.node:
         with _replacing(target, path.suffix) as scratch:
@@ -296,7 +297,7 @@ def _into_node(target: Target) -> Iterator[BinaryIO]:
 
 
 def _is_open_file(path: Path) -> bool:
-    """Whether the path leads to a descriptor, as /dev/stdout and /dev/fd/1 do."""
+    """True if the path leads to a descriptor, as /dev/stdout and /dev/fd/1 do."""
     here = os.path.abspath(path)
     for _ in range(40):  # as many links as Linux follows
         if os.path.realpath(os.path.dirname(here)).startswith("/proc/"):

@@ -31,7 +31,7 @@ _LONGEST_HEADER = 10_000
 
 @dataclass(frozen=True)
 class Header:
-    """What an array will be."""
+    """Shape and type of an array that is not unpacked yet."""
 
     shape: tuple[int, ...]
     dtype: np.dtype

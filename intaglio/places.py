@@ -1,4 +1,4 @@
-"""Where things may be put: a folder whose name every tool takes."""
+"""Places for files: the cache, and folders whose names every tool takes."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ _ELSEWHERE = ("/tmp", "/var/tmp", "/dev/shm")
 
 
 def is_plain(path: Path) -> bool:
-    """Whether an absolute path, links followed, has only characters that neither make nor a shell gives a meaning."""
+    """True if an absolute path, links followed, has only characters that neither make nor a shell gives a meaning."""
     return _PLAIN.fullmatch(str(path)) is not None and _PLAIN.fullmatch(str(path.resolve())) is not None
 
 
 @contextmanager
 def plain_folder(prefix: str, beside: Path | None = None) -> Iterator[Path]:
-    """A new empty folder with a plain path (is_plain), removed at the end: make and Verilator's makefiles take no other.
+    """A new empty folder with a plain path (is_plain), removed at the end: make and Verilator's makefiles take no
+    other.
 
     It lies in `beside` if that can be, else where temporary files do. InputError where no such place can be written.
     """
@@ -59,5 +60,5 @@ def cache_root() -> Path | None:
 
 
 def cache_is_chosen() -> bool:
-    """Whether the user named the folder of all caches."""
+    """True if the user named the folder of all caches."""
     return bool(os.environ.get("INTAGLIO_CACHE"))

@@ -57,7 +57,7 @@ class NetworkRun:
 
     @cached_property
     def trace(self) -> Trace:
-        """When everything happened, from the simulator's clock, whichever engine ran."""
+        """Times of everything that happened, from the simulator's clock, whichever engine ran."""
         return Trace.of(self.session.config, self.session.program, self.session.clock(record=True), self.result.engine)
 
 
@@ -81,11 +81,11 @@ class Session:
         goal: str = "cycles",
         table: Table | None = None,
     ) -> Session:
-        """keep_all: the engine leaves every tensor of the accelerator in external memory. prove: each layer's plan is the best
-        of its space under exact timing, in place of the one that an estimate prefers; takes seconds. goal: "cycles", "energy"
-        or "edp", their product; of schedules that are equal in the first, the other decides. table: has the prices; for cycles
-        none are needed, and then energy decides nothing, for the others the default is the shipped one. InputError for a
-        goal that is none, and for prove with prices."""
+        """keep_all: the engine leaves every tensor of the accelerator in external memory. prove: each layer's plan is
+        the best of its space under exact timing, in place of the one that an estimate prefers; takes seconds. goal:
+        "cycles", "energy" or "edp", their product; of schedules that are equal in the first, the other decides. table:
+        has the prices; for cycles none are needed, and then energy decides nothing, for the others the default is the
+        shipped one. InputError for a goal that is none, and for prove with prices."""
         check_goal(goal)
         if prove and (goal != "cycles" or table is not None):
             raise InputError(
@@ -121,7 +121,7 @@ class Session:
         return {name: self.graph.tensors[name].to_file(edges.values[name]) for name in self.graph.outputs}
 
     def _begun(self, inputs: Mapping[str, np.ndarray]) -> tuple[_Edges, dict[str, np.ndarray]]:
-        """What runs before the accelerator, done; and the Program's inputs."""
+        """Runs what comes before the accelerator; returns the edges and the Program's inputs."""
         check_inputs(self.graph, inputs)
         edges = _Edges(self.graph, inputs)
         edges.advance()

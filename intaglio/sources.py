@@ -43,7 +43,7 @@ def _read(module: str) -> tuple[str, tuple[str, ...]]:
 
 @memoized
 def _file(module: str) -> Path | None:
-    """Where the text of a module of this package is; None if there is no such module."""
+    """The file of a module of this package; None if there is no such module."""
     parts = module.split(".")[1:]
     for path in (_ROOT.joinpath(*parts, "__init__.py"), _ROOT.joinpath(*parts).with_suffix(".py") if parts else _ROOT):
         if path.is_file():

@@ -1,4 +1,5 @@
-"""What a process that is interrupted leaves nothing of: files and folders that it is making, and programs that it waits for.
+"""Things of which an interrupted process leaves nothing: files and folders that it is making, and programs that it
+waits for.
 
 An interrupt ends the process at once (cli/interrupts.py): an exception could come from within a library's compiled code, which
 does not bear one. So what a block would take away at its end is known here.
@@ -20,7 +21,8 @@ _processes: set[subprocess.Popen[Any]] = set()
 
 @contextmanager
 def unfinished(path: Path) -> Iterator[Path]:
-    """A file or folder that is taken away when the block ends, or an interrupt comes before; unless it was moved away."""
+    """A file or folder that is taken away when the block ends, or an interrupt comes before; unless it was moved
+    away."""
     _paths.add(path)
     try:
         yield path

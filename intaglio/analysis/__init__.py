@@ -1,1 +1,2 @@
-"""What runs and programs tell: figures of layers, bounds, where an element came from, what differs, whether a document is true."""
+"""Results drawn from runs and programs: figures of layers, bounds, where an element came from, what differs, whether a
+document is true."""

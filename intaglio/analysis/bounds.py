@@ -1,4 +1,4 @@
-"""Where each layer's cycles go: every cycle of a run has one cause, and the largest is what bounds the layer.
+"""Each layer's cycles by cause: every cycle of a run has one cause, and the largest is what bounds the layer.
 
 array: useful steps of the array, and filling and emptying it. feed: the array waits for its inputs because runs of
 bytes are shorter than the rows they feed; of DEPTHWISE, pixels that come while a row has no tap for them. requantizer: a tile waits for the results of the one before. onchip: adds

@@ -37,10 +37,10 @@ class LayerFigures:
 
 @dataclass(frozen=True)
 class Totals:
-    """Of the accelerator. macs, lower_bound, external_bytes and host_seconds are sums over layers; cycles is the sum
-    of the layers' intervals and the run's length. network_lower_bound: the greater of the layers' compute cycles
-    and of their bytes' cycles, each summed: loads overlap with earlier layers. command_bytes: of the
-    commands themselves, which are not in external_bytes."""
+    """Figures of the accelerator. macs, lower_bound, external_bytes and host_seconds are sums over layers; cycles is
+    the sum of the layers' intervals and the run's length. network_lower_bound: the greater of the layers' compute
+    cycles and of their bytes' cycles, each summed: loads overlap with earlier layers. command_bytes: of the commands
+    themselves, which are not in external_bytes."""
 
     macs: int
     cycles: int

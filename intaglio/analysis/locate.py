@@ -1,4 +1,4 @@
-"""Which command wrote one element of a tensor: from external memory back to a tile of the array."""
+"""The command that wrote one element of a tensor: from external memory back to a tile of the array."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from intaglio.program.program import Program
 @dataclass(frozen=True)
 class Origin:
     """The compute command that wrote an element. For CONV, pixel_tile and channel_tile count the command's tiles, pixel
-    and channel are the row and the column of the array; for DEPTHWISE likewise, with patches as pixel tiles; for ADD and POOL the tiles are 0, pixel counts the
-    command's pixels (ADD: rows) and channel is the byte in it."""
+    and channel are the row and the column of the array; for DEPTHWISE likewise, with patches as pixel tiles; for ADD
+    and POOL the tiles are 0, pixel counts the command's pixels (ADD: rows) and channel is the byte in it."""
 
     command: int
     opcode: str
@@ -70,8 +70,8 @@ def _row_of(distance: int, rows: int, stride: int, row_bytes: int) -> int | None
 
 
 def _element(config: Config, c: Command, address: int) -> tuple[int, int] | None:
-    """(pixel, channel) of the result that a compute command writes to an address on chip: of DEPTHWISE, pixels counted by
-    patches of tile_pixels each."""
+    """(pixel, channel) of the result that a compute command writes to an address on chip: of DEPTHWISE, pixels counted
+    by patches of tile_pixels each."""
     return _ELEMENT[c.opcode](config, c, address)
 
 
@@ -91,7 +91,7 @@ def _pool_element(_config: Config, c: Command, address: int) -> tuple[int, int] 
 
 
 def _region_element(c: Command, address: int, width: int, pixels: range, channels: int) -> tuple[int, int] | None:
-    """Of a region of `width` pixels a row, of which `pixels` are written."""
+    """Pixel and channel at an address, in a region of `width` pixels a row, of which `pixels` are written."""
     pixel = np.arange(pixels.start, pixels.stop, dtype=np.int64)
     starts = c["out_base"] + pixel // width * c["out_row_stride"] + pixel % width * c["out_pixel_stride"]
     hit = _hit(address, starts, channels)

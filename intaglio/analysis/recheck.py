@@ -19,7 +19,7 @@ import numpy as np
 
 from intaglio.errors import InputError
 from intaglio.files import read_bytes
-from intaglio.machine.config import Config, config_from_dict
+from intaglio.machine.config import INSTRUCTION_SET, Config, config_from_dict
 from intaglio.machine.isa import TRANSFERS, Command, Engine, decode
 from intaglio.machine.timing import compute_cycles
 from intaglio.schema import SCHEMA_VERSION
@@ -42,8 +42,9 @@ ENGINES = tuple(engine.name.lower() for engine in Engine)
 
 @dataclass(frozen=True)
 class Recheck:
-    """What was found. legal: whether every command is; difference: the first thing that is not as the mapping states it, None if
-    everything is. cycles: of the commands; None where they are not legal, or more than stated whatever the memory does."""
+    """The result of a check. legal: whether every command is; difference: the first thing that is not as the mapping
+    states it, None if everything is. cycles: of the commands; None where they are not legal, or more than stated
+    whatever the memory does."""
 
     legal: bool
     difference: str | None
@@ -103,7 +104,7 @@ def _stated(path: Path) -> _Stated:
         return _Stated(
             config=config,
             words=words,
-            commands=tuple(decode(words.tolist())),
+            commands=_decoded(words, config, document.get("config_hash")),
             config_hash=document.get("config_hash"),
             memory_bytes=_whole("memory_bytes", program["memory_bytes"]),
             figures={
@@ -128,6 +129,20 @@ def _stated(path: Path) -> _Stated:
         _refuse(path, f"not a mapping ({type(error).__name__}: {error})"[:300])
 
 
+def _decoded(words: np.ndarray, config: Config, config_hash: object) -> tuple[Command, ...]:
+    """The commands. Raises InputError if they are none, and the hash tells that they are for another instruction set;
+    else ValueError."""
+    try:
+        return tuple(decode(words.tolist()))
+    except ValueError as error:
+        if config_hash == f"{config.hardware_hash():016x}":
+            raise
+        raise InputError(
+            f"for another instruction set, or a machine with other fields: config_hash = {reprlib.repr(config_hash)} is not that "
+            f"of its configuration here (instruction set {INSTRUCTION_SET}), and its commands are none ({error})"
+        ) from None
+
+
 def _whole(name: str, value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MOST_CYCLES:
         raise ValueError(f"{name} = {reprlib.repr(value)} is no number of them")
@@ -139,7 +154,9 @@ def _checked(stated: _Stated, moved: dict[int, int]) -> int:
     config, words, commands, figures = stated.config, stated.words, stated.commands, stated.figures
     if stated.config_hash != f"{config.hardware_hash():016x}":
         raise _Different(
-            f"config_hash = {reprlib.repr(stated.config_hash)} is not that of its configuration", legal=False
+            f"config_hash = {reprlib.repr(stated.config_hash)} is not that of its configuration; with instruction set "
+            f"{INSTRUCTION_SET} it is {config.hardware_hash():016x}",
+            legal=False,
         )
     if not 4 * len(words) <= stated.memory_bytes <= 1 << 32:
         raise _Different(
@@ -186,8 +203,8 @@ def _read(path: Path) -> dict[str, Any]:
 def _clock(
     config: Config, words: np.ndarray, commands: tuple[Command, ...], lengths: np.ndarray
 ) -> tuple[int, dict[int, int]]:
-    """Cycles, and those of each layer: up to and with the cycle in which COMPUTE retires a command they are its layer's, the
-    rest the last one's."""
+    """Cycles, and those of each layer: up to and with the cycle in which COMPUTE retires a command they are its
+    layer's, the rest the last one's."""
     compute = [i for i, command in enumerate(commands) if command.engine == Engine.COMPUTE]
     clock = run_cycles(config, words, lengths)
     out: dict[int, int] = {}

@@ -68,7 +68,7 @@ def quantization_macro(tensor: EdgeTensor) -> str:
 
 
 def softmax_macro(step: Step) -> str:
-    """Of the numbers that intaglio_softmax takes between its two arrays."""
+    """Name of the macro for the numbers that intaglio_softmax takes between its two arrays."""
     return f"INTAGLIO_SOFTMAX_{step.targets[0].identifier}"
 
 

@@ -1,4 +1,4 @@
-"""Where the accelerator's part of a network begins and ends: tensors that the driver moves, and the host's steps."""
+"""The edges of the accelerator's part of a network: tensors that the driver moves, and the host's steps."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class EdgeTensor:
 
     @property
     def count(self) -> int:
-        """Of C's elements."""
+        """Number of elements in C."""
         return self.elements * (1 if self.element != "uint8_t" else self.dtype.itemsize)
 
 

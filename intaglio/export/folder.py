@@ -81,7 +81,7 @@ def _exists(path: Path) -> bool:
 
 
 def _not_ours(folder: Path) -> str:
-    """What in an existing folder no export wrote, in words; "" if nothing."""
+    """Names something in an existing folder that no export wrote; "" if there is nothing."""
     names = sorted(os.listdir(folder))
     if not names:
         return ""

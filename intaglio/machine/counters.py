@@ -34,12 +34,12 @@ class Counter(enum.IntEnum):
 
 
 ELEMENTS = ("array_outputs", "add_elements", "pool_elements", "pool_outputs", "pool_averages")
-"""What the ledger does not tell apart, of which energy depends: results that leave the array; of ADD; elements read by windows
-of POOL, its results, and those of them that are averages of several elements."""
+"""Counts on which energy depends and which the ledger does not tell apart: results that leave the array; of ADD;
+elements read by windows of POOL, its results, and those of them that are averages of several elements."""
 
 LOAD_COUNTERS = {
     LocalMemory.ACTIVATION: Counter.LOAD_ACTIVATION_WORDS,
     LocalMemory.WEIGHT: Counter.LOAD_WEIGHT_WORDS,
     LocalMemory.CHANNEL: Counter.LOAD_CHANNEL_WORDS,
 }
-"""Of each target of LOAD, what counts its bus words."""
+"""The counter of bus words for each target of LOAD."""

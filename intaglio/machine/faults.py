@@ -6,7 +6,7 @@ import enum
 
 
 class Fault(enum.IntEnum):
-    """What the error address holds is said in brackets; lower codes win in one cycle."""
+    """Codes of faults. Brackets say what the error address holds; lower codes win in one cycle."""
 
     NONE = 0
     READ_RESPONSE = 1  # a read burst was answered with an error [its external address]

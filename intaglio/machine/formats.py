@@ -19,7 +19,7 @@ class ElementFormat:
 
     @property
     def name(self) -> str:
-        """Such as int8 or uint4."""
+        """The format's name, such as int8 or uint4."""
         return f"{'' if self.signed else 'u'}int{self.bits}"
 
     @property
@@ -51,7 +51,7 @@ class SumFormat:
 
     @property
     def bytes(self) -> int:
-        """Of an element's sums in the partial-sum memory."""
+        """Bytes of an element's sums in the partial-sum memory."""
         return -(-self.each * self.bits // 8)
 
 
@@ -61,9 +61,9 @@ FORMATS = (
     *(ElementFormat(bits, signed) for bits in (2, 3, 4, 5, 6, 16) for signed in (True, False)),
     ElementFormat(8, False),
 )
-"""By code."""
+"""All element formats, by code."""
 FORMAT_BITS = 4
-"""Of a format's code in a command."""
+"""Width of a format's code in a command."""
 SUM = SumFormat(32)
 
 
@@ -76,9 +76,9 @@ def format_named(name: str) -> ElementFormat:
 
 
 def wide(low: int, high: int) -> int:
-    """A zero point or clamp from its two fields: `low`, a signed byte, and `high`, `low`'s field with `_high` behind its name, which only
-    formats beyond 8 signed bits need. -128 to 127 are `low` alone. Of an unsigned format 32768 and more come out negative,
-    65536 too low."""
+    """A zero point or clamp from its two fields: `low`, a signed byte, and `high`, `low`'s field with `_high` behind
+    its name, which only formats beyond 8 signed bits need. -128 to 127 are `low` alone. Of an unsigned format 32768 and
+    more come out negative, 65536 too low."""
     return ((low + (high << 8)) + 0x8000) % 0x10000 - 0x8000
 
 

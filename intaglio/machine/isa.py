@@ -25,7 +25,7 @@ ADD_LEFT_SHIFT = 20
 WORDS_OF = {opcode: form.words for opcode, form in FORMATS.items()}
 """Length of each command in 32-bit words."""
 COMMAND_BITS = 32 * max(WORDS_OF.values())
-"""Of the longest command."""
+"""Bits of the longest command."""
 
 CHANNEL_FIELDS = (  # one output channel's record of CHANNEL_RECORD_BYTES, in the channel memory
     Field("bias", 0, 0, 32, True),
@@ -52,7 +52,8 @@ def built_fields(opcode: Opcode) -> tuple[Field, ...]:
 
 @cache
 def zero_bits(opcode: Opcode) -> tuple[int, ...]:
-    """For each word of a command, the mask of bits that must be zero: no field names them, or one that is reserved does."""
+    """For each word of a command, the mask of bits that must be zero: no field names them, or one that is reserved
+    does."""
     masks = [0xFFFFFFFF] * WORDS_OF[opcode]
     for f in built_fields(opcode):
         masks[f.word] &= ~(f.mask << f.lsb)
@@ -90,7 +91,7 @@ def conv_pixels(command: Command) -> int:
 
 
 def conv_rows(command: Command) -> int:
-    """What a CONV's tiles have for the array's rows, in all: output pixels, or with `split` the halves of one."""
+    """Rows of the array that a CONV's tiles use, in all: output pixels, or with `split` the halves of one."""
     return (command["pixel_tiles"] - 1) * command["rows_per_tile"] + command["last_pixels"]
 
 

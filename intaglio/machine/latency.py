@@ -9,46 +9,47 @@ from __future__ import annotations
 
 # Memories on chip.
 ACTIVATION_READ = 3
-"""From a request to its bytes, COMPUTE's and STORE's: memory, choice of the bank, rotation. At least 3."""
+"""Cycles from a request to its bytes, COMPUTE's and STORE's: memory, choice of the bank, rotation. At least 3."""
 ACTIVATION_WRITE = 2
-"""From a write of COMPUTE's, or LOAD's, to the first request that reads it: rotation, memory. At least 2."""
+"""Cycles from a write of COMPUTE's, or LOAD's, to the first request that reads it: rotation, memory. At least 2."""
 WEIGHT_READ = 2
-"""From a request to its weights: memory, choice of the word. At least 2."""
+"""Cycles from a request to its weights: memory, choice of the word. At least 2."""
 CHANNEL_READ = 2
 """As WEIGHT_READ, of the channel records."""
 PARTIAL_READ = 2
-"""From a request to the partial sums. At least 2."""
+"""Cycles from a request to the partial sums. At least 2."""
 PARTIAL_WRITE = 1
-"""From a write to the first request that reads it. At least 1."""
+"""Cycles from a write to the first request that reads it. At least 1."""
 
 # Of a compute command.
 COMMAND_START = 2
-"""From the handshake that starts a command to its first slot or read: the command's register, the sequencers'. At least 2."""
+"""Cycles from the handshake that starts a command to its first slot or read: the command's register, the sequencers'.
+At least 2."""
 SEQUENCER_REQUEST = 3
-"""From a slot's cycle to its request at the activation memory: gather, add, clip. At least 3."""
+"""Cycles from a slot's cycle to its request at the activation memory: gather, add, clip. At least 3."""
 FEED_ROWS = 2
-"""From a request's bytes to the array's edge: mask, capture. At least 2."""
+"""Cycles from a request's bytes to the array's edge: mask, capture. At least 2."""
 ARRAY_ELEMENT = 3
-"""From a step at an element's edge to the sum with it: operands, product, sum. At least 3."""
+"""Cycles from a step at an element's edge to the sum with it: operands, product, sum. At least 3."""
 ARRAY_GATHER = 1
-"""From an element's complete sum to its column's output. At least 1."""
+"""Cycles from an element's complete sum to its column's output. At least 1."""
 ARRAY = ARRAY_ELEMENT + ARRAY_GATHER
 DRAIN_READ = 2
-"""From a pass's read of the drain memory to its sums: memory, choice of the group. At least 2."""
+"""Cycles from a pass's read of the drain memory to its sums: memory, choice of the group. At least 2."""
 DRAIN_PASS = max(DRAIN_READ, PARTIAL_READ, CHANNEL_READ - 1) + 1
-"""From a pass's read of the drain memory to its sums, partial ones added, at the requantizers."""
+"""Cycles from a pass's read of the drain memory to its sums, partial ones added, at the requantizers."""
 OPERAND_STAGES = ("offset", "product", "high", "biased", "out")
 """Registers of an ADD operand's pipeline in order (hw.scale.OperandScale)."""
 OPERAND_SCALE = len(OPERAND_STAGES)
 ADD_SUM = 1
-"""From both operands scaled to their sum at the requantizers. At least 1."""
+"""Cycles from both operands scaled to their sum at the requantizers. At least 1."""
 POOL_SUM = 1
-"""From a window's byte to the sum or maximum with it. At least 1."""
+"""Cycles from a window's byte to the sum or maximum with it. At least 1."""
 
 
 def requantizer_stages(rounding: tuple[str, ...]) -> tuple[str, ...]:
-    """Registers of a requantizer's pipeline with these modes built in, in order (hw.scale.Requantizer): FLOAT has one more before
-    the product, to round the sum, and one more after the shift, to round the result."""
+    """Registers of a requantizer's pipeline with these modes built in, in order (hw.scale.Requantizer): FLOAT has one
+    more before the product, to round the sum, and one more after the shift, to round the result."""
     with_float = "float" in rounding
     return (
         "total",
@@ -65,24 +66,25 @@ def requantizer_stages(rounding: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def requantizer(rounding: tuple[str, ...]) -> int:
-    """From an element's entry into a requantizer with these modes built in to its result."""
+    """Cycles from an element's entry into a requantizer with these modes built in to its result."""
     return len(requantizer_stages(rounding))
 
 
 # Of the system around it.
 CLEAR = 0
-"""From a write of START or SOFT_RESET to the reset of the engines. At least 0."""
+"""Cycles from a write of START or SOFT_RESET to the reset of the engines. At least 0."""
 FETCH = 2
-"""From a beat of commands to its first word at dispatch: the FIFO. At least 2."""
+"""Cycles from a beat of commands to its first word at dispatch: the FIFO. At least 2."""
 DISPATCH = 1
-"""From the last word of a command at dispatch to the command at its queue's output. 1 to 8, the words of the shortest command."""
+"""Cycles from the last word of a command at dispatch to the command at its queue's output. 1 to 8, the words of the
+shortest command."""
 LOAD = 1
-"""From a beat to its write on chip, and of a command's last one to its retirement. At least 1."""
+"""Cycles from a beat to its write on chip, and of a command's last one to its retirement. At least 1."""
 STORE_ISSUE = 1
-"""From the choice of a word to its request at the activation memory. At least 1."""
+"""Cycles from the choice of a word to its request at the activation memory. At least 1."""
 STORE_BUFFER = 2
-"""From a word's bytes to the write channel: the buffer. At least 2."""
+"""Cycles from a word's bytes to the write channel: the buffer. At least 2."""
 STORE_CREDIT = STORE_ISSUE + ACTIVATION_READ + STORE_BUFFER + 1
-"""From the choice of a word to that of the one that takes its place in the buffer."""
+"""Cycles from the choice of a word to that of the one that takes its place in the buffer."""
 STORE_DATA = 1 + STORE_ISSUE + ACTIVATION_READ + STORE_BUFFER
-"""From the taking of a burst's request to its first word at the write channel."""
+"""Cycles from the taking of a burst's request to its first word at the write channel."""

@@ -8,13 +8,14 @@ from functools import cached_property
 
 @dataclass(frozen=True)
 class TransferCost:
-    """What the mapper estimates transfers by. bytes_per_cycle: of a long one. latency: cycles from a request to its first beat."""
+    """The cost by which the mapper estimates transfers. bytes_per_cycle: of a long one. latency: cycles from a request
+    to its first beat."""
 
     bytes_per_cycle: float
     latency: int
 
     def cycles(self, bytes_moved: float, transfers: float = 1) -> float:
-        """Of so many bytes in so many transfers, one after another."""
+        """Cycles of so many bytes in so many transfers, one after another."""
         return bytes_moved / self.bytes_per_cycle + transfers * self.latency
 
     def least_cycles(self, bytes_moved: int) -> int:
@@ -24,7 +25,8 @@ class TransferCost:
 
 @dataclass(frozen=True)
 class MemoryConfig:
-    """External memory: one channel shared by reads and writes. Its model is sim.memory.channel; another model has a subclass.
+    """External memory: one channel shared by reads and writes. Its model is sim.memory.channel; another model has a
+    subclass.
 
     bytes_per_cycle: its rate, at most bus_bytes. latency: cycles from a request's acceptance to its first
     beat, and from a write's last beat to its response. outstanding: bursts in flight, a limit that the

@@ -61,7 +61,7 @@ COUNTING = (
     "and nothing is outstanding; `counting` is high from cycle 0 up to and without the end, so the counter CYCLES is the number of "
     "the end's cycle, and the last event (a retirement, registered) was in the cycle before."
 )
-"""What the counter CYCLES counts."""
+"""Definition of the counter CYCLES."""
 
 
 @dataclass(frozen=True)

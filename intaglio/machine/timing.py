@@ -17,15 +17,15 @@ from intaglio.machine.isa import Command, conv_pixels
 from intaglio.machine.opcodes import ByOpcode, Engine, Opcode
 
 _ADD_SUMS = latency.ACTIVATION_READ + 1 + latency.OPERAND_SCALE + latency.ADD_SUM
-"""From the read of a chunk of b to its lower sums: the choice of the half, the scale."""
+"""Cycles from the read of a chunk of b to its lower sums: the choice of the half, the scale."""
 Fields = Command | Mapping[str, int]
 """A command, or as many of its fields as its cycles depend on."""
 
 
 @dataclass(frozen=True)
 class ConvTiming:
-    """Cycles within a CONV command. steps: useful steps of a tile. slots: its slots' cycles. tile: slots and idle cycles.
-    total: the command's."""
+    """Cycles within a CONV command. steps: useful steps of a tile. slots: its slots' cycles. tile: slots and idle
+    cycles. total: the command's."""
 
     steps: int
     slots: int
@@ -134,7 +134,8 @@ def pool_pixel_cycles(config: Config, window: int, channels: int) -> int:
 
 
 def pool_cycles(config: Config, c: Fields) -> int:
-    """As compute_cycles, of a POOL; only kernel_rows, kernel_cols, region_rows, region_cols, channels and hold are read."""
+    """As compute_cycles, of a POOL; only kernel_rows, kernel_cols, region_rows, region_cols, channels and hold are
+    read."""
     window = c["kernel_rows"] * c["kernel_cols"]
     passes = (c["channels"] - 1) % config.slab_channels // config.requantizers + 1
     pixels = c["region_rows"] * c["region_cols"] * pool_pixel_cycles(config, window, c["channels"])

@@ -1,4 +1,4 @@
-"""What to do about an operator that is not supported: its replacement by name, where there is one. For every format."""
+"""Advice about an operator that is not supported: its replacement by name, where there is one. For every format."""
 
 from __future__ import annotations
 
@@ -95,6 +95,6 @@ _REMEDIES = {kind: remedy for remedy, kinds in _BY_KIND.items() for kind in kind
 
 
 def advice(kind: str, otherwise: str) -> str:
-    """The remedy for an operator that is not supported. kind: as the file calls it, HARD_SWISH or com.microsoft.FusedConv.
-    otherwise: the remedy where there is no special one."""
+    """The remedy for an operator that is not supported. kind: as the file calls it, HARD_SWISH or
+    com.microsoft.FusedConv. otherwise: the remedy where there is no special one."""
     return _REMEDIES.get(kind.split(".")[-1].replace("_", "").lower(), otherwise)

@@ -197,7 +197,7 @@ def elements_inside(output: int, length: int, window: int, stride: int, before: 
 
 
 def has_empty_window(op: MaxPool2D, shape: tuple[int, ...]) -> bool:
-    """Whether a window over an image [N, H, W, C] lies in the padding alone."""
+    """True if some window over an image [N, H, W, C] lies in the padding alone."""
     sides = zip(
         shape[1:3],
         op.filter,

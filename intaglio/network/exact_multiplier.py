@@ -50,8 +50,8 @@ def reach(weights: np.ndarray, bias: np.ndarray, zero_point: int) -> Reach:
 
 
 def first_sums_reaching(steps: np.ndarray, scales: np.ndarray) -> np.ndarray:
-    """The smallest sums >= 0 whose products with the scales, in double precision, round to at least `steps` >= 1: int64, of the
-    two arrays' common shape."""
+    """The smallest sums >= 0 whose products with the scales, in double precision, round to at least `steps` >= 1:
+    int64, of the two arrays' common shape."""
     targets = steps - 0.5
     guess: np.ndarray = np.maximum(np.floor(targets / scales) - 1, 0)
     while (short := guess * scales < targets).any():
@@ -62,8 +62,8 @@ def first_sums_reaching(steps: np.ndarray, scales: np.ndarray) -> np.ndarray:
 def exact_multipliers(
     scales: np.ndarray, sums: Reach, zero_point: int, clamp: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(m, shift, found), [channels] each: SINGLE rounding with m and shift equals the reference for every sum in reach; where
-    found is False no m does.
+    """(m, shift, found), [channels] each: SINGLE rounding with m and shift equals the reference for every sum in reach;
+    where found is False no m does.
 
     scales: double [channels], 0 < scale < 2**30. zero_point and clamp: the output's, int8. m is 0 or 2**30 <= m < 2**31;
     -31 <= shift <= 30.
@@ -99,8 +99,8 @@ def _exact_multipliers(
 def sums_off(
     scales: np.ndarray, pairs: tuple[np.ndarray, np.ndarray], sums: Reach, zero_point: int, clamp: tuple[int, int]
 ) -> np.ndarray:
-    """How many sums in reach give another output with (m, shift) and SINGLE rounding than the reference: int64 [channels].
-    pairs: all m and all shifts, m > 0 and -31 <= shift <= 30."""
+    """Number of sums in reach that give another output with (m, shift) and SINGLE rounding than the reference: int64
+    [channels]. pairs: all m and all shifts, m > 0 and -31 <= shift <= 30."""
     parts = []
     for i in range(0, len(scales), AT_ONCE):
         some = slice(i, i + AT_ONCE)
@@ -115,15 +115,16 @@ def sums_off(
 
 
 def _sides(sums: Reach, zero_point: int, clamp: tuple[int, int]) -> Iterator[tuple[np.ndarray, np.ndarray, bool]]:
-    """(steps inside the output's range, int64; farthest sum of each channel, [channels, 1]; whether sums are positive)."""
+    """(steps inside the output's range, int64; farthest sum of each channel, [channels, 1]; whether sums are
+    positive)."""
     yield np.arange(max(1, clamp[0] - zero_point + 1), clamp[1] - zero_point + 1), sums.highest[:, None], True
     yield np.arange(max(1, zero_point + 1 - clamp[1]), zero_point - clamp[0] + 1), sums.lowest[:, None], False
 
 
 def _edges(steps: np.ndarray, scales: np.ndarray, shifts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(edges, near, first), [channels, steps]: sum * m rounds to the step from (2 * step - 1) * 2**(s - 1) on, with s = 31 -
-    shift; near: where that is below 2**62 (elsewhere the edge is 2**62, and no sum reaches the step); the reference's first
-    sum."""
+    """(edges, near, first), [channels, steps]: sum * m rounds to the step from (2 * step - 1) * 2**(s - 1) on, with s =
+    31 - shift; near: where that is below 2**62 (elsewhere the edge is 2**62, and no sum reaches the step); the
+    reference's first sum."""
     exponents = 30 - np.maximum(shifts, -31)[:, None]
     near = np.ldexp((2.0 * steps - 1)[None, :], exponents) < _FAR
     edges = np.where(near, (2 * steps - 1)[None, :] << np.where(near, exponents, 0), 1 << 62)

@@ -33,13 +33,13 @@ def graph_inputs(graph: Graph, inputs: Mapping[str, np.ndarray]) -> dict[str, np
 
 
 def describe(tensor: Tensor) -> str:
-    """What an input must be: 'int8 of shape [1, 32, 32, 3]'."""
+    """The type and shape that an input must have: 'int8 of shape [1, 32, 32, 3]'."""
     return f"{tensor.file_dtype} of shape {list(tensor.file_shape)}"
 
 
 def check_inputs(graph: Graph, inputs: Mapping[str, np.ndarray | Header]) -> None:
-    """Refuses inputs that are not exactly the graph's: InputError that lists every fault. Of a Header, what an array will be, shape
-    and type are checked."""
+    """Refuses inputs that are not exactly the graph's: InputError that lists every fault. Of a Header, what an array
+    will be, shape and type are checked."""
     faults = []
     for name in graph.inputs:
         tensor = graph.tensors[name]

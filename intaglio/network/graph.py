@@ -18,7 +18,7 @@ from intaglio.machine.formats import ElementFormat, format_named
 
 
 class Rounding(enum.Enum):
-    """How a 32-bit sum is scaled by multiplier * 2**(shift - 31). Named per operator, never global."""
+    """Rounding of a 32-bit sum scaled by multiplier * 2**(shift - 31). Named per operator, never global."""
 
     DOUBLE = "double"
     """gemmlowp: saturating rounding doubling high multiply, then rounding divide by a power of two
@@ -69,7 +69,7 @@ class Quantization:
 
 @dataclass(frozen=True)
 class FileForm:
-    """How the model file holds a tensor that the graph holds as int8 or NHWC.
+    """The form in which the model file holds a tensor that the graph holds as int8 or NHWC.
 
     The file's array is array.reshape(unfolded).transpose(permutation).reshape(shape), as dtype; uint8 is
     the graph's int8 plus 128 (zero points differ by the same).
@@ -113,7 +113,7 @@ class Tensor:
 
     @property
     def format(self) -> ElementFormat:
-        """Of its elements, where these are integers of at most 16 bits; ValueError for others."""
+        """The format of its elements, where these are integers of at most 16 bits; ValueError for others."""
         return format_named(self.dtype.name)
 
     def to_file(self, array: np.ndarray) -> np.ndarray:
@@ -307,7 +307,7 @@ class Graph:
     outputs: tuple[str, ...]
     operators: list[Operator] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    """What a person should know about the import, such as a sum that no fixed-point multiplier can round
+    """Notes for a person about the import, such as a sum that no fixed-point multiplier can round
     as the format's reference does; empty for most networks."""
     inexact: tuple[str, ...] = ()
     """Tensors that may differ by 1 from the reference's, as notes say, since the reference computes them in float."""

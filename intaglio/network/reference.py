@@ -1,4 +1,4 @@
-"""What a reference says of a model that it does not take."""
+"""The words of a reference about a model that it does not take."""
 
 from __future__ import annotations
 

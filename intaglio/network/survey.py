@@ -1,4 +1,4 @@
-"""What an importer makes of a model file, refused operators included: for `load` and for `intaglio check`."""
+"""The importer's result for a model file, refused operators included: for `load` and for `intaglio check`."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ UNTOLD = "cannot be told before what is refused of the network's inputs and the 
 
 @dataclass(frozen=True)
 class Step:
-    """What became of one operator of the model file. name: its first output tensor. code: its kind there. became: the
-    name of the graph's operator that it is, or is part of (`folded`); '' where it is none, for the reason `why`: CONSTANT,
-    UNREAD, BEHIND or UNTOLD, or as refusals say. macs: of such a one, as far as the file's shapes tell."""
+    """The outcome for one operator of the model file. name: its first output tensor. code: its kind there. became: the
+    name of the graph's operator that it is, or is part of (`folded`); '' where it is none, for the reason `why`:
+    CONSTANT, UNREAD, BEHIND or UNTOLD, or as refusals say. macs: of such a one, as far as the file's shapes tell."""
 
     name: str
     code: str

@@ -58,8 +58,8 @@ class LayerComparison:
 
 @dataclass(frozen=True)
 class Rates:
-    """Of the whole network on one side; None without any energy or cycles. inferences_per_joule is inferences a second
-    for each watt. tops_per_watt: two operations for each of the network's MACs, none for anything else."""
+    """Rates of the whole network on one side; None without any energy or cycles. inferences_per_joule is inferences a
+    second for each watt. tops_per_watt: two operations for each of the network's MACs, none for anything else."""
 
     inferences_per_second: float | None
     watts: Band | None
@@ -69,10 +69,10 @@ class Rates:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What `intaglio compare` reports. rates: 'int8' and each of BASELINES. bandwidth: FP32's bytes outside over INT8's
-    (all, then operands alone, which is 4); None where nothing moves. component_gain: FP32 over INT8 by Component, at
-    the table's values; None where INT8 spends nothing. extrapolated: 'side memory' of those whose size lies
-    outside the table's points."""
+    """The result of `intaglio compare`. rates: 'int8' and each of BASELINES. bandwidth: FP32's bytes outside over
+    INT8's (all, then operands alone, which is 4); None where nothing moves. component_gain: FP32 over INT8 by
+    Component, at the table's values; None where INT8 spends nothing. extrapolated: 'side memory' of those whose size
+    lies outside the table's points."""
 
     config: Config
     table: Table
@@ -86,7 +86,7 @@ class Comparison:
 
     @property
     def share(self) -> dict[Component, float]:
-        """Of INT8's energy, by component, at the table's values."""
+        """Shares of INT8's energy, by component, at the table's values."""
         energy = self.total.int8.energy
         whole = energy.total.value
         parts = (energy.arithmetic, energy.on_chip, energy.external, energy.idle)
@@ -180,7 +180,7 @@ class _Prices:
                 self.high[at] += energy.high
 
     def figures(self, which: int | slice) -> SideFigures:
-        """Of one layer, or of all."""
+        """Figures of one layer, or of all."""
         rows = slice(which, which + 1) if isinstance(which, int) else which
         ends = [a[rows].sum(axis=(0, 2)) for a in (self.value, self.low, self.high)]
         parts = [Band(*(float(end[c]) for end in ends)) for c in Component]

@@ -1,4 +1,4 @@
-"""What a layer did: the ledger's counters and the few numbers beside them that energy needs."""
+"""The work of a layer: the ledger's counters and the few numbers beside them that energy needs."""
 
 from __future__ import annotations
 

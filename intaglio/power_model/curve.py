@@ -1,4 +1,4 @@
-"""Where a network lies between 4X (all traffic) and the MACs' ratio (all arithmetic), and why.
+"""A network's place between 4X (all traffic) and the MACs' ratio (all arithmetic), and its reason.
 
 A layer that fetches a byte and computes with it r times (r MACs for each INT8 byte outside) costs r INT8 MACs and a
 byte in INT8, r FP32 MACs and four bytes in FP32. So FP32 over INT8 is a curve against r, from 4 at r = 0 to the ratio

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What a network is, whatever its file is called: shapes of input and output, MACs and weights (biases apart)."""
+    """A network's identity, whatever its file is called: shapes of input and output, MACs and weights (biases
+    apart)."""
 
     input_shape: tuple[int, ...]
     output_shape: tuple[int, ...]

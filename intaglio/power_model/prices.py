@@ -1,4 +1,4 @@
-"""What one action costs on a configuration, by a table: plain numbers for whoever chooses by energy."""
+"""Prices of each action on a configuration, by a table: plain numbers for whoever chooses by energy."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def energy_of(table: Table, term: Term) -> Band | None:
 
 
 def prices(config: Config, table: Table) -> dict[str, float]:
-    """pJ of one of each action of the INT8 side at the table's values: by the names of ACTIONS, in lower case, of ELEMENTS,
-    and "cycles" for leakage and clock. Every term is proportional to its counts, so that the sum of count x price is the
-    energy that `compare` reports."""
+    """pJ of one of each action of the INT8 side at the table's values: by the names of ACTIONS, in lower case, of
+    ELEMENTS, and "cycles" for leakage and clock. Every term is proportional to its counts, so that the sum of count x
+    price is the energy that `compare` reports."""
     one = {c.name.lower(): replace(_NOTHING, actions={**_NOTHING.actions, c: 1}) for c in ACTIONS}
     one |= {name: replace(_NOTHING, **{name: 1}) for name in ELEMENTS}  # type: ignore[arg-type]
     return {name: _energy(config, table, counts, 0) for name, counts in one.items()} | {

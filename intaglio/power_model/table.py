@@ -61,8 +61,8 @@ class Table:
     entries: dict[str, Entry]
 
     def price(self, name: str) -> Band:
-        """Of an operation (pJ), of a bit outside (dram, pJ) or of idling (W, W/KiB, W/MHz). KeyError for an entry
-        that the source does not have."""
+        """The price of an operation (pJ), of a bit outside (dram, pJ) or of idling (W, W/KiB, W/MHz). KeyError for an
+        entry that the source does not have."""
         price = self.entries[name].price
         if price is None:
             raise KeyError(f"table {self.name} has no price of {name}")

@@ -129,7 +129,7 @@ def _given(content: dict[str, Any]) -> str:
 
 
 def _factor(key: str, unit: Any, where: str) -> float:
-    """From `unit` to pJ (operations), pJ a bit (memories), W, W/KiB or W/MHz (idle)."""
+    """Factor from `unit` to pJ (operations), pJ a bit (memories), W, W/KiB or W/MHz (idle)."""
     per = _PER.get(key, "")
     if key in OPERATIONS and isinstance(unit, str) and unit in _JOULE:
         return _JOULE[unit]

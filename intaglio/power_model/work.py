@@ -1,4 +1,4 @@
-"""From counts to terms: so many of an action, priced by one entry of a table. docs/energy.md has the same as tables.
+"""Counts as terms: so many of an action, priced by one entry of a table. docs/energy.md has the same as tables.
 
 A reader can redo a layer by hand: its energy is the sum of amount x price over its terms.
 """
@@ -16,11 +16,11 @@ from intaglio.power_model.counts import LayerCounts
 FP32_BYTES = 4
 """Bytes of an FP32 operand; of an INT8 one it is 1."""
 FP32_RECORD_BYTES = 4
-"""Of an FP32 channel's record only the bias remains: no multiplier, no shift."""
+"""Bytes of an FP32 channel's record, which is the bias alone: no multiplier, no shift."""
 
 
 class Component(enum.IntEnum):
-    """Where energy goes."""
+    """The parts of a machine that energy goes to."""
 
     ARITHMETIC = 0
     ON_CHIP = 1
@@ -140,7 +140,7 @@ def external_bytes(config: Config, counts: LayerCounts, side: Side) -> float:
 
 
 def operand_bytes(config: Config, counts: LayerCounts, side: Side) -> float:
-    """Of external_bytes the activations and weights alone: FP32's are exactly four times INT8's."""
+    """Bytes outside of activations and weights alone: FP32's are exactly four times INT8's."""
     a = counts.actions
     words = a[Counter.LOAD_ACTIVATION_WORDS] + a[Counter.LOAD_WEIGHT_WORDS] + a[Counter.STORE_WORDS]
     return config.bus_bytes * _scales(side)[0] * words

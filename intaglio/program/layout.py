@@ -1,4 +1,4 @@
-"""Where elements of a tensor lie: rows padded to whole bus words, on chip and outside alike.
+"""Layout of a tensor's elements: rows padded to whole bus words, on chip and outside alike.
 
 Regions count elements, `ByteRegion`s bytes; a layout turns one into the other.
 """
@@ -56,7 +56,8 @@ class Region(NamedTuple):
 
 
 class ByteRegion(NamedTuple):
-    """Rows [row0, row1) of a tensor and bytes [byte0, byte1) of each of them, counted from where the row's storage begins."""
+    """Rows [row0, row1) of a tensor and bytes [byte0, byte1) of each of them, counted from where the row's storage
+    begins."""
 
     row0: int
     row1: int
@@ -83,7 +84,7 @@ class ByteRegion(NamedTuple):
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the elements of a tensor lie in the value (storage) that holds them.
+    """The place of a tensor's elements in the value (storage) that holds them.
 
     rows: of row_elements elements of `format`. Row r's storage begins `start` + r * stride bytes from the value's first one, and the
     row `first` bytes behind that; start and stride are whole bus words. In a row every `pixel` elements begin at a byte, `pitch` bytes from
@@ -189,22 +190,24 @@ class Layout:
         return View(base, self.stride, self.pixel, self.pitch, self.format.bits, 0, 0, self.image_rows, self.image_gap)
 
     def view_of_buffer(self, address: int, region: Region, bus_bytes: int, ring: int = 0, turn: int = 0) -> View:
-        """The tensor where the bus words around `region` lie at `address`, row after row, or in a ring of rows: row `turn` there then."""
+        """The tensor where the bus words around `region` lie at `address`, row after row, or in a ring of rows: row
+        `turn` there then."""
         bus = self.bytes_of(region).on_bus(bus_bytes)
         above = 0 if ring else bus.row0 * bus.width
         base = address - above - bus.byte0 + self.first
         return View(base, bus.width, self.pixel, self.pitch, self.format.bits, ring, turn)
 
     def view_of_slab(self, address: int, region: Region, pixel: int, channels: range, bus_bytes: int) -> View:
-        """The tensor where `channels` of the pixels of `region`, which have `pixel` elements, lie at `address`, row after row."""
+        """The tensor where `channels` of the pixels of `region`, which have `pixel` elements, lie at `address`, row
+        after row."""
         each, stride = self.format.bytes_of(len(channels)), self.slab_stride(region, pixel, len(channels), bus_bytes)
         before = region.row0 * stride + region.x0 // pixel * each + self.format.bytes_of(channels.start)
         return View(address - before, stride, pixel, each, self.format.bits)
 
 
 def layout_of(shape: Sequence[int], bus_bytes: int, form: ElementFormat = INT8) -> Layout:
-    """The layout of a tensor: [N, H, W, C] is N * H rows of W * C, [N, I] is N rows of I. Elements of whole bytes follow one another,
-    of others each pixel of C begins at a byte."""
+    """The layout of a tensor: [N, H, W, C] is N * H rows of W * C, [N, I] is N rows of I. Elements of whole bytes
+    follow one another, of others each pixel of C begins at a byte."""
     split = len(shape) - 2 if len(shape) > 2 else len(shape) - 1
     split = max(split, 0)
     pixel = 1 if form.bits % 8 == 0 else max(1, shape[-1] if shape else 1)
@@ -245,8 +248,8 @@ class View(NamedTuple):
         return at
 
     def unrolled(self, row: int) -> tuple[View, int]:
-        """The ring as rows `row` to row + ring - 1 are read: a view without a ring, and the row from which on its addresses are
-        ring * stride too high."""
+        """The ring as rows `row` to row + ring - 1 are read: a view without a ring, and the row from which on its
+        addresses are ring * stride too high."""
         start = row - (row - self.turn) % self.ring
         return self._replace(base=self.base - start * self.stride, ring=0, turn=0), start + self.ring
 

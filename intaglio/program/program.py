@@ -19,7 +19,7 @@ import numpy as np
 from intaglio.errors import InputError
 from intaglio.files import LARGEST, write_bytes
 from intaglio.machine import isa
-from intaglio.machine.config import config_from_dict
+from intaglio.machine.config import INSTRUCTION_SET, config_from_dict
 from intaglio.machine.formats import FORMATS, INT8, format_named
 from intaglio.npz import Header, read_npz
 from intaglio.program.layout import Layout
@@ -27,13 +27,13 @@ from intaglio.program.table import table_of, words_of
 from intaglio.text import shown
 
 VERSION = 1
-"""Version of the saved form."""
+"""Version of the saved form; docs/versions.md says when it is raised."""
 LARGEST_HEAD = 64 * 2**20
 """Bytes of a saved program's JSON: names and numbers of layers and tensors."""
 BASE_ALIGNMENT = 4096
 """Alignment of every base in external memory: bursts then split alike wherever the program is placed."""
 PROGRAM_OFFSET = 0
-"""Where the commands lie in the image."""
+"""Offset of the commands in the image."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,8 @@ class Place:
 
     @staticmethod
     def of(layout: Layout, base: int) -> Place:
-        """The place of a tensor of which the value begins at `base`. Images of one value with a gap between them have none."""
+        """The place of a tensor of which the value begins at `base`. Images of one value with a gap between them have
+        none."""
         assert not layout.image_gap, "a part of a tensor of several images has no place of its own"
         return Place(
             base + layout.start + layout.first,
@@ -155,6 +156,7 @@ class Program:
         head = {
             "format": "intaglio program",
             "version": self.version,
+            "instruction_set": INSTRUCTION_SET,
             "network": self.network,
             "config": self.config,
             "config_hash": self.config_hash,
@@ -175,7 +177,8 @@ class Program:
 
     @staticmethod
     def load(path: str | Path) -> Program:
-        """Reads what `save` wrote. A file that is missing, broken or of another version raises InputError."""
+        """Reads what `save` wrote. A file that is missing, broken, of another version or for another instruction set
+        raises InputError."""
         path = Path(path)
         try:
             arrays = read_npz(
@@ -260,7 +263,14 @@ def _from_parts(head: Any, image: bytes) -> Program:
         raise InputError("not a program of intaglio")
     if head["version"] != VERSION:
         raise InputError(f"version {head['version']!r}, this intaglio reads {VERSION}")
-    config_from_dict(head["config"], "its configuration")
+    if head.get("instruction_set", INSTRUCTION_SET) != INSTRUCTION_SET:  # absent in files written before it was kept
+        raise InputError(f"for instruction set {head['instruction_set']!r}, this intaglio has {INSTRUCTION_SET}")
+    config, config_hash = config_from_dict(head["config"], "its configuration"), _whole(head["config_hash"])
+    if config.hardware_hash() != config_hash:
+        raise InputError(
+            f"for another instruction set, or a machine with other fields: its configuration's hash is {config_hash:016x}, "
+            f"here {config.hardware_hash():016x} (instruction set {INSTRUCTION_SET})"
+        )
     words = _whole(head["program_words"])
     code = image[PROGRAM_OFFSET : PROGRAM_OFFSET + 4 * words]
     if len(code) < 4 * words:
@@ -274,7 +284,7 @@ def _from_parts(head: Any, image: bytes) -> Program:
     return Program(
         network=str(head["network"]),
         config=head["config"],
-        config_hash=_whole(head["config_hash"]),
+        config_hash=config_hash,
         commands=tuple(commands),
         image=image,
         memory_bytes=_whole(head["memory_bytes"]),

@@ -1,4 +1,5 @@
-"""A program's commands as numbers, so that compiled code can look at all of them: for each opcode an array of records."""
+"""A program's commands as numbers, so that compiled code can look at all of them: for each opcode an array of
+records."""
 
 from __future__ import annotations
 
@@ -15,8 +16,8 @@ from intaglio.machine.isa import FIELDS, FIELDS_BY_NAME, HEADER, WORDS_OF, Comma
 
 @dataclass(frozen=True)
 class Table:
-    """at: of each opcode that occurs, the indices of its commands, ascending; records: their fields by name, int64, the opcode
-    too. header: the fields that all commands have, by name, int64 [commands]."""
+    """at: of each opcode that occurs, the indices of its commands, ascending; records: their fields by name, int64, the
+    opcode too. header: the fields that all commands have, by name, int64 [commands]."""
 
     at: dict[Opcode, np.ndarray]
     records: dict[Opcode, np.ndarray]
@@ -26,7 +27,7 @@ class Table:
         return len(self.header)
 
     def reordered(self, order: np.ndarray) -> Table:
-        """Of the same commands, of which order[i] is the i-th."""
+        """The table of the same commands in another order: order[i] is the i-th."""
         place = np.empty(len(order), np.int64)
         place[order] = np.arange(len(order))
         at = {opcode: place[mine] for opcode, mine in self.at.items()}
@@ -53,7 +54,7 @@ def table_of(commands: Sequence[Command]) -> Table:
 
 
 def joined(tables: Sequence[Table]) -> Table:
-    """Of programs one after another."""
+    """The table of programs one after another."""
     begins = np.cumsum([0, *map(len, tables)]).tolist()
     at, records = {}, {}
     for opcode in FIELDS:

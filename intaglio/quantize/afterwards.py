@@ -1,4 +1,4 @@
-"""What the accelerator will say of a network that was just quantized."""
+"""The accelerator's refusals of a network that was just quantized."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from intaglio.unfinished import temporary_folder
 
 
 def refused_afterwards(content: bytes, name: str, config: Config) -> tuple[Refusal, ...]:
-    """What `intaglio check` refuses of a quantized ONNX file on a configuration. content: its bytes; name: its stem."""
+    """Everything that `intaglio check` refuses of a quantized ONNX file on a configuration. content: its bytes; name:
+    its stem."""
     with temporary_folder() as folder:
         path = folder / f"{name}.onnx"
         path.write_bytes(content)

@@ -1,4 +1,4 @@
-"""What quantizing costs: the error of every quantized tensor, and accuracy, both in onnxruntime."""
+"""The cost of quantizing: the error of every quantized tensor, and accuracy, both in onnxruntime."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CLASS_AXES = (1, -1)
 REMOVABLE = ("Relu", "Clip")
 
 OUTPUT_SUFFIX, WEIGHT_SUFFIX = "_QuantizeLinear_Input", "_DequantizeLinear_Output"
-"""What onnxruntime appends to the names of a graph's outputs, and of weights."""
+"""Suffixes that onnxruntime appends to the names of a graph's outputs, and of weights."""
 
 Bar = Callable[[str, int, int], None]
 
@@ -100,7 +100,7 @@ def tensor_errors(
 
 
 def accuracy(model: onnx.ModelProto, path: Path, optimize: str, what: str, data: Dataset, bar: Bar) -> Accuracy:
-    """Of the model's first output in onnxruntime. optimize: see `runtime_session`."""
+    """Accuracy of the model's first output in onnxruntime. optimize: see `runtime_session`."""
     session = runtime_session(model, path, optimize)
     name = session.get_outputs()[0].name
     outputs = []

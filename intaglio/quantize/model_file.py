@@ -52,7 +52,7 @@ def read_float_model(path: Path, notes: list[str] | None = None) -> onnx.ModelPr
 
 
 def input_forms(model: onnx.ModelProto) -> dict[str, InputForm]:
-    """What the model's inputs take."""
+    """The forms of the model's inputs, by name."""
     return {
         value.name: InputForm(
             tuple(d.dim_value for d in value.type.tensor_type.shape.dim),

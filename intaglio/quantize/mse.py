@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 BINS = 4096
-"""Of a histogram: 16 for each of the 256 levels, so that a range narrower than the histogram's is still told apart."""
+"""Bins of a histogram: 16 for each of the 256 levels, so that a range narrower than the histogram's is still told
+apart."""
 COARSE, FINE = 64, 16
 """The search tries k / 64 of the range, then refines by sixteenths of that."""
 CANDIDATES_AT_ONCE = 2**21

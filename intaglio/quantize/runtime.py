@@ -21,7 +21,7 @@ _LEVELS = {
     "integer": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
 }
 WARNINGS, FATAL_ONLY = 2, 4
-"""Of onnxruntime's log; the first is its default."""
+"""Levels of onnxruntime's log; the first is its default."""
 
 
 def runtime_session(

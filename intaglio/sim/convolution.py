@@ -1,4 +1,4 @@
-"""CONV: results and ledger of one command (isa.py and architecture.md: meaning and ledger)."""
+"""CONV: results and ledger of one command (meaning: machine/commands/conv.py; ledger: docs/architecture/array.md)."""
 
 from __future__ import annotations
 

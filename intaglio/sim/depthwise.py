@@ -1,4 +1,4 @@
-"""DEPTHWISE: results and ledger of one command (isa.py and architecture.md: meaning and ledger)."""
+"""DEPTHWISE: results and ledger of one command (meaning: machine/commands/depthwise.py; ledger: docs/architecture/array.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ADD and POOL: results and ledger of one command (isa.py has their meaning).
+"""ADD and POOL: results and ledger of one command (machine/commands has their meaning).
 
 c: operands.Add or Pool. z: operands.Sizes. activation: the memory, int8 [bytes]. ledger int64 [len(Counter)]
 is added to. Both raise IndexError before they touch what lies outside the memory.

@@ -1,4 +1,4 @@
-"""What happened when: a run's engines, tiles, bursts and stalls, and their picture in a trace viewer."""
+"""The course of a run in time: its engines, tiles, bursts and stalls, and their picture in a trace viewer."""
 
 from __future__ import annotations
 

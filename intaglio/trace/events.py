@@ -25,7 +25,7 @@ STATES = {
     Counter.WAIT_COMMAND: "wait_command",
     Counter.FINISHING: "finishing",
 }
-"""What COMPUTE does, by the counter of those cycles."""
+"""Names of what COMPUTE does, by the counter of those cycles."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ class Trace:
             yield Slice(STATES[Counter(state)], begin, end)
 
     def commands(self, engine: Engine) -> Iterator[Slice]:
-        """From the cycle in which the engine takes a command to the one in which it retires it, both included. Those of
-        LOAD and STORE can overlap."""
+        """An engine's commands, each from the cycle in which it is taken to the one in which it retires, both included.
+        Those of LOAD and STORE can overlap."""
         for index, command in enumerate(self.program.commands):
             if command.engine == engine:
                 yield Slice(
@@ -89,13 +89,14 @@ class Trace:
                 )
 
     def tiles(self) -> Iterator[Slice]:
-        """The array's tiles: while their inputs are fed, idle cycles included, and each command's last sums on their way out."""
+        """The array's tiles: while their inputs are fed, idle cycles included, and each command's last sums on their
+        way out."""
         for index, command in enumerate(self.program.commands):
             begin = int(self.recording.started[index]) + latency.COMMAND_START
             yield from _TILES[command.opcode](self.config, command, index, begin, int(self.retire_cycles[index]) + 1)
 
     def tile_count(self) -> int:
-        """How many slices `tiles` gives."""
+        """Number of slices that `tiles` gives."""
         counts = (_TILE_COUNTS[c.opcode](c) for c in self.program.commands)
         return sum(count + 1 for count in counts if count)
 
@@ -155,7 +156,7 @@ def conv_tiles(config: Config, command: Command, index: int, begin: int, end: in
 
 
 def patch_tiles(config: Config, command: Command, index: int, begin: int, end: int) -> Iterator[Slice]:
-    """Those of a DEPTHWISE command, patch by patch: the schedule of hw.depthwise_feed. Arguments as conv_tiles'."""
+    """Tiles of a DEPTHWISE command, patch by patch: the schedule of hw.depthwise_feed. Arguments as conv_tiles'."""
     timing = depthwise_timing(config, command)
     patches = command["patches_down"] * command["patches_across"]
     last = patches * command["channel_tiles"] - 1
@@ -246,4 +247,4 @@ _BRIEF: ByOpcode[Callable[[Command], dict[str, Any]]] = ByOpcode(
         Opcode.DEPTHWISE: _depthwise_brief,
     },
 )
-"""What a person asks of a command first."""
+"""Facts that a person asks of a command first."""

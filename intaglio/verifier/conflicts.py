@@ -1,4 +1,4 @@
-"""What commands touch, and which of them may not run at once, or may not run at all.
+"""Conflicts between commands by the bytes that they touch: which may not run at once, or may not run at all.
 
 Footprints (footprint.py) are first compared by their bounds; only where those meet, row by row.
 """
@@ -24,9 +24,9 @@ _NOTHING, _BYTES, _PORT = range(3)
 
 
 class Touched(NamedTuple):
-    """Footprints with, of each command and role (int64 [commands, ROLES]), the bounds [low, high) of its bytes, 0 where there
-    are none, and the activation banks that hold some, as bits. in_place: 1 for commands that may write where they read, element
-    by element."""
+    """Footprints with, of each command and role (int64 [commands, ROLES]), the bounds [low, high) of its bytes, 0 where
+    there are none, and the activation banks that hold some, as bits. in_place: 1 for commands that may write where they
+    read, element by element."""
 
     rows: Footprints
     low: np.ndarray
@@ -50,11 +50,11 @@ _IN_PLACE: ByOpcode[Callable[[np.ndarray], np.ndarray]] = ByOpcode(
         Opcode.DEPTHWISE: _never,
     },
 )
-"""Which commands of an opcode, as a Table's records, may write where they read."""
+"""The commands of an opcode, as a Table's records, that may write where they read."""
 
 
 def touched_by(config: Config, table: Table) -> Touched:
-    """Of commands that `legality.rules` finds nothing wrong with."""
+    """Footprints, bounds and banks of commands that `legality.rules` finds nothing wrong with."""
     rows = footprints_of(config, table)
     low, high, banks = (np.zeros_like(rows.first) for _ in range(3))
     _bounds(rows, config.bank_bytes, low, high, banks)
@@ -78,8 +78,8 @@ def first_fault(config: Config, external_bytes: int, touched: Touched) -> tuple[
 
 
 def first_conflict(touched: Touched, engines: np.ndarray, clocks: np.ndarray) -> tuple[int, int, str] | None:
-    """(later, earlier, reason) of the first command that conflicts with one before it, of another engine, which may still run
-    when it starts. engines: [commands]; clocks: as of liveness.clocks."""
+    """(later, earlier, reason) of the first command that conflicts with one before it, of another engine, which may
+    still run when it starts. engines: [commands]; clocks: as of liveness.clocks."""
     later, earlier, a, b, kind = _first_conflict(touched, engines, clocks)
     if later < 0:
         return None
@@ -150,7 +150,7 @@ def _first_conflict(touched: Touched, engines: np.ndarray, clocks: np.ndarray) -
 
 @compiled()
 def _conflict(touched: Touched, one: int, a: int, two: int, b: int) -> int:
-    """How two footprints exclude that their commands run at once."""
+    """The reason, _NOTHING if none, for which the commands of two footprints may not run at once."""
     write = touched.rows.write
     if (
         (write[one, a] or write[two, b])
@@ -163,7 +163,7 @@ def _conflict(touched: Touched, one: int, a: int, two: int, b: int) -> int:
 
 @compiled()
 def _meet(touched: Touched, one: int, a: int, two: int, b: int) -> bool:
-    """Whether the bounds of two footprints of one memory overlap."""
+    """True if the bounds of two footprints of one memory overlap."""
     overlap: bool = (
         touched.rows.memory[one, a] == touched.rows.memory[two, b]
         and touched.low[one, a] < touched.high[two, b]
@@ -174,7 +174,7 @@ def _meet(touched: Touched, one: int, a: int, two: int, b: int) -> bool:
 
 @compiled()
 def _same(rows: Footprints, index: int, a: int, b: int) -> bool:
-    """Whether two footprints have the same rows, one by one."""
+    """True if two footprints have the same rows, one by one."""
     count, at, other = rows.end[index, a] - rows.first[index, a], rows.first[index, a], rows.first[index, b]
     for i in range(count):
         if rows.starts[at + i] != rows.starts[other + i] or rows.ends[at + i] != rows.ends[other + i]:
@@ -185,8 +185,8 @@ def _same(rows: Footprints, index: int, a: int, b: int) -> bool:
 
 @compiled()
 def _share_bytes(rows: Footprints, one: int, a: int, two: int, b: int) -> bool:
-    """Whether a byte belongs to a row of both, whose rows it sorts: as starts ascend, a row that ends before the other's
-    starts meets no later one."""
+    """True if a byte belongs to a row of both, whose rows it sorts: as starts ascend, a row that ends before the
+    other's starts meets no later one."""
     _sort(rows, one, a)
     _sort(rows, two, b)
     i, j = rows.first[one, a], rows.first[two, b]

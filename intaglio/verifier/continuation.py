@@ -17,8 +17,8 @@ from intaglio.machine.isa import Command, Opcode, conv_pixels
 
 
 def continuation_faults(config: Config, commands: Iterable[Command]) -> Iterator[tuple[int, str]]:
-    """(index, reason) of commands that drop sums which were kept, or continue sums that were not. The commands are legal one
-    by one."""
+    """(index, reason) of commands that drop sums which were kept, or continue sums that were not. The commands are
+    legal one by one."""
     sums = (_PartialSums(config), _WindowSums())
     for index, command in enumerate(commands):
         for kept in sums:
@@ -70,7 +70,7 @@ def _words(config: Config, channels: int) -> int:
 
 
 class _PartialSums:
-    """What is kept in the partial-sum memory, as intervals in order."""
+    """Sums kept in the partial-sum memory, as intervals in order."""
 
     opcode: ClassVar = Opcode.CONV
 
@@ -116,7 +116,7 @@ class _PartialSums:
             yield f"continues sums in word {reach} of the partial-sum memory that no command before it kept"
 
     def _take(self, low: int, high: int) -> list[_Kept]:
-        """What holds words of [low, high), whole; they are no longer kept then."""
+        """Takes out the intervals that hold words of [low, high), whole."""
         first = bisect_right(self._kept, low, key=lambda k: k.high)
         last = max(first, bisect_left(self._kept, high, key=lambda k: k.low))
         found = self._kept[first:last]

@@ -1,4 +1,4 @@
-"""Which bytes commands touch, row by row: the validator's own account, apart from accesses.py.
+"""Bytes that commands touch, row by row: the validator's own account, apart from accesses.py.
 
 What a command touches in one role, such as a CONV's input or its weights, is a footprint: a set of intervals, one for each
 row that is read or written; gaps between rows do not count.
@@ -46,8 +46,8 @@ _MOST_BYTES = 1 << 62
 
 
 class Footprints(NamedTuple):
-    """Of each command and role, int64 [commands, ROLES]: the memory, a LocalMemory or EXTERNAL; 1 where it is written, else 0;
-    and rows [first, end) of starts and ends (int64), bytes [start, end) of the memory."""
+    """Footprints of each command and role, int64 [commands, ROLES]: the memory, a LocalMemory or EXTERNAL; 1 where it
+    is written, else 0; and rows [first, end) of starts and ends (int64), bytes [start, end) of the memory."""
 
     memory: np.ndarray
     write: np.ndarray
@@ -76,7 +76,7 @@ class Footprint:
 
 
 def footprints(config: Config, command: Command) -> list[Footprint]:
-    """What one command touches, which `legality.rules` finds nothing wrong with."""
+    """The footprints of one command that `legality.rules` finds nothing wrong with."""
     f = footprints_of(config, table_of([command]))
     rows = [slice(f.first[0, role], f.end[0, role]) for role in range(ROLES)]
     return [
@@ -87,7 +87,7 @@ def footprints(config: Config, command: Command) -> list[Footprint]:
 
 
 def footprints_of(config: Config, table: Table) -> Footprints:
-    """Of commands that `legality.rules` finds nothing wrong with."""
+    """The footprints of commands that `legality.rules` finds nothing wrong with."""
     shape = len(table), ROLES
     memory, write, edges = (
         np.zeros(shape, np.int64),
@@ -114,7 +114,7 @@ def footprints_of(config: Config, table: Table) -> Footprints:
 
 
 class _Sizes(NamedTuple):
-    """What footprints depend on of a configuration."""
+    """Sizes of a configuration on which footprints depend."""
 
     cols: int
     requantizers: int

@@ -1,4 +1,4 @@
-"""Whether each command by itself is one that a configuration executes as isa.py says: `validate`'s first half.
+"""Legality of each command by itself, as isa.py says and a configuration executes it: `validate`'s first half.
 
 Every check returns reasons as text; none raises, whatever the fields hold.
 """
@@ -35,14 +35,14 @@ _WHEN = ("wait", "signal", "tag")
 """Fields of the header that no rule looks at."""
 _RESERVED = {opcode: [f.name for f in fields if f.reserved] for opcode, fields in FIELDS.items()}
 _WEIGHTS = np.random.default_rng(0).integers(-(1 << 62), 1 << 62, max(map(len, FIELDS.values()))) | 1
-"""By which the fields of a command are summed, modulo 2**64."""
+"""Odd factors by which the fields of a command are summed, modulo 2**64."""
 
 
 def examine(
     config: Config, commands: Sequence[Command], external_bytes: int
 ) -> tuple[Table, Touched, tuple[int, str] | None]:
-    """(index, reason) of the first command that is not legal, or None; and of the commands, or of those before that one at
-    least, the table and what they touch."""
+    """(index, reason) of the first command that is not legal, or None; and of the commands, or of those before that one
+    at least, the table and what they touch."""
     fault = None
     try:
         table = table_of(commands)
@@ -57,8 +57,8 @@ def examine(
 
 
 def _first_illegal(config: Config, commands: Sequence[Command], table: Table) -> int | None:
-    """The index of the first command in whose fields `rules` finds a fault. Commands that agree in all fields that rules look at are
-    looked at once."""
+    """The index of the first command in whose fields `rules` finds a fault. Commands that agree in all fields that
+    rules look at are looked at once."""
     found = []
     for opcode, at in table.at.items():
         records = table.records[opcode]
@@ -110,7 +110,7 @@ def rules(config: Config, command: Command) -> Iterator[str]:
 
 
 def _formats(config: Config, c: Command) -> Iterator[str]:
-    """That the operands' formats are built in, and hold their zero points and clamps."""
+    """Rules on operands' formats: they are built in, and hold their zero points and clamps."""
     if not any(map(c.fields.get, _RESERVED[c.opcode])):
         return  # INT8 throughout, whose values their fields hold and no other
     for field, names in ELEMENTS.items():
@@ -272,8 +272,8 @@ def _depthwise(config: Config, c: Command) -> Iterator[str]:
 
 
 def _raster(c: Command) -> Iterator[str]:
-    """That the delays bring tap (y - i * s, x - j * t) and pixel (y, x) together in row (i, j), and the raster has the pixels
-    of every row in use and no more."""
+    """Rules on the raster: the delays bring tap (y - i * s, x - j * t) and pixel (y, x) together in row (i, j), and it
+    has the pixels of every row in use and no more."""
     across = c["tap_delay"] if c["patch_cols"] > 1 else 0
     if c["raster_cols"] != (c["patch_cols"] - 1) * across + c["kernel_cols"]:
         yield f"raster_cols = {c['raster_cols']} is not (patch_cols - 1) * tap_delay + kernel_cols"

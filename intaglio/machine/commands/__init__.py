@@ -21,6 +21,6 @@ FORMATS: ByOpcode[Format] = ByOpcode(
         Opcode.DEPTHWISE: DEPTHWISE,
     },
 )
-"""By opcode."""
+"""Formats of the commands, by opcode."""
 
 __all__ = ["ELEMENTS", "FORMATS", "HEADER", "OPCODE_BITS", "Format"]

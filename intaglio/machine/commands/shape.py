@@ -1,4 +1,4 @@
-"""What the commands' formats have in common."""
+"""Parts that the commands' formats have in common."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from intaglio.network.graph import Requantize, Rounding
 from intaglio.network.quantized_multiplier import requantize_by
 
 LEFT_SHIFT = 20
-"""Of both operands, as in TFLite and in hardware."""
+"""The left shift of both operands, as in TFLite and in hardware."""
 FRACTION_BITS = 21
 """At most: the output's 8 bits and these fit into 32 beside the operands."""
 NEAR = 2.0**-10
@@ -31,7 +31,7 @@ ROUNDS = 6
 
 @dataclass(frozen=True)
 class Scaling:
-    """What QLinearAdd is given: float32 scales and zero points in the file's integers. unsigned: uint8."""
+    """Parameters of QLinearAdd: float32 scales and zero points in the file's integers. unsigned: uint8."""
 
     a_scale: float
     a_zero_point: int

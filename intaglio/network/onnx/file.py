@@ -44,7 +44,7 @@ class Node:
 
     @property
     def label(self) -> str:
-        """How messages name it."""
+        """The node's name in messages."""
         name = self.proto.name.split("::")[0] if self.proto is not None else ""
         return f"{name or (self.outputs or ('',))[0]!r} ({self.code})"
 
@@ -67,7 +67,8 @@ class OnnxFile:
 
 
 def is_onnx(path: Path) -> bool:
-    """By its suffix; without .onnx or .tflite, by its first bytes: the field ir_version of a ModelProto."""
+    """True for an ONNX file, by its suffix; without .onnx or .tflite, by its first bytes: the field ir_version of a
+    ModelProto."""
     if path.suffix.lower() in (".onnx", ".tflite") or not path.is_file():
         return path.suffix.lower() == ".onnx"
     start = first_bytes(path, 8)

@@ -1,4 +1,4 @@
-"""What stands in the graph for refused nodes, so that the rest of a network can be told too."""
+"""Stand-ins in the graph for refused nodes, so that the rest of a network can be told too."""
 
 from __future__ import annotations
 

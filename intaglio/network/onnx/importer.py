@@ -53,7 +53,8 @@ def load_onnx(path: str | Path) -> Graph:
 
 
 def survey_onnx(path: str | Path) -> Survey:
-    """What can be imported and what not. InputError for a file that cannot be read, or that is not quantized."""
+    """A survey of the file: what can be imported and what not. InputError for a file that cannot be read, or that is
+    not quantized."""
     path = Path(path)
     model = parsed(path, "give a quantized .onnx file")
     notes, faults = plain(path, model)
@@ -89,7 +90,7 @@ def survey_onnx(path: str | Path) -> Survey:
 
 
 def _layouts(entries: list[str]) -> list[frozenset[str]]:
-    """Which entries are images: all first, since most are, then every other choice."""
+    """Choices of the entries that are images: all first, since most are, then every other choice."""
     if len(entries) > MOST_LAYOUTS:
         return [frozenset(entries), frozenset()]
     choices = itertools.product((True, False), repeat=len(entries))
@@ -97,7 +98,8 @@ def _layouts(entries: list[str]) -> list[frozenset[str]]:
 
 
 def _blind(path: Path, model: Any, notes: list[str], faults: list[Refusal]) -> Survey:
-    """Of a network whose shapes or operators' meaning cannot be known: what is refused whatever they are, in one list."""
+    """The survey of a network whose shapes or operators' meaning cannot be known: what is refused whatever they are, in
+    one list."""
     steps, refusals = [], list(faults)
     for number, proto in enumerate(model.graph.node):
         node = make_node(proto, number)
@@ -180,7 +182,8 @@ def import_nodes(file: OnnxFile, images: frozenset[str]) -> tuple[Scope, list[Re
 
 
 def _names(file: OnnxFile) -> dict[int, str]:
-    """The file's nodes by number -> how they are called: their first output (of a group, the last node's), or kind and number."""
+    """The file's nodes by number -> how they are called: their first output (of a group, the last node's), or kind and
+    number."""
     found = {node.number: f"{node.code}#{node.number}" for node in file.nodes}
     return found | {node.number: node.outputs[0] for node in file.nodes if node.outputs and node.outputs[0]}
 
@@ -235,7 +238,7 @@ def _output(scope: Scope, name: str) -> None:
 
 
 def _steps(file: OnnxFile, scope: Scope) -> tuple[Step, ...]:
-    """What became of each node of the file."""
+    """The outcome for each node of the file."""
     made = {op.name for op in scope.operators}
     writer = {name: node.number for node in file.nodes for name in node.outputs}
     became: dict[int, str] = {}

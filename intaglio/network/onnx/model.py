@@ -1,5 +1,5 @@
-"""An .onnx file as a ModelProto in the plain form that the importer reads: damage is one InputError, what is valid and not
-supported a list of refusals."""
+"""An .onnx file as a ModelProto in the plain form that the importer reads: damage is one InputError, what is valid and
+not supported a list of refusals."""
 
 from __future__ import annotations
 
@@ -74,8 +74,9 @@ def parsed(path: Path, give: str) -> Any:
 
 
 def plain(path: Path, model: Any) -> tuple[list[str], list[Refusal]]:
-    """Brings a model of any producer into one form: functions inlined, constants dense and no inputs, a batch of 1 where it is
-    open. (notes, refusals of inputs and of the whole network); shapes of outputs are removed, since the batch is in them."""
+    """Brings a model of any producer into one form: functions inlined, constants dense and no inputs, a batch of 1
+    where it is open. (notes, refusals of inputs and of the whole network); shapes of outputs are removed, since the
+    batch is in them."""
     notes: list[str] = []
     faults = _versions(path, model)
     _inline(path, model)
@@ -154,7 +155,7 @@ def _versions(path: Path, model: Any) -> list[Refusal]:
 
 
 def _too_new(opset: int, node: Any) -> bool:
-    """Whether an operator that quantizes is not in the opset that the file names."""
+    """True if an operator that quantizes is not in the opset that the file names."""
     if node.op_type not in QUANTIZED or node.domain not in ("", "ai.onnx"):
         return False
     return opset < 10 or (opset < 13 and any(attribute.name == "axis" for attribute in node.attribute))
@@ -210,7 +211,8 @@ def _dense(path: Path, model: Any) -> list[Refusal]:
 
 
 def _import_domains(model: Any) -> None:
-    """Names each domain once, ONNX's own '', and those of custom operators too, as onnx's checker wants it; QONNX's files do not."""
+    """Names each domain once, ONNX's own '', and those of custom operators too, as onnx's checker wants it; QONNX's
+    files do not."""
     versions = {entry.domain: entry.version for entry in model.opset_import if entry.domain not in ("", "ai.onnx")}
     versions |= {"": opset_of(model)}
     for domain in {node.domain for node in _nodes(model.graph.node)} - {"ai.onnx"}:
@@ -221,7 +223,8 @@ def _import_domains(model: Any) -> None:
 
 
 def _drop_constant_inputs(model: Any, notes: list[str]) -> None:
-    """Constants that the file lists among the inputs: before IR version 4 it had to, since then they are default values."""
+    """Constants that the file lists among the inputs: before IR version 4 it had to, since then they are default
+    values."""
     constants = {tensor.name for tensor in model.graph.initializer}
     kept = [value for value in model.graph.input if value.name not in constants]
     defaults = [value.name for value in model.graph.input if value.name in constants]
@@ -257,7 +260,7 @@ def _fix_batch(path: Path, value: Any, notes: list[str]) -> list[Refusal]:
 
 
 def _is_text(message: Any) -> bool:
-    """Whether every string field is text; protobuf hands out bytes for those that are not."""
+    """True if every string field is text; protobuf hands out bytes for those that are not."""
     for field, value in message.ListFields():
         values = value if field.is_repeated else [value]
         if field.type == field.TYPE_MESSAGE:
@@ -281,8 +284,8 @@ def _tensors(model: Any) -> Iterable[Any]:
 
 
 def _check_tensor(path: Path, tensor: Any, most: int) -> int:
-    """Refuses a constant that claims more than the file, or an external file of `most` bytes, holds. The bytes that were read
-    from an external file."""
+    """Refuses a constant that claims more than the file, or an external file of `most` bytes, holds. The bytes that
+    were read from an external file."""
     onnx = onnx_module()
     known = onnx.TensorProto.DataType.values()
     if tensor.data_type not in known or tensor.data_type == onnx.TensorProto.UNDEFINED:

@@ -1,4 +1,4 @@
-"""What each node of an .onnx file is for the graph: a value now, or part of what QuantizeLinear makes later."""
+"""Meaning of each node of an .onnx file for the graph: a value now, or part of what QuantizeLinear makes later."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def unsupported_kind(node: Node) -> Unsupported | None:
 
 
 def node_values(scope: Scope, node: Node, middle: set[str]) -> dict[str, Value]:
-    """What a node's outputs are."""
+    """The values of a node's outputs."""
     if (fault := unsupported_kind(node)) is not None:
         raise fault
     if not node.outputs or not node.outputs[0]:
@@ -202,7 +202,8 @@ def _quantize_pending(scope: Scope, node: Node, value: Pending, out: Output) -> 
 
 
 def _gate(scope: Scope, node: Node) -> str:
-    """The remedy for a product behind a Sigmoid or HardSigmoid, '' for any other node: what SiLU and Hardswish are written as."""
+    """The remedy for a product behind a Sigmoid or HardSigmoid, '' for any other node: what SiLU and Hardswish are
+    written as."""
     if node.op != "Mul":
         return ""
     makers = {name: n for n in scope.file.nodes for name in n.outputs}

@@ -75,7 +75,8 @@ class OnnxOracle:
         return own | dict(zip(self.outputs, values, strict=True))
 
     def integer_kernels(self, folder: Path) -> dict[str, str]:
-        """The compared tensors that onnxruntime computes from 8-bit ones alone -> its operator. folder: for the optimized model."""
+        """The compared tensors that onnxruntime computes from 8-bit ones alone -> its operator. folder: for the
+        optimized model."""
         onnx = onnx_module()
         file = folder / "optimized.onnx"
         session_of(self._model, file)
@@ -94,7 +95,7 @@ def _given(name: str) -> str:
 
 
 def _cut(onnx: Any, model: Any, names: Sequence[str], types: Mapping[str, int]) -> None:
-    """What reads one of the tensors reads a new input of the model instead."""
+    """Makes each reader of one of the tensors read a new input of the model instead."""
     for node in model.graph.node:
         for position, name in enumerate(node.input):
             if name in names:

@@ -1,4 +1,4 @@
-"""What the rules for ONNX's operators share: the QuantizeLinear behind one, its operands, its windows."""
+"""Parts that the rules for ONNX's operators share: the QuantizeLinear behind one, its operands, its windows."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def average_pool(scope: Scope, pending: Pending, out: Output) -> Stored:
 
 
 def _tie_possible(scale: float, output_scale: float, count: int) -> bool:
-    """Whether a mean of `count` elements can come so near to a tie that float32's rounding decides it.
+    """True if a mean of `count` elements can come so near to a tie that float32's rounding decides it.
 
     onnxruntime adds count products, divides twice and rounds: at most count + 3 relative errors of 2**-24.
     """

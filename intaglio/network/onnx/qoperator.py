@@ -30,7 +30,7 @@ PRODUCTS: dict[str, tuple[str, tuple[str, ...]]] = {
 LAYOUT = {"com.microsoft.QLinearAveragePool", "com.microsoft.QLinearGlobalAveragePool"}
 
 EXPANDED = {*UNARY, *PRODUCTS, "com.microsoft.QLinearAdd", "com.microsoft.QLinearReduceMean"}
-"""What `expand` knows, in most of its forms."""
+"""Operators that `expand` takes, in most of their forms."""
 
 
 def expand(node: Node, model: Any, constants: dict[str, np.ndarray], opset: int) -> list[Node]:

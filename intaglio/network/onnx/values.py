@@ -1,4 +1,4 @@
-"""What the values of an .onnx file are while it is imported, and the order of their elements.
+"""Values of an .onnx file while it is imported, and the order of their elements.
 
 The graph keeps images as NHWC; a file's tensor may be any reshaped and transposed view of it. An order says, for
 each element of the file's tensor, which element of the graph's tensor it is.
@@ -161,15 +161,15 @@ def _strides(line: np.ndarray) -> list[tuple[int, int]]:
 
 
 def is_channels_last(order: np.ndarray) -> bool:
-    """Whether an order [N, C, H, W] is the graph's NHWC."""
+    """True if an order [N, C, H, W] is the graph's NHWC."""
     n, c, h, w = order.shape
     wanted = np.arange(order.size).reshape(n, h, w, c).transpose(0, 3, 1, 2)
     return bool(np.array_equal(order, wanted))
 
 
 def image_shape(form: FileForm) -> tuple[int, ...] | None:
-    """[N, H, W, C] where the graph's NHWC is behind a file's [N, C, H, W], else None. Elements are looked at, all of them, only
-    where the form is not plainly an image's."""
+    """[N, H, W, C] where the graph's NHWC is behind a file's [N, C, H, W], else None. Elements are looked at, all of
+    them, only where the form is not plainly an image's."""
     if len(form.shape) != 4:
         return None
     n, c, h, w = form.shape
@@ -186,6 +186,6 @@ def graph_shape(form: FileForm) -> tuple[int, ...]:
 
 
 def same_order(a: FileForm, b: FileForm) -> bool:
-    """Whether two tensors of one shape in the file have their elements in the same order in the graph."""
+    """True if two tensors of one shape in the file have their elements in the same order in the graph."""
     plainly = (a.unfolded, a.permutation, a.shape) == (b.unfolded, b.permutation, b.shape)
     return plainly or np.array_equal(a.order(), b.order())

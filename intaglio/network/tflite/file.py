@@ -85,7 +85,7 @@ class FileTensor:
     quantization: FileQuantization | None
     data: np.ndarray | None
     unusual: str
-    """What the tensor is where it is of a kind that we never read (SPARSE, VARIABLE, BLOCKWISE, ELSEWHERE), or empty."""
+    """The tensor's kind where we never read that (SPARSE, VARIABLE, BLOCKWISE, ELSEWHERE), else empty."""
     at_edge: bool = False
     """True for a run-time tensor of EDGE_TYPES in a network whose layers are int8."""
 
@@ -96,7 +96,8 @@ class FileTensor:
 
 @dataclass(frozen=True)
 class FileOperator:
-    """inputs and outputs are tensor indices, -1 for an absent optional one. code: 'CUSTOM:NAME' for a custom operator."""
+    """inputs and outputs are tensor indices, -1 for an absent optional one. code: 'CUSTOM:NAME' for a custom
+    operator."""
 
     index: int
     code: str
@@ -107,8 +108,8 @@ class FileOperator:
 
 @dataclass
 class ModelFile:
-    """The first subgraph, which is what a runtime invokes: every index in it is valid and every tensor is produced before it
-    is used. notes: what a person should know about the file."""
+    """The first subgraph, which is what a runtime invokes: every index in it is valid and every tensor is produced
+    before it is used. notes: what a person should know about the file."""
 
     tensors: list[FileTensor]
     operators: list[FileOperator]
@@ -241,7 +242,8 @@ class Decoder:
         return name
 
     def buffer(self, model: Any, index: int, name: str) -> np.ndarray | None:
-        """The bytes of a buffer, or None if it is empty; a view of the file. A buffer lies in the flatbuffer, or behind it."""
+        """The bytes of a buffer, or None if it is empty; a view of the file. A buffer lies in the flatbuffer, or behind
+        it."""
         if index >= model.BuffersLength():
             raise BrokenFile(f"tensor {name!r} names buffer {index}, but there are {model.BuffersLength()}")
         buffer = model.Buffers(index)
@@ -292,8 +294,8 @@ class Decoder:
         )
 
     def options(self, code: str, operator: Any) -> dict[str, Any] | None:
-        """The fields of OPTIONS by name, or None if the file has no options for this operator (those of another operator
-        are none, for LiteRT too)."""
+        """The fields of OPTIONS by name, or None if the file has no options for this operator (those of another
+        operator are none, for LiteRT too)."""
         table = operator.BuiltinOptions()
         if code not in OPTIONS or table is None:
             return None
@@ -318,8 +320,8 @@ def shaped(data: np.ndarray, shape: tuple[int, ...], dtype: np.dtype, name: str)
 
 
 def open_dimensions(table: Any, tensor: FileTensor) -> str:
-    """A note on an input whose shape_signature leaves more open (-1) than the batch, as every converter does: a runtime takes its
-    `shape`, and so do we."""
+    """A note on an input whose shape_signature leaves more open (-1) than the batch, as every converter does: a runtime
+    takes its `shape`, and so do we."""
     count = table.ShapeSignatureLength()
     if count != len(tensor.shape):
         return ""
@@ -332,7 +334,8 @@ def open_dimensions(table: Any, tensor: FileTensor) -> str:
 
 
 def with_edges(tensors: list[FileTensor], operators: list[FileOperator]) -> list[FileTensor]:
-    """The tensors, at_edge set where all that the network's layers (or, without such, any operator) read and write is int8."""
+    """The tensors, at_edge set where all that the network's layers (or, without such, any operator) read and write is
+    int8."""
     layers = [op for op in operators if op.code in PRODUCTS]
     types = {tensors[i].type for op in layers for i in (*op.inputs[:2], *op.outputs) if i >= 0}
     if not layers:

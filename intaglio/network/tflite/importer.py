@@ -30,7 +30,7 @@ def load_tflite(path: str | Path) -> Graph:
 
 
 def survey_tflite(path: str | Path) -> Survey:
-    """What can be imported and what not. InputError for a file that cannot be read."""
+    """A survey of the file: what can be imported and what not. InputError for a file that cannot be read."""
     path = Path(path)
     model = read_model_file(path)
     scope = Scope(model, foldable_pads(model), list(model.notes))

@@ -1,4 +1,4 @@
-"""What TFLite's quantization specification lets a tensor be, and the refusals where it is something else."""
+"""Tensors as TFLite's quantization specification allows them, and the refusals of others."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ AT_EDGE = (
 
 
 def remedy_for(tensor: FileTensor, otherwise: str) -> str:
-    """What to do about a tensor of a type that is not taken."""
+    """The remedy for a tensor of a type that is not taken."""
     if tensor.at_edge:
         hint = ", and give it uint8 numbers less 128" if tensor.type == "UINT8" else ""
         return AT_EDGE.format(kind=tensor.type.lower(), hint=hint)
@@ -72,7 +72,7 @@ class Activation:
 
 @dataclass
 class Scope:
-    """What the operators' rules look at. padded: tensor of a folded PAD -> its input and the padding."""
+    """The file as the operators' rules see it. padded: tensor of a folded PAD -> its input and the padding."""
 
     model: ModelFile
     padded: dict[int, tuple[int, Padding]]
