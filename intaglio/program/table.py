@@ -6,12 +6,13 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain
 from operator import itemgetter
 
 import numpy as np
 
-from intaglio.machine.isa import FIELDS, FIELDS_BY_NAME, HEADER, WORDS_OF, Command, Opcode, built_fields
+from intaglio.machine.isa import FIELDS, HEADER, WORDS_OF, Command, Opcode
 
 
 @dataclass(frozen=True)
@@ -66,12 +67,11 @@ def joined(tables: Sequence[Table]) -> Table:
 
 
 def _records(opcode: Opcode, commands: Sequence[Command]) -> np.ndarray:
-    fields, built, known = FIELDS[opcode], built_fields(opcode), frozenset(FIELDS_BY_NAME[opcode])
+    form = _form(opcode, False)
     given = [command.fields for command in commands]
-    if not all(map(frozenset(f.name for f in built).issuperset, given)):
-        built = fields  # some command gives a reserved field, or one that is none
-    assert fields[0] == built[0] and fields[0].name == "opcode"
-    names = [f.name for f in built[1:]]
+    if not all(map(frozenset(form.names).issuperset, given)):
+        form = _form(opcode, True)  # some command gives a reserved field, or one that is none
+    names = form.names
     try:
         try:
             flat = array("q", chain.from_iterable(map(itemgetter(*names), given)))
@@ -79,15 +79,39 @@ def _records(opcode: Opcode, commands: Sequence[Command]) -> np.ndarray:
             flat = array("q", [of.get(name, 0) for of in given for name in names])
     except OverflowError as error:
         raise ValueError(f"a field does not fit: {error}") from None
-    values = np.zeros((len(given), len(fields)), np.int64)
+    values = np.zeros((len(given), len(form.dtype)), np.int64)
     values[:, 0] = opcode
-    values[:, [fields.index(f) for f in built[1:]]] = np.array(flat).reshape(len(given), len(names))
-    low, high = (np.array([getattr(f, end) for f in fields]) for end in ("low", "high"))
-    wrong = ((values < low) | (values > high)).any() or (built is fields and not all(map(known.issuperset, given)))
-    if wrong:
+    values[:, form.columns] = np.array(flat).reshape(len(given), len(names))
+    if ((values < form.low) | (values > form.high)).any() or not all(map(frozenset(names).issuperset, given)):
         for command in commands:
             command.words()  # raises
-    return values.view([(f.name, np.int64) for f in fields])[:, 0]
+    return values.view(form.dtype)[:, 0]
+
+
+@dataclass(frozen=True)
+class _Form:
+    """An opcode's records. names: of fields that are given, without the opcode; columns: theirs. low, high: of every field."""
+
+    names: tuple[str, ...]
+    columns: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    dtype: list[tuple[str, type]]
+
+
+@cache
+def _form(opcode: Opcode, reserved: bool) -> _Form:
+    """reserved: whether reserved fields may be given."""
+    fields = FIELDS[opcode]
+    assert fields[0].name == "opcode"
+    columns = [i for i, f in enumerate(fields) if i and (reserved or not f.reserved)]
+    return _Form(
+        tuple(fields[i].name for i in columns),
+        np.array(columns),
+        np.array([f.low for f in fields]),
+        np.array([f.high for f in fields]),
+        [(f.name, np.int64) for f in fields],
+    )
 
 
 def words_of(table: Table) -> np.ndarray:
