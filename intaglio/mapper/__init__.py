@@ -1,4 +1,4 @@
-"""From an integer graph to a Program: layers to tiles, order, addresses, commands and tokens."""
+"""The way from an integer graph to a Program: layers to tiles, order, addresses, commands and tokens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each command reads and writes: bounding intervals of bytes in each memory."""
+"""The bytes that each command reads and writes: bounding intervals of bytes in each memory."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def accesses(config: Config, command: Command) -> list[Access]:
 
 
 def accesses_of(config: Config, table: Table) -> tuple[np.ndarray, np.ndarray]:
-    """Of legal commands: int64 [commands, MOST, 4], as in Access; and how many each has, int64 [commands]."""
+    """Accesses of legal commands: int64 [commands, MOST, 4], as in Access; and how many each has, int64 [commands]."""
     found, count = np.zeros((len(table), MOST, len(Access._fields)), np.int64), np.zeros(len(table), np.int64)
     sizes = (config.cols, config.channel_groups, config.weight_word_bytes, config.channel_word_bytes)
     for opcode, at in table.at.items():

@@ -22,7 +22,7 @@ _LOAD, _COMPUTE = int(Engine.LOAD), int(Engine.COMPUTE)
 
 
 def load_order(config: Config, table: Table, most: int) -> np.ndarray:
-    """Which command comes when, int64 [commands], where a LOAD passes `most` COMPUTE commands at most. table: of commands in
+    """The order of commands, int64 [commands], where a LOAD passes `most` COMPUTE commands at most. table: of commands in
     sequential order, their tokens of no account."""
     touched, count = accesses_of(config, table)
     return _order(touched, count, engines_of(table), config.bank_bytes, most, QUEUE_DEPTHS[Engine.LOAD])
@@ -62,7 +62,7 @@ def _order(
 
 @compiled()
 def _conflict(touched: np.ndarray, count: np.ndarray, one: int, two: int, bank_bytes: int) -> bool:
-    """Whether two commands touch a byte that one of them writes, or the same port of an activation bank."""
+    """True where two commands touch a byte that one of them writes, or the same port of an activation bank."""
     for a in range(count[one]):
         for b in range(count[two]):
             space, low, high, write = touched[one, a]

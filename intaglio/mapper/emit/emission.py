@@ -1,4 +1,4 @@
-"""What the commands of a program share: its data outside, the rings of weights and records on chip, transfers."""
+"""The common part of a program's commands: its data outside, the rings of weights and records on chip, transfers."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Emission:
 
     @property
     def rings(self) -> tuple[int, int]:
-        """Where those of weights and of records stand."""
+        """The places at which those of weights and of records stand."""
         return self._weights.at, self._records.at
 
     def _lay_out(self) -> int:

@@ -98,7 +98,7 @@ class ChainEmitter:
             self._constants(i, task, groups, tiles)
 
     def _fit_beside(self, weights: int, records: int) -> bool:
-        """Whether so many bytes can be loaded while the layer before runs: in the time that it leaves the memory idle, and beside
+        """True where so many bytes can be loaded while the layer before runs: in the time that it leaves the memory idle, and beside
         what it uses last."""
         if self.before is None:
             return False
@@ -176,6 +176,6 @@ class ChainEmitter:
 
 
 def _stacked(sizes: dict[tuple[int, int], int], start: int) -> dict[tuple[int, int], int]:
-    """Of each block its address, one after another from `start` on."""
+    """The address of each block, one after another from `start` on."""
     ends = accumulate(sizes.values(), initial=start)
     return dict(zip(sizes, ends, strict=False))

@@ -25,7 +25,7 @@ def overlapped(config: Config, emitted: Emission) -> Table:
 
 
 def overlapped_table(config: Config, table: Table, ahead: int) -> tuple[np.ndarray, Table]:
-    """Which command comes when, and the table in that order with tokens. ahead: as in Schedule."""
+    """The order of commands, and the table in that order with tokens. ahead: as in Schedule."""
     order = load_order(config, table, ahead)
     table = table.reordered(order)
     put_tokens(config, table)

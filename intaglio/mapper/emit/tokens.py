@@ -110,7 +110,7 @@ def _joined(waits: np.ndarray, signals: np.ndarray) -> np.ndarray:
 def _tokens(
     touched: np.ndarray, count: np.ndarray, engines: np.ndarray, bank_bytes: int, kinds: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Whether each command waits for, and signals, each engine: int64 [commands, kinds], 0 or 1. touched: int64 [commands, accesses,
+    """Waits and signals: whether each command waits for, and signals, each engine: int64 [commands, kinds], 0 or 1. touched: int64 [commands, accesses,
     4], of which the first `count` are. kinds: how many engines there are."""
     waits, signals = np.zeros((len(engines), kinds), np.int64), np.zeros((len(engines), kinds), np.int64)
     own, done = np.zeros((kinds, len(engines)), np.int64), np.zeros(kinds, np.int64)  # each engine's commands so far

@@ -1,4 +1,4 @@
-"""What bands of rows of a chain's output need of the rows of each tensor before it: as Chain.needs, for all bands at once.
+"""Rows of each tensor of a chain that bands of its output need: as Chain.needs, for all bands at once.
 
 Which rows a region needs its rows alone decide, so they are looked at without columns, as numbers: of each row of a layer's
 output the first and the last row that it reads.

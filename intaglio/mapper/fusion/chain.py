@@ -20,7 +20,7 @@ from intaglio.program.layout import Region
 
 @dataclass(frozen=True)
 class Needs:
-    """What one piece needs: a region of each of the chain's inputs, and of each task's output, the piece's own last. read: of
+    """Needs of one piece: a region of each of the chain's inputs, and of each task's output, the piece's own last. read: of
     each task's output what the tasks behind it read; made: what of it is computed for this piece, the same but for rings."""
 
     inputs: tuple[Region, ...]
@@ -36,7 +36,7 @@ class Chain:
 
     @cached_property
     def inputs(self) -> tuple[Operand, ...]:
-        """What comes from outside the chain: a single task's inputs, else each operand once."""
+        """Operands that come from outside the chain: a single task's inputs, else each operand once."""
         if len(self.tasks) == 1:
             return self.tasks[0].inputs
         made = {task.output.value for task in self.tasks}
@@ -48,7 +48,7 @@ class Chain:
 
     @cached_property
     def sources(self) -> tuple[tuple[int, ...], ...]:
-        """Of each task's inputs: an index into `inputs`, or ~i for the output of task i."""
+        """Sources of each task's inputs: an index into `inputs`, or ~i for the output of task i."""
         makers = {task.output.value: i for i, task in enumerate(self.tasks)}
         return tuple(
             tuple(~makers[x.value] if x.value in makers else self.inputs.index(x) for x in task.inputs)
@@ -72,7 +72,7 @@ class Chain:
 
     @cached_property
     def cut(self) -> Cut:
-        """How the last output may be divided so that every task's part is whole pixels of one image: element by element
+        """The ways in which the last output may be divided so that every task's part is whole pixels of one image: element by element
         goes what comes before, too."""
         found = []
         ahead = [len(self.tasks) - 1]
@@ -97,7 +97,7 @@ class Chain:
         return tuple(i for i in range(len(self.tasks) - 1) if all(task.windowed for task in readers[i]))
 
     def needs(self, piece: Region, rings: Sequence[int] = (), before: Needs | None = None) -> Needs:
-        """From a piece of the last task's output back to the chain's inputs.
+        """The needs of a piece of the last task's output, back to the chain's inputs.
 
         rings: tasks whose output's rows stay for the next piece; before: what the piece above this one needed, with
         the same columns of the same image, or None.

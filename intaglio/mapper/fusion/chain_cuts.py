@@ -82,7 +82,7 @@ class ChainCuts:
         return self._cuts[key]
 
     def _measure(self, band: int, width: int, slab: int, rings: tuple[int, ...]) -> ChainCut:
-        """What a piece needs of rows its rows alone decide, and likewise for columns."""
+        """The measures of a cut: a piece's rows alone decide which rows it needs, and likewise its columns."""
         chain, layout = self.chain, self.chain.output.layout
         rows, across = self._rows(band, rings), self._columns(width)
         made = [n * most for n, most in zip(rows.made, across.made, strict=True)]

@@ -1,4 +1,4 @@
-"""How a chain of layers runs, given which of its tensors stay on chip: pieces of the last output, one after another.
+"""Plans of a chain of layers, given which of its tensors stay on chip: pieces of the last output, one after another.
 
 Inputs and output are double-buffered where there is room; what lies between two layers has one buffer, which COMPUTE alone
 writes and reads. Weights of all layers stay on chip while the chain runs, or come again for each piece. Slabs of channels
@@ -82,7 +82,7 @@ class ChainPlanner:
         return [plan for i in sorted(found) for plan in found[i]]
 
     def passages(self, plan: ChainPlan) -> list[tuple[Needs, tuple[int, ...]]]:
-        """What the plan's pieces need, and where their rings begin anew."""
+        """Needs of the plan's pieces, and the rows at which their rings begin anew."""
         key = plan.pieces, plan.rings
         if key not in self._passages:
             self._passages[key] = list(passages(self.chain, *key))
@@ -261,7 +261,7 @@ class ChainPlanner:
         )
 
     def _layer_cycles(self, cut: ChainCut, groups: tuple[Groups | None, ...]) -> list[int]:
-        """Of COMPUTE, for each task. groups: the cut's."""
+        """Cycles of COMPUTE for each task. groups: the cut's."""
         if cut not in self._each:
             self._each[cut] = [
                 sum(n * self._task_cycles(i, region, groups[i], cut.slab) for region, n in cut.shapes(i))

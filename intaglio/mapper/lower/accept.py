@@ -50,7 +50,7 @@ def examined(
 
 
 def refused_operators(graph: Graph, config: Config, host: AbstractSet[int]) -> dict[int, list[Refusal]]:
-    """What cannot run whatever its size, by index into graph.operators. host: host_operators(graph)."""
+    """Operators that cannot run whatever their size, by index into graph.operators. host: host_operators(graph)."""
     out: dict[int, list[Refusal]] = {}
     for index, op in enumerate(graph.operators):
         if index not in host:
@@ -69,7 +69,7 @@ def onchip_bytes(task: Task) -> int:
 
 
 def tiled(task: Task, config: Config) -> tuple[str, ...]:
-    """Which of 'activations' and 'weights' do not fit on chip whole."""
+    """Those of 'activations' and 'weights' that do not fit on chip whole."""
     out = []
     if onchip_bytes(task) > config.activation_bytes:
         out.append("activations")

@@ -90,7 +90,7 @@ def refusals(graph: Graph, op: Operator, config: Config) -> list[Why]:
 
 
 def _result_scale(op: Operator) -> Requantize | None:
-    """How an operator scales its sums, an average those of one element; TFLite's, which divides, by a scale of 1."""
+    """The scale of an operator's sums, an average those of one element; TFLite's, which divides, by a scale of 1."""
     match op:
         case AveragePool2D(rescale=None):
             return Requantize(np.array([1 << 30]), np.array([1]), Rounding.AWAY)
@@ -172,7 +172,7 @@ def _shape_refusals(graph: Graph, op: Operator) -> list[Why]:
 def _field_refusals(
     op: Conv2D, source: tuple[int, ...], target: tuple[int, ...], span: list[int], kernel: tuple[int, int]
 ) -> list[Why]:
-    """What a command's fields cannot count. span: rows and columns of the image from a window's first tap to its last."""
+    """Refusals of what a command's fields cannot count. span: rows and columns of the image from a window's first tap to its last."""
     p = op.padding
     out: list[Why] = []
     numbers = [

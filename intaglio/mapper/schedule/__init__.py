@@ -1,1 +1,1 @@
-"""Which tensors stay on chip, and which layers run together: the search by estimates."""
+"""The search by estimates: which tensors stay on chip, which layers run together."""

@@ -1,4 +1,4 @@
-"""Which tensors stay in the activation memory, for how long, and at which address.
+"""Residency of tensors in the activation memory: which stay, for how long, and at which address.
 
 Each value has `keep`, the number of its uses, from the first on, that find it on chip; later uses read it from
 outside. A walk over the layers places values and plans each layer, or chain of layers, in what remains. First every
@@ -218,7 +218,7 @@ class Scheduler:
         return [*self._spans[:at], *instead, *self._spans[at + count :]]
 
     def _worth_joining(self, first: range, joined: range, keep: Keep) -> bool:
-        """Whether there is anything to gain: `first` leaves its output outside, or the two can run by channels."""
+        """True where there is anything to gain: `first` leaves its output outside, or the two can run by channels."""
         return self._outside(self._made_by(first), keep) or self._planner(joined)[0].by_channels
 
     def _made_by(self, span: range) -> Value:
@@ -287,7 +287,7 @@ class Scheduler:
         return Walk(middle, state, base=base, first=first)
 
     def _spans_of(self, walk: Walk[Placed]) -> int:
-        """How many spans a walk was made over."""
+        """Number of spans that a walk was made over."""
         if walk.failed is None:
             return len(walk.steps)
         return len(self._spans)  # spans change only once all layers fit
@@ -299,13 +299,13 @@ class Scheduler:
         return tasks[0], tasks[-1]
 
     def _number(self, task: int) -> int:
-        """Of the span that a task is in."""
+        """Number of the span that a task is in."""
         return bisect_right(self._spans, task, key=lambda span: span.start) - 1
 
     def _step(
         self, span: range, keep: Keep, held: dict[str, tuple[int, int]], spare: Spare
     ) -> tuple[Placed | None, tuple[str, ...], dict[str, tuple[int, int]]]:
-        """What `_place` gives, and what is on chip after the layer or chain. Most walks differ in a few layers only: each state
+        """The result of `_place`, and what is on chip after the layer or chain. Most walks differ in a few layers only: each state
         that a layer meets is placed once."""
         chain = self._planner(span)[0]
         values = *held, *(x.value for x in chain.inputs), chain.output.value

@@ -58,7 +58,7 @@ class Schedule:
 
 
 class Structure(NamedTuple):
-    """What a search decides beside each layer's plan. spans: tasks that run by themselves or as a chain, in order; keep: of each
+    """Decisions of a search beside each layer's plan. spans: tasks that run by themselves or as a chain, in order; keep: of each
     value the number of its uses that find it on chip."""
 
     spans: list[range]
@@ -66,7 +66,7 @@ class Structure(NamedTuple):
 
 
 class ByCycles:
-    """What a search prefers: fewer estimated cycles."""
+    """Preference for fewer estimated cycles."""
 
     def plan(
         self, chain: Chain, planner: LayerPlanner | ChainPlanner, setting: Setting, spare: Spare
@@ -75,5 +75,5 @@ class ByCycles:
         return planner.plan(setting, spare)
 
     def better(self, walk: Walk[Placed], than: Walk[Placed]) -> bool:
-        """Of walks over all layers."""
+        """True where one of two walks over all layers is better than the other."""
         return walk.cycles < than.cycles

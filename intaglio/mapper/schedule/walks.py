@@ -20,13 +20,13 @@ Layer = TypeVar("Layer")
 
 
 class State(NamedTuple):
-    """What a layer meets: the values on chip, and what the layer before leaves for the first weights."""
+    """The state that a layer meets: the values on chip, and what the layer before leaves for the first weights."""
 
     held: Held
     spare: Spare
 
     def same(self, other: State) -> bool:
-        """Whether layers behind do the same, and choose in the same order."""
+        """True where layers behind do the same, and choose in the same order."""
         return self.spare == other.spare and self.held == other.held and [*self.held] == [*other.held]
 
 
@@ -72,7 +72,7 @@ class Walk(Generic[Layer]):
 
     @property
     def layers(self) -> Sequence[Layer]:
-        """Those placed."""
+        """The layers that are placed."""
         return [step.layer for step in self.steps]
 
     @property
@@ -92,5 +92,5 @@ class Walk(Generic[Layer]):
         return self.cost / PARTS
 
     def state(self, number: int) -> State:
-        """What step `number` meets, or would meet where the last one is the one before."""
+        """The state that step `number` meets, or would meet where the last one is the one before."""
         return self.steps[number].before if number < len(self.steps) else self.after

@@ -64,7 +64,7 @@ def schedule_by(network: Lowered, config: Config, keep_all: bool, objective: Obj
 
 
 class ByObjective(ByCycles):
-    """What a search prefers. Energies are whole fJ, kept by kinds of plans: of actions, without the price of cycles."""
+    """Preference for less energy, or a product of energy and cycles. Energies are whole fJ, kept by kinds of plans: of actions, without the price of cycles."""
 
     def __init__(self, network: Lowered, config: Config, objective: Objective):
         self.network, self.config, self.objective = network, config, objective
@@ -119,7 +119,7 @@ class ByObjective(ByCycles):
         return self.objective.key(a) < self.objective.key(b)
 
     def cost(self, layers: Iterable[Placed], cycles: float) -> Cost:
-        """Of layers that together take so many estimated cycles."""
+        """Cost of layers that together take so many estimated cycles."""
         energy = sum(self._energy(layer) + self._fetch_energy(layer.fetched) for layer in layers)
         return self._with_cycles(energy, cycles)
 
@@ -127,7 +127,7 @@ class ByObjective(ByCycles):
         return Cost(cycles, energy + round(FJ_PER_PJ * cycles * self.objective.price("cycles")))
 
     def _energy(self, layer: Placed) -> int:
-        """Of the commands of one layer or chain by themselves, whose plan is one of `_options`; where its values lie outside
+        """Energy of the commands of one layer or chain by themselves, whose plan is one of `_options`; where its values lie outside
         does not matter."""
         key = self._kind(layer)
         if key not in self._energies:
@@ -136,7 +136,7 @@ class ByObjective(ByCycles):
         return self._energies[key]
 
     def _kind(self, layer: Placed) -> Hashable:
-        """What the counts of its commands depend on: of addresses only where in a half word they are."""
+        """All that the counts of its commands depend on: of addresses only where in a half word they are."""
         plan, setting = layer.plan, layer.setting
         key = layer.planner, setting, plan
         if key not in self._kinds:
@@ -151,7 +151,7 @@ class ByObjective(ByCycles):
         return self._kinds[key]
 
     def _fetch_energy(self, fetched: tuple[tuple[str, int], ...]) -> int:
-        """Of loading whole values."""
+        """Energy of loading whole values."""
         if not fetched:
             return 0
         if fetched not in self._fetching:
@@ -205,7 +205,7 @@ class ByObjective(ByCycles):
 
 
 def _weight_words(task: ConvTask, config: Config, pieces: Sequence[Region], groups: Groups) -> int:
-    """Of one channel tile, loaded for these pieces: a reduction in parts."""
+    """Weight words of one channel tile that are loaded for these pieces: a reduction in parts."""
     return sum(n * part.steps for part, n in loads_of_parts(config, task, pieces, groups.parts).items())
 
 

@@ -1,4 +1,4 @@
-"""What plans are chosen by: cycles, energy or their product; energy is counts of actions times prices that are passed in."""
+"""Objectives by which plans are chosen: cycles, energy or their product; energy is counts of actions times prices that are passed in."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Objective:
         return done + cycles * self.price("cycles")
 
     def key(self, cost: Cost) -> tuple[float, float]:
-        """By which the better cost is the smaller."""
+        """Sort key: smaller is better."""
         if self.goal == "energy":
             return cost.energy, cost.cycles
         if self.goal == "edp":

@@ -70,7 +70,7 @@ def polished(network: Lowered, config: Config, keep_all: bool, clock: Clock) -> 
 
 
 def _starts(scheduler: Scheduler, ones: Sequence[Scheduler], twos: Sequence[Scheduler]) -> Iterator[Schedule]:
-    """What the search finds for one of some machines, with the plans that it prefers on the machine itself or one with half of
+    """Schedules that the search finds for one of some machines, with the plans that it prefers on the machine itself or one with half of
     something. ones, twos: for machines with one and with two changes."""
     latency = scheduler.config.memory.cost.latency
     choosing = [scheduler, *(one for one in ones if one.config.memory.cost.latency == latency)]
@@ -141,7 +141,7 @@ def smaller_machines(config: Config, count: int) -> Iterator[Config]:
 
 
 def _trials_of(commands: int) -> int:
-    """How many programs of so many commands are timed."""
+    """Number of programs of so many commands that are timed."""
     return min(MOST_TRIALS, int(BUDGET / max(commands, 1) ** 2))
 
 
@@ -170,7 +170,7 @@ def _expected_commands(config: Config, layers: Sequence[Placed]) -> int:
 
 
 def _trials(layers: Sequence[Placed]) -> list[tuple[int, Placed]]:
-    """Which layer, and with which plan: of each layer the best one first, were nothing loaded ahead, by what it may gain."""
+    """Layers, each with another plan: of each layer the best one first, were nothing loaded ahead, by what it may gain."""
     found = []
     for i, layer in enumerate(layers):
         plans = [plan for plan in layer.planner.options(layer.setting) if plan is not layer.plan]

@@ -45,12 +45,12 @@ class Certificate:
 
     @property
     def gap_to_best(self) -> float:
-        """Of the plan in the schedule to the best of the space, 0 where they are equal."""
+        """Gap of the plan in the schedule to the best of the space, 0 where they are equal."""
         return self.cycles / max(self.best, 1) - 1
 
     @property
     def gap_to_bound(self) -> float:
-        """Of the best plan to the bound, 0 where they are equal."""
+        """Gap of the best plan to the bound, 0 where they are equal."""
         return self.best / max(self.bound, 1) - 1
 
 
@@ -74,7 +74,7 @@ def prove(network: Lowered, config: Config, schedule: Schedule, clock: Clock) ->
 def _fastest(
     before: Sequence[Placed], best: Sequence[Placed], cycles_of: Callable[[Sequence[Placed]], int]
 ) -> list[Placed]:
-    """Of each layer one of two plans: the whole that is faster, then plan by plan as long as the whole gains."""
+    """A choice of one of two plans for each layer: the whole that is faster, then plan by plan as long as the whole gains."""
     differ = [i for i, (a, b) in enumerate(zip(before, best, strict=True)) if a is not b]
     used, least = list(before), cycles_of(before)
     if differ and (all_best := cycles_of(best)) < least:
@@ -143,7 +143,7 @@ def _places(network: Lowered, config: Config, layer: Placed) -> Iterator[Placed]
 
 
 def _read_here_alone(network: Lowered, layer: Placed) -> list[str]:
-    """Of the values that are fetched before the layer, those that nothing else reads."""
+    """Values that are fetched before the layer and that nothing else reads."""
     mine = {i for i, task in enumerate(network.tasks) if task in layer.chain.tasks}
     return [name for name, _ in layer.fetched if mine.issuperset(network.values[name].uses)]
 

@@ -24,7 +24,7 @@ Clock = Callable[[Config, Table], int]
 
 
 class _Commands(NamedTuple):
-    """Of one layer, where the rings of weights and records stand as they do. table: with external addresses of constants from the
+    """Commands of one layer, where the rings of weights and records stand as they do. table: with external addresses of constants from the
     layer's first one on, of values from the first value on. constants: their bytes. rings: how the layer leaves them."""
 
     table: Table
@@ -43,7 +43,7 @@ class Stopwatch:
         return self.clock(self.config, self.table(schedule))
 
     def alone(self, schedule: Schedule, layer: Placed) -> int:
-        """Of one layer's or chain's commands by themselves. schedule: says which values are outside."""
+        """Cycles of one layer's or chain's commands by themselves. schedule: says which values are outside."""
         table = _linked([self._made(schedule, layer, None, (0, 0))])
         return self.clock(self.config, overlapped_table(self.config, table, schedule.ahead)[1])
 

@@ -32,7 +32,7 @@ def _size(part: Part) -> tuple[int, int, int]:
 
 @dataclass(frozen=True)
 class Sums:
-    """How the sums of a command begin and end. start: at 0, or with what the partial-sum memory holds. drain_from: the first
+    """Beginning and end of a command's sums. start: at 0, or with what the partial-sum memory holds. drain_from: the first
     pixel of its region whose sums are complete. first_pixel: of the pixels of one channel tile that have places in the
     partial-sum memory, that of the region's first. early_pixels: the region's first ones, whose records are from word
     early_base on."""
@@ -260,7 +260,7 @@ class ConvTask(Task):
         return known[key]
 
     def _known(self, config: Config) -> _Known:
-        """What `_shape` and `cycles` gave for a configuration."""
+        """Known results of `_shape` and `tile_cycles` for a configuration."""
         if config not in self._known_of:
             self._known_of[config] = ({}, {})
         return self._known_of[config]
@@ -274,7 +274,7 @@ class ConvTask(Task):
         return min(tiles.stop * columns, self.geometry.out_channels) - (tiles.stop - 1) * columns
 
     def _most_channels(self, config: Config, tiles: range) -> int:
-        """Of one of these tiles."""
+        """The most channels of one of these tiles."""
         return self._last_channels(config, tiles) if len(tiles) == 1 else self.tile_width(config)
 
     def _shape_fields(self, config: Config, rows: int, width: int, tiles: range, part: Part) -> dict[str, int]:
@@ -313,7 +313,7 @@ class ConvTask(Task):
         }
 
     def padding_kind(self, region: Region) -> int | None:
-        """What tells which kernel rows lie in the padding for the rows of a region of one image, beside how many these are: None where
+        """A key that tells which kernel rows lie in the padding for the rows of a region of one image, beside how many these are: None where
         none do, else its first row there."""
         g = self.geometry
         first = region.row0 % g.out_rows
@@ -322,7 +322,7 @@ class ConvTask(Task):
         return None if above >= 0 and below < g.in_rows else first
 
     def tile_kinds(self, region: Region, rows: int) -> list[tuple[Region, int]]:
-        """Of `tile_regions` one of each kind that has its own size or rows in the padding, and how many there are."""
+        """One of `tile_regions` of each kind that has its own size or rows in the padding, and how many there are."""
         kinds: dict[object, tuple[Region, int]] = {}
         for tile in self.tile_regions(region, rows):
             of = tile.rows, tile.width, self.padding_kind(tile)

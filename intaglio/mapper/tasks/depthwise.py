@@ -33,14 +33,14 @@ def tile_width(config: Config) -> int:
 
 
 def suits(config: Config, geometry: Geometry, groups: int) -> bool:
-    """Whether a convolution of so many groups can run as DEPTHWISE commands: each group one channel in and one out, and the
+    """True where a convolution of so many groups can run as DEPTHWISE commands: each group one channel in and one out, and the
     configuration has the command."""
     return config.depthwise_delay > 0 and groups == geometry.channels == geometry.out_channels
 
 
 @dataclass(frozen=True)
 class Depthwise:
-    """What the commands of a depthwise layer have in common. geometry: channels == out_channels; slices do not count.
+    """The common part of a depthwise layer's commands. geometry: channels == out_channels; slices do not count.
     clamp: least and greatest output, int8."""
 
     tag: int
@@ -72,7 +72,7 @@ class Depthwise:
         return out_commands
 
     def cycles(self, config: Config, rows: int, width: int, tiles: range) -> int:
-        """Of COMPUTE, for the commands of `rows` rows of `width` pixels."""
+        """Cycles of COMPUTE for the commands of `rows` rows of `width` pixels."""
         g, (each, last) = self.geometry, self._channels(config, tiles)
         return sum(
             block_cycles(config, work, block)
@@ -83,7 +83,7 @@ class Depthwise:
         )
 
     def _channels(self, config: Config, tiles: range) -> tuple[int, int]:
-        """Of each tile, and of the last."""
+        """Channels of each tile, and of the last."""
         width = tile_width(config)
         return width, min(tiles.stop * width, self.geometry.channels) - (tiles.stop - 1) * width
 
@@ -178,7 +178,7 @@ class _Phase:
 
 
 def _phases(first: int, count: int, kernel: int, stride: int, dilation: int) -> Iterator[_Phase]:
-    """Of the outputs [first, first + count)."""
+    """Phases of the outputs [first, first + count)."""
     if kernel == 1:
         dilation = stride  # it means nothing, and so the raster has no pixel between outputs
     common = math.gcd(stride, dilation)
@@ -274,7 +274,7 @@ def _moved(block: Block, row0: int, col0: int) -> Block:
 
 
 def _floor(config: Config, work: _Work, rows: int, cols: int) -> int:
-    """What so many outputs take at least: the fewest cycles of their rasters."""
+    """A lower bound of the cycles of so many outputs: the fewest cycles of their rasters."""
     return (
         _patches(config.rows, config.depthwise_delay + 1, work.down.shape, work.across.shape, rows, cols)[0][0]
         * work.tiles

@@ -60,7 +60,7 @@ class DepthwiseTask(ConvTask):
 
 
 def fits(task: DepthwiseTask, config: Config) -> bool:
-    """Whether the window of one output pixel, the pixel, and one channel tile's weights and records fit on chip."""
+    """True where the window of one output pixel, the pixel, and one channel tile's weights and records fit on chip."""
     g, bus = task.geometry, config.bus_bytes
     rows = min((g.kernel_rows - 1) * g.dilation_rows + 1, g.in_rows)
     cols = min((g.kernel_cols - 1) * g.dilation_cols + 1, g.in_cols)

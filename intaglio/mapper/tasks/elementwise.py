@@ -51,7 +51,7 @@ def runs_of(region: Region, views: Sequence[View], pixel: int) -> list[Runs]:
 
 
 class _ElementByElement(Task):
-    """What tasks share whose outputs each depend on the input elements in their place."""
+    """Tasks whose outputs each depend on the input elements in their place."""
 
     elementwise: ClassVar[bool] = True
     in_place: ClassVar[bool] = True

@@ -1,4 +1,4 @@
-"""What a convolution reads: its geometry, and the reduction in runs, parts and chunks.
+"""Geometry of what a convolution reads, and the reduction in runs, parts and chunks.
 
 A run is what one pixel reads without a gap: a whole kernel row (kernel_cols * channels elements) where columns
 are not dilated and pixels packed, else one kernel column (channels elements; fewer with slices). Steps count elements in the order kernel
@@ -174,7 +174,7 @@ class Geometry:
 
     @property
     def used_steps(self) -> int:
-        """Of `steps` those of kernel rows that lie inside the image for some output row."""
+        """The part of `steps` of kernel rows that lie inside the image for some output row."""
         return self.steps // self.kernel_rows * self.used_rows
 
     def first_step(self, part: Part) -> int:

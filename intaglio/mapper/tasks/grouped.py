@@ -47,7 +47,7 @@ def slices_of(g: Geometry, groups: int, width: int) -> Slices:
 
 
 def cost(task: ConvTask, config: Config) -> tuple[float, float]:
-    """What to choose by: cycles of computing or of loading weights, whichever are more, then both together. Weights
+    """Sort key of a choice: cycles of computing or of loading weights, whichever are more, then both together. Weights
     of which not even one tile's fit are loaded for each tile of pixels."""
     g, tiles = task.geometry, task.channel_tiles(config)
 

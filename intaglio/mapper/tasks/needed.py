@@ -1,4 +1,4 @@
-"""What of each tensor the network's outputs need: windows may leave rows and columns between them, which no schedule has to read,
+"""The part of each tensor that the network's outputs need: windows may leave rows and columns between them, which no schedule has to read,
 nor, in a chain, to compute."""
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ Mask = NDArray[np.bool_]
 
 
 class Need(NamedTuple):
-    """Of each of `images` images the same: rows: bool [rows], columns: bool [pixels of a row] of `pixel` elements each. Needed is where
+    """The needed part of a tensor, the same of each of `images` images. rows: bool [rows], columns: bool [pixels of a row] of `pixel` elements each. Needed is where
     both are."""
 
     images: int

@@ -36,7 +36,7 @@ class Step:
     early_without: tuple[int, ...] = ()
 
     def drains(self, task: ConvTask) -> bool:
-        """Whether any of its sums is complete."""
+        """True where any of its sums is complete."""
         return self.drain_from < self.region.rows * self.region.width // task.geometry.out_channels
 
 
@@ -61,19 +61,19 @@ def steps_of(config: Config, task: ConvTask, region: Region, parts: tuple[Part, 
 
 
 def is_needed(geometry: Geometry, part: Part) -> bool:
-    """Whether some output row has a kernel row of the part inside the image; else no schedule need load it."""
+    """True where some output row has a kernel row of the part inside the image; else no schedule need load it."""
     return bool(_rows(geometry, Region(0, geometry.out_rows, 0, 1), part))
 
 
 def variants(config: Config, task: ConvTask, pieces: Sequence[Region], parts: tuple[Part, ...]) -> set[tuple[int, ...]]:
-    """What the records of the steps of these pieces may lack: kernel rows."""
+    """Kernel rows that the records of the steps of these pieces may lack."""
     regions = [r for piece in pieces for r, _ in task.tile_kinds(piece, partial_pixels(config, task))]
     steps = [step for region in regions for step in steps_of(config, task, region, parts)]
     return {step.without for step in steps} | {step.early_without for step in steps if step.early_pixels}
 
 
 def loads_of_parts(config: Config, task: ConvTask, pieces: Sequence[Region], parts: tuple[Part, ...]) -> Counter[Part]:
-    """How often each part of one channel tile's weights is loaded for these pieces."""
+    """Count of how often each part of one channel tile's weights is loaded for these pieces."""
     most = partial_pixels(config, task)
     out = Counter[Part]()
     for region, n in (kind for piece in pieces for kind in task.tile_kinds(piece, most)):

@@ -196,7 +196,7 @@ class PoolTask(Task):
         )
 
     def cycles_in_blocks(self, config: Config, blocks: Blocks) -> int:
-        """Of COMPUTE, for all outputs whose windows come in blocks: of what `part` gives."""
+        """Cycles of COMPUTE for all outputs where windows come in blocks: of what `part` gives."""
         images, across = self.output.layout.rows // self.out_rows, self.output.layout.row_elements // self.channels
         axes = (
             (
@@ -234,11 +234,11 @@ class PoolTask(Task):
 
     @cached_property
     def _known(self) -> dict[object, int]:
-        """What `_command_cycles` gave."""
+        """Known results of `_command_cycles`."""
         return {}
 
     def least_cycles(self, config: Config, need: Need) -> int:
-        """Of each pixel, however its window and channels are divided: the reads of its slabs, or its passes.
+        """Cycles of each pixel, however its window and channels are divided: the reads of its slabs, or its passes.
 
         At a stride of 1 neighbours in a row could be one pixel of more channels. Where not all is needed, of the smallest windows.
         """
@@ -263,7 +263,7 @@ class PoolTask(Task):
         return tuple((span.outputs, span.size) for span in self._column_spans(region))
 
     def expected_commands(self, region: Region) -> int:
-        """How many `commands` gives for a region of one image."""
+        """Number of commands for a region of one image."""
         rows, cols = self._spans(region)
         return len(rows) * len(cols)
 

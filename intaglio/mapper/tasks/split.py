@@ -31,7 +31,7 @@ class SplitTask(ConvTask):
     """geometry.split is set: whole reductions go by halves. Those in parts do not."""
 
     def _shape_fields(self, config: Config, rows: int, width: int, tiles: range, part: Part) -> dict[str, int]:
-        """Of one output pixel with the pixel's reduction, runs of part.elements, over two rows, where the part is in halves."""
+        """Fields for one output pixel with its reduction, runs of part.elements, over two rows, where the part is in halves."""
         whole = super()._shape_fields(config, rows, width, tiles, part)
         if not part.halves:
             return whole
@@ -53,7 +53,7 @@ class SplitTask(ConvTask):
         }
 
     def weight_block(self, config: Config, tiles: range, part: Part) -> bytes:
-        """Of a part in halves: the words of the first half's steps and of the second's in turn. Behind a run of odd length
+        """Weight words, of a part in halves those of the first half's steps and of the second's in turn. Behind a run of odd length
         stands a weight that counts as 0."""
         if not part.halves:
             return super().weight_block(config, tiles, part)

@@ -1,4 +1,4 @@
-"""What the scheduler needs to know of a layer, whatever its operator."""
+"""The interface of a layer to the mapper, whatever its operator."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ FIELD_LIMIT = (1 << 16) - 1
 
 @dataclass(frozen=True)
 class Cut:
-    """How a task's output may be divided.
+    """The ways in which a task's output may be divided.
 
     image_rows: bands stay within images of this many rows. pixel: columns are whole pixels of this many elements. most_rows: of a band, as far as commands count. period: where pieces are narrow, they end after every
     so many elements too, since there an input row ends; 0 for never.
@@ -96,7 +96,7 @@ class Task(ABC):
 
     @property
     def alike(self) -> object:
-        """What its plans depend on: tasks that agree share a planner."""
+        """All that its plans depend on: tasks that agree share a planner."""
         return self.tag
 
     @property
@@ -109,15 +109,15 @@ class Task(ABC):
 
     @abstractmethod
     def needs(self, need: Need) -> Need:
-        """What is needed of each input for what is needed of the output."""
+        """The need of each input for a need of the output."""
 
     @abstractmethod
     def row_kind(self, region: Region) -> object:
-        """What tells, beside `column_kind`, how many cycles a region of the output takes, wherever it lies: from its rows."""
+        """A key of a region's rows: with `column_kind` it tells how many cycles a region of the output takes, wherever it lies."""
 
     @abstractmethod
     def column_kind(self, region: Region) -> object:
-        """From its columns."""
+        """A key of a region's columns."""
 
     @abstractmethod
     def least_cycles(self, config: Config, need: Need) -> int:
@@ -157,7 +157,7 @@ def output_fields(
 
 
 def unrolled_input(view: View, top: int, in_rows: int, first: int, last: int) -> tuple[View, dict[str, int]]:
-    """How a CONV or DEPTHWISE reads rows `first` to `last` of an image, padding included: a view without a ring, and the fields
+    """The way a CONV or DEPTHWISE reads rows `first` to `last` of an image, padding included: a view without a ring, and the fields
     of rows that wrap.
 
     top: the tensor's row that is row 0 of the image, which has in_rows. A ring has room for all of those rows that are no padding.

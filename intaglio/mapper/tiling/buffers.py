@@ -1,4 +1,4 @@
-"""Where the pieces of a layer, or of a chain of layers, lie on chip, and what then waits for what.
+"""Places on chip of the pieces of a layer or of a chain, and what then waits for what.
 
 LOAD and COMPUTE share a bank's write port, STORE and COMPUTE its read port. So what is loaded should share no bank with
 what COMPUTE writes, and what is stored none with what COMPUTE reads; where they do, transfers and computing take turns.
@@ -15,7 +15,7 @@ from intaglio.program.layout import align_up
 
 
 class Setting(NamedTuple):
-    """What surrounds a layer. resident: on-chip address of each input, then of the output, None where it is
+    """The surroundings of a layer. resident: on-chip address of each input, then of the output, None where it is
     outside. stored: the output goes outside (too). free: intervals for buffers."""
 
     resident: tuple[int | None, ...]
@@ -35,7 +35,7 @@ class Setting(NamedTuple):
         return self._replace(free=(*before, *joined))
 
     def taken(self, config: Config, but: Sequence[Interval] = ()) -> list[Interval]:
-        """What is in use, without the intervals `but`."""
+        """Intervals in use, without the intervals `but`."""
         out = []
         at = 0
         for low, high in sorted([*self.free, *but, (config.activation_bytes, config.activation_bytes)]):

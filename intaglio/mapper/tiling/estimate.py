@@ -16,7 +16,7 @@ BURST_CYCLES = 6
 
 
 class Spare(NamedTuple):
-    """What a layer leaves for the first weights of the one behind: cycles in which the external memory has nothing to do, and
+    """Room and time that a layer leaves for the first weights of the one behind: cycles in which the external memory has nothing to do, and
     bytes of the weight memory beside what it uses last."""
 
     cycles: float
@@ -27,7 +27,7 @@ NO_SPARE, ANY_SPARE = Spare(0.0, 0.0), Spare(math.inf, math.inf)
 
 
 class Cycles(NamedTuple):
-    """Of a plan. estimate: what it probably takes. bound: what it takes at least, its commands on COMPUTE one after the other
+    """Cycles of a plan. estimate: what it probably takes. bound: what it takes at least, its commands on COMPUTE one after the other
     or its bytes at the external memory's rate. first: of the estimate, until the first weights are there, which could come
     while the layer before computes; first_bytes: of these weights. spare: for the layer behind. external: what its bytes take at
     the memory's rate, of which some may not be counted."""

@@ -1,4 +1,4 @@
-"""How one layer runs, given which of its tensors stay on chip: the cheapest of all ways that fit.
+"""Plans of one layer, given which of its tensors stay on chip: the cheapest of all that fit.
 
 A layer is cut into pieces, regions of its output. A tensor that stays on chip is used in place; of the others
 the piece's region is loaded into, or stored from, one of one or two buffers. Convolutions further take their
@@ -237,7 +237,7 @@ class LayerPlanner:
         return self.plan(Setting(nowhere, True, ((0, self.config.activation_bytes),)))
 
     def shortage(self) -> tuple[str, str]:
-        """What the smallest piece needs and does not get, for the message: the reason and the remedy."""
+        """Reason and remedy for the message that the smallest piece does not fit: the reason and the remedy."""
         config = self.config
         need = self._cuts.finest.largest[-1] + 2 * config.bus_bytes
         return (
