@@ -26,7 +26,7 @@ from intaglio.verifier.liveness import Links, engines_of, order_of
 _SPACE, _LOW, _HIGH, _WRITE = range(4)
 _ACTIVATION = int(Space.ACTIVATION)
 _BOXES = 2 * len(Space)
-"""Of what commands read, and of what they write, in each memory."""
+"""Boxes of what commands read, and of what they write, in each memory."""
 _LEAF = 8
 """Commands that have one box."""
 _BIT = np.array([[token_bit(a, b) if a != b else -1 for b in Engine] for a in Engine])

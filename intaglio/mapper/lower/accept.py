@@ -69,7 +69,7 @@ def onchip_bytes(task: Task) -> int:
 
 
 def tiled(task: Task, config: Config) -> tuple[str, ...]:
-    """Those of 'activations' and 'weights' that do not fit on chip whole."""
+    """Names of 'activations' and 'weights' if they do not fit on chip whole."""
     out = []
     if onchip_bytes(task) > config.activation_bytes:
         out.append("activations")

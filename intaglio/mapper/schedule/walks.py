@@ -14,7 +14,7 @@ from intaglio.mapper.tiling.estimate import NO_SPARE, Spare
 Held = dict[str, tuple[int, int]]
 """Intervals of the values on chip, by name."""
 PARTS = 1 << 20
-"""Of a cycle."""
+"""Parts of a cycle."""
 
 Layer = TypeVar("Layer")
 

@@ -14,11 +14,11 @@ from intaglio.machine.isa import Command
 GOALS = ("cycles", "energy", "edp")
 """Fewest cycles, then least energy; least energy, then fewest cycles; least product of the two."""
 ACTIONS = frozenset({*(c.name.lower() for c in Counter), *ELEMENTS})
-"""What has a price: the ledger's counters, in lower case, and what it does not tell apart (counters.py)."""
+"""Actions that have a price: the ledger's counters, in lower case, and what it does not tell apart (counters.py)."""
 FJ_PER_PJ = 1000
 
 Count = Callable[[Config, Sequence[Command]], Mapping[str, int]]
-"""How many of each of ACTIONS commands take together, exact; those of time are 0."""
+"""Number of each of ACTIONS that commands take together, exact; those of time are 0."""
 
 
 @dataclass(frozen=True)

@@ -29,12 +29,12 @@ from intaglio.program.table import words_of
 Found = tuple[int, Schedule]
 """A program's exact cycles, and its schedule."""
 BUDGET = 32_000_000
-"""From a beginning of n commands BUDGET / n**2 others are timed: 200 of 400 commands, 8 of 2,000."""
+"""The budget of trials: from a beginning of n commands BUDGET / n**2 others are timed: 200 of 400 commands, 8 of 2,000."""
 MOST_TRIALS = 400
 STARTS = 12
 """Schedules that programs are polished from at most."""
 SEARCHES = 2
-"""Of each machine, where each goes on from the structure that the one before has found."""
+"""The searches of each machine, where each goes on from the structure that the one before has found."""
 WORTH = 7
 """Programs that may be timed, from which on smaller machines are looked at."""
 EACH = 8

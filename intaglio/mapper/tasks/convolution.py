@@ -45,7 +45,7 @@ class Sums:
 
 
 WHOLE = Sums()
-"""From 0 to every pixel's end."""
+"""Sums from 0 to every pixel's end."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from intaglio.machine.config import Config
 
 BURST_CYCLES = 6
-"""Of a burst, beside the memory's latency and its words: through the engine's queues."""
+"""Cycles of a burst, beside the memory's latency and its words: through the engine's queues."""
 
 
 class Spare(NamedTuple):

@@ -17,7 +17,7 @@ from intaglio.mapper.tiling.layer_plan import LayerPlan
 from intaglio.program.layout import Region, align_down, align_up
 
 COMMAND_CYCLES = 20
-"""Of a short POOL beside its reads, about."""
+"""Cycles of a short POOL beside its reads, about."""
 
 
 def choose_blocks(task: PoolTask, config: Config, room: int) -> tuple[Blocks, int, float] | None:
