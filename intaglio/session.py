@@ -21,7 +21,7 @@ from intaglio.network.execute import graph_inputs
 from intaglio.network.graph import Operator
 from intaglio.power_model import Table, load_table, prices
 from intaglio.program.program import Program
-from intaglio.sim.cycle_model import CycleResult
+from intaglio.sim.clock.result import CycleResult
 from intaglio.sim.engines import RunResult, clock_of, cycles_of, run_program
 from intaglio.sim.functional import execute_program
 from intaglio.sim.ledger import actions

@@ -15,12 +15,13 @@ from intaglio.machine.faults import Fault
 from intaglio.machine.isa import Command, Engine
 from intaglio.program.program import Program
 from intaglio.program.table import Table, table_of
-from intaglio.sim.cycle_model import SYSTEM_COUNTERS, CycleResult, StuckError, run_clock
-from intaglio.sim.event_model import run_events
+from intaglio.sim.clock.cycle_model import run_clock
+from intaglio.sim.clock.event_model import run_events
+from intaglio.sim.clock.result import SYSTEM_COUNTERS, CycleResult, StuckError
+from intaglio.sim.clock.schedule import schedule_of
 from intaglio.sim.functional import execute_program
 from intaglio.sim.rtl.build import Progress
 from intaglio.sim.rtl.simulate import run_rtl
-from intaglio.sim.schedule import schedule_of
 
 ENGINES = ("host", "rtl")
 NEVER = 1 << 62

@@ -19,6 +19,7 @@ COLUMNS = ("engine", "words", "wait", "signal", "external", "external_stride", "
 """Of a command's row; `words` are its own, the rest are isa.py's. In a Schedule external, external_stride and row_bytes
 count bus words."""
 ENGINE, WORDS, WAIT, SIGNAL, ADDRESS, STRIDE, ROW_WORDS, ROWS, MEMORY = range(len(COLUMNS))
+_ENGINES = len(Engine)
 
 
 @dataclass(frozen=True)
@@ -121,3 +122,15 @@ def _starts(words: NDArray[np.uint32], words_of: NDArray[np.int64]) -> NDArray[n
         n += 1
         at += length
     return out[:n]
+
+
+@compiled()
+def by_engine(commands: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Indexes of each engine's commands in order, [engines, commands + 1]; zeros behind them. commands: a Schedule's."""
+    order = np.zeros((_ENGINES, len(commands) + 1), np.int64)
+    filled = np.zeros(_ENGINES, np.int64)
+    for i in range(len(commands)):
+        engine = commands[i, ENGINE]
+        order[engine, filled[engine]] = i
+        filled[engine] += 1
+    return order
