@@ -25,7 +25,7 @@ from intaglio.sim.clock.schedule import Schedule, schedule_of, schedule_of_words
 from tests.hw.streams import compute_lengths, random_stream, words_of
 from tests.sim.programs import SMALL, random_commands
 
-MODELS = Path(__file__).resolve().parents[2].parent / "shared" / "models"
+MODELS = Path(__file__).resolve().parents[4] / "shared" / "models"
 
 
 def hold_equal(config: Config, schedule: Schedule) -> int:
