@@ -55,6 +55,9 @@ def _form(opcode: isa.Opcode) -> tuple[Any, Callable[[Mapping[str, int]], Any]]:
 
 
 _FORM = ByOpcode("operands", {opcode: _form(opcode) for opcode in isa.Opcode})
+# Compiled code that is kept names its types by module and name; a type that stands nowhere would be another one in each process, and
+# all kernels compiled again.
+globals().update({form.__name__: form for form, _ in (_FORM[opcode] for opcode in isa.Opcode)})
 
 
 def operands_of(command: isa.Command) -> Any:
