@@ -21,7 +21,7 @@ from intaglio.report.energy_tables import print_compare, print_sources
 from intaglio.session import Session
 
 SEED = 0
-"""Of the random input that host operators are timed with."""
+"""The seed of the random input that host operators are timed with."""
 
 ComparedArgument = Annotated[
     Path | None,

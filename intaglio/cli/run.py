@@ -36,7 +36,7 @@ from intaglio.sim.rtl.build import library
 from intaglio.trace.chrome import LIMIT, write_chrome
 
 SEED = 0
-"""Of the random input where none is given."""
+"""The seed of the random input where none is given."""
 
 EngineOption = Annotated[EngineName, typer.Option(help="host: the simulator. rtl: the emitted design in Verilator.")]
 InputOption = Annotated[

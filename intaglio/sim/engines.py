@@ -30,7 +30,7 @@ NEVER = 1 << 62
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a run gives, whichever engine ran it; equal in every field for a valid program.
+    """The result of a run, whichever engine ran it; equal in every field for a valid program.
 
     engine: who ran it. outputs: by name, int8 [rows, row_bytes] as the Program's places have them. memory: external memory
     after the end, uint8 [memory_bytes]. cycles: from the start to the end. retire_cycles: int64 [commands], the cycle in

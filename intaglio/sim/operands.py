@@ -1,4 +1,4 @@
-"""What compiled kernels are given: fields of commands and sizes of the machine, as named tuples of int."""
+"""Arguments of compiled kernels: fields of commands and sizes of the machine, as named tuples of int."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ def run_events(config: Config, schedule: Schedule, watchdog: int = DEFAULT_WATCH
 
 @compiled(inline="always")
 def _beats(at: int, left: int, page_words: int) -> int:
-    """Of the burst that begins at bus word `at` of a row with `left` words to go."""
+    """Beats of the burst that begins at bus word `at` of a row with `left` words to go."""
     return min(left, min(page_words - (at & (page_words - 1)), MOST_BEATS))
 
 

@@ -38,7 +38,7 @@ _TO_BUFFER = latency.STORE_ISSUE + latency.ACTIVATION_READ + latency.STORE_BUFFE
 """Cycles from the choice of a word to its entry into STORE's buffer."""
 
 DONE, STUCK, OVERFLOW = range(3)
-"""How a run ends: by itself, by the watchdog, with more tokens than their counters hold."""
+"""Ends of a run: by itself, by the watchdog, with more tokens than their counters hold."""
 _RING = 32  # a power of two above the largest memory.outstanding
 
 _CYCLES, _COMMANDS = int(Counter.CYCLES), int(Counter.COMMANDS)

@@ -28,7 +28,7 @@ _TO_FIRST, _TO_SECOND = _given(0), _given(1)
 
 @compiled(inline="always")
 def may_start(tokens: NDArray[np.int64], engine: int, waits: int) -> bool:
-    """Whether the tokens that a command of an engine waits for are there."""
+    """True if the tokens that a command of an engine waits for are there."""
     return not ((waits & 1 and tokens[2 * engine] == 0) or (waits & 2 and tokens[2 * engine + 1] == 0))
 
 
@@ -48,7 +48,7 @@ def give(tokens: NDArray[np.int64], engine: int, signals: int) -> None:
 
 @compiled(inline="always")
 def too_many(tokens: NDArray[np.int64]) -> bool:
-    """Whether a counter of tokens has overflown."""
+    """True if a counter of tokens has overflown."""
     over = False
     for count in tokens:
         over = over or count > MOST_TOKENS
