@@ -13,8 +13,8 @@ from intaglio.cli.console import Progress, check_targets, progress, report_termi
 from intaglio.cli.options import TABLE_HELP, WHOLE, ConfigOption, SetOption, configuration
 from intaglio.dataset import read_dataset
 from intaglio.errors import InputError
-from intaglio.mapper.lower.lower import host_operators
 from intaglio.network import load, random_inputs
+from intaglio.network.placement import host_operators
 from intaglio.power_model import DEFAULT_TABLE, compare, load_table, measured
 from intaglio.report.energy import compare_document, fingerprint, table_document
 from intaglio.report.energy_tables import print_compare, print_sources
