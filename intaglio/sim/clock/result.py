@@ -30,7 +30,7 @@ BURST_COLUMNS = ("command", "is_write", "address", "beats", "requested", "accept
 
 @dataclass(frozen=True)
 class Recording:
-    """When everything happened, in cycles.
+    """Times of everything that happened, in cycles.
 
     dispatched, started: int64 [commands], when the command's last word entered its queue, and when its engine took it
     with its tokens. A compute command is busy from `started` to its retirement, both counted.

@@ -101,7 +101,7 @@ def _checked(table: NDArray[np.int64], lengths: NDArray[np.int64], bus_bytes: in
 
 
 def _table(values: Mapping[Opcode, int] | Mapping[Opcode, Engine]) -> NDArray[np.int64]:
-    """By opcode, 0 where there is none."""
+    """An array of values by opcode, 0 where there is none."""
     out = np.zeros(256, np.int64)
     for opcode, value in values.items():
         out[opcode] = value

@@ -18,7 +18,7 @@ ENGINES = len(Engine)
 
 
 def _given(nth: int) -> tuple[int, ...]:
-    """By engine, the place of the tokens that it gives to the nth of the others."""
+    """Places, by engine, of the tokens that it gives to the nth of the others."""
     others = [[other for other in Engine if other != engine] for engine in Engine]
     return tuple(2 * others[engine][nth] + others[others[engine][nth]].index(engine) for engine in Engine)
 
