@@ -7,8 +7,8 @@ READY := $(VENV)/.installed
 LOWEST := $(VENV)-lowest
 # What meets numpy, numba, onnx, onnxruntime, LiteRT, PyYAML, rich, typer, jsonschema and matplotlib.
 LOWEST_TESTS := tests/quantize tests/network tests/cli tests/report tests/mapper/test_refusals.py tests/machine/test_config.py \
-                tests/sim/test_functional.py tests/sim/test_event_model.py tests/test_api.py tests/test_compiled.py \
-                tests/replay
+                tests/sim/test_functional.py tests/sim/clock/test_event_model.py tests/test_api.py tests/test_compiled.py \
+                tests/analysis/test_bounds.py tests/analysis/test_depthwise_commands.py tests/replay
 
 # Files of tests that take longest; `make test-quick` leaves them out.
 LONG_TESTS := benchmarks/test_zigzag_plans cli/test_broken_inputs cli/test_commands cli/test_ending \
@@ -18,9 +18,9 @@ LONG_TESTS := benchmarks/test_zigzag_plans cli/test_broken_inputs cli/test_comma
               hw/test_system_errors hw/test_verilog mapper/test_chain_plans mapper/test_chains \
               mapper/test_convolution_ring mapper/test_limits mapper/test_objective mapper/test_parts \
               mapper/test_plan_cycles mapper/test_polish mapper/test_split network/test_mutated_fields \
-              power_model/test_layer_counts quantize/test_post_training_onnx replay/test_record report/test_bounds \
-              report/test_notebook report/test_plots sim/test_depthwise_rtl sim/test_engines sim/test_event_model \
-              sim/test_largest_commands sim/test_memory_models system/test_networks_on_engines \
+              analysis/test_layer_counts quantize/test_post_training_onnx replay/test_record analysis/test_bounds \
+              report/test_notebook report/test_plots sim/test_depthwise_rtl sim/test_engines sim/clock/test_event_model \
+              sim/test_largest_commands sim/memory/test_memory_models system/test_networks_on_engines \
               system/test_onnx_networks system/test_own_network_onnx test_compiled trace/test_trace
 
 .PHONY: install demo test test-quick test-all test-lowest lint bench fuzz fuzz-files replay stages mutate help

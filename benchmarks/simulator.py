@@ -27,10 +27,10 @@ from intaglio.machine.config import Config, load_config
 from intaglio.network import load
 from intaglio.program.table import table_of
 from intaglio.session import Session
+from intaglio.sim.clock.event_model import run_events
+from intaglio.sim.clock.schedule import schedule_of
 from intaglio.sim.engines import clock_of
-from intaglio.sim.event_model import run_events
 from intaglio.sim.functional import execute_program
-from intaglio.sim.schedule import schedule_of
 
 THREADS = 2
 

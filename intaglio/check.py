@@ -10,10 +10,10 @@ from pathlib import Path
 from intaglio.errors import Refusal
 from intaglio.machine.config import Config
 from intaglio.mapper.lower.accept import NOTHING_TO_RUN, examined, onchip_bytes, tiled
-from intaglio.mapper.lower.lower import host_operators
 from intaglio.mapper.tasks.task import Task
 from intaglio.network import survey
 from intaglio.network.graph import Conv2D, FullyConnected, Graph, Operator, Reshape
+from intaglio.network.placement import host_operators
 from intaglio.network.survey import BEHIND, UNTOLD, Refused, Step, Survey
 from intaglio.program.layout import layout_of
 

@@ -14,14 +14,14 @@ from intaglio.errors import InputError
 from intaglio.machine.config import Config
 from intaglio.machine.counters import Counter
 from intaglio.mapper import Certificate, Objective, map_network, map_proven
-from intaglio.mapper.lower.lower import host_operators
 from intaglio.mapper.search.objective import check_goal
 from intaglio.network import Graph, check_inputs, execute, host_ops
 from intaglio.network.execute import graph_inputs
 from intaglio.network.graph import Operator
+from intaglio.network.placement import host_operators
 from intaglio.power_model import Table, load_table, prices
 from intaglio.program.program import Program
-from intaglio.sim.cycle_model import CycleResult
+from intaglio.sim.clock.result import CycleResult
 from intaglio.sim.engines import RunResult, clock_of, cycles_of, run_program
 from intaglio.sim.functional import execute_program
 from intaglio.sim.ledger import actions

@@ -18,13 +18,17 @@ from typing import Any
 import numpy as np
 import pytest
 from numba.core.dispatcher import Dispatcher
+from numba.core.serialize import dumps
 
 import intaglio
 from intaglio import compiled, sources
+from intaglio.machine.isa import Command, Opcode
 from intaglio.sim import requantize
+from intaglio.sim.operands import operands_of
 from tests.damage import DAMAGES
 
 ROOT = Path(__file__).parent.parent
+FORMS = {opcode: type(operands_of(Command(opcode, {}))) for opcode in Opcode}
 NOWHERE = "/dev/null/none"
 CALL = """if True:
     from intaglio.sim.requantize import takes, wrap32
@@ -221,6 +225,13 @@ def test_a_change_of_a_called_module_is_a_new_version(
 
     monkeypatch.setattr(sources, "_read", altered)
     assert (version("intaglio.sim.vector") != before) == counts
+
+
+def test_another_process_finds_the_types_of_what_was_compiled() -> None:
+    """Kernels take a command's fields; were their types pickled by value, each process would compile them again."""
+    code = f"{{op: type(operands_of(Command(op, {{}}))) for op in Opcode}} == pickle.loads({dumps(FORMS)!r})"
+    imports = "import pickle; from intaglio.machine.isa import *; from intaglio.sim.operands import operands_of"
+    assert run(f"{imports}; print({code})", NOWHERE) == "True"
 
 
 @pytest.mark.parametrize("package", ["numba", "numpy", "llvmlite"])

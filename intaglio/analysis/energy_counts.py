@@ -14,7 +14,7 @@ from intaglio.machine.isa import Command, Engine, LocalMemory, Opcode
 from intaglio.power_model.counts import ACTIONS, LayerCounts
 from intaglio.power_model.work import FP32_BYTES, FP32_RECORD_BYTES
 from intaglio.session import Session
-from intaglio.sim.cycle_model import CycleResult
+from intaglio.sim.clock.result import CycleResult
 from intaglio.sim.engines import clock_of, layer_intervals
 from intaglio.sim.ledger import count, elements_of, fetch_words
 

@@ -23,7 +23,8 @@ from intaglio.machine.config import INSTRUCTION_SET, Config, config_from_dict
 from intaglio.machine.isa import TRANSFERS, Command, Engine, decode
 from intaglio.machine.timing import compute_cycles
 from intaglio.schema import SCHEMA_VERSION
-from intaglio.sim.cycle_model import StuckError, run_cycles
+from intaglio.sim.clock.cycle_model import run_cycles
+from intaglio.sim.clock.result import StuckError
 from intaglio.verifier.validate import validate_commands
 
 REMEDY = "write it again with `intaglio map MODEL --json M.json`"

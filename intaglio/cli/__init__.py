@@ -70,7 +70,7 @@ def _call(arguments: Sequence[str]) -> int:
 
 
 def _returned(work: Callable[[], int]) -> int:
-    """What `work` returns, or exits with, as typer does at the end of a shell's completion."""
+    """The result of `work`, or the status that it exits with, as typer does at the end of a shell's completion."""
     try:
         return work()
     except SystemExit as end:

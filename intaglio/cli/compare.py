@@ -13,66 +13,74 @@ from intaglio.cli.console import Progress, check_targets, progress, report_termi
 from intaglio.cli.options import TABLE_HELP, WHOLE, ConfigOption, SetOption, configuration
 from intaglio.dataset import read_dataset
 from intaglio.errors import InputError
-from intaglio.mapper.lower.lower import host_operators
 from intaglio.network import load, random_inputs
+from intaglio.network.placement import host_operators
 from intaglio.power_model import DEFAULT_TABLE, compare, load_table, measured
 from intaglio.report.energy import compare_document, fingerprint, table_document
 from intaglio.report.energy_tables import print_compare, print_sources
 from intaglio.session import Session
 
 SEED = 0
-"""Of the random input that host operators are timed with."""
+"""The seed of the random input that host operators are timed with."""
+
+ComparedArgument = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="MODEL",
+        help="A quantized int8 network, as for run; --sources alone needs none.",
+        show_default=False,
+    ),
+]
+TableOption = Annotated[
+    str,
+    typer.Option("--table", metavar="TABLE", help=TABLE_HELP),
+]
+DataOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="D.npz",
+        help="Samples and labels for the accuracy of INT8, as for run.",
+        show_default=False,
+    ),
+]
+FloatModelOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--float-model", metavar="F.onnx", help="The float network, for the accuracy of FP32.", show_default=False
+    ),
+]
+FloatDataOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--float-data",
+        metavar="D.npz",
+        help="The same samples as the float network takes them, where its layout differs from --data.",
+        show_default=False,
+    ),
+]
+SourcesOption = Annotated[bool, typer.Option("--sources", help="Print where every constant comes from.")]
+JsonOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--json",
+        metavar="C.json|-",
+        help=f"The comparison as JSON; - is standard output. {WHOLE}",
+        show_default=False,
+    ),
+]
 
 
 def compare_command(
-    model: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="MODEL",
-            help="A quantized int8 network, as for run; --sources alone needs none.",
-            show_default=False,
-        ),
-    ] = None,
+    model: ComparedArgument = None,
     config: ConfigOption = "edge64",
     overrides: SetOption = None,
-    table: Annotated[
-        str,
-        typer.Option("--table", metavar="TABLE", help=TABLE_HELP),
-    ] = DEFAULT_TABLE,
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            "--data",
-            metavar="D.npz",
-            help="Samples and labels for the accuracy of INT8, as for run.",
-            show_default=False,
-        ),
-    ] = None,
-    float_model: Annotated[
-        Path | None,
-        typer.Option(
-            "--float-model", metavar="F.onnx", help="The float network, for the accuracy of FP32.", show_default=False
-        ),
-    ] = None,
-    float_data: Annotated[
-        Path | None,
-        typer.Option(
-            "--float-data",
-            metavar="D.npz",
-            help="The same samples as the float network takes them, where its layout differs from --data.",
-            show_default=False,
-        ),
-    ] = None,
-    sources: Annotated[bool, typer.Option("--sources", help="Print where every constant comes from.")] = False,
-    json: Annotated[
-        Path | None,
-        typer.Option(
-            "--json",
-            metavar="C.json|-",
-            help=f"The comparison as JSON; - is standard output. {WHOLE}",
-            show_default=False,
-        ),
-    ] = None,
+    table: TableOption = DEFAULT_TABLE,
+    data: DataOption = None,
+    float_model: FloatModelOption = None,
+    float_data: FloatDataOption = None,
+    sources: SourcesOption = False,
+    json: JsonOption = None,
 ) -> None:
     """Compare energy and performance per watt with the same array and schedule in FP32."""
     check_targets(json, inputs=[model, data, float_model, float_data])

@@ -1,4 +1,4 @@
-"""Where text goes: reports to standard output, progress and everything beside a JSON to standard error."""
+"""Ways of text: reports to standard output, progress and everything beside a JSON to standard error."""
 
 from __future__ import annotations
 
@@ -73,12 +73,12 @@ class Progress:
         self._status = status
 
     def step(self, message: str) -> None:
-        """What usually takes less than seconds: shown on a terminal only."""
+        """Tells of a step that usually takes less than seconds: shown on a terminal only."""
         if self._status is not None:
             self._status.update(Text(shown(message)))
 
     def long(self, message: str) -> None:
-        """What can take minutes."""
+        """Tells of a step that can take minutes."""
         if self._status is not None:
             self._status.console.print(Text(shown(message)))
             self._status.update(Text(shown(message)))

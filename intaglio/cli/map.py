@@ -18,65 +18,72 @@ from intaglio.report.documents import map_document, recheck_document
 from intaglio.report.tables import print_map, print_recheck
 from intaglio.session import Session
 
+MappedArgument = Annotated[
+    Path | None,
+    typer.Argument(metavar="MODEL", help="A quantized int8 network; none with --check.", show_default=False),
+]
+JsonOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--json",
+        metavar="M.json|-",
+        help=f"The schedule as JSON; - is standard output. {WHOLE}",
+        show_default=False,
+    ),
+]
+ListingOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--listing", metavar="P.txt", help=f"The program as text, a command a line. {WHOLE}", show_default=False
+    ),
+]
+ProgramOption = Annotated[
+    Path | None,
+    typer.Option("--program", metavar="P.npz", help=f"The program for `Program.load`. {WHOLE}", show_default=False),
+]
+ProveOption = Annotated[
+    bool,
+    typer.Option("--prove", help="Take each layer's best plan under exact timing, with a certificate; seconds longer."),
+]
+ObjectiveOption = Annotated[
+    ObjectiveName,
+    typer.Option(
+        "--objective", help="What the schedule is chosen by: fewest cycles; least energy; least product of the two."
+    ),
+]
+TableOption = Annotated[
+    str | None,
+    typer.Option(
+        "--table",
+        metavar="TABLE",
+        show_default=False,
+        help=f"{TABLE_HELP} With --objective energy and edp {DEFAULT_TABLE} unless given; with cycles it "
+        "decides between schedules of as many cycles.",
+    ),
+]
+CheckOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--check",
+        metavar="M.json",
+        show_default=False,
+        help="Instead of mapping: hold a mapping that --json wrote against its commands: legality, cycles, bytes; exit 1 on a difference.",
+    ),
+]
+
 
 def map_command(
     context: typer.Context,
-    model: Annotated[
-        Path | None,
-        typer.Argument(metavar="MODEL", help="A quantized int8 network; none with --check.", show_default=False),
-    ] = None,
+    model: MappedArgument = None,
     config: ConfigOption = "edge64",
     overrides: SetOption = None,
-    json: Annotated[
-        Path | None,
-        typer.Option(
-            "--json",
-            metavar="M.json|-",
-            help=f"The schedule as JSON; - is standard output. {WHOLE}",
-            show_default=False,
-        ),
-    ] = None,
-    listing: Annotated[
-        Path | None,
-        typer.Option(
-            "--listing", metavar="P.txt", help=f"The program as text, a command a line. {WHOLE}", show_default=False
-        ),
-    ] = None,
-    program: Annotated[
-        Path | None,
-        typer.Option("--program", metavar="P.npz", help=f"The program for `Program.load`. {WHOLE}", show_default=False),
-    ] = None,
-    prove: Annotated[
-        bool,
-        typer.Option(
-            "--prove", help="Take each layer's best plan under exact timing, with a certificate; seconds longer."
-        ),
-    ] = False,
-    objective: Annotated[
-        ObjectiveName,
-        typer.Option(
-            "--objective", help="What the schedule is chosen by: fewest cycles; least energy; least product of the two."
-        ),
-    ] = ObjectiveName.cycles,
-    table: Annotated[
-        str | None,
-        typer.Option(
-            "--table",
-            metavar="TABLE",
-            show_default=False,
-            help=f"{TABLE_HELP} With --objective energy and edp {DEFAULT_TABLE} unless given; with cycles it "
-            "decides between schedules of as many cycles.",
-        ),
-    ] = None,
-    check: Annotated[
-        Path | None,
-        typer.Option(
-            "--check",
-            metavar="M.json",
-            show_default=False,
-            help="Instead of mapping: hold a mapping that --json wrote against its commands: legality, cycles, bytes; exit 1 on a difference.",
-        ),
-    ] = None,
+    json: JsonOption = None,
+    listing: ListingOption = None,
+    program: ProgramOption = None,
+    prove: ProveOption = False,
+    objective: ObjectiveOption = ObjectiveName.cycles,
+    table: TableOption = None,
+    check: CheckOption = None,
 ) -> None:
     """Schedule a network; report commands, traffic and cycles of every layer."""
     check_targets(json, listing, program, inputs=[model, check])
@@ -85,15 +92,7 @@ def map_command(
     if check is not None:
         if given(context) - {"check", "json"}:
             raise typer.BadParameter("--check takes no other option than --json")
-        with progress() as tell:
-            tell.step(f"checking {check}")
-            found = recheck(check)
-        write_json(json, recheck_document(check, found))
-        terminal = report_terminal(json)
-        print_recheck(terminal, check, found)
-        tell_written(terminal, json)
-        if found.difference is not None:
-            raise typer.Exit(1)
+        _check(check, json)
         return
     assert model is not None
     settings = configuration(config, overrides)
@@ -117,3 +116,16 @@ def map_command(
     terminal = report_terminal(json)
     print_map(terminal, document, graph.notes)
     tell_written(terminal, json, listing, program)
+
+
+def _check(mapping: Path, json: Path | None) -> None:
+    """Holds a mapping that --json wrote against its commands; exit 1 on a difference."""
+    with progress() as tell:
+        tell.step(f"checking {mapping}")
+        found = recheck(mapping)
+    write_json(json, recheck_document(mapping, found))
+    terminal = report_terminal(json)
+    print_recheck(terminal, mapping, found)
+    tell_written(terminal, json)
+    if found.difference is not None:
+        raise typer.Exit(1)

@@ -13,14 +13,14 @@ from intaglio.power_model import shipped_tables
 
 
 class EngineName(StrEnum):
-    """What runs a Program."""
+    """The engine that runs a Program."""
 
     host = "host"
     rtl = "rtl"
 
 
 class ObjectiveName(StrEnum):
-    """What a schedule is chosen by."""
+    """The measure by which a schedule is chosen."""
 
     cycles = "cycles"
     energy = "energy"

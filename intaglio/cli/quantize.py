@@ -28,7 +28,7 @@ class Activations(StrEnum):
 
 
 class Method(StrEnum):
-    """How an activation's range is chosen."""
+    """The way in which an activation's range is chosen."""
 
     minmax = "minmax"
     percentile = "percentile"

@@ -13,82 +13,96 @@ import typer
 from intaglio import api
 from intaglio.accuracy import evaluate, read_labelled
 from intaglio.analysis.layers import totals
-from intaglio.cli.console import check_targets, progress, progress_bar, report_terminal, tell_written, write_json
+from intaglio.cli.console import (
+    Progress,
+    check_targets,
+    progress,
+    progress_bar,
+    report_terminal,
+    tell_written,
+    write_json,
+)
 from intaglio.cli.options import WHOLE, ConfigOption, EngineName, ModelArgument, SetOption, configuration
 from intaglio.errors import InputError
 from intaglio.files import write_bytes
+from intaglio.machine.config import Config
 from intaglio.network import Graph, check_inputs, load, random_inputs
 from intaglio.npz import Header, npz_bytes, read_npz
 from intaglio.report.documents import accuracy_document, run_document
 from intaglio.report.plots import check_plot, picture, save_plot
 from intaglio.report.tables import print_run
-from intaglio.session import every_tensor
+from intaglio.session import NetworkRun, every_tensor
 from intaglio.sim.rtl.build import library
 from intaglio.trace.chrome import LIMIT, write_chrome
 
 SEED = 0
-"""Of the random input where none is given."""
+"""The seed of the random input where none is given."""
+
+EngineOption = Annotated[EngineName, typer.Option(help="host: the simulator. rtl: the emitted design in Verilator.")]
+InputOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--input",
+        metavar="IN.npz",
+        help=f"Arrays by input name; without it, random ones (seed {SEED}).",
+        show_default=False,
+    ),
+]
+DataOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="D.npz",
+        show_default=False,
+        help="Samples [N, ...] by input name, or `inputs`, and `labels` [N]: the accuracy of what the hardware "
+        "computes, by the host engine.",
+    ),
+]
+JsonOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--json", metavar="R.json|-", help=f"The report as JSON; - is standard output. {WHOLE}", show_default=False
+    ),
+]
+OutputsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--outputs", metavar="O.npz", help=f"The network's outputs by tensor name. {WHOLE}", show_default=False
+    ),
+]
+AllTensorsOption = Annotated[bool, typer.Option("--all-tensors", help="Put every tensor of the graph into --outputs.")]
+TraceOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--trace",
+        metavar="T.json",
+        show_default=False,
+        help=f"Engines, tiles, bursts and stalls for ui.perfetto.dev, 1 us a cycle. {WHOLE}",
+    ),
+]
+PlotOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--plot",
+        metavar="P.svg",
+        show_default=False,
+        help="Roofline, cycles and energy by layer as a picture, .svg, .png or .pdf.",
+    ),
+]
 
 
 def run(
     model: ModelArgument,
     config: ConfigOption = "edge64",
     overrides: SetOption = None,
-    engine: Annotated[
-        EngineName, typer.Option(help="host: the simulator. rtl: the emitted design in Verilator.")
-    ] = EngineName.host,
-    input_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--input",
-            metavar="IN.npz",
-            help=f"Arrays by input name; without it, random ones (seed {SEED}).",
-            show_default=False,
-        ),
-    ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            "--data",
-            metavar="D.npz",
-            show_default=False,
-            help="Samples [N, ...] by input name, or `inputs`, and `labels` [N]: the accuracy of what the hardware "
-            "computes, by the host engine.",
-        ),
-    ] = None,
-    json: Annotated[
-        Path | None,
-        typer.Option(
-            "--json", metavar="R.json|-", help=f"The report as JSON; - is standard output. {WHOLE}", show_default=False
-        ),
-    ] = None,
-    outputs: Annotated[
-        Path | None,
-        typer.Option(
-            "--outputs", metavar="O.npz", help=f"The network's outputs by tensor name. {WHOLE}", show_default=False
-        ),
-    ] = None,
-    all_tensors: Annotated[
-        bool, typer.Option("--all-tensors", help="Put every tensor of the graph into --outputs.")
-    ] = False,
-    trace: Annotated[
-        Path | None,
-        typer.Option(
-            "--trace",
-            metavar="T.json",
-            show_default=False,
-            help=f"Engines, tiles, bursts and stalls for ui.perfetto.dev, 1 us a cycle. {WHOLE}",
-        ),
-    ] = None,
-    plot: Annotated[
-        Path | None,
-        typer.Option(
-            "--plot",
-            metavar="P.svg",
-            show_default=False,
-            help="Roofline, cycles and energy by layer as a picture, .svg, .png or .pdf.",
-        ),
-    ] = None,
+    engine: EngineOption = EngineName.host,
+    input_file: InputOption = None,
+    data: DataOption = None,
+    json: JsonOption = None,
+    outputs: OutputsOption = None,
+    all_tensors: AllTensorsOption = False,
+    trace: TraceOption = None,
+    plot: PlotOption = None,
 ) -> None:
     """Run one inference; report cycles, bounds and traffic of every layer."""
     if all_tensors and outputs is None:
@@ -99,20 +113,8 @@ def run(
     graph = load(model)
     values = read_inputs(graph, input_file)
     samples = None if data is None else read_labelled(data, graph)
-    seconds: dict[str, float] = {}
     with progress() as tell:
-        tell.step(f"mapping {graph.name} onto {settings.name}")
-        begin = time.perf_counter()
-        session = api.map(graph, settings)
-        seconds["map"] = time.perf_counter() - begin
-        if engine == EngineName.rtl:
-            begin = time.perf_counter()
-            library(settings, None, tell.long)
-            seconds["build"] = time.perf_counter() - begin
-        tell.step(f"running {graph.name} on the {engine.value} engine")
-        begin = time.perf_counter()
-        done = session.run(values, engine.value, tell.long)
-        seconds["run"] = time.perf_counter() - begin
+        done, seconds = _mapped_and_run(graph, settings, values, engine, tell)
         tensors, host_only = {name: done.tensors[name] for name in graph.outputs}, None
         if all_tensors:
             tell.step("running again with every tensor kept outside")
@@ -121,10 +123,10 @@ def run(
     if samples is not None:
         begin = time.perf_counter()
         with progress_bar() as bar:
-            accuracy = evaluate(session, samples, bar)
+            accuracy = evaluate(done.session, samples, bar)
         seconds["accuracy"] = time.perf_counter() - begin
     layers = api.layers(done)
-    summary = totals(settings, session.program, layers, done.result.cycles)
+    summary = totals(settings, done.session.program, layers, done.result.cycles)
     document = run_document(
         model,
         settings,
@@ -152,6 +154,26 @@ def run(
     for kind, count in left_out.items():
         terminal.line(f"note: {trace} is without {count:,} {kind}, so that it has at most {LIMIT:,} events")
     tell_written(terminal, json, outputs, trace, plot)
+
+
+def _mapped_and_run(
+    graph: Graph, settings: Config, values: Mapping[str, np.ndarray], engine: EngineName, tell: Progress
+) -> tuple[NetworkRun, dict[str, float]]:
+    """An inference, and the seconds of its steps: `map`, for the RTL `build`, and `run`."""
+    seconds = {}
+    tell.step(f"mapping {graph.name} onto {settings.name}")
+    begin = time.perf_counter()
+    session = api.map(graph, settings)
+    seconds["map"] = time.perf_counter() - begin
+    if engine == EngineName.rtl:
+        begin = time.perf_counter()
+        library(settings, None, tell.long)
+        seconds["build"] = time.perf_counter() - begin
+    tell.step(f"running {graph.name} on the {engine.value} engine")
+    begin = time.perf_counter()
+    done = session.run(values, engine.value, tell.long)
+    seconds["run"] = time.perf_counter() - begin
+    return done, seconds
 
 
 def read_inputs(graph: Graph, path: Path | None) -> dict[str, np.ndarray]:

@@ -103,7 +103,7 @@ def _escaping(stream: Any) -> None:
 
 
 def _discard(stream: Any) -> None:
-    """What the stream still holds goes nowhere, so that the end of Python does not fail again."""
+    """Discards what the stream still holds, so that the end of Python does not fail again."""
     with suppress(OSError, ValueError, AttributeError):
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, stream.fileno())

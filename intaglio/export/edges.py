@@ -9,9 +9,9 @@ import numpy as np
 from intaglio.errors import InputError
 from intaglio.export.c_text import identifiers
 from intaglio.export.loops import Loop, addresses, file_order, loops_of
-from intaglio.mapper.lower.lower import host_operators
 from intaglio.network import host_ops
 from intaglio.network.graph import Dequantize, FileForm, Operator, Quantize, Reshape, Softmax, Tensor
+from intaglio.network.placement import host_operators
 from intaglio.program.program import Place
 from intaglio.session import Session
 

@@ -1,1 +1,1 @@
-"""What a run tells: layers and their bounds, tables, JSON, and files written whole or not at all."""
+"""Reports of a run: layers and their bounds, tables, JSON, and files written whole or not at all."""

@@ -143,7 +143,7 @@ def _certificate(program: Program, c: Certificate) -> dict[str, Any]:
 
 
 def recheck_document(mapping: Path, found: Recheck) -> dict[str, Any]:
-    """What `map --check` found, as stated or not."""
+    """The document of `map --check`: the mapping is as stated, or is not."""
     versions = {"schema_version": SCHEMA_VERSION, "intaglio_version": __version__}
     return {**versions, "mapping": str(mapping), "equal": found.difference is None, **dataclasses.asdict(found)}
 

@@ -53,7 +53,7 @@ def compare_document(
 
 
 def table_document(table: Table) -> dict[str, Any]:
-    """Where every constant comes from. price: in pJ, pJ a bit, W, W/KiB or W/MHz; points: of sram, by bytes."""
+    """Every constant of a table with its source. price: in pJ, pJ a bit, W, W/KiB or W/MHz; points: of sram, by bytes."""
     return {
         "name": table.name,
         "node_nm": table.node_nm,
@@ -66,7 +66,7 @@ def table_document(table: Table) -> dict[str, Any]:
 
 
 def fingerprint(session: Session) -> Fingerprint:
-    """What the network is. Of one with several inputs or outputs, the first of each."""
+    """Shapes and counts by which a network is known again. Of one with several inputs or outputs, the first of each."""
     graph = session.graph
     weights = [getattr(op, "weights", None) for op in graph.operators]
     return Fingerprint(

@@ -98,7 +98,7 @@ def _groups(pixels: Sequence[tuple[float, float]]) -> list[list[int]]:
 def _offset(
     x: float, y: float, width: float, height: float, taken: Sequence[Box], frame: Box, scale: float
 ) -> tuple[float, float]:
-    """From the point to the label's lower left corner: the nearest place that covers nothing, else the one that covers
+    """The way from the point to the label's lower left corner: the nearest place that covers nothing, else the one that covers
     least."""
     best: tuple[float, float, float] | None = None
     for distance in (6, 10, 16, 24, 34, 46, 60, 78, 100, 130):

@@ -37,7 +37,7 @@ PARTS = {"arithmetic": "#0072B2", "on_chip": "#009E73", "external": "#D55E00", "
 ROW = 0.24
 """Inches of a bar's row."""
 DOTS = 150
-"""Of a PNG, an inch."""
+"""Pixels of a PNG, an inch."""
 _BASELINE = "equal_bytes"
 
 

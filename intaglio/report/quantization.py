@@ -108,7 +108,7 @@ def print_quantization(out: Terminal, document: dict[str, Any]) -> None:
 
 
 def _print_afterwards(out: Terminal, found: dict[str, Any]) -> None:
-    """What the accelerator will refuse of it, with the remedies; the operators of one reason and remedy in a line."""
+    """Operators that the accelerator will refuse, with the remedies; the operators of one reason and remedy in a line."""
     if found["would_run"]:
         out.line(f"the accelerator ({found['config']}) takes it")
         return

@@ -22,7 +22,7 @@ LONGEST_NAME = 44
 SHORTEST_NAME = 18
 NARROWEST_TEXT = 20
 LONGEST_TOKEN = 44
-"""Of a text: a longer word is shortened as a name."""
+"""Characters of a word in a text: a longer one is shortened as a name."""
 
 
 _CODE = re.compile(r"(.*?)( x[\d,]+)?", re.DOTALL)
@@ -30,7 +30,7 @@ _CODE = re.compile(r"(.*?)( x[\d,]+)?", re.DOTALL)
 
 
 class Kind(Enum):
-    """What a column holds. NUMBER: to the right, never shortened. WORD: never shortened. NAME: its end is kept. CODE: an
+    """The content of a column. NUMBER: to the right, never shortened. WORD: never shortened. NAME: its end is kept. CODE: an
     operator's kind; its beginning is kept, and a number as in "Add x12". TEXT: words that fold."""
 
     NUMBER = 0
@@ -104,7 +104,7 @@ class Table:
         return kept
 
     def _widths(self, kept: Sequence[int], width: int) -> list[int]:
-        """Of the kept columns, whose least widths fit: as wide as they like, less what lacks."""
+        """Widths of the kept columns, whose least ones fit: as wide as they like, less what lacks."""
         widths = [self._wanted(i) for i in kept]
         least = [self._least(i) for i in kept]
         for kinds in ({Kind.TEXT}, {Kind.NUMBER, Kind.WORD}, {Kind.NAME, Kind.CODE}):

@@ -25,7 +25,7 @@ FIGURES = (
     Column("bounded by", Kind.WORD, leave=3),
     Column("bytes outside", leave=7),
 )
-"""Of run and map; see _figures."""
+"""Figures of run and map; see _figures."""
 
 
 def print_run(out: Terminal, document: dict[str, Any]) -> None:
@@ -123,7 +123,7 @@ def _print_certificates(out: Terminal, certificates: Sequence[dict[str, Any]]) -
 
 
 def print_recheck(out: Terminal, mapping: Path, found: Recheck) -> None:
-    """What `map --check` found."""
+    """Prints the findings of `map --check`."""
     if found.difference is not None:
         out.line(f"{mapping}: DIFFERENT: {found.difference}")
         return

@@ -1,4 +1,4 @@
-"""Where reports go: standard output or standard error, as wide as they are, in characters that they have.
+"""The screen of reports: standard output or standard error, as wide as they are, in characters that they have.
 
 The only way to a terminal for what a report says: `line` and `table` escape what would act on the screen, so a name cannot.
 """

@@ -1,4 +1,4 @@
-"""What COMPUTE's accesses to the activation memory cost and where they may go."""
+"""Costs of COMPUTE's accesses to the activation memory, and the addresses that they may go to."""
 
 from __future__ import annotations
 

@@ -210,7 +210,7 @@ def _gather(c: Any, pixel: int, activation: np.ndarray, inputs: np.ndarray) -> N
 
 @compiled()
 def run_bytes(c: Any) -> int:
-    """Of what a pixel reads without a gap, its bytes in the padding included."""
+    """Bytes that a pixel reads without a gap, those in the padding included."""
     run: int = (c.chunks - 1) * c.chunk_bytes + c.last_chunk_bytes
     return run
 

@@ -124,7 +124,7 @@ def output_at(c: Any, down: int, across: int, i: int, j: int) -> int:
 
 @compiled()
 def raster_rows(c: Any, down: int) -> int:
-    """Of the rasters of the patches in row `down`."""
+    """Rows of the rasters of the patches in row `down`."""
     rows: int = c.last_raster_rows if down == c.patches_down - 1 else c.raster_rows
     return rows
 

@@ -1,4 +1,4 @@
-"""From the array's sums to bytes: the scales of output channels, and a pixel's way into the activation memory.
+"""The array's sums made bytes: the scales of output channels, and a pixel's way into the activation memory.
 
 c: operands of CONV or DEPTHWISE. z: operands.Sizes. width: channels of a channel tile; the last has c.last_channels.
 """

@@ -15,12 +15,13 @@ from intaglio.machine.faults import Fault
 from intaglio.machine.isa import Command, Engine
 from intaglio.program.program import Program
 from intaglio.program.table import Table, table_of
-from intaglio.sim.cycle_model import SYSTEM_COUNTERS, CycleResult, StuckError, run_clock
-from intaglio.sim.event_model import run_events
+from intaglio.sim.clock.cycle_model import run_clock
+from intaglio.sim.clock.event_model import run_events
+from intaglio.sim.clock.result import SYSTEM_COUNTERS, CycleResult, StuckError
+from intaglio.sim.clock.schedule import schedule_of
 from intaglio.sim.functional import execute_program
 from intaglio.sim.rtl.build import Progress
 from intaglio.sim.rtl.simulate import run_rtl
-from intaglio.sim.schedule import schedule_of
 
 ENGINES = ("host", "rtl")
 NEVER = 1 << 62
@@ -29,7 +30,7 @@ NEVER = 1 << 62
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a run gives, whichever engine ran it; equal in every field for a valid program.
+    """The result of a run, whichever engine ran it; equal in every field for a valid program.
 
     engine: who ran it. outputs: by name, int8 [rows, row_bytes] as the Program's places have them. memory: external memory
     after the end, uint8 [memory_bytes]. cycles: from the start to the end. retire_cycles: int64 [commands], the cycle in

@@ -1,4 +1,4 @@
-"""What a Program computes, bit for bit, and the ledger of its work; time is event_model's."""
+"""Results of a Program, bit for bit, and the ledger of its work; time is event_model's."""
 
 from __future__ import annotations
 
@@ -104,4 +104,4 @@ _KERNELS: ByOpcode[Callable[[_Machine, Any, np.ndarray], None]] = ByOpcode(
         Opcode.DEPTHWISE: _Machine.depthwise,
     },
 )
-"""What executes a command, its operands given, and adds its part to the ledger."""
+"""The function that executes a command, its operands given, and adds its part to the ledger."""

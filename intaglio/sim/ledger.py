@@ -57,7 +57,7 @@ def count(config: Config, commands: Sequence[Command]) -> NDArray[np.int64]:
 
 
 def actions(config: Config, commands: Sequence[Command]) -> dict[str, int]:
-    """How many of each action the commands take together, by the names of counters (in lower case; those of time are 0) and of
+    """Counts of each action that the commands take together, by the names of counters (in lower case; those of time are 0) and of
     ELEMENTS, with the bus words that fetching them takes. The commands are legal."""
     by_command = count(config, commands)
     by_command[:, Counter.FETCH_WORDS] = fetch_words(commands, config.bus_bytes)

@@ -1,4 +1,4 @@
-"""What compiled kernels are given: fields of commands and sizes of the machine, as named tuples of int."""
+"""Arguments of compiled kernels: fields of commands and sizes of the machine, as named tuples of int."""
 
 from __future__ import annotations
 
@@ -55,6 +55,9 @@ def _form(opcode: isa.Opcode) -> tuple[Any, Callable[[Mapping[str, int]], Any]]:
 
 
 _FORM = ByOpcode("operands", {opcode: _form(opcode) for opcode in isa.Opcode})
+# Compiled code that is kept names its types by module and name; a type that stands nowhere would be another one in each process, and
+# all kernels compiled again.
+globals().update({form.__name__: form for form, _ in (_FORM[opcode] for opcode in isa.Opcode)})
 
 
 def operands_of(command: isa.Command) -> Any:

@@ -26,7 +26,7 @@ def wrap32(x: int) -> int:
 
 @compiled()
 def takes(multiplier: int, rounding: int) -> bool:
-    """Whether a mode takes this multiplier, 0 to 2**31 - 1: FLOAT only those of the highest bit, or 0."""
+    """True if a mode takes this multiplier, 0 to 2**31 - 1: FLOAT only those of the highest bit, or 0."""
     return rounding != _FLOAT or multiplier == 0 or multiplier >= 1 << 30
 
 
@@ -92,7 +92,7 @@ def _binary32(magnitude: _Integer) -> _Integer:
 
 
 class Scales(NamedTuple):
-    """What a row of sums is scaled by, one after the other.
+    """Scales of a row of sums, one after the other.
 
     bias, multiplier, shift: int32 [n], in their ranges. factor: float32 [n], the whole scale where FLOAT's multipliers have
     no more bits than a significand (`factors`), as those of a network do. rounding: isa.RoundingCode.

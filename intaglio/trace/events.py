@@ -15,7 +15,7 @@ from intaglio.machine.isa import Command, conv_pixels
 from intaglio.machine.opcodes import ByOpcode, Engine, Opcode
 from intaglio.machine.timing import conv_timing, depthwise_timing
 from intaglio.program.program import Program
-from intaglio.sim.cycle_model import CycleResult, Recording
+from intaglio.sim.clock.result import CycleResult, Recording
 from intaglio.sim.engines import layer_spans
 
 STATES = {

@@ -16,8 +16,8 @@ from intaglio.machine.config import Config, MemoryConfig
 from intaglio.machine.counters import Counter
 from intaglio.machine.isa import Command, Engine, Opcode
 from intaglio.machine.registers import Register, Status
-from intaglio.sim import cycle_model
-from intaglio.sim.cycle_model import run_cycles
+from intaglio.sim.clock.cycle_model import run_cycles
+from intaglio.sim.clock.result import StuckError
 
 
 def config_of(bus: int, rate: int, latency: int, outstanding: int) -> Config:
@@ -94,9 +94,9 @@ def test_model_refuses() -> None:
     def run(commands: list[Command], lengths: list[int] | NDArray[np.int64] = no) -> None:
         run_cycles(config, np.array(words_of(commands), np.uint32), np.array(lengths, np.int64), watchdog=300)
 
-    with pytest.raises(cycle_model.StuckError, match="no progress for 300 cycles, after 1 of 3 commands"):
+    with pytest.raises(StuckError, match="no progress for 300 cycles, after 1 of 3 commands"):
         run([load, pool, pool], [2, 2])
-    with pytest.raises(cycle_model.StuckError, match="more than 255 tokens"):
+    with pytest.raises(StuckError, match="more than 255 tokens"):
         run([Command(Opcode.POOL, {"signal": 1})] * 256, [2] * 256)
     with pytest.raises(ValueError, match="1 lengths for 0 compute commands"):
         run([load], [5])

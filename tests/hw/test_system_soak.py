@@ -14,7 +14,7 @@ from streams import EXTERNAL, EXTERNAL_BYTES, compute_lengths, random_stream, wo
 from intaglio.hw.verilog import emit_verilog
 from intaglio.machine.config import Config, MemoryConfig
 from intaglio.machine.registers import Control, Register, Status, counter_offset
-from intaglio.sim.cycle_model import run_cycles
+from intaglio.sim.clock.cycle_model import run_cycles
 from intaglio.sim.rtl.build import library_of
 from intaglio.sim.rtl.model import Model
 from intaglio.sim.rtl.toolchain import verilator

@@ -54,7 +54,7 @@ BLOCKS: dict[str, list[str]] = {
     "latency": [*SYSTEM, *core(MIXED)],
     "limits": SYSTEM,
     "formats": core(MIXED),
-    "memory": ["tests/sim/test_memory_models.py"],
+    "memory": ["tests/sim/memory/test_memory_models.py"],
     "fields": ["tests/machine/test_isa.py"],
     "opcodes": ["tests/machine/test_isa.py", "tests/machine/test_by_opcode.py"],
     "registers": ["tests/hw/test_registers.py", *SYSTEM],

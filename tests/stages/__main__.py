@@ -10,9 +10,9 @@ from tests.changed_tree import VERIFY, Tree
 from tests.stages.changes import QUEUES, STAGES, Change
 
 ROOT = Path(__file__).resolve().parents[2]
-CHECKS = (VERIFY, "tests/sim/test_event_model.py")
+CHECKS = (VERIFY, "tests/sim/clock/test_event_model.py")
 """RTL and host; the clock from event to event and the one that steps."""
-VERIFIER = "tests/mapper/test_limits_of_programs.py"
+VERIFIER = "tests/verifier/test_limits_of_programs.py"
 """What the verifier says of programs that a machine of other queues and tokens would not run."""
 
 

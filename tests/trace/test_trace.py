@@ -23,7 +23,7 @@ from intaglio.machine.isa import Engine
 from intaglio.machine.timing import compute_cycles
 from intaglio.network import load, random_inputs
 from intaglio.session import NetworkRun, Session
-from intaglio.sim.cycle_model import BURST_COLUMNS
+from intaglio.sim.clock.result import BURST_COLUMNS
 from intaglio.trace.chrome import KINDS, beyond, tracks, write_chrome
 from intaglio.trace.events import STATES, Trace, conv_tiles, patch_tiles
 from tests.cli.command import validate

@@ -7,13 +7,14 @@ from collections.abc import Set as AbstractSet
 
 from intaglio.errors import Refusal, RefusedError
 from intaglio.machine.config import Config
-from intaglio.mapper.lower.lower import beyond_counting, host_operators, lower
+from intaglio.mapper.lower.lower import beyond_counting, lower
 from intaglio.mapper.lower.lowered import Lowered
 from intaglio.mapper.lower.refusals import Why, refusals
 from intaglio.mapper.tasks.groups import weight_bytes
 from intaglio.mapper.tasks.task import Task
 from intaglio.mapper.tiling.layer_planner import LayerPlanner
 from intaglio.network.graph import Graph
+from intaglio.network.placement import host_operators
 
 NOTHING_TO_RUN: Why = ("no operator runs on the accelerator", "give a network with int8 layers")
 

@@ -83,21 +83,6 @@ def beyond_counting(graph: Graph, config: Config, lowered: Lowered) -> list[Refu
     return out
 
 
-def host_operators(graph: Graph) -> set[int]:
-    """Indices of the operators that the host runs: host operators, reshapes of anything but int8, and reshapes
-    between host operators."""
-    before = {name for name in graph.inputs if graph.tensors[name].dtype != np.int8}
-    after: set[str] = set()
-    out = set()
-    for index, op in enumerate(graph.operators):
-        not_int8 = any(graph.tensors[name].dtype != np.int8 for name in op.inputs + op.outputs)
-        moved = isinstance(op, Reshape) and (not_int8 or any(name in after for name in op.inputs))
-        if op.on_host or moved:
-            out.add(index)
-            (before if all(n in before or n in graph.inputs for n in op.inputs) else after).update(op.outputs)
-    return out
-
-
 class _Lowering:
     """One pass over the operators. refusals: what turns out on the way; the result is then for reports only."""
 

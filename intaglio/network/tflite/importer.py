@@ -12,7 +12,8 @@ from intaglio.network.advice import advice
 from intaglio.network.graph import Graph, Operator, Tensor
 from intaglio.network.survey import Refused, Step, Survey
 from intaglio.network.tflite.file import FileOperator, FileTensor, ModelFile, read_model_file
-from intaglio.network.tflite.ops import RULES, foldable_pads
+from intaglio.network.tflite.moves import foldable_pads
+from intaglio.network.tflite.ops import RULES
 from intaglio.network.tflite.tensors import Scope, Unsupported, activation, checked_quantization, run_time
 
 SUPPORTED = f"use operators out of {', '.join(RULES)}"

@@ -1,4 +1,4 @@
-"""Write int8 networks as .tflite files, through LiteRT's own flatbuffer schema.
+"""Write int8 networks as .tflite files: their operators, one call each.
 
     b = TfliteBuilder("net")
     x = b.input((1, 8, 8, 3), scale=0.02, zero_point=-1)
@@ -15,42 +15,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from intaglio.errors import InputError
-from intaglio.extras import install
 from intaglio.network.float_network import output_size
+from intaglio.network.tflite.contents import Contents, schema
 
-try:
-    import flatbuffers
-    from ai_edge_litert import schema_py_generated as schema
-except ImportError as error:
-    raise InputError(
-        f"writing .tflite files needs LiteRT's schema, which is not installed; {install('litert')}"
-    ) from error
-
-SCHEMA_VERSION = 3
 SOFTMAX_SCALE, SOFTMAX_ZERO_POINT = 1 / 256, -128
 """The only output quantization that TFLite's int8 softmax accepts."""
-
-_VERSIONS = {
-    "ADD": 2,
-    "AVERAGE_POOL_2D": 2,
-    "CONV_2D": 3,
-    "DEPTHWISE_CONV_2D": 3,
-    "DEQUANTIZE": 2,
-    "FULLY_CONNECTED": 4,
-    "MAX_POOL_2D": 2,
-    "MEAN": 2,
-    "QUANTIZE": 1,
-    "RELU": 2,
-    "RELU6": 2,
-    "RESHAPE": 1,
-    "SOFTMAX": 2,
-}
-"""Operator -> the version that introduced its int8 form."""
 
 
 @dataclass(frozen=True)
@@ -67,23 +39,18 @@ class TfliteBuilder:
     """Collects operators in the order of the calls; each call returns its result's Value."""
 
     def __init__(self, name: str) -> None:
-        self._name = name
-        self._buffers: list[Any] = [schema.BufferT()]
-        self._tensors: list[Any] = []
-        self._operators: list[Any] = []
-        self._codes: dict[str, int] = {}
-        self._inputs: list[int] = []
+        self._file = Contents(name)
 
     def input(self, shape: Sequence[int], scale: float, zero_point: int, name: str = "input") -> Value:
         """An int8 input of the network."""
         value = self._activation(name, shape, scale, zero_point)
-        self._inputs.append(value.index)
+        self._file.inputs.append(value.index)
         return value
 
     def float_input(self, shape: Sequence[int], name: str = "input") -> Value:
         """A float32 input of the network."""
-        value = Value(self._tensor(name, shape, "float32"), tuple(shape))
-        self._inputs.append(value.index)
+        value = Value(self._file.tensor(name, shape, "float32"), tuple(shape))
+        self._file.inputs.append(value.index)
         return value
 
     def conv2d(
@@ -231,7 +198,7 @@ class TfliteBuilder:
     def mean(self, x: Value, scale: float, zero_point: int, keep_dims: bool = False, name: str | None = None) -> Value:
         """Mean over rows and columns of x [N, H, W, C]: [N, 1, 1, C] with keep_dims, else [N, C]."""
         name = name or self._new_name("mean")
-        axes = self._tensor(f"{name}/axes", (2,), "int32", data=np.array([1, 2], np.int32))
+        axes = self._file.tensor(f"{name}/axes", (2,), "int32", data=np.array([1, 2], np.int32))
         shape = (x.shape[0], 1, 1, x.shape[3]) if keep_dims else (x.shape[0], x.shape[3])
         y = self._activation(name, shape, scale, zero_point)
         return self._operator("MEAN", [x.index, axes], y, schema.ReducerOptionsT(keepDims=keep_dims))
@@ -240,7 +207,7 @@ class TfliteBuilder:
         """The same elements in the same order; shape gives every dimension."""
         name = name or self._new_name("reshape")
         target = np.array(shape, np.int32)
-        constant = self._tensor(f"{name}/shape", target.shape, "int32", data=target)
+        constant = self._file.tensor(f"{name}/shape", target.shape, "int32", data=target)
         options = schema.ReshapeOptionsT(newShape=target)
         return self._operator("RESHAPE", [x.index, constant], self._like(x, name, shape), options)
 
@@ -256,7 +223,7 @@ class TfliteBuilder:
 
     def dequantize(self, x: Value, name: str | None = None) -> Value:
         """int8 to float32."""
-        y = Value(self._tensor(name or self._new_name("dequantize"), x.shape, "float32"), x.shape)
+        y = Value(self._file.tensor(name or self._new_name("dequantize"), x.shape, "float32"), x.shape)
         return self._operator("DEQUANTIZE", [x.index], y, schema.DequantizeOptionsT())
 
     def softmax(self, x: Value, beta: float = 1.0, name: str | None = None) -> Value:
@@ -266,27 +233,7 @@ class TfliteBuilder:
 
     def to_bytes(self, outputs: Sequence[Value]) -> bytes:
         """The file's contents, with outputs as the network's outputs."""
-        graph = schema.SubGraphT(
-            tensors=self._tensors,
-            inputs=self._inputs,
-            outputs=[value.index for value in outputs],
-            operators=self._operators,
-            name=self._name,
-        )
-        codes = [
-            schema.OperatorCodeT(deprecatedBuiltinCode=code, builtinCode=code, version=_VERSIONS[kind])
-            for kind, code in ((kind, getattr(schema.BuiltinOperator, kind)) for kind in self._codes)
-        ]
-        model = schema.ModelT(
-            version=SCHEMA_VERSION,
-            operatorCodes=codes,
-            subgraphs=[graph],
-            description=self._name,
-            buffers=self._buffers,
-        )
-        builder = flatbuffers.Builder(1 << 16)
-        builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
-        return bytes(builder.Output())
+        return self._file.to_bytes([value.index for value in outputs])
 
     def write(self, path: Path, outputs: Sequence[Value]) -> None:
         """Write to_bytes(outputs) to path."""
@@ -313,8 +260,8 @@ class TfliteBuilder:
         axis = weights.ndim - 1 if last else 0
         weights = weights.swapaxes(0, axis)
         return [
-            self._tensor(f"{name}/weights", weights.shape, "int8", scales, zeros, weights, axis),
-            self._tensor(f"{name}/bias", bias.shape, "int32", bias_scales, zeros, bias),
+            self._file.tensor(f"{name}/weights", weights.shape, "int8", scales, zeros, weights, axis),
+            self._file.tensor(f"{name}/bias", bias.shape, "int32", bias_scales, zeros, bias),
         ]
 
     def _window_sizes(
@@ -341,72 +288,17 @@ class TfliteBuilder:
         if not -128 <= zero_point <= 127:
             raise ValueError(f"{name}: zero point {zero_point} outside -128..127")
         scales = np.array([scale], np.float32)
-        index = self._tensor(name, shape, "int8", scales, np.array([zero_point], np.int64))
+        index = self._file.tensor(name, shape, "int8", scales, np.array([zero_point], np.int64))
         return Value(index, tuple(shape), float(scales[0]), zero_point)
 
-    def _tensor(
-        self,
-        name: str,
-        shape: Sequence[int],
-        dtype: str,
-        scale: np.ndarray | None = None,
-        zero_point: np.ndarray | None = None,
-        data: np.ndarray | None = None,
-        axis: int = 0,
-    ) -> int:
-        """Append a tensor; per-channel scales run over dimension `axis`. Buffer 0 is the empty one."""
-        buffer = 0
-        if data is not None:
-            buffer = len(self._buffers)
-            self._buffers.append(_AlignedBuffer(np.frombuffer(data.tobytes(), np.uint8)))
-        quantization = schema.QuantizationParametersT(scale=scale, zeroPoint=zero_point, quantizedDimension=axis)
-        self._tensors.append(
-            schema.TensorT(
-                shape=np.array(shape, np.int32),
-                type=getattr(schema.TensorType, dtype.upper()),
-                buffer=buffer,
-                name=name,
-                quantization=quantization,
-                hasRank=True,
-            )
-        )
-        return len(self._tensors) - 1
-
     def _operator(self, kind: str, inputs: list[int], y: Value, options: object | None) -> Value:
-        self._operators.append(
-            schema.OperatorT(
-                opcodeIndex=self._codes.setdefault(kind, len(self._codes)),
-                inputs=inputs,
-                outputs=[y.index],
-                builtinOptionsType=_options_code(options),
-                builtinOptions=options,
-            )
-        )
+        self._file.operator(kind, inputs, [y.index], options)
         return y
 
     def _new_name(self, kind: str) -> str:
-        return f"{kind}_{len(self._operators)}"
-
-
-class _AlignedBuffer(schema.BufferT):
-    """A constant's bytes, aligned to 16: the schema asks for that, the generated Pack does not do it."""
-
-    def Pack(self, builder: Any) -> int:
-        builder.StartVector(1, len(self.data), 16)
-        builder.head -= len(self.data)
-        builder.Bytes[builder.head : builder.head + len(self.data)] = self.data.tobytes()
-        data = builder.EndVector()
-        schema.BufferStart(builder)
-        schema.BufferAddData(builder, data)
-        end: int = schema.BufferEnd(builder)
-        return end
+        return f"{kind}_{self._file.operator_count}"
 
 
 def _activation_code(activation: str | None) -> int:
     code: int = getattr(schema.ActivationFunctionType, activation or "NONE")
     return code
-
-
-def _options_code(options: object | None) -> int:
-    """The union's tag of an options object, by its class's name without the closing T."""
-    return 0 if options is None else getattr(schema.BuiltinOptions, type(options).__name__[:-1])

@@ -203,7 +203,7 @@ def _first_beat(earliest: int, due: int, bus: int, rate: int) -> tuple[int, int]
 
 @compiled(inline="always")
 def _last_beat(first: int, due: int, beats: int, bus: int, rate: int) -> tuple[int, int]:
-    """Of a burst whose first beat has left `due`; and `due` after it."""
+    """The last beat of a burst whose first one has left `due`; and `due` after it."""
     if beats == 1:
         return first, due
     due += (beats - 2) * bus

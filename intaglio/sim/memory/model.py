@@ -1,7 +1,7 @@
-"""What a model of external memory is: one file with these functions, registered by its configuration's class.
+"""The interface of a model of external memory: one file with these functions, registered by its configuration's class.
 
 The stepped form is the definition: the RTL's driver and the stepping clock call it cycle by cycle. The closed form gives a burst's
-times at once, to the clock from event to event; tests/sim/test_memory_models.py holds the two equal, for every model.
+times at once, to the clock from event to event; tests/sim/memory/test_memory_models.py holds the two equal, for every model.
 """
 
 from __future__ import annotations

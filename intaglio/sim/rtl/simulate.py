@@ -24,7 +24,7 @@ CYCLE_LIMIT = 2**40
 
 @dataclass(frozen=True)
 class RtlResult:
-    """What registers, trace port and memory show after the interrupt.
+    """State of registers, trace port and memory after the interrupt.
 
     cycles: the counter CYCLES. events: each retirement in order of time, int64 [events, 3]: cycle, isa.Engine, tag.
     counters: by Counter. outputs: by name, int8 [rows, row_bytes]. memory: external memory, uint8 [memory_bytes].

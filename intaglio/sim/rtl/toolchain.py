@@ -1,4 +1,4 @@
-"""Where the tools are that turn Verilog into a program: Verilator, g++, make, perl."""
+"""Places of the tools that turn Verilog into a program: Verilator, g++, make, perl."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the clock depends on: of each command its engine, its tokens and its transfer or its length, as arrays."""
+"""The input of the clock: of each command its engine, its tokens and its transfer or its length, as arrays."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from intaglio.machine.timing import compute_cycles
 from intaglio.program.table import Table
 
 COLUMNS = ("engine", "words", "wait", "signal", "external", "external_stride", "row_bytes", "rows", "memory")
-"""Of a command's row; `words` are its own, the rest are isa.py's. In a Schedule external, external_stride and row_bytes
+"""Columns of a command's row; `words` are its own, the rest are isa.py's. In a Schedule external, external_stride and row_bytes
 count bus words."""
 ENGINE, WORDS, WAIT, SIGNAL, ADDRESS, STRIDE, ROW_WORDS, ROWS, MEMORY = range(len(COLUMNS))
+_ENGINES = len(Engine)
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Schedule:
 
 
 def schedule_of(config: Config, program: Table) -> Schedule:
-    """Of a program's table. ValueError for a transfer that is none."""
+    """The schedule of a program's table. ValueError for an invalid transfer."""
     table = np.zeros((len(program), len(COLUMNS)), np.int64)
     lengths = np.zeros(len(program), np.int64)
     for column in (WAIT, SIGNAL):
@@ -63,7 +64,7 @@ def _lengths(config: Config, opcode: Opcode, records: NDArray[np.void]) -> list[
 
 
 def schedule_of_words(config: Config, words: NDArray[np.uint32], compute_cycles: NDArray[np.int64]) -> Schedule:
-    """Of an encoded program and the lengths of its compute commands. ValueError where it is malformed."""
+    """The schedule of an encoded program and the lengths of its compute commands. ValueError where it is malformed."""
     words = np.ascontiguousarray(words, dtype=np.uint32)
     starts = _starts(words, _table(WORDS_OF))
     if len(starts) and starts[-1] < 0:
@@ -100,7 +101,7 @@ def _checked(table: NDArray[np.int64], lengths: NDArray[np.int64], bus_bytes: in
 
 
 def _table(values: Mapping[Opcode, int] | Mapping[Opcode, Engine]) -> NDArray[np.int64]:
-    """By opcode, 0 where there is none."""
+    """An array of values by opcode, 0 where there is none."""
     out = np.zeros(256, np.int64)
     for opcode, value in values.items():
         out[opcode] = value
@@ -121,3 +122,15 @@ def _starts(words: NDArray[np.uint32], words_of: NDArray[np.int64]) -> NDArray[n
         n += 1
         at += length
     return out[:n]
+
+
+@compiled()
+def by_engine(commands: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Indexes of each engine's commands in order, [engines, commands + 1]; zeros behind them. commands: a Schedule's."""
+    order = np.zeros((_ENGINES, len(commands) + 1), np.int64)
+    filled = np.zeros(_ENGINES, np.int64)
+    for i in range(len(commands)):
+        engine = commands[i, ENGINE]
+        order[engine, filled[engine]] = i
+        filled[engine] += 1
+    return order

@@ -8,8 +8,9 @@ from intaglio.machine.config import load_config
 from intaglio.machine.isa import ENGINE_OF, FIELDS, Command, LocalMemory, Opcode, token_bit
 from intaglio.machine.limits import MOST_TOKENS, QUEUE_DEPTHS
 from intaglio.program.table import table_of
-from intaglio.sim.cycle_model import StuckError, run_clock
-from intaglio.sim.schedule import schedule_of
+from intaglio.sim.clock.cycle_model import run_clock
+from intaglio.sim.clock.result import StuckError
+from intaglio.sim.clock.schedule import schedule_of
 from intaglio.verifier.liveness import links_of, order_of
 
 CONFIG = load_config("tiny16")

@@ -32,14 +32,27 @@ from intaglio.machine.limits import (
     FETCH_BLOCK_BYTES,
     FETCH_FIFO_BYTES,
     MOST_BEATS,
-    MOST_TOKENS,
     PAGE,
     QUEUE_DEPTHS,
     STORE_BUFFER_WORDS,
 )
-from intaglio.sim.cycle_model import SYSTEM_COUNTERS, CycleResult, run_clock
+from intaglio.sim.clock.cycle_model import run_clock
+from intaglio.sim.clock.result import SYSTEM_COUNTERS, CycleResult
+from intaglio.sim.clock.schedule import (
+    ADDRESS,
+    ENGINE,
+    MEMORY,
+    ROW_WORDS,
+    ROWS,
+    SIGNAL,
+    STRIDE,
+    WAIT,
+    WORDS,
+    Schedule,
+    by_engine,
+)
+from intaglio.sim.clock.tokens import COMPUTE, ENGINES, LOAD, STORE, give, may_start, take, too_many
 from intaglio.sim.memory import MemoryModel, model_of
-from intaglio.sim.schedule import ADDRESS, ENGINE, MEMORY, ROW_WORDS, ROWS, SIGNAL, STRIDE, WAIT, WORDS, Schedule
 
 _NEVER = 2**62
 _RING = 32  # a power of two above the largest memory.outstanding
@@ -48,7 +61,6 @@ _STORE_DATA, _FETCH, _DISPATCH, _LOAD = latency.STORE_DATA, latency.FETCH, laten
 _DEPTHS = tuple(QUEUE_DEPTHS[engine] for engine in Engine)
 _AHEAD = FETCH_FIFO_BYTES // FETCH_BLOCK_BYTES  # blocks that FETCH holds or awaits
 
-LOAD, COMPUTE, STORE = int(Engine.LOAD), int(Engine.COMPUTE), int(Engine.STORE)
 _BUSY, _WAIT_LOAD, _WAIT_STORE = int(Counter.BUSY), int(Counter.WAIT_LOAD), int(Counter.WAIT_STORE)
 _WAIT_COMMAND, _FINISHING = int(Counter.WAIT_COMMAND), int(Counter.FINISHING)
 
@@ -92,14 +104,8 @@ def run_events(config: Config, schedule: Schedule, watchdog: int = DEFAULT_WATCH
 
 
 @compiled(inline="always")
-def _ready(tokens: NDArray[np.int64], engine: int, waits: int) -> bool:
-    """Whether the tokens that a command of an engine waits for are there."""
-    return not ((waits & 1 and tokens[2 * engine] == 0) or (waits & 2 and tokens[2 * engine + 1] == 0))
-
-
-@compiled(inline="always")
 def _beats(at: int, left: int, page_words: int) -> int:
-    """Of the burst that begins at bus word `at` of a row with `left` words to go."""
+    """Beats of the burst that begins at bus word `at` of a row with `left` words to go."""
     return min(left, min(page_words - (at & (page_words - 1)), MOST_BEATS))
 
 
@@ -126,7 +132,10 @@ def _run(
     causes: NDArray[np.int64],
 ) -> int:
     """memory, now: parameters and beginning of a memory model's closed form. The cycles; -1 where nothing can happen any
-    more, or too many tokens wait. Fills retired and causes."""
+    more, or too many tokens wait. Fills retired and causes.
+
+    It is one function for the reason of stepping.run: its numbers must be local variables.
+    """
     total = len(commands)
     lanes = bus // 4
     page_words = PAGE // bus
@@ -135,13 +144,8 @@ def _run(
     fetch_words = (4 * program_words + bus - 1) // bus
     blocks = (fetch_words + block - 1) // block
 
-    order = np.zeros((3, total + 1), np.int64)  # commands of each engine
-    filled = np.zeros(3, np.int64)
-    for i in range(total):
-        engine = commands[i, ENGINE]
-        order[engine, filled[engine]] = i
-        filled[engine] += 1
-    tokens = np.zeros(6, np.int64)  # as in cycle_model
+    order = by_engine(commands)
+    tokens = np.zeros(2 * ENGINES, np.int64)
 
     # Every `..._at` is the first cycle that sees a change.
     in_flight = 0  # bursts taken and not answered
@@ -178,22 +182,19 @@ def _run(
         signals = False
         if load_retire_at == t:
             number = load_ends[load_head & (_RING - 1)]
-            tokens[2 * COMPUTE] += commands[number, SIGNAL] & 1
-            tokens[2 * STORE] += commands[number, SIGNAL] >> 1
+            give(tokens, LOAD, commands[number, SIGNAL])
             load_head += 1
             load_retire_at = load_ends_at[load_head & (_RING - 1)] if load_head != load_tail else _NEVER
             signals = True
         if store_retire_at == t:
-            tokens[2 * LOAD + 1] += commands[store_retire, SIGNAL] & 1
-            tokens[2 * COMPUTE + 1] += commands[store_retire, SIGNAL] >> 1
+            give(tokens, STORE, commands[store_retire, SIGNAL])
             store_retire_at = _NEVER
             signals = True
         if core_at == t:
-            tokens[2 * LOAD] += commands[core, SIGNAL] & 1
-            tokens[2 * STORE + 1] += commands[core, SIGNAL] >> 1
+            give(tokens, COMPUTE, commands[core, SIGNAL])
             core_at = _NEVER
             signals = True
-        if signals and tokens.max() > MOST_TOKENS:
+        if signals and too_many(tokens):
             return -1
         if next_read == t:
             in_flight -= 1
@@ -254,17 +255,19 @@ def _run(
 
         # Starts, from the registers as they are.
         load_starts = (
-            load_queued != 0 and not load_active and _ready(tokens, LOAD, commands[order[LOAD, load_next], WAIT])
+            load_queued != 0 and not load_active and may_start(tokens, LOAD, commands[order[LOAD, load_next], WAIT])
         )
         store_starts = (
-            store_queued != 0 and not store_active and _ready(tokens, STORE, commands[order[STORE, store_next], WAIT])
+            store_queued != 0
+            and not store_active
+            and may_start(tokens, STORE, commands[order[STORE, store_next], WAIT])
         )
         compute_starts = False
         if core_at != _NEVER:
             cause = _BUSY
         elif staged != 0:
             waits = commands[order[COMPUTE, compute_next], WAIT]
-            if _ready(tokens, COMPUTE, waits):
+            if may_start(tokens, COMPUTE, waits):
                 compute_starts = True
                 cause = _BUSY
             else:
@@ -334,7 +337,7 @@ def _run(
         # What started.
         if load_starts:
             load = order[LOAD, load_next]
-            _take(tokens, LOAD, commands[load, WAIT])
+            take(tokens, LOAD, commands[load, WAIT])
             load_next += 1
             load_queued -= 1
             queue_room[LOAD] += 1
@@ -343,7 +346,7 @@ def _run(
             load_left, load_rows = commands[load, ROW_WORDS], commands[load, ROWS]
         if store_starts:
             store = order[STORE, store_next]
-            _take(tokens, STORE, commands[store, WAIT])
+            take(tokens, STORE, commands[store, WAIT])
             store_next += 1
             store_queued -= 1
             queue_room[STORE] += 1
@@ -352,7 +355,7 @@ def _run(
             store_left, store_rows = commands[store, ROW_WORDS], commands[store, ROWS]
         if compute_starts:
             core = order[COMPUTE, compute_next]
-            _take(tokens, COMPUTE, commands[core, WAIT])
+            take(tokens, COMPUTE, commands[core, WAIT])
             core_at = t + lengths[compute_next]
             retired[core] = core_at - 1
             compute_next += 1
@@ -374,9 +377,3 @@ def _run(
             return t if current == total and idle else -1
         causes[cause] += after - t
         t = after
-
-
-@compiled(inline="always")
-def _take(tokens: NDArray[np.int64], engine: int, waits: int) -> None:
-    tokens[2 * engine] -= waits & 1
-    tokens[2 * engine + 1] -= waits >> 1

@@ -24,7 +24,7 @@ from intaglio.session import Session
 from intaglio.sim.ledger import fetch_words
 from tests.networks import random_network
 
-SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "models"
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "models"
 MODELS = {"shipped": data.MODEL, **{n: SHARED / f"mlptiny_{n}_int8.tflite" for n in ("ad", "ic_resnet8")}}
 LARGE = [
     pytest.param(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from mapper_check import check
-from mapper_graphs import SAME, Builder
 
 from intaglio.machine.config import load_config
 from intaglio.machine.isa import FIELDS, Command, Engine, LocalMemory, Opcode, token_bit
@@ -13,6 +11,8 @@ from intaglio.mapper.emit.tokens import with_tokens
 from intaglio.program.table import table_of
 from intaglio.verifier.liveness import MOST_TOKENS, order_of
 from intaglio.verifier.validate import links_of, validate_commands
+from tests.mapper.mapper_check import check
+from tests.mapper.mapper_graphs import SAME, Builder
 
 CONFIG = load_config("tiny16")
 

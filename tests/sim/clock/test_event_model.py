@@ -18,13 +18,14 @@ from intaglio.machine.timing import compute_cycles
 from intaglio.network import load
 from intaglio.program.table import table_of
 from intaglio.session import Session
-from intaglio.sim.cycle_model import StuckError, run_clock
-from intaglio.sim.event_model import run_events
-from intaglio.sim.schedule import Schedule, schedule_of, schedule_of_words
+from intaglio.sim.clock.cycle_model import run_clock
+from intaglio.sim.clock.event_model import run_events
+from intaglio.sim.clock.result import StuckError
+from intaglio.sim.clock.schedule import Schedule, schedule_of, schedule_of_words
 from tests.hw.streams import compute_lengths, random_stream, words_of
 from tests.sim.programs import SMALL, random_commands
 
-MODELS = Path(__file__).resolve().parents[2].parent / "shared" / "models"
+MODELS = Path(__file__).resolve().parents[4] / "shared" / "models"
 
 
 def hold_equal(config: Config, schedule: Schedule) -> int:

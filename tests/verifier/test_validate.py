@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from mapper_graphs import Builder
 
 from intaglio.errors import InputError
 from intaglio.machine.config import load_config
@@ -15,6 +14,7 @@ from intaglio.mapper import map_network
 from intaglio.network.graph import Padding
 from intaglio.program.program import Program
 from intaglio.verifier.validate import validate
+from tests.mapper.mapper_graphs import Builder
 
 CONFIG = load_config(
     "tiny16",

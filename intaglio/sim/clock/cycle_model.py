@@ -1,0 +1,107 @@
+"""The clock from cycle to cycle: the accelerator's control, without its data. The oracle of event_model, and the recorder.
+
+Steps the machines of intaglio/hw (stepping.py) against a model of external memory (sim.memory), so that its cycles are the RTL's. A
+compute command is a length: the core's schedule is rigid (machine.timing).
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from intaglio.compiled import specialised
+from intaglio.machine import latency
+from intaglio.machine.config import Config
+from intaglio.machine.counters import LOAD_COUNTERS, Counter
+from intaglio.machine.isa import Engine, LocalMemory
+from intaglio.machine.limits import (
+    DEFAULT_WATCHDOG,
+    MOST_TOKENS,
+    QUEUE_DEPTHS,
+)
+from intaglio.sim.clock.recording import (
+    begin_notes,
+    recording_of,
+)
+from intaglio.sim.clock.result import SYSTEM_COUNTERS, CycleResult, StuckError
+from intaglio.sim.clock.schedule import Schedule, schedule_of_words
+from intaglio.sim.clock.stepping import OVERFLOW, STUCK, run
+from intaglio.sim.memory import MemoryModel, model_of
+
+_DEPTHS = tuple(QUEUE_DEPTHS[engine] for engine in Engine)
+_FETCH, _DISPATCH, _LOAD = latency.FETCH, latency.DISPATCH, latency.LOAD
+_FETCH_MASK = (1 << (_FETCH - 1)) - 1  # of the pipe before FETCH's FIFO, which itself takes two cycles
+_TO_BUFFER = latency.STORE_ISSUE + latency.ACTIVATION_READ + latency.STORE_BUFFER - 2
+"""Cycles from the choice of a word to its entry into STORE's buffer."""
+
+_DONE, _STUCK, _OVERFLOW = range(3)
+_RING = 32  # a power of two above the largest memory.outstanding
+
+_CYCLES, _COMMANDS = int(Counter.CYCLES), int(Counter.COMMANDS)
+_BUSY, _WAIT_LOAD, _WAIT_STORE = int(Counter.BUSY), int(Counter.WAIT_LOAD), int(Counter.WAIT_STORE)
+_WAIT_COMMAND, _FINISHING = int(Counter.WAIT_COMMAND), int(Counter.FINISHING)
+_STORE_WORDS, _FETCH_WORDS = int(Counter.STORE_WORDS), int(Counter.FETCH_WORDS)
+_LOAD_WORDS = tuple(int(LOAD_COUNTERS[memory]) for memory in LocalMemory)
+
+
+def run_cycles(
+    config: Config,
+    words: NDArray[np.uint32],
+    compute_cycles: NDArray[np.int64],
+    watchdog: int = DEFAULT_WATCHDOG,
+    record: bool = False,
+) -> CycleResult:
+    """The clock of an encoded program.
+
+    words: the program, valid. compute_cycles: machine.timing's cycles, at least 2, for each compute command in order.
+    record, errors: as run_clock; ValueError for a malformed program, too.
+    """
+    return run_clock(config, schedule_of_words(config, words, compute_cycles), watchdog, record)
+
+
+def run_clock(
+    config: Config, schedule: Schedule, watchdog: int = DEFAULT_WATCHDOG, record: bool = False
+) -> CycleResult:
+    """Steps through every cycle of a program.
+
+    record: what happens when is written down too (for this, another copy of the loop is compiled). Raises StuckError for a
+    program that does not end.
+    """
+    commands = schedule.commands
+    shift = config.bus_bytes.bit_length() - 1
+    model = model_of(config)
+    retired = np.full(len(commands), -1, np.int64)
+    counters = np.zeros(len(Counter), np.int64)
+    notes = begin_notes(schedule, shift) if record else None
+    end = _clock(model)(
+        model.reset(config),
+        commands,
+        schedule.lengths,
+        schedule.program_words,
+        shift,
+        config.memory.outstanding,
+        watchdog,
+        retired,
+        counters,
+        notes,
+    )
+    if end == STUCK:
+        raise StuckError(
+            f"no progress for {watchdog} cycles, after {np.count_nonzero(retired >= 0)} of {len(commands)} "
+            f"commands, in cycle {counters[Counter.CYCLES]}"
+        )
+    if end == OVERFLOW:
+        raise StuckError(f"more than {MOST_TOKENS} tokens wait, in cycle {counters[Counter.CYCLES]}")
+    recording = None if notes is None else recording_of(notes)
+    return CycleResult(
+        int(counters[Counter.CYCLES]), retired, {c: int(counters[c]) for c in SYSTEM_COUNTERS}, recording
+    )
+
+
+@cache
+def _clock(model: MemoryModel) -> Any:
+    """stepping.run, compiled for a model of external memory."""
+    return specialised(run, model.module, {"nogil": True}, memory_step=model.step, memory_wait=model.wait)
