@@ -1,11 +1,12 @@
 """The activation memory: banks of even and odd words, read and written at any byte address."""
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
-from amaranth.lib import memory, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from intaglio.hw.pipeline import delay, register
+from intaglio.hw.ram import Collision, ram
 from intaglio.machine import latency
 from intaglio.machine.config import Config
 
@@ -132,12 +133,16 @@ class ActivationMemory(wiring.Component):
         outputs: list[list[Value]] = [[], []]
         for p in range(2):
             for bank in range(c.activation_banks):
-                m.submodules[f"bank{bank}_{'odd' if p else 'even'}"] = mem = memory.Memory(
-                    shape=unsigned(8 * half), depth=depth, init=[]
+                mem = ram(
+                    m,
+                    f"bank{bank}_{'odd' if p else 'even'}",
+                    shape=unsigned(8 * half),
+                    depth=depth,
+                    read_latency=1,
+                    collision=Collision.OLD,
+                    granularity=8,
                 )
-                read = mem.read_port()
-                write = mem.write_port(granularity=8)
-                outputs[p].append(read.data)
+                outputs[p].append(mem.read_data)
 
                 def mine(index: Value, bank: int = bank) -> Value:
                     return (index >> bank_bits) == bank
@@ -148,8 +153,8 @@ class ActivationMemory(wiring.Component):
                 compute_reads = read_enable[p] & mine(read_index[p])
                 store_reads = self.store_en & at(self.store_address)
                 m.d.comb += [
-                    read.en.eq(compute_reads | store_reads),
-                    read.addr.eq(Mux(compute_reads, read_index[p], self.store_address >> (offset_bits + 1))),
+                    mem.read_en.eq(compute_reads | store_reads),
+                    mem.read_address.eq(Mux(compute_reads, read_index[p], self.store_address >> (offset_bits + 1))),
                 ]
                 compute_writes = write_enable_r[p] & mine(write_index_r[p])
                 load_writes = load_en & at(load_address)
@@ -157,16 +162,18 @@ class ActivationMemory(wiring.Component):
                 m.d.comb += bus_mask.eq(
                     ((1 << c.bus_bytes) - 1) << Cat(zeros(bus_low), load_address[bus_low:offset_bits])
                 )
-                m.d.comb += write.addr.eq(Mux(compute_writes, write_index_r[p], load_address >> (offset_bits + 1)))
+                m.d.comb += mem.write_address.eq(
+                    Mux(compute_writes, write_index_r[p], load_address >> (offset_bits + 1))
+                )
                 with m.If(compute_writes):
                     m.d.comb += [
-                        write.data.eq(placed_r.word_select(p, 8 * half)),
-                        write.en.eq(masks_r.word_select(p, half)),
+                        mem.write_data.eq(placed_r.word_select(p, 8 * half)),
+                        mem.write_en.eq(masks_r.word_select(p, half)),
                     ]
                 with m.Elif(load_writes):
                     m.d.comb += [
-                        write.data.eq(load_data.replicate(half // c.bus_bytes)),
-                        write.en.eq(bus_mask),
+                        mem.write_data.eq(load_data.replicate(half // c.bus_bytes)),
+                        mem.write_en.eq(bus_mask),
                     ]
                 conflicts += [compute_reads & store_reads, compute_writes & load_writes]
         m.d.comb += self.conflict.eq(Cat(*conflicts).any())

@@ -5,6 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from intaglio.hw.pipeline import delay, register
+from intaglio.hw.product import product
 from intaglio.hw.row_delay import DelayLine, DelaySchedule
 from intaglio.machine import latency
 from intaglio.machine.formats import INT8, SUM
@@ -78,15 +79,12 @@ class ArrayRow(wiring.Component):
         for c in range(self.cols):
             activation = Signal(signed(INT8.bits), name=f"activation{c}", reset_less=True)
             weight = Signal(signed(self._weight_bits), name=f"weight{c}", reset_less=True)
-            product = Signal(signed(INT8.bits + self._weight_bits), name=f"product{c}", reset_less=True)
             total = Signal(signed(SUM.bits), name=f"sum{c}", reset_less=True)
             m.d.sync += [
                 activation.eq(Mux(self.broadcast, self.bus[c], passed) if self._bus else passed),
                 weight.eq(self.weight[c]),
             ]
-            with m.If(takes[c]):
-                m.d.sync += product.eq(activation * weight)
-            summand = delay(m, product, to_sum - 1, f"product{c}", reset_less=True)
+            summand = product(m, activation, weight, f"product{c}", stages=to_sum, enable=takes[c])
             with m.If(add[c]):
                 m.d.sync += total.eq(Mux(starts[c], 0, total) + summand)
             m.d.comb += [self.weight_out[c].eq(weight), self.sum[c].eq(total)]

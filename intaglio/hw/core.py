@@ -12,6 +12,7 @@ from intaglio.hw.drain import Drain
 from intaglio.hw.feed import FeedRequest, FeedRows, FeedSequencer, FeedStep
 from intaglio.hw.output_pass import OutputPass
 from intaglio.hw.pipeline import delay, register
+from intaglio.hw.product import product
 from intaglio.hw.row_delay import RowDelays
 from intaglio.hw.scale import Requantizer
 from intaglio.hw.step_memory import StepMemory
@@ -254,8 +255,7 @@ class ComputeCore(wiring.Component):
         m.d.comb += self.retire.eq(drain.kept | held | written)
 
         # Events.
-        in_use = Signal(14)
-        m.d.sync += in_use.eq(stepping.pixels * stepping.channels)
+        in_use = product(m, stepping.pixels, stepping.channels, "in_use", stages=1, shape=self.events.macs.shape())
         stepped = delay(m, stepping.control.valid, 1, "stepped")
         m.d.comb += [
             self.events.macs.eq(Mux(stepped, in_use, 0)),

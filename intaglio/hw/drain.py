@@ -2,7 +2,7 @@
 partial-sum memory until a later command adds to them."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
-from amaranth.lib import memory, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
@@ -13,6 +13,7 @@ from intaglio.hw.partial_memory import PartialMemory
 from intaglio.hw.patch_reader import PatchReader
 from intaglio.hw.pipeline import delay, register
 from intaglio.hw.pixel_reader import PixelReader
+from intaglio.hw.ram import Collision, ram
 from intaglio.hw.widths import index_bits
 from intaglio.machine import latency
 from intaglio.machine.config import Config
@@ -110,22 +111,27 @@ class Drain(wiring.Component):
         read = Signal(DrainRead(config))
         columns = []
         for c in range(config.cols):
-            m.submodules[f"sums_{c}"] = mem = memory.Memory(shape=signed(SUM.bits), depth=2 << row_bits, init=[])
-            write = mem.write_port()
-            port = mem.read_port()
+            mem = ram(
+                m,
+                f"sums_{c}",
+                shape=signed(SUM.bits),
+                depth=2 << row_bits,
+                read_latency=1,
+                collision=Collision.OLD,  # a sum may be read as a later tile's takes its place
+            )
             total = self.sum[c]
             if config.lanes == 2:
                 first = Signal(signed(SUM.bits), name=f"first{c}")  # row 0's sum, where row 1's is to be added
                 m.d.sync += first.eq(Mux(split, self.sum[c], 0))
                 total = self.sum[c] + first
             m.d.comb += [
-                write.en.eq(en),
-                write.addr.eq(where),
-                write.data.eq(total),
-                port.addr.eq(Cat(read.row, read.half)),
-                port.en.eq(1),
+                mem.write_en.eq(en),
+                mem.write_address.eq(where),
+                mem.write_data.eq(total),
+                mem.read_address.eq(Cat(read.row, read.half)),
+                mem.read_en.eq(1),
             ]
-            columns.append(port.data)
+            columns.append(mem.read_data)
             en = delay(m, en, 1, f"en{c}")
             where = delay(m, where, 1, f"where{c}")
             begins = delay(m, begins, 1, f"begins{c}")

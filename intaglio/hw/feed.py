@@ -5,13 +5,14 @@ memory returns into one stream of bytes for each row, row r one cycle behind row
 """
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
-from amaranth.lib import data, memory, wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from intaglio.hw.array import StepControl
 from intaglio.hw.command_view import CommandView
 from intaglio.hw.pipeline import register
+from intaglio.hw.ram import Collision, ram
 from intaglio.hw.row_delay import DelayLine, DelaySchedule
 from intaglio.hw.widths import index_bits
 from intaglio.machine import latency
@@ -220,16 +221,14 @@ class FeedSequencer(wiring.Component):
 
         # What the first slot computed for a row, kept for the others.
         kept = data.StructLayout({"base": address_bits, "x0": x_shape, "y0": y_shape})
-        m.submodules.row_store = store = memory.Memory(shape=kept, depth=config.rows, init=[])
-        save = store.write_port()
-        recall = store.read_port(domain="comb")
+        store = ram(m, "row_store", shape=kept, depth=config.rows, read_latency=0, collision=Collision.OLD)
         m.d.comb += [
-            save.en.eq(fetch & first_slot),
-            save.addr.eq(row_of),
-            save.data.base.eq(base),
-            save.data.x0.eq(x0),
-            save.data.y0.eq(y0),
-            recall.addr.eq(row_of),
+            store.write_en.eq(fetch & first_slot),
+            store.write_address.eq(row_of),
+            store.write_data.base.eq(base),
+            store.write_data.x0.eq(x0),
+            store.write_data.y0.eq(y0),
+            store.read_address.eq(row_of),
         ]
 
         # Request, in three cycles: gather, add, clip.
@@ -246,9 +245,9 @@ class FeedSequencer(wiring.Component):
         m.d.sync += [
             valid1.eq(fetch),
             row1.eq(row_of),
-            base1.eq(Mux(first_slot, base, recall.data.base)),
-            x1.eq(Mux(first_slot, x0, recall.data.x0)),
-            y1.eq(Mux(first_slot, y0, recall.data.y0)),
+            base1.eq(Mux(first_slot, base, store.read_data.base)),
+            x1.eq(Mux(first_slot, x0, store.read_data.x0)),
+            y1.eq(Mux(first_slot, y0, store.read_data.y0)),
             kx1.eq(kw_offset + chunk_offset),
             ky1.eq(kh_rows),
             wrap1.eq(f["wrap_iy"] - kh_rows),

@@ -1,10 +1,11 @@
 """The memory for sums that wait for a later command."""
 
 from amaranth.hdl import Module, Mux, signed, unsigned
-from amaranth.lib import data, memory, wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from intaglio.hw.pipeline import delay, register
+from intaglio.hw.ram import Collision, ram
 from intaglio.hw.widths import index_bits
 from intaglio.machine import latency
 from intaglio.machine.formats import SUM
@@ -35,17 +36,18 @@ class PartialMemory(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         shape = data.ArrayLayout(signed(SUM.bits), self._lanes)
-        m.submodules.memory = mem = memory.Memory(shape=shape, depth=self._words, init=[])
-        read, write = mem.read_port(), mem.write_port()
+        mem = ram(m, "memory", shape=shape, depth=self._words, read_latency=1, collision=Collision.OLD)
         m.d.comb += [
-            read.en.eq(self.read_en),
-            read.addr.eq(self.read_address),
-            write.en.eq(delay(m, self.write_en, latency.PARTIAL_WRITE - 1, "write_en")),
-            write.addr.eq(delay(m, self.write_address, latency.PARTIAL_WRITE - 1, "write_address")),
+            mem.read_en.eq(self.read_en),
+            mem.read_address.eq(self.read_address),
+            mem.write_en.eq(delay(m, self.write_en, latency.PARTIAL_WRITE - 1, "write_en")),
+            mem.write_address.eq(delay(m, self.write_address, latency.PARTIAL_WRITE - 1, "write_address")),
         ]
         taken = delay(m, self.read_en, 1, "taken")
         for lane in range(self._lanes):
             write_data = delay(m, self.write_data[lane], latency.PARTIAL_WRITE - 1, f"write_data{lane}")
-            m.d.comb += write.data[lane].eq(write_data)
-            register(m, self.read_data[lane], Mux(taken, read.data[lane], 0), latency.PARTIAL_READ - 1, f"read{lane}")
+            m.d.comb += mem.write_data[lane].eq(write_data)
+            register(
+                m, self.read_data[lane], Mux(taken, mem.read_data[lane], 0), latency.PARTIAL_READ - 1, f"read{lane}"
+            )
         return m

@@ -48,5 +48,13 @@ class Pipeline:
     def make(self, name: str, shape: Any, stage: str) -> Any:
         """A value's register in `stage`, for the caller to drive; from there on `read` gives it for that name."""
         register = Signal(shape, name=name if name not in self._made else f"{name}_{stage}", reset_less=True)
-        self._made[name] = (self._at[stage], [register])
+        self.enter(name, register, stage)
         return register
+
+    def enter(self, name: str, value: Any, stage: str) -> None:
+        """value, whose registers the caller has, is `name` from those of `stage` on."""
+        self._made[name] = (self._at[stage], [value])
+
+    def between(self, first: str, last: str) -> int:
+        """Cycles from the registers of one stage to those of a later one."""
+        return self._at[last] - self._at[first]

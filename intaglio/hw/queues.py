@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from intaglio.hw.pipeline import delay
+from intaglio.hw.ram import Collision, ram
 from intaglio.machine import latency
 
 
@@ -56,15 +56,21 @@ class CommandQueue(wiring.Component):
                 m.d.sync += held.word_select(index[: (self._words - 1).bit_length()], 32).eq(word)
             return m
         produce, consume = Signal(range(self._depth)), Signal(range(self._depth))
-        storage = m.submodules.storage = Memory(shape=32 * self._words, depth=self._depth, init=[])
-        port = storage.write_port(granularity=32)
-        read = storage.read_port(domain="comb")
+        storage = ram(
+            m,
+            "storage",
+            shape=32 * self._words,
+            depth=self._depth,
+            read_latency=0,
+            collision=Collision.OLD,
+            granularity=32,
+        )
         m.d.comb += [
-            port.addr.eq(produce),
-            port.data.eq(word.replicate(self._words)),
-            port.en.eq(write << index),
-            read.addr.eq(consume),
-            self.commands.payload.eq(read.data),
+            storage.write_address.eq(produce),
+            storage.write_data.eq(word.replicate(self._words)),
+            storage.write_en.eq(write << index),
+            storage.read_address.eq(consume),
+            self.commands.payload.eq(storage.read_data),
         ]
         m.d.sync += [produce.eq(produce + delay(m, pushed, waits, "produced")), consume.eq(consume + popped)]
         return m

@@ -1,11 +1,12 @@
 """Delay lines between the array's rows: DEPTHWISE's weights and control take programmed cycles from row to row."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
-from amaranth.lib import data, memory, wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from intaglio.hw.command_view import CommandView
+from intaglio.hw.ram import Collision, ram
 from intaglio.hw.widths import index_bits
 from intaglio.machine.isa import COMMAND_BITS, Opcode
 
@@ -91,16 +92,15 @@ class DelayLine(wiring.Component):
         m = Module()
         link = self.schedule.links[self._link]
         width = len(self.word[0])
-        m.submodules.memory = mem = memory.Memory(shape=unsigned(width * self._parts), depth=self._depth, init=[])
-        write = mem.write_port()
-        read = mem.read_port(domain="comb")
+        shape = unsigned(width * self._parts)
+        mem = ram(m, "memory", shape=shape, depth=self._depth, read_latency=0, collision=Collision.OLD)
         m.d.comb += [
-            write.en.eq(self.schedule.write),
-            write.addr.eq(self.schedule.address),
-            write.data.eq(Cat(self.word)),
-            read.addr.eq(link.address),
+            mem.write_en.eq(self.schedule.write),
+            mem.write_address.eq(self.schedule.address),
+            mem.write_data.eq(Cat(self.word)),
+            mem.read_address.eq(link.address),
         ]
         for part in range(self._parts):
-            old = read.data.word_select(part, width)
+            old = mem.read_data.word_select(part, width)
             m.d.comb += self.out[part].eq(Mux(link.through, self.word[part], old))
         return m

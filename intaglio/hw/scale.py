@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from intaglio.hw.binary32 import FRACTION, WHOLE, rounded_to_significand, rounds_up
 from intaglio.hw.pipeline import Pipeline
+from intaglio.hw.product import product
 from intaglio.machine import latency
 from intaglio.machine.config import ROUNDINGS
 from intaglio.machine.formats import SUM
@@ -88,26 +89,26 @@ class Requantizer(wiring.Component):
 
         # Product, with a second register that a DSP block takes in.
         factor = Cat(read("multiplier", "product")[:31], Const(0, 1)).as_signed()
-        m.d.sync += make("product", signed(64), "product").eq(read("value", "product") * factor)
-        product = read("product", "product2")
-        m.d.sync += make("product", signed(64), "product2").eq(product)
+        stages = pipe.between("product", "product2") + 1
+        whole = product(m, read("value", "product"), factor, "product", stages=stages, shape=signed(64))
+        pipe.enter("product", whole, "product2")
 
         # DOUBLE takes the high half here, rounded half up (its saturating case needs a negative
         # multiplier); the others keep the whole product. What is left is a right shift.
-        product, shift = read("product", "high"), read("shift", "high")
+        whole, shift = read("product", "high"), read("shift", "high")
         high = make("high", signed(66 if float_built else 64), "high")
         right = make("right", 6, "high")
-        m.d.sync += [high.eq(product), right.eq(31 - shift)]
+        m.d.sync += [high.eq(whole), right.eq(31 - shift)]
         if double_built:
             with m.If(read("is_double", "high")):
-                m.d.sync += [high.eq((product + (1 << 30)) >> 31), right.eq(Mux(shift < 0, -shift, 0))]
+                m.d.sync += [high.eq((whole + (1 << 30)) >> 31), right.eq(Mux(shift < 0, -shift, 0))]
         if float_built:
             # A right shift by 31 - shift that leaves FRACTION bits. Where it would be a left shift, the product, at
             # least 2**30 if not 0, is beyond WHOLE bits without it.
             room = 3
             least = 31 - FRACTION + room
             with m.If(read("is_float", "high")):
-                m.d.sync += [high.eq(product << room), right.eq(Mux(shift < least, least - shift, 0))]
+                m.d.sync += [high.eq(whole << room), right.eq(Mux(shift < least, least - shift, 0))]
 
         # Half of the last place; DOUBLE rounds half away from zero.
         high, right = read("high", "biased"), read("right", "biased")
@@ -170,7 +171,7 @@ class OperandScale(wiring.Component):
         read, make = pipe.read, pipe.make
         m.d.sync += make("offset", signed(9), "offset").eq(read("value", "offset") - read("zero_point", "offset"))
         factor = Cat(read("multiplier", "product")[:31], Const(0, 1)).as_signed()
-        m.d.sync += make("product", signed(41), "product").eq(read("offset", "product") * factor)
+        pipe.enter("product", product(m, read("offset", "product"), factor, "product", stages=1), "product")
         # (product << 20 + 2**30) >> 31 without the zeros.
         drop = 31 - ADD_LEFT_SHIFT
         m.d.sync += [

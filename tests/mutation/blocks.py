@@ -50,6 +50,8 @@ BLOCKS: dict[str, list[str]] = {
     "patch_reader": [*core(PATCHES), *LARGEST],
     "pipeline": ["tests/hw/test_pipeline.py", *core(MIXED)],
     "pixel_reader": [*core(CONV), *LARGEST],
+    "product": ["tests/hw/test_ram_product.py", "tests/hw/test_requantizer.py"],
+    "ram": ["tests/hw/test_ram_product.py", *SIZES],
     "queues": ["tests/hw/test_fetch_dispatch.py", *SYSTEM],
     "latency": [*SYSTEM, *core(MIXED)],
     "limits": SYSTEM,
