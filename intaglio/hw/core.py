@@ -5,18 +5,21 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from intaglio.hw.activation_memory import ActivationMemory
+from intaglio.hw.add_path import AddPath
 from intaglio.hw.array import Array
 from intaglio.hw.command_view import CommandView
+from intaglio.hw.conv_feed import FeedSequencer
 from intaglio.hw.depthwise_feed import PatchSequencer
 from intaglio.hw.drain import Drain
-from intaglio.hw.feed import FeedRequest, FeedRows, FeedSequencer, FeedStep
+from intaglio.hw.feed_rows import FeedRows
+from intaglio.hw.feed_step import FeedRequest, FeedStep
 from intaglio.hw.output_pass import OutputPass
 from intaglio.hw.pipeline import delay, register
+from intaglio.hw.pool_path import PoolPath
 from intaglio.hw.product import product
 from intaglio.hw.row_delay import RowDelays
 from intaglio.hw.scale import Requantizer
 from intaglio.hw.step_memory import StepMemory
-from intaglio.hw.vector import AddPath, PoolPath
 from intaglio.hw.weight_memory import WeightMemory
 from intaglio.machine import latency
 from intaglio.machine.config import CHANNEL_RECORD_BYTES, Config
