@@ -31,8 +31,8 @@ class AddPath(wiring.Component):
     read_data : In, 2Q bytes
         latency.ACTIVATION_READ cycles after its read.
     sums : Out, Q x signed 32
-        latency.OPERAND_SCALE and ADD_SUM after the choice of the half: the lower Q elements of a chunk one cycle after b's bytes have
-        come, the upper Q in the next.
+        latency.OPERAND_SCALE and ADD_SUM after the choice of the half: the lower Q elements of a chunk one cycle after
+        b's bytes have come, the upper Q in the next.
     output : Out, OutputPass
         In the same cycle as its sums.
 

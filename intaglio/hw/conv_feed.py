@@ -15,7 +15,8 @@ from intaglio.machine.isa import COMMAND_BITS, Opcode
 
 
 class FeedSequencer(wiring.Component):
-    """Walks a CONV command: tiles of pixels and channels; in each the slots of its window, a row a cycle and a step a cycle.
+    """Walks a CONV command: tiles of pixels and channels; in each the slots of its window, a row a cycle and a step a
+    cycle.
 
     Ports
     -----
@@ -105,7 +106,8 @@ class FeedSequencer(wiring.Component):
     def _requests(
         self, m: Module, slots: Nest, fetch: Value, first_slot: Signal, region_begins: Value, length: Signal
     ) -> None:
-        """The rows' requests: pixels, advanced once for each row in a tile's first slot, and the slot's place in the window."""
+        """The rows' requests: pixels, advanced once for each row in a tile's first slot, and the slot's place in the
+        window."""
         f = CommandView(self.command, Opcode.CONV)
         bits = ceil_log2(self.config.activation_bytes)
         m.submodules.rows = rows = RowRequest(self.config)

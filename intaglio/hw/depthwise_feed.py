@@ -28,10 +28,11 @@ class PatchSequencer(wiring.Component):
     active : Out, 1 bit
         High from then to the last pixel's cycle.
     request : Out, FeedRequest
-        Reads the pixel's channels, latency.SEQUENCER_REQUEST cycles after its cycle; `row_valid` stays low: no row of the feed takes
-        them.
+        Reads the pixel's channels, latency.SEQUENCER_REQUEST cycles after its cycle; `row_valid` stays low: no row of
+        the feed takes them.
     step : Out, FeedStep
-        In its own cycle; valid in the pixels that lie under the kernel's taps, with the outputs of the patch as `pixels`.
+        In its own cycle; valid in the pixels that lie under the kernel's taps, with the outputs of the patch as
+        `pixels`.
 
     No flow control: the schedule is fixed by the command.
     """
@@ -92,7 +93,8 @@ class PatchSequencer(wiring.Component):
         return m
 
     def _walks(self, tiles: Nest, raster: Nest) -> tuple[Walk, Walk, Walk]:
-        """Where channel 0 of the pixel lies in its row of the image (bytes), that row, and the address of the tile's first channel."""
+        """Where channel 0 of the pixel lies in its row of the image (bytes), that row, and the address of the tile's
+        first channel."""
         f = CommandView(self.command, Opcode.DEPTHWISE)
         bits = ceil_log2(self.config.activation_bytes)
         patch_at = tiles.walk("at", signed(32), f["x_start"], across=f["patch_x_step"])
@@ -112,7 +114,8 @@ class PatchSequencer(wiring.Component):
         )
 
     def _requests(self, m: Module, running: Signal, channels: Signal, at: Walk, iy: Walk, address: Walk) -> None:
-        """The pixels' requests: in one cycle what is inside, in the next what wraps, then as many registers as FeedSequencer's."""
+        """The pixels' requests: in one cycle what is inside, in the next what wraps, then as many registers as
+        FeedSequencer's."""
         f = CommandView(self.command, Opcode.DEPTHWISE)
         wraps = Signal()
         request, wrapped = Signal.like(self.request), Signal.like(self.request)

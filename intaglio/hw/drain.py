@@ -45,9 +45,9 @@ class Drain(wiring.Component):
     partial_reads, partial_writes : Out, 1 bit each
         That memory's accesses.
 
-    Rigid: a tile's passes follow each other without a gap, beginning cols + 1 cycles after its first sum (DEPTHWISE's last,
-    since its rows finish some cycles apart, and with `split` the second) arrived in column 0; the next tile's begin no earlier
-    than they end (timing.least_tile_cycles, least_idle_cycles).
+    Rigid: a tile's passes follow each other without a gap, beginning cols + 1 cycles after its first sum (DEPTHWISE's
+    last, since its rows finish some cycles apart, and with `split` the second) arrived in column 0; the next tile's
+    begin no earlier than they end (timing.least_tile_cycles, least_idle_cycles).
     """
 
     def __init__(self, config: Config):
@@ -86,8 +86,8 @@ class Drain(wiring.Component):
         return m
 
     def _memory(self, m: Module, read: data.View) -> tuple[list[Value], Value]:
-        """The columns' memories, written as the sums arrive. Returns what each reads, and `begins` when the last column's sum has been
-        written for one cycle."""
+        """The columns' memories, written as the sums arrive. Returns what each reads, and `begins` when the last
+        column's sum has been written for one cycle."""
         config = self.config
         split = CommandView(self.command, Opcode.CONV)["split"]
         m.submodules.writer = writer = DrainWriter(config)

@@ -30,8 +30,8 @@ class DrainWriter(wiring.Component):
     half : Out, 1 bit
         The half of the memory, which tiles use in turn.
     begins : Out, 1 bit
-        From the next cycle on column 0's sums may be read in turn: from a CONV's first sum on; a DEPTHWISE's rows finish some
-        cycles apart, so that it is the last sum there, and with `split` the second one.
+        From the next cycle on column 0's sums may be read in turn: from a CONV's first sum on; a DEPTHWISE's rows
+        finish some cycles apart, so that it is the last sum there, and with `split` the second one.
 
     No flow control; outputs in the cycle of row0_done.
     """

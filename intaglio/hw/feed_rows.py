@@ -1,5 +1,5 @@
-"""The feed of the array's rows: what the activation memory returns becomes one stream of bytes for each row, row r one cycle
-behind row r - 1."""
+"""The feed of the array's rows: what the activation memory returns becomes one stream of bytes for each row, row r one
+cycle behind row r - 1."""
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import wiring
@@ -26,7 +26,8 @@ class FeedRows(wiring.Component):
     zero_point : In, signed 8
         What padding is; stable while rows are fetched.
     control : In, StepControl
-        Row 0's, in the cycle in which row 0 shows byte 0, latency.FEED_ROWS cycles after read_data; delayed by r for row r here.
+        Row 0's, in the cycle in which row 0 shows byte 0, latency.FEED_ROWS cycles after read_data; delayed by r for
+        row r here.
     pixels : In, ceil_log2(rows + 1) bits
         Rows in use, with control.
     activation[r] : Out, signed 8

@@ -25,17 +25,29 @@ class Walk(NamedTuple):
 
 
 class Nest:
-    """Loops around each other, one innermost turn in every cycle with `advance`; registers in the caller's module.
+    """Loops around each other, one innermost turn in every cycle with `advance`; their registers are the caller's
+    module's.
 
-    The caller knows how far they are by `counts`, `last` and `turns`, by name. counts[loop]: turns before the present one, but for a Last.
-    last[loop], 1 bit: the loop's present turn is its last one.
-    turns[loop], 1 bit: one turn of that loop ends in this cycle, those of the loops inside of it with it. ends, 1 bit: the last turn of all ends
-    in this cycle; the first turn of all follows. final, 1 bit: the present turns are the last ones of all. Latency: a turn that ends in a cycle shows the next one in the cycle after.
+    What the caller reads, by the loop's name where it is one of each:
+
+    counts : unsigned, as wide as the loop's number of turns
+        Turns before the present one; not of a Last.
+    last : 1 bit
+        The loop's present turn is its last one.
+    turns : 1 bit
+        One turn of the loop ends in this cycle, and the last one of every loop inside of it.
+    ends : 1 bit
+        The last turn of all ends in this cycle; the first turn of all follows.
+    final : 1 bit
+        The present turns are the last ones of all.
+
+    No flow control but advance. What a turn's end steps is stepped in the next cycle.
     """
 
     def __init__(self, m: Module, name: str, advance: Any, restart: Any, **loops: Any):
-        """advance: 1 bit. restart: 1 bit; the first turn of all follows, whether or not this cycle advances. loops: innermost
-        first, each with its number of turns, at least 1, or a Last. Both may change with the turns of loops around it."""
+        """advance, restart: 1 bit each; after restart the first turn of all follows, whether or not the cycle advances.
+        loops: innermost first, each with its number of turns, at least 1, or a Last. Both may differ from turn to turn
+        of the loops around it. name: of the registers, with the loop's."""
         self._m, self._name, self._restart = m, name, Value.cast(restart)
         self._loops = list(loops)
         self.last = {loop: Signal(name=f"{name}_last_{loop}") for loop in loops}
@@ -59,12 +71,14 @@ class Nest:
                 m.d.comb += self.last[loop].eq(count == turns - 1)
 
     def walk(self, name: str, shape: Any, start: Any, **steps: Any) -> Walk:
-        """A value that is `start` in the first turns. By how much it is stepped after a turn of each loop that is named; what the loops
-        inside of that one added is taken back. A loop around all that are named sets it back to `start`, as it is then."""
+        """A value that is `start` in the first turns. steps: by how much a turn of each of these loops steps it; what
+        the loops inside of that one added is taken back. A turn of a loop around all of them sets it back to `start`,
+        as that is then.
+
+        Each loop that steps has a register, with the value at the beginning of its present turn."""
         m, restart = self._m, self._restart
         turns = [*(self.turns[loop] for loop in self._loops), self.ends]
         levels = sorted(self._loops.index(loop) for loop in steps)
-        # One register for each loop that steps: the value at the beginning of its present turn.
         registers = {at: Signal(shape, name=f"{self._name}_{name}_of_{self._loops[at]}") for at in levels}
         now = registers[levels[0]]
         following = Signal(shape, name=f"{self._name}_{name}_next")

@@ -12,11 +12,18 @@ from intaglio.machine.formats import SUM
 
 
 class PartialMemory(wiring.Component):
-    """`words` words of `lanes` sums of 32 bits.
+    """`words` words of `lanes` sums.
 
-    read_en, read_address: In; read_data: Out, lanes x signed 32, latency.PARTIAL_READ cycles later; 0 for a cycle without read_en.
-    write_en, write_address, write_data: In; readable latency.PARTIAL_WRITE cycles later. One port each way, no flow control; a word
-    that is read and written in the same cycle reads undefined data (a CONV writes a word some cycles after it read it).
+    Ports
+    -----
+    read_en, read_address : In, 1 bit and index_bits(words)
+    read_data : Out, lanes x signed 32
+        latency.PARTIAL_READ cycles later; 0 for a cycle without read_en.
+    write_en, write_address, write_data : In, 1 bit, index_bits(words), lanes x signed 32
+        Readable latency.PARTIAL_WRITE cycles later.
+
+    One port each way, no flow control. A word that is read while a write to it is under way reads as before; no program
+    relies on it: a CONV writes a word some cycles after it read it.
     """
 
     def __init__(self, words: int, lanes: int):

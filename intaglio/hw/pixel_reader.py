@@ -55,7 +55,7 @@ class PixelReader(wiring.Component):
         with m.If(self.start):
             m.d.sync += half.eq(0)  # the rest every command leaves at 0
 
-        # Of each channel tile's pixels the first `drain_from` are kept, and the first `early_pixels` have records of their own.
+        # Of each channel tile's pixels the first `drain_from` are kept, the first `early_pixels` have records of their own.
         to_keep, early = Signal.like(f["drain_from"]), Signal.like(f["early_pixels"])
         for left, whole in ((to_keep, f["drain_from"]), (early, f["early_pixels"])):
             with m.If(self.start | tiles.turns["channel"]):
@@ -85,7 +85,8 @@ class PixelReader(wiring.Component):
         return m
 
     def _walks(self, m: Module, tiles: Nest, pixel: Signal) -> tuple[Walk, Walk, Walk]:
-        """Where the pixel's output goes, pixel by pixel of the region, and the channel tile's records and early records."""
+        """Where the pixel's output goes, pixel by pixel of the region, and the channel tile's records and early
+        records."""
         config = self.config
         f = CommandView(self.command, Opcode.CONV)
         bits = ceil_log2(config.activation_bytes)

@@ -27,13 +27,13 @@ class PoolPath(wiring.Component):
     start : In, 1 bit
         A pulse; the first read is in the next cycle.
     read : Out, VectorRead
-        Up to W bytes, a read each cycle while a slab's window lasts; a slab with fewer elements than passes waits for the rest of
-        them.
+        Up to W bytes, a read each cycle while a slab's window lasts; a slab with fewer elements than passes waits for
+        the rest of them.
     read_data : In, W bytes
         latency.ACTIVATION_READ cycles after its read.
     sums : Out, Q x signed 32
-        Sums or maxima: the slab's lowest Q channels OUTPUT_LATENCY cycles after its last read, the next Q in each cycle that
-        follows.
+        Sums or maxima: the slab's lowest Q channels OUTPUT_LATENCY cycles after its last read, the next Q in each cycle
+        that follows.
     output : Out, OutputPass
         In the same cycle as its sums. With `hold` there is none, and the sums stay for the next command.
     finished : Out, 1 bit
@@ -121,8 +121,8 @@ class PoolPath(wiring.Component):
         return out.now
 
     def _passes(self, m: Module, emits: Value, slab: Signal, out_at: Signal, final: Signal) -> Value:
-        """The slab's passes: the first with its last read, which emits, the rest in the cycles that follow. Returns two bits with `sums`:
-        a slab's first pass, another one of it."""
+        """The slab's passes: the first with its last read, which emits, the rest in the cycles that follow. Returns two
+        bits with `sums`: a slab's first pass, another one of it."""
         q, w = self.config.requantizers, self.config.slab_channels
         output = Signal(OutputPass(self.config))
         rest, unsent = Signal(range(w + 1)), Signal(range(w + 1))
@@ -140,7 +140,8 @@ class PoolPath(wiring.Component):
         return delay(m, Cat(emits, rest != 0), self.OUTPUT_LATENCY, "passing")
 
     def _sums(self, m: Module, arrives: Value) -> list[Signal]:
-        """A slab's sums, or with `maximum` maxima, of the window's elements, one a cycle. arrives: one is read; it is the first."""
+        """A slab's sums, or with `maximum` maxima, of the window's elements, one a cycle. arrives: one is read; it is
+        the first."""
         f = CommandView(self.command, Opcode.POOL)
         sums = [Signal(signed(SUM.bits), name=f"sum{lane}") for lane in range(self.config.slab_channels)]
         arriving = delay(m, arrives, self.OUTPUT_LATENCY - 1, "arriving")

@@ -23,9 +23,9 @@ def product(
 ) -> Any:
     """a * b as it was `stages` cycles ago, at least 1: as many registers in a row, for a DSP block to take in.
 
-    shape: of the product, where it is known to need fewer bits than any two values of these shapes. enable: 1 bit; where it is
-    low the first register keeps its product. The registers have no reset: a valid bit beside them says what they mean.
-    attributes: for synthesis, such as use_dsp, written before the first register in the Verilog.
+    shape: of the product, where it is known to need fewer bits than any two values of these shapes. enable: 1 bit;
+    where it is low the first register keeps its product. The registers have no reset: a valid bit beside them says what
+    they mean. attributes: for synthesis, such as use_dsp, written before the first register in the Verilog.
     """
     if stages < 1:
         raise ValueError(f"{name}: a product has a register of its own")

@@ -14,9 +14,18 @@ from intaglio.machine import latency
 class CommandQueue(wiring.Component):
     """Commands of `words` 32-bit words, `depth` (a power of two) of them, filled a word a cycle.
 
-    write: word is word `index` of the command at the queue's end; last: it completes it. Allowed while not full.
-    full: `depth` whole commands wait, those on the way included; from registers only.
-    commands: the oldest (word 0 lowest), valid latency.DISPATCH cycles after its last word; ready may depend on valid.
+    Ports
+    -----
+    write : In, 1 bit
+        `word` is a word of the command at the queue's end. Allowed while not full.
+    word, index : In, 32 and 5 bits
+        The word and its place in the command.
+    last : In, 1 bit
+        It completes the command.
+    full : Out, 1 bit
+        `depth` whole commands wait, those on the way included; from registers only.
+    commands : Out, stream of 32 * words bits
+        The oldest (word 0 lowest), valid latency.DISPATCH cycles after its last word; ready may depend on valid.
     """
 
     def __init__(self, words: int, depth: int):

@@ -62,10 +62,10 @@ def ram(
 ) -> Ram:
     """A memory of `depth` rows of `shape`, all 0 at first, with one read and one write port, as submodule `name` of m.
 
-    read_latency: cycles from address to data, at least 0, which is a memory of asynchronous reads; more than one are registers
-    behind the memory. A pipeline's share of machine/latency.py. collision: always OLD where reads are asynchronous.
-    granularity: of write_en, as amaranth.lib.memory has it. attributes: for synthesis, such as ram_style, written before the
-    memory in the Verilog.
+    read_latency: cycles from address to data, at least 0, which is a memory of asynchronous reads; more than one are
+    registers behind the memory. A pipeline's share of machine/latency.py. collision: always OLD where reads are
+    asynchronous. granularity: of write_en, as amaranth.lib.memory has it. attributes: for synthesis, such as ram_style,
+    written before the memory in the Verilog.
     """
     if read_latency == 0 and collision is not Collision.OLD:
         raise ValueError(f"{name}: an asynchronous read sees what was there before the write")

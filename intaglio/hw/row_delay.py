@@ -12,8 +12,8 @@ from intaglio.machine.isa import COMMAND_BITS, Opcode
 
 
 class LinkDelay(data.StructLayout):
-    """One link, row r to r + 1: `through` where it adds no cycle, else the address of the word that leaves the line now;
-    `fresh` is low while that word is older than the command. Where `through` is high, so is fresh."""
+    """One link, row r to r + 1: `through` where it adds no cycle, else the address of the word that leaves the line
+    now; `fresh` is low while that word is older than the command. Where `through` is high, so is fresh."""
 
     def __init__(self, depth: int):
         super().__init__({"through": 1, "fresh": 1, "address": unsigned(index_bits(depth))})
@@ -31,9 +31,18 @@ class DelaySchedule(data.StructLayout):
 class RowDelays(wiring.Component):
     """Gives the schedule of a DEPTHWISE command's delays.
 
-    command: In, 1024 bits, stable while active. active: In, a DEPTHWISE runs; low for a cycle at least between two. schedule:
-    Out, DelaySchedule; every link is `through` while not active. Beside the register of the row above a link takes
-    tap_delay - 1 cycles, or patch_delay - 1 where a row of the patch ends: 0 to depth, a power of two of at least 2.
+    Ports
+    -----
+    command : In, 1024 bits
+        Stable while active.
+    active : In, 1 bit
+        A DEPTHWISE runs; low for a cycle at least between two.
+    schedule : Out, DelaySchedule
+        Every link is `through` while not active. Of this cycle, but for which links lie where a row of the patch ends:
+        that follows command a cycle later.
+
+    Beside the register of the row above a link takes tap_delay - 1 cycles, or patch_delay - 1 where a row of the patch
+    ends: 0 to depth, a power of two of at least 2. No flow control.
     """
 
     def __init__(self, rows: int, depth: int):
@@ -74,8 +83,16 @@ class RowDelays(wiring.Component):
 class DelayLine(wiring.Component):
     """The delay line of one link: one memory for all parts of its word.
 
-    word: In, `parts` of `width` bits, every cycle. schedule: In, DelaySchedule. out: Out, as word: what entered as many cycles
-    ago as schedule.links[link] says, which where `fresh` is low an older command left there.
+    Ports
+    -----
+    word : In, `parts` of `width` bits
+        Every cycle.
+    schedule : In, DelaySchedule
+    out : Out, `parts` of `width` bits
+        What entered as many cycles ago as schedule.links[link] says, which where `fresh` is low an older command left
+        there; combinational where that is none.
+
+    No flow control.
     """
 
     def __init__(self, width: int, parts: int, rows: int, depth: int, link: int):

@@ -20,7 +20,8 @@ Y_SHAPE = signed(18)
 
 
 class Pixel(data.StructLayout):
-    """A pixel of the output: the address of its window's first byte, and where that lies in the row (bytes) and in the image (rows)."""
+    """A pixel of the output: the address of its window's first byte, and where that lies in the row (bytes) and in the
+    image (rows)."""
 
     def __init__(self, config: Config):
         bits = ceil_log2(config.activation_bytes)
@@ -28,7 +29,8 @@ class Pixel(data.StructLayout):
 
 
 class RowRequest(wiring.Component):
-    """Makes a row's request of its pixel and of the slot's place in the window; keeps a tile's pixels from its first slot on.
+    """Makes a row's request of its pixel and of the slot's place in the window; keeps a tile's pixels from its first
+    slot on.
 
     Ports
     -----

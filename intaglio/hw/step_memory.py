@@ -13,10 +13,16 @@ from intaglio.hw.widths import index_bits
 class StepMemory(wiring.Component):
     """size bytes, read in words of word_bytes, written in words of bus_bytes (powers of two).
 
-    read_en, read_address (words): In; read_data: Out, word_bytes, `latency` cycles later, at least 2, held until the next read.
-    write_en, write_address (bytes, a multiple of bus_bytes), write_data: In, bus_bytes; takes effect for
-    reads from the next cycle on. One port each way, no flow control; a read and a write of one word in the
-    same cycle are the program's fault (tokens exclude it) and read undefined data.
+    Ports
+    -----
+    read_en, read_address : In, 1 bit and index_bits(words)
+    read_data : Out, word_bytes bytes
+        `latency` cycles later, at least 2; held until the next read.
+    write_en, write_address, write_data : In, 1 bit, a byte address (a multiple of bus_bytes), bus_bytes bytes
+        Takes effect for reads from the next cycle on.
+
+    One port each way, no flow control. A read of a word that is written in the same cycle gives the old one; no program
+    may rely on it, and tokens exclude it.
     """
 
     def __init__(self, size: int, word_bytes: int, bus_bytes: int, latency: int):

@@ -1,4 +1,5 @@
-"""What the sequencers of CONV and DEPTHWISE do alike: pauses between tiles, and a tile's weights again for the next one."""
+"""What the sequencers of CONV and DEPTHWISE do alike: pauses between tiles, and a tile's weights again for the next
+one."""
 
 from amaranth.hdl import Module, Signal, unsigned
 from amaranth.lib import wiring
@@ -61,7 +62,8 @@ class TilePauses(wiring.Component):
 
 
 class TileWeights(wiring.Component):
-    """The address of the next weight word: a tile's words one after another, for the next tile the same or those that follow.
+    """The address of the next weight word: a tile's words one after another, for the next tile the same or those that
+    follow.
 
     Ports
     -----

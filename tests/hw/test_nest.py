@@ -17,8 +17,9 @@ SHAPE = signed(20)
 
 
 class Loops(wiring.Component):
-    """A nest of `depth` loops and walks, each of the loops that its list names (0: the innermost). A loop of `given` has
-    its last turn told from outside. `inner`: a nest inside of the first one's, with a walk that begins where that of the first stands."""
+    """A nest of `depth` loops and walks, each of the loops that its list names (0: the innermost). A loop of `given`
+    has its last turn told from outside. `inner`: a nest inside of the first one's, with a walk that begins where that
+    of the first stands."""
 
     def __init__(self, depth: int, walks: list[list[int]], given: set[int]):
         self.depth, self.walks, self.given = depth, walks, given
@@ -54,8 +55,8 @@ class Loops(wiring.Component):
 
 
 def model(bounds: list[int], start: int, steps: dict[int, int]):
-    """The value of a walk in each turn, loop by loop: start and, for each loop with a step, as many steps as turns before;
-    one of loops around all of the walk's changes nothing."""
+    """The value of a walk in each turn, loop by loop: start and, for each loop with a step, as many steps as turns
+    before; one of loops around all of the walk's changes nothing."""
     for turn in itertools.product(*(range(bound) for bound in reversed(bounds))):
         yield start + sum(steps.get(i, 0) * count for i, count in enumerate(reversed(turn)))
 
@@ -120,8 +121,8 @@ def test_nests_walk_as_loops_do(depth: int, seed: int) -> None:
 
 
 class Inside(wiring.Component):
-    """Rows of pixels in tiles: an inner nest that begins where a walk of the outer one stands, as the sequencers have them; between
-    two tiles the inner one waits for `go`."""
+    """Rows of pixels in tiles: an inner nest that begins where a walk of the outer one stands, as the sequencers have
+    them; between two tiles the inner one waits for `go`."""
 
     def __init__(self) -> None:
         super().__init__(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,6 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from units import simulate
 
-from intaglio.hw.core import ComputeCore
 from intaglio.hw.product import product
 from intaglio.hw.ram import Collision, ram
 from intaglio.hw.verilog import TOP, component_rtlil, emit_rtlil, to_verilog
@@ -145,50 +145,66 @@ def test_attributes_reach_the_verilog() -> None:
         assert text.count("(*") == 2 and "intaglio." not in text
 
 
-def configurations() -> list[Config]:
-    """Every multiplier and every memory: both lanes, both kinds of delay lines, all roundings, zero points of weights."""
-    lanes = Config(rows=2, cols=4, requantizers=2, weight_bytes=1024, activation_bytes=2048, channel_bytes=1024)
-    return [load_config("tiny16"), lanes]
+CONFIGS = {
+    "tiny16": load_config("tiny16"),
+    # Two lanes in an array of another shape, and small memories.
+    "lanes": Config(rows=2, cols=4, requantizers=2, weight_bytes=1024, activation_bytes=2048, channel_bytes=1024),
+}
 
 
-@pytest.mark.parametrize("config", configurations(), ids=["tiny16", "lanes"])
-def test_all_multipliers_are_products(config: Config) -> None:
-    """Cells in RTLIL beside what the products state; an operand of a cell has the stated width, and no other cell multiplies."""
-    text = emit_rtlil(config)
-    stated, cells = [], []
-    for module in re.split(r"^module ", text, flags=re.MULTILINE)[1:]:
-        for a, b in re.findall(r'attribute \\intaglio\.product "(?:un)?signed (\d+) \* (?:un)?signed (\d+)"', module):
-            stated.append((module.split()[0], int(a), int(b)))
-        for body in re.findall(r"^  cell \$mul \S+\n((?:    .*\n)*)", module, re.MULTILINE):
+@cache
+def modules(name: str) -> dict[str, str]:
+    """The RTLIL of an accelerator's modules by their names below the top."""
+    text = emit_rtlil(CONFIGS[name])
+    return {part.split()[0].removeprefix(f"\\{TOP}").lstrip("."): part for part in text.split("\nmodule ")[1:]}
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_all_multipliers_are_products(name: str) -> None:
+    """Cells in RTLIL beside what the products state: as many in each module, of the stated widths."""
+    config, stated, cells = CONFIGS[name], [], []
+    for module, text in modules(name).items():
+        for a, b in re.findall(r'attribute \\intaglio\.product "(?:un)?signed (\d+) \* (?:un)?signed (\d+)"', text):
+            stated.append((module, int(a), int(b)))
+        for body in re.findall(r"^  cell \$mul \S+\n((?:    .*\n)*)", text, re.MULTILINE):
             if re.search(r"connect \\[AB] \d+'", body):
                 continue  # by a constant: the place of a flag or of a part, which is no multiplier
             widths = dict(re.findall(r"parameter \\([AB]_WIDTH) (\d+)", body))
-            cells.append((module.split()[0], int(widths["A_WIDTH"]), int(widths["B_WIDTH"])))
+            cells.append((module, int(widths["A_WIDTH"]), int(widths["B_WIDTH"])))
+        assert not re.search(r"cell \$(?:div|mod|pow|macc|alu)\w* ", text)
     assert len(cells) == config.rows * config.cols + 3 * config.requantizers + 1
     for (module, *operands), (made, *widths) in zip(sorted(stated), sorted(cells), strict=True):
-        assert module == made and all(
-            0 <= width - operand <= 1 for operand, width in zip(operands, widths, strict=True)
-        )
-    assert not re.search(r"cell \$(?:div|mod|pow|macc|alu)\w* ", text)
-    # What Yosys makes of them: nothing multiplies but what is taken into a product's first register.
-    verilog = to_verilog(text)
+        assert module == made
+        assert all(0 <= width - operand <= 1 for operand, width in zip(operands, widths, strict=True))
+
+
+def test_nothing_else_multiplies_in_the_verilog() -> None:
+    config = CONFIGS["lanes"]
+    verilog = to_verilog(emit_rtlil(config))
     assert "(*" not in verilog
-    operators = re.findall(r"^  (?:assign )?.* = .* \* .*$", verilog, re.MULTILINE)
-    assert len([line for line in operators if "for (" not in line]) == len(cells)
+    operators = [line for line in re.findall(r"^ .* = .* \* .*$", verilog, re.MULTILINE) if "for (" not in line]
+    assert len(operators) == config.rows * config.cols + 3 * config.requantizers + 1
 
 
-@pytest.mark.parametrize("config", configurations(), ids=["tiny16", "lanes"])
-def test_all_memories_state_what_they_are(config: Config) -> None:
+@pytest.mark.parametrize("name", CONFIGS)
+def test_all_memories_state_what_they_are(name: str) -> None:
     """But those inside of Amaranth's FIFOs."""
-    memories = re.findall(
-        r"((?:^  attribute .*\n)*)^  memory width \d+ size \d+ \\(\S+)$",
-        component_rtlil(ComputeCore(config), TOP),
-        re.MULTILINE,
-    )
-    assert len(memories) > config.cols + 2 * config.activation_banks
-    for attributes, name in memories:
-        assert '\\intaglio.collision "old"' in attributes and "\\intaglio.read_latency " in attributes, name
+    unstated, count = set(), 0
+    for module, text in modules(name).items():
+        for attributes in re.findall(r"((?:^  attribute .*\n)*)^  memory width ", text, re.MULTILINE):
+            count += 1
+            if '\\intaglio.collision "old"' not in attributes or "\\intaglio.read_latency " not in attributes:
+                unstated.add(module)
+    assert count > 2 * CONFIGS[name].cols + 2 * CONFIGS[name].activation_banks
+    assert {module.removesuffix(".unbuffered") for module in unstated} == {
+        "arbiter.reads",
+        "arbiter.writes",
+        "fetch.fifo",
+        "load.in_flight",
+        "store.buffer",
+        "store.in_flight",
+        "store.to_read",
+    }
     sources = Path(__file__).parents[2] / "intaglio" / "hw"
-    assert [
-        path.name for path in sources.glob("*.py") if re.search(r"lib(\.| import .*\b)memory", path.read_text())
-    ] == ["ram.py"]
+    makers = [p.name for p in sources.glob("*.py") if re.search(r"lib(\.| import .*\b)memory", p.read_text())]
+    assert makers == ["ram.py"]
