@@ -35,12 +35,20 @@ class Accelerator(wiring.Component):
     """An accelerator as configured. core: an object with ComputeCore's ports (a command takes it at least 2
     cycles); None builds the ComputeCore.
 
-    m_axi: master to external memory. Every output from registers; rready and bready are always high.
-    s_axi: slave, see Registers.
-    irq: the interrupt, a level, see Registers.
-    counting: this cycle counts (see Registers): the k-th cycle with it, from 0, is cycle k.
-    retire: for each engine, a command of its is complete in this cycle (Engine order). tags: their tags, 16 bits each; no
-        meaning without the retire bit.
+    Ports
+    -----
+    m_axi : Out, Axi4 (a master)
+        To external memory. Every output from registers; rready and bready are always high.
+    s_axi : In, Axi4Lite (a slave)
+        See Registers.
+    irq : Out, 1 bit
+        The interrupt, a level, see Registers.
+    counting : Out, 1 bit
+        This cycle counts (see Registers): the k-th cycle with it, from 0, is cycle k.
+    retire : Out, 1 bit for each engine
+        A command of its is complete in this cycle (Engine order).
+    tags : Out, 16 bits for each engine
+        Their tags; no meaning without the retire bit.
     """
 
     def __init__(self, config: Config, core: Any = None):
@@ -63,9 +71,9 @@ class Accelerator(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        config, core, axi = self.config, self.core, self.m_axi
+        config, core = self.config, self.core
         m.submodules.registers = registers = Registers(config)
-        clear, run = registers.clear, registers.run
+        clear = registers.clear
         m.submodules.fetch = _reset(clear, fetch := Fetch(config))
         m.submodules.dispatch = _reset(clear, dispatch := Dispatch(config))
         m.submodules.tokens = _reset(clear, tokens := Tokens())
@@ -78,8 +86,57 @@ class Accelerator(wiring.Component):
             queue = queues[engine] = CommandQueue(QUEUE_WORDS[engine], QUEUE_DEPTHS[engine])
             m.submodules[f"{engine.name.lower()}_queue"] = _reset(clear, queue)
         wiring.connect(m, wiring.flipped(self.s_axi), registers.lite)
+        self._program(m, registers, fetch, dispatch, arbiter, queues)
+        self._engines(m, registers, load, store, tokens, queues)
+        m.d.comb += [load.base.eq(registers.base_address), store.base.eq(registers.base_address)]
 
-        # The program, on its way to the queues.
+        # The external port.
+        wiring.connect(m, load.request, arbiter.load)
+        wiring.connect(m, store.request, arbiter.store)
+        fetch_beat = self._external(m, registers, arbiter, fetch, load, store)
+
+        # Memories on chip.
+        m.d.comb += [
+            core.write_en.eq(load.write_en),
+            core.write_memory.eq(load.write_memory),
+            core.write_address.eq(load.write_address),
+            core.write_data.eq(load.write_data),
+            core.read_en.eq(store.read_en),
+            core.read_address.eq(store.read_address),
+            store.read_data.eq(core.read_data),
+        ]
+
+        # What the machine is doing.
+        cause = self._cause(m, registers, dispatch, tokens, queues[Engine.COMPUTE])
+        m.d.comb += [
+            registers.finished.eq(
+                fetch.idle
+                & dispatch.done
+                & ~Cat(q.commands.valid for q in queues.values()).any()
+                & core.start.ready
+                & load.idle
+                & store.idle
+                & (arbiter.in_flight == 0)
+            ),
+            registers.in_flight.eq(arbiter.in_flight != 0),
+            self.irq.eq(registers.irq),
+            self.counting.eq(registers.counting),
+        ]
+        watchdog = self._watchdog(m, registers, dispatch, cause.busy)
+        self._faults(m, registers, arbiter, dispatch, tokens, watchdog)
+        self._ledger(m, registers, cause, load, store, fetch_beat)
+        return m
+
+    def _program(
+        self,
+        m: Module,
+        registers: Registers,
+        fetch: Fetch,
+        dispatch: Dispatch,
+        arbiter: Arbiter,
+        queues: dict[Engine, CommandQueue],
+    ) -> None:
+        """The program, on its way to the queues."""
         wiring.connect(m, fetch.request, arbiter.fetch)
         wiring.connect(m, fetch.words, dispatch.words)
         m.d.comb += [
@@ -88,7 +145,7 @@ class Accelerator(wiring.Component):
             fetch.size.eq(registers.program_size),
             dispatch.begin.eq(registers.begin),
             dispatch.size.eq(registers.program_size),
-            dispatch.run.eq(run),
+            dispatch.run.eq(registers.run),
         ]
         for engine, queue in queues.items():
             m.d.comb += [
@@ -99,7 +156,17 @@ class Accelerator(wiring.Component):
                 dispatch.full[engine].eq(queue.full),
             ]
 
-        # Starts, through the gate; retirements, back to it.
+    def _engines(
+        self,
+        m: Module,
+        registers: Registers,
+        load: Load,
+        store: Store,
+        tokens: Tokens,
+        queues: dict[Engine, CommandQueue],
+    ) -> None:
+        """Starts, through the gate; retirements, back to it."""
+        core = self.core
         starts = {Engine.LOAD: load.start, Engine.COMPUTE: core.start, Engine.STORE: store.start}
         core_signal, core_tag = Signal(2), Signal(16)
         retired = {
@@ -117,7 +184,7 @@ class Accelerator(wiring.Component):
             m.d.comb += [
                 waits.eq(Mux(queue.commands.valid, _header(queue.commands.payload, "wait"), 0)),
                 available.eq(tokens.available.word_select(int(engine), 2)),
-                allowed.eq(run & ((waits & ~available) == 0)),
+                allowed.eq(registers.run & ((waits & ~available) == 0)),
                 start.valid.eq(queue.commands.valid & allowed),
                 start.payload.eq(queue.commands.payload),
                 queue.commands.ready.eq(start.ready & allowed),
@@ -128,69 +195,36 @@ class Accelerator(wiring.Component):
                 self.retire[engine].eq(retire),
                 self.tags.word_select(int(engine), 16).eq(tag),
             ]
-            with m.If(clear):
+            with m.If(registers.clear):
                 m.d.sync += count.eq(0)
             with m.Else():
                 m.d.sync += count.eq(count + retire)
+        m.d.comb += registers.retired.eq(Cat(*counts))
         staged = queues[Engine.COMPUTE].commands
         with m.If(core.start.valid & core.start.ready):
             m.d.sync += [core_signal.eq(_header(staged.payload, "signal")), core_tag.eq(_header(staged.payload, "tag"))]
-        m.d.comb += [load.base.eq(registers.base_address), store.base.eq(registers.base_address)]
 
-        # The external port.
-        wiring.connect(m, load.request, arbiter.load)
-        wiring.connect(m, store.request, arbiter.store)
-        self._external(m, arbiter, store)
-        fetch_beat, load_beat = Signal(), Signal()
-        m.d.comb += [
-            arbiter.run.eq(run),
-            fetch_beat.eq(axi.rvalid & arbiter.r_known & arbiter.r_fetch),
-            load_beat.eq(axi.rvalid & arbiter.r_known & ~arbiter.r_fetch),
-            fetch.beat.eq(fetch_beat),
-            fetch.beat_data.eq(axi.rdata),
-            load.beat.eq(load_beat),
-            load.beat_data.eq(axi.rdata),
-            load.beat_last.eq(axi.rlast),
-            store.response.eq(axi.bvalid),
-        ]
-
-        # Memories on chip.
-        m.d.comb += [
-            core.write_en.eq(load.write_en),
-            core.write_memory.eq(load.write_memory),
-            core.write_address.eq(load.write_address),
-            core.write_data.eq(load.write_data),
-            core.read_en.eq(store.read_en),
-            core.read_address.eq(store.read_address),
-            store.read_data.eq(core.read_data),
-        ]
-
-        # What the machine is doing.
+    def _cause(
+        self, m: Module, registers: Registers, dispatch: Dispatch, tokens: Tokens, queue: CommandQueue
+    ) -> StallCause:
+        """What COMPUTE spends the cycle on."""
         m.submodules.stall_cause = cause = StallCause()
-        busy = cause.busy
+        staged = queue.commands
         m.d.comb += [
-            busy.eq(~core.start.ready | core.start.valid),
+            cause.busy.eq(~self.core.start.ready | self.core.start.valid),
             cause.staged.eq(staged.valid),
             cause.waits.eq(_header(staged.payload, "wait")),
             cause.available.eq(tokens.available.word_select(int(Engine.COMPUTE), 2)),
             cause.dispatched.eq(dispatch.done & ~registers.begin),
-            registers.finished.eq(
-                fetch.idle
-                & dispatch.done
-                & ~Cat(q.commands.valid for q in queues.values()).any()
-                & core.start.ready
-                & load.idle
-                & store.idle
-                & (arbiter.in_flight == 0)
-            ),
-            registers.in_flight.eq(arbiter.in_flight != 0),
-            registers.retired.eq(Cat(*counts)),
-            self.irq.eq(registers.irq),
-            self.counting.eq(registers.counting),
         ]
-        m.submodules.watchdog = _reset(clear, watchdog := Watchdog())
+        return cause
+
+    def _watchdog(self, m: Module, registers: Registers, dispatch: Dispatch, busy: Signal) -> Watchdog:
+        """What counts as progress."""
+        axi = self.m_axi
+        m.submodules.watchdog = _reset(registers.clear, watchdog := Watchdog())
         m.d.comb += [
-            watchdog.run.eq(run),
+            watchdog.run.eq(registers.run),
             watchdog.limit.eq(registers.watchdog),
             watchdog.progress.eq(
                 Cat(
@@ -205,12 +239,12 @@ class Accelerator(wiring.Component):
                 ).any()
             ),
         ]
-        self._faults(m, registers, arbiter, dispatch, tokens, watchdog)
-        self._ledger(m, registers, cause, load, store, fetch_beat)
-        return m
+        return watchdog
 
-    def _external(self, m: Module, arbiter: Arbiter, store: Store) -> None:
-        """The five channels of the master."""
+    def _external(
+        self, m: Module, registers: Registers, arbiter: Arbiter, fetch: Fetch, load: Load, store: Store
+    ) -> Signal:
+        """The five channels of the master. Returns whether a beat of FETCH's has come."""
         axi, size = self.m_axi, self.config.bus_bytes.bit_length() - 1
         m.d.comb += [
             axi.arvalid.eq(arbiter.ar_valid),
@@ -237,6 +271,19 @@ class Accelerator(wiring.Component):
                 sizes.eq(size),
                 burst.eq(INCR),
             ]
+        fetch_beat, load_beat = Signal(), Signal()
+        m.d.comb += [
+            arbiter.run.eq(registers.run),
+            fetch_beat.eq(axi.rvalid & arbiter.r_known & arbiter.r_fetch),
+            load_beat.eq(axi.rvalid & arbiter.r_known & ~arbiter.r_fetch),
+            fetch.beat.eq(fetch_beat),
+            fetch.beat_data.eq(axi.rdata),
+            load.beat.eq(load_beat),
+            load.beat_data.eq(axi.rdata),
+            load.beat_last.eq(axi.rlast),
+            store.response.eq(axi.bvalid),
+        ]
+        return fetch_beat
 
     def _faults(
         self, m: Module, registers: Registers, arbiter: Arbiter, dispatch: Dispatch, tokens: Tokens, watchdog: Watchdog

@@ -1,11 +1,14 @@
 """The activation memory: banks of even and odd words, read and written at any byte address."""
 
+from dataclasses import dataclass
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
-from amaranth.lib import memory, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from intaglio.hw.pipeline import delay, register
+from intaglio.hw.ram import Collision, ram
 from intaglio.machine import latency
 from intaglio.machine.config import Config
 
@@ -25,24 +28,60 @@ def rotated(m: Module, value: Value, shift: Value, keep: int, unit: int = 8) -> 
     return value[: unit * keep]
 
 
-class ActivationMemory(wiring.Component):
-    """config.activation_bytes in banks, each of two interleaved memories (even and odd words of
-    half_word_bytes = H) with one read and one write port.
+@dataclass(frozen=True)
+class Window:
+    """A window of bytes in at most two words, an even one and an odd one."""
 
-    Read for COMPUTE: read_en, read_address (bytes, of byte 0 of the window, wraps), read_low, read_high: In; only
-    bytes low <= i < high (at most feed_bytes) are wanted and only their words are touched; read_data: Out,
-    feed_bytes bytes, latency.ACTIVATION_READ cycles later. read_touched: Out, 0 to 2, words touched by the request of this cycle.
-    Write for COMPUTE: write_count (0 to Q), write_address, write_data: In, Q = requantizers bytes at any address; readable by a
-    request latency.ACTIVATION_WRITE cycles later. write_touched: Out, as above.
-    LOAD: load_en, load_address (a multiple of bus_bytes), load_data: In. STORE: store_en, store_address: In; store_data: Out,
-    bus_bytes, latency.ACTIVATION_READ cycles later.
-    conflict: Out, two requests for one port in this cycle; COMPUTE's is served. No flow control.
+    parity: Signal
+    """Of the word of its first byte."""
+    index: list[Signal]
+    """Of the even and of the odd word, counted among those of all banks."""
+    enable: list[Value]
+    """Whether the even and the odd word are touched."""
+
+
+class ActivationMemory(wiring.Component):
+    """config.activation_bytes in banks, each of two interleaved memories (even and odd words of half_word_bytes = H)
+    with one read and one write port.
+
+    Ports
+    -----
+    read_en : In, 1 bit
+        COMPUTE reads in this cycle.
+    read_address : In, bits of a byte address
+        Of byte 0 of the window; wraps.
+    read_low, read_high : In, ceil_log2(feed_bytes + 1) bits each
+        Only bytes low <= i < high, at most feed_bytes, are wanted, and only their words are touched.
+    read_data : Out, feed_bytes bytes
+        latency.ACTIVATION_READ cycles after its request.
+    read_touched : Out, 2 bits
+        0 to 2, words touched by the request of this cycle.
+    write_count : In, ceil_log2(Q + 1) bits
+        Bytes that COMPUTE writes, 0 to Q = requantizers.
+    write_address, write_data : In, bits of a byte address, Q bytes
+        Any address; readable by a request latency.ACTIVATION_WRITE cycles later.
+    write_touched : Out, 2 bits
+        0 to 2, words touched by the write of latency.ACTIVATION_WRITE - 2 cycles ago.
+    load_en, load_address, load_data : In, 1 bit, a byte address (a multiple of bus_bytes), bus_bytes bytes
+        LOAD's write; readable as COMPUTE's.
+    store_en, store_address : In, 1 bit, a byte address (a multiple of bus_bytes)
+        STORE's read.
+    store_data : Out, bus_bytes bytes
+        latency.ACTIVATION_READ cycles after its request.
+    conflict : Out, 1 bit
+        Two requests for one port in this cycle; COMPUTE's is served.
+
+    No flow control: a request of each kind every cycle.
     """
 
     def __init__(self, config: Config):
         self.config = config
         bits = ceil_log2(config.activation_bytes)
         counts = ceil_log2(config.feed_bytes + 1)
+        half = config.half_word_bytes
+        self._depth = config.bank_bytes // (2 * half)
+        # Of a byte's address: its place in a word, one bit of parity, the word's place in its bank's memory, the bank.
+        self._offset_bits, self._bank_bits = ceil_log2(half), ceil_log2(self._depth)
         super().__init__(
             {
                 "read_en": In(1),
@@ -68,129 +107,145 @@ class ActivationMemory(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         c = self.config
-        half = c.half_word_bytes
-        offset_bits = ceil_log2(half)
-        depth = c.bank_bytes // (2 * half)
-        bank_bits = ceil_log2(depth)  # index bits within one of a bank's two memories
-        bank_select = max(1, ceil_log2(c.activation_banks))
-        conflicts = []
-
-        def halves(address: Value, wants_first: Value, wants_second: Value) -> tuple[Signal, list[Signal], list[Value]]:
-            """For a window that starts at address: the parity of its first word, and index and enable of even, odd."""
-            word = Signal(len(self.read_address) - offset_bits)
-            parity = Signal()
-            m.d.comb += [word.eq(address >> offset_bits), parity.eq(word[0])]
-            even = Signal(len(word) - 1)
-            odd = Signal(len(word) - 1)
-            m.d.comb += [even.eq((word >> 1) + parity), odd.eq(word >> 1)]
-            enables = [Mux(parity, wants_second, wants_first), Mux(parity, wants_first, wants_second)]
-            return parity, [even, odd], enables
-
-        # Requests of COMPUTE, split into words.
-        read_offset = self.read_address[:offset_bits]
-        touch = Signal(2)
-        m.d.comb += [
-            touch[0].eq(self.read_en & (read_offset + self.read_low < half)),
-            touch[1].eq(self.read_en & (read_offset + self.read_high > half)),
-            self.read_touched.eq(touch[0] + touch[1]),
-        ]
-        read_parity, read_index, read_enable = halves(self.read_address, touch[0], touch[1])
-
-        # A write is turned into place in one cycle and committed in the next.
-        waits = latency.ACTIVATION_WRITE - 2
-        write_count, write_address, write_data = (
-            delay(m, getattr(self, name), waits, name) for name in ("write_count", "write_address", "write_data")
-        )
-        offset = write_address[:offset_bits]
-        write_touch = Signal(2)
-        m.d.comb += [
-            write_touch[0].eq(write_count != 0),
-            write_touch[1].eq((write_count != 0) & (offset + write_count > half)),
-            self.write_touched.eq(write_touch[0] + write_touch[1]),
-        ]
-        write_parity, write_index, write_enable = halves(write_address, write_touch[0], write_touch[1])
-        ring_bytes = 2 * half
-        turn = Signal(offset_bits + 1)
-        m.d.comb += turn.eq(-Cat(offset, write_parity))
-        lanes = Signal(c.requantizers)
-        m.d.comb += lanes.eq((1 << write_count) - 1)
-        pad = ring_bytes - c.requantizers
-        placed = rotated(m, Cat(write_data, zeros(8 * pad)), turn, ring_bytes)
-        masks = rotated(m, Cat(lanes, zeros(pad)), turn, ring_bytes, unit=1)
-        placed_r = Signal(8 * ring_bytes)
-        masks_r = Signal(ring_bytes)
-        write_enable_r = delay(m, Cat(*write_enable), 1, "write_enable")
-        write_index_r = [delay(m, index, 1, f"write_index{p}") for p, index in enumerate(write_index)]
-        m.d.sync += [placed_r.eq(placed), masks_r.eq(masks)]
-
+        reads = self._requested(m)
+        writes, placed, mask = self._placed(m)
         # LOAD's write meets COMPUTE's at the port, as many cycles later.
+        waits = latency.ACTIVATION_WRITE - 1
         load_en, load_address, load_data = (
-            delay(m, getattr(self, name), 1 + waits, name) for name in ("load_en", "load_address", "load_data")
+            delay(m, getattr(self, name), waits, name) for name in ("load_en", "load_address", "load_data")
         )
-        bus_low = ceil_log2(c.bus_bytes)
-
-        outputs: list[list[Value]] = [[], []]
+        words: list[list[Value]] = [[], []]
+        conflicts = []
         for p in range(2):
             for bank in range(c.activation_banks):
-                m.submodules[f"bank{bank}_{'odd' if p else 'even'}"] = mem = memory.Memory(
-                    shape=unsigned(8 * half), depth=depth, init=[]
+                mem = ram(
+                    m,
+                    f"bank{bank}_{'odd' if p else 'even'}",
+                    shape=unsigned(8 * c.half_word_bytes),
+                    depth=self._depth,
+                    read_latency=1,
+                    collision=Collision.OLD,
+                    granularity=8,
                 )
-                read = mem.read_port()
-                write = mem.write_port(granularity=8)
-                outputs[p].append(read.data)
-
-                def mine(index: Value, bank: int = bank) -> Value:
-                    return (index >> bank_bits) == bank
-
-                def at(address: Value, bank: int = bank, p: int = p) -> Value:
-                    return (address[offset_bits] == p) & ((address >> (offset_bits + 1 + bank_bits)) == bank)
-
-                compute_reads = read_enable[p] & mine(read_index[p])
-                store_reads = self.store_en & at(self.store_address)
+                words[p].append(mem.read_data)
+                compute_reads = reads.enable[p] & ((reads.index[p] >> self._bank_bits) == bank)
+                store_reads = self.store_en & self._lies_in(self.store_address, p, bank)
+                word_of = self._offset_bits + 1
                 m.d.comb += [
-                    read.en.eq(compute_reads | store_reads),
-                    read.addr.eq(Mux(compute_reads, read_index[p], self.store_address >> (offset_bits + 1))),
+                    mem.read_en.eq(compute_reads | store_reads),
+                    mem.read_address.eq(Mux(compute_reads, reads.index[p], self.store_address >> word_of)),
                 ]
-                compute_writes = write_enable_r[p] & mine(write_index_r[p])
-                load_writes = load_en & at(load_address)
-                bus_mask = Signal(half, name=f"bus_mask{bank}_{p}")
-                m.d.comb += bus_mask.eq(
-                    ((1 << c.bus_bytes) - 1) << Cat(zeros(bus_low), load_address[bus_low:offset_bits])
-                )
-                m.d.comb += write.addr.eq(Mux(compute_writes, write_index_r[p], load_address >> (offset_bits + 1)))
+                compute_writes = writes.enable[p] & ((writes.index[p] >> self._bank_bits) == bank)
+                load_writes = load_en & self._lies_in(load_address, p, bank)
+                bus_mask = self._bus_mask(m, load_address, f"bus_mask{bank}_{p}")
+                m.d.comb += mem.write_address.eq(Mux(compute_writes, writes.index[p], load_address >> word_of))
                 with m.If(compute_writes):
                     m.d.comb += [
-                        write.data.eq(placed_r.word_select(p, 8 * half)),
-                        write.en.eq(masks_r.word_select(p, half)),
+                        mem.write_data.eq(placed.word_select(p, 8 * c.half_word_bytes)),
+                        mem.write_en.eq(mask.word_select(p, c.half_word_bytes)),
                     ]
                 with m.Elif(load_writes):
                     m.d.comb += [
-                        write.data.eq(load_data.replicate(half // c.bus_bytes)),
-                        write.en.eq(bus_mask),
+                        mem.write_data.eq(load_data.replicate(c.half_word_bytes // c.bus_bytes)),
+                        mem.write_en.eq(bus_mask),
                     ]
                 conflicts += [compute_reads & store_reads, compute_writes & load_writes]
         m.d.comb += self.conflict.eq(Cat(*conflicts).any())
-
-        # Read data: choose the bank, then turn the window into place.
-        bank_of = [delay(m, (index >> bank_bits)[:bank_select], 1, f"bank{p}") for p, index in enumerate(read_index)]
-        ring = Signal(8 * ring_bytes)
-        for p in range(2):
-            m.d.sync += ring.word_select(p, 8 * half).eq(chosen(outputs[p], bank_of[p]))
-        position = delay(m, Cat(read_offset, read_parity), 2, "position")
-        turn_back = latency.ACTIVATION_READ - 2
-        register(m, self.read_data, rotated(m, ring, position, c.feed_bytes), turn_back, "turned")
-
-        # STORE's word.
-        store_address = delay(m, self.store_address, 1, "store_address")
-        word = Signal(8 * half)
-        bank_index = (store_address >> (offset_bits + 1 + bank_bits))[:bank_select]
-        m.d.sync += word.eq(
-            Mux(store_address[offset_bits], chosen(outputs[1], bank_index), chosen(outputs[0], bank_index))
-        )
-        lane = delay(m, store_address[bus_low:offset_bits], 1, "store_lane")
-        bus_word = word.word_select(lane, 8 * c.bus_bytes) if half > c.bus_bytes else word
-        register(m, self.store_data, bus_word, turn_back, "bus_word")
+        self._turned_back(m, reads, words)
+        self._stored(m, words)
         return m
+
+    def _lies_in(self, address: Value, p: int, bank: int) -> Value:
+        """1 bit: a byte's word is one of that parity in that bank."""
+        above = self._offset_bits + 1 + self._bank_bits
+        return (address[self._offset_bits] == p) & ((address >> above) == bank)
+
+    def _bus_mask(self, m: Module, address: Value, name: str) -> Signal:
+        """The bytes of a word that a word of the bus takes."""
+        c = self.config
+        bus_low = ceil_log2(c.bus_bytes)
+        mask = Signal(c.half_word_bytes, name=name)
+        place = Cat(zeros(bus_low), address[bus_low : self._offset_bits])
+        m.d.comb += mask.eq(((1 << c.bus_bytes) - 1) << place)
+        return mask
+
+    def _window(self, m: Module, address: Value, first: Value, second: Value) -> Window:
+        """The window that starts at address; first, second: whether its first word and the one after it are touched."""
+        word = Signal(len(self.read_address) - self._offset_bits)
+        parity = Signal()
+        even, odd = Signal(len(word) - 1), Signal(len(word) - 1)
+        m.d.comb += [
+            word.eq(address >> self._offset_bits),
+            parity.eq(word[0]),
+            even.eq((word >> 1) + parity),
+            odd.eq(word >> 1),
+        ]
+        return Window(parity, [even, odd], [Mux(parity, second, first), Mux(parity, first, second)])
+
+    def _requested(self, m: Module) -> Window:
+        """COMPUTE's read."""
+        half = self.config.half_word_bytes
+        offset = self.read_address[: self._offset_bits]
+        touch = Signal(2)
+        m.d.comb += [
+            touch[0].eq(self.read_en & (offset + self.read_low < half)),
+            touch[1].eq(self.read_en & (offset + self.read_high > half)),
+            self.read_touched.eq(touch[0] + touch[1]),
+        ]
+        return self._window(m, self.read_address, touch[0], touch[1])
+
+    def _placed(self, m: Module) -> tuple[Window, Signal, Signal]:
+        """COMPUTE's write, turned into place in one cycle and committed in the next: its window, an even and an odd
+        word of data, and a bit for each of their bytes."""
+        c = self.config
+        waits = latency.ACTIVATION_WRITE - 2
+        count, address, data = (
+            delay(m, getattr(self, name), waits, name) for name in ("write_count", "write_address", "write_data")
+        )
+        offset = address[: self._offset_bits]
+        touch = Signal(2)
+        m.d.comb += [
+            touch[0].eq(count != 0),
+            touch[1].eq((count != 0) & (offset + count > c.half_word_bytes)),
+            self.write_touched.eq(touch[0] + touch[1]),
+        ]
+        window = self._window(m, address, touch[0], touch[1])
+        ring_bytes = 2 * c.half_word_bytes
+        turn, lanes = Signal(self._offset_bits + 1), Signal(c.requantizers)
+        m.d.comb += [turn.eq(-Cat(offset, window.parity)), lanes.eq((1 << count) - 1)]
+        pad = ring_bytes - c.requantizers
+        placed, mask = Signal(8 * ring_bytes), Signal(ring_bytes)
+        m.d.sync += [
+            placed.eq(rotated(m, Cat(data, zeros(8 * pad)), turn, ring_bytes)),
+            mask.eq(rotated(m, Cat(lanes, zeros(pad)), turn, ring_bytes, unit=1)),
+        ]
+        enable = delay(m, Cat(*window.enable), 1, "write_enable")
+        index = [delay(m, of_word, 1, f"write_index{p}") for p, of_word in enumerate(window.index)]
+        return Window(window.parity, index, list(enable)), placed, mask
+
+    def _turned_back(self, m: Module, reads: Window, words: list[list[Value]]) -> None:
+        """COMPUTE's data: the choice of the bank, then the window turned into place."""
+        c = self.config
+        bank_select = max(1, ceil_log2(c.activation_banks))
+        ring = Signal(8 * 2 * c.half_word_bytes)
+        for p, index in enumerate(reads.index):
+            bank = delay(m, (index >> self._bank_bits)[:bank_select], 1, f"bank{p}")
+            m.d.sync += ring.word_select(p, 8 * c.half_word_bytes).eq(chosen(words[p], bank))
+        position = delay(m, Cat(self.read_address[: self._offset_bits], reads.parity), 2, "position")
+        turned = rotated(m, ring, position, c.feed_bytes)
+        register(m, self.read_data, turned, latency.ACTIVATION_READ - 2, "turned")
+
+    def _stored(self, m: Module, words: list[list[Value]]) -> None:
+        """STORE's data: the choice of parity and bank, then of the part of the word."""
+        c = self.config
+        bus_low = ceil_log2(c.bus_bytes)
+        address = delay(m, self.store_address, 1, "store_address")
+        word = Signal(8 * c.half_word_bytes)
+        bank = (address >> (self._offset_bits + 1 + self._bank_bits))[: max(1, ceil_log2(c.activation_banks))]
+        m.d.sync += word.eq(Mux(address[self._offset_bits], chosen(words[1], bank), chosen(words[0], bank)))
+        lane = delay(m, address[bus_low : self._offset_bits], 1, "store_lane")
+        bus_word = word.word_select(lane, 8 * c.bus_bytes) if c.half_word_bytes > c.bus_bytes else word
+        register(m, self.store_data, bus_word, latency.ACTIVATION_READ - 2, "bus_word")
 
 
 def zeros(bits: int) -> Value:

@@ -16,14 +16,32 @@ _READ = data.StructLayout({"address": 32, "fetch": 1})
 class Arbiter(wiring.Component):
     """One request a cycle; priority FETCH, STORE, LOAD; at most memory.outstanding bursts in flight.
 
-    run: requests are taken only while it is high. A request that was taken goes out all the same.
-    fetch, load (reads), store (writes): bursts. `ready` depends on registers, on ar_ready and aw_ready, and on the
-        valids of higher priority.
-    ar_valid, aw_valid, request: the address channels, from registers, the cycle after a request is taken; never both.
-        They stand until ar_ready, aw_ready.
-    r_last: the last beat of the oldest read is accepted in this cycle. b: the oldest write is answered. Both may come at once.
-    r_fetch: the oldest read in flight is FETCH's (else LOAD's). r_address, b_address: first address of the oldest read, write.
-    in_flight: bursts taken and not finished. r_known, b_known: at least one read, write among them.
+    Ports
+    -----
+    run : In, 1 bit
+        Requests are taken only while it is high. A request that was taken goes out all the same.
+    fetch, load : In, streams of Request
+        Bursts to read. `ready` depends on registers, on ar_ready and aw_ready, and on the valids of higher priority.
+    store : In, stream of Request
+        Bursts to write, as the others.
+    ar_valid, aw_valid : Out, 1 bit each
+        The address channels, from registers, the cycle after a request is taken; never both. They stand until ar_ready,
+        aw_ready.
+    ar_ready, aw_ready : In, 1 bit each
+    request : Out, Request
+        Of both address channels; from a register.
+    r_last : In, 1 bit
+        The last beat of the oldest read is accepted in this cycle.
+    b : In, 1 bit
+        The oldest write is answered; may come with r_last.
+    r_known, b_known : Out, 1 bit each
+        At least one read, write is among the bursts in flight.
+    r_fetch : Out, 1 bit
+        The oldest read in flight is FETCH's (else LOAD's).
+    r_address, b_address : Out, 32 bits each
+        First address of the oldest read, write.
+    in_flight : Out, bits for memory.outstanding
+        Bursts taken and not finished; from a register.
     """
 
     def __init__(self, config: Config):

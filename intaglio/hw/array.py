@@ -5,6 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from intaglio.hw.pipeline import delay, register
+from intaglio.hw.product import product
 from intaglio.hw.row_delay import DelayLine, DelaySchedule
 from intaglio.machine import latency
 from intaglio.machine.formats import INT8, SUM
@@ -15,7 +16,8 @@ WEIGHT_BITS = INT8.bits
 class StepControl(data.Struct):
     """What travels with an activation through a row.
 
-    valid: this cycle is a step. first: a tile's first, with which the sum starts anew. last: the sum is complete after it.
+    valid: this cycle is a step. first: a tile's first, with which the sum starts anew. last: the sum is complete after
+    it.
     """
 
     valid: 1
@@ -24,15 +26,27 @@ class StepControl(data.Struct):
 
 
 class ArrayRow(wiring.Component):
-    """One row of processing elements, which multiply and add; hands activation and control on to the right inside, and weights
-    down, each one cycle later.
+    """One row of processing elements, which multiply and add; hands activation and control on to the right inside, and
+    weights down, each one cycle later.
 
-    activation, control: In, signed 8 and StepControl, of column 0; column c has them c cycles later. weight[c]: In, signed
-    weight_bits, and enable: In, bit c for column c, from above; enable is low in columns that hold no channel. A step that is
-    valid in an enabled column adds activation * weight. weight_out, enable_out: Out, one cycle later.
-    sum[c]: Out, signed 32; the complete sum while bit c of `done` is high, which is one cycle,
-    latency.ARRAY_ELEMENT cycles after the last step entered column c. No flow control.
-    With `bus`, bus[c] is a value that all elements of a column see: while broadcast is high, it takes the place of activation.
+    Ports
+    -----
+    activation, control : In, signed 8 and StepControl
+        Of column 0; column c has them c cycles later.
+    weight[c] : In, signed weight_bits
+        For column c, from above. A step that is valid in an enabled column adds activation * weight.
+    enable : In, 1 bit a column
+        Low in columns that hold no channel; with weight.
+    weight_out[c], enable_out : Out, signed weight_bits and 1 bit a column
+        One cycle later.
+    sum[c] : Out, signed 32
+        The complete sum while bit c of `done` is high.
+    done : Out, 1 bit a column
+        One cycle, latency.ARRAY_ELEMENT cycles after the last step entered the column.
+    bus[c], broadcast : In, signed 8 and 1 bit; only with `bus`
+        A value that all elements of a column see; while broadcast is high, it takes the place of activation.
+
+    No flow control.
     """
 
     def __init__(self, cols: int, weight_bits: int = WEIGHT_BITS, bus: bool = False):
@@ -78,15 +92,12 @@ class ArrayRow(wiring.Component):
         for c in range(self.cols):
             activation = Signal(signed(INT8.bits), name=f"activation{c}", reset_less=True)
             weight = Signal(signed(self._weight_bits), name=f"weight{c}", reset_less=True)
-            product = Signal(signed(INT8.bits + self._weight_bits), name=f"product{c}", reset_less=True)
             total = Signal(signed(SUM.bits), name=f"sum{c}", reset_less=True)
             m.d.sync += [
                 activation.eq(Mux(self.broadcast, self.bus[c], passed) if self._bus else passed),
                 weight.eq(self.weight[c]),
             ]
-            with m.If(takes[c]):
-                m.d.sync += product.eq(activation * weight)
-            summand = delay(m, product, to_sum - 1, f"product{c}", reset_less=True)
+            summand = product(m, activation, weight, f"product{c}", stages=to_sum, enable=takes[c])
             with m.If(add[c]):
                 m.d.sync += total.eq(Mux(starts[c], 0, total) + summand)
             m.d.comb += [self.weight_out[c].eq(weight), self.sum[c].eq(total)]
@@ -97,18 +108,28 @@ class ArrayRow(wiring.Component):
 class Array(wiring.Component):
     """rows x cols processing elements with the skew of weights and the gathering of sums.
 
-    activation[r], control[r]: In, the stream of row r, which runs r cycles behind row 0.
-    weight[c], enable[c]: In, one step's weights for all columns in the cycle in which row 0 takes that
-    step; skewed inside. weight_zero_point: In, signed 8, stable while steps are under way: it is subtracted from each
-    weight at its column's edge; only with weight_zero_points. sum[c]: Out, signed 32; column c's sum of row r in the cycle
-    r + c + latency.ARRAY after row 0's last step entered, 0 where no sum is complete. A column shows one row's sum a cycle: a tile lasts at
-    least as many cycles as it has rows in use. No flow control.
-    With two lanes, next_weight[c], signed 8, and split: In. While split is high, row 1 takes that step's next_weight in place of
-    row 0's weight, and hands it on; split is stable while steps are under way.
-    With depthwise_delay (words of the delay lines) there are broadcast, bus[c] and delays: In. While broadcast is high,
-    column c's elements take bus[c], signed 8, skewed as its weight is, in place of their row's activation, and weights take
-    as long from row to row as delays (row_delay.DelaySchedule) says, one cycle at least; enable takes one, and is to stay as it
-    is while they take more.
+    Ports
+    -----
+    activation[r], control[r] : In, signed 8 and StepControl
+        The stream of row r, which runs r cycles behind row 0.
+    weight[c], enable[c] : In, signed 8 and 1 bit
+        One step's weights for all columns in the cycle in which row 0 takes that step; skewed inside.
+    weight_zero_point : In, signed 8; only with weight_zero_points
+        Subtracted from each weight at its column's edge; stable while steps are under way.
+    sum[c] : Out, signed 32
+        Column c's sum of row r in the cycle r + c + latency.ARRAY after row 0's last step entered, 0 where no sum is
+        complete.
+    next_weight[c], split : In, signed 8 and 1 bit; only with two lanes
+        While split is high, row 1 takes that step's next_weight in place of row 0's weight, and hands it on; split is
+        stable while steps are under way.
+    broadcast, bus[c] : In, 1 bit and signed 8; only with depthwise_delay
+        While broadcast is high, column c's elements take bus[c], skewed as its weight is, in place of their row's
+        activation.
+    delays : In, DelaySchedule; only with depthwise_delay (words of the delay lines)
+        While broadcast is high, weights take as long from row to row as it says, one cycle at least; enable takes one,
+        and is to stay as it is while they take more.
+
+    No flow control. A column shows one row's sum a cycle: a tile lasts at least as many cycles as it has rows in use.
     """
 
     def __init__(self, rows: int, cols: int, weight_zero_points: bool = True, depthwise_delay: int = 0, lanes: int = 1):

@@ -25,11 +25,16 @@ command's last; memory, signal, tag: the command's."""
 class Splitter(wiring.Component):
     """The bursts of one command at a time.
 
-    start: a LOAD or STORE command (its 8 words, word 0 lowest), ready while no command is under way (1 cycle between
-        the last burst of one and the start of the next).
-    base: added to the command's external address in the start's cycle.
-    bursts: row after row, in address order; the first is valid the cycle after start, then one a cycle if taken.
-        `valid` does not depend on `ready`.
+    Ports
+    -----
+    start : In, stream of 256 bits
+        A LOAD or STORE command (its 8 words, word 0 lowest); ready while no command is under way (1 cycle between the
+        last burst of one and the start of the next).
+    base : In, 32 bits
+        Added to the command's external address in the start's cycle.
+    bursts : Out, stream of Burst
+        Row after row, in address order; the first is valid the cycle after start, then one a cycle if taken. `valid`
+        does not depend on `ready`.
     """
 
     def __init__(self, config: Config):

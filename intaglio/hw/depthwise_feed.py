@@ -6,8 +6,11 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from intaglio.hw.command_view import CommandView
-from intaglio.hw.feed import FeedRequest, FeedStep
+from intaglio.hw.feed_step import FeedRequest, FeedStep
+from intaglio.hw.nest import Nest, Walk
+from intaglio.hw.padding import inside, unwrapped
 from intaglio.hw.pipeline import delay
+from intaglio.hw.tile_pacing import TilePauses, TileWeights
 from intaglio.machine import latency
 from intaglio.machine.config import Config
 from intaglio.machine.isa import COMMAND_BITS, Opcode
@@ -16,8 +19,22 @@ from intaglio.machine.isa import COMMAND_BITS, Opcode
 class PatchSequencer(wiring.Component):
     """Walks a DEPTHWISE command, one pixel of the raster a cycle.
 
-    Ports as FeedSequencer's. request reads the pixel's channels (`row_valid` stays low: no row of the feed takes them);
-    step is valid in the pixels that lie under the kernel's taps, with the outputs of the patch as `pixels`.
+    Ports
+    -----
+    command : In, 1024 bits
+        Stable while active, and latency.SEQUENCER_REQUEST cycles longer.
+    start : In, 1 bit
+        A pulse; the first pixel's cycle is the next one.
+    active : Out, 1 bit
+        High from then to the last pixel's cycle.
+    request : Out, FeedRequest
+        Reads the pixel's channels, latency.SEQUENCER_REQUEST cycles after its cycle; `row_valid` stays low: no row of
+        the feed takes them.
+    step : Out, FeedStep
+        In its own cycle; valid in the pixels that lie under the kernel's taps, with the outputs of the patch as
+        `pixels`.
+
+    No flow control: the schedule is fixed by the command.
     """
 
     def __init__(self, config: Config):
@@ -34,149 +51,81 @@ class PatchSequencer(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        config = self.config
         f = CommandView(self.command, Opcode.DEPTHWISE)
-        address_bits = ceil_log2(config.activation_bytes)
-
-        # Loop counters, innermost first.
-        x = Signal(16)
-        y = Signal(16)
-        idle = Signal.like(f["idle_cycles"])
-        idling = Signal()
-        across = Signal(16)
-        down = Signal(16)
-        tile_c = Signal(16)
-        last_x, last_y, last_across, last_down, last_c = Signal(), Signal(), Signal(), Signal(), Signal()
-        channels = Signal(ceil_log2(config.cols + 1))
-        m.d.comb += [
-            last_x.eq(x == f["raster_cols"] - 1),
-            last_y.eq(y == Mux(last_down, f["last_raster_rows"], f["raster_rows"]) - 1),
-            last_across.eq(across == f["patches_across"] - 1),
-            last_down.eq(down == f["patches_down"] - 1),
-            last_c.eq(tile_c == f["channel_tiles"] - 1),
-            channels.eq(Mux(last_c, f["last_channels"], f["tile_channels"])),
-        ]
-        running = Signal()
-        next_tile = Signal()
-        m.d.comb += running.eq(self.active & ~idling)
-        with m.If(running & last_x & last_y):
-            with m.If(last_across & last_down & last_c):
-                m.d.sync += self.active.eq(0)
-            with m.Elif(f["idle_cycles"] != 0):
-                m.d.sync += [idling.eq(1), idle.eq(1)]
-            with m.Else():
-                m.d.comb += next_tile.eq(1)
-        with m.If(idling):
-            m.d.sync += idle.eq(idle + 1)
-            with m.If(idle == f["idle_cycles"]):
-                m.d.sync += idling.eq(0)
-                m.d.comb += next_tile.eq(1)
-
-        # Where channel 0 of the pixel lies: in its row of the image, and which row; and the address of the tile's first channel.
-        at, patch_at = Signal(signed(32)), Signal(signed(32))
-        iy, patch_iy = Signal(signed(18)), Signal(signed(18))
-        address, row_address = Signal(address_bits), Signal(address_bits)
-        patch_address, down_address, tile_address = Signal(address_bits), Signal(address_bits), Signal(address_bits)
-        # Of the next row of the raster, patch, row of patches and channel tile.
-        row_next, across_next, down_next, tile_next = (
-            Signal(address_bits, name=name) for name in ("row_next", "across_next", "down_next", "tile_next")
+        m.submodules.pauses = pauses = TilePauses()
+        running, next_tile = pauses.running, pauses.next_tile
+        tiles = Nest(
+            m,
+            "tiles",
+            next_tile,
+            self.start,
+            across=f["patches_across"],
+            down=f["patches_down"],
+            channel=f["channel_tiles"],
         )
-        at_next = Signal(signed(32))
-        iy_next = Signal(signed(18))
-        m.d.comb += [
-            row_next.eq(row_address + f["row_step"]),
-            across_next.eq(patch_address + f["patch_x_step"]),
-            down_next.eq(down_address + f["patch_row_step"]),
-            tile_next.eq(tile_address + f["tile_channels"]),
-            at_next.eq(patch_at + f["patch_x_step"]),
-            iy_next.eq(patch_iy + f["patch_iy_step"]),
-        ]
-        with m.If(running):
-            m.d.sync += [x.eq(x + 1), at.eq(at + f["x_step"]), address.eq(address + f["x_step"])]
-            with m.If(last_x):
-                m.d.sync += [
-                    x.eq(0),
-                    y.eq(y + 1),
-                    at.eq(patch_at),
-                    iy.eq(iy + f["dilation_rows"]),
-                    row_address.eq(row_next),
-                    address.eq(row_next),
-                ]
-        with m.If(next_tile):
-            m.d.sync += y.eq(0)
-            with m.If(~last_across):
-                m.d.sync += [
-                    across.eq(across + 1),
-                    at.eq(at_next),
-                    patch_at.eq(at_next),
-                    iy.eq(patch_iy),
-                    *(a.eq(across_next) for a in (address, row_address, patch_address)),
-                ]
-            with m.Else():
-                m.d.sync += [across.eq(0), at.eq(f["x_start"]), patch_at.eq(f["x_start"])]
-                with m.If(~last_down):
-                    m.d.sync += [
-                        down.eq(down + 1),
-                        iy.eq(iy_next),
-                        patch_iy.eq(iy_next),
-                        *(a.eq(down_next) for a in (address, row_address, patch_address, down_address)),
-                    ]
-                with m.Else():
-                    m.d.sync += [
-                        down.eq(0),
-                        tile_c.eq(tile_c + 1),
-                        iy.eq(f["iy_start"]),
-                        patch_iy.eq(f["iy_start"]),
-                        *(a.eq(tile_next) for a in (address, row_address, patch_address, down_address, tile_address)),
-                    ]
-
-        # Taps: a tile's weights again for each patch, then the next channel tile's.
+        rows = Mux(tiles.last["down"], f["last_raster_rows"], f["raster_rows"])
+        raster = Nest(m, "raster", running, self.start | next_tile, x=f["raster_cols"], y=rows)
+        x, y = raster.counts["x"], raster.counts["y"]
+        channels = Signal.like(self.step.channels)
         tap = Signal()
-        weight = Signal.like(self.step.weight_address)
-        weight_tile = Signal.like(weight)
-        m.d.comb += tap.eq(running & (x < f["kernel_cols"]) & (y < f["kernel_rows"]))
-        following = Signal.like(weight)
-        m.d.comb += following.eq(weight + tap)
-        m.d.sync += weight.eq(following)
-        with m.If(next_tile):
-            with m.If(last_across & last_down):
-                m.d.sync += weight_tile.eq(following)
-            with m.Else():
-                m.d.sync += weight.eq(weight_tile)
-
-        with m.If(self.start):
-            m.d.sync += [
-                self.active.eq(1),
-                *(counter.eq(0) for counter in (y, across, down, tile_c)),
-                at.eq(f["x_start"]),
-                patch_at.eq(f["x_start"]),
-                iy.eq(f["iy_start"]),
-                patch_iy.eq(f["iy_start"]),
-                *(a.eq(f["origin"]) for a in (address, row_address, patch_address, down_address, tile_address)),
-                weight.eq(f["weight_base"]),
-                weight_tile.eq(f["weight_base"]),
-            ]
-
-        # Request: as many registers as FeedSequencer's.
-        inside, wraps = Signal(), Signal()
-        request, wrapped = Signal.like(self.request), Signal.like(self.request)
-        later = delay(m, request, 1, "request")
-        m.d.sync += wraps.eq(iy >= f["wrap_iy"])
+        m.submodules.weights = weights = TileWeights(self.config)
         m.d.comb += [
-            inside.eq((iy >= 0) & (iy < f["in_rows"]) & (at >= 0) & (at.as_unsigned() < f["in_row_bytes"])),
-            request.read.eq(running & inside),
-            request.address.eq(address),
-            request.high.eq(channels),
-            wrapped.eq(later),
-            wrapped.address.eq(later.address - Mux(wraps, f["wrap_bytes"], 0)),
-            self.request.eq(delay(m, wrapped, latency.SEQUENCER_REQUEST - 1, "wrapped")),
-        ]
-        m.d.comb += [
+            pauses.start.eq(self.start),
+            pauses.idle_cycles.eq(f["idle_cycles"]),
+            pauses.tile_ends.eq(raster.ends),
+            pauses.last_tile.eq(tiles.final),
+            self.active.eq(pauses.active),
+            channels.eq(Mux(tiles.last["channel"], f["last_channels"], f["tile_channels"])),
+            tap.eq(running & (x < f["kernel_cols"]) & (y < f["kernel_rows"])),
+            weights.start.eq(self.start),
+            weights.base.eq(f["weight_base"]),
+            weights.taken.eq(tap),
+            weights.next_tile.eq(next_tile),
+            weights.again.eq(~(tiles.last["across"] & tiles.last["down"])),
             self.step.control.valid.eq(tap),
             self.step.control.first.eq((x == 0) & (y == 0)),
             self.step.control.last.eq((x == f["kernel_cols"] - 1) & (y == f["kernel_rows"] - 1)),
-            self.step.pixels.eq(Mux(last_down, f["last_tile_pixels"], f["tile_pixels"])),
+            self.step.pixels.eq(Mux(tiles.last["down"], f["last_tile_pixels"], f["tile_pixels"])),
             self.step.channels.eq(channels),
-            self.step.weight_address.eq(weight),
+            self.step.weight_address.eq(weights.address),
         ]
+        self._requests(m, running, channels, *self._walks(tiles, raster))
         return m
+
+    def _walks(self, tiles: Nest, raster: Nest) -> tuple[Walk, Walk, Walk]:
+        """Where channel 0 of the pixel lies in its row of the image (bytes), that row, and the address of the tile's
+        first channel."""
+        f = CommandView(self.command, Opcode.DEPTHWISE)
+        bits = ceil_log2(self.config.activation_bytes)
+        patch_at = tiles.walk("at", signed(32), f["x_start"], across=f["patch_x_step"])
+        patch_iy = tiles.walk("iy", signed(18), f["iy_start"], down=f["patch_iy_step"])
+        patch_address = tiles.walk(
+            "address",
+            bits,
+            f["origin"],
+            across=f["patch_x_step"],
+            down=f["patch_row_step"],
+            channel=f["tile_channels"],
+        )
+        return (
+            raster.walk("at", signed(32), patch_at.next, x=f["x_step"]),
+            raster.walk("iy", signed(18), patch_iy.next, y=f["dilation_rows"]),
+            raster.walk("address", bits, patch_address.next, x=f["x_step"], y=f["row_step"]),
+        )
+
+    def _requests(self, m: Module, running: Signal, channels: Signal, at: Walk, iy: Walk, address: Walk) -> None:
+        """The pixels' requests: in one cycle what is inside, in the next what wraps, then as many registers as
+        FeedSequencer's."""
+        f = CommandView(self.command, Opcode.DEPTHWISE)
+        wraps = Signal()
+        request, wrapped = Signal.like(self.request), Signal.like(self.request)
+        later = delay(m, request, 1, "request")
+        m.d.sync += wraps.eq(iy.now >= f["wrap_iy"])
+        m.d.comb += [
+            request.read.eq(running & inside(iy.now, f["in_rows"]) & inside(at.now, f["in_row_bytes"])),
+            request.address.eq(address.now),
+            request.high.eq(channels),
+            wrapped.eq(later),
+            wrapped.address.eq(unwrapped(later.address, wraps, f["wrap_bytes"])),
+            self.request.eq(delay(m, wrapped, latency.SEQUENCER_REQUEST - 1, "wrapped")),
+        ]

@@ -15,15 +15,36 @@ from intaglio.machine.isa import ENGINE_OF, OPCODE_BITS, WORDS_OF, Engine, Local
 class Dispatch(wiring.Component):
     """Takes bus words apart and checks them.
 
-    begin: one cycle; starts on a program of size bytes. run: words move only while it is high.
-    words: the program, see Fetch; what follows its last command is left there.
-    full: for each engine (Engine order), its queue takes no word.
-    write: for each engine, `word` is word `index` of a command of its; last: it completes it. At most one engine a cycle.
-    Refused are unknown opcodes, bits that no field names, transfers of no rows or bytes, or not in multiples of the bus, and
-    memories that do not exist or that STORE does not read; and a program that ends inside a command.
-    done: every command is in its queue. position: byte offset of the command under way, or of the next.
-    fault: not NONE in the one cycle in which a word is refused, which is then not handed over. Whoever watches lowers
+    Ports
+    -----
+    begin : In, 1 bit
+        One cycle; starts on a program.
+    size : In, 32 bits
+        Its bytes, in begin's cycle.
+    run : In, 1 bit
+        Words move only while it is high.
+    words : In, stream of bus words
+        The program, see Fetch; what follows its last command is left there.
+    full : In, 1 bit for each engine
+        Its queue takes no word (Engine order).
+    write : Out, 1 bit for each engine
+        `word` is a word of a command of its; at most one engine a cycle. Depends on words.valid and full.
+    word : Out, 32 bits
+    index : Out, 5 bits
+        The word's place in its command.
+    last : Out, 1 bit
+        It completes the command.
+    done : Out, 1 bit
+        Every command is in its queue, latency.DISPATCH cycles after its last word.
+    position : Out, 32 bits
+        Byte offset of the command under way, or of the next.
+    fault : Out, FAULT_BITS (machine.faults.Fault)
+        Not NONE in the one cycle in which a word is refused, which is then not handed over. Whoever watches lowers
         `run` from the next cycle on.
+
+    A word a cycle while its queue takes it. Refused are unknown opcodes, bits that no field names, transfers of no rows
+    or bytes, or not in multiples of the bus, and memories that do not exist or that STORE does not read; and a program
+    that ends inside a command.
     """
 
     def __init__(self, config: Config):
@@ -118,8 +139,8 @@ class Dispatch(wiring.Component):
 
 
 def _zero_bits(opcode: Opcode, bus_bytes: int) -> list[int]:
-    """For each word, padded to 32: bits that must be zero. Those that no field names or that are reserved; the low bits of
-    what is a multiple of the bus; and STORE has one memory."""
+    """For each word, padded to 32: bits that must be zero. Those that no field names or that are reserved; the low bits
+    of what is a multiple of the bus; and STORE has one memory."""
     masks = list(zero_bits(opcode))
     if ENGINE_OF[opcode] != Engine.COMPUTE:
         for name in ("external", "external_stride", "local", "local_stride", "row_bytes"):

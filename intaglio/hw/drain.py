@@ -1,18 +1,19 @@
 """The array's drain: sums leave the array, wait in the drain memory, and go row by row to the requantizers, or to the
 partial-sum memory until a later command adds to them."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
-from amaranth.lib import memory, wiring
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
-from amaranth.utils import ceil_log2
 
 from intaglio.hw.activation_memory import chosen
 from intaglio.hw.command_view import CommandView
+from intaglio.hw.drain_writer import DrainWriter
 from intaglio.hw.output_pass import DrainRead, OutputPass
 from intaglio.hw.partial_memory import PartialMemory
 from intaglio.hw.patch_reader import PatchReader
 from intaglio.hw.pipeline import delay, register
 from intaglio.hw.pixel_reader import PixelReader
+from intaglio.hw.ram import Collision, ram
 from intaglio.hw.widths import index_bits
 from intaglio.machine import latency
 from intaglio.machine.config import Config
@@ -23,16 +24,30 @@ from intaglio.machine.isa import COMMAND_BITS, OPCODE_BITS, Opcode
 class Drain(wiring.Component):
     """Takes a tile's sums and emits passes of Q, pixel by pixel, channel group by channel group.
 
-    command: In, 1024 bits, stable while a CONV or DEPTHWISE runs. start: In, a pulse before its first tile.
-    sum[c]: In, signed 32, as Array gives it; row0_done: In, high in the cycles in which column 0 shows a
-    sum; column c shows the same row's c cycles later.
-    channel_en, channel_address: Out, the request for the pass's records. sums: Out, Q x signed 32, and output: Out,
-    OutputPass; both latency.CHANNEL_READ cycles after that request, latency.DRAIN_PASS after the pass was read. kept: Out, high in
-    the cycle in which the last pass of a command that keeps all of its sums is in the partial-sum memory. partial_reads,
-    partial_writes: Out, that memory's accesses.
-    Rigid: a tile's passes follow each other without a gap, beginning cols + 1 cycles after its first sum (DEPTHWISE's last,
-    since its rows finish some cycles apart, and with `split` the second) arrived in column 0; the next tile's begin no earlier than they end
-    (timing.least_tile_cycles, least_idle_cycles).
+    Ports
+    -----
+    command : In, 1024 bits
+        Stable while a CONV or DEPTHWISE runs.
+    start : In, 1 bit
+        A pulse before its first tile.
+    sum[c] : In, signed 32
+        As Array gives it.
+    row0_done : In, 1 bit
+        High in the cycles in which column 0 shows a sum; column c shows the same row's c cycles later.
+    channel_en, channel_address : Out, 1 bit and index_bits(words of the channel memory)
+        The request for the pass's records.
+    sums : Out, Q x signed 32
+        latency.CHANNEL_READ cycles after that request, latency.DRAIN_PASS after the pass was read.
+    output : Out, OutputPass
+        In the same cycle as its sums.
+    kept : Out, 1 bit
+        High in the cycle in which the last pass of a command that keeps all of its sums is in the partial-sum memory.
+    partial_reads, partial_writes : Out, 1 bit each
+        That memory's accesses.
+
+    Rigid: a tile's passes follow each other without a gap, beginning cols + 1 cycles after its first sum (DEPTHWISE's
+    last, since its rows finish some cycles apart, and with `split` the second) arrived in column 0; the next tile's
+    begin no earlier than they end (timing.least_tile_cycles, least_idle_cycles).
     """
 
     def __init__(self, config: Config):
@@ -56,86 +71,68 @@ class Drain(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        config = self.config
-        depthwise = config.depthwise_delay > 0
-        is_depthwise = self.command[:OPCODE_BITS] == Opcode.DEPTHWISE
-        f = CommandView(self.command, Opcode.CONV)
-        p = CommandView(self.command, Opcode.DEPTHWISE)
-        q = config.requantizers
-        row_bits = index_bits(config.rows)
+        read = Signal(DrainRead(self.config))
+        columns, begins = self._memory(m, read)
+        self._readers(m, begins, read)
 
-        # Writing: row counter of column 0; column c follows c cycles later. Of DEPTHWISE's tiles those of the last row of
-        # patches are short, of CONV's the last.
-        write_row = Signal(row_bits)
-        write_half = Signal()
-        write_tile = Signal(16)
-        tiles = Signal(16)
-        write_pixels = Signal(ceil_log2(config.rows + 1))
-        short = Signal()
-        row_end = Signal()
+        # One cycle for the drain memory, one for the choice of the group, one for what earlier commands kept.
+        request = latency.DRAIN_PASS - latency.CHANNEL_READ
         m.d.comb += [
-            tiles.eq(f["pixel_tiles"]),
-            short.eq(write_tile == tiles - 1),
-            write_pixels.eq(Mux(short, f["last_pixels"], f["rows_per_tile"])),
-            row_end.eq(1),
+            self.channel_en.eq(delay(m, read.output.count != 0, request, "channel_en")),
+            self.channel_address.eq(delay(m, read.records, request, "channel_address")),
+            self.output.eq(delay(m, read.output, latency.DRAIN_PASS, "output")),
         ]
-        if depthwise:
-            across = Signal(16)
-            with m.If(is_depthwise):
-                m.d.comb += [
-                    tiles.eq(p["patches_down"]),
-                    write_pixels.eq(Mux(short, p["last_tile_pixels"], p["tile_pixels"])),
-                    row_end.eq(across == p["patches_across"] - 1),
-                ]
-        last = Signal()
-        m.d.comb += last.eq(write_row == write_pixels - 1)
-        with m.If(self.row0_done):
-            m.d.sync += write_row.eq(write_row + 1)
-            with m.If(last):
-                m.d.sync += [write_row.eq(0), write_half.eq(~write_half)]
-                with m.If(row_end):
-                    m.d.sync += write_tile.eq(Mux(short, 0, write_tile + 1))
-                if depthwise:
-                    m.d.sync += across.eq(Mux(row_end, 0, across + 1))
-        with m.If(self.start):
-            m.d.sync += write_half.eq(0)  # the rest every command leaves at 0
+        self._add(m, read, columns, self._partial(m, read))
+        return m
 
-        # The two rows of a split reduction become one: it is complete with the second, in the place of the first.
-        split = f["split"] if config.lanes == 2 else 0
-        completed = self.row0_done & (last | ~split) if config.lanes == 2 else self.row0_done
-        en: Signal = completed
-        where = Cat(Mux(split, 0, write_row), write_half)
-        late = split | is_depthwise if depthwise else split
-        begins = completed & Mux(late, last, write_row == 0)
-        read = Signal(DrainRead(config))
+    def _memory(self, m: Module, read: data.View) -> tuple[list[Value], Value]:
+        """The columns' memories, written as the sums arrive. Returns what each reads, and `begins` when the last
+        column's sum has been written for one cycle."""
+        config = self.config
+        split = CommandView(self.command, Opcode.CONV)["split"]
+        m.submodules.writer = writer = DrainWriter(config)
+        m.d.comb += [
+            writer.command.eq(self.command),
+            writer.start.eq(self.start),
+            writer.row0_done.eq(self.row0_done),
+        ]
+        en, where, begins = writer.write, Cat(writer.row, writer.half), writer.begins
         columns = []
         for c in range(config.cols):
-            m.submodules[f"sums_{c}"] = mem = memory.Memory(shape=signed(SUM.bits), depth=2 << row_bits, init=[])
-            write = mem.write_port()
-            port = mem.read_port()
-            total = self.sum[c]
+            mem = ram(
+                m,
+                f"sums_{c}",
+                shape=signed(SUM.bits),
+                depth=2 << index_bits(config.rows),
+                read_latency=1,
+                collision=Collision.OLD,  # a sum may be read as a later tile's takes its place
+            )
+            total: Value = self.sum[c]
             if config.lanes == 2:
                 first = Signal(signed(SUM.bits), name=f"first{c}")  # row 0's sum, where row 1's is to be added
                 m.d.sync += first.eq(Mux(split, self.sum[c], 0))
                 total = self.sum[c] + first
             m.d.comb += [
-                write.en.eq(en),
-                write.addr.eq(where),
-                write.data.eq(total),
-                port.addr.eq(Cat(read.row, read.half)),
-                port.en.eq(1),
+                mem.write_en.eq(en),
+                mem.write_address.eq(where),
+                mem.write_data.eq(total),
+                mem.read_address.eq(Cat(read.row, read.half)),
+                mem.read_en.eq(1),
             ]
-            columns.append(port.data)
+            columns.append(mem.read_data)
             en = delay(m, en, 1, f"en{c}")
             where = delay(m, where, 1, f"where{c}")
             begins = delay(m, begins, 1, f"begins{c}")
-        # Now the last column's sum has been written for one cycle.
+        return columns, begins
 
-        m.submodules.pixels = pixels = PixelReader(config)
+    def _readers(self, m: Module, begins: Value, read: data.View) -> None:
+        """The passes, each in the cycle in which its sums are read: CONV's, or DEPTHWISE's."""
+        m.submodules.pixels = pixels = PixelReader(self.config)
         m.d.comb += [pixels.command.eq(self.command), pixels.start.eq(self.start), pixels.begin.eq(begins)]
         m.d.comb += read.eq(pixels.read)
-        if depthwise:
-            m.submodules.patches = patches = PatchReader(config)
+        if self.config.depthwise_delay:
+            is_depthwise = self.command[:OPCODE_BITS] == Opcode.DEPTHWISE
+            m.submodules.patches = patches = PatchReader(self.config)
             m.d.comb += [
                 pixels.begin.eq(begins & ~is_depthwise),
                 patches.command.eq(self.command),
@@ -145,15 +142,11 @@ class Drain(wiring.Component):
             with m.If(is_depthwise):
                 m.d.comb += read.eq(patches.read)
 
-        # One cycle for the drain memory, one for the choice of the group, one for what earlier commands kept.
-        request = latency.DRAIN_PASS - latency.CHANNEL_READ
-        m.d.comb += [
-            self.channel_en.eq(delay(m, read.output.count != 0, request, "channel_en")),
-            self.channel_address.eq(delay(m, read.records, request, "channel_address")),
-            self.output.eq(delay(m, read.output, latency.DRAIN_PASS, "output")),
-        ]
+    def _partial(self, m: Module, read: data.View) -> PartialMemory:
+        """What earlier commands kept, read to meet the pass's sums, and written with those that this one keeps."""
+        config = self.config
         to_partial = latency.DRAIN_PASS - 1 - latency.PARTIAL_READ
-        m.submodules.partial = partial = PartialMemory(config.partial_words, q)
+        m.submodules.partial = partial = PartialMemory(config.partial_words, config.requantizers)
         m.d.comb += [
             partial.read_en.eq(delay(m, read.take, to_partial, "take")),
             partial.read_address.eq(delay(m, read.partial, to_partial, "partial_read")),
@@ -163,11 +156,16 @@ class Drain(wiring.Component):
             self.partial_reads.eq(partial.read_en),
             self.partial_writes.eq(partial.write_en),
         ]
-        group_r = delay(m, read.group, 1, "group")
+        return partial
+
+    def _add(self, m: Module, read: data.View, columns: list[Value], partial: PartialMemory) -> None:
+        """The pass's sums: the group's columns, and what was kept of them."""
+        config = self.config
+        q = config.requantizers
+        group = delay(m, read.group, 1, "group")
         for lane in range(q):
             choices = [columns[g * q + lane] for g in range(config.channel_groups) if g * q + lane < config.cols]
             new = Signal(signed(SUM.bits), name=f"new{lane}")
-            register(m, new, chosen(choices, group_r), latency.DRAIN_PASS - 2, f"chosen{lane}")
+            register(m, new, chosen(choices, group), latency.DRAIN_PASS - 2, f"chosen{lane}")
             m.d.sync += self.sums[lane].eq(new + partial.read_data[lane])
             m.d.comb += partial.write_data[lane].eq(self.sums[lane])
-        return m

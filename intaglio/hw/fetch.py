@@ -17,13 +17,22 @@ from intaglio.machine.limits import FETCH_BLOCK_BYTES, FETCH_FIFO_BYTES
 class Fetch(wiring.Component):
     """The command stream, in order.
 
-    begin: one cycle; starts on size bytes from address (a multiple of 4096), everything else idle.
-    request: a block's burst, valid the cycle after begin at the earliest and only when the FIFO has room for a whole
-        block; `valid` does not depend on `ready`.
-    beat, beat_data: a word of the bus read for fetch; always accepted.
-    words: the bus words in order, latency.FETCH cycles after their beats at the earliest; the last may hold padding beyond
-        the program's end.
-    idle: nothing is left to request.
+    Ports
+    -----
+    begin : In, 1 bit
+        One cycle; starts on a program, everything else idle.
+    address, size : In, 32 bits each
+        Of the program, in begin's cycle: a multiple of 4096, and bytes.
+    request : Out, stream of Request
+        A block's burst, valid the cycle after begin at the earliest and only when the FIFO has room for a whole block;
+        `valid` does not depend on `ready`.
+    beat, beat_data : In, 1 bit and a bus word
+        A word of the bus read for fetch; always accepted.
+    words : Out, stream of bus words
+        In order, latency.FETCH cycles after their beats at the earliest; the last may hold padding beyond the program's
+        end.
+    idle : Out, 1 bit
+        Nothing is left to request.
     """
 
     def __init__(self, config: Config):

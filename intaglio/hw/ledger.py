@@ -14,10 +14,20 @@ CAUSES = (Counter.BUSY, Counter.WAIT_LOAD, Counter.WAIT_STORE, Counter.WAIT_COMM
 
 
 class StallCause(wiring.Component):
-    """What COMPUTE does in this cycle; exactly one of the outputs is high (combinational).
+    """What COMPUTE does in this cycle.
 
-    busy: a command runs, its first and last cycles included. staged: a whole command waits at COMPUTE. waits, available: the
-    tokens that it waits for and those that are there (isa.token_bit). dispatched: no command is left in the program.
+    Ports
+    -----
+    busy : In, 1 bit
+        A command runs, its first and last cycles included.
+    staged : In, 1 bit
+        A whole command waits at COMPUTE.
+    waits, available : In, 2 bits each
+        The tokens that it waits for and those that are there (isa.token_bit).
+    dispatched : In, 1 bit
+        No command is left in the program.
+    causes : Out, 1 bit for each of CAUSES, in their order
+        Exactly one is high, in the same cycle (combinational).
     """
 
     def __init__(self) -> None:
@@ -51,8 +61,12 @@ class StallCause(wiring.Component):
 class Ledger(wiring.Component):
     """One 64-bit counter for each member of Counter.
 
-    increments: for each counter, in order, what this cycle adds; packed, widths[i] bits for counter i.
-    counters: the sums, packed 64 bits each, 2 cycles later.
+    Ports
+    -----
+    increments : In, packed, widths[c] bits for counter c, in order
+        What this cycle adds.
+    counters : Out, COUNTER_BITS for each counter, packed, in order
+        The sums, 2 cycles later.
     """
 
     def __init__(self, widths: dict[Counter, int]):
@@ -80,7 +94,13 @@ class Ledger(wiring.Component):
 class Watchdog(wiring.Component):
     """Bounds every wait.
 
-    expired: high in the `limit`th cycle in a row with run and without progress; limit 0 never expires.
+    Ports
+    -----
+    run, progress : In, 1 bit each
+    limit : In, 32 bits
+        Cycles; 0 never expires.
+    expired : Out, 1 bit
+        High in the `limit`th cycle in a row with run and without progress (combinational).
     """
 
     def __init__(self) -> None:

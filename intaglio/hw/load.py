@@ -17,13 +17,23 @@ from intaglio.machine.limits import PAGE
 class Load(wiring.Component):
     """Starts a command while beats of earlier ones are still on their way.
 
-    start: a LOAD command whose tokens are there; ready when the last burst of the one before is issued. base: see Splitter.
-    request: bursts, from the cycle after start on; `valid` does not depend on `ready`. At most memory.outstanding
-        are in flight, which the arbiter sees to.
-    beat, beat_last, beat_data: a beat of the oldest burst in flight, and whether it is its last; always accepted.
-    write_*: the beat's write on chip, latency.LOAD cycles later. write_memory is an isa.LocalMemory.
-    retire, signal, tag: with the command's last write, one cycle; signal and tag are that command's.
-    idle: no command started and not retired.
+    Ports
+    -----
+    start : In, stream of 256 bits
+        A LOAD command whose tokens are there; ready when the last burst of the one before is issued.
+    base : In, 32 bits
+        See Splitter.
+    request : Out, stream of Request
+        Bursts, from the cycle after start on; `valid` does not depend on `ready`. At most memory.outstanding are in
+        flight, which the arbiter sees to.
+    beat, beat_last, beat_data : In, 1 bit, 1 bit, a bus word
+        A beat of the oldest burst in flight, and whether it is its last; always accepted.
+    write_en, write_memory, write_address, write_data : Out, 1, 2 (isa.LocalMemory) and 30 bits (bytes), a bus word
+        The beat's write on chip, latency.LOAD cycles later.
+    retire, signal, tag : Out, 1, 2 and 16 bits
+        With the command's last write, one cycle; signal and tag are that command's.
+    idle : Out, 1 bit
+        No command started and not retired.
     """
 
     def __init__(self, config: Config):

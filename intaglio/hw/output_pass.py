@@ -23,9 +23,10 @@ class OutputPass(data.StructLayout):
 
 
 class DrainRead(data.StructLayout):
-    """One cycle of the drain's reading: the row and half of the drain memory, the group of Q columns, the address of its
-    channel records, and the pass that it becomes (count 0: none). take: the sums of word `partial` of the partial-sum
-    memory are added. keep: the sums go there instead of to the requantizers (count is 0 then; final still counts)."""
+    """One cycle of the drain's reading: the row and half of the drain memory, the group of Q columns, the address of
+    its channel records, and the pass that it becomes (count 0: none). take: the sums of word `partial` of the
+    partial-sum memory are added. keep: the sums go there instead of to the requantizers (count is 0 then; final still
+    counts)."""
 
     def __init__(self, config: Config):
         words = config.channel_bytes // config.channel_word_bytes

@@ -1,21 +1,29 @@
 """The memory for sums that wait for a later command."""
 
 from amaranth.hdl import Module, Mux, signed, unsigned
-from amaranth.lib import data, memory, wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from intaglio.hw.pipeline import delay, register
+from intaglio.hw.ram import Collision, ram
 from intaglio.hw.widths import index_bits
 from intaglio.machine import latency
 from intaglio.machine.formats import SUM
 
 
 class PartialMemory(wiring.Component):
-    """`words` words of `lanes` sums of 32 bits.
+    """`words` words of `lanes` sums.
 
-    read_en, read_address: In; read_data: Out, lanes x signed 32, latency.PARTIAL_READ cycles later; 0 for a cycle without read_en.
-    write_en, write_address, write_data: In; readable latency.PARTIAL_WRITE cycles later. One port each way, no flow control; a word
-    that is read and written in the same cycle reads undefined data (a CONV writes a word some cycles after it read it).
+    Ports
+    -----
+    read_en, read_address : In, 1 bit and index_bits(words)
+    read_data : Out, lanes x signed 32
+        latency.PARTIAL_READ cycles later; 0 for a cycle without read_en.
+    write_en, write_address, write_data : In, 1 bit, index_bits(words), lanes x signed 32
+        Readable latency.PARTIAL_WRITE cycles later.
+
+    One port each way, no flow control. A word that is read while a write to it is under way reads as before; no program
+    relies on it: a CONV writes a word some cycles after it read it.
     """
 
     def __init__(self, words: int, lanes: int):
@@ -35,17 +43,18 @@ class PartialMemory(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         shape = data.ArrayLayout(signed(SUM.bits), self._lanes)
-        m.submodules.memory = mem = memory.Memory(shape=shape, depth=self._words, init=[])
-        read, write = mem.read_port(), mem.write_port()
+        mem = ram(m, "memory", shape=shape, depth=self._words, read_latency=1, collision=Collision.OLD)
         m.d.comb += [
-            read.en.eq(self.read_en),
-            read.addr.eq(self.read_address),
-            write.en.eq(delay(m, self.write_en, latency.PARTIAL_WRITE - 1, "write_en")),
-            write.addr.eq(delay(m, self.write_address, latency.PARTIAL_WRITE - 1, "write_address")),
+            mem.read_en.eq(self.read_en),
+            mem.read_address.eq(self.read_address),
+            mem.write_en.eq(delay(m, self.write_en, latency.PARTIAL_WRITE - 1, "write_en")),
+            mem.write_address.eq(delay(m, self.write_address, latency.PARTIAL_WRITE - 1, "write_address")),
         ]
         taken = delay(m, self.read_en, 1, "taken")
         for lane in range(self._lanes):
             write_data = delay(m, self.write_data[lane], latency.PARTIAL_WRITE - 1, f"write_data{lane}")
-            m.d.comb += write.data[lane].eq(write_data)
-            register(m, self.read_data[lane], Mux(taken, read.data[lane], 0), latency.PARTIAL_READ - 1, f"read{lane}")
+            m.d.comb += mem.write_data[lane].eq(write_data)
+            register(
+                m, self.read_data[lane], Mux(taken, mem.read_data[lane], 0), latency.PARTIAL_READ - 1, f"read{lane}"
+            )
         return m

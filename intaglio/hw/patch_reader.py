@@ -5,7 +5,9 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from intaglio.hw.channel_groups import ChannelGroups
 from intaglio.hw.command_view import CommandView
+from intaglio.hw.nest import Nest
 from intaglio.hw.output_pass import DrainRead
 from intaglio.machine.config import Config
 from intaglio.machine.isa import COMMAND_BITS, Opcode
@@ -15,7 +17,18 @@ class PatchReader(wiring.Component):
     """Walks a DEPTHWISE's patches output by output, channel group by channel group; passes over the columns of a patch
     beyond last_patch_cols.
 
-    Ports as PixelReader's.
+    Ports
+    -----
+    command : In, 1024 bits
+        Stable while a DEPTHWISE runs.
+    start : In, 1 bit
+        A pulse before its first patch.
+    begin : In, 1 bit
+        A pulse a patch; its first pass is in the next cycle.
+    read : Out, DrainRead
+        A patch's passes without a gap; take and keep stay low.
+
+    No flow control: passes of a patch end before those of the next begin.
     """
 
     def __init__(self, config: Config):
@@ -26,85 +39,52 @@ class PatchReader(wiring.Component):
         m = Module()
         config = self.config
         f = CommandView(self.command, Opcode.DEPTHWISE)
-        q, groups = config.requantizers, config.channel_groups
-        address_bits = ceil_log2(config.activation_bytes)
-
-        # Loop counters, innermost first; row is i * patch_cols + j, first_row j = 0's.
-        active = Signal()
-        group = Signal.like(self.read.group)
-        first_channel = Signal(range(groups * q + 1))
-        i, j = Signal.like(self.read.row, name="i"), Signal.like(self.read.row, name="j")
-        row, first_row = Signal.like(self.read.row), Signal.like(self.read.row)
-        half = Signal()
-        across, down, tile_c = Signal(16), Signal(16), Signal(16)
-        last_group, last_j, last_i = Signal(), Signal(), Signal()
-        last_across, last_down, last_c = Signal(), Signal(), Signal()
-        channels = Signal(ceil_log2(config.cols + 1))
-        m.d.comb += [
-            last_group.eq(first_channel + q >= channels),
-            last_j.eq(j == Mux(last_across, f["last_patch_cols"], f["patch_cols"]) - 1),
-            last_i.eq(i == Mux(last_down, f["last_patch_rows"], f["patch_rows"]) - 1),
-            last_across.eq(across == f["patches_across"] - 1),
-            last_down.eq(down == f["patches_down"] - 1),
-            last_c.eq(tile_c == f["channel_tiles"] - 1),
-            channels.eq(Mux(last_c, f["last_channels"], f["tile_channels"])),
-        ]
-
-        # Where the outputs go: one address for each loop, that of its present beginning.
-        out, line_out, patch_out, down_out, tile_out = (
-            Signal(address_bits, name=name) for name in ("out", "line_out", "patch_out", "down_out", "tile_out")
+        active, half = Signal(), Signal()
+        cols, rows = (Signal(ceil_log2(config.rows + 1), name=name) for name in ("cols", "rows"))
+        m.submodules.groups = groups = ChannelGroups(config)
+        patches = Nest(
+            m,
+            "patches",
+            active & groups.last,
+            self.start,
+            col=cols,
+            row=rows,
+            across=f["patches_across"],
+            down=f["patches_down"],
+            channel=f["channel_tiles"],
         )
-        line_next, patch_next, down_next, tile_next = (
-            Signal(address_bits, name=name) for name in ("line_next", "patch_next", "down_next", "tile_next")
-        )
-        records = Signal.like(self.read.records)
-        row_next = Signal.like(row)
         m.d.comb += [
-            line_next.eq(line_out + f["out_row_stride"]),
-            patch_next.eq(patch_out + f["out_patch_step"]),
-            down_next.eq(down_out + f["out_patch_row_step"]),
-            tile_next.eq(tile_out + f["tile_channels"]),
-            row_next.eq(first_row + f["patch_cols"]),
+            groups.active.eq(active),
+            groups.channels.eq(Mux(patches.last["channel"], f["last_channels"], f["tile_channels"])),
+            cols.eq(Mux(patches.last["across"], f["last_patch_cols"], f["patch_cols"])),
+            rows.eq(Mux(patches.last["down"], f["last_patch_rows"], f["patch_rows"])),
         ]
-        with m.If(active):
-            m.d.sync += [group.eq(group + 1), first_channel.eq(first_channel + q)]
-            with m.If(last_group):
-                m.d.sync += [group.eq(0), first_channel.eq(0)]
-                with m.If(~last_j):
-                    m.d.sync += [j.eq(j + 1), row.eq(row + 1), out.eq(out + f["out_pixel_stride"])]
-                with m.Elif(~last_i):
-                    m.d.sync += [j.eq(0), i.eq(i + 1), row.eq(row_next), first_row.eq(row_next)]
-                    m.d.sync += [a.eq(line_next) for a in (out, line_out)]
-                with m.Else():
-                    m.d.sync += [active.eq(0), half.eq(~half), *(n.eq(0) for n in (i, j, row, first_row))]
-                    with m.If(~last_across):
-                        m.d.sync += [across.eq(across + 1), *(a.eq(patch_next) for a in (out, line_out, patch_out))]
-                    with m.Elif(~last_down):
-                        m.d.sync += [across.eq(0), down.eq(down + 1)]
-                        m.d.sync += [a.eq(down_next) for a in (out, line_out, patch_out, down_out)]
-                    with m.Else():
-                        m.d.sync += [across.eq(0), down.eq(0), tile_c.eq(tile_c + 1), records.eq(records + groups)]
-                        m.d.sync += [a.eq(tile_next) for a in (out, line_out, patch_out, down_out, tile_out)]
+        with m.If(patches.turns["across"]):
+            m.d.sync += [active.eq(0), half.eq(~half)]
         with m.If(self.begin):
             m.d.sync += active.eq(1)
         with m.If(self.start):
-            m.d.sync += [  # the rest every command leaves at 0
-                half.eq(0),
-                tile_c.eq(0),
-                records.eq(f["channel_base"]),
-                *(a.eq(f["out_base"]) for a in (out, line_out, patch_out, down_out, tile_out)),
-            ]
+            m.d.sync += half.eq(0)
 
-        left = Signal.like(channels)
-        output = self.read.output
+        out = patches.walk(
+            "out",
+            ceil_log2(config.activation_bytes),
+            f["out_base"],
+            col=f["out_pixel_stride"],
+            row=f["out_row_stride"],
+            across=f["out_patch_step"],
+            down=f["out_patch_row_step"],
+            channel=f["tile_channels"],
+        )
+        row = patches.walk("row", self.read.row.shape(), 0, col=1, row=f["patch_cols"])
+        records = patches.walk("records", self.read.records.shape(), f["channel_base"], channel=config.channel_groups)
         m.d.comb += [
-            left.eq(channels - first_channel),
-            output.count.eq(Mux(active, Mux(left > q, q, left), 0)),
-            output.address.eq(out + first_channel),
-            output.final.eq(active & last_group & last_j & last_i & last_across & last_down & last_c),
-            self.read.row.eq(row),
+            self.read.output.count.eq(Mux(active, groups.count, 0)),
+            self.read.output.address.eq(out.now + groups.first),
+            self.read.output.final.eq(patches.ends),
+            self.read.row.eq(row.now),
             self.read.half.eq(half),
-            self.read.group.eq(group),
-            self.read.records.eq(records + group),
+            self.read.group.eq(groups.group),
+            self.read.records.eq(records.now + groups.group),
         ]
         return m

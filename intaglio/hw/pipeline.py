@@ -8,7 +8,8 @@ from amaranth.hdl import Module, Signal
 
 def delay(m: Module, value: Any, cycles: int, name: str, reset_less: bool = False) -> Any:
     """value (a Value or a data.View) as it was `cycles` >= 0 cycles ago; 0 before the first. reset_less: for what means
-    nothing by itself, without a valid bit beside it; a reset leaves it alone. Not inside of an If, which would hold the registers."""
+    nothing by itself, without a valid bit beside it; a reset leaves it alone. Not inside of an If, which would hold the
+    registers."""
     assert not (cycles and m.domain._depth), f"{name} would be delayed only where a condition holds"
     for i in range(cycles):
         register = Signal(value.shape(), name=f"{name}_d{i + 1}", reset_less=reset_less)
@@ -23,7 +24,8 @@ def register(m: Module, port: Any, value: Any, cycles: int, name: str, reset_les
 
 
 class Pipeline:
-    """Registers in named stages, one cycle each; a value follows by itself from the stage that made it to the one that reads it.
+    """Registers in named stages, one cycle each; a value follows by itself from the stage that made it to the one that
+    reads it.
 
     A stage that makes nothing delays all that pass it, so a pipeline is lengthened where its stages are listed.
     """
@@ -48,5 +50,13 @@ class Pipeline:
     def make(self, name: str, shape: Any, stage: str) -> Any:
         """A value's register in `stage`, for the caller to drive; from there on `read` gives it for that name."""
         register = Signal(shape, name=name if name not in self._made else f"{name}_{stage}", reset_less=True)
-        self._made[name] = (self._at[stage], [register])
+        self.enter(name, register, stage)
         return register
+
+    def enter(self, name: str, value: Any, stage: str) -> None:
+        """value, whose registers the caller has, is `name` from those of `stage` on."""
+        self._made[name] = (self._at[stage], [value])
+
+    def between(self, first: str, last: str) -> int:
+        """Cycles from the registers of one stage to those of a later one."""
+        return self._at[last] - self._at[first]

@@ -5,7 +5,9 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from intaglio.hw.channel_groups import ChannelGroups
 from intaglio.hw.command_view import CommandView
+from intaglio.hw.nest import Last, Nest, Walk
 from intaglio.hw.output_pass import DrainRead
 from intaglio.machine.config import Config
 from intaglio.machine.isa import COMMAND_BITS, Opcode
@@ -14,9 +16,18 @@ from intaglio.machine.isa import COMMAND_BITS, Opcode
 class PixelReader(wiring.Component):
     """Walks a CONV's tiles pixel by pixel, channel group by channel group.
 
-    command: In, 1024 bits, stable while a CONV runs. start: In, a pulse before its first tile. begin: In, a pulse a tile;
-    read: Out, DrainRead, its passes from the next cycle on without a gap. No flow control: passes of a tile end before
-    those of the next begin.
+    Ports
+    -----
+    command : In, 1024 bits
+        Stable while a CONV runs.
+    start : In, 1 bit
+        A pulse before its first tile.
+    begin : In, 1 bit
+        A pulse a tile; its first pass is in the next cycle.
+    read : Out, DrainRead
+        A tile's passes without a gap.
+
+    No flow control: passes of a tile end before those of the next begin.
     """
 
     def __init__(self, config: Config):
@@ -27,104 +38,63 @@ class PixelReader(wiring.Component):
         m = Module()
         config = self.config
         f = CommandView(self.command, Opcode.CONV)
-        q, groups = config.requantizers, config.channel_groups
-        address_bits = ceil_log2(config.activation_bytes)
-
-        active = Signal()
-        row = Signal.like(self.read.row)
-        group = Signal.like(self.read.group)
-        half = Signal()
-        tile_p = Signal(16)
-        tile_c = Signal(16)
-        last_p = Signal()
-        last_c = Signal()
+        active, half = Signal(), Signal()
         pixels = Signal(ceil_log2(config.rows + 1))
-        channels = Signal(ceil_log2(config.cols + 1))
-        first_channel = Signal(range(groups * q + 1))
+        m.submodules.groups = groups = ChannelGroups(config)
+        pixel = active & groups.last  # the last pass of a pixel
+        tiles = Nest(m, "tiles", pixel, self.start, row=pixels, tile=f["pixel_tiles"], channel=f["channel_tiles"])
         m.d.comb += [
-            last_p.eq(tile_p == f["pixel_tiles"] - 1),
-            last_c.eq(tile_c == f["channel_tiles"] - 1),
-            pixels.eq(Mux(f["split"], 1, Mux(last_p, f["last_pixels"], f["rows_per_tile"]))),
-            channels.eq(Mux(last_c, f["last_channels"], config.cols)),
+            groups.active.eq(active),
+            groups.channels.eq(Mux(tiles.last["channel"], f["last_channels"], config.cols)),
+            pixels.eq(Mux(f["split"], 1, Mux(tiles.last["tile"], f["last_pixels"], f["rows_per_tile"]))),
         ]
-        # Of each channel tile's pixels the first `drain_from` are kept.
-        partial = Signal.like(self.read.partial)
-        to_keep = Signal.like(f["drain_from"])
-        # And the first `early_pixels` have records of their own.
-        early = Signal.like(f["early_pixels"])
-        last_group = Signal()
-        last_row = Signal()
-        m.d.comb += [
-            last_group.eq(first_channel + q >= channels),
-            last_row.eq(row == pixels - 1),
-        ]
-
-        col = Signal(16)
-        tile_out = Signal(address_bits)  # out_base + tile_c * cols
-        row_out = Signal(address_bits)
-        pixel_out = Signal(address_bits)
-        channel_tile = Signal.like(self.read.records)
-        early_tile = Signal.like(self.read.records)
-        with m.If(active):
-            m.d.sync += [group.eq(group + 1), first_channel.eq(first_channel + q), partial.eq(partial + 1)]
-            with m.If(last_group):
-                m.d.sync += [group.eq(0), first_channel.eq(0), row.eq(row + 1)]
-                with m.If(to_keep != 0):
-                    m.d.sync += to_keep.eq(to_keep - 1)
-                with m.If(early != 0):
-                    m.d.sync += early.eq(early - 1)
-                with m.If(col == f["region_width"] - 1):
-                    following = Signal(address_bits)
-                    m.d.comb += following.eq(row_out + f["out_row_stride"])
-                    m.d.sync += [col.eq(0), row_out.eq(following), pixel_out.eq(following)]
-                with m.Else():
-                    m.d.sync += [col.eq(col + 1), pixel_out.eq(pixel_out + f["out_pixel_stride"])]
-                with m.If(last_row):
-                    m.d.sync += [active.eq(0), row.eq(0), half.eq(~half), tile_p.eq(tile_p + 1)]
-                    with m.If(last_p):
-                        tile_following = Signal(address_bits)
-                        m.d.comb += tile_following.eq(tile_out + config.cols)
-                        m.d.sync += [
-                            tile_p.eq(0),
-                            tile_c.eq(tile_c + 1),
-                            channel_tile.eq(channel_tile + groups),
-                            early_tile.eq(early_tile + groups),
-                            tile_out.eq(tile_following),
-                            row_out.eq(tile_following),
-                            pixel_out.eq(tile_following),
-                            col.eq(0),
-                            to_keep.eq(f["drain_from"]),
-                            early.eq(f["early_pixels"]),
-                        ]
+        with m.If(tiles.turns["tile"]):
+            m.d.sync += [active.eq(0), half.eq(~half)]
         with m.If(self.begin):
             m.d.sync += active.eq(1)
         with m.If(self.start):
-            m.d.sync += [  # the rest every command leaves at 0
-                half.eq(0),
-                tile_c.eq(0),
-                channel_tile.eq(f["channel_base"]),
-                early_tile.eq(f["early_base"]),
-                tile_out.eq(f["out_base"]),
-                row_out.eq(f["out_base"]),
-                pixel_out.eq(f["out_base"]),
-                partial.eq(f["partial_base"]),
-                to_keep.eq(f["drain_from"]),
-                early.eq(f["early_pixels"]),
-            ]
+            m.d.sync += half.eq(0)  # the rest every command leaves at 0
 
-        left = Signal.like(channels)
-        output = self.read.output
+        # Of each channel tile's pixels the first `drain_from` are kept, the first `early_pixels` have records of their own.
+        to_keep, early = Signal.like(f["drain_from"]), Signal.like(f["early_pixels"])
+        for left, whole in ((to_keep, f["drain_from"]), (early, f["early_pixels"])):
+            with m.If(self.start | tiles.turns["channel"]):
+                m.d.sync += left.eq(whole)
+            with m.Elif(pixel & (left != 0)):
+                m.d.sync += left.eq(left - 1)
+        partial = Signal.like(self.read.partial)
+        with m.If(self.start):
+            m.d.sync += partial.eq(f["partial_base"])
+        with m.Elif(active):
+            m.d.sync += partial.eq(partial + 1)
+
+        out, records, early_records = self._walks(m, tiles, pixel)
+        keeps = to_keep != 0
         m.d.comb += [
-            left.eq(channels - first_channel),
-            output.count.eq(Mux(active & (to_keep == 0), Mux(left > q, q, left), 0)),
-            output.address.eq(pixel_out + first_channel),
-            output.final.eq(active & last_group & last_row & last_p & last_c),
-            self.read.row.eq(row),
+            self.read.output.count.eq(Mux(active & ~keeps, groups.count, 0)),
+            self.read.output.address.eq(out.now + groups.first),
+            self.read.output.final.eq(tiles.ends),
+            self.read.row.eq(tiles.counts["row"]),
             self.read.half.eq(half),
-            self.read.group.eq(group),
-            self.read.records.eq(Mux(early != 0, early_tile, channel_tile) + group),
+            self.read.group.eq(groups.group),
+            self.read.records.eq(Mux(early != 0, early_records.now, records.now) + groups.group),
             self.read.take.eq(active & ~f["start"]),
-            self.read.keep.eq(active & (to_keep != 0)),
+            self.read.keep.eq(active & keeps),
             self.read.partial.eq(partial),
         ]
         return m
+
+    def _walks(self, m: Module, tiles: Nest, pixel: Signal) -> tuple[Walk, Walk, Walk]:
+        """Where the pixel's output goes, pixel by pixel of the region, and the channel tile's records and early
+        records."""
+        config = self.config
+        f = CommandView(self.command, Opcode.CONV)
+        bits = ceil_log2(config.activation_bytes)
+        tile_out = tiles.walk("out", bits, f["out_base"], channel=config.cols)
+        region = Nest(m, "region", pixel, self.start | tiles.turns["channel"], col=f["region_width"], row=Last())
+        shape = self.read.records.shape()
+        return (
+            region.walk("out", bits, tile_out.next, col=f["out_pixel_stride"], row=f["out_row_stride"]),
+            tiles.walk("records", shape, f["channel_base"], channel=config.channel_groups),
+            tiles.walk("early_records", shape, f["early_base"], channel=config.channel_groups),
+        )

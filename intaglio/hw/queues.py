@@ -4,19 +4,28 @@ from __future__ import annotations
 
 from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from intaglio.hw.pipeline import delay
+from intaglio.hw.ram import Collision, ram
 from intaglio.machine import latency
 
 
 class CommandQueue(wiring.Component):
     """Commands of `words` 32-bit words, `depth` (a power of two) of them, filled a word a cycle.
 
-    write: word is word `index` of the command at the queue's end; last: it completes it. Allowed while not full.
-    full: `depth` whole commands wait, those on the way included; from registers only.
-    commands: the oldest (word 0 lowest), valid latency.DISPATCH cycles after its last word; ready may depend on valid.
+    Ports
+    -----
+    write : In, 1 bit
+        `word` is a word of the command at the queue's end. Allowed while not full.
+    word, index : In, 32 and 5 bits
+        The word and its place in the command.
+    last : In, 1 bit
+        It completes the command.
+    full : Out, 1 bit
+        `depth` whole commands wait, those on the way included; from registers only.
+    commands : Out, stream of 32 * words bits
+        The oldest (word 0 lowest), valid latency.DISPATCH cycles after its last word; ready may depend on valid.
     """
 
     def __init__(self, words: int, depth: int):
@@ -56,15 +65,21 @@ class CommandQueue(wiring.Component):
                 m.d.sync += held.word_select(index[: (self._words - 1).bit_length()], 32).eq(word)
             return m
         produce, consume = Signal(range(self._depth)), Signal(range(self._depth))
-        storage = m.submodules.storage = Memory(shape=32 * self._words, depth=self._depth, init=[])
-        port = storage.write_port(granularity=32)
-        read = storage.read_port(domain="comb")
+        storage = ram(
+            m,
+            "storage",
+            shape=32 * self._words,
+            depth=self._depth,
+            read_latency=0,
+            collision=Collision.OLD,
+            granularity=32,
+        )
         m.d.comb += [
-            port.addr.eq(produce),
-            port.data.eq(word.replicate(self._words)),
-            port.en.eq(write << index),
-            read.addr.eq(consume),
-            self.commands.payload.eq(read.data),
+            storage.write_address.eq(produce),
+            storage.write_data.eq(word.replicate(self._words)),
+            storage.write_en.eq(write << index),
+            storage.read_address.eq(consume),
+            self.commands.payload.eq(storage.read_data),
         ]
         m.d.sync += [produce.eq(produce + delay(m, pushed, waits, "produced")), consume.eq(consume + popped)]
         return m

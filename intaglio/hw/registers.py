@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -16,20 +16,42 @@ from intaglio.machine.isa import Engine
 from intaglio.machine.limits import COUNTER_BITS, DEFAULT_WATCHDOG, PAGE
 from intaglio.machine.registers import ID_VALUE, STATUS_FAULT_LSB, VERSION_VALUE, Control, Register, Status
 
-_WRITABLE = {Register.PROGRAM_ADDRESS: ~(PAGE - 1) & 0xFFFFFFFF, Register.BASE_ADDRESS: ~(PAGE - 1) & 0xFFFFFFFF}
+_WRITABLE: dict[int, int] = {
+    Register.PROGRAM_ADDRESS: ~(PAGE - 1) & 0xFFFFFFFF,
+    Register.BASE_ADDRESS: ~(PAGE - 1) & 0xFFFFFFFF,
+}
 """Bits of settings that hold what is written, if not all do."""
 
 
 class Registers(wiring.Component):
     """The AXI4-Lite slave and the machine's state: idle, running, done, error.
 
-    lite: every output from registers; one write and one read under way at a time.
-    clear: one cycle, latency.CLEAR cycles after the write is performed: resets every engine at its end. begin: the cycle after a
-    START's clear, cycle 0 of the count.
-    run: from begin on, until done or error; engines begin nothing new without it. counting: see above.
-    finished: everything is idle (a level; ignored in cycle 0). fault, fault_address: an error in this cycle; ignored without run.
-    in_flight: bursts are. retired: for each engine, a 32-bit count, packed. counters: packed, see Ledger.
-    irq: the interrupt, a level; high while enabled and pending.
+    Ports
+    -----
+    lite : In, Axi4Lite (a slave)
+        Every output from registers; one write and one read under way at a time.
+    clear : Out, 1 bit
+        One cycle, latency.CLEAR cycles after the write is performed: resets every engine at its end.
+    begin : Out, 1 bit
+        The cycle after a START's clear, cycle 0 of the count.
+    run : Out, 1 bit
+        From begin on, until done or error; engines begin nothing new without it.
+    counting : Out, 1 bit
+        This cycle counts: those of run up to the one before everything is idle.
+    finished : In, 1 bit
+        Everything is idle (a level; ignored in cycle 0).
+    fault, fault_address : In, FAULT_BITS (machine.faults.Fault) and 32 bits
+        An error in this cycle; ignored without run.
+    in_flight : In, 1 bit
+        Bursts are.
+    program_address, program_size, base_address, watchdog : Out, 32 bits each
+        Settings, as written; stable while run.
+    retired : In, 32 bits for each engine, packed
+        Commands retired.
+    counters : In, COUNTER_BITS for each Counter, packed
+        See Ledger.
+    irq : Out, 1 bit
+        The interrupt, a level; high while enabled and pending.
     """
 
     def __init__(self, config: Config):
@@ -59,36 +81,8 @@ class Registers(wiring.Component):
         m = Module()
         done, error, pending, enabled = Signal(), Signal(), Signal(), Signal()
         fault, fault_address = Signal(FAULT_BITS), Signal(32)
-        performed, written = Signal(), Signal(32)
-        start, reset = Signal(), Signal()
         asked = Signal()  # a START or SOFT_RESET on its way
-        address = self._writes(m, performed, written)
-        settings = {
-            Register.PROGRAM_ADDRESS: self.program_address,
-            Register.PROGRAM_SIZE: self.program_size,
-            Register.BASE_ADDRESS: self.base_address,
-            Register.WATCHDOG: self.watchdog,
-        }
-        wrong = Signal()
-        with m.Switch(address):
-            with m.Case(Register.CONTROL >> 2), m.If(performed):
-                m.d.comb += [
-                    reset.eq(written[1]),
-                    start.eq(written[0] & ~written[1] & ~self.run & ~asked & ~self.in_flight),
-                ]
-                m.d.sync += enabled.eq(written[2])
-                with m.If(written[3]):
-                    m.d.sync += pending.eq(0)
-            for register, value in settings.items():
-                with m.Case(register >> 2):
-                    m.d.comb += wrong.eq(self.run | asked)
-                    with m.If(performed & ~wrong):
-                        m.d.sync += value.eq(written & _WRITABLE.get(register, 0xFFFFFFFF))
-            with m.Default():
-                m.d.comb += wrong.eq(1)
-        with m.If(performed):
-            m.d.sync += self.lite.bresp.eq(Mux(wrong, SLVERR, OKAY))
-
+        start, reset = self._written(m, asked, enabled, pending)
         if latency.CLEAR:
             way = Signal(latency.CLEAR)
             m.d.comb += asked.eq(way.any())
@@ -119,7 +113,47 @@ class Registers(wiring.Component):
             Status.BUSY * (self.run | asked) | Status.DONE * done | Status.ERROR * error | Status.INTERRUPT * pending
         )
         status |= Status.DRAINING * self.in_flight | fault << STATUS_FAULT_LSB
-        values = {
+        self._reads(m, self._values(status, fault_address, enabled))
+        return m
+
+    def _settings(self) -> dict[int, Signal]:
+        """Registers that hold what is written."""
+        return {
+            Register.PROGRAM_ADDRESS: self.program_address,
+            Register.PROGRAM_SIZE: self.program_size,
+            Register.BASE_ADDRESS: self.base_address,
+            Register.WATCHDOG: self.watchdog,
+        }
+
+    def _written(self, m: Module, asked: Signal, enabled: Signal, pending: Signal) -> tuple[Signal, Signal]:
+        """What a write does, to settings and to the interrupt. Returns START and SOFT_RESET, in the cycle in which it
+        is performed."""
+        performed, written = Signal(), Signal(32)
+        start, reset, wrong = Signal(), Signal(), Signal()
+        address = self._writes(m, performed, written)
+        with m.Switch(address):
+            with m.Case(Register.CONTROL >> 2), m.If(performed):
+                m.d.comb += [
+                    reset.eq(written[1]),
+                    start.eq(written[0] & ~written[1] & ~self.run & ~asked & ~self.in_flight),
+                ]
+                m.d.sync += enabled.eq(written[2])
+                with m.If(written[3]):
+                    m.d.sync += pending.eq(0)
+            for register, value in self._settings().items():
+                with m.Case(register >> 2):
+                    m.d.comb += wrong.eq(self.run | asked)
+                    with m.If(performed & ~wrong):
+                        m.d.sync += value.eq(written & _WRITABLE.get(register, 0xFFFFFFFF))
+            with m.Default():
+                m.d.comb += wrong.eq(1)
+        with m.If(performed):
+            m.d.sync += self.lite.bresp.eq(Mux(wrong, SLVERR, OKAY))
+        return start, reset
+
+    def _values(self, status: Value, fault_address: Signal, enabled: Signal) -> dict[int, Value | int]:
+        """What each register reads as."""
+        values: dict[int, Value | int] = {
             Register.ID: ID_VALUE,
             Register.VERSION: VERSION_VALUE,
             Register.HASH_LOW: self._hash & 0xFFFFFFFF,
@@ -127,7 +161,7 @@ class Registers(wiring.Component):
             Register.CONTROL: Control.INTERRUPT_ENABLE * enabled,
             Register.STATUS: status,
             Register.ERROR_ADDRESS: fault_address,
-            **settings,
+            **self._settings(),
         }
         for register, engine in (
             (Register.RETIRED_LOAD, Engine.LOAD),
@@ -135,11 +169,9 @@ class Registers(wiring.Component):
             (Register.RETIRED_STORE, Engine.STORE),
         ):
             values[register] = self.retired.word_select(int(engine), 32)
-        reads = {int(register): value for register, value in values.items()}
         for i in range(2 * len(Counter)):
-            reads[Register.COUNTERS + 4 * i] = self.counters.word_select(i, 32)
-        self._reads(m, reads)
-        return m
+            values[Register.COUNTERS + 4 * i] = self.counters.word_select(i, 32)
+        return {int(register): value for register, value in values.items()}
 
     def _writes(self, m: Module, performed: Signal, written: Signal) -> Signal:
         """The write channels. Returns the word address that `performed` goes with."""
@@ -159,7 +191,7 @@ class Registers(wiring.Component):
             m.d.sync += [have_address.eq(0), have_data.eq(0), lite.bvalid.eq(1), lite.bresp.eq(SLVERR)]
         return address
 
-    def _reads(self, m: Module, values: dict[int, object]) -> None:
+    def _reads(self, m: Module, values: dict[int, Value | int]) -> None:
         """The read channels."""
         lite = self.lite
         address, have_address = Signal(len(lite.araddr) - 2), Signal()

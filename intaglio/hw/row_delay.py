@@ -1,18 +1,19 @@
 """Delay lines between the array's rows: DEPTHWISE's weights and control take programmed cycles from row to row."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
-from amaranth.lib import data, memory, wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from intaglio.hw.command_view import CommandView
+from intaglio.hw.ram import Collision, ram
 from intaglio.hw.widths import index_bits
 from intaglio.machine.isa import COMMAND_BITS, Opcode
 
 
 class LinkDelay(data.StructLayout):
-    """One link, row r to r + 1: `through` where it adds no cycle, else the address of the word that leaves the line now;
-    `fresh` is low while that word is older than the command. Where `through` is high, so is fresh."""
+    """One link, row r to r + 1: `through` where it adds no cycle, else the address of the word that leaves the line
+    now; `fresh` is low while that word is older than the command. Where `through` is high, so is fresh."""
 
     def __init__(self, depth: int):
         super().__init__({"through": 1, "fresh": 1, "address": unsigned(index_bits(depth))})
@@ -30,9 +31,18 @@ class DelaySchedule(data.StructLayout):
 class RowDelays(wiring.Component):
     """Gives the schedule of a DEPTHWISE command's delays.
 
-    command: In, 1024 bits, stable while active. active: In, a DEPTHWISE runs; low for a cycle at least between two. schedule:
-    Out, DelaySchedule; every link is `through` while not active. Beside the register of the row above a link takes
-    tap_delay - 1 cycles, or patch_delay - 1 where a row of the patch ends: 0 to depth, a power of two of at least 2.
+    Ports
+    -----
+    command : In, 1024 bits
+        Stable while active.
+    active : In, 1 bit
+        A DEPTHWISE runs; low for a cycle at least between two.
+    schedule : Out, DelaySchedule
+        Every link is `through` while not active. Of this cycle, but for which links lie where a row of the patch ends:
+        that follows command a cycle later.
+
+    Beside the register of the row above a link takes tap_delay - 1 cycles, or patch_delay - 1 where a row of the patch
+    ends: 0 to depth, a power of two of at least 2. No flow control.
     """
 
     def __init__(self, rows: int, depth: int):
@@ -73,8 +83,16 @@ class RowDelays(wiring.Component):
 class DelayLine(wiring.Component):
     """The delay line of one link: one memory for all parts of its word.
 
-    word: In, `parts` of `width` bits, every cycle. schedule: In, DelaySchedule. out: Out, as word: what entered as many cycles
-    ago as schedule.links[link] says, which where `fresh` is low an older command left there.
+    Ports
+    -----
+    word : In, `parts` of `width` bits
+        Every cycle.
+    schedule : In, DelaySchedule
+    out : Out, `parts` of `width` bits
+        What entered as many cycles ago as schedule.links[link] says, which where `fresh` is low an older command left
+        there; combinational where that is none.
+
+    No flow control.
     """
 
     def __init__(self, width: int, parts: int, rows: int, depth: int, link: int):
@@ -91,16 +109,15 @@ class DelayLine(wiring.Component):
         m = Module()
         link = self.schedule.links[self._link]
         width = len(self.word[0])
-        m.submodules.memory = mem = memory.Memory(shape=unsigned(width * self._parts), depth=self._depth, init=[])
-        write = mem.write_port()
-        read = mem.read_port(domain="comb")
+        shape = unsigned(width * self._parts)
+        mem = ram(m, "memory", shape=shape, depth=self._depth, read_latency=0, collision=Collision.OLD)
         m.d.comb += [
-            write.en.eq(self.schedule.write),
-            write.addr.eq(self.schedule.address),
-            write.data.eq(Cat(self.word)),
-            read.addr.eq(link.address),
+            mem.write_en.eq(self.schedule.write),
+            mem.write_address.eq(self.schedule.address),
+            mem.write_data.eq(Cat(self.word)),
+            mem.read_address.eq(link.address),
         ]
         for part in range(self._parts):
-            old = read.data.word_select(part, width)
+            old = mem.read_data.word_select(part, width)
             m.d.comb += self.out[part].eq(Mux(link.through, self.word[part], old))
         return m

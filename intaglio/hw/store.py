@@ -22,16 +22,31 @@ _ENDING = data.StructLayout({"last": 1, "signal": 2, "tag": 16})
 class Store(wiring.Component):
     """Starts a command while responses to earlier ones are still on their way.
 
-    start: a STORE command whose tokens are there; ready when the last burst of the one before is issued. base: see Splitter.
-    request: bursts, from the cycle after start on; `valid` does not depend on `ready`. At most memory.outstanding
-        are in flight, which the arbiter sees to.
-    read_en, read_address: a read of the activation memory; from registers, 1 + latency.STORE_ISSUE cycles
-        after the burst's request is taken at the earliest, one a cycle. read_data: its word, latency.ACTIVATION_READ cycles later.
-    words, word_last: the write channel: words of the bursts in order, and whether each is its burst's last. From
-        registers, valid latency.STORE_BUFFER cycles after read_data at the earliest, then one a cycle; `valid` does not depend on `ready`.
-    response: the oldest burst in flight is answered; always accepted.
-    retire, signal, tag: 1 cycle after the command's last response, one cycle; signal and tag are that command's.
-    idle: no command started and not retired.
+    Ports
+    -----
+    start : In, stream of 256 bits
+        A STORE command whose tokens are there; ready when the last burst of the one before is issued.
+    base : In, 32 bits
+        See Splitter.
+    request : Out, stream of Request
+        Bursts, from the cycle after start on; `valid` does not depend on `ready`. At most memory.outstanding are in
+        flight, which the arbiter sees to.
+    read_en, read_address : Out, 1 and 30 bits (bytes)
+        A read of the activation memory; from registers, 1 + latency.STORE_ISSUE cycles after the burst's request is
+        taken at the earliest, one a cycle.
+    read_data : In, a bus word
+        latency.ACTIVATION_READ cycles after its read.
+    words : Out, stream of bus words
+        The write channel: words of the bursts in order. From registers, valid latency.STORE_BUFFER cycles after
+        read_data at the earliest, then one a cycle; `valid` does not depend on `ready`.
+    word_last : Out, 1 bit
+        With words: it is its burst's last.
+    response : In, 1 bit
+        The oldest burst in flight is answered; always accepted.
+    retire, signal, tag : Out, 1, 2 and 16 bits
+        1 cycle after the command's last response, one cycle; signal and tag are that command's.
+    idle : Out, 1 bit
+        No command started and not retired.
     """
 
     def __init__(self, config: Config):

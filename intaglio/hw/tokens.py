@@ -16,10 +16,20 @@ class Tokens(wiring.Component):
     Ports hold one element for each engine, in Engine order, packed: bit e, or bits [2e, 2e + 2) where each engine has a
     mask over the other two (isa.token_bit).
 
-    available: tokens that wait for an engine; from registers only.
-    start: an engine starts a command that waits for `waits`, all available; they are consumed.
-    retire: a command with `signals` is complete; its tokens are available from the next cycle on.
-    overflow: a counter would pass limits.MOST_TOKENS in this cycle.
+    Ports
+    -----
+    available : Out, 2 bits for each engine
+        Tokens that wait for an engine; from registers only.
+    start : In, 1 bit for each engine
+        An engine starts a command.
+    waits : In, 2 bits for each engine
+        With start: the tokens that the command waits for, all available; they are consumed.
+    retire : In, 1 bit for each engine
+        A command is complete.
+    signals : In, 2 bits for each engine
+        With retire: its tokens; they are available from the next cycle on.
+    overflow : Out, 1 bit
+        A counter would pass limits.MOST_TOKENS in this cycle (combinational).
     """
 
     def __init__(self) -> None:

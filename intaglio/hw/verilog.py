@@ -45,7 +45,7 @@ def emit_verilog(config: Config, core: Any = None, name: str = TOP) -> str:
 
 def component_rtlil(component: wiring.Component, name: str) -> str:
     with _no_collection():
-        return str(rtlil.convert(component, name=name, ports=ports_of(component), emit_src=False))
+        return str(rtlil.convert(component, name=name, ports=ports_of(component), emit_src=False, platform="verilog"))
 
 
 def to_verilog(text: str) -> str:
@@ -55,9 +55,15 @@ def to_verilog(text: str) -> str:
     Raises RuntimeError with Yosys's message where it fails.
     """
     flat = rewrite(run_yosys(text, f"{_PASSES}; write_rtlil out"))
-    return _tidy(run_yosys(flat, "write_verilog -noattr out"))
+    return _tidy(run_yosys(flat, "write_verilog out"))
 
 
+_STATED = re.compile(
+    r"^ *\(\* (?:full_case|generator|hdlname|init|top|unused_bits|\\intaglio\.\S+ ) = .* \*\)\n|\(\* full_case = \S+ \*\) ",
+    re.MULTILINE,
+)
+"""Attributes that the tools or this package state for themselves; those for synthesis are all others (hw.ram,
+hw.product)."""
 _INITIALIZED = re.compile(r"^  reg (\[\d+:\d+\] )?(\S+ ) ?= (\S+);$", re.MULTILINE)
 _LANE = re.compile(r"    if \((\\\S+ )\[(\d+)\]\)\n      (\\\S+ )\[(\S+ )\]\[(\d+):(\d+)\] <= (\S+ )\[(\d+):(\d+)\];\n")
 _LANES = re.compile(rf"^  always @\(posedge clk\) begin\n((?:{_LANE.pattern}){{2,}})  end\n", re.MULTILINE)
@@ -65,18 +71,19 @@ _REPEATED = re.compile(r"(?<=\{ )([^\s,{}]+ ?(?:\[\d+\])?)((?:, \1(?=,))+)")
 
 
 def _tidy(text: str) -> str:
-    """Yosys's Verilog with the initial values of registers in `initial` statements, not in declarations (a linter wants
-    a signal driven from one kind of place), and bits that repeat from a concatenation's start on as a replication, as
-    in sign extensions: Verilator compiles those to shifts, the others bit by bit. The lanes of a memory's write port, such
-    as its bytes, are a loop under one `if`: one test in a cycle without a write, and the form that synthesis tools
-    document for byte enables."""
-    text = _LANES.sub(_lanes_as_loop, text)
+    """Yosys's Verilog without attributes that are not for synthesis, the initial values of registers in `initial`
+    statements, not in declarations (a linter wants a signal driven from one kind of place), and bits that repeat from a
+    concatenation's start on as a replication, as in sign extensions: Verilator compiles those to shifts, the others bit
+    by bit. The lanes of a memory's write port, such as its bytes, are a loop under one `if`: one test in a cycle
+    without a write, and the form that synthesis tools document for byte enables."""
+    text = _LANES.sub(_lanes_as_loop, _STATED.sub("", text))
     text = _INITIALIZED.sub(lambda m: f"  reg {m[1] or ''}{m[2]};\n  initial {m[2]}= {m[3]};", text)
     return _REPEATED.sub(lambda m: f"{{{m[2].count(', ') + 1}{{ {m[1].rstrip()} }}}}", text)
 
 
 def _lanes_as_loop(block: re.Match[str]) -> str:
-    """The block of a write port as a loop; as it is where its lanes are not all that they seem. Names are escaped ones."""
+    """The block of a write port as a loop; as it is where its lanes are not all that they seem. Names are escaped
+    ones."""
     lanes = _LANE.findall(block[1])
     enable, _, mem, address, high, _, value, *_ = lanes[0]
     width = int(high) + 1

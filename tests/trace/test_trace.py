@@ -15,8 +15,8 @@ pytest.importorskip("ai_edge_litert")
 from amaranth.sim import Simulator
 
 from intaglio.errors import OutputError
+from intaglio.hw.conv_feed import FeedSequencer
 from intaglio.hw.depthwise_feed import PatchSequencer
-from intaglio.hw.feed import FeedSequencer
 from intaglio.machine.config import load_config
 from intaglio.machine.counters import Counter
 from intaglio.machine.isa import Engine

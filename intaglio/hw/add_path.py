@@ -1,0 +1,128 @@
+"""ADD's part of the vector path: chunks of both operands in turn, scaled and added."""
+
+from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from intaglio.hw.command_view import CommandView
+from intaglio.hw.nest import Last, Nest
+from intaglio.hw.output_pass import OutputPass
+from intaglio.hw.pipeline import delay, register
+from intaglio.hw.scale import OperandScale
+from intaglio.hw.vector_read import VectorRead
+from intaglio.machine import latency
+from intaglio.machine.config import Config
+from intaglio.machine.formats import SUM
+from intaglio.machine.isa import COMMAND_BITS, Opcode
+
+
+class AddPath(wiring.Component):
+    """Walks an ADD command.
+
+    Ports
+    -----
+    command : In, 1024 bits
+        Stable while it runs.
+    start : In, 1 bit
+        A pulse; the first read is in the next cycle.
+    read : Out, VectorRead
+        Operand a's and b's chunks of up to 2Q bytes in turn, a read each cycle without a gap.
+    read_data : In, 2Q bytes
+        latency.ACTIVATION_READ cycles after its read.
+    sums : Out, Q x signed 32
+        latency.OPERAND_SCALE and ADD_SUM after the choice of the half: the lower Q elements of a chunk one cycle after
+        b's bytes have come, the upper Q in the next.
+    output : Out, OutputPass
+        In the same cycle as its sums.
+
+    No flow control.
+    """
+
+    def __init__(self, config: Config):
+        self.config = config
+        super().__init__(
+            {
+                "command": In(COMMAND_BITS),
+                "start": In(1),
+                "read": Out(VectorRead(config)),
+                "read_data": In(16 * config.requantizers),
+                "sums": Out(signed(SUM.bits)).array(config.requantizers),
+                "output": Out(OutputPass(config)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        lower, upper = self._walk(m)
+        lower_d = delay(m, lower, latency.ACTIVATION_READ, "lower")
+        upper_d = delay(m, upper, latency.ACTIVATION_READ + 1, "upper")
+        upper_next = delay(m, lower.count != 0, latency.ACTIVATION_READ + 1, "upper_next")
+        output = Signal(OutputPass(self.config))
+        m.d.sync += output.eq(Mux(upper_next, upper_d.as_value(), lower_d.as_value()))
+        to_sums = latency.OPERAND_SCALE + latency.ADD_SUM
+        m.d.comb += self.output.eq(delay(m, output, to_sums, "output"))
+        self._add(m, upper_next)
+        return m
+
+    def _walk(self, m: Module) -> tuple[data.View, data.View]:
+        """The reads; returns the passes of a chunk's halves, in the cycle in which b's chunk is read."""
+        q = self.config.requantizers
+        f = CommandView(self.command, Opcode.ADD)
+        bits = ceil_log2(self.config.activation_bytes)
+        active, second, last_chunk = Signal(), Signal(), Signal()
+        nest = Nest(m, "chunks", active, self.start, operand=Last(second), chunk=Last(last_chunk), row=f["rows"])
+        left = nest.walk("left", 32, f["row_bytes"], chunk=-2 * q).now
+        a, b, out = (
+            nest.walk(name, bits, f[f"{name}_base"], chunk=2 * q, row=f[f"{name}_row_stride"]).now
+            for name in ("a", "b", "out")
+        )
+        with m.If(active):
+            m.d.sync += second.eq(~second)
+        with m.If(nest.ends):
+            m.d.sync += active.eq(0)
+        with m.If(self.start):
+            m.d.sync += active.eq(1)
+        count = Signal(range(2 * q + 1))
+        lower, upper = Signal(OutputPass(self.config)), Signal(OutputPass(self.config))
+        emits = active & second
+        wide = count > q
+        m.d.comb += [
+            last_chunk.eq(left <= 2 * q),
+            count.eq(Mux(left > 2 * q, 2 * q, left)),
+            self.read.count.eq(Mux(active, count, 0)),
+            self.read.address.eq(Mux(second, b, a)),
+            lower.count.eq(Mux(emits, Mux(wide, q, count), 0)),
+            lower.address.eq(out),
+            lower.final.eq(nest.ends & ~wide),
+            upper.count.eq(Mux(emits & wide, count - q, 0)),
+            upper.address.eq(out + q),
+            upper.final.eq(nest.ends & wide),
+        ]
+        return lower, upper
+
+    def _add(self, m: Module, upper_next: Signal) -> None:
+        """The sums: a is held one cycle while b arrives; the upper halves are held one more."""
+        q = self.config.requantizers
+        f = CommandView(self.command, Opcode.ADD)
+        a = Signal(16 * q)
+        a_upper, b_upper, a_now, b_now = (Signal(8 * q, name=name) for name in ("a_upper", "b_upper", "a_now", "b_now"))
+        m.d.sync += [
+            a.eq(self.read_data),
+            a_upper.eq(a[8 * q :]),
+            b_upper.eq(self.read_data[8 * q :]),
+            a_now.eq(Mux(upper_next, a_upper, a[: 8 * q])),
+            b_now.eq(Mux(upper_next, b_upper, self.read_data[: 8 * q])),
+        ]
+        for lane in range(q):
+            scaled = []
+            for name, now in (("a", a_now), ("b", b_now)):
+                m.submodules[f"scale_{name}{lane}"] = scale = OperandScale()
+                m.d.comb += [
+                    scale.value.eq(now.word_select(lane, 8)),
+                    scale.zero_point.eq(f[f"zero_{name}"]),
+                    scale.multiplier.eq(f[f"mult_{name}"]),
+                    scale.shift.eq(f[f"shift_{name}"]),
+                ]
+                scaled.append(scale.out)
+            register(m, self.sums[lane], scaled[0] + scaled[1], latency.ADD_SUM, f"sum{lane}")

@@ -1,0 +1,170 @@
+"""POOL's part of the vector path: windows' sums or maxima, slab by slab of channels."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from intaglio.hw.command_view import CommandView
+from intaglio.hw.nest import Last, Nest
+from intaglio.hw.output_pass import OutputPass
+from intaglio.hw.padding import unwrapped
+from intaglio.hw.pipeline import delay
+from intaglio.hw.vector_read import VectorRead
+from intaglio.machine import latency
+from intaglio.machine.config import Config
+from intaglio.machine.formats import SUM
+from intaglio.machine.isa import COMMAND_BITS, Opcode
+
+
+class PoolPath(wiring.Component):
+    """Walks a POOL command, slab by slab of up to W = slab_channels channels.
+
+    Ports
+    -----
+    command : In, 1024 bits
+        Stable while it runs.
+    start : In, 1 bit
+        A pulse; the first read is in the next cycle.
+    read : Out, VectorRead
+        Up to W bytes, a read each cycle while a slab's window lasts; a slab with fewer elements than passes waits for
+        the rest of them.
+    read_data : In, W bytes
+        latency.ACTIVATION_READ cycles after its read.
+    sums : Out, Q x signed 32
+        Sums or maxima: the slab's lowest Q channels OUTPUT_LATENCY cycles after its last read, the next Q in each cycle
+        that follows.
+    output : Out, OutputPass
+        In the same cycle as its sums. With `hold` there is none, and the sums stay for the next command.
+    finished : Out, 1 bit
+        High with the command's last read.
+
+    No flow control.
+    """
+
+    def __init__(self, config: Config):
+        self.config = config
+        super().__init__(
+            {
+                "command": In(COMMAND_BITS),
+                "start": In(1),
+                "read": Out(VectorRead(config)),
+                "read_data": In(8 * config.slab_channels),
+                "sums": Out(signed(SUM.bits)).array(config.requantizers),
+                "output": Out(OutputPass(config)),
+                "finished": Out(1),
+            }
+        )
+
+    OUTPUT_LATENCY = latency.ACTIVATION_READ + latency.POOL_SUM
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        q, w = self.config.requantizers, self.config.slab_channels
+        f = CommandView(self.command, Opcode.POOL)
+
+        active = Signal()
+        waiting = Signal()  # all of the slab is read, but passes of it would meet the next slab's
+        covered = Signal(range(w + 1))  # channels whose passes fit into the slab's cycles up to this one
+        last_slab, end_slab = Signal(), Signal()
+        reads = active & ~waiting
+        slabs = Nest(
+            m,
+            "slabs",
+            active & end_slab,
+            self.start,
+            slab=Last(last_slab),
+            col=f["region_cols"],
+            row=f["region_rows"],
+        )
+        window = Nest(m, "window", reads, self.start | end_slab, kw=f["kernel_cols"], kh=f["kernel_rows"])
+        left = slabs.walk("left", 32, f["channels"], slab=-w).now
+        slab = Signal(range(w + 1))
+        m.d.comb += [
+            last_slab.eq(left <= w),
+            slab.eq(Mux(last_slab, left, w)),
+            end_slab.eq((window.final | waiting) & (slab <= covered)),
+            self.read.count.eq(Mux(reads, slab, 0)),
+            self.finished.eq(window.ends & slabs.final),
+        ]
+        with m.If(active):
+            m.d.sync += covered.eq(Mux(covered == w, w, covered + q))
+            with m.If(window.final):
+                m.d.sync += waiting.eq(1)
+            with m.If(end_slab):
+                m.d.sync += [waiting.eq(0), covered.eq(q)]
+        with m.If(self.finished):
+            m.d.sync += active.eq(0)
+        with m.If(self.start):
+            m.d.sync += [active.eq(1), waiting.eq(0), covered.eq(q)]
+
+        out_at = self._addresses(m, slabs, window)
+        passing = self._passes(m, window.ends & ~f["hold"], slab, out_at, slabs.final)
+        sums = self._sums(m, Cat(reads, (window.counts["kw"] == 0) & (window.counts["kh"] == 0) & ~f["resume"]))
+        self._shifted(m, sums, passing)
+        return m
+
+    def _addresses(self, m: Module, slabs: Nest, window: Nest) -> Signal:
+        """The read's address; returns that of the slab's output."""
+        w = self.config.slab_channels
+        f = CommandView(self.command, Opcode.POOL)
+        bits = ceil_log2(self.config.activation_bytes)
+        slab_at = slabs.walk("in", bits, f["in_base"], slab=w, col=f["x_step"], row=f["row_step"])
+        at = window.walk("in", bits, slab_at.next, kw=f["kernel_x_step"], kh=f["in_row_stride"])
+        # Bytes from the first row to the region's row and to the window's, and whether that one wraps.
+        down = slabs.walk("down", 32, 0, row=f["row_step"])
+        line = window.walk("line", 32, down.next, kh=f["in_row_stride"])
+        wraps = Signal()
+        m.d.sync += wraps.eq(line.next >= f["wrap_from"])
+        m.d.comb += self.read.address.eq(unwrapped(at.now, wraps, f["wrap_bytes"]))
+        out = slabs.walk("out", bits, f["out_base"], slab=w, col=f["out_pixel_stride"], row=f["out_row_stride"])
+        return out.now
+
+    def _passes(self, m: Module, emits: Value, slab: Signal, out_at: Signal, final: Signal) -> Value:
+        """The slab's passes: the first with its last read, which emits, the rest in the cycles that follow. Returns two
+        bits with `sums`: a slab's first pass, another one of it."""
+        q, w = self.config.requantizers, self.config.slab_channels
+        output = Signal(OutputPass(self.config))
+        rest, unsent = Signal(range(w + 1)), Signal(range(w + 1))
+        rest_at, rest_final = Signal.like(output.address), Signal()
+        m.d.comb += [
+            unsent.eq(Mux(emits, slab, rest)),
+            output.count.eq(Mux(unsent > q, q, unsent)),
+            output.address.eq(Mux(emits, out_at, rest_at)),
+            output.final.eq(Mux(emits, final, rest_final) & (unsent <= q)),
+        ]
+        m.d.sync += [rest.eq(Mux(unsent > q, unsent - q, 0)), rest_at.eq(output.address + q)]
+        with m.If(emits):
+            m.d.sync += rest_final.eq(final)
+        m.d.comb += self.output.eq(delay(m, output, self.OUTPUT_LATENCY, "output"))
+        return delay(m, Cat(emits, rest != 0), self.OUTPUT_LATENCY, "passing")
+
+    def _sums(self, m: Module, arrives: Value) -> list[Signal]:
+        """A slab's sums, or with `maximum` maxima, of the window's elements, one a cycle. arrives: one is read; it is
+        the first."""
+        f = CommandView(self.command, Opcode.POOL)
+        sums = [Signal(signed(SUM.bits), name=f"sum{lane}") for lane in range(self.config.slab_channels)]
+        arriving = delay(m, arrives, self.OUTPUT_LATENCY - 1, "arriving")
+        read_data = delay(m, self.read_data, latency.POOL_SUM - 1, "read_data")
+        for lane, held in enumerate(sums):
+            byte = read_data.word_select(lane, 8).as_signed()
+            first = arriving[1]
+            with m.If(arriving[0]):
+                with m.If(~f["maximum"]):
+                    m.d.sync += held.eq(Mux(first, 0, held) + byte)
+                with m.Elif(first | (byte > held[:8].as_signed())):  # a maximum has no more than 8 bits
+                    m.d.sync += held.eq(byte)
+        return sums
+
+    def _shifted(self, m: Module, sums: list[Signal], passing: Value) -> None:
+        """The output: what the first pass leaves of a slab waits here, and moves down Q channels a cycle."""
+        q, w = self.config.requantizers, self.config.slab_channels
+        behind = [Signal(signed(SUM.bits), name=f"behind{lane}") for lane in range(w - q)]
+        for lane, kept in enumerate(behind):
+            with m.If(passing[0]):
+                m.d.sync += kept.eq(sums[lane + q])
+            if lane + q < len(behind):
+                with m.Elif(passing[1]):
+                    m.d.sync += kept.eq(behind[lane + q])
+        for lane in range(q):
+            m.d.comb += self.sums[lane].eq(Mux(passing[1], behind[lane], sums[lane]))
