@@ -6,13 +6,9 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 PACKAGE = Path(__file__).parent.parent / "intaglio"
 FRAGMENTS = {"What", "Of", "Whether", "How", "Where", "By", "Those", "From", "Such", "Which", "That", "When"}
 """First words of clauses that have no subject, or hang on a name above them."""
-NOT_YET = ("hw",)
-"""Packages that still have such docstrings."""
 
 
 def docstrings(code: str) -> Iterator[tuple[int, str]]:
@@ -29,21 +25,10 @@ def fragments(path: Path) -> list[str]:
     ]
 
 
-def packages(*names: str) -> list[Path]:
-    return [path for name in names for path in sorted((PACKAGE / name).rglob("*.py"))]
-
-
 def test_docstrings_begin_with_a_noun_phrase_or_a_sentence() -> None:
-    left = set(packages(*NOT_YET))
-    files = [path for path in sorted(PACKAGE.rglob("*.py")) if path not in left]
+    files = sorted(PACKAGE.rglob("*.py"))
     assert len(files) > 100
     assert [fault for path in files for fault in fragments(path)] == []
-
-
-@pytest.mark.parametrize("name", NOT_YET)
-def test_packages_that_are_clean_are_no_longer_named(name: str) -> None:
-    """A package leaves NOT_YET with its last fragment."""
-    assert any(fragments(path) for path in packages(name))
 
 
 def test_fragments_are_found(tmp_path: Path) -> None:

@@ -207,7 +207,7 @@ class Accelerator(wiring.Component):
     def _cause(
         self, m: Module, registers: Registers, dispatch: Dispatch, tokens: Tokens, queue: CommandQueue
     ) -> StallCause:
-        """What COMPUTE spends the cycle on."""
+        """COMPUTE's use of the cycle."""
         m.submodules.stall_cause = cause = StallCause()
         staged = queue.commands
         m.d.comb += [
@@ -220,7 +220,7 @@ class Accelerator(wiring.Component):
         return cause
 
     def _watchdog(self, m: Module, registers: Registers, dispatch: Dispatch, busy: Signal) -> Watchdog:
-        """What counts as progress."""
+        """The events that count as progress."""
         axi = self.m_axi
         m.submodules.watchdog = _reset(registers.clear, watchdog := Watchdog())
         m.d.comb += [
@@ -308,7 +308,7 @@ class Accelerator(wiring.Component):
     def _ledger(
         self, m: Module, registers: Registers, cause: StallCause, load: Load, store: Store, fetch_beat: Signal
     ) -> None:
-        """What each counter counts."""
+        """The events of each counter."""
         counting = registers.counting
         events = {counter: counting & cause.causes[i] for i, counter in enumerate(CAUSES)}
         events[Counter.CYCLES] = counting

@@ -33,11 +33,11 @@ class Window:
     """A window of bytes in at most two words, an even one and an odd one."""
 
     parity: Signal
-    """Of the word of its first byte."""
+    """Parity of the word of its first byte."""
     index: list[Signal]
-    """Of the even and of the odd word, counted among those of all banks."""
+    """Addresses of the even and of the odd word, counted among those of all banks."""
     enable: list[Value]
-    """Whether the even and the odd word are touched."""
+    """Bits that tell whether the even and the odd word are touched."""
 
 
 class ActivationMemory(wiring.Component):

@@ -14,7 +14,7 @@ WEIGHT_BITS = INT8.bits
 
 
 class StepControl(data.Struct):
-    """What travels with an activation through a row.
+    """Control that travels with an activation through a row.
 
     valid: this cycle is a step. first: a tile's first, with which the sum starts anew. last: the sum is complete after
     it.

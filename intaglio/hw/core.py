@@ -20,7 +20,7 @@ from intaglio.machine.isa import COMMAND_BITS, OPCODE_BITS, LocalMemory, Opcode
 
 
 class ComputeEvents(data.Struct):
-    """What happened in this cycle, for the counters of the same names (machine.counters.Counter)."""
+    """Events of this cycle, for the counters of the same names (machine.counters.Counter)."""
 
     macs: unsigned(14)
     activation_reads: unsigned(2)
@@ -185,7 +185,7 @@ class ComputeCore(wiring.Component):
         return paths[0][0], paths[1][0]
 
     def _events(self, m: Module, activations: ActivationMemory, path: ArrayPath, requantizers: Requantizers) -> None:
-        """What the counters are told."""
+        """Signals for the counters."""
         step = path.step
         in_use = product(m, step.pixels, step.channels, "in_use", stages=1, shape=self.events.macs.shape())
         stepped = delay(m, step.control.valid, 1, "stepped")

@@ -93,7 +93,7 @@ class PatchSequencer(wiring.Component):
         return m
 
     def _walks(self, tiles: Nest, raster: Nest) -> tuple[Walk, Walk, Walk]:
-        """Where channel 0 of the pixel lies in its row of the image (bytes), that row, and the address of the tile's
+        """The place of channel 0 of the pixel in its row of the image (bytes), that row, and the address of the tile's
         first channel."""
         f = CommandView(self.command, Opcode.DEPTHWISE)
         bits = ceil_log2(self.config.activation_bytes)

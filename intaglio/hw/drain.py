@@ -143,7 +143,7 @@ class Drain(wiring.Component):
                 m.d.comb += read.eq(patches.read)
 
     def _partial(self, m: Module, read: data.View) -> PartialMemory:
-        """What earlier commands kept, read to meet the pass's sums, and written with those that this one keeps."""
+        """Sums that earlier commands kept, read to meet the pass's sums, and written with those that this one keeps."""
         config = self.config
         to_partial = latency.DRAIN_PASS - 1 - latency.PARTIAL_READ
         m.submodules.partial = partial = PartialMemory(config.partial_words, config.requantizers)

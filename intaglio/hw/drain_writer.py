@@ -1,4 +1,4 @@
-"""Where in the drain memory a sum that leaves the array goes, and when a tile's sums may be read."""
+"""The writer of the drain memory: where a sum that leaves the array goes, and when a tile's sums may be read."""
 
 from amaranth.hdl import Module, Mux, Signal, unsigned
 from amaranth.lib import wiring

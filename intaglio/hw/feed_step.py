@@ -1,4 +1,4 @@
-"""What a sequencer says in a cycle: the read that fills a row of the feed, and the step of row 0."""
+"""A sequencer's outputs of a cycle: the read that fills a row of the feed, and the step of row 0."""
 
 from amaranth.hdl import unsigned
 from amaranth.lib import data

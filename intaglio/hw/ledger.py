@@ -14,7 +14,7 @@ CAUSES = (Counter.BUSY, Counter.WAIT_LOAD, Counter.WAIT_STORE, Counter.WAIT_COMM
 
 
 class StallCause(wiring.Component):
-    """What COMPUTE does in this cycle.
+    """COMPUTE's activity of this cycle.
 
     Ports
     -----

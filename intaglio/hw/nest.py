@@ -19,9 +19,9 @@ class Walk(NamedTuple):
     """A value that loops step."""
 
     now: Any
-    """Of the present turns; from a register."""
+    """Its value in the present turns; from a register."""
     next: Any
-    """Of the next cycle."""
+    """Its value in the next cycle."""
 
 
 class Nest:

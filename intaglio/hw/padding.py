@@ -1,4 +1,4 @@
-"""Where a window of the input ends: rows and bytes outside of the tensor, and rows behind a ring's end."""
+"""Ends of a window of the input: rows and bytes outside of the tensor, and rows behind a ring's end."""
 
 from typing import Any
 

@@ -85,7 +85,7 @@ class PixelReader(wiring.Component):
         return m
 
     def _walks(self, m: Module, tiles: Nest, pixel: Signal) -> tuple[Walk, Walk, Walk]:
-        """Where the pixel's output goes, pixel by pixel of the region, and the channel tile's records and early
+        """The address of the pixel's output, pixel by pixel of the region, and the channel tile's records and early
         records."""
         config = self.config
         f = CommandView(self.command, Opcode.CONV)

@@ -1,4 +1,4 @@
-"""Where dispatched commands wait for their engine."""
+"""Queues in which dispatched commands wait for their engine."""
 
 from __future__ import annotations
 

@@ -126,7 +126,7 @@ class Registers(wiring.Component):
         }
 
     def _written(self, m: Module, asked: Signal, enabled: Signal, pending: Signal) -> tuple[Signal, Signal]:
-        """What a write does, to settings and to the interrupt. Returns START and SOFT_RESET, in the cycle in which it
+        """Effects of a write, on settings and to the interrupt. Returns START and SOFT_RESET, in the cycle in which it
         is performed."""
         performed, written = Signal(), Signal(32)
         start, reset, wrong = Signal(), Signal(), Signal()
@@ -152,7 +152,7 @@ class Registers(wiring.Component):
         return start, reset
 
     def _values(self, status: Value, fault_address: Signal, enabled: Signal) -> dict[int, Value | int]:
-        """What each register reads as."""
+        """Values that registers read as."""
         values: dict[int, Value | int] = {
             Register.ID: ID_VALUE,
             Register.VERSION: VERSION_VALUE,

@@ -20,7 +20,7 @@ class LinkDelay(data.StructLayout):
 
 
 class DelaySchedule(data.StructLayout):
-    """What all delay lines share in a cycle: whether a word enters them and where, and links[r] of row r to r + 1 (one
+    """The state that all delay lines share in a cycle: whether a word enters them and where, and links[r] of row r to r + 1 (one
     that means nothing where there is one row)."""
 
     def __init__(self, rows: int, depth: int):

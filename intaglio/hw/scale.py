@@ -87,7 +87,7 @@ class Requantizer(wiring.Component):
         return m
 
     def _value(self, m: Module, pipe: Pipeline) -> None:
-        """What is multiplied: the total shifted left (DOUBLE, wraps at 32 bits as the format's int32 does), or its
+        """The factor that is multiplied: the total shifted left (DOUBLE, wraps at 32 bits as the format's int32 does), or its
         magnitude (AWAY, FLOAT), of FLOAT as binary32."""
         read, make = pipe.read, pipe.make
         total, shift, rounding = (read(name, "value") for name in ("total", "shift", "rounding"))

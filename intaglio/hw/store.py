@@ -16,7 +16,7 @@ from intaglio.machine.limits import STORE_BUFFER_WORDS
 _READ = data.StructLayout({"local": 30, "beats": BEATS_BITS})
 """One burst's words on chip."""
 _ENDING = data.StructLayout({"last": 1, "signal": 2, "tag": 16})
-"""What the burst's response means."""
+"""Meaning of the burst's response."""
 
 
 class Store(wiring.Component):

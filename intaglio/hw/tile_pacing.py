@@ -1,4 +1,4 @@
-"""What the sequencers of CONV and DEPTHWISE do alike: pauses between tiles, and a tile's weights again for the next
+"""The common part of the sequencers of CONV and DEPTHWISE: pauses between tiles, and a tile's weights again for the next
 one."""
 
 from amaranth.hdl import Module, Signal, unsigned

@@ -20,7 +20,7 @@ _PROGRAM = Path(__file__).with_name("yosys_process.py")
 
 
 def run_yosys(text: str, script: str) -> str:
-    """What a script of Yosys makes of RTLIL, in its file `out`. RuntimeError with Yosys's message where it fails."""
+    """The output of a script of Yosys on RTLIL, in its file `out`. RuntimeError with Yosys's message where it fails."""
     compiled = compiled_yosys()
     # The WebAssembly build sees only paths below the current folder.
     with temporary_folder() as folder:
@@ -51,7 +51,7 @@ def compiled_yosys() -> Path:
 
 
 def _processor() -> list[str]:
-    """What the compiled program depends on: it is refused by a machine that lacks what another one has."""
+    """All that the compiled program depends on: it is refused by a machine that lacks what another one has."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:

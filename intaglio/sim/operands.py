@@ -47,11 +47,8 @@ def _names(opcode: isa.Opcode) -> list[str]:
 
 def _form(opcode: isa.Opcode) -> tuple[Any, Callable[[Mapping[str, int]], Any]]:
     """The named tuple of an opcode's fields, and what picks them."""
-    name, names = opcode.name.capitalize(), _names(opcode)
-    globals()[name] = namedtuple(
-        name, names
-    )  # where pickle finds it: else what is compiled for it is never found in the cache
-    return globals()[name], itemgetter(*names)
+    names = _names(opcode)
+    return namedtuple(opcode.name.capitalize(), names), itemgetter(*names)
 
 
 _FORM = ByOpcode("operands", {opcode: _form(opcode) for opcode in isa.Opcode})
