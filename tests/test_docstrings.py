@@ -31,6 +31,11 @@ def test_docstrings_begin_with_a_noun_phrase_or_a_sentence() -> None:
     assert [fault for path in files for fault in fragments(path)] == []
 
 
+def test_every_module_has_a_docstring() -> None:
+    without = [path for path in sorted(PACKAGE.rglob("*.py")) if not ast.get_docstring(ast.parse(path.read_text()))]
+    assert without == []
+
+
 def test_fragments_are_found(tmp_path: Path) -> None:
     path = tmp_path / "a.py"
     path.write_text('"""A module."""\nN = 1\n"""Of something."""\ndef f():\n    """How much."""\n')

@@ -3,5 +3,8 @@
 import warnings
 
 from intaglio.machine.isa import *  # noqa: F403
+from intaglio.machine.isa import zero_bits
+
+unnamed_bits = zero_bits
 
 warnings.warn("intaglio.hw.isa is intaglio.machine.isa now", DeprecationWarning, stacklevel=2)

@@ -67,6 +67,22 @@ class Place:
             layout.pitch,
         )
 
+    def fault(self) -> str | None:
+        """Reason why no tensor lies so; None if one may."""
+        if min(self.rows, self.row_bytes, self.pixel, self.pitch) < 1 or self.offset < 0:
+            return "a number is not positive"
+        if self.row_stride < max(self.row_bytes, self.pitch):
+            return f"rows of {self.row_bytes} bytes every {self.row_stride} overlap"
+        try:
+            size = format_named(self.format).bytes_of(self.pixel)
+        except ValueError as error:
+            return " ".join(str(error).split())[:200]
+        if self.pitch < size:
+            return f"pixels of {size} bytes every {self.pitch} overlap"
+        if self.row_bytes < size or (self.row_bytes - size) % self.pitch:
+            return f"rows of {self.row_bytes} bytes do not hold whole pixels of {size} bytes every {self.pitch}"
+        return None
+
     @property
     def layout(self) -> Layout:
         """Its elements as they lie from `offset` on. ValueError for a format that is not known."""
@@ -276,7 +292,7 @@ def _from_parts(head: Any, image: bytes) -> Program:
     if len(code) < 4 * words:
         raise InputError("the image ends before the commands do")
     commands = isa.decode([int(w) for w in np.frombuffer(code, "<u4")])
-    places = {str(name): _place(place) for name, place in head["places"].items()}
+    places = {str(name): _place(str(name), place) for name, place in head["places"].items()}
     layers = []
     for layer in head["layers"]:
         numbers = [_whole(layer[k]) for k in ("macs", "compute_cycles", "external_bytes", "memory_cycles")]
@@ -295,11 +311,22 @@ def _from_parts(head: Any, image: bytes) -> Program:
     )
 
 
-def _place(given: Any) -> Place:
-    numbers = {name: _whole(value) for name, value in given.items() if name != "format"}
-    place = Place(**numbers, format=str(given.get("format", INT8.name)))
-    if place.pixel < 1 or place.pitch < format_named(place.format).bytes_of(place.pixel):
-        raise ValueError(f"pixels of {place.pixel} elements of {place.format} every {place.pitch} bytes overlap")
+def _place(name: str, given: Any) -> Place:
+    """A tensor's place. Keys that are not known are left unread."""
+    if not isinstance(given, dict):
+        raise InputError(f"broken (the place of tensor {shown(name)} is no mapping)")
+    values = {f.name: given[f.name] for f in dataclasses.fields(Place) if f.name in given}
+    numbers = {key: value for key, value in values.items() if key != "format"}
+    wrong = [
+        key for key, value in numbers.items() if not isinstance(value, int) or isinstance(value, bool) or value < 0
+    ]
+    wrong += [f.name for f in dataclasses.fields(Place) if f.name not in given and f.default is dataclasses.MISSING]
+    if wrong or not isinstance(values.get("format", ""), str):
+        what = wrong[0] if wrong else "format"
+        raise InputError(f"broken (the place of tensor {shown(name)}: {what} = {shown(str(given.get(what)))[:40]})")
+    place = Place(**values)
+    if fault := place.fault():
+        raise InputError(f"broken (the place of tensor {shown(name)}: {fault})")
     return place
 
 

@@ -74,7 +74,13 @@ def _check_frame(program: Program, config: Config) -> None:
         if name not in program.places:
             raise InputError(f"program: tensor {name!r} has no place; map the network again")
     for name, place in program.places.items():
-        if min(place.rows, place.row_bytes) < 1 or place.offset < 0 or place.row_stride < place.row_bytes:
-            raise InputError(f"program: the place of tensor {name!r} is malformed; map the network again")
+        if fault := place.fault():
+            raise InputError(f"program: the place of tensor {name!r} is malformed ({fault}); map the network again")
+        built = [known.name for known in config.activation_formats]
+        if place.format not in built:
+            raise InputError(
+                f"program: tensor {name!r} has {place.format} elements, {config.name!r} has {', '.join(built)} built in; "
+                "map the network for this configuration"
+            )
         if place.offset + place.span > program.memory_bytes:
             raise InputError(f"program: tensor {name!r} ends beyond memory_bytes; map the network again")

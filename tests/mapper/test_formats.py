@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from mapper_graphs import Builder
 
+from intaglio.errors import InputError
 from intaglio.machine.config import Config, load_config
 from intaglio.machine.formats import FORMATS, INT8, ElementFormat, SumFormat, format_named, narrow, wide
 from intaglio.machine.isa import Command, Opcode, decode, element_value
@@ -126,7 +127,10 @@ def test_transfers(form: ElementFormat, tmp_path: Path) -> None:
             inputs=("x",),
             outputs=("y",),
         )
-        validate(program, CONFIG)
+        having = with_formats(4, 8, 16)
+        validate(replace(program, config_hash=having.hardware_hash()), having)
+        with pytest.raises(InputError, match=f"tensor 'x' has {form.name} elements, 'tiny16' has int8 built in"):
+            validate(program, CONFIG)
         values = random_of(layout, rng)
         got = execute_program(CONFIG, program, {"x": values}).outputs["y"]
         inside = np.s_[region.row0 : region.row1, region.x0 : region.x1]

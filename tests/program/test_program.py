@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from intaglio.errors import InputError
 from intaglio.machine.config import load_config
 from intaglio.machine.isa import decode
 from intaglio.mapper import map_network
-from intaglio.program.program import Program
+from intaglio.program.program import Place, Program
 from intaglio.verifier.validate import validate
 from tests.mapper.mapper_graphs import Builder
 
@@ -47,6 +48,61 @@ def test_words_are_the_start_of_the_image() -> None:
 
 def test_bases_are_aligned() -> None:
     assert all(place.offset % 4096 == 0 for place in sample().places.values())
+
+
+PLACE = Place(4096, 3, 28, 32)
+
+
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [
+        (replace(PLACE, rows=0), "a number is not positive"),
+        (replace(PLACE, row_stride=27), "rows of 28 bytes every 27 overlap"),
+        (replace(PLACE, pitch=10**30), "rows of 28 bytes every 32 overlap"),
+        (replace(PLACE, format="int99"), "no element format 'int99'"),
+        (replace(PLACE, format="int16"), "pixels of 2 bytes every 1 overlap"),
+        (replace(PLACE, pixel=3, pitch=3), "do not hold whole pixels of 3 bytes every 3"),
+        (replace(PLACE, pixel=30, pitch=30), "do not hold whole pixels"),
+    ],
+)
+def test_places_in_which_no_tensor_lies(place: Place, reason: str, tmp_path: Path) -> None:
+    """They are refused where they are read and where they are checked, with the tensor's name."""
+    program = sample()
+    name = program.inputs[0]
+    spoiled = replace(program, places={**program.places, name: place})
+    with pytest.raises(InputError, match=f"'{name}'.*{reason}"):
+        validate(spoiled, load_config("tiny16"))
+    spoiled.save(tmp_path / "p.npz")
+    with pytest.raises(InputError, match=f"tensor {name}: {reason}|tensor {name}: .*{reason}"):
+        Program.load(tmp_path / "p.npz")
+
+
+def change(path: Path, **keys: object) -> None:
+    """Changes keys of the first place in a saved program; None takes one away."""
+    arrays = dict(np.load(path))
+    head = json.loads(arrays["head"].tobytes())
+    place = next(iter(head["places"].values()))
+    for key, value in keys.items():
+        place.pop(key, None)
+        if value is not None:
+            place[key] = value
+    arrays["head"] = np.frombuffer(json.dumps(head).encode(), np.uint8)
+    np.savez_compressed(path, **arrays)
+
+
+def test_keys_of_places(tmp_path: Path) -> None:
+    """Those that are not known are left unread; one that lacks or is no number is named with its tensor."""
+    path = tmp_path / "p.npz"
+    program = sample()
+    program.save(path)
+    change(path, colour="red")
+    assert Program.load(path).places == program.places
+    for value, told in ((None, "None"), ("3", "3"), (-1, "-1"), (True, "True"), (1.5, "1.5")):
+        program.save(path)
+        change(path, rows=value)
+        name = next(iter(program.places))
+        with pytest.raises(InputError, match=rf"the place of tensor {name}: rows = {told}\)"):
+            Program.load(path)
 
 
 def test_broken_files(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""The emitted Verilog as a program, built by Verilator."""
