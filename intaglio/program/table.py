@@ -69,8 +69,10 @@ def joined(tables: Sequence[Table]) -> Table:
 def _records(opcode: Opcode, commands: Sequence[Command]) -> np.ndarray:
     form = _form(opcode, False)
     given = [command.fields for command in commands]
-    if not all(map(frozenset(form.names).issuperset, given)):
-        form = _form(opcode, True)  # some command gives a reserved field, or one that is none
+    known = all(map(frozenset(form.names).issuperset, given))
+    if not known:  # some command gives a reserved field, or one that is none
+        form = _form(opcode, True)
+        known = all(map(frozenset(form.names).issuperset, given))
     names = form.names
     try:
         try:
@@ -81,8 +83,10 @@ def _records(opcode: Opcode, commands: Sequence[Command]) -> np.ndarray:
         raise ValueError(f"a field does not fit: {error}") from None
     values = np.zeros((len(given), len(form.dtype)), np.int64)
     values[:, 0] = opcode
-    values[:, form.columns] = np.array(flat).reshape(len(given), len(names))
-    if ((values < form.low) | (values > form.high)).any() or not all(map(frozenset(names).issuperset, given)):
+    gathered = np.array(flat).reshape(len(given), len(names))
+    for to, at in form.columns:
+        values[:, to] = gathered[:, at]
+    if not known or ((values < form.low) | (values > form.high)).any():
         for command in commands:
             command.words()  # raises
     return values.view(form.dtype)[:, 0]
@@ -90,13 +94,21 @@ def _records(opcode: Opcode, commands: Sequence[Command]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Form:
-    """An opcode's records. names: of fields that are given, without the opcode; columns: theirs. low, high: of every field."""
+    """An opcode's records. names: of fields that are given, without the opcode; columns: their places, in a record and among them.
+    low, high: of every field."""
 
     names: tuple[str, ...]
-    columns: np.ndarray
+    columns: list[tuple[slice, slice]]
     low: np.ndarray
     high: np.ndarray
     dtype: list[tuple[str, type]]
+
+
+def _slices(columns: Sequence[int]) -> list[tuple[slice, slice]]:
+    """Runs of neighbouring columns, and their numbers."""
+    starts = [i for i, column in enumerate(columns) if not i or columns[i - 1] != column - 1]
+    ends = [*starts[1:], len(columns)]
+    return [(slice(columns[a], columns[a] + b - a), slice(a, b)) for a, b in zip(starts, ends, strict=True)]
 
 
 @cache
@@ -107,7 +119,7 @@ def _form(opcode: Opcode, reserved: bool) -> _Form:
     columns = [i for i, f in enumerate(fields) if i and (reserved or not f.reserved)]
     return _Form(
         tuple(fields[i].name for i in columns),
-        np.array(columns),
+        _slices(columns),
         np.array([f.low for f in fields]),
         np.array([f.high for f in fields]),
         [(f.name, np.int64) for f in fields],
@@ -123,5 +135,7 @@ def words_of(table: Table) -> np.ndarray:
     out = np.zeros(int(lengths.sum()), np.int64)
     for opcode, records in table.records.items():
         for f in FIELDS[opcode]:
+            if f.reserved and not records[f.name].any():
+                continue
             out[begins[table.at[opcode]] + f.word] |= (records[f.name] & f.mask) << f.lsb
     return out.astype(np.uint32)
