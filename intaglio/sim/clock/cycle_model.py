@@ -13,38 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intaglio.compiled import specialised
-from intaglio.machine import latency
 from intaglio.machine.config import Config
-from intaglio.machine.counters import LOAD_COUNTERS, Counter
-from intaglio.machine.isa import Engine, LocalMemory
-from intaglio.machine.limits import (
-    DEFAULT_WATCHDOG,
-    MOST_TOKENS,
-    QUEUE_DEPTHS,
-)
-from intaglio.sim.clock.recording import (
-    begin_notes,
-    recording_of,
-)
+from intaglio.machine.counters import Counter
+from intaglio.machine.limits import DEFAULT_WATCHDOG, MOST_TOKENS
+from intaglio.sim.clock.recording import begin_notes, recording_of
 from intaglio.sim.clock.result import SYSTEM_COUNTERS, CycleResult, StuckError
 from intaglio.sim.clock.schedule import Schedule, schedule_of_words
 from intaglio.sim.clock.stepping import OVERFLOW, STUCK, run
 from intaglio.sim.memory import MemoryModel, model_of
-
-_DEPTHS = tuple(QUEUE_DEPTHS[engine] for engine in Engine)
-_FETCH, _DISPATCH, _LOAD = latency.FETCH, latency.DISPATCH, latency.LOAD
-_FETCH_MASK = (1 << (_FETCH - 1)) - 1  # of the pipe before FETCH's FIFO, which itself takes two cycles
-_TO_BUFFER = latency.STORE_ISSUE + latency.ACTIVATION_READ + latency.STORE_BUFFER - 2
-"""Cycles from the choice of a word to its entry into STORE's buffer."""
-
-_DONE, _STUCK, _OVERFLOW = range(3)
-_RING = 32  # a power of two above the largest memory.outstanding
-
-_CYCLES, _COMMANDS = int(Counter.CYCLES), int(Counter.COMMANDS)
-_BUSY, _WAIT_LOAD, _WAIT_STORE = int(Counter.BUSY), int(Counter.WAIT_LOAD), int(Counter.WAIT_STORE)
-_WAIT_COMMAND, _FINISHING = int(Counter.WAIT_COMMAND), int(Counter.FINISHING)
-_STORE_WORDS, _FETCH_WORDS = int(Counter.STORE_WORDS), int(Counter.FETCH_WORDS)
-_LOAD_WORDS = tuple(int(LOAD_COUNTERS[memory]) for memory in LocalMemory)
 
 
 def run_cycles(
