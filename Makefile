@@ -23,7 +23,7 @@ LONG_TESTS := benchmarks/test_zigzag_plans cli/test_broken_inputs cli/test_comma
               sim/test_largest_commands sim/memory/test_memory_models system/test_networks_on_engines \
               system/test_onnx_networks system/test_own_network_onnx test_compiled trace/test_trace
 
-.PHONY: install demo test test-quick test-all test-lowest lint bench fuzz fuzz-files replay stages mutate help
+.PHONY: install lowest demo test test-quick test-all test-lowest lint bench fuzz fuzz-files replay stages mutate help
 
 help:
 	@echo "make demo      run the shipped network: schedule, cycles, accuracy, RTL against host and LiteRT"
@@ -53,6 +53,8 @@ $(LOWEST)/.installed: pyproject.toml constraints-lowest.txt
 	    -e '.[litert,onnx,plot,rtl]' pytest pytest-xdist
 	touch $@
 
+lowest: $(LOWEST)/.installed
+
 demo: install
 	$(BIN)/python -m intaglio.demo
 
@@ -63,9 +65,9 @@ test-quick: install
 	$(BIN)/python -m pytest -q -n 2 -m "not slow" $(patsubst %,--ignore=tests/%.py,$(LONG_TESTS))
 
 test-all: install
-	$(BIN)/python -m pytest -q -n 2
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
-test-lowest: $(LOWEST)/.installed
+test-lowest: lowest
 	$(LOWEST)/bin/python -m pytest -q -n 2 -m "not slow" $(LOWEST_TESTS)
 
 bench: install

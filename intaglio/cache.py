@@ -60,10 +60,10 @@ def made(name: str, make: Callable[[Path], Path]) -> Path:
     Processes that want the same file wait for the one that makes it. A failure leaves nothing behind. InputError where
     $INTAGLIO_CACHE cannot be written.
     """
+    there = found(name)
+    if there is not None:
+        return there
     place = folder()
-    found = _found(place, name)
-    if found is not None:
-        return found
     if not cache_is_chosen() and not os.access(place, os.W_OK | os.X_OK):
         place = _own()
     try:
@@ -71,6 +71,11 @@ def made(name: str, make: Callable[[Path], Path]) -> Path:
             return _found(place, name) or _make(place, name, make)
     except OSError as error:
         raise InputError(f"cache folder {place}: {error.strerror or error}; {REMEDY}") from None
+
+
+def found(name: str) -> Path | None:
+    """The file or folder `name` of the cache, its content as it was made; None if there is none."""
+    return _found(folder(), name)
 
 
 def content_hash(path: Path) -> str:

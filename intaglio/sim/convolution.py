@@ -152,18 +152,22 @@ def output_at(c: Any, pixel: int) -> int:
 
 
 @compiled()
-def _partial_at(c: Any, z: Any, pixel: int, tile: int) -> tuple[int, int]:
-    """(first sum, channels) in the partial-sum memory, of a pixel's channels in a channel tile."""
+def _partial_at(c: Any, z: Any, pixel: int, tile: int, partial: np.ndarray) -> tuple[int, int]:
+    """(first sum, channels) in the partial-sum memory, of a pixel's channels in a channel tile. IndexError where that
+    does not hold them."""
     channels = c.last_channels if tile == c.channel_tiles - 1 else z.cols
     words = (channels - 1) // z.requantizers + 1
     word = c.partial_base + tile * z.channel_groups * pixel_count(c) + pixel * words
-    return word * z.requantizers, channels
+    at = word * z.requantizers
+    if at + channels > partial.size:
+        raise IndexError("sums beyond the partial-sum memory")
+    return at, channels
 
 
 @compiled()
 def _add_partial(c: Any, z: Any, pixel: int, partial: np.ndarray, totals: np.ndarray) -> None:
     for tile in range(c.channel_tiles):
-        at, channels = _partial_at(c, z, pixel, tile)
+        at, channels = _partial_at(c, z, pixel, tile, partial)
         for n in range(channels):
             totals[tile * z.cols + n] += partial[at + n]
 
@@ -171,8 +175,9 @@ def _add_partial(c: Any, z: Any, pixel: int, partial: np.ndarray, totals: np.nda
 @compiled()
 def _keep(c: Any, z: Any, pixel: int, partial: np.ndarray, totals: np.ndarray) -> None:
     for tile in range(c.channel_tiles):
-        at, channels = _partial_at(c, z, pixel, tile)
-        partial[at : at + channels] = totals[tile * z.cols : tile * z.cols + channels]
+        at, channels = _partial_at(c, z, pixel, tile, partial)
+        for n in range(channels):
+            partial[at + n] = totals[tile * z.cols + n]
 
 
 @compiled(error_model="numpy")
@@ -185,7 +190,8 @@ def _inputs(c: Any, pixel: int, activation: np.ndarray, inputs: np.ndarray) -> N
     row = np.empty(half, np.int16)
     for r in range(2):
         _gather(c, r, activation, row)
-        inputs[r : 2 * half : 2] = row
+        for step in range(half):
+            inputs[2 * step + r] = row[step]
 
 
 @compiled(error_model="numpy")

@@ -79,7 +79,8 @@ def _pool(c: Any, z: Any, first: int, last: int, activation: np.ndarray, sums: n
     for y in range(first, last):
         for x in range(c.region_cols):
             if c.resume:
-                totals[:] = sums[: c.channels]
+                for i in range(c.channels):
+                    totals[i] = sums[i]
             else:
                 totals[:] = _LOWEST if c.maximum else 0
             for kh in range(c.kernel_rows):
@@ -94,7 +95,8 @@ def _pool(c: Any, z: Any, first: int, last: int, activation: np.ndarray, sums: n
                         for i in range(c.channels):
                             totals[i] += taken[i]
             if c.hold:
-                sums[: c.channels] = totals
+                for i in range(c.channels):
+                    sums[i] = totals[i]
                 continue
             out = pool_output(c, y, x)
             check_inside(out, c.channels, activation)

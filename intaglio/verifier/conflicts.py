@@ -134,8 +134,8 @@ def _first_conflict(touched: Touched, engines: np.ndarray, clocks: np.ndarray) -
     latest = np.zeros_like(clocks[0])
     latest[:] = -1
     for later in range(len(clocks)):
-        previous[later] = latest
         for engine in range(len(latest)):
+            previous[later, engine] = latest[engine]
             earlier = latest[engine] if engine != engines[later] else -1
             while earlier > clocks[later, engine]:
                 for a in range(touched.low.shape[1]):

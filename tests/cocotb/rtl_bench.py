@@ -17,6 +17,7 @@ from cocotb_tools.runner import get_runner
 from intaglio import cache
 from intaglio.hw.verilog import component_rtlil, ports_of, to_verilog
 from intaglio.sim.rtl.build import emission
+from intaglio.sim.rtl.runtime import keep_runtime, lay_runtime
 from intaglio.sim.rtl.toolchain import verilator
 
 SEED_VARIABLE = "INTAGLIO_COCOTB_SEED"
@@ -45,8 +46,6 @@ _FLAGS = [
     "-MAKEFLAGS",
     "OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O1",
 ]
-_RUNTIME = "verilated*.o"
-
 
 _COCOTB = "cocotb"
 """A link in the folder that is compiled in: make takes no path with a space, such as a checkout's may be."""
@@ -62,7 +61,6 @@ def built(component: wiring.Component) -> Path:
     ports = ["clk", "rst", *ports_of(component)]
 
     def make(scratch: Path) -> Path:
-        shutil.copytree(_runtime(), scratch / "objects")
         program = _compiled(to_verilog(rtlil), ports, scratch)
         (scratch / "bench").mkdir()
         return program.replace(scratch / "bench" / _TOP).parent
@@ -70,32 +68,21 @@ def built(component: wiring.Component) -> Path:
     return cache.made(f"{cache.key(rtlil, *ports, *emission(), *_tools())}.bench", make)
 
 
-def _runtime() -> Path:
-    """A folder with the object files of Verilator's own sources, most of what every component takes to compile."""
-
-    def make(scratch: Path) -> Path:
-        _compiled(f"module {_TOP}(input clk); endmodule", ["clk"], scratch)
-        (scratch / "runtime").mkdir()
-        for file in (scratch / "objects").glob(_RUNTIME):
-            file.replace(scratch / "runtime" / file.name)
-        return scratch / "runtime"
-
-    return cache.made(f"{cache.key(*_tools())}.runtime", make)
-
-
 def _compiled(verilog: str, ports: list[str], folder: Path) -> Path:
-    """The program made in `folder` of a module _TOP. Object files of _RUNTIME in folder / "objects" are used as they are."""
+    """The program made in `folder` of a module _TOP."""
     visible = "".join(f'public_flat_rw -module "{_TOP}" -var "{port}"\n' for port in ports)
     (folder / _COCOTB).symlink_to(cocotb_config.libs_dir.parent)
     shutil.copy(cocotb_config.share_dir / "lib" / "verilator" / "verilator.cpp", folder)
     (folder / "top.v").write_text(verilog)
     (folder / "ports.vlt").write_text(f"`verilator_config\n{visible}")
-    kept = [f for file in (folder / "objects").glob(_RUNTIME) for f in ("-MAKEFLAGS", f"--old-file={file.name}")]
-    out = ["--build-jobs", str(os.cpu_count() or 1), "--Mdir", "objects", "-o", f"../{_TOP}"]
-    done = verilator().run([*_flags(), *kept, *out, "ports.vlt", "top.v"], folder)
+    objects = folder / "objects"
+    runtime = lay_runtime(verilator(), _tools(), objects)
+    out = ["--build-jobs", str(os.cpu_count() or 1), "--Mdir", objects.name, "-o", f"../{_TOP}"]
+    done = verilator().run([*_flags(), *runtime, *out, "ports.vlt", "top.v"], folder)
     program = folder / _TOP
     if done.returncode or not program.exists():
         raise RuntimeError(f"Verilator or g++ failed ({done.returncode}): {done.stdout[-3000:]}")
+    keep_runtime(verilator(), _tools(), objects)
     return program
 
 

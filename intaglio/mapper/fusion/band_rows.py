@@ -34,12 +34,13 @@ def measure(
     before, turns = np.zeros((tasks, 2), np.int64), np.zeros(tasks, np.int64)
     for image in range(0, rows, image_rows):
         for top in range(image, image + image_rows, band):
-            before[:] = read
+            for i in range(tasks):
+                before[i, 0], before[i, 1] = read[i, 0], read[i, 1]
             needed[:] = 0
             read[:] = 0
             read[-1, 0], read[-1, 1] = top, min(top + band, image + image_rows)
             for i in range(tasks - 1, -1, -1):
-                made[i] = read[i]
+                made[i, 0], made[i, 1] = read[i, 0], read[i, 1]
                 if rings[i] and top > image and before[i, 1] > before[i, 0]:
                     made[i, 0] = max(read[i, 0], min(before[i, 1], read[i, 1]))
                 if made[i, 1] <= made[i, 0]:
@@ -58,7 +59,8 @@ def measure(
                     else:
                         target[0], target[1] = min(target[0], low), max(target[1], high)
             if top == image:
-                turns[:] = made[:, 1]
+                for i in range(tasks):
+                    turns[i] = made[i, 1]
             for i in range(inputs):
                 of_inputs[i, 0] = max(of_inputs[i, 0], needed[i, 1] - needed[i, 0])
                 of_inputs[i, 1] += needed[i, 1] - needed[i, 0]

@@ -13,6 +13,7 @@ from intaglio.hw.verilog import TOP, emit_verilog
 from intaglio.machine.config import Config
 from intaglio.places import plain_folder
 from intaglio.sim.memory import port
+from intaglio.sim.rtl.runtime import keep_runtime, lay_runtime
 from intaglio.sim.rtl.toolchain import Verilator, verilator
 from intaglio.sources import texts_behind
 
@@ -124,15 +125,18 @@ def library_of(verilog: str, tool: Verilator, waves: str | None = None, progress
             (scratch / header).write_text(codecs[header])
             (scratch / archive).write_bytes(_EMPTY_ARCHIVE)
         jobs = str(os.cpu_count() or 1)
-        out = ["--build-jobs", jobs, "--Mdir", "build", "-CFLAGS", "-I..", "-o", "libintaglio.so"]
-        done = tool.run([*flags, *out, "intaglio.v", "driver.cpp"], scratch)
-        result = scratch / "build" / "libintaglio.so"
+        built = scratch / "build"
+        runtime = lay_runtime(tool, flags, built)
+        out = ["--build-jobs", jobs, "--Mdir", built.name, "-CFLAGS", "-I..", "-o", "libintaglio.so"]
+        done = tool.run([*flags, *runtime, *out, "intaglio.v", "driver.cpp"], scratch)
+        result = built / "libintaglio.so"
         if done.returncode or not result.exists():
             handle, log = tempfile.mkstemp(prefix="intaglio.", suffix=".log")
             with open(handle, "w", encoding="utf-8") as file:
                 file.write(done.stdout)
             tail = "\n".join(line for line in done.stdout.splitlines() if "rror" in line)[-1500:]
             raise RuntimeError(f"Verilator or g++ failed ({done.returncode}); the log is {log}\n{tail}")
+        keep_runtime(tool, flags, built)
         return result
 
     return cache.made(f"{name}.so", make)
