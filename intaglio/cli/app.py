@@ -14,6 +14,7 @@ from intaglio.cli.export import export
 from intaglio.cli.map import map_command
 from intaglio.cli.quantize import quantize_command
 from intaglio.cli.run import run
+from intaglio.cli.synth import synth_command
 from intaglio.cli.verify import verify_command
 from intaglio.cli.verilog import verilog
 from intaglio.errors import InputError
@@ -35,6 +36,7 @@ app.command("compare")(compare_command)
 app.command("quantize")(quantize_command)
 app.command("configs")(configs)
 app.command("verilog")(verilog)
+app.command("synth")(synth_command)
 app.command("export")(export)
 
 

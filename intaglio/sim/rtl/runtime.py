@@ -45,5 +45,5 @@ def _name(tool: Verilator, flags: Sequence[str]) -> str:
 
 @functools.cache
 def _compiler() -> str:
-    """What the objects depend on beside the flags."""
+    """The compiler, on which objects depend too."""
     return subprocess.run(["g++", "--version"], capture_output=True, text=True, check=True).stdout

@@ -1,0 +1,153 @@
+"""Families of chips: how Yosys maps a design to one, what each of its cells takes, and which nextpnr routes it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Router:
+    """A nextpnr. program: its name where it is installed natively; `yowasp-` and that name is its package on PyPI.
+    options: what it needs beside the chip. used: a resource's names in its report."""
+
+    program: str
+    options: tuple[str, ...]
+    used: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class CellDelay:
+    """Nanoseconds of a type of cells at the slowest grade. launch: from the clock to its outputs; None for a cell without a
+    clock. arcs: from inputs to outputs, by a pattern of `input output`. ends: a pattern of the inputs at which paths
+    end. free: of those that nets from a neighbour reach in no time, as carries do."""
+
+    launch: float | None = None
+    arcs: Mapping[str, float] = field(default_factory=dict)
+    ends: str = ""
+    free: str = ""
+
+
+@dataclass(frozen=True)
+class Delays:
+    """cells: by type. net, net_per_doubling: nanoseconds of a net to one input, and what each doubling of its fan-out
+    adds; with them estimates are nearest to routed designs (docs/fpga.md)."""
+
+    cells: Mapping[str, CellDelay]
+    net: float
+    net_per_doubling: float
+
+
+@dataclass(frozen=True)
+class Family:
+    """synth: Yosys's command for the family, with its options. cells: by regular expression of a cell's type what one takes.
+    router: None where no open tool routes. delays: None where no estimate has been held against routed designs."""
+
+    name: str
+    synth: str
+    cells: Mapping[str, Mapping[str, float]]
+    router: Router | None = None
+    delays: Delays | None = None
+    _patterns: list[tuple[re.Pattern[str], Mapping[str, float]]] = field(default_factory=list, compare=False)
+
+    def __post_init__(self) -> None:
+        self._patterns.extend((re.compile(pattern), takes) for pattern, takes in self.cells.items())
+
+    def takes(self, cell: str) -> Mapping[str, float]:
+        """Units that a cell of that type takes of a chip; nothing for one that is in none of its resources, as multiplexers
+        between tables are."""
+        return next((takes for pattern, takes in self._patterns if pattern.fullmatch(cell)), {})
+
+
+_LUT = 0.236
+_ECP5 = Delays(
+    # Project Trellis' timings of grade 6 as nextpnr prints them.
+    {
+        "TRELLIS_FF": CellDelay(launch=0.525, ends="DI|M|CE|LSR"),
+        "LUT4": CellDelay(arcs={".*": _LUT}),
+        "PFUMX": CellDelay(arcs={"C0 Z": 0.256, ".*": 0.165}, free="ALUT|BLUT"),
+        "L6MUX21": CellDelay(arcs={"SD Z": 0.256, ".*": 0.165}, free="D0|D1"),
+        "CCU2C": CellDelay(arcs={"CIN COUT": 0.071, ".* COUT": 0.45, ".*": 0.45}, free="CIN"),
+        "TRELLIS_DPR16X4": CellDelay(arcs={"RAD.*": _LUT}, ends="DI.*|WAD.*|WRE"),
+        "DP16KD": CellDelay(launch=5.61, ends="(?!CLK).*"),
+        "PDPW16KD": CellDelay(launch=5.61, ends="(?!CLK).*"),
+        "MULT18X18D": CellDelay(arcs={"[AB].*": 4.0}),
+    },
+    net=0.85,
+    net_per_doubling=0.1,
+)
+_FAMILIES = (
+    Family(
+        "ecp5",
+        "synth_ecp5",
+        {
+            "LUT4": {"lut": 1},
+            "CCU2C": {"lut": 2},
+            "TRELLIS_DPR16X4": {"lut": 4, "lutram": 1},
+            "TRELLIS_FF": {"ff": 1},
+            "MULT18X18D": {"dsp": 1},
+            "DP16KD|PDPW16KD": {"bram": 1},
+        },
+        Router(
+            "nextpnr-ecp5",
+            ("--package", "CABGA381", "--lpf-allow-unconstrained"),
+            {
+                "lut": ("TRELLIS_COMB",),
+                "ff": ("TRELLIS_FF",),
+                "dsp": ("MULT18X18D",),
+                "bram": ("DP16KD",),
+                "lutram": ("TRELLIS_RAMW",),
+            },
+        ),
+        _ECP5,
+    ),
+    Family(
+        "gowin",
+        "synth_gowin -family gw2a",
+        {
+            "LUT[1-4]|INV": {"lut": 1},
+            "ALU": {"lut": 1},
+            "RAM16SDP4": {"lut": 4, "lutram": 4},
+            "RAM16SDP2": {"lut": 2, "lutram": 2},
+            "RAM16SDP1": {"lut": 1, "lutram": 1},
+            "DFF.*": {"ff": 1},
+            "MULT9X9": {"dsp": 0.5},
+            "MULT18X18": {"dsp": 1},
+            "MULT36X36": {"dsp": 4},
+            "(SP|SDP|DP)X?9?B?": {"bram": 1},
+        },
+        Router("nextpnr-himbaechel-gowin", (), {}),
+    ),
+    Family(
+        "ice40",
+        "synth_ice40 -dsp -spram -device u",
+        {
+            "SB_LUT4": {"lut": 1},
+            "SB_DFF.*": {"ff": 1},
+            "SB_MAC16": {"dsp": 1},
+            "SB_RAM40_4K.*": {"bram": 1},
+        },
+        Router(
+            "nextpnr-ice40",
+            ("--package", "sg48"),
+            {"lut": ("ICESTORM_LC",), "dsp": ("ICESTORM_DSP",), "bram": ("ICESTORM_RAM",)},
+        ),
+    ),
+    Family(
+        "xilinx7",
+        "synth_xilinx -family xc7",
+        {
+            "LUT[1-6]|INV": {"lut": 1},
+            "RAM(32|64)M": {"lut": 4, "lutram": 4},
+            "RAM(32|64)X1D": {"lut": 2, "lutram": 2},
+            "RAM128X1D": {"lut": 4, "lutram": 4},
+            "SRL16E|SRLC32E": {"lut": 1, "lutram": 1},
+            "FD[RSCP]E(_1)?": {"ff": 1},
+            "DSP48E1": {"dsp": 1},
+            "RAMB18E1": {"bram": 0.5},
+            "RAMB36E1": {"bram": 1},
+        },
+    ),
+)
+FAMILIES: Mapping[str, Family] = {family.name: family for family in _FAMILIES}

@@ -1,0 +1,104 @@
+"""A mapped design: its cells, what they connect, and the blocks that they belong to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from intaglio.fpga.shim import SHIM
+from intaglio.fpga.synthesis import BLOCK
+from intaglio.hw.verilog import TOP
+
+_INSIDE = f"{SHIM}.{TOP}"
+OUTSIDE = "(shim)"
+"""The block of what is not the accelerator's."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell. block: its module's path below the accelerator, "" for the accelerator itself. inputs, outputs: by port and
+    bit the number of the net; constants are left out."""
+
+    name: str
+    kind: str
+    block: str
+    parameters: dict[str, str]
+    inputs: dict[str, int]
+    outputs: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Netlist:
+    """cells: all of them. names: each net's, as the RTL has them, below the accelerator."""
+
+    cells: list[Cell]
+    names: dict[int, list[str]]
+
+    def signal(self, cell: Cell) -> str:
+        """The signal that a cell with one output drives, by its name in the cell's block if it has one there; a cell of
+        many outputs, as a memory, has a name of its own."""
+        if len(cell.outputs) != 1:
+            return cell.name.removeprefix(f"{TOP}.")
+        (net,) = cell.outputs.values()
+        within = f"{cell.block}." if cell.block else ""
+        names = self.names.get(net, [cell.name.removeprefix(f"{TOP}.")])
+
+        def rank(name: str) -> tuple[bool, bool, int, str]:
+            inside = name.startswith(within) and "." not in name.removeprefix(within)
+            return not inside, "$" in name or "_LUT4_" in name, len(name), name
+
+        return min(names, key=rank)
+
+
+def read_netlist(path: Path) -> Netlist:
+    """Yosys's JSON, of a design that is flat."""
+    module = json.loads(path.read_text(encoding="utf-8"))["modules"][SHIM]
+    marked = {cell["attributes"].get(BLOCK) for cell in module["cells"].values()} - {None}
+    blocks = {_path(name) for name in marked}
+    cells = [
+        Cell(
+            name,
+            cell["type"],
+            _path(cell["attributes"][BLOCK]) if BLOCK in cell["attributes"] else block_of(name, blocks),
+            cell["parameters"],
+            dict(_bits(cell, "input")),
+            dict(_bits(cell, "output")),
+        )
+        for name, cell in module["cells"].items()
+    ]
+    names: dict[int, list[str]] = {}
+    for name, net in module["netnames"].items():
+        if not net["hide_name"] and name.startswith(f"{TOP}."):
+            shown = name.removeprefix(f"{TOP}.")
+            for i, bit in enumerate(net["bits"]):
+                if isinstance(bit, int):
+                    names.setdefault(bit, []).append(shown if len(net["bits"]) == 1 else f"{shown}[{i}]")
+    return Netlist(cells, names)
+
+
+def block_of(name: str, blocks: set[str]) -> str:
+    """The block that a cell's or a net's name lies in: Yosys names what it makes after a signal beside it."""
+    if not name.startswith(TOP + "."):
+        return OUTSIDE
+    parts = name.removeprefix(TOP + ".").split(".")
+    while parts and ".".join(parts) not in blocks:
+        parts.pop()
+    return ".".join(parts)
+
+
+def _path(module: str) -> str:
+    """The block of an RTLIL module."""
+    if module != _INSIDE and not module.startswith(_INSIDE + "."):
+        return OUTSIDE
+    return module.removeprefix(_INSIDE).removeprefix(".")
+
+
+def _bits(cell: dict[str, Any], direction: str) -> Iterator[tuple[str, int]]:
+    for port, bits in cell["connections"].items():
+        if cell["port_directions"][port] == direction:
+            for i, bit in enumerate(bits):
+                if isinstance(bit, int):
+                    yield (port if len(bits) == 1 else f"{port}[{i}]"), bit

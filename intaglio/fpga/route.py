@@ -1,0 +1,118 @@
+"""A mapped design placed and routed by nextpnr, a seed at a time, each kept."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from intaglio import cache
+from intaglio.errors import InputError
+from intaglio.fpga.chips import Chip
+from intaglio.fpga.families import Family, Router
+from intaglio.fpga.tools import Tell, Tool, ToolError, nextpnr
+
+TARGET_MHZ = 100
+"""The clock that the router is asked for. It goes on beyond what it reaches."""
+
+
+@dataclass(frozen=True)
+class Hop:
+    """A part of a path: through a cell (`logic`, clock to output and setup too) or along a net (`routing`)."""
+
+    kind: str
+    cell: str
+    net: str | None
+    delay_ns: float
+
+
+@dataclass(frozen=True)
+class Routed:
+    """A seed's result. used: a resource's units in use, the shim's included. path: the slowest one between
+    registers."""
+
+    seed: int
+    fmax_mhz: float
+    used: dict[str, float]
+    path: list[Hop]
+
+
+def router_of(family: Family, needed: bool) -> Tool | None:
+    """The tool that routes for the family. Where there is none, or it is not installed, InputError if it is needed,
+    else None."""
+    if family.router is None:
+        if needed:
+            raise InputError(f"{family.name}: no open tool routes for this family; leave --route out for its counts")
+        return None
+    try:
+        return nextpnr(family.router.program)
+    except InputError:
+        if needed:
+            raise
+        return None
+
+
+def packed(netlist: Path, chip: Chip, family: Family, tool: Tool) -> dict[str, float]:
+    """Units that the design takes of the chip as it is packed, before it is placed, the shim included. Nothing where the
+    tool does not tell, as of a design that does not fit."""
+    assert family.router is not None
+    router = family.router
+
+    def make(scratch: Path) -> Path:
+        return _run(tool, router, netlist, chip, chip.grades[0], ["--pack-only"], scratch)
+
+    try:
+        return _used(router, _cached("packed", netlist, tool, chip, chip.grades[0], make))
+    except ToolError:
+        return {}
+
+
+def route(netlist: Path, chip: Chip, family: Family, tool: Tool, grade: str, seed: int, tell: Tell) -> Routed:
+    """The design placed and routed with that seed, from the cache if it has been.
+
+    Raises ToolError where the tool fails, as it does where the design does not fit.
+    """
+    assert family.router is not None
+    router = family.router
+
+    def make(scratch: Path) -> Path:
+        tell(f"placing and routing on {chip.name}, seed {seed}, with {tool.version} (minutes)")
+        options = ["--freq", str(TARGET_MHZ), "--timing-allow-fail", "--seed", str(seed)]
+        return _run(tool, router, netlist, chip, grade, options, scratch)
+
+    report = _cached(f"routed {seed} at {TARGET_MHZ}", netlist, tool, chip, grade, make)
+    clocks = report["fmax"]
+    return Routed(seed, min(clock["achieved"] for clock in clocks.values()), _used(router, report), _path(report))
+
+
+def _run(tool: Tool, router: Router, netlist: Path, chip: Chip, grade: str, options: list[str], scratch: Path) -> Path:
+    (scratch / "netlist.json").write_bytes(netlist.read_bytes())
+    result = scratch / "report.json"
+    speed = ["--speed", grade] if len(chip.grades) > 1 else []
+    given = ["--json", "netlist.json", "--report", result.name, *chip.device, *speed, *router.options]
+    tool.run([*given, *options], result)
+    return result
+
+
+def _cached(what: str, netlist: Path, tool: Tool, chip: Chip, grade: str, make: Any) -> dict[str, Any]:
+    router = [tool.version, chip.name, *chip.device, grade]
+    report: dict[str, Any] = json.loads(
+        cache.made(f"{cache.key(what, cache.content_hash(netlist), *router)}.json", make).read_text(encoding="utf-8")
+    )
+    return report
+
+
+def _used(router: Router, report: dict[str, Any]) -> dict[str, float]:
+    there = report.get("utilization", {})
+    return {
+        resource: float(sum(there[name]["used"] for name in names if name in there))
+        for resource, names in router.used.items()
+    }
+
+
+def _path(report: dict[str, Any]) -> list[Hop]:
+    """The slowest path from a register to a register of the same clock."""
+    inside: list[list[dict[str, Any]]] = [p["path"] for p in report["critical_paths"] if p["from"] == p["to"]]
+    longest = max(inside, key=lambda hops: sum(hop["delay"] for hop in hops), default=[])
+    return [Hop(hop["type"], hop["to"]["cell"], hop.get("net"), hop["delay"]) for hop in longest]

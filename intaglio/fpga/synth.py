@@ -1,0 +1,81 @@
+"""An accelerator on a chip: resources, estimated and routed clock, slow paths."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from intaglio.fpga.blocks import Taken, nothing, taken_by_block
+from intaglio.fpga.chips import Chip
+from intaglio.fpga.estimate import Path, slowest_paths
+from intaglio.fpga.families import FAMILIES
+from intaglio.fpga.netlist import OUTSIDE, read_netlist
+from intaglio.fpga.route import Routed, packed, route, router_of
+from intaglio.fpga.synthesis import synthesize
+from intaglio.fpga.tools import Tell, yosys
+from intaglio.machine.config import Config
+
+PATHS = 12
+"""Slow paths that are kept."""
+
+
+@dataclass(frozen=True)
+class Synthesis:
+    """A design on a chip of that grade.
+
+    tools: the programs, with versions. used: units of each resource: as the family's router packs them, where it could
+    be asked, else by the netlist's cells; without the shim's. blocks: by their cells. estimate_mhz: None where the
+    family's estimates are held against nothing. paths: the estimate's slowest. routed: a result for each seed asked
+    for; empty where nothing was to be routed.
+    """
+
+    chip: Chip
+    grade: str
+    tools: tuple[str, ...]
+    used: Taken
+    blocks: dict[str, Taken]
+    estimate_mhz: float | None
+    paths: list[Path]
+    routed: list[Routed]
+
+    @property
+    def fmax_mhz(self) -> float | None:
+        """The median of the seeds; None without any."""
+        return statistics.median(seed.fmax_mhz for seed in self.routed) if self.routed else None
+
+    @property
+    def too_much(self) -> list[str]:
+        """Resources of which more are used than the chip has."""
+        return [resource for resource, units in self.used.items() if units > self.chip.available[resource]]
+
+
+def synth(config: Config, chip: Chip, grade: str, seeds: Sequence[int], tell: Tell) -> Synthesis:
+    """seeds: of the router; none to synthesize only. What was made before is taken from the cache, seed by seed.
+
+    Raises InputError where a tool is missing or the family's chips cannot be routed, ToolError where one fails.
+    """
+    family = FAMILIES[chip.family]
+    router = router_of(family, needed=bool(seeds))
+    netlist = synthesize(config, family, tell)
+    design = read_netlist(netlist)
+    blocks = taken_by_block(design.cells, family)
+    shim = blocks.pop(OUTSIDE)
+    used = dict(blocks[""])
+    if router is not None:
+        used |= _less(packed(netlist, chip, family, router), shim)
+    paths = [] if family.delays is None else slowest_paths(design, family.delays, PATHS)
+    return Synthesis(
+        chip,
+        grade,
+        tuple(tool.version for tool in (yosys(), router) if tool is not None),
+        used,
+        blocks,
+        1000 / paths[0].delay_ns if paths else None,
+        paths,
+        [route(netlist, chip, family, router, grade, seed, tell) for seed in seeds if router is not None],
+    )
+
+
+def _less(whole: Taken, part: Taken) -> Taken:
+    return {resource: units - part.get(resource, nothing()[resource]) for resource, units in whole.items()}
