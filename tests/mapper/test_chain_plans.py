@@ -76,6 +76,12 @@ def network(behind: str, images: int, shape: tuple[int, int, int], channels: int
             )
         case "maximum":
             y = b.maximum(y, (3, 3), (2, 2))
+        case (
+            "apart"
+        ):  # maxima of elements that lie apart: the first window lacks its first one, and begins below the second
+            y = b.maximum(y, (2, 1), (1, 1), Padding(1, 1, 0, 0), dilation=(2, 1))
+        case "far apart":
+            y = b.maximum(y, (3, 2), (2, 1), Padding(4, 3, 1, 0), dilation=(4, 1))
         case "mean":
             return b.graph(b.rescale(b.mean(y)))
     return b.graph(b.conv(y, 8, (1, 1)))
@@ -95,6 +101,9 @@ CASES = [
     ("windows", ODD, 1, (9, 10, 5), 6),
     ("maximum", TINY, 1, (9, 11, 8), 72),
     ("maximum", EDGE, 1, (14, 14, 24), 128),
+    ("apart", TINY, 1, (9, 11, 8), 72),
+    ("apart", FEW, 2, (2, 3, 16), 144),
+    ("far apart", EDGE, 1, (11, 14, 24), 128),
     ("mean", TINY, 1, (14, 14, 24), 120),
 ]
 

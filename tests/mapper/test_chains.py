@@ -191,3 +191,26 @@ def test_rows_of_a_ring_keep_their_columns() -> None:
     pieces = [Region(row, row + 1, 0, 24) for row in range(6)]
     read = [needs.read[0] for needs, _ in passages(chain, pieces, (6, 3, 0, 0, 0))]
     assert not any(region.empty for region in read) and {(region.x0, region.x1) for region in read} == {(0, 48)}
+
+
+def dilated(rng: np.random.Generator) -> Graph:
+    """A convolution, then maxima whose elements lie apart, with padding."""
+    b = Builder(int(rng.integers(1 << 30)))
+    height, window, stride = int(rng.integers(2, 12)), int(rng.integers(2, 4)), int(rng.integers(1, 4))
+    dilation = int(rng.integers(2, 5))
+    padding = Padding(*(int(n) for n in rng.integers(0, dilation + 1, 2)), 0, 0)
+    inside = height + padding.top + padding.bottom - (window - 1) * dilation
+    x = b.conv(b.input(1, max(height, height - inside + 1), 3, 16), 48, (1, 1))
+    return b.graph(b.maximum(x, (window, 1), (stride, 1), padding, (dilation, 1)))
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_windows_that_do_not_go_down_read_no_ring(seed: int) -> None:
+    """Of a window that lacks its first element the next one is the first, which may lie below all of the next window's."""
+    graph = dilated(np.random.default_rng(seed))
+    config = load_config(*[("edge64", ["activation_bytes=2048"]), ("tiny16", SMALL)][seed % 2])
+    check(graph, config)
+    tasks = accepted(graph, config).tasks
+    reads = tasks[-1].rows_read()
+    assert tasks[-1].goes_down == bool((np.diff(reads, axis=1) >= 0).all())
+    assert Chain(tuple(tasks[-2:])).ringable == ((0,) if tasks[-1].goes_down else ())

@@ -89,12 +89,14 @@ class Chain:
 
     @cached_property
     def ringable(self) -> tuple[int, ...]:
-        """Tasks whose output only layers with windows read, which can read a ring of rows."""
+        """Tasks whose output only layers with windows read that go down it row by row: those can read a ring of rows."""
         readers: dict[int, list[Task]] = {}
         for task, sources in zip(self.tasks, self.sources, strict=True):
             for source in sources:
                 readers.setdefault(~source, []).append(task)
-        return tuple(i for i in range(len(self.tasks) - 1) if all(task.windowed for task in readers[i]))
+        return tuple(
+            i for i in range(len(self.tasks) - 1) if all(task.windowed and task.goes_down for task in readers[i])
+        )
 
     def needs(self, piece: Region, rings: Sequence[int] = (), before: Needs | None = None) -> Needs:
         """The needs of a piece of the last task's output, back to the chain's inputs.

@@ -145,6 +145,11 @@ class PoolTask(Task):
     def image_rows(self) -> tuple[int, int]:
         return self.out_rows, self.in_rows
 
+    @cached_property
+    def goes_down(self) -> bool:
+        """With dilation a window that lacks its first row may begin below the next one, which lacks its last."""
+        return self.dilation[0] == 1 or bool((np.diff(self.rows_read(), axis=1) >= 0).all())
+
     def least_parts(self, config: Config) -> int:
         """Parts that all windows come in at least where one does not fit on chip, else 0."""
         rows, cols = self.extent

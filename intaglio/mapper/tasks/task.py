@@ -95,6 +95,11 @@ class Task(ABC):
         return self.image_rows[0] > 0
 
     @property
+    def goes_down(self) -> bool:
+        """True where no output row needs rows of the input that lie above all that those above it need, or ends above them."""
+        return True
+
+    @property
     def alike(self) -> object:
         """All that its plans depend on: tasks that agree share a planner."""
         return self.tag
