@@ -72,7 +72,10 @@ class AddPath(wiring.Component):
         bits = ceil_log2(self.config.activation_bytes)
         active, second, last_chunk = Signal(), Signal(), Signal()
         nest = Nest(m, "chunks", active, self.start, operand=Last(second), chunk=Last(last_chunk), row=f["rows"])
-        left = nest.walk("left", 32, f["row_bytes"], chunk=-2 * q).now
+        count = Signal(range(2 * q + 1))
+        # Bytes from this chunk on, of which a last one has few, and those beyond it less one: their sign compares.
+        left = nest.walk("left", count.shape(), f["row_bytes"], chunk=-2 * q).now
+        beyond = nest.walk("beyond", signed(33), f["row_bytes"] - (2 * q + 1), chunk=-2 * q).now
         a, b, out = (
             nest.walk(name, bits, f[f"{name}_base"], chunk=2 * q, row=f[f"{name}_row_stride"]).now
             for name in ("a", "b", "out")
@@ -83,13 +86,12 @@ class AddPath(wiring.Component):
             m.d.sync += active.eq(0)
         with m.If(self.start):
             m.d.sync += active.eq(1)
-        count = Signal(range(2 * q + 1))
         lower, upper = Signal(OutputPass(self.config)), Signal(OutputPass(self.config))
         emits = active & second
         wide = count > q
         m.d.comb += [
-            last_chunk.eq(left <= 2 * q),
-            count.eq(Mux(left > 2 * q, 2 * q, left)),
+            last_chunk.eq(beyond[-1]),
+            count.eq(Mux(last_chunk, left, 2 * q)),
             self.read.count.eq(Mux(active, count, 0)),
             self.read.address.eq(Mux(second, b, a)),
             lower.count.eq(Mux(emits, Mux(wide, q, count), 0)),

@@ -6,7 +6,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from intaglio.hw.array import Array
-from intaglio.hw.command_view import CommandView
+from intaglio.hw.command_view import CommandView, runs
 from intaglio.hw.conv_feed import FeedSequencer
 from intaglio.hw.depthwise_feed import PatchSequencer
 from intaglio.hw.drain import Drain
@@ -19,7 +19,7 @@ from intaglio.hw.widths import index_bits
 from intaglio.machine import latency
 from intaglio.machine.config import Config
 from intaglio.machine.formats import SUM
-from intaglio.machine.isa import COMMAND_BITS, OPCODE_BITS, Opcode
+from intaglio.machine.isa import COMMAND_BITS, Opcode
 
 
 class ArrayPath(wiring.Component):
@@ -105,18 +105,17 @@ class ArrayPath(wiring.Component):
 
     def _sequence(self, m: Module) -> None:
         """The sequencer of the command's opcode."""
-        opcode = self.command[:OPCODE_BITS]
         m.submodules.sequencer = sequencer = FeedSequencer(self.config)
         request, step = sequencer.request.as_value(), sequencer.step.as_value()
         if self.config.depthwise_delay:
-            is_depthwise = opcode == Opcode.DEPTHWISE
+            is_depthwise = runs(self.command, Opcode.DEPTHWISE)
             m.submodules.patches = patches = PatchSequencer(self.config)
             request = Mux(is_depthwise, patches.request.as_value(), request)
             step = Mux(is_depthwise, patches.step.as_value(), step)
             m.d.comb += [patches.command.eq(self.command), patches.start.eq(self.start & is_depthwise)]
         m.d.comb += [
             sequencer.command.eq(self.command),
-            sequencer.start.eq(self.start & (opcode == Opcode.CONV)),
+            sequencer.start.eq(self.start & runs(self.command, Opcode.CONV)),
             self.read.eq(request),
             self.step.eq(step),
         ]
@@ -125,7 +124,7 @@ class ArrayPath(wiring.Component):
         """The operands: a step of row 0 meets its weights at the array's edge."""
         config = self.config
         conv = CommandView(self.command, Opcode.CONV)
-        is_conv = self.command[:OPCODE_BITS] == Opcode.CONV
+        is_conv = runs(self.command, Opcode.CONV)
         to_array = latency.SEQUENCER_REQUEST + latency.ACTIVATION_READ + latency.FEED_ROWS
         step = delay(m, self.step, to_array - latency.WEIGHT_READ, "step")
         entering = delay(m, step, latency.WEIGHT_READ, "entering")
@@ -146,7 +145,7 @@ class ArrayPath(wiring.Component):
                 array.next_weight[c].eq(self.weight_next.word_select(c, 8).as_signed()) for c in range(config.cols)
             ]
         # DEPTHWISE's unused columns add up what is never read: enable has no delay lines.
-        all_columns = self.command[:OPCODE_BITS] == Opcode.DEPTHWISE if config.depthwise_delay else 0
+        all_columns = runs(self.command, Opcode.DEPTHWISE) if config.depthwise_delay else 0
         for c in range(config.cols):
             m.d.comb += [
                 array.weight[c].eq(self.weight_data.word_select(c, 8).as_signed()),
@@ -156,7 +155,7 @@ class ArrayPath(wiring.Component):
     def _spread(self, m: Module, rows: FeedRows, array: Array) -> None:
         """DEPTHWISE's delays from row to row, and its activations, which all rows see."""
         config = self.config
-        is_depthwise = self.command[:OPCODE_BITS] == Opcode.DEPTHWISE
+        is_depthwise = runs(self.command, Opcode.DEPTHWISE)
         m.submodules.row_delays = row_delays = RowDelays(config.rows, config.depthwise_delay)
         m.d.comb += [
             row_delays.command.eq(self.command),

@@ -2,7 +2,16 @@
 
 from amaranth.hdl import Signal, Value
 
-from intaglio.machine.isa import Opcode, field_of
+from intaglio.machine.isa import ENGINE_OF, Engine, Opcode, field_of
+
+_KIND_BITS = max(int(code) for code in Opcode if ENGINE_OF[code] is Engine.COMPUTE).bit_length()
+"""Lowest bits of the opcode, in which those of COMPUTE differ."""
+
+
+def runs(command: Value, opcode: Opcode) -> Value:
+    """1 bit: a command that COMPUTE has taken is of that opcode. Dispatch lets no other opcodes pass than those that are
+    built in, so that a few bits tell."""
+    return command[:_KIND_BITS] == int(opcode)
 
 
 class CommandView:

@@ -7,7 +7,7 @@ from amaranth.utils import ceil_log2
 
 from intaglio.hw.command_view import CommandView
 from intaglio.hw.feed_step import FeedRequest, FeedStep
-from intaglio.hw.nest import Last, Nest
+from intaglio.hw.nest import Either, Last, Nest
 from intaglio.hw.row_request import Y_SHAPE, RowRequest
 from intaglio.hw.tile_pacing import TilePauses, TileWeights
 from intaglio.machine.config import Config
@@ -53,24 +53,28 @@ class FeedSequencer(wiring.Component):
         m.submodules.pauses = pauses = TilePauses()
         running, next_tile = pauses.running, pauses.next_tile
         tiles = Nest(m, "tiles", next_tile, self.start, pixel=f["pixel_tiles"], channel=f["channel_tiles"])
-        slot_cycles = Signal(16)
+        # The very last slot ends with its work, not with its slot.
+        work = Mux(f["last_chunk_bytes"] > f["last_pixels"], f["last_chunk_bytes"], f["last_pixels"])
+        slot_cycles = Either(("chunk",), f["last_slot_cycles"], f["slot_cycles"])
         slots = Nest(
-            m, "slots", running, 0, cycle=slot_cycles, chunk=f["chunks"], kw=f["kernel_cols"], kh=f["kernel_rows"]
+            m,
+            "slots",
+            running,
+            self.start | next_tile,
+            cycle=Either(("chunk", "kw", "kh", *tiles.flags.values()), work, slot_cycles),
+            chunk=f["chunks"],
+            kw=f["kernel_cols"],
+            kh=f["kernel_rows"],
         )
-        cycle, last_chunk = slots.counts["cycle"], slots.last["chunk"]
+        cycle, last_chunk = slots.count("cycle", 16), slots.last["chunk"]
         pixels, channels = Signal.like(self.step.pixels), Signal.like(self.step.channels)
-        length, work = Signal(16), Signal(16)
+        length = Signal(16)
         last_slot = Signal()
         m.d.comb += [
             last_slot.eq(last_chunk & slots.last["kw"] & slots.last["kh"]),
             pixels.eq(Mux(tiles.last["pixel"], f["last_pixels"], f["rows_per_tile"])),
             channels.eq(Mux(tiles.last["channel"], f["last_channels"], config.cols)),
             length.eq(Mux(last_chunk, f["last_chunk_bytes"], f["chunk_bytes"])),
-            # The very last slot ends with its work, not with its slot.
-            work.eq(Mux(length > pixels, length, pixels)),
-            slot_cycles.eq(
-                Mux(last_slot & tiles.final, work, Mux(last_chunk, f["last_slot_cycles"], f["slot_cycles"]))
-            ),
             pauses.start.eq(self.start),
             pauses.idle_cycles.eq(f["idle_cycles"]),
             pauses.tile_ends.eq(slots.ends),
@@ -83,7 +87,9 @@ class FeedSequencer(wiring.Component):
         with m.If(next_tile | self.start):
             m.d.sync += first_slot.eq(1)
 
-        self._requests(m, slots, running & (cycle < pixels), first_slot, self.start | tiles.turns["channel"], length)
+        self._requests(
+            m, slots, cycle, running & (cycle < pixels), first_slot, self.start | tiles.turns["channel"], length
+        )
 
         step = Signal()
         m.submodules.weights = weights = TileWeights(config)
@@ -104,7 +110,14 @@ class FeedSequencer(wiring.Component):
         return m
 
     def _requests(
-        self, m: Module, slots: Nest, fetch: Value, first_slot: Signal, region_begins: Value, length: Signal
+        self,
+        m: Module,
+        slots: Nest,
+        cycle: Value,
+        fetch: Value,
+        first_slot: Signal,
+        region_begins: Value,
+        length: Signal,
     ) -> None:
         """The rows' requests: pixels, advanced once for each row in a tile's first slot, and the slot's place in the
         window."""
@@ -123,7 +136,7 @@ class FeedSequencer(wiring.Component):
             rows.command.eq(self.command),
             rows.fetch.eq(fetch),
             rows.first_slot.eq(first_slot),
-            rows.row.eq(slots.counts["cycle"]),
+            rows.row.eq(cycle),
             rows.pixel.base.eq(base.now),
             rows.pixel.x.eq(x.now),
             rows.pixel.y.eq(y.now),

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from intaglio.hw.activation_memory import ActivationMemory
 from intaglio.hw.add_path import AddPath
 from intaglio.hw.array_path import ArrayPath
-from intaglio.hw.command_view import CommandView
+from intaglio.hw.command_view import CommandView, runs
 from intaglio.hw.pipeline import delay, register
 from intaglio.hw.pool_path import PoolPath
 from intaglio.hw.product import product
@@ -16,7 +16,7 @@ from intaglio.hw.step_memory import StepMemory
 from intaglio.hw.weight_memory import WeightMemory
 from intaglio.machine import latency
 from intaglio.machine.config import Config
-from intaglio.machine.isa import COMMAND_BITS, OPCODE_BITS, LocalMemory, Opcode
+from intaglio.machine.isa import COMMAND_BITS, LocalMemory, Opcode
 
 
 class ComputeEvents(data.Struct):
@@ -83,9 +83,8 @@ class ComputeCore(wiring.Component):
         )
         self._load_and_store(m, activations, weights, channels)
         command, busy, started = self._command(m)
-        opcode = command[:OPCODE_BITS]
-        is_conv, is_add = opcode == Opcode.CONV, opcode == Opcode.ADD
-        on_array = is_conv | (opcode == Opcode.DEPTHWISE) if config.depthwise_delay else is_conv
+        is_conv, is_add = runs(command, Opcode.CONV), runs(command, Opcode.ADD)
+        on_array = is_conv | runs(command, Opcode.DEPTHWISE) if config.depthwise_delay else is_conv
 
         m.submodules.array_path = path = ArrayPath(config)
         add, pool = self._vector(m, command, started, activations)
@@ -175,11 +174,11 @@ class ComputeCore(wiring.Component):
         for path, opcode, name in paths:
             moves = Signal(name=f"{name}s")
             with m.If(self.start.valid & self.start.ready):
-                m.d.sync += moves.eq(self.start.payload[:OPCODE_BITS] == opcode)
+                m.d.sync += moves.eq(runs(self.start.payload, opcode))
             m.submodules[name] = EnableInserter(moves)(path)
             m.d.comb += [
                 path.command.eq(command),
-                path.start.eq(started & (command[:OPCODE_BITS] == opcode)),
+                path.start.eq(started & runs(command, opcode)),
                 path.read_data.eq(activations.read_data),
             ]
         return paths[0][0], paths[1][0]

@@ -7,7 +7,7 @@ from amaranth.utils import ceil_log2
 
 from intaglio.hw.command_view import CommandView
 from intaglio.hw.feed_step import FeedRequest, FeedStep
-from intaglio.hw.nest import Nest, Walk
+from intaglio.hw.nest import Either, Nest, Walk
 from intaglio.hw.padding import inside, unwrapped
 from intaglio.hw.pipeline import delay
 from intaglio.hw.tile_pacing import TilePauses, TileWeights
@@ -63,9 +63,9 @@ class PatchSequencer(wiring.Component):
             down=f["patches_down"],
             channel=f["channel_tiles"],
         )
-        rows = Mux(tiles.last["down"], f["last_raster_rows"], f["raster_rows"])
+        rows = Either((tiles.flags["down"],), f["last_raster_rows"], f["raster_rows"])
         raster = Nest(m, "raster", running, self.start | next_tile, x=f["raster_cols"], y=rows)
-        x, y = raster.counts["x"], raster.counts["y"]
+        x, y = (raster.count(loop, len(f[bound])) for loop, bound in (("x", "raster_cols"), ("y", "raster_rows")))
         channels = Signal.like(self.step.channels)
         tap = Signal()
         m.submodules.weights = weights = TileWeights(self.config)

@@ -6,7 +6,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from intaglio.hw.activation_memory import chosen
-from intaglio.hw.command_view import CommandView
+from intaglio.hw.command_view import CommandView, runs
 from intaglio.hw.drain_writer import DrainWriter
 from intaglio.hw.output_pass import DrainRead, OutputPass
 from intaglio.hw.partial_memory import PartialMemory
@@ -18,7 +18,7 @@ from intaglio.hw.widths import index_bits
 from intaglio.machine import latency
 from intaglio.machine.config import Config
 from intaglio.machine.formats import SUM
-from intaglio.machine.isa import COMMAND_BITS, OPCODE_BITS, Opcode
+from intaglio.machine.isa import COMMAND_BITS, Opcode
 
 
 class Drain(wiring.Component):
@@ -131,7 +131,7 @@ class Drain(wiring.Component):
         m.d.comb += [pixels.command.eq(self.command), pixels.start.eq(self.start), pixels.begin.eq(begins)]
         m.d.comb += read.eq(pixels.read)
         if self.config.depthwise_delay:
-            is_depthwise = self.command[:OPCODE_BITS] == Opcode.DEPTHWISE
+            is_depthwise = runs(self.command, Opcode.DEPTHWISE)
             m.submodules.patches = patches = PatchReader(self.config)
             m.d.comb += [
                 pixels.begin.eq(begins & ~is_depthwise),

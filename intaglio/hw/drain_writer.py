@@ -1,15 +1,16 @@
 """The writer of the drain memory: where a sum that leaves the array goes, and when a tile's sums may be read."""
 
+from typing import Any
+
 from amaranth.hdl import Module, Mux, Signal, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
-from amaranth.utils import ceil_log2
 
-from intaglio.hw.command_view import CommandView
-from intaglio.hw.nest import Nest
+from intaglio.hw.command_view import CommandView, runs
+from intaglio.hw.nest import Either, Nest
 from intaglio.hw.widths import index_bits
 from intaglio.machine.config import Config
-from intaglio.machine.isa import COMMAND_BITS, OPCODE_BITS, Opcode
+from intaglio.machine.isa import COMMAND_BITS, Opcode
 
 
 class DrainWriter(wiring.Component):
@@ -55,32 +56,28 @@ class DrainWriter(wiring.Component):
         config = self.config
         f = CommandView(self.command, Opcode.CONV)
         p = CommandView(self.command, Opcode.DEPTHWISE)
-        is_depthwise = self.command[:OPCODE_BITS] == Opcode.DEPTHWISE if config.depthwise_delay else 0
+        is_depthwise = runs(self.command, Opcode.DEPTHWISE) if config.depthwise_delay else 0
 
         # Of DEPTHWISE's tiles those of the last row of patches are short, of CONV's the last.
-        tiles, pixels = Signal(16), Signal(ceil_log2(config.rows + 1))
-        loops = {"row": pixels, "tile": tiles}
+        pixels: Any = Either(("tile",), f["last_pixels"], f["rows_per_tile"])
+        loops = {"row": pixels, "tile": f["pixel_tiles"]}
         if config.depthwise_delay:
-            loops = {"row": pixels, "across": Mux(is_depthwise, p["patches_across"], 1), "tile": tiles}
-        nest = Nest(m, "written", self.row0_done, 0, **loops)
-        short, last = nest.last["tile"], nest.last["row"]
-        m.d.comb += [
-            tiles.eq(f["pixel_tiles"]),
-            pixels.eq(Mux(short, f["last_pixels"], f["rows_per_tile"])),
-        ]
-        if config.depthwise_delay:
-            with m.If(is_depthwise):
-                m.d.comb += [
-                    tiles.eq(p["patches_down"]),
-                    pixels.eq(Mux(short, p["last_tile_pixels"], p["tile_pixels"])),
-                ]
+            short = Mux(is_depthwise, p["last_tile_pixels"], f["last_pixels"])
+            usual = Mux(is_depthwise, p["tile_pixels"], f["rows_per_tile"])
+            loops = {
+                "row": Either(("tile",), short, usual),
+                "across": Mux(is_depthwise, p["patches_across"], 1),
+                "tile": Mux(is_depthwise, p["patches_down"], f["pixel_tiles"]),
+            }
+        nest = Nest(m, "written", self.row0_done, self.start, **loops)
+        last = nest.last["row"]
         half = Signal()
         with m.If(self.row0_done & last):
             m.d.sync += half.eq(~half)
         with m.If(self.start):
             m.d.sync += half.eq(0)  # the rest every command leaves at 0
 
-        row = nest.counts["row"]
+        row = nest.count("row", len(self.row))
         split = f["split"] if config.lanes == 2 else 0
         m.d.comb += [
             self.write.eq(self.row0_done & (last | ~split) if config.lanes == 2 else self.row0_done),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 
 
 @dataclass(frozen=True)
@@ -13,6 +14,25 @@ class Last:
     """A loop that counts nothing: `value`, 1 bit, is high in its last turn. Never, for one without an end."""
 
     value: Any = 0
+
+
+class Flag(NamedTuple):
+    """A loop's `last`. now: from a register. moved: its value once the nest has restarted, where it does, or advanced: the
+    advance itself plays no part in it, so that it may come late."""
+
+    now: Value
+    moved: Value
+
+
+@dataclass(frozen=True)
+class Either:
+    """A number of turns that is `short` where all of `when` are high, else `usual`; both may be such numbers again. when:
+    flags of loops around that one: of the same nest by their names; of another nest, in whose every move, advance or
+    restart, this one restarts."""
+
+    when: tuple[Flag | str, ...]
+    short: Any
+    usual: Any
 
 
 class Walk(NamedTuple):
@@ -30,10 +50,10 @@ class Nest:
 
     What the caller reads, by the loop's name where it is one of each:
 
-    counts : unsigned, as wide as the loop's number of turns
-        Turns before the present one; not of a Last.
     last : 1 bit
-        The loop's present turn is its last one.
+        The loop's present turn is its last one; from a register, unless it is a Last.
+    flags : Flag
+        The same, for other nests; not of a Last.
     turns : 1 bit
         One turn of the loop ends in this cycle, and the last one of every loop inside of it.
     ends : 1 bit
@@ -46,11 +66,12 @@ class Nest:
 
     def __init__(self, m: Module, name: str, advance: Any, restart: Any, **loops: Any):
         """advance, restart: 1 bit each; after restart the first turn of all follows, whether or not the cycle advances.
-        loops: innermost first, each with its number of turns, at least 1, or a Last. Both may differ from turn to turn
-        of the loops around it. name: of the registers, with the loop's."""
+        Needed before the first turn. loops: innermost first, each with its number of turns, at least 1, or an Either, or
+        a Last. Numbers are constant from restart on. name: of the registers, with the loop's."""
         self._m, self._name, self._restart = m, name, Value.cast(restart)
         self._loops = list(loops)
         self.last = {loop: Signal(name=f"{name}_last_{loop}") for loop in loops}
+        self.flags: dict[str, Flag] = {}
         self.turns: dict[str, Value] = {}
         turn = Value.cast(advance)
         for loop in loops:
@@ -61,14 +82,52 @@ class Nest:
         self.ends = turn
         self.final = Signal(name=f"{name}_final")
         m.d.comb += self.final.eq(Cat(self.last.values()).all())
-        self.counts: dict[str, Value] = {}
-        for loop, turns in loops.items():
+        self._first: dict[str, Value] = {}
+        self._turned: dict[str, Value] = {}
+        for loop in reversed(loops):
+            turns = loops[loop]
             if isinstance(turns, Last):
                 m.d.comb += self.last[loop].eq(turns.value)
             else:
-                bits = (turns - 1).bit_length() if isinstance(turns, int) else len(turns)
-                count = self.counts[loop] = self.walk(loop, bits, 0, **{loop: 1}).now
-                m.d.comb += self.last[loop].eq(count == turns - 1)
+                self._count_ahead(loop, turns)
+
+    def _count_ahead(self, loop: str, turns: Any) -> None:
+        """`last` as a register: whether the turn that follows is the last one is found while the present one is under way,
+        for each way in which it may follow, so that the loops' ends only choose."""
+        m, last, turned = self._m, self.last[loop], self.turns[loop]
+        following = self.walk(f"{loop}_turn", max(2, _bits(turns)), 2, **{loop: 1}).now
+        at = self._loops.index(loop)
+
+        def on_restart(flag: Flag | str) -> Value:
+            return self._first[flag] if isinstance(flag, str) else flag.moved
+
+        def on_end(flag: Flag | str) -> Value:
+            return self._after(flag, at + 1) if isinstance(flag, str) else flag.now
+
+        def inside(flag: Flag | str) -> Value:
+            return self.last[flag] if isinstance(flag, str) else flag.now
+
+        first, again, later = (Signal(name=f"{self._name}_last_{loop}_{way}") for way in ("first", "again", "later"))
+        m.d.comb += [
+            first.eq(_is(turns, 1, on_restart)),
+            again.eq(_is(turns, 1, on_end)),
+            later.eq(_is(turns, following, inside)),
+        ]
+        self._first[loop], self._turned[loop] = first, Mux(last, again, later)
+        with m.If(self._restart):
+            m.d.sync += last.eq(first)
+        with m.Elif(turned):
+            m.d.sync += last.eq(self._turned[loop])
+        self.flags[loop] = Flag(last, Mux(self._restart, first, self._after(loop, 0)))
+
+    def _after(self, loop: str, inner: int) -> Value:
+        """The loop's `last` after a turn of the loop numbered `inner`, which is inside of it or the same."""
+        between = Cat(self.last[name] for name in self._loops[inner : self._loops.index(loop)])
+        return Mux(between.all(), self._turned[loop], self.last[loop])
+
+    def count(self, loop: str, bits: int) -> Value:
+        """Turns of the loop before the present one; from a register."""
+        return self.walk(loop, bits, 0, **{loop: 1}).now
 
     def walk(self, name: str, shape: Any, start: Any, **steps: Any) -> Walk:
         """A value that is `start` in the first turns. steps: by how much a turn of each of these loops steps it; what
@@ -94,3 +153,18 @@ class Nest:
             with m.If(restart | turns[at]):
                 m.d.sync += registers[at].eq(following)
         return Walk(now, following)
+
+
+def _bits(turns: Any) -> int:
+    """Bits that a number of turns needs."""
+    if isinstance(turns, Either):
+        return max(_bits(turns.short), _bits(turns.usual))
+    return turns.bit_length() if isinstance(turns, int) else len(turns)
+
+
+def _is(turns: Any, turn: Any, flag_of: Callable[[Flag | str], Value]) -> Value:
+    """1 bit: the loop has so many turns where the flags are as flag_of says."""
+    if not isinstance(turns, Either):
+        return Value.cast(turn) == turns
+    when = Cat(flag_of(flag) for flag in turns.when).all()
+    return Mux(when, _is(turns.short, turn, flag_of), _is(turns.usual, turn, flag_of))

@@ -7,7 +7,7 @@ from amaranth.utils import ceil_log2
 
 from intaglio.hw.channel_groups import ChannelGroups
 from intaglio.hw.command_view import CommandView
-from intaglio.hw.nest import Nest
+from intaglio.hw.nest import Either, Nest
 from intaglio.hw.output_pass import DrainRead
 from intaglio.machine.config import Config
 from intaglio.machine.isa import COMMAND_BITS, Opcode
@@ -40,15 +40,14 @@ class PatchReader(wiring.Component):
         config = self.config
         f = CommandView(self.command, Opcode.DEPTHWISE)
         active, half = Signal(), Signal()
-        cols, rows = (Signal(ceil_log2(config.rows + 1), name=name) for name in ("cols", "rows"))
         m.submodules.groups = groups = ChannelGroups(config)
         patches = Nest(
             m,
             "patches",
             active & groups.last,
             self.start,
-            col=cols,
-            row=rows,
+            col=Either(("across",), f["last_patch_cols"], f["patch_cols"]),
+            row=Either(("down",), f["last_patch_rows"], f["patch_rows"]),
             across=f["patches_across"],
             down=f["patches_down"],
             channel=f["channel_tiles"],
@@ -56,8 +55,6 @@ class PatchReader(wiring.Component):
         m.d.comb += [
             groups.active.eq(active),
             groups.channels.eq(Mux(patches.last["channel"], f["last_channels"], f["tile_channels"])),
-            cols.eq(Mux(patches.last["across"], f["last_patch_cols"], f["patch_cols"])),
-            rows.eq(Mux(patches.last["down"], f["last_patch_rows"], f["patch_rows"])),
         ]
         with m.If(patches.turns["across"]):
             m.d.sync += [active.eq(0), half.eq(~half)]

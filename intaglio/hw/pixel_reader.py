@@ -7,7 +7,7 @@ from amaranth.utils import ceil_log2
 
 from intaglio.hw.channel_groups import ChannelGroups
 from intaglio.hw.command_view import CommandView
-from intaglio.hw.nest import Last, Nest, Walk
+from intaglio.hw.nest import Either, Last, Nest, Walk
 from intaglio.hw.output_pass import DrainRead
 from intaglio.machine.config import Config
 from intaglio.machine.isa import COMMAND_BITS, Opcode
@@ -39,14 +39,15 @@ class PixelReader(wiring.Component):
         config = self.config
         f = CommandView(self.command, Opcode.CONV)
         active, half = Signal(), Signal()
-        pixels = Signal(ceil_log2(config.rows + 1))
         m.submodules.groups = groups = ChannelGroups(config)
         pixel = active & groups.last  # the last pass of a pixel
+        short, usual = (Mux(f["split"], 1, f[name]) for name in ("last_pixels", "rows_per_tile"))
+        pixels = Either(("tile",), short, usual)
         tiles = Nest(m, "tiles", pixel, self.start, row=pixels, tile=f["pixel_tiles"], channel=f["channel_tiles"])
+        row = tiles.count("row", len(self.read.row))
         m.d.comb += [
             groups.active.eq(active),
             groups.channels.eq(Mux(tiles.last["channel"], f["last_channels"], config.cols)),
-            pixels.eq(Mux(f["split"], 1, Mux(tiles.last["tile"], f["last_pixels"], f["rows_per_tile"]))),
         ]
         with m.If(tiles.turns["tile"]):
             m.d.sync += [active.eq(0), half.eq(~half)]
@@ -74,7 +75,7 @@ class PixelReader(wiring.Component):
             self.read.output.count.eq(Mux(active & ~keeps, groups.count, 0)),
             self.read.output.address.eq(out.now + groups.first),
             self.read.output.final.eq(tiles.ends),
-            self.read.row.eq(tiles.counts["row"]),
+            self.read.row.eq(row),
             self.read.half.eq(half),
             self.read.group.eq(groups.group),
             self.read.records.eq(Mux(early != 0, early_records.now, records.now) + groups.group),

@@ -78,10 +78,12 @@ class PoolPath(wiring.Component):
             row=f["region_rows"],
         )
         window = Nest(m, "window", reads, self.start | end_slab, kw=f["kernel_cols"], kh=f["kernel_rows"])
-        left = slabs.walk("left", 32, f["channels"], slab=-w).now
         slab = Signal(range(w + 1))
+        # Channels from this slab on, of which a last one has few, and those beyond it less one: their sign compares.
+        left = slabs.walk("left", slab.shape(), f["channels"], slab=-w).now
+        beyond = slabs.walk("beyond", signed(33), f["channels"] - (w + 1), slab=-w).now
         m.d.comb += [
-            last_slab.eq(left <= w),
+            last_slab.eq(beyond[-1]),
             slab.eq(Mux(last_slab, left, w)),
             end_slab.eq((window.final | waiting) & (slab <= covered)),
             self.read.count.eq(Mux(reads, slab, 0)),
@@ -100,7 +102,12 @@ class PoolPath(wiring.Component):
 
         out_at = self._addresses(m, slabs, window)
         passing = self._passes(m, window.ends & ~f["hold"], slab, out_at, slabs.final)
-        sums = self._sums(m, Cat(reads, (window.counts["kw"] == 0) & (window.counts["kh"] == 0) & ~f["resume"]))
+        first = Signal()  # of a window
+        with m.If(reads):
+            m.d.sync += first.eq(0)
+        with m.If(self.start | end_slab):
+            m.d.sync += first.eq(1)
+        sums = self._sums(m, Cat(reads, first & ~f["resume"]))
         self._shifted(m, sums, passing)
         return m
 
@@ -111,12 +118,10 @@ class PoolPath(wiring.Component):
         bits = ceil_log2(self.config.activation_bytes)
         slab_at = slabs.walk("in", bits, f["in_base"], slab=w, col=f["x_step"], row=f["row_step"])
         at = window.walk("in", bits, slab_at.next, kw=f["kernel_x_step"], kh=f["in_row_stride"])
-        # Bytes from the first row to the region's row and to the window's, and whether that one wraps.
-        down = slabs.walk("down", 32, 0, row=f["row_step"])
-        line = window.walk("line", 32, down.next, kh=f["in_row_stride"])
-        wraps = Signal()
-        m.d.sync += wraps.eq(line.next >= f["wrap_from"])
-        m.d.comb += self.read.address.eq(unwrapped(at.now, wraps, f["wrap_bytes"]))
+        # Bytes by which the region's row and the window's lie behind the first one that wraps: negative before it.
+        down = slabs.walk("down", signed(33), -f["wrap_from"], row=f["row_step"])
+        line = window.walk("line", signed(33), down.next, kh=f["in_row_stride"])
+        m.d.comb += self.read.address.eq(unwrapped(at.now, ~line.now[-1], f["wrap_bytes"]))
         out = slabs.walk("out", bits, f["out_base"], slab=w, col=f["out_pixel_stride"], row=f["out_row_stride"])
         return out.now
 

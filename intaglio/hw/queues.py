@@ -46,13 +46,17 @@ class CommandQueue(wiring.Component):
         waits = latency.DISPATCH - 1
         write, word, index = (delay(m, getattr(self, name), waits, name) for name in ("write", "word", "index"))
         count = Signal(range(self._depth + 1))
-        pushed, popped = Signal(), Signal()
+        pushed, popped, full = Signal(), Signal(), Signal()
         m.d.comb += [
             pushed.eq(self.write & self.last),
             popped.eq(self.commands.valid & self.commands.ready),
-            self.full.eq(count == self._depth),
+            self.full.eq(full),
         ]
-        m.d.sync += count.eq(count + pushed - popped)
+        m.d.sync += [
+            count.eq(count + pushed - popped),
+            # Without a comparison behind the count: a full queue takes none, so that one which gives one is not full.
+            full.eq(~popped & (full | (pushed & (count == self._depth - 1)))),
+        ]
         present = count
         if waits:
             present = Signal(range(self._depth + 1))

@@ -5,6 +5,7 @@ from amaranth.hdl import Module, Signal, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from intaglio.hw.nest import Nest
 from intaglio.hw.widths import index_bits
 from intaglio.machine.config import Config
 
@@ -17,7 +18,7 @@ class TilePauses(wiring.Component):
     start : In, 1 bit
         A pulse; the first tile begins in the next cycle.
     idle_cycles : In, 32 bits
-        Stable while active.
+        Stable from start on, while active.
     tile_ends : In, 1 bit
         Counts while running: this cycle is the tile's last.
     last_tile : In, 1 bit
@@ -42,20 +43,18 @@ class TilePauses(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        idle, idling = Signal(32), Signal()
-        m.d.comb += self.running.eq(self.active & ~idling)
-        with m.If(self.running & self.tile_ends):
-            with m.If(self.last_tile):
-                m.d.sync += self.active.eq(0)
-            with m.Elif(self.idle_cycles != 0):
-                m.d.sync += [idling.eq(1), idle.eq(1)]
-            with m.Else():
-                m.d.comb += self.next_tile.eq(1)
-        with m.If(idling):
-            m.d.sync += idle.eq(idle + 1)
-            with m.If(idle == self.idle_cycles):
-                m.d.sync += idling.eq(0)
-                m.d.comb += self.next_tile.eq(1)
+        idling, pauses = Signal(), Signal()
+        ends = self.running & self.tile_ends
+        idle = Nest(m, "idle", idling, ends, cycle=self.idle_cycles)
+        m.d.comb += [
+            self.running.eq(self.active & ~idling),
+            self.next_tile.eq((ends & ~self.last_tile & ~pauses) | idle.ends),
+        ]
+        m.d.sync += pauses.eq(self.idle_cycles != 0)
+        with m.If(ends):
+            m.d.sync += [self.active.eq(~self.last_tile), idling.eq(~self.last_tile & pauses)]
+        with m.If(idle.ends):
+            m.d.sync += idling.eq(0)
         with m.If(self.start):
             m.d.sync += self.active.eq(1)
         return m

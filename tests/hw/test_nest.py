@@ -11,7 +11,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from units import simulate
 
-from intaglio.hw.nest import Last, Nest
+from intaglio.hw.nest import Either, Last, Nest
 
 SHAPE = signed(20)
 
@@ -46,8 +46,8 @@ class Loops(wiring.Component):
         m.d.comb += self.ends.eq(nest.ends)
         for i, loop in enumerate(loops):
             m.d.comb += self.turns[i].eq(nest.turns[loop])
-            if loop in nest.counts:
-                m.d.comb += self.counts[i].eq(nest.counts[loop])
+            if i not in self.given:
+                m.d.comb += self.counts[i].eq(nest.count(loop, 16))
         for w, levels in enumerate(self.walks):
             walk = nest.walk(f"w{w}", SHAPE, self.starts[w], **{f"l{i}": self.steps[w][i] for i in levels})
             m.d.comb += [self.now[w].eq(walk.now), self.next[w].eq(walk.next)]
@@ -157,5 +157,60 @@ def test_a_nest_inside_of_another() -> None:
             assert ctx.get(dut.tile) == 1000 + tile % 4 * 300
             await ctx.tick()
             ctx.set(dut.go, 0)
+
+    simulate(dut, bench)
+
+
+class Ragged(wiring.Component):
+    """Rows of tiles: `usual` turns, in the last tile `short`, in the very last one, which another nest's flag tells too,
+    `least`."""
+
+    def __init__(self) -> None:
+        numbers = {name: In(8) for name in ("tiles", "groups", "usual", "short", "least")}
+        super().__init__({"start": In(1), "step": In(1), "turn": In(1), **numbers, "row": Out(8), "ends": Out(1)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        outer = Nest(m, "outer", self.turn, self.start, group=self.groups)
+        rows = Either(("tile", outer.flags["group"]), self.least, Either(("tile",), self.short, self.usual))
+        inner = Nest(m, "inner", self.step, self.start | self.turn, row=rows, tile=self.tiles)
+        m.d.comb += [self.row.eq(inner.count("row", 8)), self.ends.eq(inner.ends)]
+        return m
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_turns_that_are_fewer_in_last_turns_around_them(seed: int) -> None:
+    dut, rng = Ragged(), random.Random(seed)
+
+    async def bench(ctx):
+        for _ in range(6):
+            numbers = {name: rng.choice([1, 1, 2, 3, 5]) for name in ("tiles", "groups", "usual", "short", "least")}
+            for name, number in numbers.items():
+                ctx.set(getattr(dut, name), number)
+            ctx.set(dut.start, 1)
+            await ctx.tick()
+            ctx.set(dut.start, 0)
+            for group in range(numbers["groups"]):
+                turned = False
+                for tile in range(numbers["tiles"]):
+                    last_tile, last_group = tile == numbers["tiles"] - 1, group == numbers["groups"] - 1
+                    rows = numbers["usual" if not last_tile else "least" if last_group else "short"]
+                    for row in range(rows):
+                        while rng.random() < 0.3:
+                            ctx.set(dut.step, 0)
+                            await ctx.tick()
+                        ctx.set(dut.step, 1)
+                        ended = last_tile and row == rows - 1
+                        assert (ctx.get(dut.row), ctx.get(dut.ends)) == (row, ended), (group, tile, row)
+                        # The next group in the cycle that ends this one, or later.
+                        turned = ended and rng.getrandbits(1) == 1
+                        ctx.set(dut.turn, turned)
+                        await ctx.tick()
+                        ctx.set(dut.turn, 0)
+                        ctx.set(dut.step, 0)
+                if not turned:
+                    ctx.set(dut.turn, 1)
+                    await ctx.tick()
+                    ctx.set(dut.turn, 0)
 
     simulate(dut, bench)
