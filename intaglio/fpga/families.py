@@ -136,7 +136,7 @@ _FAMILIES = (
     ),
     Family(
         "xilinx7",
-        "synth_xilinx -family xc7",
+        "synth_xilinx -family xc7 -flatten",
         {
             "LUT[1-6]|INV": {"lut": 1},
             "RAM(32|64)M": {"lut": 4, "lutram": 4},

@@ -54,8 +54,11 @@ class Netlist:
 
 
 def read_netlist(path: Path) -> Netlist:
-    """Yosys's JSON, of a design that is flat."""
+    """Yosys's JSON. The design must be flat: RuntimeError where a module of the RTL is left in it."""
     module = json.loads(path.read_text(encoding="utf-8"))["modules"][SHIM]
+    left = {cell["type"] for cell in module["cells"].values() if cell["type"].startswith(f"{SHIM}.")}
+    if left:
+        raise RuntimeError(f"{path}: not flat, it has {', '.join(sorted(left))}")
     marked = {cell["attributes"].get(BLOCK) for cell in module["cells"].values()} - {None}
     blocks = {_path(name) for name in marked}
     cells = [

@@ -39,6 +39,13 @@ def test_every_block_has_what_lies_in_it(tmp_path: Path) -> None:
     }
 
 
+def test_a_netlist_with_modules_in_it_is_not_counted(tmp_path: Path) -> None:
+    made = design()
+    made.cells["inside"] = {**made.cells["c"], "type": "shim.intaglio"}
+    with pytest.raises(RuntimeError, match=r"not flat, it has shim\.intaglio"):
+        made.read(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("family", "cell", "resource", "units"),
     [
