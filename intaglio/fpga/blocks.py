@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from intaglio.fpga.chips import RESOURCES
@@ -20,12 +21,12 @@ def taken_by_block(cells: Iterable[Cell], family: Family) -> dict[str, Taken]:
     either's.
     """
     own: dict[str, Taken] = {"": nothing(), OUTSIDE: nothing()}
-    for cell in cells:
-        takes = family.takes(cell.kind)
-        for block in _around(cell.block):
+    for (within, kind), count in Counter((cell.block, cell.kind) for cell in cells).items():
+        takes = family.takes(kind)
+        for block in _around(within):
             taken = own.setdefault(block, nothing())
             for resource, units in takes.items():
-                taken[resource] += units
+                taken[resource] += count * units
     return dict(sorted(own.items(), key=lambda item: (item[0] == OUTSIDE, item[0].split("."))))
 
 

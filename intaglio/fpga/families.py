@@ -49,15 +49,11 @@ class Family:
     cells: Mapping[str, Mapping[str, float]]
     router: Router | None = None
     delays: Delays | None = None
-    _patterns: list[tuple[re.Pattern[str], Mapping[str, float]]] = field(default_factory=list, compare=False)
-
-    def __post_init__(self) -> None:
-        self._patterns.extend((re.compile(pattern), takes) for pattern, takes in self.cells.items())
 
     def takes(self, cell: str) -> Mapping[str, float]:
         """Units that a cell of that type takes of a chip; nothing for one that is in none of its resources, as multiplexers
         between tables are."""
-        return next((takes for pattern, takes in self._patterns if pattern.fullmatch(cell)), {})
+        return next((takes for pattern, takes in self.cells.items() if re.fullmatch(pattern, cell)), {})
 
 
 _LUT = 0.236

@@ -58,6 +58,8 @@ def packed(netlist: Path, chip: Chip, family: Family, tool: Tool) -> dict[str, f
     tool does not tell, as of a design that does not fit."""
     assert family.router is not None
     router = family.router
+    if not router.used:
+        return {}
 
     def make(scratch: Path) -> Path:
         return _run(tool, router, netlist, chip, chip.grades[0], ["--pack-only"], scratch)

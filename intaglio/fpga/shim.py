@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from amaranth.back import rtlil
 from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from intaglio.hw.accelerator import Accelerator
-from intaglio.hw.verilog import TOP, ports_of
+from intaglio.hw.verilog import TOP, component_rtlil
 from intaglio.machine.config import Config
 
 SHIM = "shim"
@@ -51,5 +50,4 @@ class Shim(wiring.Component):
 
 def shim_rtlil(config: Config) -> str:
     """RTLIL of the shim around an accelerator, a module for each block."""
-    shim = Shim(config)
-    return str(rtlil.convert(shim, name=SHIM, ports=ports_of(shim), emit_src=False, platform="verilog"))
+    return component_rtlil(Shim(config), SHIM)

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from intaglio.fpga.blocks import Taken, nothing, taken_by_block
+from intaglio.fpga.blocks import Taken, taken_by_block
 from intaglio.fpga.chips import Chip
 from intaglio.fpga.estimate import Path, slowest_paths
 from intaglio.fpga.families import FAMILIES
@@ -63,7 +63,7 @@ def synth(config: Config, chip: Chip, grade: str, seeds: Sequence[int], tell: Te
     shim = blocks.pop(OUTSIDE)
     used = dict(blocks[""])
     if router is not None:
-        used |= _less(packed(netlist, chip, family, router), shim)
+        used |= {resource: units - shim[resource] for resource, units in packed(netlist, chip, family, router).items()}
     paths = [] if family.delays is None else slowest_paths(design, family.delays, PATHS)
     return Synthesis(
         chip,
@@ -75,7 +75,3 @@ def synth(config: Config, chip: Chip, grade: str, seeds: Sequence[int], tell: Te
         paths,
         [route(netlist, chip, family, router, grade, seed, tell) for seed in seeds if router is not None],
     )
-
-
-def _less(whole: Taken, part: Taken) -> Taken:
-    return {resource: units - part.get(resource, nothing()[resource]) for resource, units in whole.items()}

@@ -18,6 +18,8 @@ from intaglio import cache, extras
 from intaglio.errors import InputError
 from intaglio.unfinished import run_program
 
+Tell = Callable[[str], None]
+"""Tells of a step that takes long."""
 _OLDEST_YOSYS = (0, 40)
 """Older ones lack passes that are asked of it."""
 _PYOSYS = "import sys; from pyosys import libyosys; libyosys.Design().run_pass('script ' + sys.argv[1])"
@@ -100,7 +102,3 @@ def nextpnr(program: str) -> Tool:
         code = _YOWASP.format(module, program.replace("-", "_"))
         return Tool(f"{program} {version}", (sys.executable, "-P", "-c", code))
     raise InputError(f"routing for this chip needs {program}; install it with {extras.install('fpga')}")
-
-
-Tell = Callable[[str], None]
-"""Tells of a step that takes long."""

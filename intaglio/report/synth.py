@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from intaglio.fpga.blocks import Taken
@@ -48,7 +49,7 @@ def _seed(routed: Routed) -> dict[str, Any]:
     return {
         "seed": routed.seed,
         "fmax_mhz": routed.fmax_mhz,
-        "path": [{"kind": hop.kind, "cell": hop.cell, "net": hop.net, "delay_ns": hop.delay_ns} for hop in routed.path],
+        "path": [dataclasses.asdict(hop) for hop in routed.path],
     }
 
 
