@@ -28,16 +28,34 @@ COLUMN_BANDS = (1, 2, 4, 8)
 
 class Pieces:
     """One way to cut a layer, and the bytes that its pieces transfer: for each input, then for the output, in
-    all (total), and of the largest piece."""
+    all (total), of the largest piece, and of the first."""
 
     def __init__(self, task: Task, bus_bytes: int, pieces: Sequence[Region]):
         self.pieces = pieces
-        layouts = [operand.layout for operand in (*task.inputs, task.output)]
+        self._task, self._bus_bytes = task, bus_bytes
 
-        def measured(measure: Callable[[Layout, Region, int], int], piece: Region) -> list[int]:
-            regions = (*task.reads(piece), piece)
-            return [measure(layout, r, bus_bytes) for layout, r in zip(layouts, regions, strict=True)]
+    @property
+    def total(self) -> list[int]:
+        return self._sizes[0]
 
+    @property
+    def largest(self) -> list[int]:
+        return self._sizes[1]
+
+    @cached_property
+    def first(self) -> list[int]:
+        """No more than the largest: soon known where there are many pieces to be measured one by one."""
+        return self._measured(Layout.transfer_bytes, self.pieces[0])
+
+    def _measured(self, measure: Callable[[Layout, Region, int], int], piece: Region) -> list[int]:
+        layouts = [operand.layout for operand in (*self._task.inputs, self._task.output)]
+        regions = (*self._task.reads(piece), piece)
+        return [measure(layout, r, self._bus_bytes) for layout, r in zip(layouts, regions, strict=True)]
+
+    @cached_property
+    def _sizes(self) -> tuple[list[int], list[int]]:
+        """In all, and of the largest piece."""
+        task, pieces, measured = self._task, self.pieces, self._measured
         if isinstance(pieces, Grid) and task.rectangular:
             # A piece's rows alone decide which rows it reads, and its columns which columns.
             rows = zip(*([r.rows for r in (*task.reads(band), band)] for band in pieces.bands), strict=True)
@@ -46,12 +64,14 @@ class Pieces:
                 ([max(n, 0) for n in down], [max(n, 0) for n in across])
                 for down, across in zip(rows, widths, strict=True)
             ]
-            self.total = [sum(down) * sum(across) for down, across in sides]
-            self.largest = [max(down) * max(across) for down, across in sides]
-            return
-        sizes = [measured(Layout.transfer_bytes, piece) for piece in pieces]
-        self.total = [sum(column) for column in zip(*sizes, strict=True)]
-        self.largest = [max(column) for column in zip(*sizes, strict=True)]
+            total = [sum(down) * sum(across) for down, across in sides]
+            return total, [max(down) * max(across) for down, across in sides]
+        kinds = self.kinds(task.row_kind, task.column_kind)  # pieces of one kind are of one size
+        sizes = [(measured(Layout.transfer_bytes, piece), n) for piece, n in kinds]
+        counted = zip(*([size * n for size in each] for each, n in sizes), strict=True)
+        return [sum(column) for column in counted], [
+            max(column) for column in zip(*(each for each, _ in sizes), strict=True)
+        ]
 
     def kinds(self, rows: Callable[[Region], object], columns: Callable[[Region], object]) -> list[tuple[Region, int]]:
         """A piece of each kind, and how many there are: of one kind are those of which `rows` gives the same, and `columns`."""

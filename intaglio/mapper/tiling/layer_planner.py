@@ -103,6 +103,8 @@ class LayerPlanner:
     def _plans_of(self, setting: Setting, cut: Pieces, most: float = math.inf, best: bool = False) -> list[LayerPlan]:
         """Without some of those whose estimate is `most` or more, even where the first weights come before. best: and without some
         buffers that are no better than others."""
+        if not (self._fits(setting, cut, cut.first) and self._fits(setting, cut, cut.largest)):
+            return []  # before all pieces are measured, and their COMPUTE is counted
         options = []
         for groups, weights in self._groups(setting, cut):
             work = self._work(setting, cut, groups, weights)
@@ -127,6 +129,9 @@ class LayerPlanner:
         yield from placements(
             self.config, setting, whole, Wanted(tuple(wanted[:-1]), (), wanted[-1]), pieces, best=best
         )
+
+    def _fits(self, setting: Setting, cut: Pieces, largest: list[int]) -> bool:
+        return any(True for _ in self._placements(setting, largest, len(cut.pieces)))
 
     def _groups(self, setting: Setting, cut: Pieces) -> list[tuple[Groups | None, WeightLoads]]:
         if self._conv is None:
