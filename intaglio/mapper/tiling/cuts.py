@@ -66,7 +66,9 @@ class Pieces:
             ]
             total = [sum(down) * sum(across) for down, across in sides]
             return total, [max(down) * max(across) for down, across in sides]
-        kinds = self.kinds(task.row_kind, task.column_kind)  # pieces of one kind are of one size
+        kinds = [(piece, 1) for piece in pieces]
+        if not task.rectangular:  # without padding pieces of one kind are of one size
+            kinds = self.kinds(task.row_kind, task.column_kind)
         sizes = [(measured(Layout.transfer_bytes, piece), n) for piece, n in kinds]
         counted = zip(*([size * n for size in each] for each, n in sizes), strict=True)
         return [sum(column) for column in counted], [
