@@ -27,8 +27,8 @@ _EMPTY_ARCHIVE = b"!<arch>\n"
 WAIVED = {
     "UNUSEDSIGNAL": "names stay for waves where Yosys optimized the signal away; carries and AXI's IDs go nowhere"
 }
-"""Warnings of -Wall that the generated text earns by its style, and why none of them hides a defect. Without -Wall there
-are none to waive."""
+"""Warnings of -Wall that the generated text earns by its style, and why none of them hides a defect. Without -Wall
+Verilator does not give them."""
 _FLAGS = [
     "--cc",
     "--exe",
@@ -143,10 +143,9 @@ def library_of(verilog: str, tool: Verilator, waves: str | None = None, progress
 
 
 def lint_verilog(config: Config) -> str:
-    """Warnings of Verilator's lint about the Verilog of `config`, without options and with -Wall but for WAIVED; "" if
-    nothing."""
-    verilog = verilog_of(config).read_text()
-    return lint_of(verilog, ()) + lint_of(verilog, ("-Wall", *(f"-Wno-{name}" for name in WAIVED)))
+    """Warnings of Verilator's lint about the Verilog of `config`, with -Wall but for WAIVED; "" if nothing. Then there
+    are none without options either: -Wall adds to those, and none of WAIVED is among them."""
+    return lint_of(verilog_of(config).read_text(), ("-Wall", *(f"-Wno-{name}" for name in WAIVED)))
 
 
 def lint_of(verilog: str, options: Sequence[str] = ("-Wall",)) -> str:
