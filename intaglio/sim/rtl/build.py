@@ -13,7 +13,7 @@ from intaglio.hw.verilog import TOP, emit_verilog
 from intaglio.machine.config import Config
 from intaglio.places import plain_folder
 from intaglio.sim.memory import port
-from intaglio.sim.rtl.runtime import keep_runtime, lay_runtime
+from intaglio.sim.rtl.pieces import build_model
 from intaglio.sim.rtl.toolchain import Verilator, verilator
 from intaglio.sources import texts_behind
 
@@ -27,14 +27,11 @@ _EMPTY_ARCHIVE = b"!<arch>\n"
 WAIVED = {
     "UNUSEDSIGNAL": "names stay for waves where Yosys optimized the signal away; carries and AXI's IDs go nowhere"
 }
-"""Warnings of -Wall that the generated text earns by its style, and why none of them hides a defect. Without -Wall there
-are none to waive."""
+"""Warnings of -Wall that the generated text earns by its style, and why none of them hides a defect. Without -Wall
+Verilator does not give them."""
 _FLAGS = [
     "--cc",
     "--exe",
-    "--build",
-    "--prefix",
-    "Vintaglio",
     "--top-module",
     TOP,
     "-O3",
@@ -58,8 +55,6 @@ _FLAGS = [
     "-fPIC -fvisibility-inlines-hidden",
     "-LDFLAGS",
     "-shared -L..",
-    "-MAKEFLAGS",
-    "OPT_FAST=-O2 OPT_SLOW=-O0 OPT_GLOBAL=-O0",
 ]
 _INDICES = (
     "REQUEST_READY",
@@ -124,29 +119,24 @@ def library_of(verilog: str, tool: Verilator, waves: str | None = None, progress
         for header, archive in _CODECS.items():
             (scratch / header).write_text(codecs[header])
             (scratch / archive).write_bytes(_EMPTY_ARCHIVE)
-        jobs = str(os.cpu_count() or 1)
-        built = scratch / "build"
-        runtime = lay_runtime(tool, flags, built)
-        out = ["--build-jobs", jobs, "--Mdir", built.name, "-CFLAGS", "-I..", "-o", "libintaglio.so"]
-        done = tool.run([*flags, *runtime, *out, "intaglio.v", "driver.cpp"], scratch)
-        result = built / "libintaglio.so"
+        sources, target = ("intaglio.v", "driver.cpp"), "libintaglio.so"
+        done = build_model(tool, flags, "Vintaglio", sources, target, os.cpu_count() or 1, scratch)
+        result = scratch / "build" / target
         if done.returncode or not result.exists():
             handle, log = tempfile.mkstemp(prefix="intaglio.", suffix=".log")
             with open(handle, "w", encoding="utf-8") as file:
                 file.write(done.stdout)
             tail = "\n".join(line for line in done.stdout.splitlines() if "rror" in line)[-1500:]
             raise RuntimeError(f"Verilator or g++ failed ({done.returncode}); the log is {log}\n{tail}")
-        keep_runtime(tool, flags, built)
         return result
 
     return cache.made(f"{name}.so", make)
 
 
 def lint_verilog(config: Config) -> str:
-    """Warnings of Verilator's lint about the Verilog of `config`, without options and with -Wall but for WAIVED; "" if
-    nothing."""
-    verilog = verilog_of(config).read_text()
-    return lint_of(verilog, ()) + lint_of(verilog, ("-Wall", *(f"-Wno-{name}" for name in WAIVED)))
+    """Warnings of Verilator's lint about the Verilog of `config`, with -Wall but for WAIVED; "" if nothing. Then there
+    are none without options either: -Wall adds to those, and none of WAIVED is among them."""
+    return lint_of(verilog_of(config).read_text(), ("-Wall", *(f"-Wno-{name}" for name in WAIVED)))
 
 
 def lint_of(verilog: str, options: Sequence[str] = ("-Wall",)) -> str:

@@ -16,14 +16,14 @@ _OBJECTS = "verilated*.o"
 
 def lay_runtime(tool: Verilator, flags: Sequence[str], build: Path) -> list[str]:
     """Puts the objects, if an earlier model with the same flags has left them, into Verilator's folder `build`, made if
-    it is missing. Returns options with which its make takes them as they are."""
+    it is missing. Returns options with which make takes them as they are."""
     build.mkdir(exist_ok=True)
     kept = cache.found(_name(tool, flags))
     if kept is None:
         return []
     shutil.copytree(kept, build, dirs_exist_ok=True)
     names = sorted(file.name for file in kept.iterdir())
-    return [option for name in names for option in ("-MAKEFLAGS", f"--old-file={name}")]
+    return [f"--old-file={name}" for name in names]
 
 
 def keep_runtime(tool: Verilator, flags: Sequence[str], build: Path) -> None:

@@ -32,8 +32,15 @@ class Verilator:
 
     def run(self, arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
         """In a folder with a plain path (places.plain_folder). Standard output and error come together in stdout."""
+        return self._program(self.program, arguments, folder)
+
+    def make(self, arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+        """The same of make, on what Verilator wrote in that folder."""
+        return self._program("make", arguments, folder)
+
+    def _program(self, program: str, arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
         return run_program(
-            [self.program, *arguments],
+            [program, *arguments],
             cwd=folder,
             env={**_environment(), "TMPDIR": str(folder), **self._reached_from(folder)},
             encoding="utf-8",

@@ -83,6 +83,7 @@ def test_only_style_is_waived_and_nothing_in_the_text():
     text = build.verilog_of(SMALL).read_text()
     assert "lint_off" not in text and "casez" not in text
     assert set(re.findall(r"%Warning-(\w+)", build.lint_of(text))) == {"UNUSEDSIGNAL"}
+    assert build.lint_of(text, ()) == ""
 
 
 def test_waves_have_a_known_form():
