@@ -68,7 +68,7 @@ test-all: install
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 test-lowest: lowest
-	$(LOWEST)/bin/python -m pytest -q -n 2 -m "not slow" $(LOWEST_TESTS)
+	$(LOWEST)/bin/python -m pytest -q -n 2 --dist worksteal -m "not slow" $(LOWEST_TESTS)
 
 bench: install
 	$(BIN)/python -m benchmarks.throughput --large $(VENV)/large --rtl
