@@ -14,6 +14,7 @@ from intaglio.hw.dispatch import Dispatch
 from intaglio.hw.fetch import Fetch
 from intaglio.hw.ledger import CAUSES, Ledger, StallCause, Watchdog
 from intaglio.hw.load import Load
+from intaglio.hw.pipeline import delay
 from intaglio.hw.queues import CommandQueue
 from intaglio.hw.registers import Registers
 from intaglio.hw.store import Store
@@ -303,7 +304,10 @@ class Accelerator(wiring.Component):
             m.d.comb += fault.eq(dispatch.fault)
         with m.Elif(watchdog.expired):
             m.d.comb += fault.eq(Fault.WATCHDOG)
-        m.d.comb += [registers.fault.eq(fault), registers.fault_address.eq(address)]
+        m.d.comb += [
+            registers.fault.eq(delay(m, Mux(registers.run, fault, 0), 1, "fault")),
+            registers.fault_address.eq(delay(m, address, 1, "fault_address")),
+        ]
 
     def _ledger(
         self, m: Module, registers: Registers, cause: StallCause, load: Load, store: Store, fetch_beat: Signal

@@ -55,7 +55,7 @@ class ActivationMemory(wiring.Component):
     read_data : Out, feed_bytes bytes
         latency.ACTIVATION_READ cycles after its request.
     read_touched : Out, 2 bits
-        0 to 2, words touched by the request of this cycle.
+        0 to 2, words touched by the request of two cycles ago.
     write_count : In, ceil_log2(Q + 1) bits
         Bytes that COMPUTE writes, 0 to Q = requantizers.
     write_address, write_data : In, bits of a byte address, Q bytes
@@ -69,7 +69,7 @@ class ActivationMemory(wiring.Component):
     store_data : Out, bus_bytes bytes
         latency.ACTIVATION_READ cycles after its request.
     conflict : Out, 1 bit
-        Two requests for one port in this cycle; COMPUTE's is served.
+        Two requests for one port, reads two cycles ago; COMPUTE's is served.
 
     No flow control: a request of each kind every cycle.
     """
@@ -107,7 +107,9 @@ class ActivationMemory(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         c = self.config
-        reads = self._requested(m)
+        reads, position = self._requested(m)
+        # STORE's read meets COMPUTE's at the port.
+        store_en, store_address = (delay(m, getattr(self, name), 2, name) for name in ("store_en", "store_address"))
         writes, placed, mask = self._placed(m)
         # LOAD's write meets COMPUTE's at the port, as many cycles later.
         waits = latency.ACTIVATION_WRITE - 1
@@ -129,11 +131,11 @@ class ActivationMemory(wiring.Component):
                 )
                 words[p].append(mem.read_data)
                 compute_reads = reads.enable[p] & ((reads.index[p] >> self._bank_bits) == bank)
-                store_reads = self.store_en & self._lies_in(self.store_address, p, bank)
+                store_reads = store_en & self._lies_in(store_address, p, bank)
                 word_of = self._offset_bits + 1
                 m.d.comb += [
                     mem.read_en.eq(compute_reads | store_reads),
-                    mem.read_address.eq(Mux(compute_reads, reads.index[p], self.store_address >> word_of)),
+                    mem.read_address.eq(Mux(compute_reads, reads.index[p], store_address >> word_of)),
                 ]
                 compute_writes = writes.enable[p] & ((writes.index[p] >> self._bank_bits) == bank)
                 load_writes = load_en & self._lies_in(load_address, p, bank)
@@ -151,8 +153,8 @@ class ActivationMemory(wiring.Component):
                     ]
                 conflicts += [compute_reads & store_reads, compute_writes & load_writes]
         m.d.comb += self.conflict.eq(Cat(*conflicts).any())
-        self._turned_back(m, reads, words)
-        self._stored(m, words)
+        self._turned_back(m, reads, position, words)
+        self._stored(m, store_address, words)
         return m
 
     def _lies_in(self, address: Value, p: int, bank: int) -> Value:
@@ -182,17 +184,27 @@ class ActivationMemory(wiring.Component):
         ]
         return Window(parity, [even, odd], [Mux(parity, second, first), Mux(parity, first, second)])
 
-    def _requested(self, m: Module) -> Window:
-        """COMPUTE's read."""
+    def _requested(self, m: Module) -> tuple[Window, Value]:
+        """COMPUTE's read, two cycles after its request; and the place of its first byte in an even and an odd word."""
         half = self.config.half_word_bytes
-        offset = self.read_address[: self._offset_bits]
+        en, address, low, high = (
+            delay(m, getattr(self, name), 1, name) for name in ("read_en", "read_address", "read_low", "read_high")
+        )
+        offset = address[: self._offset_bits]
         touch = Signal(2)
         m.d.comb += [
-            touch[0].eq(self.read_en & (offset + self.read_low < half)),
-            touch[1].eq(self.read_en & (offset + self.read_high > half)),
-            self.read_touched.eq(touch[0] + touch[1]),
+            touch[0].eq(en & (offset + low < half)),
+            touch[1].eq(en & (offset + high > half)),
         ]
-        return self._window(m, self.read_address, touch[0], touch[1])
+        m.d.sync += self.read_touched.eq(touch[0] + touch[1])
+        position = delay(m, address[: self._offset_bits + 1], 1, "read_position")
+        return self._later(m, self._window(m, address, touch[0], touch[1]), "read"), position
+
+    def _later(self, m: Module, window: Window, name: str) -> Window:
+        """A window in the next cycle."""
+        enable = delay(m, Cat(*window.enable), 1, f"{name}_enable")
+        index = [delay(m, of_word, 1, f"{name}_index{p}") for p, of_word in enumerate(window.index)]
+        return Window(window.parity, index, list(enable))
 
     def _placed(self, m: Module) -> tuple[Window, Signal, Signal]:
         """COMPUTE's write, turned into place in one cycle and committed in the next: its window, an even and an odd
@@ -219,11 +231,9 @@ class ActivationMemory(wiring.Component):
             placed.eq(rotated(m, Cat(data, zeros(8 * pad)), turn, ring_bytes)),
             mask.eq(rotated(m, Cat(lanes, zeros(pad)), turn, ring_bytes, unit=1)),
         ]
-        enable = delay(m, Cat(*window.enable), 1, "write_enable")
-        index = [delay(m, of_word, 1, f"write_index{p}") for p, of_word in enumerate(window.index)]
-        return Window(window.parity, index, list(enable)), placed, mask
+        return self._later(m, window, "write"), placed, mask
 
-    def _turned_back(self, m: Module, reads: Window, words: list[list[Value]]) -> None:
+    def _turned_back(self, m: Module, reads: Window, position: Value, words: list[list[Value]]) -> None:
         """COMPUTE's data: the choice of the bank, then the window turned into place."""
         c = self.config
         bank_select = max(1, ceil_log2(c.activation_banks))
@@ -231,21 +241,20 @@ class ActivationMemory(wiring.Component):
         for p, index in enumerate(reads.index):
             bank = delay(m, (index >> self._bank_bits)[:bank_select], 1, f"bank{p}")
             m.d.sync += ring.word_select(p, 8 * c.half_word_bytes).eq(chosen(words[p], bank))
-        position = delay(m, Cat(self.read_address[: self._offset_bits], reads.parity), 2, "position")
-        turned = rotated(m, ring, position, c.feed_bytes)
-        register(m, self.read_data, turned, latency.ACTIVATION_READ - 2, "turned")
+        turned = rotated(m, ring, delay(m, position, 2, "position"), c.feed_bytes)
+        register(m, self.read_data, turned, latency.ACTIVATION_READ - 4, "turned")
 
-    def _stored(self, m: Module, words: list[list[Value]]) -> None:
-        """STORE's data: the choice of parity and bank, then of the part of the word."""
+    def _stored(self, m: Module, asked: Value, words: list[list[Value]]) -> None:
+        """STORE's data: the choice of the bank, then of the parity and the part of the word. asked: the address at the
+        memories."""
         c = self.config
         bus_low = ceil_log2(c.bus_bytes)
-        address = delay(m, self.store_address, 1, "store_address")
-        word = Signal(8 * c.half_word_bytes)
+        address = delay(m, asked, 1, "asked")
+        pair = Signal(8 * 2 * c.half_word_bytes, name="stored")
         bank = (address >> (self._offset_bits + 1 + self._bank_bits))[: max(1, ceil_log2(c.activation_banks))]
-        m.d.sync += word.eq(Mux(address[self._offset_bits], chosen(words[1], bank), chosen(words[0], bank)))
-        lane = delay(m, address[bus_low : self._offset_bits], 1, "store_lane")
-        bus_word = word.word_select(lane, 8 * c.bus_bytes) if c.half_word_bytes > c.bus_bytes else word
-        register(m, self.store_data, bus_word, latency.ACTIVATION_READ - 2, "bus_word")
+        m.d.sync += pair.eq(Cat(chosen(words[p], bank) for p in range(2)))
+        part = delay(m, address[bus_low : self._offset_bits + 1], 1, "store_part")
+        register(m, self.store_data, pair.word_select(part, 8 * c.bus_bytes), latency.ACTIVATION_READ - 4, "bus_word")
 
 
 def zeros(bits: int) -> Value:

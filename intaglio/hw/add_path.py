@@ -25,7 +25,7 @@ class AddPath(wiring.Component):
     command : In, 1024 bits
         Stable while it runs.
     start : In, 1 bit
-        A pulse; the first read is in the next cycle.
+        A pulse; the first read comes three cycles later.
     read : Out, VectorRead
         Operand a's and b's chunks of up to 2Q bytes in turn, a read each cycle without a gap.
     read_data : In, 2Q bytes
@@ -71,7 +71,8 @@ class AddPath(wiring.Component):
         f = CommandView(self.command, Opcode.ADD)
         bits = ceil_log2(self.config.activation_bytes)
         active, second, last_chunk = Signal(), Signal(), Signal()
-        nest = Nest(m, "chunks", active, self.start, operand=Last(second), chunk=Last(last_chunk), row=f["rows"])
+        begin = delay(m, self.start, 2, "begin")
+        nest = Nest(m, "chunks", active, begin, operand=Last(second), chunk=Last(last_chunk), row=f["rows"])
         count = Signal(range(2 * q + 1))
         # Bytes from this chunk on, of which a last one has few, and those beyond it less one: their sign compares.
         left = nest.walk("left", count.shape(), f["row_bytes"], chunk=-2 * q).now
@@ -84,7 +85,7 @@ class AddPath(wiring.Component):
             m.d.sync += second.eq(~second)
         with m.If(nest.ends):
             m.d.sync += active.eq(0)
-        with m.If(self.start):
+        with m.If(begin):
             m.d.sync += active.eq(1)
         lower, upper = Signal(OutputPass(self.config)), Signal(OutputPass(self.config))
         emits = active & second

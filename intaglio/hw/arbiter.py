@@ -73,13 +73,9 @@ class Arbiter(wiring.Component):
         m.submodules.reads = reads = SyncFIFO(width=_READ.size, depth=self._outstanding)
         m.submodules.writes = writes = SyncFIFO(width=32, depth=self._outstanding)
         free, taken, finished_read, finished_write = Signal(), Signal(), Signal(), Signal()
+        full = Signal()
         chosen, new, oldest = Signal(Request), Signal(_READ), Signal(_READ)
-        m.d.comb += free.eq(
-            self.run
-            & (self.in_flight != self._outstanding)
-            & ~(self.ar_valid & ~self.ar_ready)
-            & ~(self.aw_valid & ~self.aw_ready)
-        )
+        m.d.comb += free.eq(self.run & ~full & ~(self.ar_valid & ~self.ar_ready) & ~(self.aw_valid & ~self.aw_ready))
         with m.If(self.fetch.valid):
             m.d.comb += [self.fetch.ready.eq(free), chosen.eq(self.fetch.payload)]
         with m.Elif(self.store.valid):
@@ -108,7 +104,11 @@ class Arbiter(wiring.Component):
             self.b_known.eq(writes.r_rdy),
             self.b_address.eq(writes.r_data),
         ]
-        m.d.sync += self.in_flight.eq(self.in_flight + taken - finished_read - finished_write)
+        m.d.sync += [
+            self.in_flight.eq(self.in_flight + taken - finished_read - finished_write),
+            # Without a comparison behind the count: where all are in flight none is taken.
+            full.eq(~(finished_read | finished_write) & (full | (taken & (self.in_flight == self._outstanding - 1)))),
+        ]
         with m.If(self.ar_ready):
             m.d.sync += self.ar_valid.eq(0)
         with m.If(self.aw_ready):

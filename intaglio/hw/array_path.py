@@ -1,7 +1,9 @@
 """CONV's and DEPTHWISE's part of the core: sequencers, feed, array and drain, from the activation memory to the
 requantizers."""
 
-from amaranth.hdl import Cat, Module, Mux, signed, unsigned
+from typing import cast
+
+from amaranth.hdl import Cat, Module, Mux, Value, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -30,7 +32,7 @@ class ArrayPath(wiring.Component):
     command : In, 1024 bits
         Stable from start to the last pass.
     start : In, 1 bit
-        A pulse with a CONV or DEPTHWISE; the first slot is in the next cycle.
+        A pulse with a CONV or DEPTHWISE; the first slot comes three cycles later.
     busy : In, 1 bit
         A command of any opcode runs.
     read : Out, FeedRequest
@@ -108,11 +110,14 @@ class ArrayPath(wiring.Component):
         m.submodules.sequencer = sequencer = FeedSequencer(self.config)
         request, step = sequencer.request.as_value(), sequencer.step.as_value()
         if self.config.depthwise_delay:
-            is_depthwise = runs(self.command, Opcode.DEPTHWISE)
+            is_depthwise = self._settled(m, runs(self.command, Opcode.DEPTHWISE), "sequence_depthwise")
             m.submodules.patches = patches = PatchSequencer(self.config)
             request = Mux(is_depthwise, patches.request.as_value(), request)
             step = Mux(is_depthwise, patches.step.as_value(), step)
-            m.d.comb += [patches.command.eq(self.command), patches.start.eq(self.start & is_depthwise)]
+            m.d.comb += [
+                patches.command.eq(self.command),
+                patches.start.eq(self.start & runs(self.command, Opcode.DEPTHWISE)),
+            ]
         m.d.comb += [
             sequencer.command.eq(self.command),
             sequencer.start.eq(self.start & runs(self.command, Opcode.CONV)),
@@ -120,11 +125,14 @@ class ArrayPath(wiring.Component):
             self.step.eq(step),
         ]
 
+    def _settled(self, m: Module, value: Value, name: str) -> Value:
+        """A value that follows from the command, in a register: right from the cycle after start on."""
+        return cast(Value, delay(m, value, 1, name))
+
     def _feed(self, m: Module, rows: FeedRows, array: Array) -> None:
         """The operands: a step of row 0 meets its weights at the array's edge."""
         config = self.config
         conv = CommandView(self.command, Opcode.CONV)
-        is_conv = runs(self.command, Opcode.CONV)
         to_array = latency.SEQUENCER_REQUEST + latency.ACTIVATION_READ + latency.FEED_ROWS
         step = delay(m, self.step, to_array - latency.WEIGHT_READ, "step")
         entering = delay(m, step, latency.WEIGHT_READ, "entering")
@@ -139,13 +147,14 @@ class ArrayPath(wiring.Component):
         for r in range(config.rows):
             m.d.comb += [array.activation[r].eq(rows.activation[r]), array.control[r].eq(rows.control_out[r])]
         if config.lanes == 2:
-            split = is_conv & conv["split"]
+            split = self._settled(m, runs(self.command, Opcode.CONV) & conv["split"], "split")
             m.d.comb += [self.weight_both.eq(split), array.split.eq(split)]
             m.d.comb += [
                 array.next_weight[c].eq(self.weight_next.word_select(c, 8).as_signed()) for c in range(config.cols)
             ]
         # DEPTHWISE's unused columns add up what is never read: enable has no delay lines.
-        all_columns = runs(self.command, Opcode.DEPTHWISE) if config.depthwise_delay else 0
+        depthwise = self._settled(m, runs(self.command, Opcode.DEPTHWISE), "depthwise")
+        all_columns = depthwise if config.depthwise_delay else 0
         for c in range(config.cols):
             m.d.comb += [
                 array.weight[c].eq(self.weight_data.word_select(c, 8).as_signed()),
@@ -155,7 +164,7 @@ class ArrayPath(wiring.Component):
     def _spread(self, m: Module, rows: FeedRows, array: Array) -> None:
         """DEPTHWISE's delays from row to row, and its activations, which all rows see."""
         config = self.config
-        is_depthwise = runs(self.command, Opcode.DEPTHWISE)
+        is_depthwise = self._settled(m, runs(self.command, Opcode.DEPTHWISE), "spread_depthwise")
         m.submodules.row_delays = row_delays = RowDelays(config.rows, config.depthwise_delay)
         m.d.comb += [
             row_delays.command.eq(self.command),

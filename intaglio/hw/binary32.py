@@ -1,27 +1,11 @@
-"""The roundings of IEEE 754 binary32 that requantizing by float32 needs, on magnitudes."""
+"""IEEE 754 binary32 where requantizing by float32 needs it: its sizes, and the rounding of a product and then to an integer."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import Module, Mux, Signal, Value
 
 SIGNIFICANT = 24
 """Bits of a binary32 significand, the hidden one included."""
 WHOLE, FRACTION = 8, SIGNIFICANT + 1
 """Bits before and after the point of what `rounds_up` looks at; larger values than WHOLE bits hold are beyond every clamp."""
-
-
-def rounded_to_significand(m: Module, magnitude: Value) -> Value:
-    """magnitude, unsigned 32, up to 2**31, as binary32 holds it: 24 significant bits, half to even. Unsigned 32."""
-    excess = len(magnitude) - SIGNIFICANT
-    # dropped: ones where bits go; add: just less than half of the last place kept, or half where that place is odd.
-    dropped, add = Signal(excess), Signal(excess)
-    for bits in range(1, excess + 1):  # the highest bit set decides
-        with m.If(magnitude[SIGNIFICANT - 1 + bits]):
-            m.d.comb += [
-                dropped.eq((1 << bits) - 1),
-                add.eq((1 << (bits - 1)) - 1 + magnitude[bits]),
-            ]
-    total = Signal(unsigned(len(magnitude)))
-    m.d.comb += total.eq(magnitude + add)
-    return Cat(total[:excess] & ~dropped, total[excess:])
 
 
 def rounds_up(m: Module, whole: Value, fraction: Value) -> Value:

@@ -7,6 +7,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from intaglio.hw.command_view import CommandView
+from intaglio.machine import latency
 from intaglio.machine.config import Config
 from intaglio.machine.isa import WORDS_OF, Opcode
 from intaglio.machine.limits import MOST_BEATS, PAGE
@@ -33,8 +34,8 @@ class Splitter(wiring.Component):
     base : In, 32 bits
         Added to the command's external address in the start's cycle.
     bursts : Out, stream of Burst
-        Row after row, in address order; the first is valid the cycle after start, then one a cycle if taken. `valid`
-        does not depend on `ready`.
+        Row after row, in address order; the first is valid latency.TRANSFER_REQUEST cycles after start, each other one
+        as many after the one before is taken. From registers; `valid` does not depend on `ready`.
     """
 
     def __init__(self, config: Config):
@@ -59,24 +60,31 @@ class Splitter(wiring.Component):
         rows = Signal(32)
         memory, signal, tag = Signal(2), Signal(2), Signal(16)
 
+        # Of the burst, found in the cycle before it stands at the output.
         to_page = Signal(range(PAGE // self.bus_bytes + 1))
         most = Signal(BEATS_BITS)
-        beats = Signal(BEATS_BITS)
-        last_of_row = Signal()
+        ends_row, stands, taken = Signal(), Signal(latency.TRANSFER_REQUEST - 1), Signal()
+        beats, last_of_row, last = Signal(BEATS_BITS), Signal(), Signal()
         m.d.comb += [
             to_page.eq(PAGE // self.bus_bytes - address[shift : PAGE.bit_length() - 1]),
             most.eq(Mux(to_page > MOST_BEATS, MOST_BEATS, to_page)),
-            last_of_row.eq(left <= most),
-            beats.eq(Mux(last_of_row, left, most)),
+            ends_row.eq(left <= most),
+            taken.eq(self.bursts.valid & self.bursts.ready),
             self.start.ready.eq(~active),
-            self.bursts.valid.eq(active),
+            self.bursts.valid.eq(stands[-1]),
             self.bursts.payload.request.address.eq(address),
             self.bursts.payload.request.beats.eq(beats),
             self.bursts.payload.local.eq(local),
-            self.bursts.payload.last.eq(last_of_row & (rows == 1)),
+            self.bursts.payload.last.eq(last),
             self.bursts.payload.memory.eq(memory),
             self.bursts.payload.signal.eq(signal),
             self.bursts.payload.tag.eq(tag),
+        ]
+        m.d.sync += [
+            beats.eq(Mux(ends_row, left, most)),
+            last_of_row.eq(ends_row),
+            last.eq(ends_row & (rows == 1)),
+            stands.eq(Mux(taken, 0, Cat(active, stands))),
         ]
         with m.If(self.start.valid & self.start.ready):
             external = Signal(32)
@@ -97,14 +105,14 @@ class Splitter(wiring.Component):
                 signal.eq(command["signal"]),
                 tag.eq(command["tag"]),
             ]
-        with m.If(self.bursts.valid & self.bursts.ready):
+        with m.If(taken):
             with m.If(~last_of_row):
                 m.d.sync += [
                     address.eq(address + (beats << shift)),
                     local.eq(local + (beats << shift)),
                     left.eq(left - beats),
                 ]
-            with m.Elif(rows == 1):
+            with m.Elif(last):
                 m.d.sync += active.eq(0)
             with m.Else():
                 next_row, next_local = Signal(32), Signal(30)

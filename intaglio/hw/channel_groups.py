@@ -1,57 +1,61 @@
 """The groups of Q channels in which a pixel's sums leave the drain memory."""
 
-from amaranth.hdl import Module, Mux, Signal, unsigned
-from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.utils import ceil_log2
 
-from intaglio.hw.nest import Last, Nest
+from intaglio.hw.nest import Ahead, Either, Flag, Turns
+from intaglio.hw.output_pass import DrainRead
 from intaglio.hw.widths import index_bits
 from intaglio.machine.config import Config
 
 
-class ChannelGroups(wiring.Component):
-    """Walks a pixel's channels, Q = requantizers a cycle; after the last group the first one follows.
+class Groups(NamedTuple):
+    """The groups of a pixel of so many channels: how many there are, and the channels of the last one."""
 
-    Ports
-    -----
-    active : In, 1 bit
-        This cycle is a group's.
-    channels : In, ceil_log2(cols + 1) bits
-        Of the pixel, at least 1; stable while its groups pass.
-    group : Out, index_bits(channel_groups)
-    first : Out, bits for channel_groups * Q
-        The group's first channel.
-    count : Out, ceil_log2(Q + 1) bits
-        Channels of the group.
-    last : Out, 1 bit
-        It is the pixel's last.
+    count: Signal
+    rest: Signal
 
-    No flow control. group and first come from registers, the others from them and `channels`.
-    """
 
-    def __init__(self, config: Config):
-        self._most = config.requantizers
-        super().__init__(
-            {
-                "active": In(1),
-                "channels": In(unsigned(ceil_log2(config.cols + 1))),
-                "group": Out(unsigned(index_bits(config.channel_groups))),
-                "first": Out(range(config.channel_groups * config.requantizers + 1)),
-                "count": Out(unsigned(ceil_log2(config.requantizers + 1))),
-                "last": Out(1),
-            }
-        )
+def groups_of(m: Module, config: Config, channels: Value, name: str) -> Groups:
+    """channels: 1 to cols, constant; the groups follow from them a cycle later."""
+    q = config.requantizers
+    count = Signal(range(config.channel_groups + 1), name=f"{name}_groups")
+    rest = Signal(range(q + 1), name=f"{name}_rest")
+    m.d.sync += [count.eq(1), rest.eq(channels)]
+    for before in range(1, config.channel_groups):
+        with m.If(channels > before * q):
+            m.d.sync += [count.eq(before + 1), rest.eq(channels - before * q)]
+    return Groups(count, rest)
 
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        nest = Nest(m, "groups", self.active, 0, group=Last(self.last))
-        left = Signal.like(self.channels)
+
+class ChannelGroups:
+    """The innermost loop of a reader of the drain memory, `group` of its nest: all channels of a pixel, Q = requantizers a
+    cycle. Channel tiles have `usual` channels, the last one `last`."""
+
+    def __init__(self, m: Module, config: Config, last: Value, usual: Value, tile: Flag):
+        """tile: the present channel tile is the last one."""
+        self._config = config
+        self._short, self._usual = groups_of(m, config, last, "last"), groups_of(m, config, usual, "usual")
+        self.turns = Either((tile,), self._short.count, self._usual.count)
+        """Turns of the loop."""
+
+    def show(
+        self, m: Module, passes: Turns, tiles: Ahead, active: Value, address: Value, records: Value, read: DrainRead
+    ) -> None:
+        """The group, the channels that its pass has where `active`, and their places. passes: with the loop `group`. tiles:
+        around them, with the loop `channel`. address: of the pixel's output. records: of its first group."""
+        q = self._config.requantizers
+        group = passes.count("group", index_bits(self._config.channel_groups))
+        bits = ceil_log2(self._config.channel_groups * q + 1)
+        first = passes.walk("first_channel", bits, 0, group=q).now
+        rest = Mux(tiles.last["channel"], self._short.rest, self._usual.rest)
         m.d.comb += [
-            self.group.eq(nest.walk("group", self.group.shape(), 0, group=1).now),
-            self.first.eq(nest.walk("first", self.first.shape(), 0, group=self._most).now),
-            left.eq(self.channels - self.first),
-            self.last.eq(self.first + self._most >= self.channels),
-            self.count.eq(Mux(left > self._most, self._most, left)),
+            read.output.count.eq(Mux(active, Mux(passes.last["group"], rest, q), 0)),
+            read.output.address.eq(address + first),
+            read.group.eq(group),
+            read.records.eq(records + group),
         ]
-        return m

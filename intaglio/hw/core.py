@@ -155,13 +155,13 @@ class ComputeCore(wiring.Component):
         ]
 
     def _command(self, m: Module) -> tuple[Signal, Signal, Signal]:
-        """The one command at a time, whether there is one, and a pulse in the cycle before its first slot or read."""
+        """The one command at a time, whether there is one, and a pulse three cycles before its first slot or read."""
         command, busy, started = Signal(COMMAND_BITS), Signal(), Signal()
         begins = self.start.valid & self.start.ready
         m.d.comb += self.start.ready.eq(~busy)
         with m.If(begins):
             m.d.sync += [command.eq(self.start.payload), busy.eq(1)]
-        register(m, started, begins, latency.COMMAND_START - 1, "started")
+        register(m, started, begins, latency.COMMAND_START - 3, "started")
         with m.If(self.retire):
             m.d.sync += busy.eq(0)
         return command, busy, started

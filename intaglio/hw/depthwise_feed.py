@@ -1,13 +1,13 @@
 """DEPTHWISE's sequencer: walks patches of outputs and, in each, the raster of input pixels that they need."""
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from intaglio.hw.command_view import CommandView
 from intaglio.hw.feed_step import FeedRequest, FeedStep
-from intaglio.hw.nest import Either, Nest, Walk
+from intaglio.hw.nest import Ahead, Either, Nest, Turns, Walk
 from intaglio.hw.padding import inside, unwrapped
 from intaglio.hw.pipeline import delay
 from intaglio.hw.tile_pacing import TilePauses, TileWeights
@@ -24,9 +24,9 @@ class PatchSequencer(wiring.Component):
     command : In, 1024 bits
         Stable while active, and latency.SEQUENCER_REQUEST cycles longer.
     start : In, 1 bit
-        A pulse; the first pixel's cycle is the next one.
+        A pulse; the first pixel's cycle is the third one after it.
     active : Out, 1 bit
-        High from then to the last pixel's cycle.
+        High in the cycle before each of those from then to the last pixel's.
     request : Out, FeedRequest
         Reads the pixel's channels, latency.SEQUENCER_REQUEST cycles after its cycle; `row_valid` stays low: no row of
         the feed takes them.
@@ -52,32 +52,44 @@ class PatchSequencer(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         f = CommandView(self.command, Opcode.DEPTHWISE)
+        begin = delay(m, self.start, 1, "begin")
         m.submodules.pauses = pauses = TilePauses()
         running, next_tile = pauses.running, pauses.next_tile
-        tiles = Nest(
+        tiles = Ahead(
             m,
             "tiles",
-            next_tile,
             self.start,
+            begin,
+            next_tile,
+            latency.LEAST_TILE,
             across=f["patches_across"],
             down=f["patches_down"],
             channel=f["channel_tiles"],
         )
         rows = Either((tiles.flags["down"],), f["last_raster_rows"], f["raster_rows"])
-        raster = Nest(m, "raster", running, self.start | next_tile, x=f["raster_cols"], y=rows)
+        raster = Nest(m, "raster", running, begin | next_tile, x=f["raster_cols"], y=rows)
+        m.d.comb += [
+            pauses.start.eq(begin),
+            pauses.idle_cycles.eq(f["idle_cycles"]),
+            pauses.tile_ends.eq(raster.ends),
+            pauses.last_tile.eq(tiles.final),
+        ]
+        self._steps(m, raster.later(), tiles.later(), delay(m, running, 1, "runs"), delay(m, begin, 1, "begins"))
+        m.d.comb += self.active.eq(pauses.active)
+        return m
+
+    def _steps(self, m: Module, raster: Turns, tiles: Ahead, running: Value, begin: Value) -> None:
+        """The pixels' steps and requests, in their own cycle: one behind the loops' decisions."""
+        f = CommandView(self.command, Opcode.DEPTHWISE)
+        next_tile = tiles.turns["across"]
         x, y = (raster.count(loop, len(f[bound])) for loop, bound in (("x", "raster_cols"), ("y", "raster_rows")))
         channels = Signal.like(self.step.channels)
         tap = Signal()
         m.submodules.weights = weights = TileWeights(self.config)
         m.d.comb += [
-            pauses.start.eq(self.start),
-            pauses.idle_cycles.eq(f["idle_cycles"]),
-            pauses.tile_ends.eq(raster.ends),
-            pauses.last_tile.eq(tiles.final),
-            self.active.eq(pauses.active),
             channels.eq(Mux(tiles.last["channel"], f["last_channels"], f["tile_channels"])),
             tap.eq(running & (x < f["kernel_cols"]) & (y < f["kernel_rows"])),
-            weights.start.eq(self.start),
+            weights.start.eq(begin),
             weights.base.eq(f["weight_base"]),
             weights.taken.eq(tap),
             weights.next_tile.eq(next_tile),
@@ -90,9 +102,8 @@ class PatchSequencer(wiring.Component):
             self.step.weight_address.eq(weights.address),
         ]
         self._requests(m, running, channels, *self._walks(tiles, raster))
-        return m
 
-    def _walks(self, tiles: Nest, raster: Nest) -> tuple[Walk, Walk, Walk]:
+    def _walks(self, tiles: Ahead, raster: Turns) -> tuple[Walk, Walk, Walk]:
         """The place of channel 0 of the pixel in its row of the image (bytes), that row, and the address of the tile's
         first channel."""
         f = CommandView(self.command, Opcode.DEPTHWISE)
@@ -108,12 +119,12 @@ class PatchSequencer(wiring.Component):
             channel=f["tile_channels"],
         )
         return (
-            raster.walk("at", signed(32), patch_at.next, x=f["x_step"]),
-            raster.walk("iy", signed(18), patch_iy.next, y=f["dilation_rows"]),
-            raster.walk("address", bits, patch_address.next, x=f["x_step"], y=f["row_step"]),
+            raster.walk("at", signed(32), patch_at, x=f["x_step"]),
+            raster.walk("iy", signed(18), patch_iy, y=f["dilation_rows"]),
+            raster.walk("address", bits, patch_address, x=f["x_step"], y=f["row_step"]),
         )
 
-    def _requests(self, m: Module, running: Signal, channels: Signal, at: Walk, iy: Walk, address: Walk) -> None:
+    def _requests(self, m: Module, running: Value, channels: Signal, at: Walk, iy: Walk, address: Walk) -> None:
         """The pixels' requests: in one cycle what is inside, in the next what wraps, then as many registers as
         FeedSequencer's."""
         f = CommandView(self.command, Opcode.DEPTHWISE)

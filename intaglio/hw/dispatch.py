@@ -1,15 +1,22 @@
 """Hands each command, in program order, to the queue of its engine: one 32-bit word a cycle."""
 
-from __future__ import annotations
-
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from intaglio.hw.pipeline import delay
 from intaglio.machine import latency
 from intaglio.machine.config import Config
 from intaglio.machine.faults import FAULT_BITS, Fault
 from intaglio.machine.isa import ENGINE_OF, OPCODE_BITS, WORDS_OF, Engine, LocalMemory, Opcode, field_of, zero_bits
+
+
+class ProgramWords(wiring.Signature):
+    """Bus words of a program, as a stream (payload, valid, ready); and back `freed`, 1 bit: a word that was taken needs its
+    place no more, since all commands in it are handed over."""
+
+    def __init__(self, width: int):
+        super().__init__({"payload": Out(width), "valid": Out(1), "ready": In(1), "freed": In(1)})
 
 
 class Dispatch(wiring.Component):
@@ -22,13 +29,13 @@ class Dispatch(wiring.Component):
     size : In, 32 bits
         Its bytes, in begin's cycle.
     run : In, 1 bit
-        Words move only while it is high.
-    words : In, stream of bus words
+        Words move only while it was high in the cycle before.
+    words : In, ProgramWords
         The program, see Fetch; what follows its last command is left there.
     full : In, 1 bit for each engine
         Its queue takes no word (Engine order).
     write : Out, 1 bit for each engine
-        `word` is a word of a command of its; at most one engine a cycle. Depends on words.valid and full.
+        `word` is a word of a command of its; at most one engine a cycle. Depends on run and full, else on registers.
     word : Out, 32 bits
     index : Out, 5 bits
         The word's place in its command.
@@ -42,10 +49,14 @@ class Dispatch(wiring.Component):
         Not NONE in the one cycle in which a word is refused, which is then not handed over. Whoever watches lowers
         `run` from the next cycle on.
 
-    A word a cycle while its queue takes it. Refused are unknown opcodes, bits that no field names, transfers of no rows
+    A word a cycle while its queue takes it, STAGES cycles after it was taken at the earliest: registers for the
+    word, for what it is, for the bits that it may have, and for whether it has others; those behind a word that waits
+    close up. Refused are unknown opcodes, bits that no field names, transfers of no rows
     or bytes, or not in multiples of the bus, and memories that do not exist or that STORE does not read; and a program
     that ends inside a command.
     """
+
+    STAGES = 4
 
     def __init__(self, config: Config):
         self.lanes = config.bus_bytes // 4
@@ -55,7 +66,7 @@ class Dispatch(wiring.Component):
                 "begin": In(1),
                 "size": In(32),
                 "run": In(1),
-                "words": In(stream.Signature(32 * self.lanes)),
+                "words": In(ProgramWords(32 * self.lanes)),
                 "full": In(len(Engine)),
                 "write": Out(len(Engine)),
                 "word": Out(32),
@@ -69,73 +80,192 @@ class Dispatch(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        lane = Signal(range(max(self.lanes, 2)))
-        index = Signal(5)
-        left = Signal(30)  # 32-bit words of the program
-        held = Signal(OPCODE_BITS)  # opcode of the command under way
-        position = Signal(30)  # of the command under way, in 32-bit words
+        # The registers from the last back: each moves where the one behind it has room.
+        checked = Signal(_Checked)
+        valid, accepted = Signal(), Signal()
+        looked_up, looked_up_valid = Signal(_Read), Signal()
+        read, read_valid = Signal(_Read), Signal()
+        taken, taken_valid = Signal(_Taken), Signal()
+        spare, spare_valid = Signal(_Taken), Signal()
+        moves_out, moves_on, moves_up, takes = Signal(), Signal(), Signal(), Signal()
+        m.d.comb += [
+            moves_out.eq(~valid | accepted),
+            moves_on.eq(~looked_up_valid | moves_out),
+            moves_up.eq(~read_valid | moves_on),
+            takes.eq(~(spare_valid & taken_valid)),
+        ]
+        self._take(m, taken, taken_valid, takes)
+        # A place to spare: whether a word is taken depends on no word that it may wait for.
+        with m.If(moves_up):
+            m.d.sync += [spare_valid.eq(0), read_valid.eq(taken_valid | spare_valid)]
+        with m.Elif(taken_valid & takes):
+            m.d.sync += [spare_valid.eq(1), spare.eq(taken)]
+        following = _Taken(Mux(spare_valid, spare.as_value(), taken.as_value()))
+        self._read(m, following, read, (taken_valid | spare_valid) & moves_up)
+        with m.If(moves_on):
+            m.d.sync += looked_up_valid.eq(read_valid)
+        zeros = self._look_up(m, read, looked_up, moves_on)
+        with m.If(moves_out):
+            m.d.sync += valid.eq(looked_up_valid)
+        self._check(m, looked_up, zeros, checked, moves_out)
+        self._decide(m, checked, valid, accepted)
+        return m
 
-        opcode = Signal(OPCODE_BITS)
-        word = Signal(32)
-        engine = Signal(2)
-        last_index = Signal(5)
-        zero = Signal(32)
-        known = Signal()
+    def _take(self, m: Module, taken: data.View, valid: Signal, takes: Signal) -> None:
+        """A 32-bit word of the program, while there are any."""
+        words, lane = self.words, Signal(range(max(self.lanes, 2)))
+        left, more = Signal(30), Signal()
+        last_lane, takes_one = Signal(), Signal()
         m.d.comb += [
-            word.eq(self.words.payload.word_select(lane, 32) if self.lanes > 1 else self.words.payload),
-            opcode.eq(Mux(index == 0, word[:OPCODE_BITS], held)),
-            self.word.eq(word),
-            self.index.eq(index),
-            self.last.eq(index == last_index),
-            self.position.eq(position << 2),
-        ]
-        done: Value = left == 0
-        if latency.DISPATCH > 1:
-            on_the_way = Signal(latency.DISPATCH - 1)  # words between here and the queues
-            m.d.sync += on_the_way.eq(Cat(self.write.any(), on_the_way))
-            done = done & ~on_the_way.any()
-        m.d.comb += self.done.eq(done)
-        with m.Switch(opcode):
-            for code in self._opcodes:
-                with m.Case(int(code)):
-                    masks = Array(Const(mask, 32) for mask in _zero_bits(code, 4 * self.lanes))
-                    m.d.comb += [
-                        known.eq(1),
-                        engine.eq(int(ENGINE_OF[code])),
-                        last_index.eq(WORDS_OF[code] - 1),
-                        zero.eq(masks[index]),
-                    ]
-        transfer = (opcode == Opcode.LOAD) | (opcode == Opcode.STORE)
-        memory = field_of(Opcode.LOAD, "memory")
-        bad_memory = (index == memory.word) & (word[memory.lsb :] >= len(LocalMemory))
-        nothing = (
-            (index == field_of(Opcode.LOAD, "row_bytes").word) | (index == field_of(Opcode.LOAD, "rows").word)
-        ) & (word == 0)
-        present, accepted, blocked = Signal(), Signal(), Signal()
-        m.d.comb += [
-            present.eq(self.run & self.words.valid & (left != 0)),
-            blocked.eq(self.full.bit_select(engine, 1)),
-        ]
-        with m.If(self.run & (left == 0) & (index != 0)):
-            m.d.comb += self.fault.eq(Fault.CUT_SHORT)
-        with m.Elif(present & ~known):
-            m.d.comb += self.fault.eq(Fault.BAD_OPCODE)
-        with m.Elif(present & (((word & zero) != 0) | (transfer & (bad_memory | nothing)))):
-            m.d.comb += self.fault.eq(Fault.BAD_FIELD)
-        with m.Elif(present & ~blocked):
-            m.d.comb += accepted.eq(1)
-        m.d.comb += [
-            self.write.eq(accepted << engine),
-            self.words.ready.eq(accepted & (lane == self.lanes - 1)),
+            last_lane.eq(lane == self.lanes - 1),
+            takes_one.eq(takes & words.valid & more),
+            words.ready.eq(takes & more & last_lane),
         ]
         with m.If(self.begin):
-            m.d.sync += left.eq(self.size[2:])
+            m.d.sync += [left.eq(self.size[2:]), more.eq(self.size[2:] != 0)]
+        with m.Elif(takes_one):
+            m.d.sync += [left.eq(left - 1), more.eq(left != 1), lane.eq(Mux(last_lane, 0, lane + 1))]
+        with m.If(takes):
+            m.d.sync += [
+                valid.eq(words.valid & more),
+                taken.word.eq(words.payload.word_select(lane, 32) if self.lanes > 1 else words.payload),
+                taken.last_lane.eq(last_lane),
+            ]
+
+    def _read(self, m: Module, taken: data.View, read: data.View, moves: Value) -> None:
+        """The word's place, and what the command is that it belongs to: a header says it, the others follow."""
+        header, index = Signal(init=1), Signal(5)
+        said, held = Signal(_Kind), Signal(_Kind)
+        with m.Switch(taken.word[:OPCODE_BITS]):
+            for code in self._opcodes:
+                with m.Case(int(code)):
+                    m.d.comb += [
+                        said.known.eq(1),
+                        said.number.eq(self._opcodes.index(code)),
+                        said.engine.eq(int(ENGINE_OF[code])),
+                        said.last_index.eq(WORDS_OF[code] - 1),
+                    ]
+        last = Signal()
+        m.d.comb += last.eq(~header & (index == held.last_index))
+        with m.If(moves):
+            m.d.sync += [
+                header.eq(last),
+                index.eq(Mux(last, 0, index + 1)),
+                read.word.eq(taken.word),
+                read.last_lane.eq(taken.last_lane),
+                read.index.eq(index),
+                read.last.eq(last),
+                read.kind.eq(Mux(header, said.as_value(), held.as_value())),
+            ]
+            with m.If(header):
+                m.d.sync += held.eq(said)
+
+    def _look_up(self, m: Module, read: Value, looked_up: Signal, moves: Value) -> list[Signal]:
+        """The word, and beside it, for each opcode, the bits that must be zero in a word of that place."""
+        zeros = []
+        with m.If(moves):
+            m.d.sync += looked_up.eq(read)
+        for code in self._opcodes:
+            masks = Array(Const(mask, 32) for mask in _zero_bits(code, 4 * self.lanes))
+            zeros.append(zero := Signal(32, name=f"zero_{code.name.lower()}"))
+            with m.If(moves):
+                m.d.sync += zero.eq(masks[read.index])
+        return zeros
+
+    def _check(self, m: Module, read: data.View, zeros: list[Signal], checked: data.View, moves: Value) -> None:
+        """Bits that must be zero, memories that must exist, sizes that must not be nothing."""
+        zero = Array(zeros)[read.kind.number]
+        transfer = read.kind.engine != int(Engine.COMPUTE)
+        memory = field_of(Opcode.LOAD, "memory")
+        bad_memory = (read.index == memory.word) & (read.word[memory.lsb :] >= len(LocalMemory))
+        sizes = [field_of(Opcode.LOAD, name).word for name in ("row_bytes", "rows")]
+        nothing = Cat(read.index == word for word in sizes).any() & (read.word == 0)
+        bad = ((read.word & zero) != 0) | (transfer & (bad_memory | nothing))
+        with m.If(moves):
+            m.d.sync += [
+                checked.word.eq(read.word),
+                checked.last_lane.eq(read.last_lane),
+                checked.index.eq(read.index),
+                checked.last.eq(read.last),
+                checked.engine.eq(read.kind.engine),
+                checked.known.eq(read.kind.known),
+                checked.bad.eq(bad),
+                checked.good.eq(read.kind.known & ~bad),
+            ]
+
+    def _decide(self, m: Module, checked: data.View, valid: Signal, accepted: Signal) -> None:
+        """A word is handed over, waits for its queue, or is refused."""
+        left, none_left = Signal(30), Signal(init=1)
+        under_way, position = Signal(), Signal(30)  # in 32-bit words
+        done: Value = none_left
+        if latency.DISPATCH > 1:
+            on_the_way = Signal(latency.DISPATCH - 1)  # words between here and the queues
+            m.d.sync += on_the_way.eq(Cat(accepted, on_the_way))
+            done = done & ~on_the_way.any()
+        present = Signal()
+        m.d.comb += [
+            present.eq(delay(m, self.run, 1, "run") & valid),
+            self.word.eq(checked.word),
+            self.index.eq(checked.index),
+            self.last.eq(checked.last),
+            self.position.eq(position << 2),
+            self.done.eq(done),
+            accepted.eq(present & checked.good & ~self.full.bit_select(checked.engine, 1)),
+            self.write.eq(accepted << checked.engine),
+            self.words.freed.eq(accepted & checked.last_lane),
+        ]
+        with m.If(self.run & none_left & under_way):
+            m.d.comb += self.fault.eq(Fault.CUT_SHORT)
+        with m.Elif(present & ~checked.known):
+            m.d.comb += self.fault.eq(Fault.BAD_OPCODE)
+        with m.Elif(present & checked.bad):
+            m.d.comb += self.fault.eq(Fault.BAD_FIELD)
+        with m.If(self.begin):
+            m.d.sync += [left.eq(self.size[2:]), none_left.eq(self.size[2:] == 0)]
         with m.Elif(accepted):
-            m.d.sync += [left.eq(left - 1), held.eq(opcode), index.eq(index + 1)]
-            m.d.sync += lane.eq(Mux(lane == self.lanes - 1, 0, lane + 1))
-            with m.If(self.last):
-                m.d.sync += [index.eq(0), position.eq(position + last_index + 1)]
-        return m
+            m.d.sync += [left.eq(left - 1), none_left.eq(left == 1), under_way.eq(~checked.last)]
+            with m.If(checked.last):
+                m.d.sync += position.eq(position + checked.index + 1)
+
+
+class _Kind(data.Struct):
+    """A command's opcode, as its place among those that are built in, and what follows from it. last_index: of its
+    words."""
+
+    known: 1
+    number: 3
+    engine: 2
+    last_index: 5
+
+
+class _Taken(data.Struct):
+    """A word of the program. last_lane: of a bus word."""
+
+    word: 32
+    last_lane: 1
+
+
+class _Read(data.Struct):
+    """A word, its place, and what its command is."""
+
+    word: 32
+    last_lane: 1
+    index: 5
+    last: 1
+    kind: _Kind
+
+
+class _Checked(data.Struct):
+    """A word and all that is to be known of it. bad: it is to be refused. good: known and not bad."""
+
+    word: 32
+    last_lane: 1
+    index: 5
+    last: 1
+    engine: 2
+    known: 1
+    bad: 1
+    good: 1
 
 
 def _zero_bits(opcode: Opcode, bus_bytes: int) -> list[int]:

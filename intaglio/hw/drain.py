@@ -86,8 +86,8 @@ class Drain(wiring.Component):
         return m
 
     def _memory(self, m: Module, read: data.View) -> tuple[list[Value], Value]:
-        """The columns' memories, written as the sums arrive. Returns what each reads, and `begins` when the last
-        column's sum has been written for one cycle."""
+        """The columns' memories, written as the sums arrive. Returns what each reads, and `begins` when the last column's sum
+        is written: the readers take two cycles to the first pass."""
         config = self.config
         split = CommandView(self.command, Opcode.CONV)["split"]
         m.submodules.writer = writer = DrainWriter(config)
@@ -122,7 +122,7 @@ class Drain(wiring.Component):
             columns.append(mem.read_data)
             en = delay(m, en, 1, f"en{c}")
             where = delay(m, where, 1, f"where{c}")
-            begins = delay(m, begins, 1, f"begins{c}")
+            begins = delay(m, begins, int(c > 0), f"begins{c}")
         return columns, begins
 
     def _readers(self, m: Module, begins: Value, read: data.View) -> None:
@@ -131,7 +131,7 @@ class Drain(wiring.Component):
         m.d.comb += [pixels.command.eq(self.command), pixels.start.eq(self.start), pixels.begin.eq(begins)]
         m.d.comb += read.eq(pixels.read)
         if self.config.depthwise_delay:
-            is_depthwise = runs(self.command, Opcode.DEPTHWISE)
+            is_depthwise = delay(m, runs(self.command, Opcode.DEPTHWISE), 1, "is_depthwise")
             m.submodules.patches = patches = PatchReader(self.config)
             m.d.comb += [
                 pixels.begin.eq(begins & ~is_depthwise),

@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, unsigned
+from amaranth.hdl import Module, Mux, Signal, Value, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from intaglio.hw.command_view import CommandView, runs
 from intaglio.hw.nest import Either, Nest
+from intaglio.hw.pipeline import delay
 from intaglio.hw.widths import index_bits
 from intaglio.machine.config import Config
 from intaglio.machine.isa import COMMAND_BITS, Opcode
@@ -21,7 +22,7 @@ class DrainWriter(wiring.Component):
     command : In, 1024 bits
         Stable while a CONV or DEPTHWISE runs.
     start : In, 1 bit
-        A pulse before its first tile.
+        A pulse, at least three cycles before its first sum.
     row0_done : In, 1 bit
         Column 0 shows a row's sum.
     write : Out, 1 bit
@@ -56,25 +57,35 @@ class DrainWriter(wiring.Component):
         config = self.config
         f = CommandView(self.command, Opcode.CONV)
         p = CommandView(self.command, Opcode.DEPTHWISE)
-        is_depthwise = runs(self.command, Opcode.DEPTHWISE) if config.depthwise_delay else 0
+        is_depthwise: Any = 0
+        if config.depthwise_delay:
+            is_depthwise = delay(m, runs(self.command, Opcode.DEPTHWISE), 1, "is_depthwise")
+
+        def settled(name: str, value: Value) -> Signal:
+            """A number of turns: a register, right from the cycle after start on."""
+            number = Signal.like(value, name=name)
+            m.d.sync += number.eq(value)
+            return number
 
         # Of DEPTHWISE's tiles those of the last row of patches are short, of CONV's the last.
         pixels: Any = Either(("tile",), f["last_pixels"], f["rows_per_tile"])
         loops = {"row": pixels, "tile": f["pixel_tiles"]}
         if config.depthwise_delay:
-            short = Mux(is_depthwise, p["last_tile_pixels"], f["last_pixels"])
-            usual = Mux(is_depthwise, p["tile_pixels"], f["rows_per_tile"])
+            now = runs(self.command, Opcode.DEPTHWISE)
+            short = settled("short", Mux(now, p["last_tile_pixels"], f["last_pixels"]))
+            usual = settled("usual", Mux(now, p["tile_pixels"], f["rows_per_tile"]))
             loops = {
                 "row": Either(("tile",), short, usual),
-                "across": Mux(is_depthwise, p["patches_across"], 1),
-                "tile": Mux(is_depthwise, p["patches_down"], f["pixel_tiles"]),
+                "across": settled("across", Mux(now, p["patches_across"], 1)),
+                "tile": settled("tiles", Mux(now, p["patches_down"], f["pixel_tiles"])),
             }
-        nest = Nest(m, "written", self.row0_done, self.start, **loops)
+        begin = delay(m, self.start, 2, "begin")
+        nest = Nest(m, "written", self.row0_done, begin, **loops)
         last = nest.last["row"]
         half = Signal()
         with m.If(self.row0_done & last):
             m.d.sync += half.eq(~half)
-        with m.If(self.start):
+        with m.If(begin):
             m.d.sync += half.eq(0)  # the rest every command leaves at 0
 
         row = nest.count("row", len(self.row))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
 from intaglio.hw.bursts import Request
+from intaglio.hw.dispatch import Dispatch, ProgramWords
 from intaglio.hw.pipeline import delay
 from intaglio.machine import latency
 from intaglio.machine.config import Config
@@ -24,15 +25,15 @@ class Fetch(wiring.Component):
     address, size : In, 32 bits each
         Of the program, in begin's cycle: a multiple of 4096, and bytes.
     request : Out, stream of Request
-        A block's burst, valid the cycle after begin at the earliest and only when the FIFO has room for a whole block;
-        `valid` does not depend on `ready`.
+        A block's burst, from registers, latency.FETCH_REQUEST cycles after begin, or the burst before, at the earliest;
+        only when the FIFO has room for a whole block. `valid` does not depend on `ready`.
     beat, beat_data : In, 1 bit and a bus word
         A word of the bus read for fetch; always accepted.
-    words : Out, stream of bus words
-        In order, latency.FETCH cycles after their beats at the earliest; the last may hold padding beyond the program's
-        end.
+    words : Out, ProgramWords
+        In order, latency.FETCH - Dispatch.STAGES cycles after their beats at the earliest; the last may hold padding
+        beyond the program's end.
     idle : Out, 1 bit
-        Nothing is left to request.
+        Nothing is left to request; from a register.
     """
 
     def __init__(self, config: Config):
@@ -46,8 +47,8 @@ class Fetch(wiring.Component):
                 "request": Out(stream.Signature(Request)),
                 "beat": In(1),
                 "beat_data": In(width),
-                "words": Out(stream.Signature(width)),
-                "idle": Out(1),
+                "words": Out(ProgramWords(width)),
+                "idle": Out(1, init=1),
             }
         )
 
@@ -55,31 +56,37 @@ class Fetch(wiring.Component):
         m = Module()
         shift = self.bus_bytes.bit_length() - 1
         block, depth = FETCH_BLOCK_BYTES >> shift, FETCH_FIFO_BYTES >> shift
-        # The FIFO's depth counts its output register; the room below keeps it from ever being full.
+        # The FIFO's depth counts its output register; the room below keeps it from ever being full. A word's place counts
+        # until it is handed over, though it is taken some cycles before.
         m.submodules.fifo = fifo = SyncFIFOBuffered(width=8 * self.bus_bytes, depth=depth + 1)
         left = Signal(33 - shift)
         address = Signal(32)
         room = Signal(range(depth + 1), init=depth)
         taken = Signal()
-        popped = Signal()
-        beats = Signal(range(block + 1))
+        beats, last = Signal(range(block + 1)), Signal()  # of the next request, which is the last one
+        asks = Signal(latency.FETCH_REQUEST - 1)  # what may be asked for, on its way; the last one is the request
+        waits = latency.FETCH - Dispatch.STAGES - 2
         m.d.comb += [
-            beats.eq(Mux(left > block, block, left)),
-            self.request.valid.eq((left != 0) & (room >= block)),
+            self.request.valid.eq(asks[-1]),
             self.request.payload.address.eq(address),
             self.request.payload.beats.eq(beats),
             taken.eq(self.request.valid & self.request.ready),
-            fifo.w_en.eq(delay(m, self.beat, latency.FETCH - 2, "beat")),
-            fifo.w_data.eq(delay(m, self.beat_data, latency.FETCH - 2, "beat_data")),
+            fifo.w_en.eq(delay(m, self.beat, waits, "beat")),
+            fifo.w_data.eq(delay(m, self.beat_data, waits, "beat_data")),
             self.words.valid.eq(fifo.r_rdy),
             self.words.payload.eq(fifo.r_data),
-            popped.eq(self.words.valid & self.words.ready),
-            fifo.r_en.eq(popped),
-            self.idle.eq(left == 0),
+            fifo.r_en.eq(self.words.ready),
         ]
-        m.d.sync += room.eq(room - Mux(taken, beats, 0) + popped)
+        m.d.sync += [
+            last.eq(left <= block),
+            beats.eq(Mux(left > block, block, left)),
+            asks.eq(Mux(taken, 0, Cat(~self.idle & (room >= block), asks))),
+        ]
+        m.d.sync += room.eq(room - Mux(taken, beats, 0) + self.words.freed)
         with m.If(self.begin):
             m.d.sync += [left.eq((self.size + (self.bus_bytes - 1)) >> shift), address.eq(self.address)]
+            m.d.sync += self.idle.eq(self.size == 0)
         with m.Elif(taken):
             m.d.sync += [left.eq(left - beats), address.eq(address + FETCH_BLOCK_BYTES)]
+            m.d.sync += self.idle.eq(last)
         return m

@@ -1,16 +1,18 @@
 """CONV's reader of the drain memory: a tile's pixels in turn, wherever the region's rows end."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from intaglio.hw.channel_groups import ChannelGroups
 from intaglio.hw.command_view import CommandView
-from intaglio.hw.nest import Either, Last, Nest, Walk
+from intaglio.hw.nest import Ahead, Either, Last, Nest, Turns, Walk
 from intaglio.hw.output_pass import DrainRead
+from intaglio.hw.pipeline import delay
 from intaglio.machine.config import Config
 from intaglio.machine.isa import COMMAND_BITS, Opcode
+from intaglio.machine.latency import LEAST_TILE
 
 
 class PixelReader(wiring.Component):
@@ -21,9 +23,9 @@ class PixelReader(wiring.Component):
     command : In, 1024 bits
         Stable while a CONV runs.
     start : In, 1 bit
-        A pulse before its first tile.
+        A pulse, at least three cycles before `begin` of its first tile.
     begin : In, 1 bit
-        A pulse a tile; its first pass is in the next cycle.
+        A pulse a tile; its first pass comes two cycles later.
     read : Out, DrainRead
         A tile's passes without a gap.
 
@@ -38,64 +40,76 @@ class PixelReader(wiring.Component):
         m = Module()
         config = self.config
         f = CommandView(self.command, Opcode.CONV)
-        active, half = Signal(), Signal()
-        m.submodules.groups = groups = ChannelGroups(config)
-        pixel = active & groups.last  # the last pass of a pixel
+        active, fresh = Signal(), Signal()
+        first, following = self.begin & fresh, self.begin & ~fresh
+        tiles = Ahead(
+            m, "tiles", self.start, first, following, LEAST_TILE, tile=f["pixel_tiles"], channel=f["channel_tiles"]
+        )
+        groups = ChannelGroups(m, config, f["last_channels"], Const(config.cols), tiles.flags["channel"])
         short, usual = (Mux(f["split"], 1, f[name]) for name in ("last_pixels", "rows_per_tile"))
-        pixels = Either(("tile",), short, usual)
-        tiles = Nest(m, "tiles", pixel, self.start, row=pixels, tile=f["pixel_tiles"], channel=f["channel_tiles"])
-        row = tiles.count("row", len(self.read.row))
-        m.d.comb += [
-            groups.active.eq(active),
-            groups.channels.eq(Mux(tiles.last["channel"], f["last_channels"], config.cols)),
-        ]
-        with m.If(tiles.turns["tile"]):
-            m.d.sync += [active.eq(0), half.eq(~half)]
+        pixels = Either((tiles.flags["tile"],), short, usual)
+        passes = Nest(m, "passes", active, self.begin, group=groups.turns, row=pixels)
+        with m.If(passes.ends):
+            m.d.sync += active.eq(0)
         with m.If(self.begin):
-            m.d.sync += active.eq(1)
+            m.d.sync += [active.eq(1), fresh.eq(0)]
         with m.If(self.start):
+            m.d.sync += fresh.eq(1)
+        self._reads(
+            m, groups, passes.later(), tiles.later(), delay(m, active, 1, "active"), delay(m, first, 1, "first")
+        )
+        return m
+
+    def _reads(
+        self, m: Module, groups: ChannelGroups, passes: Turns, tiles: Ahead, active: Value, first: Value
+    ) -> None:
+        """The passes' reads, in their own cycle: one behind the loops' decisions."""
+        f = CommandView(self.command, Opcode.CONV)
+        pixel = passes.turns["row"]  # the last pass of a pixel
+        row = passes.count("row", len(self.read.row))
+        half = Signal()
+        with m.If(passes.ends):
+            m.d.sync += half.eq(~half)
+        with m.If(first):
             m.d.sync += half.eq(0)  # the rest every command leaves at 0
 
         # Of each channel tile's pixels the first `drain_from` are kept, the first `early_pixels` have records of their own.
         to_keep, early = Signal.like(f["drain_from"]), Signal.like(f["early_pixels"])
         for left, whole in ((to_keep, f["drain_from"]), (early, f["early_pixels"])):
-            with m.If(self.start | tiles.turns["channel"]):
+            with m.If(first | tiles.turns["channel"]):
                 m.d.sync += left.eq(whole)
             with m.Elif(pixel & (left != 0)):
                 m.d.sync += left.eq(left - 1)
         partial = Signal.like(self.read.partial)
-        with m.If(self.start):
+        with m.If(first):
             m.d.sync += partial.eq(f["partial_base"])
         with m.Elif(active):
             m.d.sync += partial.eq(partial + 1)
 
-        out, records, early_records = self._walks(m, tiles, pixel)
+        out, records, early_records = self._walks(m, tiles, pixel, first)
         keeps = to_keep != 0
+        group_records = Mux(early != 0, early_records.now, records.now)
+        groups.show(m, passes, tiles, active & ~keeps, out.now, group_records, self.read)
         m.d.comb += [
-            self.read.output.count.eq(Mux(active & ~keeps, groups.count, 0)),
-            self.read.output.address.eq(out.now + groups.first),
-            self.read.output.final.eq(tiles.ends),
+            self.read.output.final.eq(passes.ends & tiles.final),
             self.read.row.eq(row),
             self.read.half.eq(half),
-            self.read.group.eq(groups.group),
-            self.read.records.eq(Mux(early != 0, early_records.now, records.now) + groups.group),
             self.read.take.eq(active & ~f["start"]),
             self.read.keep.eq(active & keeps),
             self.read.partial.eq(partial),
         ]
-        return m
 
-    def _walks(self, m: Module, tiles: Nest, pixel: Signal) -> tuple[Walk, Walk, Walk]:
+    def _walks(self, m: Module, tiles: Ahead, pixel: Value, first: Value) -> tuple[Walk, Walk, Walk]:
         """The address of the pixel's output, pixel by pixel of the region, and the channel tile's records and early
         records."""
         config = self.config
         f = CommandView(self.command, Opcode.CONV)
         bits = ceil_log2(config.activation_bytes)
         tile_out = tiles.walk("out", bits, f["out_base"], channel=config.cols)
-        region = Nest(m, "region", pixel, self.start | tiles.turns["channel"], col=f["region_width"], row=Last())
+        region = Nest(m, "region", pixel, first | tiles.turns["channel"], col=f["region_width"], row=Last())
         shape = self.read.records.shape()
         return (
-            region.walk("out", bits, tile_out.next, col=f["out_pixel_stride"], row=f["out_row_stride"]),
+            region.walk("out", bits, tile_out, col=f["out_pixel_stride"], row=f["out_row_stride"]),
             tiles.walk("records", shape, f["channel_base"], channel=config.channel_groups),
             tiles.walk("early_records", shape, f["early_base"], channel=config.channel_groups),
         )

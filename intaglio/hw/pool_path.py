@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from intaglio.hw.command_view import CommandView
-from intaglio.hw.nest import Last, Nest
+from intaglio.hw.nest import Ahead, Last, Nest, Turns
 from intaglio.hw.output_pass import OutputPass
 from intaglio.hw.padding import unwrapped
 from intaglio.hw.pipeline import delay
@@ -25,7 +25,7 @@ class PoolPath(wiring.Component):
     command : In, 1024 bits
         Stable while it runs.
     start : In, 1 bit
-        A pulse; the first read is in the next cycle.
+        A pulse; the first read comes three cycles later.
     read : Out, VectorRead
         Up to W bytes, a read each cycle while a slab's window lasts; a slab with fewer elements than passes waits for
         the rest of them.
@@ -65,62 +65,67 @@ class PoolPath(wiring.Component):
 
         active = Signal()
         waiting = Signal()  # all of the slab is read, but passes of it would meet the next slab's
-        covered = Signal(range(w + 1))  # channels whose passes fit into the slab's cycles up to this one
+        uncovered = Signal(range(w + 1))  # channels whose passes do not fit into the slab's cycles up to this one
         last_slab, end_slab = Signal(), Signal()
+        begin = delay(m, self.start, 1, "begin")
         reads = active & ~waiting
-        slabs = Nest(
+        slabs = Ahead(
             m,
             "slabs",
-            active & end_slab,
             self.start,
+            begin,
+            end_slab,
             slab=Last(last_slab),
             col=f["region_cols"],
             row=f["region_rows"],
         )
-        window = Nest(m, "window", reads, self.start | end_slab, kw=f["kernel_cols"], kh=f["kernel_rows"])
-        slab = Signal(range(w + 1))
-        # Channels from this slab on, of which a last one has few, and those beyond it less one: their sign compares.
-        left = slabs.walk("left", slab.shape(), f["channels"], slab=-w).now
-        beyond = slabs.walk("beyond", signed(33), f["channels"] - (w + 1), slab=-w).now
+        moves = begin | end_slab
+        window = Nest(m, "window", reads, moves, kw=f["kernel_cols"], kh=f["kernel_rows"])
+        slab, next_slab = Signal(range(w + 1)), Signal(range(w + 1))
+        # Channels from a slab on, of which a last one has few, and those beyond it less one: their sign compares.
+        left = slabs.walk("left", slab.shape(), f["channels"], slab=-w).next
+        beyond = slabs.walk("beyond", signed(33), f["channels"] - (w + 1), slab=-w).next
         m.d.comb += [
             last_slab.eq(beyond[-1]),
-            slab.eq(Mux(last_slab, left, w)),
-            end_slab.eq((window.final | waiting) & (slab <= covered)),
-            self.read.count.eq(Mux(reads, slab, 0)),
-            self.finished.eq(window.ends & slabs.final),
+            next_slab.eq(Mux(last_slab, left, w)),
+            end_slab.eq(active & (window.final | waiting) & (uncovered == 0)),
         ]
-        with m.If(active):
-            m.d.sync += covered.eq(Mux(covered == w, w, covered + q))
-            with m.If(window.final):
-                m.d.sync += waiting.eq(1)
-            with m.If(end_slab):
-                m.d.sync += [waiting.eq(0), covered.eq(q)]
-        with m.If(self.finished):
+        with m.If(window.ends):
+            m.d.sync += waiting.eq(1)
+        with m.If(uncovered != 0):
+            m.d.sync += uncovered.eq(_beyond(uncovered, q))
+        with m.If(moves):
+            m.d.sync += [slab.eq(next_slab), waiting.eq(0), uncovered.eq(_beyond(next_slab, q))]
+        with m.If(window.ends & slabs.final):
             m.d.sync += active.eq(0)
-        with m.If(self.start):
-            m.d.sync += [active.eq(1), waiting.eq(0), covered.eq(q)]
-
-        out_at = self._addresses(m, slabs, window)
-        passing = self._passes(m, window.ends & ~f["hold"], slab, out_at, slabs.final)
+        with m.If(begin):
+            m.d.sync += active.eq(1)
         first = Signal()  # of a window
         with m.If(reads):
             m.d.sync += first.eq(0)
-        with m.If(self.start | end_slab):
+        with m.If(moves):
             m.d.sync += first.eq(1)
+
+        # The reads, in their own cycle: one behind the loops' decisions.
+        asked, slabs = window.later(), slabs.later()
+        reads, first, slab = delay(m, reads, 1, "reads"), delay(m, first, 1, "first"), delay(m, slab, 1, "slab")
+        out_at = self._addresses(m, slabs, asked)
+        m.d.comb += [self.read.count.eq(Mux(reads, slab, 0)), self.finished.eq(asked.ends & slabs.final)]
+        passing = self._passes(m, asked.ends & ~f["hold"], slab, out_at, slabs.final)
         sums = self._sums(m, Cat(reads, first & ~f["resume"]))
         self._shifted(m, sums, passing)
         return m
 
-    def _addresses(self, m: Module, slabs: Nest, window: Nest) -> Signal:
+    def _addresses(self, m: Module, slabs: Ahead, window: Turns) -> Signal:
         """The read's address; returns that of the slab's output."""
         w = self.config.slab_channels
         f = CommandView(self.command, Opcode.POOL)
         bits = ceil_log2(self.config.activation_bytes)
         slab_at = slabs.walk("in", bits, f["in_base"], slab=w, col=f["x_step"], row=f["row_step"])
-        at = window.walk("in", bits, slab_at.next, kw=f["kernel_x_step"], kh=f["in_row_stride"])
+        at = window.walk("in", bits, slab_at, kw=f["kernel_x_step"], kh=f["in_row_stride"])
         # Bytes by which the region's row and the window's lie behind the first one that wraps: negative before it.
         down = slabs.walk("down", signed(33), -f["wrap_from"], row=f["row_step"])
-        line = window.walk("line", signed(33), down.next, kh=f["in_row_stride"])
+        line = window.walk("line", signed(33), down, kh=f["in_row_stride"])
         m.d.comb += self.read.address.eq(unwrapped(at.now, ~line.now[-1], f["wrap_bytes"]))
         out = slabs.walk("out", bits, f["out_base"], slab=w, col=f["out_pixel_stride"], row=f["out_row_stride"])
         return out.now
@@ -173,3 +178,8 @@ class PoolPath(wiring.Component):
                     m.d.sync += kept.eq(behind[lane + q])
         for lane in range(q):
             m.d.comb += self.sums[lane].eq(Mux(passing[1], behind[lane], sums[lane]))
+
+
+def _beyond(count: Value, passes: int) -> Value:
+    """Channels that are left behind a pass of so many."""
+    return Mux(count > passes, count - passes, 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -43,31 +43,37 @@ class CommandQueue(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        waits = latency.DISPATCH - 1
-        write, word, index = (delay(m, getattr(self, name), waits, name) for name in ("write", "word", "index"))
-        count = Signal(range(self._depth + 1))
-        pushed, popped, full = Signal(), Signal(), Signal()
+        count = Signal(range(self._depth + 1))  # commands whose last word was given
+        pushed, popped, full, shown = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
             pushed.eq(self.write & self.last),
             popped.eq(self.commands.valid & self.commands.ready),
             self.full.eq(full),
+            self.commands.valid.eq(shown),
         ]
         m.d.sync += [
             count.eq(count + pushed - popped),
             # Without a comparison behind the count: a full queue takes none, so that one which gives one is not full.
             full.eq(~popped & (full | (pushed & (count == self._depth - 1)))),
         ]
-        present = count
-        if waits:
-            present = Signal(range(self._depth + 1))
-            m.d.sync += present.eq(present + delay(m, pushed, waits, "pushed") - popped)
-        m.d.comb += self.commands.valid.eq(present != 0)
         if self._depth == 1:
-            held = Signal(32 * self._words)
-            m.d.comb += self.commands.payload.eq(held)
-            with m.If(write):
-                m.d.sync += held.word_select(index[: (self._words - 1).bit_length()], 32).eq(word)
-            return m
+            self._hold(m, pushed, popped, shown)
+        else:
+            self._store(m, pushed, popped, shown)
+        return m
+
+    def _hold(self, m: Module, pushed: Value, popped: Value, shown: Signal) -> None:
+        """The one command stands where it is shown."""
+        waits = latency.DISPATCH - 1
+        write, word, index = (delay(m, getattr(self, name), waits, name) for name in ("write", "word", "index"))
+        with m.If(write):
+            m.d.sync += self.commands.payload.word_select(index[: (self._words - 1).bit_length()], 32).eq(word)
+        m.d.sync += shown.eq(delay(m, pushed, waits, "pushed") | (shown & ~popped))
+
+    def _store(self, m: Module, pushed: Value, popped: Value, shown: Signal) -> None:
+        """The oldest is shown by a register; the others wait in a memory."""
+        waits = latency.DISPATCH - 2
+        write, word, index = (delay(m, getattr(self, name), waits, name) for name in ("write", "word", "index"))
         produce, consume = Signal(range(self._depth)), Signal(range(self._depth))
         storage = ram(
             m,
@@ -78,12 +84,20 @@ class CommandQueue(wiring.Component):
             collision=Collision.OLD,
             granularity=32,
         )
+        stored = Signal(range(self._depth + 1))  # whole commands in the storage that are not shown
+        moves = Signal()
         m.d.comb += [
+            moves.eq((stored != 0) & (~shown | popped)),
             storage.write_address.eq(produce),
             storage.write_data.eq(word.replicate(self._words)),
             storage.write_en.eq(write << index),
             storage.read_address.eq(consume),
-            self.commands.payload.eq(storage.read_data),
         ]
-        m.d.sync += [produce.eq(produce + delay(m, pushed, waits, "produced")), consume.eq(consume + popped)]
-        return m
+        m.d.sync += [
+            stored.eq(stored + delay(m, pushed, waits, "pushed") - moves),
+            produce.eq(produce + delay(m, pushed, waits, "produced")),
+            consume.eq(consume + moves),
+            shown.eq(moves | (shown & ~popped)),
+        ]
+        with m.If(moves):
+            m.d.sync += self.commands.payload.eq(storage.read_data)

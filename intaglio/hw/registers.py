@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -21,6 +21,8 @@ _WRITABLE: dict[int, int] = {
     Register.BASE_ADDRESS: ~(PAGE - 1) & 0xFFFFFFFF,
 }
 """Bits of settings that hold what is written, if not all do."""
+_GROUP_BITS = 4
+"""Lowest bits of a register's number, which a read looks at first."""
 
 
 class Registers(wiring.Component):
@@ -194,17 +196,27 @@ class Registers(wiring.Component):
     def _reads(self, m: Module, values: dict[int, Value | int]) -> None:
         """The read channels."""
         lite = self.lite
-        address, have_address = Signal(len(lite.araddr) - 2), Signal()
+        address, have_address, found = Signal(len(lite.araddr) - 2), Signal(), Signal()
         m.d.comb += lite.arready.eq(~have_address)
+        # In one cycle a word of each group, in the next one the group.
+        groups: dict[int, Signal] = {}
+        for group in sorted({offset >> 2 + _GROUP_BITS for offset in values}):
+            groups[group] = word = Signal(33, name=f"group{group}")
+            m.d.sync += word.eq(0)
+            with m.Switch(address[:_GROUP_BITS]):
+                for offset, value in values.items():
+                    if offset >> 2 + _GROUP_BITS == group:
+                        with m.Case(offset >> 2 & (1 << _GROUP_BITS) - 1):
+                            m.d.sync += word.eq(Cat(Value.cast(value) | Const(0, 32), 1))
         with m.If(lite.arvalid & lite.arready):
             m.d.sync += [have_address.eq(1), address.eq(lite.araddr[2:])]
         with m.If(lite.rvalid & lite.rready):
             m.d.sync += lite.rvalid.eq(0)
         with m.If(have_address & ~lite.rvalid):
-            m.d.sync += [have_address.eq(0), lite.rvalid.eq(1), lite.rresp.eq(OKAY)]
-            with m.Switch(address):
-                for offset, value in values.items():
-                    with m.Case(offset >> 2):
-                        m.d.sync += lite.rdata.eq(value)
-                with m.Default():
-                    m.d.sync += [lite.rdata.eq(0), lite.rresp.eq(SLVERR)]
+            m.d.sync += found.eq(1)
+        with m.If(found):
+            m.d.sync += [found.eq(0), have_address.eq(0), lite.rvalid.eq(1), lite.rdata.eq(0), lite.rresp.eq(SLVERR)]
+            with m.Switch(address >> _GROUP_BITS):
+                for group, word in groups.items():
+                    with m.Case(group):
+                        m.d.sync += [lite.rdata.eq(word[:32]), lite.rresp.eq(Mux(word[32], OKAY, SLVERR))]

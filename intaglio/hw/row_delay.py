@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from intaglio.hw.command_view import CommandView
+from intaglio.hw.pipeline import delay
 from intaglio.hw.ram import Collision, ram
 from intaglio.hw.widths import index_bits
 from intaglio.machine.isa import COMMAND_BITS, Opcode
@@ -38,8 +39,8 @@ class RowDelays(wiring.Component):
     active : In, 1 bit
         A DEPTHWISE runs; low for a cycle at least between two.
     schedule : Out, DelaySchedule
-        Every link is `through` while not active. Of this cycle, but for which links lie where a row of the patch ends:
-        that follows command a cycle later.
+        Every link is `through` while not active. Of `active` in the cycle before; from registers, which links lie where a
+        row of the patch ends a cycle later still.
 
     Beside the register of the row above a link takes tap_delay - 1 cycles, or patch_delay - 1 where a row of the patch
     ends: 0 to depth, a power of two of at least 2. No flow control.
@@ -54,21 +55,23 @@ class RowDelays(wiring.Component):
         f = CommandView(self.command, Opcode.DEPTHWISE)
         at = Signal(ceil_log2(self.depth))
         age = Signal(range(self.depth + 1))  # words that entered since the command began
-        with m.If(self.active):
-            m.d.sync += [at.eq(at + 1), age.eq(Mux(age == self.depth, age, age + 1))]
-        with m.Else():
-            m.d.sync += age.eq(0)
-        m.d.comb += [self.schedule.write.eq(self.active), self.schedule.address.eq(at)]
+        active = delay(m, self.active, 1, "active")
+        next_at, next_age = Signal.like(at), Signal.like(age)
+        m.d.comb += next_at.eq(at + active)
+        with m.If(active):
+            m.d.comb += next_age.eq(Mux(age == self.depth, age, age + 1))
+        m.d.sync += [at.eq(next_at), age.eq(next_age)]
+        m.d.comb += [self.schedule.write.eq(active), self.schedule.address.eq(at)]
 
         choices = {}
         for name in ("tap_delay", "patch_delay"):
-            choice = Signal(LinkDelay(self.depth), name=name)
+            choice = Signal(LinkDelay(self.depth), name=name, init={"through": 1, "fresh": 1})
             more = Signal.like(age, name=f"{name}_more")
-            m.d.comb += [
-                more.eq(f[name] - 1),
+            m.d.comb += more.eq(f[name] - 1)
+            m.d.sync += [
                 choice.through.eq(~self.active | (f[name] == 1)),
-                choice.fresh.eq(~self.active | (age >= more)),
-                choice.address.eq(at - more),
+                choice.fresh.eq(~self.active | (next_age >= more)),
+                choice.address.eq(next_at - more),
             ]
             choices[name] = choice.as_value()
         for r in range(self.rows - 1):

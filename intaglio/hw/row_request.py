@@ -51,7 +51,7 @@ class RowRequest(wiring.Component):
     length : In, 16 bits
         Bytes of the slot.
     request : Out, FeedRequest
-        latency.SEQUENCER_REQUEST cycles later: gather, add, clip.
+        latency.SEQUENCER_REQUEST - 1 cycles later: gather, add, clip.
 
     No flow control: a row every cycle.
     """
@@ -129,7 +129,7 @@ class RowRequest(wiring.Component):
             "row": row2,
         }
         for name, value in request.items():
-            register(m, self.request[name], value, latency.SEQUENCER_REQUEST - 2, f"clipped_{name}")
+            register(m, self.request[name], value, latency.SEQUENCER_REQUEST - 3, f"clipped_{name}")
         return m
 
     def _pixel(self, m: Module) -> Mux:

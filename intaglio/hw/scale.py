@@ -3,11 +3,11 @@
 Where a rounding is decided in hardware. The integer meaning is that of intaglio.network.arithmetic.
 """
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from intaglio.hw.binary32 import FRACTION, WHOLE, rounded_to_significand, rounds_up
+from intaglio.hw.binary32 import FRACTION, SIGNIFICANT, WHOLE, rounds_up
 from intaglio.hw.pipeline import Pipeline
 from intaglio.hw.product import product
 from intaglio.machine import latency
@@ -67,109 +67,151 @@ class Requantizer(wiring.Component):
         ports = ("sum", "bias", "multiplier", "shift", "rounding", "zero_point", "clamp_min", "clamp_max")
         pipe = Pipeline(m, self._stages, **{port: getattr(self, port) for port in ports})
         m.d.sync += pipe.make("total", signed(32), "total").eq(pipe.read("sum", "total") + pipe.read("bias", "total"))
+        self._shifts(m, pipe)
         self._value(m, pipe)
-
-        # Product, with a second register that a DSP block takes in.
-        factor = Cat(pipe.read("multiplier", "product")[:31], Const(0, 1)).as_signed()
+        value, factor = pipe.read("value", "product"), pipe.read("multiplier", "product")[:31]
         stages = pipe.between("product", "product2") + 1
-        whole = product(m, pipe.read("value", "product"), factor, "product", stages=stages, shape=signed(64))
-        pipe.enter("product", whole, "product2")
-
-        self._right_shift(m, pipe)
-        self._scaled(m, pipe)
-
-        # Zero point and clamp.
-        shown = Signal(signed(33))
-        zero_point, low, top = (pipe.read(name, "out") for name in ("zero_point", "clamp_min", "clamp_max"))
-        carry = pipe.read("carry", "out") if self._float else 0
-        m.d.comb += shown.eq(pipe.read("scaled", "out") + zero_point + carry)
-        m.d.sync += self.out.eq(Mux(shown < low, low, Mux(shown > top, top, shown)))
+        pipe.enter("product", product(m, value, factor, "product", stages=stages, shape=signed(63)), "product2")
+        self._high(m, pipe)
+        self._shifted(m, pipe)
+        self._out(m, pipe, *self._rounded(m, pipe))
         return m
 
-    def _value(self, m: Module, pipe: Pipeline) -> None:
-        """The factor that is multiplied: the total shifted left (DOUBLE, wraps at 32 bits as the format's int32 does), or its
-        magnitude (AWAY, FLOAT), of FLOAT as binary32."""
+    def _shifts(self, m: Module, pipe: Pipeline) -> None:
+        """The mode and the shifts, before they are needed: DOUBLE's to the left, and the one to the right that is left of
+        the scaling after it."""
         read, make = pipe.read, pipe.make
-        total, shift, rounding = (read(name, "value") for name in ("total", "shift", "rounding"))
-        value, negate = make("value", signed(33), "value"), make("negate", 1, "value")
-        is_double, is_float = make("is_double", 1, "value"), make("is_float", 1, "value")
+        rounding, shift = read("rounding", "total"), read("shift", "total")
+        is_double, is_float = rounding == RoundingCode.DOUBLE, rounding == RoundingCode.FLOAT
         m.d.sync += [
-            value.eq(total),
-            negate.eq(0),
-            is_double.eq(rounding == RoundingCode.DOUBLE),
-            is_float.eq(rounding == RoundingCode.FLOAT),
+            make("is_double", 1, "total").eq(is_double),
+            make("is_float", 1, "total").eq(is_float),
+            make("of_magnitude", 1, "total").eq(is_float | (rounding == RoundingCode.AWAY)),
+            make("left", 5, "total").eq(Mux(is_double & (shift > 0), shift[:5], 0)),
         ]
+        shift, right = read("shift", "value"), make("right", 6, "value")
+        m.d.sync += right.eq(31 - shift)
         if self._double:
-            with m.If(rounding == RoundingCode.DOUBLE):
-                shifted = Signal(signed(32))
-                left = Mux(shift > 0, shift[:5], 0)
-                m.d.comb += shifted.eq(total << left)
-                m.d.sync += value.eq(shifted)
-        if self._away or self._float:
-            of_magnitude = Signal()
-            m.d.comb += of_magnitude.eq(
-                (self._away & (rounding == RoundingCode.AWAY)) | (self._float & (rounding == RoundingCode.FLOAT))
-            )
-            with m.If(of_magnitude):
-                m.d.sync += [value.eq(Mux(total < 0, -total, total)), negate.eq(total < 0)]
-        if self._float:
-            value = read("value", "significand")
-            significand = rounded_to_significand(m, value[:32])
-            is_float = read("is_float", "significand")
-            m.d.sync += make("value", signed(33), "significand").eq(Mux(is_float, significand, value))
-
-    def _right_shift(self, m: Module, pipe: Pipeline) -> None:
-        """The right shift that is left of the scaling, and half of the last place that it keeps, added before it.
-        DOUBLE takes the high half of the product first, rounded half up (its saturating case needs a negative
-        multiplier); the others keep the whole product."""
-        read, make = pipe.read, pipe.make
-        whole, shift = read("product", "high"), read("shift", "high")
-        high = make("high", signed(66 if self._float else 64), "high")
-        right = make("right", 6, "high")
-        m.d.sync += [high.eq(whole), right.eq(31 - shift)]
-        if self._double:
-            with m.If(read("is_double", "high")):
-                m.d.sync += [high.eq((whole + (1 << 30)) >> 31), right.eq(Mux(shift < 0, -shift, 0))]
+            with m.If(read("is_double", "value")):
+                m.d.sync += right.eq(Mux(shift < 0, -shift, 0))
         if self._float:
             # A right shift by 31 - shift that leaves FRACTION bits. Where it would be a left shift, the product, at
             # least 2**30 if not 0, is beyond WHOLE bits without it.
-            with m.If(read("is_float", "high")):
-                m.d.sync += [high.eq(whole << _ROOM), right.eq(Mux(shift < _LEAST, _LEAST - shift, 0))]
+            with m.If(read("is_float", "value")):
+                m.d.sync += right.eq(Mux(shift < _LEAST, _LEAST - shift, 0))
 
-        # DOUBLE rounds half away from zero.
-        high, right = read("high", "biased"), read("right", "biased")
-        biased = make("biased", signed(66 if self._float else 65), "biased")
-        with m.If((right == 0) | (read("is_float", "biased") if self._float else 0)):
-            m.d.sync += biased.eq(high)
-        with m.Else():
-            half = Signal(63)
-            m.d.comb += half.eq(Const(1, 63) << (right - 1)[:6])
-            m.d.sync += biased.eq(high + half - (read("is_double", "biased") & (high < 0)))
-
-    def _scaled(self, m: Module, pipe: Pipeline) -> None:
-        """The shift, to 32 bits; of FLOAT to WHOLE bits before the point and FRACTION and a sticky one behind it, which
-        are rounded in a stage of their own."""
+    def _value(self, m: Module, pipe: Pipeline) -> None:
+        """The factor that is multiplied: the total shifted left (DOUBLE, wraps at 32 bits as the format's int32 does), or its
+        magnitude (AWAY, FLOAT), which FLOAT has rounded behind it."""
         read, make = pipe.read, pipe.make
-        biased, right, negate = (read(name, "scaled") for name in ("biased", "right", "negate"))
-        quotient = Signal.like(biased)
-        m.d.comb += quotient.eq(biased >> right)
-        near = quotient[:32].as_signed()
-        m.d.sync += make("scaled", signed(32), "scaled").eq(Mux(negate, -near, near))
-        if not self._float:
-            return
-        sticky = Cat(biased[i] & (right > i) for i in range(_LEAST + 31)).any()
-        beyond = quotient[FRACTION + WHOLE :].any()
+        total, negate = read("total", "value"), Signal()
+        m.d.comb += negate.eq(read("of_magnitude", "value") & (total < 0) if self._away or self._float else 0)
+        left = read("left", "value") if self._double else Const(0, 5)
+        # With FLOAT's stage behind this one, the rest of the shift is done there.
+        shifted = (total << (left[:3] if self._float else left))[:32].as_signed()
         m.d.sync += [
-            make("fraction", FRACTION + 1, "scaled").eq(Cat(sticky, quotient[:FRACTION])),
-            make("whole", WHOLE + 1, "scaled").eq(Mux(beyond, -1, quotient[FRACTION : FRACTION + WHOLE])),
+            make("negate", 1, "value").eq(negate),
+            make("value", signed(33), "value").eq(Mux(negate, -total, shifted)),
         ]
-        # FLOAT's rounding; the last addition adds it, and completes the negative (-x - up = ~x + 1 - up).
-        scaled, whole, fraction = (read(name, "chosen") for name in ("scaled", "whole", "fraction"))
-        is_float, negate = read("is_float", "chosen"), read("negate", "chosen")
-        up = rounds_up(m, whole[:WHOLE], fraction)
-        signed_whole = Cat(whole ^ negate.replicate(len(whole)), negate).as_signed()
-        m.d.sync += make("scaled", signed(32), "chosen").eq(Mux(is_float, signed_whole, scaled))
-        m.d.sync += make("carry", 1, "chosen").eq(is_float & (up ^ negate))
+        if self._float:
+            self._significand(m, pipe)
+
+    def _significand(self, m: Module, pipe: Pipeline) -> None:
+        """FLOAT's magnitude as binary32 holds it: SIGNIFICANT bits, half to even; of DOUBLE the rest of the shift."""
+        read, make = pipe.read, pipe.make
+        # A one at the highest bit that is too many, of which there are as many as above SIGNIFICANT. Found before the
+        # total is negated: where that adds one at the top, it is a power of two, which has nothing to round.
+        total, is_float = read("total", "value"), read("is_float", "value")
+        ones = (total ^ (total < 0).replicate(32))[SIGNIFICANT:31]
+        dropped = Cat(is_float & ones[i] & ~ones[i + 1 :].any() for i in range(len(ones)))
+        m.d.sync += make("dropped", len(ones), "value").eq(dropped)
+
+        value, dropped = read("value", "significand"), read("dropped", "significand")
+        if self._double:
+            left, is_double = read("left", "significand"), read("is_double", "significand")
+            shifted = (value[:32] << (left & 0b11000))[:32]
+            value = Cat(shifted, Mux(is_double, shifted[-1], value[-1]))
+        # Half of the last place kept is the one in `dropped`; after a tie that place is made even.
+        nearest, places = Signal(33), range(len(ones))
+        m.d.comb += nearest.eq(value + dropped)
+        tie = Cat(dropped[i] & (value[: i + 1] == 1 << i) for i in places)
+        cleared = Cat(Cat(dropped[i:].any() for i in places), Const(0, 1)) | (tie << 1)
+        rounded = Cat(nearest[: len(cleared)] & ~cleared, nearest[len(cleared) :])
+        m.d.sync += make("value", signed(33), "significand").eq(rounded.as_signed())
+
+    def _high(self, m: Module, pipe: Pipeline) -> None:
+        """The value that is shifted right, with a bit behind the point, of FLOAT with _ROOM: of DOUBLE the product's high
+        half, rounded half up (its saturating case needs a negative multiplier), of the others the product. A shift by
+        32 is done here."""
+        read, make = pipe.read, pipe.make
+        whole, right = read("product", "high"), read("right", "high")
+        high, given = make("high", 64, "high"), Signal(signed(len(whole) + _ROOM))
+        m.d.comb += given.eq(whole << 1)
+        if self._float:
+            with m.If(read("is_float", "high")):
+                m.d.comb += given.eq(whole << _ROOM)
+        m.d.sync += high.eq(Mux(right[5], given >> 32, given))
+        if self._double:
+            half_up = Signal(signed(34))
+            m.d.comb += half_up.eq((whole >> 30) + 1)
+            with m.If(read("is_double", "high")):
+                m.d.sync += high.eq(Cat(Const(0, 1), half_up[1:]).as_signed())
+        # Of FLOAT what lies below, and beyond what a shift by 31 brings to WHOLE bits.
+        m.d.sync += [
+            make("sticky", 1, "high").eq(right[5] & whole[: 32 - _ROOM].any()),
+            make("beyond", 1, "high").eq(~right[5] & whole[64 - _ROOM :].any()),
+        ]
+
+    def _shifted(self, m: Module, pipe: Pipeline) -> None:
+        """The rest of the shift, to 32 bits and the one behind the point; a sticky bit of those below, and of FLOAT, which
+        has WHOLE bits before the point and FRACTION behind it, whether any lie beyond."""
+        read, make = pipe.read, pipe.make
+        shifted, sticky, beyond = (read(name, "shifted") for name in ("high", "sticky", "beyond"))
+        right = read("right", "shifted")
+        for step in (16, 8, 4, 2, 1):
+            taken, left = right[step.bit_length() - 1], len(shifted) - step
+            sticky = Cat(sticky, taken & shifted[:step].any())
+            beyond = Cat(beyond, ~taken & shifted[left:].any())
+            shifted = Mux(taken, shifted[step:], shifted[:left])
+        m.d.sync += [
+            make("shifted", 33, "shifted").eq(shifted),
+            make("sticky", len(sticky), "shifted").eq(sticky),
+            make("beyond", len(beyond), "shifted").eq(beyond),
+        ]
+
+    def _rounded(self, m: Module, pipe: Pipeline) -> tuple[Value, Value]:
+        """32 bits and a carry, before the registers of `shown`, whose sum is the quotient; -x - up = ~x + 1 - up."""
+        stage = "chosen" if self._float else "shown"
+        shifted, sticky, negate = (pipe.read(name, stage) for name in ("shifted", "sticky", "negate"))
+        quotient, up = shifted[1:], shifted[0]
+        if self._double:  # half away from zero
+            up = up & (sticky.any() | ~(pipe.read("is_double", stage) & shifted[-1]))
+        if not self._float:
+            return quotient ^ negate.replicate(32), up ^ negate
+        whole, is_float, beyond = shifted[FRACTION:], pipe.read("is_float", stage), pipe.read("beyond", stage).any()
+        of_float = Cat(whole | beyond.replicate(WHOLE), beyond)
+        m.d.sync += [
+            pipe.make("quotient", 32, stage).eq(Mux(is_float, of_float, quotient) ^ negate.replicate(32)),
+            pipe.make("up", 1, stage).eq(up),
+            pipe.make("up_of_float", 1, stage).eq(rounds_up(m, whole, Cat(sticky.any(), shifted[:FRACTION]))),
+        ]
+        names = ("quotient", "up", "up_of_float", "is_float", "negate")
+        quotient, up, up_of_float, is_float, negate = (pipe.read(name, "shown") for name in names)
+        return quotient, Mux(is_float, up_of_float, up) ^ negate
+
+    def _out(self, m: Module, pipe: Pipeline, quotient: Value, carry: Value) -> None:
+        """Zero point and clamp. Quotient and carry may wrap in 32 bits to -2**31, below every clamp; the sum does not show
+        that."""
+        read, make = pipe.read, pipe.make
+        with_carry = Cat(1, quotient).as_signed() + Cat(carry, read("zero_point", "shown")).as_signed()
+        m.d.sync += [
+            make("shown", signed(33), "shown").eq(with_carry >> 1),
+            make("wraps", 1, "shown").eq(carry & (quotient == (1 << 31) - 1)),
+        ]
+        shown, low, top = (read(name, "out") for name in ("shown", "clamp_min", "clamp_max"))
+        out = make("out", signed(8), "out")
+        m.d.sync += out.eq(Mux(read("wraps", "out") | (shown < low), low, Mux(shown > top, top, shown)))
+        m.d.comb += self.out.eq(out)
 
 
 class OperandScale(wiring.Component):
@@ -199,22 +241,26 @@ class OperandScale(wiring.Component):
         ports = ("value", "zero_point", "multiplier", "shift")
         pipe = Pipeline(m, latency.OPERAND_STAGES, **{port: getattr(self, port) for port in ports})
         read, make = pipe.read, pipe.make
-        m.d.sync += make("offset", signed(9), "offset").eq(read("value", "offset") - read("zero_point", "offset"))
-        factor = Cat(read("multiplier", "product")[:31], Const(0, 1)).as_signed()
-        pipe.enter("product", product(m, read("offset", "product"), factor, "product", stages=1), "product")
-        # (product << 20 + 2**30) >> 31 without the zeros.
-        drop = 31 - ADD_LEFT_SHIFT
+        # A magnitude, so that both roundings are known before what they round.
+        difference = Signal(signed(9))
+        m.d.comb += difference.eq(read("value", "offset") - read("zero_point", "offset"))
+        negate = difference < 0
         m.d.sync += [
-            make("high", signed(31), "high").eq((read("product", "high") + (1 << (drop - 1))) >> drop),
-            make("right", 5, "high").eq(-read("shift", "high")),
+            make("negate", 1, "offset").eq(negate),
+            make("offset", 8, "offset").eq((difference ^ negate.replicate(9)) + negate),
+            make("right", 5, "offset").eq(-read("shift", "offset")),
         ]
-        high, right = read("high", "biased"), read("right", "biased")
-        biased = make("biased", signed(33), "biased")
-        with m.If(right == 0):
-            m.d.sync += biased.eq(high)
-        with m.Else():
-            half = Signal(31)
-            m.d.comb += half.eq(Const(1, 31) << (right - 1)[:5])
-            m.d.sync += biased.eq(high + half - (high < 0))
-        m.d.sync += self.out.eq(read("biased", "out") >> read("right", "out"))
+        # (product << 20 + 2**30) >> 31 without the zeros; a tie towards plus infinity.
+        drop = 31 - ADD_LEFT_SHIFT
+        offset, negate = read("offset", "product"), read("negate", "product")
+        factor, half = read("multiplier", "product")[:31], Cat(negate.replicate(drop - 1), ~negate)
+        stages = pipe.between("product", "sum") + 1
+        pipe.enter("sum", product(m, offset, factor, "product", stages=stages, plus=half, shape=unsigned(39)), "sum")
+        # With a bit behind the point, 0 before the shift, which the second rounding adds: half away from zero.
+        given = Cat(Const(0, 1), read("sum", "shifted")[drop:])
+        m.d.sync += make("shifted", len(given), "shifted").eq(given >> read("right", "shifted"))
+        shifted, negate = read("shifted", "out"), read("negate", "out")
+        out, quotient = make("out", signed(len(given)), "out"), Signal(signed(len(given)))
+        m.d.comb += [quotient.eq(Cat(shifted[1:] ^ negate.replicate(len(shifted) - 1), negate)), self.out.eq(out)]
+        m.d.sync += out.eq(quotient + (shifted[0] ^ negate))  # -x - up = ~x + 1 - up
         return m

@@ -13,8 +13,8 @@ from intaglio.machine import latency
 from intaglio.machine.config import Config
 from intaglio.machine.limits import STORE_BUFFER_WORDS
 
-_READ = data.StructLayout({"local": 30, "beats": BEATS_BITS})
-"""One burst's words on chip."""
+_READ = data.StructLayout({"local": 30, "last": BEATS_BITS})
+"""One burst's words on chip. last: the number of the last one, from 0."""
 _ENDING = data.StructLayout({"last": 1, "signal": 2, "tag": 16})
 """Meaning of the burst's response."""
 
@@ -92,7 +92,7 @@ class Store(wiring.Component):
             splitter.bursts.ready.eq(self.request.ready),
             taken.eq(self.request.valid & self.request.ready),
             read.local.eq(burst.local),
-            read.beats.eq(burst.request.beats),
+            read.last.eq(burst.request.beats - 1),
             ending.last.eq(burst.last),
             ending.signal.eq(burst.signal),
             ending.tag.eq(burst.tag),
@@ -111,7 +111,7 @@ class Store(wiring.Component):
         issue, last_beat, sent = Signal(), Signal(), Signal()
         m.d.comb += [
             issue.eq(to_read.r_rdy & (room != 0)),
-            last_beat.eq(beat + 1 == oldest.beats),
+            last_beat.eq(beat == oldest.last),
             to_read.r_en.eq(issue & last_beat),
         ]
         m.d.sync += [

@@ -18,7 +18,7 @@ class TilePauses(wiring.Component):
     start : In, 1 bit
         A pulse; the first tile begins in the next cycle.
     idle_cycles : In, 32 bits
-        Stable from start on, while active.
+        Stable from the cycle before start on, while active.
     tile_ends : In, 1 bit
         Counts while running: this cycle is the tile's last.
     last_tile : In, 1 bit

@@ -57,8 +57,12 @@ class Tokens(wiring.Component):
                     down.eq(self.start[to] & self.waits[2 * to + bit]),
                     up.eq(self.retire[of] & self.signals[2 * of + token_bit(of, to)]),
                 ]
-                m.d.sync += count.eq(count + up - down)
-                available.append(count != 0)
+                some = Signal(name=f"some_{of.name.lower()}_to_{to.name.lower()}")
+                m.d.sync += [
+                    count.eq(count + up - down),
+                    some.eq(up | count[1:].any() | (count[0] & ~down)),  # any after this cycle
+                ]
+                available.append(some)
                 overflow.append(up & ~down & count.all())
         m.d.comb += [self.available.eq(Cat(*available)), self.overflow.eq(Cat(*overflow).any())]
         return m

@@ -8,8 +8,9 @@ RTL's structure needs at least.
 from __future__ import annotations
 
 # Memories on chip.
-ACTIVATION_READ = 3
-"""Cycles from a request to its bytes, COMPUTE's and STORE's: memory, choice of the bank, rotation. At least 3."""
+ACTIVATION_READ = 5
+"""Cycles from a request to its bytes, COMPUTE's and STORE's: the port's register, the words that it touches, memory, choice of
+the bank, rotation. At least 5."""
 ACTIVATION_WRITE = 2
 """Cycles from a write of COMPUTE's, or LOAD's, to the first request that reads it: rotation, memory. At least 2."""
 WEIGHT_READ = 2
@@ -22,11 +23,14 @@ PARTIAL_WRITE = 1
 """Cycles from a write to the first request that reads it. At least 1."""
 
 # Of a compute command.
-COMMAND_START = 2
-"""Cycles from the handshake that starts a command to its first slot or read: the command's register, the sequencers'.
-At least 2."""
-SEQUENCER_REQUEST = 3
-"""Cycles from a slot's cycle to its request at the activation memory: gather, add, clip. At least 3."""
+COMMAND_START = 4
+"""Cycles from the handshake that starts a command to its first slot or read: the command's register, what follows from its
+fields, the loops, what they step. At least 4."""
+LEAST_TILE = 2
+"""Cycles from the beginning of a tile of CONV's or DEPTHWISE's to that of the next one, at least: the registers of what comes
+after that one are stepped meanwhile (hw.nest.Ahead). At least 2."""
+SEQUENCER_REQUEST = 4
+"""Cycles from a slot's cycle to its request at the activation memory: pixel, gather, add, clip. At least 4."""
 FEED_ROWS = 2
 """Cycles from a request's bytes to the array's edge: mask, capture. At least 2."""
 ARRAY_ELEMENT = 3
@@ -38,7 +42,7 @@ DRAIN_READ = 2
 """Cycles from a pass's read of the drain memory to its sums: memory, choice of the group. At least 2."""
 DRAIN_PASS = max(DRAIN_READ, PARTIAL_READ, CHANNEL_READ - 1) + 1
 """Cycles from a pass's read of the drain memory to its sums, partial ones added, at the requantizers."""
-OPERAND_STAGES = ("offset", "product", "high", "biased", "out")
+OPERAND_STAGES = ("offset", "product", "sum", "shifted", "out")
 """Registers of an ADD operand's pipeline in order (hw.scale.OperandScale)."""
 OPERAND_SCALE = len(OPERAND_STAGES)
 ADD_SUM = 1
@@ -58,9 +62,9 @@ def requantizer_stages(rounding: tuple[str, ...]) -> tuple[str, ...]:
         "product",
         "product2",
         "high",
-        "biased",
-        "scaled",
+        "shifted",
         *(("chosen",) if with_float else ()),
+        "shown",
         "out",
     )
 
@@ -71,13 +75,19 @@ def requantizer(rounding: tuple[str, ...]) -> int:
 
 
 # Of the system around it.
-CLEAR = 0
+CLEAR = 1
 """Cycles from a write of START or SOFT_RESET to the reset of the engines. At least 0."""
-FETCH = 2
-"""Cycles from a beat of commands to its first word at dispatch: the FIFO. At least 2."""
-DISPATCH = 1
-"""Cycles from the last word of a command at dispatch to the command at its queue's output. 1 to 8, the words of the
-shortest command."""
+FETCH_REQUEST = 2
+"""Cycles from what lets FETCH ask (START's begin, a place that is free, its burst before that is taken) to its request. At
+least 2."""
+TRANSFER_REQUEST = 2
+"""Cycles from the start of a LOAD or STORE, or its burst before that is taken, to the request of its next one. At least 2."""
+FETCH = 6
+"""Cycles from a beat of commands to its first word's being handed over: the FIFO (2), and at dispatch the word, what it is,
+what it may be, whether it is (hw.dispatch.Dispatch.STAGES). At least 6."""
+DISPATCH = 2
+"""Cycles from the handing over of a command's last word to the command at its queue's output: the queue, its output's register.
+2 to 8, the words of the shortest command."""
 LOAD = 1
 """Cycles from a beat to its write on chip, and of a command's last one to its retirement. At least 1."""
 STORE_ISSUE = 1

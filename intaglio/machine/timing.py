@@ -36,11 +36,11 @@ class ConvTiming:
 def least_tile_cycles(config: Config, pixels: int, groups: int) -> int:
     """The fewest cycles (slots and idle) of a tile of `pixels` rows in use and `groups` requantizer passes a row.
 
-    Its passes must fit; and its sums wait cols + 1 cycles for the last column, in one of the drain memory's two
-    halves, which the tile after the next one overwrites.
+    Its passes must fit; its sums wait cols + 1 cycles for the last column, in one of the drain memory's two halves, which
+    the tile after the next one overwrites; and latency.LEAST_TILE.
     """
     wait = config.cols + 1 + (pixels - 1) * (groups - 1)
-    return max(pixels * groups, -(-wait // 2))
+    return max(pixels * groups, -(-wait // 2), latency.LEAST_TILE)
 
 
 _CONV_FIELDS = (
@@ -169,8 +169,9 @@ def least_idle_cycles(config: Config, c: Fields) -> int:
     The passes of a tile begin cols + 1 cycles after its last row's sum leaves the array (all others left before), and
     (1) they end before those of the next tile begin: from last sum to last sum are the next tile's raster and the idle
     cycles; (2) they are in one half of the drain memory, which the tile after the next one fills from its first row's sum
-    on. The first row's sum leaves kernel_rows - 1 raster rows and kernel_cols cycles after its tile began. Exact for one pass
-    a patch; for more (2) asks for some cycles too many, since later rows and columns are overwritten later.
+    on; (3) tiles are latency.LEAST_TILE cycles apart. The first row's sum leaves kernel_rows - 1 raster rows and kernel_cols
+    cycles after its tile began. Exact for one pass a patch; for more (2) asks for some cycles too many, since later rows and
+    columns are overwritten later.
     """
     return _least_idle(config.cols, config.requantizers, *_idle_fields(c))
 
@@ -206,10 +207,10 @@ def _least_idle(
 
     first_sum = (kernel_rows - 1) * raster_cols + kernel_cols
     most, shortest = patch_rows * patch_cols * -(-tile_channels // requantizers), last_raster_rows * raster_cols
-    if most <= shortest and cols + most <= shortest + first_sum:
-        return 0  # whichever tile follows on whichever
     order = list(tiles())
-    idle = 0
+    idle = max(0, latency.LEAST_TILE - shortest) if len(order) > 1 else 0
+    if most <= shortest and cols + most <= shortest + first_sum:
+        return idle  # whichever tile follows on whichever
     for at, (_, passes) in enumerate(order[:-1]):
         following = order[at + 1][0]
         idle = max(idle, passes - following)

@@ -75,7 +75,7 @@ async def streams(dut, rows: int) -> tuple[list[list[int]], list[list[tuple[bool
         if left is not None:
             left -= 1
         elif not dut.active.value:
-            left = Feed.LATENCY + rows
+            left = Feed.LATENCY + rows + 1  # active tells of the next cycle
     return data, marks, weights
 
 
@@ -96,6 +96,8 @@ async def geometries(dut) -> None:
         dut.start.value = 1
         await tick(dut)
         dut.start.value = 0
+        for _ in range(2):  # active from then on
+            await tick(dut)
         data, marks, weights = await streams(dut, config.rows)
         once = [(step == 0, step == steps - 1) for step in range(steps)]
         for r in range(config.rows):

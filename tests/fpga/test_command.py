@@ -12,7 +12,8 @@ from tests.cli.command import intaglio, validate
 
 SMALL = (
     "--config", "tiny16", "--set", "rows=2", "--set", "cols=2", "--set", "requantizers=1", "--set", "depthwise_delay=0",
-    "--set", "weight_bytes=4096", "--set", "activation_bytes=8192",
+    "--set", "weight_bytes=4096", "--set", "activation_bytes=8192", "--set", "rounding=[single]",
+    "--set", "weight_lanes=1", "--set", "weight_zero_points=false",
 )  # fmt: skip
 
 

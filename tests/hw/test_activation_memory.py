@@ -61,9 +61,11 @@ def test_requests_at_random(shape: dict[str, int]) -> None:
             ctx.set(dut.load_data, word)
             await ctx.tick()
             model.data[at : at + bus] = word.to_bytes(bus, "little")
-        reads: list[tuple | None] = [None] * (latency.ACTIVATION_READ - 1)
-        stores: list[tuple | None] = [None] * (latency.ACTIVATION_READ - 1)
-        writes: list[tuple] = []  # of the cycle before: they meet at the port now
+        reads: list[tuple | None] = [None] * (latency.ACTIVATION_READ - 3)
+        stores: list[tuple | None] = [None] * (latency.ACTIVATION_READ - 3)
+        # Of two cycles ago and of the cycle before: they meet at the ports now.
+        asked = [(False, 0, 0, 0, False, 0)] * 2
+        writes: list[tuple] = []
         ctx.set(dut.load_en, 0)
         await ctx.tick()
         busy = (0.9, 0.9, 0.5, 0.5)
@@ -96,11 +98,12 @@ def test_requests_at_random(shape: dict[str, int]) -> None:
             ):
                 ctx.set(port, int(value))
 
+            asked.append((reading, read_at, low, high, storing, store_at))
+            reading, read_at, low, high, storing, store_at = asked.pop(0)
             read_ports = model.ports(read_at, low, high) if reading else []
             store_port = model.port(store_at) if storing else None
             write_ports = model.ports(write_at, 0, count)
             assert ctx.get(dut.read_touched) == len(read_ports) and ctx.get(dut.write_touched) == len(write_ports)
-            # Writes of the cycle before are at the ports now, reads of this one too.
             compute, load = writes if writes else ((0, 0, 0, []), None)
             clash = load is not None and model.port(load[0]) in compute[3]
             assert ctx.get(dut.conflict) == ((store_port is not None and store_port in read_ports) or clash)

@@ -14,6 +14,7 @@ from units import BUSES, simulate, small_config
 from intaglio.hw.dispatch import Dispatch
 from intaglio.hw.fetch import Fetch
 from intaglio.hw.queues import CommandQueue
+from intaglio.machine import latency
 from intaglio.machine.faults import Fault
 from intaglio.machine.isa import WORDS_OF, Command, Engine, Opcode
 from intaglio.machine.limits import FETCH_BLOCK_BYTES, FETCH_FIFO_BYTES, QUEUE_DEPTHS
@@ -56,7 +57,7 @@ def run(bus: int, words: list[int], rng: random.Random, program_bytes: int | Non
                 assert at // 4096 == (at + beats * bus - 1) // 4096
                 expected += beats * bus
                 pending += [at + i * bus for i in range(beats)]
-            in_fifo -= ctx.get(dut.fetch.words.valid) and ctx.get(dut.fetch.words.ready)
+            in_fifo -= ctx.get(dut.dispatch.words.freed)
             beat = bool(pending) and rng.random() < 0.6
             ctx.set(dut.fetch.beat, beat)
             if beat:
@@ -227,15 +228,16 @@ def test_queue(engine: Engine) -> None:
     most = 0
 
     async def count(ctx):
-        """It is full with `depth` whole commands, no sooner and no later, and has one to give with the first."""
+        """It is full with `depth` whole commands, no sooner and no later, and has the first to give as late as stated and all
+        others one after another."""
         nonlocal most
-        held = 0
+        held, shown, on_the_way = 0, 0, [0] * (latency.DISPATCH - 1)
         while True:
             most = max(most, held)
-            assert ctx.get(dut.full) == (held == depth) and ctx.get(dut.commands.valid) == (held > 0)
-            held += (ctx.get(dut.write) & ctx.get(dut.last)) - (
-                ctx.get(dut.commands.valid) & ctx.get(dut.commands.ready)
-            )
+            assert ctx.get(dut.full) == (held == depth) and ctx.get(dut.commands.valid) == (shown > 0)
+            on_the_way.append(ctx.get(dut.write) & ctx.get(dut.last))
+            popped = ctx.get(dut.commands.valid) & ctx.get(dut.commands.ready)
+            held, shown = held + on_the_way[-1] - popped, shown + on_the_way.pop(0) - popped
             await ctx.tick()
 
     async def writer(ctx):

@@ -11,7 +11,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from units import simulate
 
-from intaglio.hw.nest import Either, Last, Nest
+from intaglio.hw.nest import Ahead, Either, Last, Nest
 
 SHAPE = signed(20)
 
@@ -21,8 +21,8 @@ class Loops(wiring.Component):
     has its last turn told from outside. `inner`: a nest inside of the first one's, with a walk that begins where that
     of the first stands."""
 
-    def __init__(self, depth: int, walks: list[list[int]], given: set[int]):
-        self.depth, self.walks, self.given = depth, walks, given
+    def __init__(self, depth: int, walks: list[list[int]], given: set[int], settled: bool):
+        self.depth, self.walks, self.given, self.settled = depth, walks, given, settled
         super().__init__(
             {
                 "advance": In(1),
@@ -42,7 +42,7 @@ class Loops(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         loops = {f"l{i}": Last(self.lasts[i]) if i in self.given else self.bounds[i] for i in range(self.depth)}
-        nest = Nest(m, "nest", self.advance, self.restart, **loops)
+        nest = Nest(m, "nest", self.advance, self.restart, self.settled, **loops)
         m.d.comb += self.ends.eq(nest.ends)
         for i, loop in enumerate(loops):
             m.d.comb += self.turns[i].eq(nest.turns[loop])
@@ -71,7 +71,8 @@ def test_nests_walk_as_loops_do(depth: int, seed: int) -> None:
         *(sorted(rng.sample(range(depth), rng.randint(1, depth))) for _ in range(3)),
     ]
     given = set(rng.sample(range(depth), rng.randint(0, depth - 1)))
-    dut = Loops(depth, walks, given)
+    settled = rng.random() < 0.5
+    dut = Loops(depth, walks, given, settled)
     stalls = rng.choice([0, 0.2, 0.7])
 
     async def bench(ctx):
@@ -85,6 +86,8 @@ def test_nests_walk_as_loops_do(depth: int, seed: int) -> None:
                 ctx.set(dut.starts[w], starts[w])
                 for i in range(depth):
                     ctx.set(dut.steps[w][i], steps[w][i])
+            if settled:
+                await ctx.tick()
             ctx.set(dut.restart, 1)
             ctx.set(dut.advance, rng.getrandbits(1))
             await ctx.tick()
@@ -122,35 +125,49 @@ def test_nests_walk_as_loops_do(depth: int, seed: int) -> None:
 
 class Inside(wiring.Component):
     """Rows of pixels in tiles: an inner nest that begins where a walk of the outer one stands, as the sequencers have
-    them; between two tiles the inner one waits for `go`."""
+    them; between two tiles the inner one waits for `go`. ahead: the outer one is a move ahead."""
 
-    def __init__(self) -> None:
-        super().__init__(
-            {"start": In(1), "step": In(1), "go": In(1), "address": Out(16), "tile": Out(16), "ends": Out(1)}
-        )
+    def __init__(self, ahead: bool) -> None:
+        self._ahead = ahead
+        outs = {name: Out(16) for name in ("address", "column", "tile")}
+        super().__init__({"prepare": In(1), "start": In(1), "step": In(1), "go": In(1), "ends": Out(1), **outs})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        outer = Nest(m, "outer", self.go, self.start, tile=4)
+        outer = ahead_or_not(m, self._ahead, "outer", self, self.go, tile=4)
         tile = outer.walk("address", 16, 1000, tile=300)
         inner = Nest(m, "inner", self.step, self.start | self.go, x=3, y=Last())
-        address = inner.walk("address", 16, tile.next, x=1, y=20)
-        m.d.comb += [self.address.eq(address.now), self.tile.eq(tile.now), self.ends.eq(inner.turns["y"])]
+        address = inner.walk("address", 16, tile, x=1, y=20)
+        column = inner.walk("column", 16, tile, x=1)  # a turn of y sets it back
+        m.d.comb += [self.address.eq(address.now), self.column.eq(column.now)]
+        m.d.comb += [self.tile.eq(tile.now), self.ends.eq(inner.turns["y"])]
         return m
 
 
-def test_a_nest_inside_of_another() -> None:
-    dut, rng = Inside(), random.Random(1)
+def ahead_or_not(m: Module, ahead: bool, name: str, dut, moves, **loops):
+    """An Ahead, or a Nest, that begins with dut.start."""
+    return Ahead(m, name, dut.prepare, dut.start, moves, **loops) if ahead else Nest(m, name, moves, dut.start, **loops)
+
+
+async def begin(ctx, dut) -> None:
+    for port in (dut.prepare, dut.start):
+        ctx.set(port, 1)
+        await ctx.tick()
+        ctx.set(port, 0)
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_a_nest_inside_of_another(ahead: bool) -> None:
+    dut, rng = Inside(ahead), random.Random(1)
 
     async def bench(ctx):
-        ctx.set(dut.start, 1)
-        await ctx.tick()
-        ctx.set(dut.start, 0)
+        await begin(ctx, dut)
         for tile in range(8):
             for i in range(rng.randint(0, 10)):
                 ctx.set(dut.step, 1)
                 at = 1000 + tile % 4 * 300 + i // 3 * 20 + i % 3
                 assert (ctx.get(dut.address), ctx.get(dut.ends)) == (at, i % 3 == 2)
+                assert ctx.get(dut.column) == 1000 + tile % 4 * 300 + i % 3
                 await ctx.tick()
             ctx.set(dut.step, rng.getrandbits(1))
             ctx.set(dut.go, 1)
@@ -165,33 +182,40 @@ class Ragged(wiring.Component):
     """Rows of tiles: `usual` turns, in the last tile `short`, in the very last one, which another nest's flag tells too,
     `least`."""
 
-    def __init__(self) -> None:
+    def __init__(self, ahead: bool) -> None:
+        self._ahead = ahead
         numbers = {name: In(8) for name in ("tiles", "groups", "usual", "short", "least")}
-        super().__init__({"start": In(1), "step": In(1), "turn": In(1), **numbers, "row": Out(8), "ends": Out(1)})
+        ports = {name: In(1) for name in ("prepare", "start", "step", "turn")}
+        outs = {name: Out(1) for name in ("ends", "final", "last", "turns", "outer_ends")}
+        super().__init__({**ports, **numbers, **outs, "row": Out(8)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        outer = Nest(m, "outer", self.turn, self.start, group=self.groups)
+        outer = ahead_or_not(m, self._ahead, "outer", self, self.turn, group=self.groups, all=2)
         rows = Either(("tile", outer.flags["group"]), self.least, Either(("tile",), self.short, self.usual))
         inner = Nest(m, "inner", self.step, self.start | self.turn, row=rows, tile=self.tiles)
-        m.d.comb += [self.row.eq(inner.count("row", 8)), self.ends.eq(inner.ends)]
+        m.d.comb += [self.row.eq(inner.count("row", 8)), self.ends.eq(inner.ends), self.final.eq(outer.final)]
+        m.d.comb += [
+            self.last.eq(outer.last["group"]),
+            self.turns.eq(outer.turns["all"]),
+            self.outer_ends.eq(outer.ends),
+        ]
         return m
 
 
+@pytest.mark.parametrize("ahead", [False, True])
 @pytest.mark.parametrize("seed", range(4))
-def test_turns_that_are_fewer_in_last_turns_around_them(seed: int) -> None:
-    dut, rng = Ragged(), random.Random(seed)
+def test_turns_that_are_fewer_in_last_turns_around_them(seed: int, ahead: bool) -> None:
+    dut, rng = Ragged(ahead), random.Random(seed)
 
     async def bench(ctx):
         for _ in range(6):
             numbers = {name: rng.choice([1, 1, 2, 3, 5]) for name in ("tiles", "groups", "usual", "short", "least")}
             for name, number in numbers.items():
                 ctx.set(getattr(dut, name), number)
-            ctx.set(dut.start, 1)
-            await ctx.tick()
-            ctx.set(dut.start, 0)
-            for group in range(numbers["groups"]):
-                turned = False
+            await begin(ctx, dut)
+            for turn in range(2 * numbers["groups"]):
+                turned, group = False, turn % numbers["groups"]
                 for tile in range(numbers["tiles"]):
                     last_tile, last_group = tile == numbers["tiles"] - 1, group == numbers["groups"] - 1
                     rows = numbers["usual" if not last_tile else "least" if last_group else "short"]
@@ -205,6 +229,12 @@ def test_turns_that_are_fewer_in_last_turns_around_them(seed: int) -> None:
                         # The next group in the cycle that ends this one, or later.
                         turned = ended and rng.getrandbits(1) == 1
                         ctx.set(dut.turn, turned)
+                        final = turn == 2 * numbers["groups"] - 1
+                        assert (ctx.get(dut.last), ctx.get(dut.final)) == (last_group, final)
+                        assert (ctx.get(dut.turns), ctx.get(dut.outer_ends)) == (
+                            turned and last_group,
+                            turned and final,
+                        )
                         await ctx.tick()
                         ctx.set(dut.turn, 0)
                         ctx.set(dut.step, 0)

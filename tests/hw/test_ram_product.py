@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from amaranth.hdl import Module, signed, unsigned
+from amaranth.hdl import Module, Shape, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from units import simulate
@@ -136,6 +136,70 @@ def test_products_come_as_late_as_stated(stages: int, enabled: bool) -> None:
         component_rtlil(Times(0, False), TOP)
 
 
+class Wide(wiring.Component):
+    """A product whose operands need not fit a multiplier."""
+
+    def __init__(self, a: Shape, b: Shape, stages: int, adds: bool):
+        self._made = stages, adds
+        super().__init__({"a": In(a), "b": In(b), "plus": In(5), "enable": In(1), "out": Out(signed(100))})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        stages, adds = self._made
+        given = {"plus": self.plus} if adds else {"enable": self.enable}
+        m.d.comb += self.out.eq(product(m, self.a, self.b, "whole", stages=stages, **given))
+        return m
+
+
+WIDE = [
+    (signed(33), unsigned(31), 4),
+    (signed(48), signed(16), 3),
+    (unsigned(16), signed(48), 3),
+    (unsigned(50), unsigned(35), 9),
+    (signed(18), unsigned(17), 1),
+    (signed(19), unsigned(18), 4),
+    (unsigned(1), unsigned(18), 2),
+    (signed(1), signed(36), 3),
+]
+
+
+@pytest.mark.parametrize("stages", [2, 3])
+@pytest.mark.parametrize("adds", [False, True])
+@pytest.mark.parametrize(("a", "b", "parts"), WIDE, ids=str)
+def test_wide_operands_are_multiplied_in_parts_that_a_multiplier_takes(
+    a: Shape, b: Shape, parts: int, adds: bool, stages: int
+) -> None:
+    dut, rng = Wide(a, b, stages, adds), random.Random(parts)
+
+    def operand(shape: Shape) -> int:
+        """At an end of its range now and then."""
+        low = -(1 << shape.width - 1) if shape.signed else 0
+        high = low + (1 << shape.width) - 1
+        return rng.choice([low, high, rng.randint(low, high), rng.randint(low, high)])
+
+    async def bench(ctx):
+        shown = [0] * stages
+        for _ in range(200):
+            x, y, plus, enable = operand(a), operand(b), rng.getrandbits(5), rng.getrandbits(1)
+            for port, value in ((dut.a, x), (dut.b, y), (dut.plus, plus), (dut.enable, enable)):
+                ctx.set(port, value)
+            assert ctx.get(dut.out) == shown[-1]
+            shown = [x * y + plus if adds else x * y if enable else shown[0], *shown[:-1]]
+            await ctx.tick()
+
+    simulate(dut, bench)
+    stated = re.findall(r'product "(un)?signed (\d+) \* (un)?signed (\d+)"', component_rtlil(dut, TOP))
+    assert len(stated) == parts
+    for of_a, width_a, of_b, width_b in stated:
+        assert int(width_a) <= (17 if of_a else 18) and int(width_b) <= (17 if of_b else 18)
+
+
+@pytest.mark.parametrize("given", [(signed(19), signed(4), 1, False), (signed(4), signed(4), 1, True)])
+def test_a_sum_of_parts_has_a_stage_of_its_own(given: tuple[Shape, Shape, int, bool]) -> None:
+    with pytest.raises(ValueError, match="whole: the sum of a product's parts has a register of its own"):
+        component_rtlil(Wide(*given), TOP)
+
+
 def test_attributes_reach_the_verilog() -> None:
     mem = to_verilog(component_rtlil(Rows(1, Collision.UNDEFINED, {"ram_style": "block", "no_rw_check": 1}), TOP))
     assert re.search(r'\(\* no_rw_check = .*1 \*\)\n  \(\* ram_style = "block" \*\)\n  reg \[15:0\] \S+ \[7:0\];', mem)
@@ -159,6 +223,11 @@ def modules(name: str) -> dict[str, str]:
     return {part.split()[0].removeprefix(f"\\{TOP}").lstrip("."): part for part in text.split("\nmodule ")[1:]}
 
 
+def multipliers(config: Config) -> int:
+    """A lane's: 4 parts of a requantizer's product, 2 of each of ADD's operands'."""
+    return config.rows * config.cols + (4 + 2 + 2) * config.requantizers + 1
+
+
 @pytest.mark.parametrize("name", CONFIGS)
 def test_all_multipliers_are_products(name: str) -> None:
     """Cells in RTLIL beside what the products state: as many in each module, of the stated widths."""
@@ -172,7 +241,7 @@ def test_all_multipliers_are_products(name: str) -> None:
             widths = dict(re.findall(r"parameter \\([AB]_WIDTH) (\d+)", body))
             cells.append((module, int(widths["A_WIDTH"]), int(widths["B_WIDTH"])))
         assert not re.search(r"cell \$(?:div|mod|pow|macc|alu)\w* ", text)
-    assert len(cells) == config.rows * config.cols + 3 * config.requantizers + 1
+    assert len(cells) == multipliers(config)
     for (module, *operands), (made, *widths) in zip(sorted(stated), sorted(cells), strict=True):
         assert module == made
         assert all(0 <= width - operand <= 1 for operand, width in zip(operands, widths, strict=True))
@@ -183,7 +252,7 @@ def test_nothing_else_multiplies_in_the_verilog() -> None:
     verilog = to_verilog(emit_rtlil(config))
     assert "(*" not in verilog
     operators = [line for line in re.findall(r"^ .* = .* \* .*$", verilog, re.MULTILINE) if "for (" not in line]
-    assert len(operators) == config.rows * config.cols + 3 * config.requantizers + 1
+    assert len(operators) == multipliers(config)
 
 
 @pytest.mark.parametrize("name", CONFIGS)

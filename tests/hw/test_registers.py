@@ -114,7 +114,8 @@ def test_address_and_data_apart_and_a_late_master() -> None:
         ctx.set(lite.arvalid, 1)
         await ctx.tick()
         ctx.set(lite.arvalid, 0)
-        await ctx.tick()
+        for _ in range(2):
+            await ctx.tick()
         for _ in range(5):
             assert ctx.get(lite.rvalid) and ctx.get(lite.rdata) == ID_VALUE
             await ctx.tick()

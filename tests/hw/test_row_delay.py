@@ -55,8 +55,9 @@ def test_commands_in_turn(depth: int) -> None:
             fields = {"tap_delay": tap, "patch_delay": patch, "patch_cols": columns}
             ctx.set(f.command, payload_of(Command(Opcode.DEPTHWISE, fields)))
             entered: list[list[int]] = []
-            for _ in range(rng.choice([1, 1, 3])):  # between commands every link lets through
-                ctx.set(f.active, 0)
+            gap = rng.choice([1, 1, 3])
+            for idle in range(gap):  # between commands every link lets through
+                ctx.set(f.active, idle == gap - 1)  # what follows from it follows a cycle later
                 words = [rng.getrandbits(WIDTH) for _ in range(PARTS)]
                 for part, word in enumerate(words):
                     ctx.set(dut.word[part], word)
@@ -66,8 +67,8 @@ def test_commands_in_turn(depth: int) -> None:
                 )
                 assert [ctx.get(dut.out[0][part]) for part in range(PARTS)] == words
                 await ctx.tick()
-            ctx.set(f.active, 1)
             for at in range(cycles):
+                ctx.set(f.active, at < cycles - 1)
                 entered.append([rng.getrandbits(WIDTH) for _ in range(PARTS)])
                 for part, word in enumerate(entered[-1]):
                     ctx.set(dut.word[part], word)
@@ -82,6 +83,5 @@ def test_commands_in_turn(depth: int) -> None:
                             ago,
                         )
                 await ctx.tick()
-            ctx.set(f.active, 0)
 
     simulate(dut, check)

@@ -92,8 +92,8 @@ def test_write_error(config: Config) -> None:
 def test_silent_memory(config: Config, command) -> None:
     out = run(config, words_of([command(config)]), faults={mm.SILENT_FROM: EXTERNAL})
     hold_stopped(out, Fault.WATCHDOG, 32)
-    # The watchdog's cycles are those after the last word or request on the bus, and the error ends the last of them.
-    assert out.counted == out.last_on_bus + 1 + LONG
+    # The watchdog's cycles are those after the last word or request on the bus; the error ends the cycle after them.
+    assert out.counted == out.last_on_bus + 1 + LONG + 1
 
 
 def test_missing_token(config: Config) -> None:

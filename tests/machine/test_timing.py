@@ -6,6 +6,7 @@ import random
 
 from intaglio.machine.config import Config
 from intaglio.machine.isa import Command, Opcode
+from intaglio.machine.latency import LEAST_TILE
 from intaglio.machine.timing import compute_cycles, least_idle_cycles, pool_pixel_cycles
 
 
@@ -25,14 +26,17 @@ def tiles_of(config: Config, f: dict[str, int]) -> list[tuple[int, int]]:
 
 
 def keeps_up(config: Config, f: dict[str, int], idle: int) -> bool:
-    """Whether every tile's passes end before the next one's begin, and before the tile after that writes where they read."""
+    """Whether every tile's passes end before the next one's begin, and before the tile after that writes where they read;
+    and tiles are as far apart as they must be."""
     begin, begins, lasts = 0, [], []
     tiles = tiles_of(config, f)
     for raster, _ in tiles:
         begins.append(begin)
         lasts.append(begin + raster)
         begin += raster + idle
-    for at, (_, passes) in enumerate(tiles):
+    for at, (raster, passes) in enumerate(tiles):
+        if at + 1 < len(tiles) and raster + idle < LEAST_TILE:
+            return False
         end = lasts[at] + config.cols + passes
         if at + 1 < len(tiles) and end > lasts[at + 1] + config.cols:
             return False

@@ -18,6 +18,7 @@ from referencing import Registry, Resource
 from intaglio.cli import status
 from intaglio.errors import InputError
 from intaglio.machine.config import INSTRUCTION_SET, load_config, shipped_names
+from intaglio.machine.counters import Counter
 from intaglio.program.program import VERSION, Program
 from intaglio.schema import SCHEMA_VERSION
 from intaglio.sim.engines import run_program
@@ -59,18 +60,26 @@ def changed_program(folder: Path, change: Callable[[dict[str, Any]], object]) ->
     return folder / "changed.npz"
 
 
+CAUSES = (Counter.BUSY, Counter.WAIT_LOAD, Counter.WAIT_STORE, Counter.WAIT_COMMAND, Counter.FINISHING)
+
+
 # Programs.
 
 
-def test_an_old_program_gives_the_same_outputs_and_cycles() -> None:
+def test_an_old_program_gives_the_same_outputs() -> None:
+    """And all that is counted but cycles, which follow the pipelines' stages: each command may take a few more than when
+    it was written."""
     config, program = load_config(OLD / "machine.yaml"), Program.load(OLD / "program.npz")
     validate(program, config)
     with np.load(OLD / "run.npz") as old:
         found = run_program(config, program, {"input": old["input"]})
         (output,) = found.outputs.values()
         assert np.array_equal(output, old["output"])
-        assert found.cycles == int(old["cycles"]) == document("run")["totals"]["cycles"]
-    assert {c.name.lower(): n for c, n in found.counters.items()} == document("run")["counters"]
+        assert int(old["cycles"]) == document("run")["totals"]["cycles"]
+        assert 0 <= found.cycles - int(old["cycles"]) <= 10 * len(program.commands)
+    counters = {c.name.lower(): n for c, n in found.counters.items() if c not in (Counter.CYCLES, *CAUSES)}
+    assert counters == {name: n for name, n in document("run")["counters"].items() if name in counters}
+    assert sum(found.counters[cause] for cause in CAUSES) == found.cycles
 
 
 def test_it_says_what_it_is_when_saved_again(tmp_path: Path) -> None:
@@ -191,8 +200,13 @@ def test_no_field_of_an_old_document_may_be_left_out(kind: str) -> None:
 
 
 def test_an_old_mapping_is_held_against_its_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert status(["map", "--check", str(written(tmp_path, "map"))]) == 0
-    assert "6" in capsys.readouterr().out
+    """Which take as many cycles as today's pipelines give them."""
+    path = written(tmp_path, "map")
+    assert status(["map", "--check", str(path)]) == 1
+    config, program = load_config(OLD / "machine.yaml"), Program.load(OLD / "program.npz")
+    told, cycles = capsys.readouterr().out, document("map")["totals"]["cycles"]
+    now = run_program(config, program, {"input": np.load(OLD / "run.npz")["input"]}).cycles
+    assert f"DIFFERENT: states cycles = {cycles}, its commands give {now}" in " ".join(told.split())
 
 
 @pytest.mark.parametrize("version", [SCHEMA_VERSION - 1, SCHEMA_VERSION + 1])

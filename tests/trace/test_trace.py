@@ -220,8 +220,12 @@ def test_tiles_are_the_sequencers(make: Callable, component: type, tiles_of: Cal
             ctx.set(sequencer.start, 1)
             await ctx.tick()
             ctx.set(sequencer.start, 0)
+            await ctx.tick()
+            going = ctx.get(sequencer.active)  # of the next cycle
+            await ctx.tick()
             cycle, after_last = 0, True
-            while ctx.get(sequencer.active):
+            while going:
+                going = ctx.get(sequencer.active)
                 active.append(cycle)
                 control = ctx.get(sequencer.step.control)
                 if control.valid and after_last:

@@ -58,6 +58,7 @@ _NEVER = 2**62
 _RING = 32  # a power of two above the largest memory.outstanding
 assert STORE_BUFFER_WORDS >= latency.STORE_CREDIT  # or a write's later beats could wait for data
 _STORE_DATA, _FETCH, _DISPATCH, _LOAD = latency.STORE_DATA, latency.FETCH, latency.DISPATCH, latency.LOAD
+_FETCH_REQUEST, _TRANSFER_REQUEST = latency.FETCH_REQUEST, latency.TRANSFER_REQUEST
 _DEPTHS = tuple(QUEUE_DEPTHS[engine] for engine in Engine)
 _AHEAD = FETCH_FIFO_BYTES // FETCH_BLOCK_BYTES  # blocks that FETCH holds or awaits
 
@@ -155,7 +156,7 @@ def _run(
     write_at, write_ends = np.full(_RING, _NEVER, np.int64), np.full(_RING, -1, np.int64)
     write_head, write_tail, next_write = 0, 0, _NEVER
     # Fetch: blocks taken, when the next may be, and of each when its words reach dispatch and when they have left.
-    taken, fetch_at = 0, 1 if blocks else _NEVER
+    taken, fetch_at = 0, _FETCH_REQUEST if blocks else _NEVER
     arrives = np.zeros((2 * _AHEAD, max(block, 1)), np.int64)
     left_at = np.zeros(2 * _AHEAD, np.int64)
     blocks_left = 0
@@ -165,9 +166,9 @@ def _run(
     handed, handed_at = 0, _NEVER
     queue_room = np.array(_DEPTHS, np.int64)
     # Load and store: commands started and queued; the active one's next burst.
-    load_next, load_queued, load_active = 0, 0, False
+    load_next, load_queued, load_active, load_at = 0, 0, False, _NEVER
     load, load_row, load_word, load_left, load_rows = 0, 0, 0, 0, 0
-    store_next, store_queued, store_active = 0, 0, False
+    store_next, store_queued, store_active, store_at = 0, 0, False, _NEVER
     store, store_row, store_word, store_left, store_rows = 0, 0, 0, 0, 0
     load_ends, load_ends_at = np.zeros(_RING, np.int64), np.full(_RING, _NEVER, np.int64)  # retirements to come
     load_head, load_tail, load_retire_at = 0, 0, _NEVER
@@ -246,10 +247,10 @@ def _run(
                     index += step
                     word += step
                     if word % (lanes * block) == 0:
-                        left_at[number % (2 * _AHEAD)] = last_word + 1
+                        left_at[number % (2 * _AHEAD)] = last_word + _FETCH_REQUEST
                         blocks_left = number + 1
                         if taken == number + _AHEAD and taken < blocks:
-                            fetch_at = last_word + 1
+                            fetch_at = last_word + _FETCH_REQUEST
                 if index == length:
                     dispatched_at = last_word + 1
 
@@ -277,7 +278,7 @@ def _run(
         acts = load_starts or store_starts or compute_starts
 
         # The arbiter.
-        if in_flight != outstanding and (fetch_at <= t or store_active or load_active):
+        if in_flight != outstanding and min(fetch_at, min(store_at, load_at)) <= t:
             acts = True
             in_flight += 1
             if fetch_at <= t:
@@ -292,12 +293,13 @@ def _run(
                 if taken == blocks:
                     fetch_at = _NEVER
                 elif taken < _AHEAD:
-                    fetch_at = t + 1
+                    fetch_at = t + _FETCH_REQUEST
                 elif blocks_left > taken - _AHEAD:
-                    fetch_at = max(t + 1, left_at[(taken - _AHEAD) % (2 * _AHEAD)])
+                    fetch_at = max(t + _FETCH_REQUEST, left_at[(taken - _AHEAD) % (2 * _AHEAD)])
                 else:
                     fetch_at = _NEVER
-            elif store_active:
+            elif store_at <= t:
+                store_at = t + _TRANSFER_REQUEST
                 count = _beats(store_word, store_left, page_words)
                 _, _, answered, now = burst(memory, now, True, t + 1, t + _STORE_DATA, store_word * bus, count, untold)
                 store_left -= count
@@ -306,7 +308,7 @@ def _run(
                 if store_left == 0:
                     store_rows -= 1
                     if store_rows == 0:
-                        store_active = False
+                        store_active, store_at = False, _NEVER
                         ends = store
                     else:
                         store_row = (store_row + commands[store, STRIDE]) & address_mask
@@ -316,6 +318,7 @@ def _run(
                 next_write = min(next_write, answered + 1)
                 write_tail += 1
             else:
+                load_at = t + _TRANSFER_REQUEST
                 count = _beats(load_word, load_left, page_words)
                 _, last, _, now = burst(memory, now, False, t + 1, 0, load_word * bus, count, untold)
                 load_left -= count
@@ -324,7 +327,7 @@ def _run(
                 if load_left == 0:
                     load_rows -= 1
                     if load_rows == 0:
-                        load_active = False
+                        load_active, load_at = False, _NEVER
                         ends = load
                     else:
                         load_row = (load_row + commands[load, STRIDE]) & address_mask
@@ -341,7 +344,7 @@ def _run(
             load_next += 1
             load_queued -= 1
             queue_room[LOAD] += 1
-            load_active = True
+            load_active, load_at = True, t + _TRANSFER_REQUEST
             load_row = load_word = commands[load, ADDRESS]
             load_left, load_rows = commands[load, ROW_WORDS], commands[load, ROWS]
         if store_starts:
@@ -350,7 +353,7 @@ def _run(
             store_next += 1
             store_queued -= 1
             queue_room[STORE] += 1
-            store_active = True
+            store_active, store_at = True, t + _TRANSFER_REQUEST
             store_row = store_word = commands[store, ADDRESS]
             store_left, store_rows = commands[store, ROW_WORDS], commands[store, ROWS]
         if compute_starts:
@@ -371,7 +374,7 @@ def _run(
             min(core_at, min(dispatched_at, handed_at)),
         )
         if in_flight != outstanding:
-            after = min(after, fetch_at)
+            after = min(after, min(fetch_at, min(store_at, load_at)))
         if after == _NEVER:
             idle = taken == blocks and in_flight == 0 and load_queued == 0 and store_queued == 0 and staged == 0
             return t if current == total and idle else -1

@@ -1,7 +1,7 @@
 """Splitter: cuts the rows of a LOAD or STORE into bursts that cross no page and are no longer than MOST_BEATS.
 
 Its registers are int64 [REGISTERS]: whether a command is in it, the command's index, the row's address, the next burst's address, words
-left of the row, rows left with this one. Addresses and lengths count bus words.
+left of the row, rows left with this one, cycles until its burst stands at its output. Addresses and lengths count bus words.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intaglio.compiled import compiled
+from intaglio.machine import latency
 from intaglio.machine.limits import FETCH_BLOCK_BYTES, MOST_BEATS, PAGE
 from intaglio.sim.clock.schedule import ADDRESS, ENGINE, ROW_WORDS, ROWS, STRIDE
 from intaglio.sim.clock.tokens import COMPUTE
 
-ACTIVE, COMMAND, _ROW_AT, AT, _LEFT, _ROWS_LEFT = range(6)
-REGISTERS = 6
+ACTIVE, COMMAND, _ROW_AT, AT, _LEFT, _ROWS_LEFT, WAITS = range(7)
+REGISTERS = 7
+_WAIT = latency.TRANSFER_REQUEST - 1
 
 
 @compiled(inline="always")
@@ -29,6 +31,7 @@ def beats_of(splitter: NDArray[np.int64], page_words: int) -> int:
 @compiled(inline="always")
 def take_burst(splitter: NDArray[np.int64], beats: int, commands: NDArray[np.int64], address_mask: int) -> bool:
     """Its burst is taken. Returns whether it was its command's last."""
+    splitter[WAITS] = _WAIT
     if splitter[_LEFT] != beats:
         splitter[AT] = (splitter[AT] + beats) & address_mask
         splitter[_LEFT] -= beats
@@ -48,7 +51,7 @@ def take_burst(splitter: NDArray[np.int64], beats: int, commands: NDArray[np.int
 def begin(splitter: NDArray[np.int64], number: int, commands: NDArray[np.int64]) -> None:
     """A command starts."""
     command = commands[number]
-    splitter[ACTIVE] = 1
+    splitter[ACTIVE], splitter[WAITS] = 1, _WAIT
     splitter[COMMAND] = number
     splitter[_ROW_AT] = command[ADDRESS]
     splitter[AT] = command[ADDRESS]

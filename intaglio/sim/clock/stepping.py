@@ -27,12 +27,14 @@ from intaglio.sim.clock.recording import (
     note_written,
 )
 from intaglio.sim.clock.schedule import ENGINE, MEMORY, SIGNAL, WAIT, WORDS, by_engine
-from intaglio.sim.clock.splitter import ACTIVE, AT, COMMAND, REGISTERS, beats_of, begin, take_burst
+from intaglio.sim.clock.splitter import ACTIVE, AT, COMMAND, REGISTERS, WAITS, beats_of, begin, take_burst
 from intaglio.sim.clock.tokens import COMPUTE, ENGINES, LOAD, STORE, give, may_start, take, too_many
 from intaglio.sim.memory.port import B_VALID, R_LAST, R_VALID, REQUEST_READY, W_LAST, W_READY
 
 _DEPTHS = tuple(QUEUE_DEPTHS[engine] for engine in Engine)
 _FETCH, _DISPATCH, _LOAD = latency.FETCH, latency.DISPATCH, latency.LOAD
+_FETCH_REQUEST = latency.FETCH_REQUEST
+_FETCH_ASKS = (1 << (_FETCH_REQUEST - 1)) - 1
 _FETCH_MASK = (1 << (_FETCH - 1)) - 1  # of the pipe before FETCH's FIFO, which itself takes two cycles
 _TO_BUFFER = latency.STORE_ISSUE + latency.ACTIVATION_READ + latency.STORE_BUFFER - 2
 """Cycles from the choice of a word to its entry into STORE's buffer."""
@@ -109,6 +111,7 @@ def run(
 
     # Fetch.
     fetch_left, fetch_room, fetch_at = 0, FETCH_FIFO_BYTES >> shift, 0
+    fetch_asks = 0  # a bit for each cycle in which it might ask, on their way to the request
     fetch_pipe, fifo_count, fifo_valid = 0, 0, 0
     # Dispatch; the engine of a command on its way to its queue, and the cycles to go.
     lane, index, words_left, current = 0, 0, 0, 0
@@ -192,12 +195,13 @@ def run(
         # Combinational: arbiter, dispatch, reads of STORE.
         take_fetch, take_store, take_load = False, False, False
         if in_flight != outstanding and (ready or not (ar_valid or aw_valid)):
-            if fetch_left != 0 and fetch_room >= block:
+            if fetch_asks >> (_FETCH_REQUEST - 2):
                 take_fetch = True
-            elif store[ACTIVE]:
+            elif store[ACTIVE] and store[WAITS] == 0:
                 take_store = True
-            elif load[ACTIVE]:
+            elif load[ACTIVE] and load[WAITS] == 0:
                 take_load = True
+        fetch_may = fetch_left != 0 and fetch_room >= block
         accepted = False
         if fifo_valid and words_left != 0:
             accepted = queue_room[commands[current, ENGINE]] != 0
@@ -208,7 +212,7 @@ def run(
         # While the core alone counts down, nothing else moves: on to the cycle before its last.
         if (
             (core_left > 2 and in_flight == 0 and not (ar_valid or aw_valid or accepted or issued or sent))
-            and not (take_fetch or take_store or take_load)
+            and not (take_fetch or take_store or take_load or fetch_may or fetch_asks or load[ACTIVE] or store[ACTIVE])
             and (load_starts < 0 and store_starts < 0 and store_retire < 0 and handed < 0)
             and (pipe == 0 and buffer_count == 0 and fetch_pipe == 0 and fifo_valid == (fifo_count != 0))
             and load_pipe.max() < 0
@@ -267,6 +271,9 @@ def run(
         # Registers: arbiter, fetch's and the splitters' sides of it.
         if ready:
             ar_valid, aw_valid = 0, 0
+        load[WAITS] -= load[WAITS] != 0
+        store[WAITS] -= store[WAITS] != 0
+        fetch_asks = 0 if take_fetch else (fetch_asks << 1 | fetch_may) & _FETCH_ASKS
         if take_fetch:
             beats = min(fetch_left, block)
             ar_valid, address = 1, fetch_at
