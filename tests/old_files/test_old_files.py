@@ -17,6 +17,7 @@ from referencing import Registry, Resource
 
 from intaglio.cli import status
 from intaglio.errors import InputError
+from intaglio.hw.ledger import CAUSES
 from intaglio.machine.config import INSTRUCTION_SET, load_config, shipped_names
 from intaglio.machine.counters import Counter
 from intaglio.program.program import VERSION, Program
@@ -58,9 +59,6 @@ def changed_program(folder: Path, change: Callable[[dict[str, Any]], object]) ->
     change(head)
     np.savez(folder / "changed.npz", head=np.frombuffer(json.dumps(head).encode(), np.uint8), image=image)
     return folder / "changed.npz"
-
-
-CAUSES = (Counter.BUSY, Counter.WAIT_LOAD, Counter.WAIT_STORE, Counter.WAIT_COMMAND, Counter.FINISHING)
 
 
 # Programs.

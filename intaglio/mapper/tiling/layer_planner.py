@@ -103,8 +103,12 @@ class LayerPlanner:
     def _plans_of(self, setting: Setting, cut: Pieces, most: float = math.inf, best: bool = False) -> list[LayerPlan]:
         """Without some of those whose estimate is `most` or more, even where the first weights come before. best: and without some
         buffers that are no better than others."""
-        if not (self._fits(setting, cut, cut.first) and self._fits(setting, cut, cut.largest)):
-            return []  # before all pieces are measured, and their COMPUTE is counted
+        count = len(cut.pieces)
+        if not self.task.rectangular and not any(self._placements(setting, cut.first, count)):
+            return []  # before the others are measured, one by one
+        placed = list(self._placements(setting, cut.largest, count, best))
+        if not placed:
+            return []  # before COMPUTE is counted
         options = []
         for groups, weights in self._groups(setting, cut):
             work = self._work(setting, cut, groups, weights)
@@ -115,11 +119,9 @@ class LayerPlanner:
                 )
                 if pipelined(work, (), False, weights.wait).after(ANY_SPARE) < most:
                     options.append((groups, work, weights.wait))
-        if not options:
-            return []
         return [
             LayerPlan(cut.pieces, buffers, groups, pipelined(work, buffers.waiting, buffers.store_waits, weights_wait))
-            for buffers in self._placements(setting, cut.largest, len(cut.pieces), best)
+            for buffers in placed
             for groups, work, weights_wait in options
         ]
 
@@ -129,9 +131,6 @@ class LayerPlanner:
         yield from placements(
             self.config, setting, whole, Wanted(tuple(wanted[:-1]), (), wanted[-1]), pieces, best=best
         )
-
-    def _fits(self, setting: Setting, cut: Pieces, largest: list[int]) -> bool:
-        return any(True for _ in self._placements(setting, largest, len(cut.pieces)))
 
     def _groups(self, setting: Setting, cut: Pieces) -> list[tuple[Groups | None, WeightLoads]]:
         if self._conv is None:

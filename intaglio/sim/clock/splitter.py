@@ -15,7 +15,7 @@ from intaglio.machine.limits import FETCH_BLOCK_BYTES, MOST_BEATS, PAGE
 from intaglio.sim.clock.schedule import ADDRESS, ENGINE, ROW_WORDS, ROWS, STRIDE
 from intaglio.sim.clock.tokens import COMPUTE
 
-ACTIVE, COMMAND, _ROW_AT, AT, _LEFT, _ROWS_LEFT, WAITS = range(7)
+ACTIVE, COMMAND, _ROW_AT, AT, _LEFT, _ROWS_LEFT, _WAITS = range(7)
 REGISTERS = 7
 _WAIT = latency.TRANSFER_REQUEST - 1
 
@@ -29,9 +29,18 @@ def beats_of(splitter: NDArray[np.int64], page_words: int) -> int:
 
 
 @compiled(inline="always")
+def asks(splitter: NDArray[np.int64]) -> bool:
+    """True if its burst stands at its output in this cycle; else it comes a cycle nearer."""
+    if splitter[_WAITS] != 0:
+        splitter[_WAITS] -= 1
+        return False
+    return bool(splitter[ACTIVE])
+
+
+@compiled(inline="always")
 def take_burst(splitter: NDArray[np.int64], beats: int, commands: NDArray[np.int64], address_mask: int) -> bool:
     """Its burst is taken. Returns whether it was its command's last."""
-    splitter[WAITS] = _WAIT
+    splitter[_WAITS] = _WAIT
     if splitter[_LEFT] != beats:
         splitter[AT] = (splitter[AT] + beats) & address_mask
         splitter[_LEFT] -= beats
@@ -51,7 +60,7 @@ def take_burst(splitter: NDArray[np.int64], beats: int, commands: NDArray[np.int
 def begin(splitter: NDArray[np.int64], number: int, commands: NDArray[np.int64]) -> None:
     """A command starts."""
     command = commands[number]
-    splitter[ACTIVE], splitter[WAITS] = 1, _WAIT
+    splitter[ACTIVE], splitter[_WAITS] = 1, _WAIT
     splitter[COMMAND] = number
     splitter[_ROW_AT] = command[ADDRESS]
     splitter[AT] = command[ADDRESS]

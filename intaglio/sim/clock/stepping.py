@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from intaglio.compiled import compiled
 from intaglio.machine import latency
 from intaglio.machine.counters import LOAD_COUNTERS, Counter
 from intaglio.machine.isa import Engine, LocalMemory
@@ -26,9 +25,9 @@ from intaglio.sim.clock.recording import (
     note_state,
     note_written,
 )
-from intaglio.sim.clock.schedule import ENGINE, MEMORY, SIGNAL, WAIT, WORDS, by_engine
-from intaglio.sim.clock.splitter import ACTIVE, AT, COMMAND, REGISTERS, WAITS, beats_of, begin, take_burst
-from intaglio.sim.clock.tokens import COMPUTE, ENGINES, LOAD, STORE, give, may_start, take, too_many
+from intaglio.sim.clock.schedule import ENGINE, MEMORY, WAIT, WORDS, by_engine
+from intaglio.sim.clock.splitter import ACTIVE, AT, COMMAND, REGISTERS, asks, beats_of, begin, take_burst
+from intaglio.sim.clock.tokens import COMPUTE, ENGINES, LOAD, STORE, may_start, retire, take, too_many
 from intaglio.sim.memory.port import B_VALID, R_LAST, R_VALID, REQUEST_READY, W_LAST, W_READY
 
 _DEPTHS = tuple(QUEUE_DEPTHS[engine] for engine in Engine)
@@ -43,7 +42,7 @@ DONE, STUCK, OVERFLOW = range(3)
 """Ends of a run: by itself, by the watchdog, with more tokens than their counters hold."""
 _RING = 32  # a power of two above the largest memory.outstanding
 
-_CYCLES, _COMMANDS = int(Counter.CYCLES), int(Counter.COMMANDS)
+_CYCLES = int(Counter.CYCLES)
 _BUSY, _WAIT_LOAD, _WAIT_STORE = int(Counter.BUSY), int(Counter.WAIT_LOAD), int(Counter.WAIT_STORE)
 _WAIT_COMMAND, _FINISHING = int(Counter.WAIT_COMMAND), int(Counter.FINISHING)
 _STORE_WORDS, _FETCH_WORDS = int(Counter.STORE_WORDS), int(Counter.FETCH_WORDS)
@@ -56,22 +55,6 @@ def memory_step(*_: Any) -> None:
 
 
 memory_wait = memory_step
-
-
-@compiled(inline="always")
-def _retire(
-    engine: int,
-    number: int,
-    cycle: int,
-    commands: NDArray[np.int64],
-    tokens: NDArray[np.int64],
-    retired: NDArray[np.int64],
-    counters: NDArray[np.int64],
-) -> None:
-    """A command of the engine retires."""
-    give(tokens, engine, commands[number, SIGNAL])
-    retired[number] = cycle
-    counters[_COMMANDS] += 1
 
 
 def run(
@@ -194,12 +177,13 @@ def run(
 
         # Combinational: arbiter, dispatch, reads of STORE.
         take_fetch, take_store, take_load = False, False, False
+        store_asks, load_asks = asks(store), asks(load)
         if in_flight != outstanding and (ready or not (ar_valid or aw_valid)):
             if fetch_asks >> (_FETCH_REQUEST - 2):
                 take_fetch = True
-            elif store[ACTIVE] and store[WAITS] == 0:
+            elif store_asks:
                 take_store = True
-            elif load[ACTIVE] and load[WAITS] == 0:
+            elif load_asks:
                 take_load = True
         fetch_may = fetch_left != 0 and fetch_room >= block
         accepted = False
@@ -245,11 +229,11 @@ def run(
 
         # Registers: tokens.
         if load_retire >= 0:
-            _retire(LOAD, load_retire, cycle, commands, tokens, retired, counters)
+            retire(LOAD, load_retire, cycle, commands, tokens, retired, counters)
         if compute_retires >= 0:
-            _retire(COMPUTE, compute_retires, cycle, commands, tokens, retired, counters)
+            retire(COMPUTE, compute_retires, cycle, commands, tokens, retired, counters)
         if store_retire >= 0:
-            _retire(STORE, store_retire, cycle, commands, tokens, retired, counters)
+            retire(STORE, store_retire, cycle, commands, tokens, retired, counters)
         if load_starts >= 0:
             take(tokens, LOAD, commands[load_starts, WAIT])
         if compute_starts >= 0:
@@ -271,8 +255,6 @@ def run(
         # Registers: arbiter, fetch's and the splitters' sides of it.
         if ready:
             ar_valid, aw_valid = 0, 0
-        load[WAITS] -= load[WAITS] != 0
-        store[WAITS] -= store[WAITS] != 0
         fetch_asks = 0 if take_fetch else (fetch_asks << 1 | fetch_may) & _FETCH_ASKS
         if take_fetch:
             beats = min(fetch_left, block)

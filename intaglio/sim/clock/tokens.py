@@ -1,4 +1,4 @@
-"""Tokens between engines: what a command waits for, takes and gives.
+"""Tokens between engines: what a command waits for, takes, and gives when it retires.
 
 tokens: int64 [2 * engines]; those that engine e may take from the first and the second of the two other engines, in Engine's order,
 lie at 2 * e and 2 * e + 1. Bits 0 and 1 of a command's `wait` and `signal` mean the first and the second of the others.
@@ -10,11 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intaglio.compiled import compiled
+from intaglio.machine.counters import Counter
 from intaglio.machine.isa import Engine
 from intaglio.machine.limits import MOST_TOKENS
+from intaglio.sim.clock.schedule import SIGNAL
 
 LOAD, COMPUTE, STORE = int(Engine.LOAD), int(Engine.COMPUTE), int(Engine.STORE)
 ENGINES = len(Engine)
+_COMMANDS = int(Counter.COMMANDS)
 
 
 def _given(nth: int) -> tuple[int, ...]:
@@ -53,3 +56,19 @@ def too_many(tokens: NDArray[np.int64]) -> bool:
     for count in tokens:
         over = over or count > MOST_TOKENS
     return over
+
+
+@compiled(inline="always")
+def retire(
+    engine: int,
+    number: int,
+    cycle: int,
+    commands: NDArray[np.int64],
+    tokens: NDArray[np.int64],
+    retired: NDArray[np.int64],
+    counters: NDArray[np.int64],
+) -> None:
+    """A command of the engine retires: its tokens are given, its cycle noted; it counts."""
+    give(tokens, engine, commands[number, SIGNAL])
+    retired[number] = cycle
+    counters[_COMMANDS] += 1
