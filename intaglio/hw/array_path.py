@@ -1,9 +1,7 @@
 """CONV's and DEPTHWISE's part of the core: sequencers, feed, array and drain, from the activation memory to the
 requantizers."""
 
-from typing import cast
-
-from amaranth.hdl import Cat, Module, Mux, Value, signed, unsigned
+from amaranth.hdl import Cat, Module, Mux, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -93,6 +91,8 @@ class ArrayPath(wiring.Component):
         m.submodules.array = array = Array(
             config.rows, config.cols, config.weight_zero_points, config.depthwise_delay, config.lanes
         )
+        if config.depthwise_delay:  # right from the cycle after start on
+            self._is_depthwise = delay(m, runs(self.command, Opcode.DEPTHWISE), 1, "is_depthwise")
         self._sequence(m)
         m.d.comb += [
             rows.request.eq(self.read),
@@ -110,10 +110,9 @@ class ArrayPath(wiring.Component):
         m.submodules.sequencer = sequencer = FeedSequencer(self.config)
         request, step = sequencer.request.as_value(), sequencer.step.as_value()
         if self.config.depthwise_delay:
-            is_depthwise = self._settled(m, runs(self.command, Opcode.DEPTHWISE), "sequence_depthwise")
             m.submodules.patches = patches = PatchSequencer(self.config)
-            request = Mux(is_depthwise, patches.request.as_value(), request)
-            step = Mux(is_depthwise, patches.step.as_value(), step)
+            request = Mux(self._is_depthwise, patches.request.as_value(), request)
+            step = Mux(self._is_depthwise, patches.step.as_value(), step)
             m.d.comb += [
                 patches.command.eq(self.command),
                 patches.start.eq(self.start & runs(self.command, Opcode.DEPTHWISE)),
@@ -124,10 +123,6 @@ class ArrayPath(wiring.Component):
             self.read.eq(request),
             self.step.eq(step),
         ]
-
-    def _settled(self, m: Module, value: Value, name: str) -> Value:
-        """A value that follows from the command, in a register: right from the cycle after start on."""
-        return cast(Value, delay(m, value, 1, name))
 
     def _feed(self, m: Module, rows: FeedRows, array: Array) -> None:
         """The operands: a step of row 0 meets its weights at the array's edge."""
@@ -147,14 +142,13 @@ class ArrayPath(wiring.Component):
         for r in range(config.rows):
             m.d.comb += [array.activation[r].eq(rows.activation[r]), array.control[r].eq(rows.control_out[r])]
         if config.lanes == 2:
-            split = self._settled(m, runs(self.command, Opcode.CONV) & conv["split"], "split")
+            split = delay(m, runs(self.command, Opcode.CONV) & conv["split"], 1, "split")
             m.d.comb += [self.weight_both.eq(split), array.split.eq(split)]
             m.d.comb += [
                 array.next_weight[c].eq(self.weight_next.word_select(c, 8).as_signed()) for c in range(config.cols)
             ]
         # DEPTHWISE's unused columns add up what is never read: enable has no delay lines.
-        depthwise = self._settled(m, runs(self.command, Opcode.DEPTHWISE), "depthwise")
-        all_columns = depthwise if config.depthwise_delay else 0
+        all_columns = self._is_depthwise if config.depthwise_delay else 0
         for c in range(config.cols):
             m.d.comb += [
                 array.weight[c].eq(self.weight_data.word_select(c, 8).as_signed()),
@@ -164,14 +158,13 @@ class ArrayPath(wiring.Component):
     def _spread(self, m: Module, rows: FeedRows, array: Array) -> None:
         """DEPTHWISE's delays from row to row, and its activations, which all rows see."""
         config = self.config
-        is_depthwise = self._settled(m, runs(self.command, Opcode.DEPTHWISE), "spread_depthwise")
         m.submodules.row_delays = row_delays = RowDelays(config.rows, config.depthwise_delay)
         m.d.comb += [
             row_delays.command.eq(self.command),
-            row_delays.active.eq(self.busy & is_depthwise),
+            row_delays.active.eq(self.busy & self._is_depthwise),
             rows.delays.eq(row_delays.schedule),
             array.delays.eq(row_delays.schedule),
-            array.broadcast.eq(is_depthwise),
+            array.broadcast.eq(self._is_depthwise),
             *(array.bus[c].eq(rows.bus[c]) for c in range(config.cols)),
         ]
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import Module, Mux, Signal, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -58,27 +58,22 @@ class DrainWriter(wiring.Component):
         f = CommandView(self.command, Opcode.CONV)
         p = CommandView(self.command, Opcode.DEPTHWISE)
         is_depthwise: Any = 0
-        if config.depthwise_delay:
-            is_depthwise = delay(m, runs(self.command, Opcode.DEPTHWISE), 1, "is_depthwise")
-
-        def settled(name: str, value: Value) -> Signal:
-            """A number of turns: a register, right from the cycle after start on."""
-            number = Signal.like(value, name=name)
-            m.d.sync += number.eq(value)
-            return number
 
         # Of DEPTHWISE's tiles those of the last row of patches are short, of CONV's the last.
         pixels: Any = Either(("tile",), f["last_pixels"], f["rows_per_tile"])
         loops = {"row": pixels, "tile": f["pixel_tiles"]}
         if config.depthwise_delay:
             now = runs(self.command, Opcode.DEPTHWISE)
-            short = settled("short", Mux(now, p["last_tile_pixels"], f["last_pixels"]))
-            usual = settled("usual", Mux(now, p["tile_pixels"], f["rows_per_tile"]))
-            loops = {
-                "row": Either(("tile",), short, usual),
-                "across": settled("across", Mux(now, p["patches_across"], 1)),
-                "tile": settled("tiles", Mux(now, p["patches_down"], f["pixel_tiles"])),
+            numbers = {
+                "short": Mux(now, p["last_tile_pixels"], f["last_pixels"]),
+                "usual": Mux(now, p["tile_pixels"], f["rows_per_tile"]),
+                "across": Mux(now, p["patches_across"], 1),
+                "tile": Mux(now, p["patches_down"], f["pixel_tiles"]),
             }
+            # Registers, right from the cycle after start on.
+            is_depthwise = delay(m, now, 1, "is_depthwise")
+            short, usual, across, tile = (delay(m, number, 1, name) for name, number in numbers.items())
+            loops = {"row": Either(("tile",), short, usual), "across": across, "tile": tile}
         begin = delay(m, self.start, 2, "begin")
         nest = Nest(m, "written", self.row0_done, begin, **loops)
         last = nest.last["row"]

@@ -5,14 +5,12 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from intaglio.hw.channel_groups import ChannelGroups
 from intaglio.hw.command_view import CommandView
-from intaglio.hw.nest import Ahead, Either, Last, Nest, Turns, Walk
+from intaglio.hw.nest import Ahead, Either, Last, Nest, Walk
 from intaglio.hw.output_pass import DrainRead
-from intaglio.hw.pipeline import delay
+from intaglio.hw.tile_passes import TilePasses
 from intaglio.machine.config import Config
 from intaglio.machine.isa import COMMAND_BITS, Opcode
-from intaglio.machine.latency import LEAST_TILE
 
 
 class PixelReader(wiring.Component):
@@ -40,73 +38,46 @@ class PixelReader(wiring.Component):
         m = Module()
         config = self.config
         f = CommandView(self.command, Opcode.CONV)
-        active, fresh = Signal(), Signal()
-        first, following = self.begin & fresh, self.begin & ~fresh
-        tiles = Ahead(
-            m, "tiles", self.start, first, following, LEAST_TILE, tile=f["pixel_tiles"], channel=f["channel_tiles"]
-        )
-        groups = ChannelGroups(m, config, f["last_channels"], Const(config.cols), tiles.flags["channel"])
+        tiles = {"tile": f["pixel_tiles"], "channel": f["channel_tiles"]}
+        passes = TilePasses(m, config, self.start, self.begin, f["last_channels"], Const(config.cols), **tiles)
         short, usual = (Mux(f["split"], 1, f[name]) for name in ("last_pixels", "rows_per_tile"))
-        pixels = Either((tiles.flags["tile"],), short, usual)
-        passes = Nest(m, "passes", active, self.begin, group=groups.turns, row=pixels)
-        with m.If(passes.ends):
-            m.d.sync += active.eq(0)
-        with m.If(self.begin):
-            m.d.sync += [active.eq(1), fresh.eq(0)]
-        with m.If(self.start):
-            m.d.sync += fresh.eq(1)
-        self._reads(
-            m, groups, passes.later(), tiles.later(), delay(m, active, 1, "active"), delay(m, first, 1, "first")
-        )
-        return m
-
-    def _reads(
-        self, m: Module, groups: ChannelGroups, passes: Turns, tiles: Ahead, active: Value, first: Value
-    ) -> None:
-        """The passes' reads, in their own cycle: one behind the loops' decisions."""
-        f = CommandView(self.command, Opcode.CONV)
-        pixel = passes.turns["row"]  # the last pass of a pixel
-        row = passes.count("row", len(self.read.row))
-        half = Signal()
-        with m.If(passes.ends):
-            m.d.sync += half.eq(~half)
-        with m.If(first):
-            m.d.sync += half.eq(0)  # the rest every command leaves at 0
+        passes.over(row=Either((passes.flags["tile"],), short, usual))
+        first, turned = passes.first, passes.first | passes.tiles.turns["channel"]
+        pixel = passes.passes.turns["row"]  # the last pass of a pixel
 
         # Of each channel tile's pixels the first `drain_from` are kept, the first `early_pixels` have records of their own.
         to_keep, early = Signal.like(f["drain_from"]), Signal.like(f["early_pixels"])
         for left, whole in ((to_keep, f["drain_from"]), (early, f["early_pixels"])):
-            with m.If(first | tiles.turns["channel"]):
+            with m.If(turned):
                 m.d.sync += left.eq(whole)
             with m.Elif(pixel & (left != 0)):
                 m.d.sync += left.eq(left - 1)
         partial = Signal.like(self.read.partial)
         with m.If(first):
             m.d.sync += partial.eq(f["partial_base"])
-        with m.Elif(active):
+        with m.Elif(passes.active):
             m.d.sync += partial.eq(partial + 1)
 
-        out, records, early_records = self._walks(m, tiles, pixel, first)
+        out, records, early_records = self._walks(m, passes.tiles, pixel, turned)
         keeps = to_keep != 0
         group_records = Mux(early != 0, early_records.now, records.now)
-        groups.show(m, passes, tiles, active & ~keeps, out.now, group_records, self.read)
+        row = passes.passes.count("row", len(self.read.row))
+        passes.show(passes.active & ~keeps, row, out.now, group_records, self.read)
         m.d.comb += [
-            self.read.output.final.eq(passes.ends & tiles.final),
-            self.read.row.eq(row),
-            self.read.half.eq(half),
-            self.read.take.eq(active & ~f["start"]),
-            self.read.keep.eq(active & keeps),
+            self.read.take.eq(passes.active & ~f["start"]),
+            self.read.keep.eq(passes.active & keeps),
             self.read.partial.eq(partial),
         ]
+        return m
 
-    def _walks(self, m: Module, tiles: Ahead, pixel: Value, first: Value) -> tuple[Walk, Walk, Walk]:
+    def _walks(self, m: Module, tiles: Ahead, pixel: Value, turned: Value) -> tuple[Walk, Walk, Walk]:
         """The address of the pixel's output, pixel by pixel of the region, and the channel tile's records and early
         records."""
         config = self.config
         f = CommandView(self.command, Opcode.CONV)
         bits = ceil_log2(config.activation_bytes)
         tile_out = tiles.walk("out", bits, f["out_base"], channel=config.cols)
-        region = Nest(m, "region", pixel, first | tiles.turns["channel"], col=f["region_width"], row=Last())
+        region = Nest(m, "region", pixel, turned, col=f["region_width"], row=Last())
         shape = self.read.records.shape()
         return (
             region.walk("out", bits, tile_out, col=f["out_pixel_stride"], row=f["out_row_stride"]),

@@ -34,7 +34,7 @@ BLOCKS: dict[str, list[str]] = {
     "axi": ["tests/hw/test_registers.py", *SYSTEM],
     "binary32": ["tests/hw/test_requantizer.py"],
     "bursts": ["tests/hw/test_bursts.py", "tests/hw/test_load.py", "tests/hw/test_store.py"],
-    "channel_groups": core(f"{CONV} patches"),
+    "tile_passes": core(f"{CONV} patches"),
     "command_view": core(MIXED),
     "config": ["tests/machine/test_config.py", *core(MIXED)],
     "conv_feed": [*core(CONV), *LARGEST],
