@@ -23,7 +23,7 @@ LONG_TESTS := benchmarks/test_zigzag_plans cli/test_broken_inputs cli/test_comma
               sim/test_largest_commands sim/memory/test_memory_models system/test_networks_on_engines \
               system/test_onnx_networks system/test_own_network_onnx test_compiled trace/test_trace
 
-.PHONY: install lowest demo test test-quick test-all test-lowest lint bench fuzz fuzz-files replay stages mutate help
+.PHONY: install lowest demo test test-quick test-all test-lowest lint bench fpga fuzz fuzz-files replay stages mutate help
 
 help:
 	@echo "make demo      run the shipped network: schedule, cycles, accuracy, RTL against host and LiteRT"
@@ -33,6 +33,7 @@ help:
 	@echo "make test-lowest  quick tests on the lowest versions of other packages that are allowed (Python 3.11 or 3.12)"
 	@echo "make lint      ruff, its formatting, the order of imports, and mypy"
 	@echo "make bench     cycles, schedules and simulator beside their rivals and bounds; minutes"
+	@echo "make fpga      shipped machines placed and routed on their chips: benchmarks/fpga.csv, README's table; hours (ARGS=\"tiny16 --no-route\")"
 	@echo "make fuzz      random networks on random machines; FUZZ=\"--count 20000 --state FOLDER\" for more"
 	@echo "make fuzz-files  spoiled files through the command: COUNT=5000 SEED=1, or REPLAY=kind:seed"
 	@echo "make replay    programs, cycles, outputs, documents and Verilog beside the record; RENEW=1 writes it anew"
@@ -73,6 +74,10 @@ test-lowest: lowest
 bench: install
 	$(BIN)/python -m benchmarks.throughput --large $(VENV)/large --rtl
 	$(BIN)/python -m benchmarks.mapping --large $(VENV)/large
+
+fpga: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fpga]'
+	$(BIN)/python -m benchmarks.fpga $(ARGS)
 
 fuzz: install
 	$(BIN)/python -m tests.fuzz $(FUZZ)

@@ -52,7 +52,7 @@ class NetworkRun:
 
     @property
     def counters(self) -> dict[Counter, int]:
-        """The hardware's ledger."""
+        """The hardware's ledger; empty where the RTL ran a configuration without counters."""
         return self.result.counters
 
     @cached_property

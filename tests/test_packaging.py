@@ -61,7 +61,7 @@ def test_what_is_shared_is_a_range_and_what_decides_our_outputs_is_not() -> None
 def test_the_constraints_fulfil_the_ranges() -> None:
     held = pins("constraints.txt")
     for name, requirement in required(
-        "litert", "onnx", "plot", "rtl", "notebook", "dev"
+        "litert", "onnx", "plot", "rtl", "notebook", "fpga", "dev"
     ).items():  # what `make install` installs
         assert held[name] in requirement.specifier, name
 

@@ -45,10 +45,11 @@ def causes_of_layers(
         retired = int(retire_cycles[i])
         start = retired - compute_cycles(config, command) + 1
         ready = max((int(retire_cycles[other]) + 1 for other in waited[i]), default=0)
-        external = min(max(ready - free, 0), start - free)
+        waits = max(start - free, 0)
+        external = min(max(ready - free, 0), waits)
         causes["external"] += external
-        causes["command"] += start - free - external
-        for cause, count in inside(config, command).items():
+        causes["command"] += waits - external
+        for cause, count in inside(config, command, beside=max(free - start, 0)).items():
             causes[cause] += count
         free = retired + 1
     if out:
@@ -56,9 +57,10 @@ def causes_of_layers(
     return out
 
 
-def inside(config: Config, command: Command) -> dict[str, int]:
-    """The cycles of one compute command by cause."""
-    return _INSIDE[command.opcode](config, command, compute_cycles(config, command))
+def inside(config: Config, command: Command, beside: int = 0) -> dict[str, int]:
+    """The cycles of one compute command by cause. beside: how many of its first ones lie beside the end of the one before and
+    are left out."""
+    return _INSIDE[command.opcode](config, command, compute_cycles(config, command) - beside)
 
 
 def _inside_vector(_config: Config, _command: Command, total: int) -> dict[str, int]:

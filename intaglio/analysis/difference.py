@@ -75,7 +75,7 @@ def first_tensor(
 
 
 def first_time(session: Session, input_name: str, a: RunResult, b: RunResult) -> Difference | None:
-    """The first difference in time and ledger: retire cycles in program order, cycles, counters."""
+    """The first difference in time and ledger: retire cycles in program order, cycles, and the counters that both have."""
     engines = (a.engine, b.engine)
     differ = np.nonzero(a.retire_cycles != b.retire_cycles)[0]
     if differ.size:
@@ -87,7 +87,7 @@ def first_time(session: Session, input_name: str, a: RunResult, b: RunResult) ->
         )
     if a.cycles != b.cycles:
         return Difference("cycles", input_name, engines, "of the run", (a.cycles, b.cycles))
-    for counter in Counter:
+    for counter in Counter if a.counters and b.counters else ():
         if a.counters[counter] != b.counters[counter]:
             values = (a.counters[counter], b.counters[counter])
             return Difference("counter", input_name, engines, counter.name.lower(), values)

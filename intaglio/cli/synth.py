@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -10,19 +11,28 @@ import typer
 from intaglio.cli.console import check_targets, progress, report_terminal, tell_written, write_json
 from intaglio.cli.options import WHOLE, ConfigOption, SetOption, configuration
 from intaglio.errors import InputError
+from intaglio.files import write_text
 from intaglio.fpga.chips import CHIPS, chip_of, grade_of
+from intaglio.fpga.measured import measured_clock
 from intaglio.fpga.synth import synth
+from intaglio.machine.config import Config
 from intaglio.report.synth import print_synth, synth_document
 
 _MOST_SEEDS = 100
 
 
 def synth_command(
-    chip: Annotated[
-        str, typer.Option("--chip", metavar="CHIP", help=f"One of {', '.join(CHIPS)}.", show_default=False)
-    ],
     config: ConfigOption = "edge64",
     overrides: SetOption = None,
+    chip: Annotated[
+        str | None,
+        typer.Option(
+            "--chip",
+            metavar="CHIP",
+            help=f"One of {', '.join(CHIPS)}; the configuration's `chip` if not given.",
+            show_default=False,
+        ),
+    ] = None,
     grade: Annotated[
         str | None,
         typer.Option(
@@ -39,6 +49,15 @@ def synth_command(
         int,
         typer.Option("--seeds", metavar="N", help="With --route: how many seeds, 1 to N; the clock is their median."),
     ] = 3,
+    write_config: Annotated[
+        Path | None,
+        typer.Option(
+            "--write-config",
+            metavar="C.yaml",
+            help=f"With --route: the configuration with the clock that was measured, and where. {WHOLE}",
+            show_default=False,
+        ),
+    ] = None,
     json: Annotated[
         Path | None,
         typer.Option(
@@ -48,16 +67,30 @@ def synth_command(
 ) -> None:
     """Synthesize the accelerator for a chip: what it takes, by block, and the clock that it reaches; exit 1 if it does
     not fit."""
-    check_targets(json)
-    settings, part = configuration(config, overrides), chip_of(chip)
+    check_targets(json, write_config, inputs=[Path(config)])
+    settings = configuration(config, overrides)
+    part = chip_of(_named(chip, settings))
     speed = grade_of(part, grade)
     if not 1 <= seeds <= _MOST_SEEDS:
         raise InputError(f"--seeds {seeds}: give 1 to {_MOST_SEEDS}")
+    if write_config is not None and not route:
+        raise InputError("--write-config: writes a routed clock; give --route too")
     with progress() as tell:
         found = synth(settings, part, speed, range(1, seeds + 1) if route else (), tell.long)
-    write_json(json, synth_document(settings, found))
+    measured = measured_clock(settings, found)
+    write_json(json, synth_document(settings, found, measured))
     terminal = report_terminal(json)
-    print_synth(terminal, settings, found)
-    tell_written(terminal, json)
+    print_synth(terminal, settings, found, measured)
+    kept = write_config if measured is not None else None
+    if kept is not None and measured is not None:
+        write_text(kept, replace(settings, clock_mhz=measured.mhz, measured_clock=measured).to_yaml())
+    tell_written(terminal, json, kept)
     if found.too_much:
         raise typer.Exit(1)
+
+
+def _named(chip: str | None, settings: Config) -> str:
+    """The chip's name, of --chip or the configuration."""
+    if chip is None and settings.chip is None:
+        raise InputError(f"--chip: {settings.name} names no chip; give one of {', '.join(CHIPS)}")
+    return chip or settings.chip or ""

@@ -23,7 +23,7 @@ def verilog(
     config: ConfigOption = "edge64",
     overrides: SetOption = None,
 ) -> None:
-    """Write the accelerator as one flat Verilog module, and its configuration beside it."""
+    """Write the accelerator as Verilog, one module a block, and its configuration beside it."""
     settings = configuration(config, overrides)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; give a folder")
@@ -32,7 +32,7 @@ def verilog(
         check_writable(design)
         check_writable(fields)
     with progress() as tell:
-        text = verilog_of(settings, tell.long).read_text()
+        text = verilog_of(settings, tell.long)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

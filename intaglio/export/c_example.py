@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from intaglio.export.c_known import array_name
 from intaglio.export.c_network import described, quantization_macro, softmax_macro
 from intaglio.export.c_text import comment_text, string_literal
 from intaglio.export.edges import Edges, EdgeTensor, Step
 from intaglio.export.templates import fill
 
 
+def compared(edges: Edges) -> list[EdgeTensor]:
+    """The tensors of which intaglio_test.h has known values: those that the example takes or gives, and the results."""
+    found = [*edges.given, *edges.results]
+    for step in edges.before + edges.after:
+        if step.function is None:
+            found += step.sources if step in edges.after else step.targets
+    return list({tensor.name: tensor for tensor in found}.values())
+
+
 def example(network: str, edges: Edges) -> str:
     have = {tensor.name: tensor for tensor in edges.given}
-    before = [_exchange("BOARD_INPUT", tensor) for tensor in edges.given]
+    before = [_given(tensor) for tensor in edges.given]
     for step in edges.before:
-        before += [_call(step)] if step.function else _left(step, "give its result", step.targets, "BOARD_INPUT")
+        before += [_call(step)] if step.function else _left(step, "give its result", [_given(t) for t in step.targets])
         have.update({tensor.name: tensor for tensor in step.targets})
     before += [
         f"intaglio_write(device, INTAGLIO_INPUT_{m.tensor.identifier}, {_data(m.tensor)});" for m in edges.inputs
@@ -28,8 +38,8 @@ def example(network: str, edges: Edges) -> str:
             after.append(_call(step))
             have.update({tensor.name: tensor for tensor in step.targets})
         else:
-            after += _left(step, "here is what it reads", known, "BOARD_OUTPUT")
-    after += [_exchange("BOARD_OUTPUT", tensor) for tensor in edges.results if tensor.name in have]
+            after += _left(step, "here is what it reads", [_taken(t) for t in known])
+    after += [_taken(tensor) for tensor in edges.results if tensor.name in have]
     return fill(
         "main.c.in",
         network=comment_text(network),
@@ -47,8 +57,14 @@ def _buffer(tensor: EdgeTensor) -> str:
     return f"static {tensor.element} {_data(tensor)}[{tensor.count}]; /* {described(tensor)} */"
 
 
-def _exchange(macro: str, tensor: EdgeTensor) -> str:
-    return f"{macro}({string_literal(tensor.name)}, {_data(tensor)}, sizeof {_data(tensor)});"
+def _given(tensor: EdgeTensor) -> str:
+    data = _data(tensor)
+    return f"input({string_literal(tensor.name)}, {data}, KNOWN({array_name(tensor)}), sizeof {data});"
+
+
+def _taken(tensor: EdgeTensor) -> str:
+    data, size = _data(tensor), tensor.dtype.itemsize
+    return f"output({string_literal(tensor.name)}, {data}, KNOWN({array_name(tensor)}), sizeof {data}, {size}u);"
 
 
 def _call(step: Step) -> str:
@@ -68,9 +84,9 @@ def _call(step: Step) -> str:
     )
 
 
-def _left(step: Step, what: str, tensors: Sequence[EdgeTensor], macro: str) -> list[str]:
+def _left(step: Step, what: str, exchanges: Sequence[str]) -> list[str]:
     comment = f"/* {comment_text(step.op.kind)} {comment_text(step.op.name)} is left to you: {what}. */"
-    return [comment, *(_exchange(macro, tensor) for tensor in tensors)]
+    return [comment, *exchanges]
 
 
 def _indented(statements: list[str]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from intaglio.export.c_text import comment_text, float_literal, string_literal
+from intaglio.export.c_text import LONGEST_CLOCK, comment_text, float_literal, string_literal
 from intaglio.export.edges import Edges, EdgeTensor, Moved, Step
 from intaglio.export.templates import fill
 from intaglio.machine.config import INSTRUCTION_SET
@@ -40,7 +40,7 @@ def network_header(model: str, session: Session, edges: Edges, cycles: int) -> s
         memory_outstanding=config.memory.outstanding,
         cycles=cycles,
         rate=f"{config.clock_mhz * 1e6 / cycles:.1f}",
-        clock=f"{config.clock_mhz:g}",
+        clock=comment_text(str(config.clock), LONGEST_CLOCK),
         inputs_count=len(edges.inputs),
         outputs_count=len(edges.outputs),
         tensors="\n".join(

@@ -6,6 +6,7 @@ import enum
 from collections.abc import Iterable
 
 from intaglio.export.templates import fill
+from intaglio.machine.config import Config
 from intaglio.machine.faults import Fault
 from intaglio.machine.limits import DEFAULT_WATCHDOG
 from intaglio.machine.registers import (
@@ -19,7 +20,7 @@ from intaglio.machine.registers import (
 )
 
 
-def registers_header() -> str:
+def registers_header(config: Config) -> str:
     names = [(f"REG_{e.name}", f"0x{e.offset:03X}u", f"{e.access}: {e.meaning}") for e in TABLE]
     faults = [(f"ERROR_{f.name}", f"{int(f)}u", FAULT_MEANINGS[f]) for f in Fault]
     return fill(
@@ -27,6 +28,7 @@ def registers_header() -> str:
         id=f"0x{ID_VALUE:08X}",
         version=VERSION_VALUE,
         watchdog=DEFAULT_WATCHDOG,
+        counters=int(config.counters),
         registers=_defines(names),
         control=_bits("CONTROL", Control),
         status=_bits("STATUS", Status),

@@ -9,6 +9,8 @@ import numpy as np
 
 LONGEST_TEXT = 80
 LONGEST_IDENTIFIER = 40
+LONGEST_CLOCK = 240
+"""Characters of a clock with its origin."""
 
 
 def comment_text(text: str, longest: int = LONGEST_TEXT) -> str:

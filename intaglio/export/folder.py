@@ -15,6 +15,8 @@ from intaglio.unfinished import unfinished
 
 MANIFEST = "manifest.json"
 FORMAT = "intaglio export"
+BUILT = "build"
+"""A folder in an export that its Makefile writes, and that stays when the export is written anew."""
 LARGEST_MANIFEST = 16 * 2**20
 """Bytes of a manifest that is read."""
 
@@ -53,7 +55,7 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
             for name, data in files.items():
                 (staging / name).write_bytes(data)
             if there:
-                old = set(os.listdir(folder)) - {staging.name}
+                old = set(os.listdir(folder)) - {staging.name, BUILT}
                 for name in sorted(files, key=lambda name: name == MANIFEST):
                     os.replace(staging / name, folder / name)
                 for name in old - set(files):
@@ -90,6 +92,8 @@ def _not_ours(folder: Path) -> str:
         return f"{names[0]!r} and no {MANIFEST} of an export"
     for name in names:
         path = folder / name
+        if name == BUILT and path.is_dir() and not path.is_symlink():
+            continue
         if input_at(path) is not None:
             return f"{name!r}, which is an input"
         if name == MANIFEST:

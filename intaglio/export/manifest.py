@@ -10,6 +10,7 @@ from typing import Any
 from intaglio.analysis.layers import LayerFigures, Totals
 from intaglio.export.edges import Edges, EdgeTensor, Moved
 from intaglio.export.folder import FORMAT
+from intaglio.export.known_answer import SEED, KnownAnswer
 from intaglio.machine.config import INSTRUCTION_SET
 from intaglio.program.program import PROGRAM_OFFSET
 from intaglio.session import Session
@@ -25,6 +26,7 @@ def manifest_of(
     edges: Edges,
     layers: Sequence[LayerFigures],
     summary: Totals,
+    answer: KnownAnswer,
     files: Mapping[str, bytes],
 ) -> dict[str, Any]:
     """files: all but the manifest."""
@@ -37,6 +39,7 @@ def manifest_of(
         "model_sha256": model_sha256,
         "network": program.network,
         "config": config.to_dict(),
+        "clock": config.clock.to_dict(),
         "config_hash": f"{program.config_hash:016x}",
         "register_version": INSTRUCTION_SET,
         "cycles": summary.cycles,
@@ -65,6 +68,7 @@ def manifest_of(
         "layers": [
             {"name": layer.name, "op": layer.op, "where": layer.where, "cycles": layer.cycles} for layer in layers
         ],
+        "test": {"inputs": "given" if answer.given else "random", "seed": None if answer.given else SEED},
         "notes": list(session.graph.notes),
         "files": [
             {"name": name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from intaglio.analysis.layers import LayerFigures, Totals
 from intaglio.export.c_network import all_described, described, layout
-from intaglio.export.c_text import comment_text, float_literal
+from intaglio.export.c_text import LONGEST_CLOCK, comment_text, float_literal
 from intaglio.export.edges import Edges, Moved, Step
 from intaglio.export.templates import fill
 from intaglio.hw.verilog import TOP
@@ -17,8 +17,13 @@ from intaglio.machine.registers import FAULT_MEANINGS
 from intaglio.session import Session
 from intaglio.version import __version__
 
-_PORT = re.compile(r"^  (?:input|output) (?:\[(\d+):0\] )?(\w+) ?;$", re.MULTILINE)
+_TOP = re.compile(rf"^module {TOP} \((.*?)^\);$", re.MULTILINE | re.DOTALL)
+_PORT = re.compile(r"^  (?:input|output) \w+ (?:\[(\d+):0\] )?(\w+),?$", re.MULTILINE)
 LONGEST_NOTE = 1000
+_RESETS = {
+    "rst": "`rst` is synchronous, active high, for at least one edge",
+    "aresetn": "`aresetn` is AXI's reset, active low; it begins at once and is released within, two edges later",
+}
 _TRACING = ("counting", "retire", "tags")
 
 
@@ -41,11 +46,16 @@ def readme(
         outstanding=config.memory.outstanding,
         latency=config.memory.latency,
         rate=config.memory.bytes_per_cycle,
-        clock=f"{config.clock_mhz:g}",
+        rate_at_clock=f"{config.clock_mhz * 1e6 / summary.cycles:,.1f}",
+        clock=comment_text(str(config.clock), LONGEST_CLOCK),
         cycles=f"{summary.cycles:,}",
+        counted="`intaglio_cycles`" if config.counters else "not counted: `counters` is false",
         image_bytes=f"{len(program.image):,}",
         memory_bytes=f"{program.memory_bytes:,}",
         watchdog=f"{DEFAULT_WATCHDOG:,}",
+        reset=_RESETS[config.reset],
+        cache=config.axi_cache,
+        order=" A burst's words come after its address." if config.write_after_address else "",
         instance=instance(verilog),
         moved="\n".join(
             [_row("input", moved) for moved in edges.inputs] + [_row("output", moved) for moved in edges.outputs]
@@ -63,7 +73,8 @@ def readme(
 def instance(verilog: str) -> str:
     """An instance of the module with every port: those that a system connects to a wire of the port's name, with a
     declaration; those for tracing are left open."""
-    wires = {name: int(most or 0) + 1 for most, name in _PORT.findall(verilog)}
+    top = _TOP.search(verilog)
+    wires = {name: int(most or 0) + 1 for most, name in _PORT.findall(top[1])} if top else {}
     lines = [
         f"wire {f'[{width - 1}:0] ' if width > 1 else ''}{name};"
         for name, width in wires.items()

@@ -10,11 +10,14 @@ from dataclasses import dataclass, field
 @dataclass(frozen=True)
 class Router:
     """A nextpnr. program: its name where it is installed natively; `yowasp-` and that name is its package on PyPI.
-    options: what it needs beside the chip. used: a resource's names in its report."""
+    options: what it needs beside the chip. used: a resource's names in its report, with the units that each is;
+    none where the netlist's cells tell as much. files: by
+    name, those that its options name."""
 
     program: str
     options: tuple[str, ...]
-    used: Mapping[str, tuple[str, ...]]
+    used: Mapping[str, Mapping[str, float]]
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -42,13 +45,17 @@ class Delays:
 @dataclass(frozen=True)
 class Family:
     """synth: Yosys's command for the family, with its options. cells: by regular expression of a cell's type what one takes.
-    router: None where no open tool routes. delays: None where no estimate has been held against routed designs."""
+    router: None where no open tool routes. delays: None where no estimate has been held against routed designs. beside: of a
+    family whose register takes its input from the table in its place alone, a pattern of the cells that a register's place can
+    hold too; a register behind any other cell, or behind one that already has a register, takes the place of a table. None
+    elsewhere."""
 
     name: str
     synth: str
     cells: Mapping[str, Mapping[str, float]]
     router: Router | None = None
     delays: Delays | None = None
+    beside: str | None = None
 
     def takes(self, cell: str) -> Mapping[str, float]:
         """Units that a cell of that type takes of a chip; nothing for one that is in none of its resources, as multiplexers
@@ -70,9 +77,11 @@ _ECP5 = Delays(
         "PDPW16KD": CellDelay(launch=5.61, ends="(?!CLK).*"),
         "MULT18X18D": CellDelay(arcs={"[AB].*": 4.0}),
     },
-    net=0.85,
+    net=0.75,
     net_per_doubling=0.1,
 )
+_GOWIN_PINS = {"clk": 4, "rst": 88, "serial_in": 87, "take": 85, "serial_out": 15}
+"""Pins of the package QN88 for the shim's ports: any that are inputs and outputs."""
 _FAMILIES = (
     Family(
         "ecp5",
@@ -89,11 +98,11 @@ _FAMILIES = (
             "nextpnr-ecp5",
             ("--package", "CABGA381", "--lpf-allow-unconstrained"),
             {
-                "lut": ("TRELLIS_COMB",),
-                "ff": ("TRELLIS_FF",),
-                "dsp": ("MULT18X18D",),
-                "bram": ("DP16KD",),
-                "lutram": ("TRELLIS_RAMW",),
+                "lut": {"TRELLIS_COMB": 1},
+                "ff": {"TRELLIS_FF": 1},
+                "dsp": {"MULT18X18D": 1},
+                "bram": {"DP16KD": 1},
+                "lutram": {"TRELLIS_RAMW": 1},
             },
         ),
         _ECP5,
@@ -104,16 +113,22 @@ _FAMILIES = (
         {
             "LUT[1-4]|INV": {"lut": 1},
             "ALU": {"lut": 1},
-            "RAM16SDP4": {"lut": 4, "lutram": 4},
-            "RAM16SDP2": {"lut": 2, "lutram": 2},
-            "RAM16SDP1": {"lut": 1, "lutram": 1},
+            # One takes the places of a block's eight tables, whatever its width.
+            "RAM16SDP[124]": {"lut": 8, "lutram": 4},
             "DFF.*": {"ff": 1},
             "MULT9X9": {"dsp": 0.5},
             "MULT18X18": {"dsp": 1},
             "MULT36X36": {"dsp": 4},
             "(SP|SDP|DP)X?9?B?": {"bram": 1},
         },
-        Router("nextpnr-himbaechel-gowin", (), {}),
+        Router(
+            "nextpnr-himbaechel-gowin",
+            ("--vopt", "cst=pins.cst"),
+            {},
+            # It takes no port without a pin.
+            {"pins.cst": "".join(f'IO_LOC "{port}" {pin};\n' for port, pin in _GOWIN_PINS.items())},
+        ),
+        beside="LUT[1-4]|INV|ALU|RAM16SDP[124]",
     ),
     Family(
         "ice40",
@@ -127,7 +142,7 @@ _FAMILIES = (
         Router(
             "nextpnr-ice40",
             ("--package", "sg48"),
-            {"lut": ("ICESTORM_LC",), "dsp": ("ICESTORM_DSP",), "bram": ("ICESTORM_RAM",)},
+            {"lut": {"ICESTORM_LC": 1}, "dsp": {"ICESTORM_DSP": 1}, "bram": {"ICESTORM_RAM": 1}},
         ),
     ),
     Family(

@@ -10,7 +10,7 @@ from typing import Any
 from intaglio import cache
 from intaglio.errors import InputError
 from intaglio.fpga.chips import Chip
-from intaglio.fpga.families import Family, Router
+from intaglio.fpga.families import FAMILIES, Family, Router
 from intaglio.fpga.tools import Tell, Tool, ToolError, nextpnr
 
 TARGET_MHZ = 100
@@ -90,6 +90,8 @@ def route(netlist: Path, chip: Chip, family: Family, tool: Tool, grade: str, see
 
 def _run(tool: Tool, router: Router, netlist: Path, chip: Chip, grade: str, options: list[str], scratch: Path) -> Path:
     (scratch / "netlist.json").write_bytes(netlist.read_bytes())
+    for name, text in router.files.items():
+        (scratch / name).write_text(text, encoding="utf-8")
     result = scratch / "report.json"
     speed = ["--speed", grade] if len(chip.grades) > 1 else []
     given = ["--json", "netlist.json", "--report", result.name, *chip.device, *speed, *router.options]
@@ -98,9 +100,11 @@ def _run(tool: Tool, router: Router, netlist: Path, chip: Chip, grade: str, opti
 
 
 def _cached(what: str, netlist: Path, tool: Tool, chip: Chip, grade: str, make: Any) -> dict[str, Any]:
-    router = [tool.version, chip.name, *chip.device, grade]
+    router = FAMILIES[chip.family].router
+    assert router is not None
+    way = [tool.version, chip.name, *chip.device, grade, *router.options, *router.files.values()]
     report: dict[str, Any] = json.loads(
-        cache.made(f"{cache.key(what, cache.content_hash(netlist), *router)}.json", make).read_text(encoding="utf-8")
+        cache.made(f"{cache.key(what, cache.content_hash(netlist), *way)}.json", make).read_text(encoding="utf-8")
     )
     return report
 
@@ -108,7 +112,7 @@ def _cached(what: str, netlist: Path, tool: Tool, chip: Chip, grade: str, make: 
 def _used(router: Router, report: dict[str, Any]) -> dict[str, float]:
     there = report.get("utilization", {})
     return {
-        resource: float(sum(there[name]["used"] for name in names if name in there))
+        resource: float(sum(units * there[name]["used"] for name, units in names.items() if name in there))
         for resource, names in router.used.items()
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ class Synthesis:
     tools: the programs, with versions. used: units of each resource: as the family's router packs them, where it could
     be asked, else by the netlist's cells; without the shim's. blocks: by their cells. estimate_mhz: None where the
     family's estimates are held against nothing. paths: the estimate's slowest. routed: a result for each seed asked
-    for; empty where nothing was to be routed.
+    for; empty where nothing was to be routed, or the design does not fit.
     """
 
     chip: Chip
@@ -65,7 +66,7 @@ def synth(config: Config, chip: Chip, grade: str, seeds: Sequence[int], tell: Te
     if router is not None:
         used |= {resource: units - shim[resource] for resource, units in packed(netlist, chip, family, router).items()}
     paths = [] if family.delays is None else slowest_paths(design, family.delays, PATHS)
-    return Synthesis(
+    found = Synthesis(
         chip,
         grade,
         tuple(tool.version for tool in (yosys(), router) if tool is not None),
@@ -73,5 +74,9 @@ def synth(config: Config, chip: Chip, grade: str, seeds: Sequence[int], tell: Te
         blocks,
         1000 / paths[0].delay_ns if paths else None,
         paths,
-        [route(netlist, chip, family, router, grade, seed, tell) for seed in seeds if router is not None],
+        [],
     )
+    if router is None or found.too_much:
+        return found
+    routed = [route(netlist, chip, family, router, grade, seed, tell) for seed in seeds]
+    return dataclasses.replace(found, routed=routed)

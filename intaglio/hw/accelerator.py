@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -17,11 +17,12 @@ from intaglio.hw.load import Load
 from intaglio.hw.pipeline import delay
 from intaglio.hw.queues import CommandQueue
 from intaglio.hw.registers import Registers
+from intaglio.hw.released import released
 from intaglio.hw.store import Store
 from intaglio.hw.tokens import Tokens
 from intaglio.machine.config import Config
 from intaglio.machine.counters import LOAD_COUNTERS, Counter
-from intaglio.machine.faults import FAULT_BITS, Fault
+from intaglio.machine.faults import Fault
 from intaglio.machine.isa import FIELDS, WORDS_OF, Engine, Field, Opcode
 from intaglio.machine.limits import QUEUE_DEPTHS
 
@@ -50,6 +51,9 @@ class Accelerator(wiring.Component):
         A command of its is complete in this cycle (Engine order).
     tags : Out, 16 bits for each engine
         Their tags; no meaning without the retire bit.
+    clk, aresetn : In, 1 bit each, with `reset: aresetn` alone
+        The clock, and the reset, active low: it begins at once, and ends within two cycles after the port, at an edge of the
+        clock. Else the clock and the reset are those of the domain `sync`.
     """
 
     def __init__(self, config: Config, core: Any = None):
@@ -67,12 +71,15 @@ class Accelerator(wiring.Component):
                 "counting": Out(1),
                 "retire": Out(len(Engine)),
                 "tags": Out(16 * len(Engine)),
+                **({"clk": In(1), "aresetn": In(1)} if config.reset == "aresetn" else {}),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config, core = self.config, self.core
+        if config.reset == "aresetn":
+            m.domains += released(m, self.clk, self.aresetn)
         m.submodules.registers = registers = Registers(config)
         clear = registers.clear
         m.submodules.fetch = _reset(clear, fetch := Fetch(config))
@@ -114,7 +121,7 @@ class Accelerator(wiring.Component):
                 fetch.idle
                 & dispatch.done
                 & ~Cat(q.commands.valid for q in queues.values()).any()
-                & core.start.ready
+                & ~core.busy
                 & load.idle
                 & store.idle
                 & (arbiter.in_flight == 0)
@@ -125,7 +132,8 @@ class Accelerator(wiring.Component):
         ]
         watchdog = self._watchdog(m, registers, dispatch, cause.busy)
         self._faults(m, registers, arbiter, dispatch, tokens, watchdog)
-        self._ledger(m, registers, cause, load, store, fetch_beat)
+        if config.counters:
+            self._ledger(m, registers, cause, load, store, fetch_beat)
         return m
 
     def _program(
@@ -183,7 +191,7 @@ class Accelerator(wiring.Component):
             counts.append(count)
             allowed = Signal(name=f"allowed_{engine.name.lower()}")
             m.d.comb += [
-                waits.eq(Mux(queue.commands.valid, _header(queue.commands.payload, "wait"), 0)),
+                waits.eq(_header(queue.commands.payload, "wait")),
                 available.eq(tokens.available.word_select(int(engine), 2)),
                 allowed.eq(registers.run & ((waits & ~available) == 0)),
                 start.valid.eq(queue.commands.valid & allowed),
@@ -201,9 +209,16 @@ class Accelerator(wiring.Component):
             with m.Else():
                 m.d.sync += count.eq(count + retire)
         m.d.comb += registers.retired.eq(Cat(*counts))
-        staged = queues[Engine.COMPUTE].commands
+        # Of the command that ends next, and of one that begins before it ends.
+        staged = queues[Engine.COMPUTE].commands.payload
+        given = Cat(_header(staged, "signal"), _header(staged, "tag"))
+        ending, following = Cat(core_signal, core_tag), Signal(len(given))
         with m.If(core.start.valid & core.start.ready):
-            m.d.sync += [core_signal.eq(_header(staged.payload, "signal")), core_tag.eq(_header(staged.payload, "tag"))]
+            m.d.sync += following.eq(given)
+        with m.If(core.start.valid & core.start.ready & (core.retire | ~core.busy)):
+            m.d.sync += ending.eq(given)
+        with m.Elif(core.retire):
+            m.d.sync += ending.eq(following)
 
     def _cause(
         self, m: Module, registers: Registers, dispatch: Dispatch, tokens: Tokens, queue: CommandQueue
@@ -212,7 +227,7 @@ class Accelerator(wiring.Component):
         m.submodules.stall_cause = cause = StallCause()
         staged = queue.commands
         m.d.comb += [
-            cause.busy.eq(~self.core.start.ready | self.core.start.valid),
+            cause.busy.eq(self.core.busy | self.core.start.valid),
             cause.staged.eq(staged.valid),
             cause.waits.eq(_header(staged.payload, "wait")),
             cause.available.eq(tokens.available.word_select(int(Engine.COMPUTE), 2)),
@@ -247,6 +262,7 @@ class Accelerator(wiring.Component):
     ) -> Signal:
         """The five channels of the master. Returns whether a beat of FETCH's has come."""
         axi, size = self.m_axi, self.config.bus_bytes.bit_length() - 1
+        addressed = self._addressed(m)
         m.d.comb += [
             axi.arvalid.eq(arbiter.ar_valid),
             arbiter.ar_ready.eq(axi.arready),
@@ -254,13 +270,15 @@ class Accelerator(wiring.Component):
             arbiter.aw_ready.eq(axi.awready),
             arbiter.r_last.eq(axi.rvalid & axi.rlast),
             arbiter.b.eq(axi.bvalid),
-            axi.wvalid.eq(store.words.valid),
+            axi.wvalid.eq(store.words.valid & addressed),
             axi.wdata.eq(store.words.payload),
             axi.wlast.eq(store.word_last),
             axi.wstrb.eq(-1),
-            store.words.ready.eq(axi.wready),
+            store.words.ready.eq(axi.wready & addressed),
             axi.rready.eq(1),
             axi.bready.eq(1),
+            axi.arcache.eq(self.config.axi_cache),
+            axi.awcache.eq(self.config.axi_cache),
         ]
         for address, length, sizes, burst in (
             (axi.araddr, axi.arlen, axi.arsize, axi.arburst),
@@ -268,7 +286,7 @@ class Accelerator(wiring.Component):
         ):
             m.d.comb += [
                 address.eq(arbiter.request.address),
-                length.eq(arbiter.request.beats - 1),
+                length.eq(arbiter.request.length),
                 sizes.eq(size),
                 burst.eq(INCR),
             ]
@@ -286,35 +304,54 @@ class Accelerator(wiring.Component):
         ]
         return fetch_beat
 
+    def _addressed(self, m: Module) -> Value:
+        """The permission to offer a word: with write_after_address, once its burst's address was taken."""
+        if not self.config.write_after_address:
+            return Const(1)
+        axi = self.m_axi
+        waiting = Signal(range(self.config.memory.outstanding + 1), name="addressed_bursts")  # with words to come
+        m.d.sync += waiting.eq(waiting + (axi.awvalid & axi.awready) - (axi.wvalid & axi.wready & axi.wlast))
+        return waiting != 0
+
     def _faults(
         self, m: Module, registers: Registers, arbiter: Arbiter, dispatch: Dispatch, tokens: Tokens, watchdog: Watchdog
     ) -> None:
-        """The one error of a cycle."""
-        axi, fault, address = self.m_axi, Signal(FAULT_BITS), Signal(32)
-        m.d.comb += address.eq(dispatch.position)
-        with m.If(axi.rvalid & axi.rresp[1]):
-            m.d.comb += [fault.eq(Fault.READ_RESPONSE), address.eq(arbiter.r_address)]
-        with m.Elif(axi.bvalid & axi.bresp[1]):
-            m.d.comb += [fault.eq(Fault.WRITE_RESPONSE), address.eq(arbiter.b_address)]
-        with m.Elif(self.core.conflict):
-            m.d.comb += fault.eq(Fault.PORT_CONFLICT)
-        with m.Elif(tokens.overflow):
-            m.d.comb += fault.eq(Fault.TOKEN_OVERFLOW)
-        with m.Elif(dispatch.fault != 0):
-            m.d.comb += fault.eq(dispatch.fault)
-        with m.Elif(watchdog.expired):
-            m.d.comb += fault.eq(Fault.WATCHDOG)
+        """The one error of a cycle, in the next one."""
+        axi, address = self.m_axi, Signal(32)
+        bad_read, bad_write = axi.rvalid & axi.rresp[1], axi.bvalid & axi.bresp[1]
+        with m.If(bad_read):
+            m.d.comb += address.eq(arbiter.r_address)
+        with m.Elif(bad_write):
+            m.d.comb += address.eq(arbiter.b_address)
+        with m.Else():
+            m.d.comb += address.eq(dispatch.position)
+        m.d.comb += registers.fault_address.eq(delay(m, address, 1, "fault_address"))
+        dispatched, refused = (
+            delay(m, value, 1, name)
+            for value, name in ((dispatch.fault, "dispatch_fault"), (dispatch.fault != 0, "refused"))
+        )
+        causes = {  # the first one counts
+            Fault.READ_RESPONSE: bad_read,
+            Fault.WRITE_RESPONSE: bad_write,
+            Fault.PORT_CONFLICT: self.core.conflict,
+        }
+        late = {fault: delay(m, cause, 1, fault.name.lower()) for fault, cause in causes.items()}
+        late[Fault.TOKEN_OVERFLOW] = tokens.overflow
+        late[Fault.WATCHDOG] = delay(m, watchdog.expired & (dispatch.fault == 0), 1, "watchdog_expired")
+        fault: Value = dispatched
+        for number, cause in reversed(late.items()):
+            fault = Mux(cause, number, fault)
         m.d.comb += [
-            registers.fault.eq(delay(m, Mux(registers.run, fault, 0), 1, "fault")),
-            registers.fault_address.eq(delay(m, address, 1, "fault_address")),
+            registers.fault.eq(fault),
+            registers.failed.eq(delay(m, registers.run, 1, "ran") & (Cat(*late.values()).any() | refused)),
         ]
 
     def _ledger(
         self, m: Module, registers: Registers, cause: StallCause, load: Load, store: Store, fetch_beat: Signal
     ) -> None:
         """The events of each counter."""
-        counting = registers.counting
-        events = {counter: counting & cause.causes[i] for i, counter in enumerate(CAUSES)}
+        counting, causes = delay(m, registers.counting, 1, "counted"), delay(m, cause.causes, 1, "cause")
+        events = {counter: counting & causes[i] for i, counter in enumerate(CAUSES)}
         events[Counter.CYCLES] = counting
         for memory, counter in LOAD_COUNTERS.items():
             events[counter] = load.write_en & (load.write_memory == memory)
@@ -326,7 +363,13 @@ class Accelerator(wiring.Component):
                 events[counter] = getattr(self.core.events, counter.name.lower())
         m.submodules.ledger = _reset(registers.clear, ledger := Ledger({c: len(v) for c, v in events.items()}))
         m.d.comb += [ledger.increments[c.name.lower()].eq(v) for c, v in events.items()]
-        m.d.comb += registers.counters.eq(ledger.counters)
+        m.d.comb += [
+            ledger.run.eq(registers.run),
+            ledger.asked.eq(registers.asked),
+            ledger.wanted.eq(registers.wanted),
+            registers.shown.eq(ledger.shown),
+            registers.word.eq(ledger.word),
+        ]
 
 
 def _reset(clear: Signal, component: wiring.Component) -> Any:

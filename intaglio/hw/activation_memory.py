@@ -133,10 +133,8 @@ class ActivationMemory(wiring.Component):
                 compute_reads = reads.enable[p] & ((reads.index[p] >> self._bank_bits) == bank)
                 store_reads = store_en & self._lies_in(store_address, p, bank)
                 word_of = self._offset_bits + 1
-                m.d.comb += [
-                    mem.read_en.eq(compute_reads | store_reads),
-                    mem.read_address.eq(Mux(compute_reads, reads.index[p], store_address >> word_of)),
-                ]
+                m.d.sync += mem.read_en.eq(compute_reads | store_reads)
+                m.d.sync += mem.read_address.eq(Mux(compute_reads, reads.index[p], store_address >> word_of))
                 compute_writes = writes.enable[p] & ((writes.index[p] >> self._bank_bits) == bank)
                 load_writes = load_en & self._lies_in(load_address, p, bank)
                 bus_mask = self._bus_mask(m, load_address, f"bus_mask{bank}_{p}")
@@ -207,10 +205,10 @@ class ActivationMemory(wiring.Component):
         return Window(window.parity, index, list(enable))
 
     def _placed(self, m: Module) -> tuple[Window, Signal, Signal]:
-        """COMPUTE's write, turned into place in one cycle and committed in the next: its window, an even and an odd
-        word of data, and a bit for each of their bytes."""
+        """COMPUTE's write, whose place is found in one cycle, its bytes turned into it in the next and committed in the third: its
+        window, an even and an odd word of data, and a bit for each of their bytes."""
         c = self.config
-        waits = latency.ACTIVATION_WRITE - 2
+        waits = latency.ACTIVATION_WRITE - 3
         count, address, data = (
             delay(m, getattr(self, name), waits, name) for name in ("write_count", "write_address", "write_data")
         )
@@ -219,19 +217,21 @@ class ActivationMemory(wiring.Component):
         m.d.comb += [
             touch[0].eq(count != 0),
             touch[1].eq((count != 0) & (offset + count > c.half_word_bytes)),
-            self.write_touched.eq(touch[0] + touch[1]),
         ]
         window = self._window(m, address, touch[0], touch[1])
         ring_bytes = 2 * c.half_word_bytes
         turn, lanes = Signal(self._offset_bits + 1), Signal(c.requantizers)
-        m.d.comb += [turn.eq(-Cat(offset, window.parity)), lanes.eq((1 << count) - 1)]
         pad = ring_bytes - c.requantizers
         placed, mask = Signal(8 * ring_bytes), Signal(ring_bytes)
+        turning = delay(m, data, 1, "turning", reset_less=True)
         m.d.sync += [
-            placed.eq(rotated(m, Cat(data, zeros(8 * pad)), turn, ring_bytes)),
+            self.write_touched.eq(touch[0] + touch[1]),
+            turn.eq(-Cat(offset, window.parity)),
+            lanes.eq((1 << count) - 1),
+            placed.eq(rotated(m, Cat(turning, zeros(8 * pad)), turn, ring_bytes)),
             mask.eq(rotated(m, Cat(lanes, zeros(pad)), turn, ring_bytes, unit=1)),
         ]
-        return self._later(m, window, "write"), placed, mask
+        return self._later(m, self._later(m, window, "turning"), "write"), placed, mask
 
     def _turned_back(self, m: Module, reads: Window, position: Value, words: list[list[Value]]) -> None:
         """COMPUTE's data: the choice of the bank, then the window turned into place."""
@@ -239,22 +239,22 @@ class ActivationMemory(wiring.Component):
         bank_select = max(1, ceil_log2(c.activation_banks))
         ring = Signal(8 * 2 * c.half_word_bytes)
         for p, index in enumerate(reads.index):
-            bank = delay(m, (index >> self._bank_bits)[:bank_select], 1, f"bank{p}")
+            bank = delay(m, (index >> self._bank_bits)[:bank_select], 2, f"bank{p}")
             m.d.sync += ring.word_select(p, 8 * c.half_word_bytes).eq(chosen(words[p], bank))
-        turned = rotated(m, ring, delay(m, position, 2, "position"), c.feed_bytes)
-        register(m, self.read_data, turned, latency.ACTIVATION_READ - 4, "turned")
+        turned = rotated(m, ring, delay(m, position, 3, "position"), c.feed_bytes)
+        register(m, self.read_data, turned, latency.ACTIVATION_READ - 5, "turned")
 
     def _stored(self, m: Module, asked: Value, words: list[list[Value]]) -> None:
-        """STORE's data: the choice of the bank, then of the parity and the part of the word. asked: the address at the
-        memories."""
+        """STORE's data: the choice of the bank, then of the parity and the part of the word. asked: the address, a cycle
+        before it is at the memories."""
         c = self.config
         bus_low = ceil_log2(c.bus_bytes)
-        address = delay(m, asked, 1, "asked")
+        address = delay(m, asked, 2, "asked")
         pair = Signal(8 * 2 * c.half_word_bytes, name="stored")
         bank = (address >> (self._offset_bits + 1 + self._bank_bits))[: max(1, ceil_log2(c.activation_banks))]
         m.d.sync += pair.eq(Cat(chosen(words[p], bank) for p in range(2)))
         part = delay(m, address[bus_low : self._offset_bits + 1], 1, "store_part")
-        register(m, self.store_data, pair.word_select(part, 8 * c.bus_bytes), latency.ACTIVATION_READ - 4, "bus_word")
+        register(m, self.store_data, pair.word_select(part, 8 * c.bus_bytes), latency.ACTIVATION_READ - 5, "bus_word")
 
 
 def zeros(bits: int) -> Value:

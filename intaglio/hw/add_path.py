@@ -1,15 +1,15 @@
 """ADD's part of the vector path: chunks of both operands in turn, scaled and added."""
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from intaglio.hw.command_view import CommandView
 from intaglio.hw.nest import Last, Nest
+from intaglio.hw.operand_scale import Multiples, OperandScale
 from intaglio.hw.output_pass import OutputPass
 from intaglio.hw.pipeline import delay, register
-from intaglio.hw.scale import OperandScale
 from intaglio.hw.vector_read import VectorRead
 from intaglio.machine import latency
 from intaglio.machine.config import Config
@@ -25,13 +25,13 @@ class AddPath(wiring.Component):
     command : In, 1024 bits
         Stable while it runs.
     start : In, 1 bit
-        A pulse; the first read comes three cycles later.
+        A pulse; the first read comes three cycles later, without add_multipliers latency.OPERAND_WAIT more.
     read : Out, VectorRead
         Operand a's and b's chunks of up to 2Q bytes in turn, a read each cycle without a gap.
     read_data : In, 2Q bytes
         latency.ACTIVATION_READ cycles after its read.
-    sums : Out, Q x signed 32
-        latency.OPERAND_SCALE and ADD_SUM after the choice of the half: the lower Q elements of a chunk one cycle after
+    sums, carries : Out, Q x signed 32 and Q bits
+        What is to be added: latency.OPERAND_SCALE and ADD_SUM after the choice of the half: the lower Q elements of a chunk one cycle after
         b's bytes have come, the upper Q in the next.
     output : Out, OutputPass
         In the same cycle as its sums.
@@ -48,6 +48,7 @@ class AddPath(wiring.Component):
                 "read": Out(VectorRead(config)),
                 "read_data": In(16 * config.requantizers),
                 "sums": Out(signed(SUM.bits)).array(config.requantizers),
+                "carries": Out(config.requantizers),
                 "output": Out(OutputPass(config)),
             }
         )
@@ -71,14 +72,16 @@ class AddPath(wiring.Component):
         f = CommandView(self.command, Opcode.ADD)
         bits = ceil_log2(self.config.activation_bytes)
         active, second, last_chunk = Signal(), Signal(), Signal()
-        begin = delay(m, self.start, 2, "begin")
+        begin = delay(m, self.start, 1 + (0 if self.config.add_multipliers else latency.OPERAND_WAIT), "begin")
         nest = Nest(m, "chunks", active, begin, operand=Last(second), chunk=Last(last_chunk), row=f["rows"])
         count = Signal(range(2 * q + 1))
         # Bytes from this chunk on, of which a last one has few, and those beyond it less one: their sign compares.
         left = nest.walk("left", count.shape(), f["row_bytes"], chunk=-2 * q).now
         beyond = nest.walk("beyond", signed(33), f["row_bytes"] - (2 * q + 1), chunk=-2 * q).now
+        # The reads, in their own cycle: one behind the loops' decisions.
+        later = nest.later()
         a, b, out = (
-            nest.walk(name, bits, f[f"{name}_base"], chunk=2 * q, row=f[f"{name}_row_stride"]).now
+            later.walk(name, bits, f[f"{name}_base"], chunk=2 * q, row=f[f"{name}_row_stride"]).now
             for name in ("a", "b", "out")
         )
         with m.If(active):
@@ -88,19 +91,19 @@ class AddPath(wiring.Component):
         with m.If(begin):
             m.d.sync += active.eq(1)
         lower, upper = Signal(OutputPass(self.config)), Signal(OutputPass(self.config))
-        emits = active & second
+        m.d.comb += last_chunk.eq(beyond[-1])
+        m.d.sync += count.eq(Mux(active, Mux(last_chunk, left, 2 * q), 0))
+        reads_b = delay(m, second, 1, "reads_b")
         wide = count > q
         m.d.comb += [
-            last_chunk.eq(beyond[-1]),
-            count.eq(Mux(last_chunk, left, 2 * q)),
-            self.read.count.eq(Mux(active, count, 0)),
-            self.read.address.eq(Mux(second, b, a)),
-            lower.count.eq(Mux(emits, Mux(wide, q, count), 0)),
+            self.read.count.eq(count),
+            self.read.address.eq(Mux(reads_b, b, a)),
+            lower.count.eq(Mux(reads_b, Mux(wide, q, count), 0)),
             lower.address.eq(out),
-            lower.final.eq(nest.ends & ~wide),
-            upper.count.eq(Mux(emits & wide, count - q, 0)),
+            lower.final.eq(later.ends & ~wide),
+            upper.count.eq(Mux(reads_b & wide, count - q, 0)),
             upper.address.eq(out + q),
-            upper.final.eq(nest.ends & wide),
+            upper.final.eq(later.ends & wide),
         ]
         return lower, upper
 
@@ -117,15 +120,24 @@ class AddPath(wiring.Component):
             a_now.eq(Mux(upper_next, a_upper, a[: 8 * q])),
             b_now.eq(Mux(upper_next, b_upper, self.read_data[: 8 * q])),
         ]
+        tables: dict[str, Multiples] = {}
+        for name in () if self.config.add_multipliers else ("a", "b"):
+            m.submodules[f"multiples_{name}"] = tables[name] = Multiples()
+            m.d.comb += [tables[name].start.eq(self.start), tables[name].multiplier.eq(f[f"mult_{name}"])]
         for lane in range(q):
             scaled = []
             for name, now in (("a", a_now), ("b", b_now)):
-                m.submodules[f"scale_{name}{lane}"] = scale = OperandScale()
+                m.submodules[f"scale_{name}{lane}"] = scale = OperandScale(self.config.add_multipliers)
                 m.d.comb += [
                     scale.value.eq(now.word_select(lane, 8)),
                     scale.zero_point.eq(f[f"zero_{name}"]),
-                    scale.multiplier.eq(f[f"mult_{name}"]),
                     scale.shift.eq(f[f"shift_{name}"]),
                 ]
-                scaled.append(scale.out)
-            register(m, self.sums[lane], scaled[0] + scaled[1], latency.ADD_SUM, f"sum{lane}")
+                if tables:
+                    m.d.comb += scale.write.eq(tables[name].write)
+                else:
+                    m.d.comb += scale.multiplier.eq(f[f"mult_{name}"])
+                scaled.append(scale)
+            a_and_b = Cat(1, scaled[0].out).as_signed() + Cat(scaled[0].up, scaled[1].out).as_signed()
+            register(m, self.sums[lane], a_and_b >> 1, latency.ADD_SUM, f"sum{lane}")
+            m.d.comb += self.carries[lane].eq(delay(m, scaled[1].up, latency.ADD_SUM, f"carry{lane}"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
@@ -19,7 +19,7 @@ class Arbiter(wiring.Component):
     Ports
     -----
     run : In, 1 bit
-        Requests are taken only while it is high. A request that was taken goes out all the same.
+        Requests are taken only where it was high in the cycle before. A request that was taken goes out all the same.
     fetch, load : In, streams of Request
         Bursts to read. `ready` depends on registers, on ar_ready and aw_ready, and on the valids of higher priority.
     store : In, stream of Request
@@ -73,22 +73,27 @@ class Arbiter(wiring.Component):
         m.submodules.reads = reads = SyncFIFO(width=_READ.size, depth=self._outstanding)
         m.submodules.writes = writes = SyncFIFO(width=32, depth=self._outstanding)
         free, taken, finished_read, finished_write = Signal(), Signal(), Signal(), Signal()
-        full = Signal()
+        full, was_full, closed = Signal(), Signal(), Signal(init=1)
         chosen, new, oldest = Signal(Request), Signal(_READ), Signal(_READ)
-        m.d.comb += free.eq(self.run & ~full & ~(self.ar_valid & ~self.ar_ready) & ~(self.aw_valid & ~self.aw_ready))
-        with m.If(self.fetch.valid):
-            m.d.comb += [self.fetch.ready.eq(free), chosen.eq(self.fetch.payload)]
-        with m.Elif(self.store.valid):
-            m.d.comb += [self.store.ready.eq(free), chosen.eq(self.store.payload)]
-        with m.Else():
-            m.d.comb += [self.load.ready.eq(free), chosen.eq(self.load.payload)]
+        m.d.comb += free.eq(~closed & ~(self.ar_valid & ~self.ar_ready) & ~(self.aw_valid & ~self.aw_ready))
+        fetch, store, load = self.fetch.valid, self.store.valid, self.load.valid
         is_read, is_write = Signal(), Signal()
         m.d.comb += [
-            is_read.eq((self.fetch.valid & self.fetch.ready) | (self.load.valid & self.load.ready)),
-            is_write.eq(self.store.valid & self.store.ready),
-            taken.eq(is_read | is_write),
+            chosen.eq(
+                Mux(
+                    fetch,
+                    self.fetch.payload.as_value(),
+                    Mux(store, self.store.payload.as_value(), self.load.payload.as_value()),
+                )
+            ),
+            self.fetch.ready.eq(free),
+            self.store.ready.eq(free & ~fetch),
+            self.load.ready.eq(free & ~fetch & ~store),
+            is_read.eq(free & (fetch | (load & ~store))),
+            is_write.eq(free & ~fetch & store),
+            taken.eq(free & (fetch | store | load)),
             new.address.eq(chosen.address),
-            new.fetch.eq(self.fetch.valid),
+            new.fetch.eq(fetch),
             reads.w_en.eq(is_read),
             reads.w_data.eq(new),
             writes.w_en.eq(is_write),
@@ -104,10 +109,14 @@ class Arbiter(wiring.Component):
             self.b_known.eq(writes.r_rdy),
             self.b_address.eq(writes.r_data),
         ]
+        m.d.comb += full.eq(
+            # Without a comparison behind the count: where all are in flight none is taken.
+            ~(finished_read | finished_write) & (was_full | (taken & (self.in_flight == self._outstanding - 1)))
+        )
         m.d.sync += [
             self.in_flight.eq(self.in_flight + taken - finished_read - finished_write),
-            # Without a comparison behind the count: where all are in flight none is taken.
-            full.eq(~(finished_read | finished_write) & (full | (taken & (self.in_flight == self._outstanding - 1)))),
+            was_full.eq(full),
+            closed.eq(full | ~self.run),
         ]
         with m.If(self.ar_ready):
             m.d.sync += self.ar_valid.eq(0)

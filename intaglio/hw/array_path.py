@@ -32,7 +32,7 @@ class ArrayPath(wiring.Component):
     start : In, 1 bit
         A pulse with a CONV or DEPTHWISE; the first slot comes three cycles later.
     busy : In, 1 bit
-        A command of any opcode runs.
+        A command of any opcode runs; low in the first cycle of one.
     read : Out, FeedRequest
         A read of the activation memory.
     read_data : In, feed_bytes bytes
@@ -47,7 +47,7 @@ class ArrayPath(wiring.Component):
         latency.CHANNEL_READ cycles after that read.
     output : Out, OutputPass
         In the same cycle as its sums.
-    kept : Out, 1 bit
+    keeps_last : Out, 1 bit
         As Drain's.
     partial_reads, partial_writes : Out, 1 bit each
         Accesses of the partial-sum memory.
@@ -77,7 +77,7 @@ class ArrayPath(wiring.Component):
                 "channel_address": Out(records),
                 "sums": Out(signed(SUM.bits)).array(config.requantizers),
                 "output": Out(OutputPass(config)),
-                "kept": Out(1),
+                "keeps_last": Out(1),
                 "partial_reads": Out(1),
                 "partial_writes": Out(1),
                 "step": Out(FeedStep(config)),
@@ -129,7 +129,7 @@ class ArrayPath(wiring.Component):
         config = self.config
         conv = CommandView(self.command, Opcode.CONV)
         to_array = latency.SEQUENCER_REQUEST + latency.ACTIVATION_READ + latency.FEED_ROWS
-        step = delay(m, self.step, to_array - latency.WEIGHT_READ, "step")
+        step = delay(m, self.step, to_array - latency.WEIGHT_READ - latency.SEQUENCER_STEP, "step")
         entering = delay(m, step, latency.WEIGHT_READ, "entering")
         m.d.comb += [
             self.weight_en.eq(step.control.valid),
@@ -182,7 +182,7 @@ class ArrayPath(wiring.Component):
             self.channel_en.eq(drain.channel_en),
             self.channel_address.eq(drain.channel_address),
             self.output.eq(drain.output),
-            self.kept.eq(drain.kept),
+            self.keeps_last.eq(drain.keeps_last),
             self.partial_reads.eq(drain.partial_reads),
             self.partial_writes.eq(drain.partial_writes),
         ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -13,10 +13,10 @@ from intaglio.machine.isa import WORDS_OF, Opcode
 from intaglio.machine.limits import MOST_BEATS, PAGE
 
 TRANSFER_BITS = 32 * WORDS_OF[Opcode.LOAD]
-BEATS_BITS = MOST_BEATS.bit_length()
+LENGTH_BITS = (MOST_BEATS - 1).bit_length()
 
-Request = data.StructLayout({"address": 32, "beats": BEATS_BITS})
-"""One burst on the external port. address: bytes, a multiple of the bus; beats: 1 to 256."""
+Request = data.StructLayout({"address": 32, "length": LENGTH_BITS})
+"""One burst on the external port. address: bytes, a multiple of the bus; length: beats less one, as AXI's AxLEN."""
 
 Burst = data.StructLayout({"request": Request, "local": 30, "last": 1, "memory": 2, "signal": 2, "tag": 16})
 """One burst and what it means to its command. local: byte address on chip of its first word; last: it is the
@@ -56,24 +56,27 @@ class Splitter(wiring.Component):
         # Byte addresses; of the row and of the burst. Counts of bus words; of a row, left in this row.
         row_address, address, stride = Signal(32), Signal(32), Signal(32)
         row_local, local, local_stride = Signal(30), Signal(30), Signal(30)
-        row_words, left = Signal(32 - shift), Signal(32 - shift)
+        # Less one: of the row, of what is left of it, of the burst.
+        row_words, left, length = Signal(32 - shift), Signal(32 - shift), Signal(LENGTH_BITS)
+        # Of the last two: that is less than a burst may have.
+        short_row, near = Signal(), Signal()
         rows = Signal(32)
         memory, signal, tag = Signal(2), Signal(2), Signal(16)
 
         # Of the burst, found in the cycle before it stands at the output.
-        to_page = Signal(range(PAGE // self.bus_bytes + 1))
-        most = Signal(BEATS_BITS)
+        most = Signal(LENGTH_BITS)
         ends_row, stands, taken = Signal(), Signal(latency.TRANSFER_REQUEST - 1), Signal()
-        beats, last_of_row, last = Signal(BEATS_BITS), Signal(), Signal()
+        last_of_row, last = Signal(), Signal()
+        in_page = address[shift : PAGE.bit_length() - 1]
         m.d.comb += [
-            to_page.eq(PAGE // self.bus_bytes - address[shift : PAGE.bit_length() - 1]),
-            most.eq(Mux(to_page > MOST_BEATS, MOST_BEATS, to_page)),
-            ends_row.eq(left <= most),
+            # To the page's end, or a whole burst where that is further.
+            most.eq(~in_page[:LENGTH_BITS] | (~in_page[LENGTH_BITS:]).any().replicate(LENGTH_BITS)),
+            ends_row.eq(near & (left[:LENGTH_BITS] <= most)),
             taken.eq(self.bursts.valid & self.bursts.ready),
             self.start.ready.eq(~active),
             self.bursts.valid.eq(stands[-1]),
             self.bursts.payload.request.address.eq(address),
-            self.bursts.payload.request.beats.eq(beats),
+            self.bursts.payload.request.length.eq(length),
             self.bursts.payload.local.eq(local),
             self.bursts.payload.last.eq(last),
             self.bursts.payload.memory.eq(memory),
@@ -81,7 +84,7 @@ class Splitter(wiring.Component):
             self.bursts.payload.tag.eq(tag),
         ]
         m.d.sync += [
-            beats.eq(Mux(ends_row, left, most)),
+            length.eq(Mux(ends_row, left, most)),
             last_of_row.eq(ends_row),
             last.eq(ends_row & (rows == 1)),
             stands.eq(Mux(taken, 0, Cat(active, stands))),
@@ -98,8 +101,8 @@ class Splitter(wiring.Component):
                 row_local.eq(command["local"]),
                 local.eq(command["local"]),
                 local_stride.eq(command["local_stride"]),
-                row_words.eq(words),
-                left.eq(words),
+                *(register.eq(words - 1) for register in (row_words, left)),
+                *(register.eq((words - 1)[LENGTH_BITS : len(left)] == 0) for register in (short_row, near)),
                 rows.eq(command["rows"]),
                 memory.eq(command["memory"]),
                 signal.eq(command["signal"]),
@@ -108,9 +111,11 @@ class Splitter(wiring.Component):
         with m.If(taken):
             with m.If(~last_of_row):
                 m.d.sync += [
-                    address.eq(address + (beats << shift)),
-                    local.eq(local + (beats << shift)),
-                    left.eq(left - beats),
+                    address[shift:].eq(_and_one_more(address[shift:], length)),
+                    local[shift:].eq(_and_one_more(local[shift:], length)),
+                    left.eq(left + ~Cat(length, Const(0, 1)).as_signed()),
+                    # Without the difference: its carry takes the one that is above.
+                    near.eq(near | ((left[LENGTH_BITS:] == 1) & (left[:LENGTH_BITS] <= length))),
                 ]
             with m.Elif(last):
                 m.d.sync += active.eq(0)
@@ -123,6 +128,12 @@ class Splitter(wiring.Component):
                     row_local.eq(next_local),
                     local.eq(next_local),
                     left.eq(row_words),
+                    near.eq(short_row),
                     rows.eq(rows - 1),
                 ]
         return m
+
+
+def _and_one_more(value: Value, count: Value) -> Value:
+    """value + count + 1 by one adder, of value's bits."""
+    return (Cat(1, value) + Cat(1, count))[1 : len(value) + 1]

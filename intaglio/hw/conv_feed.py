@@ -13,7 +13,7 @@ from intaglio.hw.row_request import Y_SHAPE, RowRequest
 from intaglio.hw.tile_pacing import TilePauses, TileWeights
 from intaglio.machine.config import Config
 from intaglio.machine.isa import COMMAND_BITS, Opcode
-from intaglio.machine.latency import LEAST_TILE
+from intaglio.machine.latency import LEAST_TILE, SEQUENCER_STEP
 
 
 class FeedSequencer(wiring.Component):
@@ -31,7 +31,7 @@ class FeedSequencer(wiring.Component):
     request : Out, FeedRequest
         latency.SEQUENCER_REQUEST cycles after the cycle of the slot that it belongs to.
     step : Out, FeedStep
-        In its own cycle.
+        latency.SEQUENCER_STEP cycles after its own cycle.
 
     No flow control: the schedule is fixed by the command.
     """
@@ -64,7 +64,8 @@ class FeedSequencer(wiring.Component):
             m,
             "slots",
             running,
-            begin | next_tile,
+            begin | pauses.resumes,
+            again=next_tile,
             cycle=Either(("chunk", "kw", "kh", *tiles.flags.values()), work, slot_cycles),
             chunk=f["chunks"],
             kw=f["kernel_cols"],
@@ -75,6 +76,7 @@ class FeedSequencer(wiring.Component):
             pauses.idle_cycles.eq(f["idle_cycles"]),
             pauses.tile_ends.eq(slots.ends),
             pauses.last_tile.eq(tiles.final),
+            pauses.next_last.eq(tiles.next_final),
         ]
         self._steps(m, slots.later(), tiles.later(), delay(m, running, 1, "runs"), delay(m, begin, 1, "begins"))
         m.d.comb += self.active.eq(pauses.active)
@@ -85,38 +87,39 @@ class FeedSequencer(wiring.Component):
         config = self.config
         f = CommandView(self.command, Opcode.CONV)
         next_tile = tiles.turns["pixel"]
-        cycle, last_chunk = slots.count("cycle", 16), slots.last["chunk"]
+        last_chunk = slots.last["chunk"]
+        cycle = slots.walk("cycle", 16, 1, cycle=1).now  # from 1 on
         pixels, channels = Signal.like(self.step.pixels), Signal.like(self.step.channels)
         length = Signal(16)
-        last_slot = Signal()
         m.d.comb += [
-            last_slot.eq(last_chunk & slots.last["kw"] & slots.last["kh"]),
             pixels.eq(Mux(tiles.last["pixel"], f["last_pixels"], f["rows_per_tile"])),
             channels.eq(Mux(tiles.last["channel"], f["last_channels"], config.cols)),
             length.eq(Mux(last_chunk, f["last_chunk_bytes"], f["chunk_bytes"])),
         ]
-        first_slot = Signal()
+        first_slot, last_slot = Signal(), last_chunk & slots.last["kw"] & slots.last["kh"]
         with m.If(slots.turns["chunk"]):
             m.d.sync += first_slot.eq(0)
         with m.If(next_tile | begin):
             m.d.sync += first_slot.eq(1)
 
-        self._requests(m, slots, cycle, running & (cycle < pixels), first_slot, begin | tiles.turns["channel"], length)
+        self._requests(m, slots, cycle, running & (cycle <= pixels), first_slot, begin | tiles.turns["channel"], length)
 
-        step = Signal()
+        step = Signal(FeedStep(config))
+        m.d.comb += [
+            step.control.valid.eq(running & (cycle <= length)),
+            step.control.first.eq((cycle == 1) & first_slot),
+            step.control.last.eq(last_slot & (cycle == length)),
+            step.pixels.eq(pixels),
+            step.channels.eq(channels),
+        ]
         m.submodules.weights = weights = TileWeights(config)
         m.d.comb += [
-            step.eq(running & (cycle < length)),
             weights.start.eq(begin),
-            weights.base.eq(f["weight_base"]),
-            weights.taken.eq(Mux(step, 1 + f["split"], 0)),
             weights.next_tile.eq(next_tile),
             weights.again.eq(~tiles.last["pixel"]),
-            self.step.control.valid.eq(step),
-            self.step.control.first.eq((cycle == 0) & first_slot),
-            self.step.control.last.eq(last_slot & (cycle == length - 1)),
-            self.step.pixels.eq(pixels),
-            self.step.channels.eq(channels),
+            self.step.eq(delay(m, step, SEQUENCER_STEP, "step")),
+            weights.base.eq(f["weight_base"]),
+            weights.taken.eq(Mux(self.step.control.valid, 1 + f["split"], 0)),
             self.step.weight_address.eq(weights.address),
         ]
 
@@ -130,25 +133,30 @@ class FeedSequencer(wiring.Component):
         region_begins: Value,
         length: Signal,
     ) -> None:
-        """The rows' requests, a cycle later: pixels, advanced once for each row in a tile's first slot, and the slot's place
-        in the window."""
+        """The rows' requests, two cycles later: pixels, advanced once for each row in a tile's first slot, and the slot's
+        place in the window."""
         f = CommandView(self.command, Opcode.CONV)
         bits = ceil_log2(self.config.activation_bytes)
         m.submodules.rows = rows = RowRequest(self.config)
-        region = Nest(m, "region", fetch & first_slot, region_begins, col=f["region_width"], row=Last())
-        pixels, slots = region.later(), slots.later()
+        # In the next cycle.
+        fetch, first, begins = (
+            delay(m, value, 1, name)
+            for value, name in ((fetch, "fetch"), (first_slot, "first_slot"), (region_begins, "region_begins"))
+        )
+        pixels = Nest(m, "region", fetch & first, begins, col=f["region_width"], row=Last())
         base = pixels.walk("base", bits, f["origin"], col=f["x_step"], row=f["row_step"])
         x = pixels.walk("x", signed(bits + 3), f["x_start"], col=f["x_step"])
         y = pixels.walk("y", Y_SHAPE, f["iy_start"], row=f["stride_rows"])
+        slots = slots.later()
         chunk_offset = slots.walk("chunk_offset", signed(bits + 3), 0, chunk=f["chunk_bytes"])
         kw_offset = slots.walk("kw_offset", signed(bits + 3), 0, kw=f["kernel_x_step"])
         kh_offset = slots.walk("kh_offset", bits, 0, kh=f["kernel_row_step"])
         kh_rows = slots.walk("kh_rows", Y_SHAPE, 0, kh=f["dilation_rows"])
         m.d.comb += [
             rows.command.eq(self.command),
-            rows.fetch.eq(delay(m, fetch, 1, "fetch")),
-            rows.first_slot.eq(delay(m, first_slot, 1, "first_slot")),
-            rows.row.eq(delay(m, cycle[: len(rows.row)], 1, "row")),
+            rows.fetch.eq(fetch),
+            rows.first_slot.eq(first),
+            rows.row.eq(delay(m, cycle, 1, "row") - 1),
             rows.pixel.base.eq(base.now),
             rows.pixel.x.eq(x.now),
             rows.pixel.y.eq(y.now),

@@ -1,6 +1,6 @@
 """The compute core: memories on chip, the array, the vector path, the requantizers, and the one schedule."""
 
-from amaranth.hdl import EnableInserter, Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import Cat, EnableInserter, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -10,37 +10,45 @@ from intaglio.hw.array_path import ArrayPath
 from intaglio.hw.command_view import CommandView, runs
 from intaglio.hw.pipeline import delay, register
 from intaglio.hw.pool_path import PoolPath
-from intaglio.hw.product import product
 from intaglio.hw.requantizers import Requantizers
 from intaglio.hw.step_memory import StepMemory
+from intaglio.hw.turnover import Turnover
 from intaglio.hw.weight_memory import WeightMemory
 from intaglio.machine import latency
 from intaglio.machine.config import Config
 from intaglio.machine.isa import COMMAND_BITS, LocalMemory, Opcode
 
 
-class ComputeEvents(data.Struct):
+class ComputeEvents(data.StructLayout):
     """Events of this cycle, for the counters of the same names (machine.counters.Counter)."""
 
-    macs: unsigned(14)
-    activation_reads: unsigned(2)
-    activation_writes: unsigned(2)
-    weight_reads: 2
-    channel_reads: 1
-    requantizations: unsigned(8)
-    partial_reads: 1
-    partial_writes: 1
+    def __init__(self, config: Config):
+        super().__init__(
+            {
+                "macs": range(config.rows * config.cols + 1),
+                "activation_reads": 2,
+                "activation_writes": 2,
+                "weight_reads": range(config.lanes + 1),
+                "channel_reads": 1,
+                "requantizations": range(config.requantizers + 1),
+                "partial_reads": 1,
+                "partial_writes": 1,
+            }
+        )
 
 
 class ComputeCore(wiring.Component):
-    """Executes CONV, DEPTHWISE, ADD and POOL commands, one at a time.
+    """Executes CONV, DEPTHWISE, ADD and POOL commands one after another; what comes before a command's first read lies beside
+    the end of the one before.
 
     Ports
     -----
     start : In, stream of commands, 1024 bits, word 0 lowest
-        Ready while idle.
+        Ready while idle, and timing.lead_cycles before the end of the command that runs; ready depends on the payload.
+    busy : Out, 1 bit
+        A command runs, the cycle of its start left out; from a register.
     retire : Out, 1 bit
-        High in the command's last cycle, in which its last write is in its memory.
+        High in a command's last cycle, in which its last write is in its memory; in the order of their starts.
     write_en, write_memory, write_address, write_data : In, 1, 2 (isa.LocalMemory) and 30 bits (bytes), a bus word
         LOAD's write, always accepted; readable by a command that starts in the next cycle.
     read_en, read_address : In, 1 and 30 bits (bytes)
@@ -60,6 +68,7 @@ class ComputeCore(wiring.Component):
         super().__init__(
             {
                 "start": In(stream.Signature(COMMAND_BITS)),
+                "busy": Out(1),
                 "retire": Out(1),
                 "write_en": In(1),
                 "write_memory": In(2),
@@ -69,7 +78,7 @@ class ComputeCore(wiring.Component):
                 "read_address": In(30),
                 "read_data": Out(8 * config.bus_bytes),
                 "conflict": Out(1),
-                "events": Out(ComputeEvents),
+                "events": Out(ComputeEvents(config)),
             }
         )
 
@@ -82,9 +91,9 @@ class ComputeCore(wiring.Component):
             config.channel_bytes, config.channel_word_bytes, config.bus_bytes, latency.CHANNEL_READ
         )
         self._load_and_store(m, activations, weights, channels)
-        command, busy, started = self._command(m)
-        is_conv, is_add = runs(command, Opcode.CONV), runs(command, Opcode.ADD)
-        on_array = is_conv | runs(command, Opcode.DEPTHWISE) if config.depthwise_delay else is_conv
+        m.submodules.turnover = turnover = Turnover(config)
+        command, before, started = self._command(m, turnover)
+        on_array, is_add = self._kind(m, Opcode.CONV, Opcode.DEPTHWISE), self._kind(m, Opcode.ADD)
 
         m.submodules.array_path = path = ArrayPath(config)
         add, pool = self._vector(m, command, started, activations)
@@ -92,7 +101,7 @@ class ComputeCore(wiring.Component):
         m.d.comb += [
             path.command.eq(command),
             path.start.eq(started & on_array),
-            path.busy.eq(busy),
+            path.busy.eq(self.busy & ~delay(m, self.start.valid & self.start.ready, 1, "fresh")),
             path.read_data.eq(activations.read_data),
             weights.read_en.eq(path.weight_en),
             weights.read_address.eq(path.weight_address),
@@ -100,6 +109,7 @@ class ComputeCore(wiring.Component):
             channels.read_en.eq(path.channel_en),
             channels.read_address.eq(path.channel_address),
             requantizers.command.eq(command),
+            requantizers.inside.eq(before),
             requantizers.on_array.eq(on_array),
             requantizers.soon.eq(path.channel_en),
             requantizers.records.eq(channels.read_data),
@@ -120,16 +130,24 @@ class ComputeCore(wiring.Component):
             activations.write_address.eq(requantizers.leaving.address),
             activations.write_data.eq(requantizers.results),
         ]
+        m.d.comb += requantizers.carries.eq(Mux(is_add, add.carries, 0))
         for lane in range(config.requantizers):
             vector_sum = Mux(is_add, add.sums[lane], pool.sums[lane])
             m.d.comb += requantizers.sums[lane].eq(Mux(on_array, path.sums[lane], vector_sum))
 
         # The end: the last write is in its memory, or, where a window's sums stay, the last element has been added.
-        leaving = requantizers.leaving
-        written = delay(m, leaving.final & (leaving.count != 0), latency.ACTIVATION_WRITE - 1, "written")
-        hold = CommandView(command, Opcode.POOL)["hold"]
-        held = delay(m, pool.finished & hold, pool.OUTPUT_LATENCY, "held")
-        m.d.comb += self.retire.eq(path.kept | held | written)
+        entering = requantizers.entering
+        held = pool.finished & CommandView(command, Opcode.POOL)["hold"]
+        m.d.comb += [
+            turnover.valid.eq(self.start.valid),
+            turnover.opcode.eq(self.start.payload),
+            turnover.writes.eq(entering.final & (entering.count != 0)),
+            turnover.keeps.eq(path.keeps_last),
+            turnover.holds.eq(delay(m, held, pool.OUTPUT_LATENCY - latency.HOLD_END, "held")),
+            self.start.ready.eq(turnover.ready),
+            self.busy.eq(turnover.busy),
+            self.retire.eq(turnover.retire),
+        ]
         self._events(m, activations, path, requantizers)
         return m
 
@@ -154,17 +172,24 @@ class ComputeCore(wiring.Component):
             self.conflict.eq(activations.conflict),
         ]
 
-    def _command(self, m: Module) -> tuple[Signal, Signal, Signal]:
-        """The one command at a time, whether there is one, and a pulse three cycles before its first slot or read."""
-        command, busy, started = Signal(COMMAND_BITS), Signal(), Signal()
+    def _command(self, m: Module, turnover: Turnover) -> tuple[Signal, Signal, Signal]:
+        """The command that started last; the one before it as long as that one runs, then it too; and a pulse three cycles
+        before the command's first slot or read."""
+        command, before, started = Signal(COMMAND_BITS), Signal(COMMAND_BITS), Signal()
         begins = self.start.valid & self.start.ready
-        m.d.comb += self.start.ready.eq(~busy)
         with m.If(begins):
-            m.d.sync += [command.eq(self.start.payload), busy.eq(1)]
+            m.d.sync += command.eq(self.start.payload)
+        with m.If(~turnover.second):
+            m.d.sync += before.eq(command)
         register(m, started, begins, latency.COMMAND_START - 3, "started")
-        with m.If(self.retire):
-            m.d.sync += busy.eq(0)
-        return command, busy, started
+        return command, before, started
+
+    def _kind(self, m: Module, *opcodes: Opcode) -> Signal:
+        """A register that tells whether the command that started last is one of these."""
+        kind = Signal(name="is_" + "_or_".join(opcode.name.lower() for opcode in opcodes))
+        with m.If(self.start.valid & self.start.ready):
+            m.d.sync += kind.eq(Cat(runs(self.start.payload, opcode) for opcode in opcodes).any())
+        return kind
 
     def _vector(
         self, m: Module, command: Signal, started: Signal, activations: ActivationMemory
@@ -172,13 +197,11 @@ class ComputeCore(wiring.Component):
         """ADD's path and POOL's, which stand still in other commands."""
         paths = (AddPath(self.config), Opcode.ADD, "add"), (PoolPath(self.config), Opcode.POOL, "pool")
         for path, opcode, name in paths:
-            moves = Signal(name=f"{name}s")
-            with m.If(self.start.valid & self.start.ready):
-                m.d.sync += moves.eq(runs(self.start.payload, opcode))
+            moves = self._kind(m, opcode)
             m.submodules[name] = EnableInserter(moves)(path)
             m.d.comb += [
                 path.command.eq(command),
-                path.start.eq(started & runs(command, opcode)),
+                path.start.eq(started & moves),
                 path.read_data.eq(activations.read_data),
             ]
         return paths[0][0], paths[1][0]
@@ -186,8 +209,10 @@ class ComputeCore(wiring.Component):
     def _events(self, m: Module, activations: ActivationMemory, path: ArrayPath, requantizers: Requantizers) -> None:
         """Signals for the counters."""
         step = path.step
-        in_use = product(m, step.pixels, step.channels, "in_use", stages=1, shape=self.events.macs.shape())
+        # Bit by bit, without a multiplier of which the array may be short.
+        in_use = Signal.like(self.events.macs)
         stepped = delay(m, step.control.valid, 1, "stepped")
+        m.d.sync += in_use.eq(sum(Mux(bit, step.channels << i, 0) for i, bit in enumerate(step.pixels)))
         words: Value = path.weight_en << path.weight_both if self.config.lanes == 2 else path.weight_en
         m.d.comb += [
             self.events.macs.eq(Mux(stepped, in_use, 0)),

@@ -31,7 +31,7 @@ class PatchSequencer(wiring.Component):
         Reads the pixel's channels, latency.SEQUENCER_REQUEST cycles after its cycle; `row_valid` stays low: no row of
         the feed takes them.
     step : Out, FeedStep
-        In its own cycle; valid in the pixels that lie under the kernel's taps, with the outputs of the patch as
+        latency.SEQUENCER_STEP cycles after its own cycle; valid in the pixels that lie under the kernel's taps, with the outputs of the patch as
         `pixels`.
 
     No flow control: the schedule is fixed by the command.
@@ -67,12 +67,13 @@ class PatchSequencer(wiring.Component):
             channel=f["channel_tiles"],
         )
         rows = Either((tiles.flags["down"],), f["last_raster_rows"], f["raster_rows"])
-        raster = Nest(m, "raster", running, begin | next_tile, x=f["raster_cols"], y=rows)
+        raster = Nest(m, "raster", running, begin | pauses.resumes, again=next_tile, x=f["raster_cols"], y=rows)
         m.d.comb += [
             pauses.start.eq(begin),
             pauses.idle_cycles.eq(f["idle_cycles"]),
             pauses.tile_ends.eq(raster.ends),
             pauses.last_tile.eq(tiles.final),
+            pauses.next_last.eq(tiles.next_final),
         ]
         self._steps(m, raster.later(), tiles.later(), delay(m, running, 1, "runs"), delay(m, begin, 1, "begins"))
         m.d.comb += self.active.eq(pauses.active)
@@ -82,23 +83,29 @@ class PatchSequencer(wiring.Component):
         """The pixels' steps and requests, in their own cycle: one behind the loops' decisions."""
         f = CommandView(self.command, Opcode.DEPTHWISE)
         next_tile = tiles.turns["across"]
-        x, y = (raster.count(loop, len(f[bound])) for loop, bound in (("x", "raster_cols"), ("y", "raster_rows")))
+        # From 1 on.
+        x, y = (
+            raster.walk(loop, len(f[bound]), 1, **{loop: 1}).now
+            for loop, bound in (("x", "raster_cols"), ("y", "raster_rows"))
+        )
         channels = Signal.like(self.step.channels)
-        tap = Signal()
-        m.submodules.weights = weights = TileWeights(self.config)
+        step = Signal(FeedStep(self.config))
         m.d.comb += [
             channels.eq(Mux(tiles.last["channel"], f["last_channels"], f["tile_channels"])),
-            tap.eq(running & (x < f["kernel_cols"]) & (y < f["kernel_rows"])),
+            step.control.valid.eq(running & (x <= f["kernel_cols"]) & (y <= f["kernel_rows"])),
+            step.control.first.eq((x == 1) & (y == 1)),
+            step.control.last.eq((x == f["kernel_cols"]) & (y == f["kernel_rows"])),
+            step.pixels.eq(Mux(tiles.last["down"], f["last_tile_pixels"], f["tile_pixels"])),
+            step.channels.eq(channels),
+        ]
+        m.submodules.weights = weights = TileWeights(self.config)
+        m.d.comb += [
             weights.start.eq(begin),
-            weights.base.eq(f["weight_base"]),
-            weights.taken.eq(tap),
             weights.next_tile.eq(next_tile),
             weights.again.eq(~(tiles.last["across"] & tiles.last["down"])),
-            self.step.control.valid.eq(tap),
-            self.step.control.first.eq((x == 0) & (y == 0)),
-            self.step.control.last.eq((x == f["kernel_cols"] - 1) & (y == f["kernel_rows"] - 1)),
-            self.step.pixels.eq(Mux(tiles.last["down"], f["last_tile_pixels"], f["tile_pixels"])),
-            self.step.channels.eq(channels),
+            self.step.eq(delay(m, step, latency.SEQUENCER_STEP, "step")),
+            weights.base.eq(f["weight_base"]),
+            weights.taken.eq(self.step.control.valid),
             self.step.weight_address.eq(weights.address),
         ]
         self._requests(m, running, channels, *self._walks(tiles, raster))

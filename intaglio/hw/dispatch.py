@@ -5,10 +5,15 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from intaglio.hw.pipeline import delay
+from intaglio.hw.ram import Collision, ram
 from intaglio.machine import latency
 from intaglio.machine.config import Config
 from intaglio.machine.faults import FAULT_BITS, Fault
 from intaglio.machine.isa import ENGINE_OF, OPCODE_BITS, WORDS_OF, Engine, LocalMemory, Opcode, field_of, zero_bits
+
+_ROOM = 5
+"""Words that are taken and not handed over, at most: as many as there are cycles from one's being taken to the next that its
+being handed over lets in, Dispatch.STAGES + 1."""
 
 
 class ProgramWords(wiring.Signature):
@@ -50,8 +55,8 @@ class Dispatch(wiring.Component):
         `run` from the next cycle on.
 
     A word a cycle while its queue takes it, STAGES cycles after it was taken at the earliest: registers for the
-    word, for what it is, for the bits that it may have, and for whether it has others; those behind a word that waits
-    close up. Refused are unknown opcodes, bits that no field names, transfers of no rows
+    word, for what it is, for the bits that it may have, and for whether it has others. They never wait: as many words are
+    taken as a queue behind them has room for. Refused are unknown opcodes, bits that no field names, transfers of no rows
     or bytes, or not in multiples of the bus, and memories that do not exist or that STORE does not read; and a program
     that ends inside a command.
     """
@@ -80,59 +85,43 @@ class Dispatch(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        # The registers from the last back: each moves where the one behind it has room.
-        checked = Signal(_Checked)
-        valid, accepted = Signal(), Signal()
-        looked_up, looked_up_valid = Signal(_Read), Signal()
-        read, read_valid = Signal(_Read), Signal()
-        taken, taken_valid = Signal(_Taken), Signal()
-        spare, spare_valid = Signal(_Taken), Signal()
-        moves_out, moves_on, moves_up, takes = Signal(), Signal(), Signal(), Signal()
-        m.d.comb += [
-            moves_out.eq(~valid | accepted),
-            moves_on.eq(~looked_up_valid | moves_out),
-            moves_up.eq(~read_valid | moves_on),
-            takes.eq(~(spare_valid & taken_valid)),
-        ]
-        self._take(m, taken, taken_valid, takes)
-        # A place to spare: whether a word is taken depends on no word that it may wait for.
-        with m.If(moves_up):
-            m.d.sync += [spare_valid.eq(0), read_valid.eq(taken_valid | spare_valid)]
-        with m.Elif(taken_valid & takes):
-            m.d.sync += [spare_valid.eq(1), spare.eq(taken)]
-        following = _Taken(Mux(spare_valid, spare.as_value(), taken.as_value()))
-        self._read(m, following, read, (taken_valid | spare_valid) & moves_up)
-        with m.If(moves_on):
-            m.d.sync += looked_up_valid.eq(read_valid)
-        zeros = self._look_up(m, read, looked_up, moves_on)
-        with m.If(moves_out):
-            m.d.sync += valid.eq(looked_up_valid)
-        self._check(m, looked_up, zeros, checked, moves_out)
+        taken, read, looked_up, found, checked = (Signal(shape) for shape in (_Taken, _Read, _Read, _Checked, _Checked))
+        taken_valid, read_valid, looked_up_valid, valid = (Signal() for _ in range(4))
+        accepted, full = Signal(), Signal()
+        self._take(m, taken, taken_valid, full, accepted)
+        self._read(m, taken, taken_valid, read)
+        wrong = self._look_up(m, read, looked_up)
+        m.d.sync += [read_valid.eq(taken_valid), looked_up_valid.eq(read_valid)]
+        self._check(m, read, looked_up, wrong, found)
+        self._wait(m, found, looked_up_valid, checked, valid, accepted)
         self._decide(m, checked, valid, accepted)
         return m
 
-    def _take(self, m: Module, taken: data.View, valid: Signal, takes: Signal) -> None:
-        """A 32-bit word of the program, while there are any."""
+    def _take(self, m: Module, taken: data.View, valid: Signal, full: Signal, accepted: Signal) -> None:
+        """A 32-bit word of the program, while there are any, and room for all that are taken and not handed over."""
         words, lane = self.words, Signal(range(max(self.lanes, 2)))
         left, more = Signal(30), Signal()
         last_lane, takes_one = Signal(), Signal()
+        inside = Signal(range(_ROOM + 1))
         m.d.comb += [
             last_lane.eq(lane == self.lanes - 1),
-            takes_one.eq(takes & words.valid & more),
-            words.ready.eq(takes & more & last_lane),
+            takes_one.eq(~full & words.valid & more),
+            words.ready.eq(~full & more & last_lane),
         ]
+        with m.If(takes_one ^ accepted):
+            m.d.sync += inside.eq(inside + Mux(takes_one, 1, -1))
         with m.If(self.begin):
             m.d.sync += [left.eq(self.size[2:]), more.eq(self.size[2:] != 0)]
         with m.Elif(takes_one):
             m.d.sync += [left.eq(left - 1), more.eq(left != 1), lane.eq(Mux(last_lane, 0, lane + 1))]
-        with m.If(takes):
-            m.d.sync += [
-                valid.eq(words.valid & more),
-                taken.word.eq(words.payload.word_select(lane, 32) if self.lanes > 1 else words.payload),
-                taken.last_lane.eq(last_lane),
-            ]
+        m.d.sync += [
+            full.eq(~accepted & (full | (takes_one & (inside == _ROOM - 1)))),
+            valid.eq(takes_one),
+            taken.word.eq(words.payload.word_select(lane, 32) if self.lanes > 1 else words.payload),
+            taken.last_lane.eq(last_lane),
+        ]
 
-    def _read(self, m: Module, taken: data.View, read: data.View, moves: Value) -> None:
+    def _read(self, m: Module, taken: data.View, valid: Value, read: data.View) -> None:
         """The word's place, and what the command is that it belongs to: a header says it, the others follow."""
         header, index = Signal(init=1), Signal(5)
         said, held = Signal(_Kind), Signal(_Kind)
@@ -147,50 +136,82 @@ class Dispatch(wiring.Component):
                     ]
         last = Signal()
         m.d.comb += last.eq(~header & (index == held.last_index))
-        with m.If(moves):
-            m.d.sync += [
-                header.eq(last),
-                index.eq(Mux(last, 0, index + 1)),
-                read.word.eq(taken.word),
-                read.last_lane.eq(taken.last_lane),
-                read.index.eq(index),
-                read.last.eq(last),
-                read.kind.eq(Mux(header, said.as_value(), held.as_value())),
-            ]
+        with m.If(valid):
+            m.d.sync += [header.eq(last), index.eq(Mux(last, 0, index + 1))]
             with m.If(header):
                 m.d.sync += held.eq(said)
+        m.d.sync += [
+            read.word.eq(taken.word),
+            read.last_lane.eq(taken.last_lane),
+            read.index.eq(index),
+            read.last.eq(last),
+            read.kind.eq(Mux(header, said.as_value(), held.as_value())),
+        ]
 
-    def _look_up(self, m: Module, read: Value, looked_up: Signal, moves: Value) -> list[Signal]:
-        """The word, and beside it, for each opcode, the bits that must be zero in a word of that place."""
-        zeros = []
-        with m.If(moves):
-            m.d.sync += looked_up.eq(read)
+    def _look_up(self, m: Module, read: data.View, looked_up: data.View) -> list[Signal]:
+        """The word, and beside it, for each opcode, whether a bit is set that must be zero in its word of that place; a bit
+        for each byte."""
+        wrong = []
+        m.d.sync += looked_up.eq(read)
         for code in self._opcodes:
             masks = Array(Const(mask, 32) for mask in _zero_bits(code, 4 * self.lanes))
-            zeros.append(zero := Signal(32, name=f"zero_{code.name.lower()}"))
-            with m.If(moves):
-                m.d.sync += zero.eq(masks[read.index])
-        return zeros
+            wrong.append(of_bytes := Signal(4, name=f"wrong_{code.name.lower()}"))
+            bits = read.word & masks[read.index]
+            m.d.sync += of_bytes.eq(Cat(bits.word_select(byte, 8).any() for byte in range(4)))
+        return wrong
 
-    def _check(self, m: Module, read: data.View, zeros: list[Signal], checked: data.View, moves: Value) -> None:
+    def _check(self, m: Module, read: data.View, looked_up: data.View, wrong: list[Signal], found: data.View) -> None:
         """Bits that must be zero, memories that must exist, sizes that must not be nothing."""
-        zero = Array(zeros)[read.kind.number]
-        transfer = read.kind.engine != int(Engine.COMPUTE)
+        # Beside the look-up.
         memory = field_of(Opcode.LOAD, "memory")
-        bad_memory = (read.index == memory.word) & (read.word[memory.lsb :] >= len(LocalMemory))
         sizes = [field_of(Opcode.LOAD, name).word for name in ("row_bytes", "rows")]
-        nothing = Cat(read.index == word for word in sizes).any() & (read.word == 0)
-        bad = ((read.word & zero) != 0) | (transfer & (bad_memory | nothing))
+        of_transfer = read.kind.engine != int(Engine.COMPUTE)
+        bad_memory, is_size, nothing = Signal(), Signal(), Signal(4)
+        m.d.sync += [
+            bad_memory.eq(of_transfer & (read.index == memory.word) & (read.word[memory.lsb :] >= len(LocalMemory))),
+            is_size.eq(of_transfer & Cat(read.index == word for word in sizes).any()),
+            nothing.eq(Cat(read.word.word_select(byte, 8) == 0 for byte in range(4))),
+        ]
+        bad = Array(wrong)[looked_up.kind.number].any() | bad_memory | (is_size & nothing.all())
+        m.d.comb += [
+            found.word.eq(looked_up.word),
+            found.last_lane.eq(looked_up.last_lane),
+            found.index.eq(looked_up.index),
+            found.last.eq(looked_up.last),
+            found.to.eq((looked_up.kind.known & ~bad) << looked_up.kind.engine),
+            found.known.eq(looked_up.kind.known),
+            found.bad.eq(bad),
+        ]
+
+    def _wait(
+        self, m: Module, found: data.View, arrives: Signal, checked: data.View, valid: Signal, accepted: Signal
+    ) -> None:
+        """The word that is handed over next, and a queue for those that come while it waits."""
+        storage = ram(m, "waiting", shape=_Checked, depth=_ROOM - 1, read_latency=0, collision=Collision.OLD)
+        stored, some, one = Signal(range(_ROOM)), Signal(), Signal()
+        produce, consume = Signal(range(_ROOM - 1)), Signal(range(_ROOM - 1))
+        moves, stays, leaves = Signal(), Signal(), Signal()
+        m.d.comb += [
+            moves.eq(~valid | accepted),
+            stays.eq(arrives & (some | ~moves)),
+            leaves.eq(moves & some),
+            one.eq(stored == 1),
+            storage.write_en.eq(arrives),
+            storage.write_address.eq(produce),
+            storage.write_data.eq(found),
+            storage.read_address.eq(consume),
+        ]
+        m.d.sync += [
+            produce.eq(produce + stays),
+            consume.eq(consume + leaves),
+            some.eq(Mux(some, arrives | ~(moves & one), arrives & ~moves)),
+        ]
+        with m.If(stays ^ leaves):
+            m.d.sync += stored.eq(stored + Mux(stays, 1, -1))
         with m.If(moves):
             m.d.sync += [
-                checked.word.eq(read.word),
-                checked.last_lane.eq(read.last_lane),
-                checked.index.eq(read.index),
-                checked.last.eq(read.last),
-                checked.engine.eq(read.kind.engine),
-                checked.known.eq(read.kind.known),
-                checked.bad.eq(bad),
-                checked.good.eq(read.kind.known & ~bad),
+                valid.eq(arrives | some),
+                checked.eq(Mux(some, storage.read_data.as_value(), found.as_value())),
             ]
 
     def _decide(self, m: Module, checked: data.View, valid: Signal, accepted: Signal) -> None:
@@ -210,8 +231,8 @@ class Dispatch(wiring.Component):
             self.last.eq(checked.last),
             self.position.eq(position << 2),
             self.done.eq(done),
-            accepted.eq(present & checked.good & ~self.full.bit_select(checked.engine, 1)),
-            self.write.eq(accepted << checked.engine),
+            self.write.eq(present.replicate(len(Engine)) & checked.to & ~self.full),
+            accepted.eq(self.write.any()),
             self.words.freed.eq(accepted & checked.last_lane),
         ]
         with m.If(self.run & none_left & under_way):
@@ -256,16 +277,16 @@ class _Read(data.Struct):
 
 
 class _Checked(data.Struct):
-    """A word and all that is to be known of it. bad: it is to be refused. good: known and not bad."""
+    """A word and all that is to be known of it. to: a bit for each engine, high where its queue is to take the word. known:
+    its opcode is; bad: it is to be refused for something else."""
 
     word: 32
     last_lane: 1
     index: 5
     last: 1
-    engine: 2
+    to: len(Engine)
     known: 1
     bad: 1
-    good: 1
 
 
 def _zero_bits(opcode: Opcode, bus_bytes: int) -> list[int]:

@@ -40,8 +40,9 @@ class Drain(wiring.Component):
         latency.CHANNEL_READ cycles after that request, latency.DRAIN_PASS after the pass was read.
     output : Out, OutputPass
         In the same cycle as its sums.
-    kept : Out, 1 bit
-        High in the cycle in which the last pass of a command that keeps all of its sums is in the partial-sum memory.
+    keeps_last : Out, 1 bit
+        The last pass of a command that keeps all of its sums is read; latency.KEEP_END cycles later it is in the partial-sum
+        memory.
     partial_reads, partial_writes : Out, 1 bit each
         That memory's accesses.
 
@@ -63,7 +64,7 @@ class Drain(wiring.Component):
                 "channel_address": Out(unsigned(index_bits(words))),
                 "sums": Out(signed(SUM.bits)).array(config.requantizers),
                 "output": Out(OutputPass(config)),
-                "kept": Out(1),
+                "keeps_last": Out(1),
                 "partial_reads": Out(1),
                 "partial_writes": Out(1),
             }
@@ -152,7 +153,7 @@ class Drain(wiring.Component):
             partial.read_address.eq(delay(m, read.partial, to_partial, "partial_read")),
             partial.write_en.eq(delay(m, read.keep, latency.DRAIN_PASS, "keep")),
             partial.write_address.eq(delay(m, read.partial, latency.DRAIN_PASS, "partial")),
-            self.kept.eq(delay(m, partial.write_en & self.output.final, latency.PARTIAL_WRITE, "kept")),
+            self.keeps_last.eq(read.keep & read.output.final),
             self.partial_reads.eq(partial.read_en),
             self.partial_writes.eq(partial.write_en),
         ]

@@ -7,11 +7,12 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from intaglio.hw.command_view import CommandView, runs
-from intaglio.hw.nest import Either, Nest
+from intaglio.hw.nest import Ahead, Either, Nest
 from intaglio.hw.pipeline import delay
 from intaglio.hw.widths import index_bits
 from intaglio.machine.config import Config
 from intaglio.machine.isa import COMMAND_BITS, Opcode
+from intaglio.machine.latency import LEAST_TILE
 
 
 class DrainWriter(wiring.Component):
@@ -60,8 +61,7 @@ class DrainWriter(wiring.Component):
         is_depthwise: Any = 0
 
         # Of DEPTHWISE's tiles those of the last row of patches are short, of CONV's the last.
-        pixels: Any = Either(("tile",), f["last_pixels"], f["rows_per_tile"])
-        loops = {"row": pixels, "tile": f["pixel_tiles"]}
+        short, usual, loops = f["last_pixels"], f["rows_per_tile"], {"tile": f["pixel_tiles"]}
         if config.depthwise_delay:
             now = runs(self.command, Opcode.DEPTHWISE)
             numbers = {
@@ -73,17 +73,21 @@ class DrainWriter(wiring.Component):
             # Registers, right from the cycle after start on.
             is_depthwise = delay(m, now, 1, "is_depthwise")
             short, usual, across, tile = (delay(m, number, 1, name) for name, number in numbers.items())
-            loops = {"row": Either(("tile",), short, usual), "across": across, "tile": tile}
-        begin = delay(m, self.start, 2, "begin")
-        nest = Nest(m, "written", self.row0_done, begin, **loops)
-        last = nest.last["row"]
+            loops = {"across": across, "tile": tile}
+        prepare = delay(m, self.start, 1, "prepare")
+        begin = delay(m, prepare, 1, "begin")
+        turned = Signal()
+        tiles = Ahead(m, "tiles", prepare, begin, turned, LEAST_TILE, **loops)
+        rows = Nest(m, "rows", self.row0_done, begin, again=turned, row=Either((tiles.flags["tile"],), short, usual))
+        m.d.comb += turned.eq(rows.ends)
+        last = rows.last["row"]
         half = Signal()
-        with m.If(self.row0_done & last):
+        with m.If(turned):
             m.d.sync += half.eq(~half)
         with m.If(begin):
             m.d.sync += half.eq(0)  # the rest every command leaves at 0
 
-        row = nest.count("row", len(self.row))
+        row = rows.count("row", len(self.row))
         split = f["split"] if config.lanes == 2 else 0
         m.d.comb += [
             self.write.eq(self.row0_done & (last | ~split) if config.lanes == 2 else self.row0_done),

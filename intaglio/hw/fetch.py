@@ -59,17 +59,20 @@ class Fetch(wiring.Component):
         # The FIFO's depth counts its output register; the room below keeps it from ever being full. A word's place counts
         # until it is handed over, though it is taken some cycles before.
         m.submodules.fifo = fifo = SyncFIFOBuffered(width=8 * self.bus_bytes, depth=depth + 1)
-        left = Signal(33 - shift)
+        left = Signal(33 - shift)  # words less one
         address = Signal(32)
         room = Signal(range(depth + 1), init=depth)
         taken = Signal()
-        beats, last = Signal(range(block + 1)), Signal()  # of the next request, which is the last one
+        # Of the next request: its beats less one; whether it is the last one.
+        length, last = Signal(range(block)), Signal()
         asks = Signal(latency.FETCH_REQUEST - 1)  # what may be asked for, on its way; the last one is the request
         waits = latency.FETCH - Dispatch.STAGES - 2
+        ends = Signal()
         m.d.comb += [
+            ends.eq(left[len(length) :] == 0),
             self.request.valid.eq(asks[-1]),
             self.request.payload.address.eq(address),
-            self.request.payload.beats.eq(beats),
+            self.request.payload.length.eq(length),
             taken.eq(self.request.valid & self.request.ready),
             fifo.w_en.eq(delay(m, self.beat, waits, "beat")),
             fifo.w_data.eq(delay(m, self.beat_data, waits, "beat_data")),
@@ -78,15 +81,16 @@ class Fetch(wiring.Component):
             fifo.r_en.eq(self.words.ready),
         ]
         m.d.sync += [
-            last.eq(left <= block),
-            beats.eq(Mux(left > block, block, left)),
+            last.eq(ends),
+            length.eq(left[: len(length)] | (~ends).replicate(len(length))),
             asks.eq(Mux(taken, 0, Cat(~self.idle & (room >= block), asks))),
+            # Nothing is asked for behind the last block, so that it may count as a whole one.
+            room.eq(room - Mux(taken, block, 0) + self.words.freed),
         ]
-        m.d.sync += room.eq(room - Mux(taken, beats, 0) + self.words.freed)
         with m.If(self.begin):
-            m.d.sync += [left.eq((self.size + (self.bus_bytes - 1)) >> shift), address.eq(self.address)]
+            m.d.sync += [left.eq((self.size - 1) >> shift), address.eq(self.address)]
             m.d.sync += self.idle.eq(self.size == 0)
         with m.Elif(taken):
-            m.d.sync += [left.eq(left - beats), address.eq(address + FETCH_BLOCK_BYTES)]
+            m.d.sync += [left.eq(left - block), address.eq(address + FETCH_BLOCK_BYTES)]
             m.d.sync += self.idle.eq(last)
         return m

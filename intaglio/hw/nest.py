@@ -31,7 +31,7 @@ class Flag(NamedTuple):
 class Either:
     """A number of turns that is `short` where all of `when` are high, else `usual`; both may be such numbers again. when:
     flags of loops around that one: of the same nest by their names; of another nest, in whose every move, advance or
-    restart, this one restarts."""
+    restart, this one restarts, or which moves as Nest's `again` says."""
 
     when: tuple[Flag | str, ...]
     short: Any
@@ -79,7 +79,10 @@ class Turns:
         as that is then. start: a value, or a Walk of a nest around this one, in whose every move this one restarts.
 
         Each loop that steps has a register, with the value at the beginning of its present turn."""
-        m, restart = self._m, self._restart
+        return self._walk(self._restart, name, shape, start, steps)
+
+    def _walk(self, restart: Value, name: str, shape: Any, start: Any, steps: dict[str, Any]) -> Walk:
+        m = self._m
         turns = [*(self.turns[loop] for loop in self._loops), self.ends]
         levels = sorted(self._loops.index(loop) for loop in steps)
         registers = {at: Signal(shape, name=f"{self._name}_{name}_of_{self._loops[at]}") for at in levels}
@@ -122,9 +125,12 @@ class Nest(Turns):
     No flow control but advance. What a turn's end steps is stepped in the next cycle.
     """
 
-    def __init__(self, m: Module, name: str, advance: Any, restart: Any, settled: bool = True, **loops: Any):
+    def __init__(
+        self, m: Module, name: str, advance: Any, restart: Any, settled: bool = True, again: Any = None, **loops: Any
+    ):
         """advance, restart: 1 bit each; after restart the first turn of all follows, whether or not the cycle advances.
-        Needed before the first turn. loops: innermost first, each with its number of turns, at least 1, or an Either, or
+        Needed before the first turn. again: 1 bit, the moves of a nest around this one after its ends: walks begin anew where
+        that one's stand. One whose flags are used moves in the cycle of an end, or in a restart. loops: innermost first, each with its number of turns, at least 1, or an Either, or
         a Last. Numbers are constant from the cycle before restart on, or with settled=False from restart on. name: of
         the registers, with the loop's."""
         last = {loop: Signal(name=f"{name}_last_{loop}") for loop in loops}
@@ -135,8 +141,8 @@ class Nest(Turns):
             turn = Signal(name=f"{name}_{loop}_ends")
             # Of all loops inside at once: loop by loop the ends would lie behind each other.
             m.d.comb += turn.eq(advance & Cat(list(last.values())[:at]).all())
-        super().__init__(m, name, restart, turns, turn, last)
-        self._settled = settled
+        super().__init__(m, name, Value.cast(restart) | (0 if again is None else again), turns, turn, last)
+        self._settled, self._begins, self._moved_at_end = settled, Value.cast(restart), again is not None
         self.flags: dict[str, Flag] = {}
         self.final = Signal(name=f"{name}_final")
         m.d.comb += self.final.eq(Cat(self.last.values()).all())
@@ -153,14 +159,17 @@ class Nest(Turns):
         """`last` as a register: whether the turn that follows is the last one is found while the present one is under way,
         for each way in which it may follow, so that the loops' ends only choose."""
         m, last, turned = self._m, self.last[loop], self.turns[loop]
-        following = self.walk(f"{loop}_turn", max(2, _bits(turns)), 2, **{loop: 1}).now
+        following = self._walk(self._begins, f"{loop}_turn", max(2, _bits(turns)), 2, {loop: 1}).now
         at = self._loops.index(loop)
 
         def on_restart(flag: Flag | str) -> Value:
             return self._first[flag] if isinstance(flag, str) else flag.moved
 
         def on_end(flag: Flag | str) -> Value:
-            return self._after(flag, at + 1) if isinstance(flag, str) else flag.now
+            if isinstance(flag, str):
+                return self._after(flag, at + 1)
+            ends = Cat(self.last[name] for name in self._loops[at + 1 :]).all()
+            return Mux(ends, flag.moved, flag.now) if self._moved_at_end else flag.now
 
         def inside(flag: Flag | str) -> Value:
             return self.last[flag] if isinstance(flag, str) else flag.now
@@ -170,14 +179,18 @@ class Nest(Turns):
         m.d.comb += [
             first.eq(_chosen(one, on_restart)),
             again.eq(_chosen(one, on_end)),
-            later.eq(_chosen(_each(turns, lambda number: following == number), inside)),
+            later.eq(_chosen(_each(turns, lambda number: following == self._held(loop, number)), inside)),
         ]
         self._first[loop], self._turned[loop] = first, Mux(last, again, later)
-        with m.If(self._restart):
+        with m.If(self._begins):
             m.d.sync += last.eq(first)
         with m.Elif(turned):
             m.d.sync += last.eq(self._turned[loop])
-        self.flags[loop] = Flag(last, Mux(self._restart, first, self._after(loop, 0)))
+        self.flags[loop] = Flag(last, Mux(self._begins, first, self._after(loop, 0)))
+
+    def _held(self, loop: str, turns: Any) -> Value:
+        """A number of turns, from a register: constant since the cycle before the first turn."""
+        return Value.cast(turns) if isinstance(turns, int) else delay(self._m, turns, 1, f"{self._name}_{loop}_number")
 
     def _is_one(self, turns: Any) -> Value:
         """1 bit: a number of turns is one; from a register where numbers are settled."""
@@ -202,8 +215,10 @@ class Ahead:
 
     last, final : 1 bit
         As a Nest's, of the turns that are shown; from registers.
+    next_final : 1 bit
+        `final` after the next move; from registers.
     flags : Flag
-        The same, for nests inside.
+        As last, for nests inside.
     turns, ends : 1 bit
         As a Nest's, of `advance`; in a `begin` low.
 
@@ -219,7 +234,7 @@ class Ahead:
         moved = delay(m, self._moves, apart - 1, f"{name}_moved")
         self._next: Turns = (nest := Nest(m, f"{name}_next", moved, prepare, settled=False, **loops))
         self.last = {loop: self._shown(f"last_{loop}", last) for loop, last in nest.last.items()}
-        self.final = self._shown("final", nest.final)
+        self.final, self.next_final = self._shown("final", nest.final), nest.final
         self.flags = {loop: Flag(last, nest.last[loop]) for loop, last in self.last.items()}
         self.turns: dict[str, Value] = {}
         turn = Value.cast(advance)

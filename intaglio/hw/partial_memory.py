@@ -22,8 +22,8 @@ class PartialMemory(wiring.Component):
     write_en, write_address, write_data : In, 1 bit, index_bits(words), lanes x signed 32
         Readable latency.PARTIAL_WRITE cycles later.
 
-    One port each way, no flow control. A word that is read while a write to it is under way reads as before; no program
-    relies on it: a CONV writes a word some cycles after it read it.
+    One port each way, no flow control. No word is read and written in the same cycle: a CONV writes a word some cycles
+    after it read it, and reads none that it has yet to write.
     """
 
     def __init__(self, words: int, lanes: int):
@@ -43,7 +43,15 @@ class PartialMemory(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         shape = data.ArrayLayout(signed(SUM.bits), self._lanes)
-        mem = ram(m, "memory", shape=shape, depth=self._words, read_latency=1, collision=Collision.OLD)
+        mem = ram(
+            m,
+            "memory",
+            shape=shape,
+            depth=self._words,
+            read_latency=1,
+            collision=Collision.UNDEFINED,
+            attributes={"ram_style": "block"},  # few words, but wide: tables would be many
+        )
         m.d.comb += [
             mem.read_en.eq(self.read_en),
             mem.read_address.eq(self.read_address),

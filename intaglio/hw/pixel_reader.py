@@ -47,11 +47,12 @@ class PixelReader(wiring.Component):
 
         # Of each channel tile's pixels the first `drain_from` are kept, the first `early_pixels` have records of their own.
         to_keep, early = Signal.like(f["drain_from"]), Signal.like(f["early_pixels"])
-        for left, whole in ((to_keep, f["drain_from"]), (early, f["early_pixels"])):
+        keeps, is_early = Signal(), Signal()  # there are any left
+        for left, some, whole in ((to_keep, keeps, f["drain_from"]), (early, is_early, f["early_pixels"])):
             with m.If(turned):
-                m.d.sync += left.eq(whole)
-            with m.Elif(pixel & (left != 0)):
-                m.d.sync += left.eq(left - 1)
+                m.d.sync += [left.eq(whole), some.eq(whole != 0)]
+            with m.Elif(pixel & some):
+                m.d.sync += [left.eq(left - 1), some.eq(left != 1)]
         partial = Signal.like(self.read.partial)
         with m.If(first):
             m.d.sync += partial.eq(f["partial_base"])
@@ -59,8 +60,7 @@ class PixelReader(wiring.Component):
             m.d.sync += partial.eq(partial + 1)
 
         out, records, early_records = self._walks(m, passes.tiles, pixel, turned)
-        keeps = to_keep != 0
-        group_records = Mux(early != 0, early_records.now, records.now)
+        group_records = Mux(is_early, early_records.now, records.now)
         row = passes.passes.count("row", len(self.read.row))
         passes.show(passes.active & ~keeps, row, out.now, group_records, self.read)
         m.d.comb += [

@@ -1,5 +1,7 @@
 """POOL's part of the vector path: windows' sums or maxima, slab by slab of channels."""
 
+from itertools import zip_longest
+
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -66,6 +68,7 @@ class PoolPath(wiring.Component):
         active = Signal()
         waiting = Signal()  # all of the slab is read, but passes of it would meet the next slab's
         uncovered = Signal(range(w + 1))  # channels whose passes do not fit into the slab's cycles up to this one
+        covered = Signal(init=1)  # there are none
         last_slab, end_slab = Signal(), Signal()
         begin = delay(m, self.start, 1, "begin")
         reads = active & ~waiting
@@ -80,7 +83,7 @@ class PoolPath(wiring.Component):
             row=f["region_rows"],
         )
         moves = begin | end_slab
-        window = Nest(m, "window", reads, moves, kw=f["kernel_cols"], kh=f["kernel_rows"])
+        window = Nest(m, "window", reads, begin, again=end_slab, kw=f["kernel_cols"], kh=f["kernel_rows"])
         slab, next_slab = Signal(range(w + 1)), Signal(range(w + 1))
         # Channels from a slab on, of which a last one has few, and those beyond it less one: their sign compares.
         left = slabs.walk("left", slab.shape(), f["channels"], slab=-w).next
@@ -88,14 +91,14 @@ class PoolPath(wiring.Component):
         m.d.comb += [
             last_slab.eq(beyond[-1]),
             next_slab.eq(Mux(last_slab, left, w)),
-            end_slab.eq(active & (window.final | waiting) & (uncovered == 0)),
+            end_slab.eq(active & (window.final | waiting) & covered),
         ]
         with m.If(window.ends):
             m.d.sync += waiting.eq(1)
-        with m.If(uncovered != 0):
-            m.d.sync += uncovered.eq(_beyond(uncovered, q))
+        m.d.sync += [uncovered.eq(_beyond(uncovered, q)), covered.eq(uncovered <= q)]
         with m.If(moves):
-            m.d.sync += [slab.eq(next_slab), waiting.eq(0), uncovered.eq(_beyond(next_slab, q))]
+            m.d.sync += [slab.eq(next_slab), waiting.eq(0)]
+            m.d.sync += [uncovered.eq(_beyond(next_slab, q)), covered.eq(next_slab <= q)]
         with m.If(window.ends & slabs.final):
             m.d.sync += active.eq(0)
         with m.If(begin):
@@ -111,9 +114,9 @@ class PoolPath(wiring.Component):
         reads, first, slab = delay(m, reads, 1, "reads"), delay(m, first, 1, "first"), delay(m, slab, 1, "slab")
         out_at = self._addresses(m, slabs, asked)
         m.d.comb += [self.read.count.eq(Mux(reads, slab, 0)), self.finished.eq(asked.ends & slabs.final)]
-        passing = self._passes(m, asked.ends & ~f["hold"], slab, out_at, slabs.final)
+        first_pass = self._passes(m, asked.ends & ~f["hold"], slab, out_at, slabs.final)
         sums = self._sums(m, Cat(reads, first & ~f["resume"]))
-        self._shifted(m, sums, passing)
+        self._chosen(m, sums, first_pass)
         return m
 
     def _addresses(self, m: Module, slabs: Ahead, window: Turns) -> Signal:
@@ -131,8 +134,8 @@ class PoolPath(wiring.Component):
         return out.now
 
     def _passes(self, m: Module, emits: Value, slab: Signal, out_at: Signal, final: Signal) -> Value:
-        """The slab's passes: the first with its last read, which emits, the rest in the cycles that follow. Returns two
-        bits with `sums`: a slab's first pass, another one of it."""
+        """The slab's passes: the first with its last read, which emits, the rest in the cycles that follow. Returns a bit
+        in the cycle before `sums`: those are a slab's first pass."""
         q, w = self.config.requantizers, self.config.slab_channels
         output = Signal(OutputPass(self.config))
         rest, unsent = Signal(range(w + 1)), Signal(range(w + 1))
@@ -147,7 +150,7 @@ class PoolPath(wiring.Component):
         with m.If(emits):
             m.d.sync += rest_final.eq(final)
         m.d.comb += self.output.eq(delay(m, output, self.OUTPUT_LATENCY, "output"))
-        return delay(m, Cat(emits, rest != 0), self.OUTPUT_LATENCY, "passing")
+        return delay(m, emits, self.OUTPUT_LATENCY - 1, "first_pass")
 
     def _sums(self, m: Module, arrives: Value) -> list[Signal]:
         """A slab's sums, or with `maximum` maxima, of the window's elements, one a cycle. arrives: one is read; it is
@@ -158,26 +161,27 @@ class PoolPath(wiring.Component):
         read_data = delay(m, self.read_data, latency.POOL_SUM - 1, "read_data")
         for lane, held in enumerate(sums):
             byte = read_data.word_select(lane, 8).as_signed()
-            first = arriving[1]
-            with m.If(arriving[0]):
-                with m.If(~f["maximum"]):
-                    m.d.sync += held.eq(Mux(first, 0, held) + byte)
-                with m.Elif(first | (byte > held[:8].as_signed())):  # a maximum has no more than 8 bits
-                    m.d.sync += held.eq(byte)
+            # In one look-up table a bit: that a byte is no new maximum keeps the register, and plays no part in its value.
+            greater = byte > held[:8].as_signed()  # a maximum has no more than 8 bits
+            with m.If(arriving[0] & (arriving[1] | ~f["maximum"] | greater)):
+                m.d.sync += held.eq(Mux(arriving[1] | f["maximum"], byte, held + byte))
         return sums
 
-    def _shifted(self, m: Module, sums: list[Signal], passing: Value) -> None:
-        """The output: what the first pass leaves of a slab waits here, and moves down Q channels a cycle."""
+    def _chosen(self, m: Module, sums: list[Signal], first: Value) -> None:
+        """The output: of a slab's first pass from its sums, which the next slab's follow; the rest waits here, and goes in
+        the passes after that one. first: the first pass is in the next cycle."""
         q, w = self.config.requantizers, self.config.slab_channels
+        turn = Signal(range(w // q))
+        m.d.sync += turn.eq(Mux(first, 0, turn + 1))
         behind = [Signal(signed(SUM.bits), name=f"behind{lane}") for lane in range(w - q)]
-        for lane, kept in enumerate(behind):
-            with m.If(passing[0]):
-                m.d.sync += kept.eq(sums[lane + q])
-            if lane + q < len(behind):
-                with m.Elif(passing[1]):
-                    m.d.sync += kept.eq(behind[lane + q])
+        with m.If(turn == 0):
+            m.d.sync += [kept.eq(sums[lane + q]) for lane, kept in enumerate(behind)]
         for lane in range(q):
-            m.d.comb += self.sums[lane].eq(Mux(passing[1], behind[lane], sums[lane]))
+            values = [*sums[:q], *behind][lane::q]
+            for bit in turn:  # halves them
+                pairs = zip_longest(values[::2], values[1::2])
+                values = [low if high is None else Mux(bit, high, low) for low, high in pairs]
+            m.d.comb += self.sums[lane].eq(values[0])
 
 
 def _beyond(count: Value, passes: int) -> Value:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, ResetSignal, Signal, Value, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from intaglio.hw.axi import OKAY, SLVERR, Axi4Lite
 from intaglio.hw.pipeline import delay
+from intaglio.hw.widths import index_bits
 from intaglio.machine import latency
 from intaglio.machine.config import Config
 from intaglio.machine.counters import Counter
-from intaglio.machine.faults import FAULT_BITS
+from intaglio.machine.faults import FAULT_BITS, Fault
 from intaglio.machine.isa import Engine
-from intaglio.machine.limits import COUNTER_BITS, DEFAULT_WATCHDOG, PAGE
+from intaglio.machine.limits import DEFAULT_WATCHDOG, PAGE
 from intaglio.machine.registers import ID_VALUE, STATUS_FAULT_LSB, VERSION_VALUE, Control, Register, Status
 
 _WRITABLE: dict[int, int] = {
@@ -23,6 +24,7 @@ _WRITABLE: dict[int, int] = {
 """Bits of settings that hold what is written, if not all do."""
 _GROUP_BITS = 4
 """Lowest bits of a register's number, which a read looks at first."""
+_COUNTER_WORDS = 2 * len(Counter)
 
 
 class Registers(wiring.Component):
@@ -31,7 +33,8 @@ class Registers(wiring.Component):
     Ports
     -----
     lite : In, Axi4Lite (a slave)
-        Every output from registers; one write and one read under way at a time.
+        Every output from registers; one write and one read under way at a time. With `reset: aresetn` nothing is taken before the
+        reset is released within, which is later than at the port.
     clear : Out, 1 bit
         One cycle, latency.CLEAR cycles after the write is performed: resets every engine at its end.
     begin : Out, 1 bit
@@ -42,22 +45,31 @@ class Registers(wiring.Component):
         This cycle counts: those of run up to the one before everything is idle.
     finished : In, 1 bit
         Everything is idle (a level; ignored in cycle 0).
-    fault, fault_address : In, FAULT_BITS (machine.faults.Fault) and 32 bits
-        An error in this cycle; ignored without run.
+    failed, fault, fault_address : In, 1, FAULT_BITS (machine.faults.Fault) and 32 bits
+        An error, and which; ignored without run.
     in_flight : In, 1 bit
         Bursts are.
     program_address, program_size, base_address, watchdog : Out, 32 bits each
         Settings, as written; stable while run.
     retired : In, 32 bits for each engine, packed
         Commands retired.
-    counters : In, COUNTER_BITS for each Counter, packed
-        See Ledger.
+    asked, wanted : Out, 1 and 6 bits; only with counters
+        A counter's word is read, and which: see Ledger.
+    shown, word : In, 1 and 32 bits; only with counters
+        The answer.
     irq : Out, 1 bit
         The interrupt, a level; high while enabled and pending.
     """
 
     def __init__(self, config: Config):
-        self._hash = config.hardware_hash()
+        self._config = config
+        ledger = {
+            "asked": Out(1),
+            "wanted": Out(unsigned(index_bits(_COUNTER_WORDS))),
+            "shown": In(1),
+            "word": In(32),
+        }
+        self._late_reset = config.reset == "aresetn"
         super().__init__(
             {
                 "lite": In(Axi4Lite()),
@@ -66,6 +78,7 @@ class Registers(wiring.Component):
                 "run": Out(1),
                 "counting": Out(1),
                 "finished": In(1),
+                "failed": In(1),
                 "fault": In(FAULT_BITS),
                 "fault_address": In(32),
                 "in_flight": In(1),
@@ -74,7 +87,7 @@ class Registers(wiring.Component):
                 "base_address": Out(32),
                 "watchdog": Out(32, init=DEFAULT_WATCHDOG),
                 "retired": In(32 * len(Engine)),
-                "counters": In(COUNTER_BITS * len(Counter)),
+                **(ledger if config.counters else {}),
                 "irq": Out(1),
             }
         )
@@ -84,19 +97,20 @@ class Registers(wiring.Component):
         done, error, pending, enabled = Signal(), Signal(), Signal(), Signal()
         fault, fault_address = Signal(FAULT_BITS), Signal(32)
         asked = Signal()  # a START or SOFT_RESET on its way
-        start, reset = self._written(m, asked, enabled, pending)
+        stop = Signal()  # a STOP that has not ended the run yet
+        start, reset = self._written(m, asked, enabled, pending, stop)
         if latency.CLEAR:
             way = Signal(latency.CLEAR)
             m.d.comb += asked.eq(way.any())
             m.d.sync += way.eq(Cat(start | reset, way))
+        m.d.comb += self.clear.eq(delay(m, start | reset, latency.CLEAR, "clear"))
         start, reset = delay(m, start, latency.CLEAR, "start"), delay(m, reset, latency.CLEAR, "reset")
         m.d.comb += [
-            self.clear.eq(start | reset),
             self.counting.eq(self.run & (self.begin | ~self.finished)),
             self.irq.eq(enabled & pending),
         ]
         m.d.sync += self.begin.eq(start)
-        with m.If(reset | start):
+        with m.If(self.clear):
             m.d.sync += [
                 self.run.eq(start),
                 done.eq(0),
@@ -105,11 +119,16 @@ class Registers(wiring.Component):
                 fault.eq(0),
                 fault_address.eq(0),
             ]
-        with m.Elif(self.run & (self.fault != 0)):
+        with m.Elif(self.run & self.failed):
             m.d.sync += [self.run.eq(0), error.eq(1), pending.eq(1)]
             m.d.sync += [fault.eq(self.fault), fault_address.eq(self.fault_address)]
         with m.Elif(self.run & ~self.counting):
             m.d.sync += [self.run.eq(0), done.eq(1), pending.eq(1)]
+        with m.Elif(self.run & stop):
+            m.d.sync += [self.run.eq(0), error.eq(1), pending.eq(1), fault.eq(Fault.STOPPED), fault_address.eq(0)]
+        # A STOP stands from START's write on, and ends with the run.
+        with m.If(reset | (~self.run & ~asked & ~start)):
+            m.d.sync += stop.eq(0)
 
         status = (
             Status.BUSY * (self.run | asked) | Status.DONE * done | Status.ERROR * error | Status.INTERRUPT * pending
@@ -117,6 +136,11 @@ class Registers(wiring.Component):
         status |= Status.DRAINING * self.in_flight | fault << STATUS_FAULT_LSB
         self._reads(m, self._values(status, fault_address, enabled))
         return m
+
+    @property
+    def _takes(self) -> Value:
+        """The permission to take what is offered: the slave is out of its reset."""
+        return ~ResetSignal() if self._late_reset else Const(1)
 
     def _settings(self) -> dict[int, Signal]:
         """Registers that hold what is written."""
@@ -127,8 +151,10 @@ class Registers(wiring.Component):
             Register.WATCHDOG: self.watchdog,
         }
 
-    def _written(self, m: Module, asked: Signal, enabled: Signal, pending: Signal) -> tuple[Signal, Signal]:
-        """Effects of a write, on settings and to the interrupt. Returns START and SOFT_RESET, in the cycle in which it
+    def _written(
+        self, m: Module, asked: Signal, enabled: Signal, pending: Signal, stop: Signal
+    ) -> tuple[Signal, Signal]:
+        """Effects of a write, on settings, to the interrupt and to a run. Returns START and SOFT_RESET, in the cycle in which it
         is performed."""
         performed, written = Signal(), Signal(32)
         start, reset, wrong = Signal(), Signal(), Signal()
@@ -142,6 +168,8 @@ class Registers(wiring.Component):
                 m.d.sync += enabled.eq(written[2])
                 with m.If(written[3]):
                     m.d.sync += pending.eq(0)
+                with m.If(written[4]):
+                    m.d.sync += stop.eq(1)
             for register, value in self._settings().items():
                 with m.Case(register >> 2):
                     m.d.comb += wrong.eq(self.run | asked)
@@ -155,11 +183,12 @@ class Registers(wiring.Component):
 
     def _values(self, status: Value, fault_address: Signal, enabled: Signal) -> dict[int, Value | int]:
         """Values that registers read as."""
+        shown = self._config.hardware_hash()
         values: dict[int, Value | int] = {
             Register.ID: ID_VALUE,
             Register.VERSION: VERSION_VALUE,
-            Register.HASH_LOW: self._hash & 0xFFFFFFFF,
-            Register.HASH_HIGH: self._hash >> 32,
+            Register.HASH_LOW: shown & 0xFFFFFFFF,
+            Register.HASH_HIGH: shown >> 32,
             Register.CONTROL: Control.INTERRUPT_ENABLE * enabled,
             Register.STATUS: status,
             Register.ERROR_ADDRESS: fault_address,
@@ -171,8 +200,8 @@ class Registers(wiring.Component):
             (Register.RETIRED_STORE, Engine.STORE),
         ):
             values[register] = self.retired.word_select(int(engine), 32)
-        for i in range(2 * len(Counter)):
-            values[Register.COUNTERS + 4 * i] = self.counters.word_select(i, 32)
+        if not self._config.counters:
+            values |= {Register.COUNTERS + 4 * i: 0 for i in range(_COUNTER_WORDS)}
         return {int(register): value for register, value in values.items()}
 
     def _writes(self, m: Module, performed: Signal, written: Signal) -> Signal:
@@ -180,7 +209,7 @@ class Registers(wiring.Component):
         lite = self.lite
         address, strobes = Signal(len(lite.awaddr) - 2), Signal(4)
         have_address, have_data = Signal(), Signal()
-        m.d.comb += [lite.awready.eq(~have_address), lite.wready.eq(~have_data)]
+        m.d.comb += [lite.awready.eq(~have_address & self._takes), lite.wready.eq(~have_data & self._takes)]
         with m.If(lite.awvalid & lite.awready):
             m.d.sync += [have_address.eq(1), address.eq(lite.awaddr[2:])]
         with m.If(lite.wvalid & lite.wready):
@@ -197,7 +226,7 @@ class Registers(wiring.Component):
         """The read channels."""
         lite = self.lite
         address, have_address, found = Signal(len(lite.araddr) - 2), Signal(), Signal()
-        m.d.comb += lite.arready.eq(~have_address)
+        m.d.comb += lite.arready.eq(~have_address & self._takes)
         # In one cycle a word of each group, in the next one the group.
         groups: dict[int, Signal] = {}
         for group in sorted({offset >> 2 + _GROUP_BITS for offset in values}):
@@ -212,11 +241,22 @@ class Registers(wiring.Component):
             m.d.sync += [have_address.eq(1), address.eq(lite.araddr[2:])]
         with m.If(lite.rvalid & lite.rready):
             m.d.sync += lite.rvalid.eq(0)
-        with m.If(have_address & ~lite.rvalid):
+        plain = have_address & ~lite.rvalid
+        ends = found
+        if self._config.counters:
+            # A counter's word is elsewhere, and comes when it is right.
+            number = address - (Register.COUNTERS >> 2)
+            counter = (address >= Register.COUNTERS >> 2) & (number < _COUNTER_WORDS)
+            m.d.comb += [self.asked.eq(plain & counter), self.wanted.eq(number)]
+            plain, ends = plain & ~counter, found | self.shown
+        with m.If(plain):
             m.d.sync += found.eq(1)
-        with m.If(found):
+        with m.If(ends):
             m.d.sync += [found.eq(0), have_address.eq(0), lite.rvalid.eq(1), lite.rdata.eq(0), lite.rresp.eq(SLVERR)]
             with m.Switch(address >> _GROUP_BITS):
                 for group, word in groups.items():
                     with m.Case(group):
                         m.d.sync += [lite.rdata.eq(word[:32]), lite.rresp.eq(Mux(word[32], OKAY, SLVERR))]
+        if self._config.counters:
+            with m.If(self.shown):
+                m.d.sync += [lite.rdata.eq(self.word), lite.rresp.eq(OKAY)]

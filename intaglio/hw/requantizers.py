@@ -4,7 +4,7 @@ from amaranth.hdl import Cat, EnableInserter, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from intaglio.hw.command_view import CommandView
+from intaglio.hw.command_view import CommandView, runs
 from intaglio.hw.output_pass import OutputPass
 from intaglio.hw.pipeline import delay
 from intaglio.hw.scale import Requantizer
@@ -20,15 +20,17 @@ class Requantizers(wiring.Component):
     Ports
     -----
     command : In, 1024 bits
-        Stable while a pass of its is in the lanes.
+        Stable while a pass of its enters.
+    inside : In, 1024 bits
+        The command whose passes are in the lanes, from its first one's entry to its last one's result.
     on_array : In, 1 bit
-        The passes are the array's.
+        The passes that enter are the array's.
     soon : In, 1 bit
         The array's pass asks for its records; latency.CHANNEL_READ cycles later it is here.
     records : In, a word of the channel memory
         The pass's records.
-    sums : In, Q x signed 32
-        The pass's sums.
+    sums, carries : In, Q x signed 32 and Q bits
+        The pass's sums, to which the carries are added.
     entering : In, OutputPass
         The pass, in the cycle of its sums and records.
     results : Out, Q bytes
@@ -45,10 +47,12 @@ class Requantizers(wiring.Component):
         super().__init__(
             {
                 "command": In(COMMAND_BITS),
+                "inside": In(COMMAND_BITS),
                 "on_array": In(1),
                 "soon": In(1),
                 "records": In(8 * config.channel_word_bytes),
                 "sums": In(signed(SUM.bits)).array(config.requantizers),
+                "carries": In(config.requantizers),
                 "entering": In(OutputPass(config)),
                 "results": Out(8 * config.requantizers),
                 "leaving": Out(OutputPass(config)),
@@ -60,15 +64,17 @@ class Requantizers(wiring.Component):
         through = latency.requantizer(self.config.rounding)
         passes, moving = Signal(through), Signal()
         soon = delay(m, self.soon, latency.CHANNEL_READ - 2, "soon")
-        m.d.sync += [passes.eq(Cat(soon, passes)), moving.eq(passes.any() | ~self.on_array)]
+        of_vector = Cat(runs(self.inside, opcode) for opcode in (Opcode.ADD, Opcode.POOL)).any()
+        m.d.sync += [passes.eq(Cat(soon, passes)), moving.eq(passes.any() | of_vector)]
         # What both name stands in the same place (isa.py).
-        array, vector = CommandView(self.command, Opcode.CONV), CommandView(self.command, Opcode.POOL)
+        array, vector = CommandView(self.inside, Opcode.CONV), CommandView(self.command, Opcode.POOL)
         for lane in range(self.config.requantizers):
             unit = Requantizer(self.config.rounding)
             m.submodules[f"requantizer{lane}"] = EnableInserter(moving)(unit)
             record = self.records.word_select(lane, 8 * CHANNEL_RECORD_BYTES)
             m.d.comb += [
                 unit.sum.eq(self.sums[lane]),
+                unit.carry.eq(self.carries[lane]),
                 unit.bias.eq(Mux(self.on_array, _field(record, "bias"), vector["bias"])),
                 unit.multiplier.eq(Mux(self.on_array, _field(record, "multiplier"), vector["mult_out"])),
                 unit.shift.eq(Mux(self.on_array, _field(record, "shift"), vector["shift_out"])),

@@ -35,12 +35,11 @@ class RowDelays(wiring.Component):
     Ports
     -----
     command : In, 1024 bits
-        Stable while active.
+        Stable while active; the schedule is the command's from the second cycle after it came.
     active : In, 1 bit
         A DEPTHWISE runs; low for a cycle at least between two.
     schedule : Out, DelaySchedule
-        Every link is `through` while not active. Of `active` in the cycle before; from registers, which links lie where a
-        row of the patch ends a cycle later still.
+        Every link is `through` while not active. Of `active` in the cycle before; from registers.
 
     Beside the register of the row above a link takes tap_delay - 1 cycles, or patch_delay - 1 where a row of the patch
     ends: 0 to depth, a power of two of at least 2. No flow control.
@@ -65,10 +64,10 @@ class RowDelays(wiring.Component):
 
         choices = {}
         for name in ("tap_delay", "patch_delay"):
-            choice = Signal(LinkDelay(self.depth), name=name, init={"through": 1, "fresh": 1})
+            choice = Signal(LinkDelay(self.depth), name=name)
             more = Signal.like(age, name=f"{name}_more")
-            m.d.comb += more.eq(f[name] - 1)
-            m.d.sync += [
+            m.d.comb += [
+                more.eq(f[name] - 1),
                 choice.through.eq(~self.active | (f[name] == 1)),
                 choice.fresh.eq(~self.active | (next_age >= more)),
                 choice.address.eq(next_at - more),
@@ -79,7 +78,9 @@ class RowDelays(wiring.Component):
             divisors = [d for d in range(1, r + 2) if (r + 1) % d == 0]
             boundary = Signal(name=f"boundary{r + 1}")
             m.d.sync += boundary.eq(Cat(f["patch_cols"] == d for d in divisors).any())
-            m.d.comb += self.schedule.links[r].eq(Mux(boundary, choices["patch_delay"], choices["tap_delay"]))
+            link = Signal(LinkDelay(self.depth), name=f"link{r}", init={"through": 1, "fresh": 1})
+            m.d.sync += link.eq(Mux(boundary, choices["patch_delay"], choices["tap_delay"]))
+            m.d.comb += self.schedule.links[r].eq(link)
         return m
 
 

@@ -51,7 +51,7 @@ class RowRequest(wiring.Component):
     length : In, 16 bits
         Bytes of the slot.
     request : Out, FeedRequest
-        latency.SEQUENCER_REQUEST - 1 cycles later: gather, add, clip.
+        latency.SEQUENCER_REQUEST - 1 cycles later: gather, add, clip, choice.
 
     No flow control: a row every cycle.
     """
@@ -83,14 +83,17 @@ class RowRequest(wiring.Component):
         valid1, row1 = Signal(), Signal.like(self.row)
         pixel1 = Signal.like(self.pixel)
         offset1 = Signal.like(self.row_offset)
-        x_offset1, y_offset1 = Signal.like(self.x_offset), Signal.like(self.y_offset)
+        y_offset1 = Signal.like(self.y_offset)
+        # Bytes of the slot before the row's beginning, and before its end, if the pixel lay at the row's beginning.
+        before1, room1 = Signal(signed(len(self.x_offset) + 1)), Signal(signed(34))
         wrap1 = Signal(signed(Y_SHAPE.width + 1))  # the pixel's row from which the slot's wraps
         length1 = Signal(ceil_log2(self.config.feed_bytes + 1))
         m.d.sync += [
             valid1.eq(self.fetch),
             row1.eq(self.row),
             pixel1.eq(pixel),
-            x_offset1.eq(self.x_offset),
+            before1.eq(-self.x_offset),
+            room1.eq(f["in_row_bytes"] - self.x_offset),
             y_offset1.eq(self.y_offset),
             wrap1.eq(f["wrap_iy"] - self.y_offset),
             offset1.eq(self.row_offset + self.x_offset),
@@ -100,36 +103,33 @@ class RowRequest(wiring.Component):
         # Add.
         valid2, row2, length2, wraps2 = Signal(), Signal.like(row1), Signal.like(length1), Signal()
         address2 = Signal.like(offset1)
-        x2, y2 = Signal(signed(len(x_offset1) + 1)), Signal(signed(len(y_offset1) + 1))
+        before2, room2 = Signal(signed(len(before1) + 1)), Signal(signed(len(room1) + 1))
+        y2 = Signal(signed(len(y_offset1) + 1))
         m.d.sync += [
             valid2.eq(valid1),
             row2.eq(row1),
             address2.eq(pixel1.base + offset1),
-            x2.eq(pixel1.x + x_offset1),
+            before2.eq(before1 - pixel1.x),
+            room2.eq(room1 - pixel1.x),
             y2.eq(pixel1.y + y_offset1),
             length2.eq(length1),
             wraps2.eq(pixel1.y >= wrap1),
         ]
 
         # Clip.
-        low, high = Signal.like(self.request.low), Signal.like(self.request.high)
-        before, room = Signal(signed(len(x2) + 1)), Signal(signed(34))
-        m.d.comb += [
-            before.eq(-x2),
-            room.eq(f["in_row_bytes"] - x2),
-            low.eq(clipped(before, length2)),
-            high.eq(clipped(room, length2)),
+        clip, choice = Signal.like(self.request), Signal.like(self.request)
+        m.d.sync += [
+            clip.row_valid.eq(valid2),
+            clip.read.eq(valid2 & inside(y2, f["in_rows"])),
+            clip.address.eq(unwrapped(address2, wraps2, f["wrap_bytes"])),
+            clip.low.eq(clipped(before2, length2)),
+            clip.high.eq(clipped(room2, length2)),
+            clip.row.eq(row2),
         ]
-        request = {
-            "row_valid": valid2,
-            "read": valid2 & inside(y2, f["in_rows"]) & (low < high),
-            "address": unwrapped(address2, wraps2, f["wrap_bytes"]),
-            "low": low,
-            "high": high,
-            "row": row2,
-        }
-        for name, value in request.items():
-            register(m, self.request[name], value, latency.SEQUENCER_REQUEST - 3, f"clipped_{name}")
+
+        # Choice.
+        m.d.comb += [choice.eq(clip), choice.read.eq(clip.read & (clip.low < clip.high))]
+        register(m, self.request, choice, latency.SEQUENCER_REQUEST - 4, "chosen")
         return m
 
     def _pixel(self, m: Module) -> Mux:

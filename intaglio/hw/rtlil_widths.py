@@ -1,7 +1,7 @@
 """RTLIL whose operators have operands as wide as Verilog's rules want, so that no linter finds an implicit extension.
 
 Amaranth and Yosys's opt_expr leave operands of different widths to one operator. Their meaning is clear, but every linter
-warns of them in Verilog, and so of real mistakes only in a crowd. Here the text of a flat module, after `proc`, is
+warns of them in Verilog, and so of real mistakes only in a crowd. Here the text of every module, after `proc`, is
 rewritten cell by cell into the same logic:
 
 - comparisons, sums, differences, bitwise operators: operands extended, by zeros or by the sign, to the wider one, or to the
@@ -17,7 +17,7 @@ rewritten cell by cell into the same logic:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 COMPARISONS = ("$eq", "$ne", "$lt", "$le", "$gt", "$ge")
 SUMS = ("$add", "$sub")
@@ -32,6 +32,8 @@ _CONNECT = re.compile(r"^    connect \\(\w+) (.+)$", re.MULTILINE)
 _WIRE = re.compile(r"^  wire (?:width (\d+) )?((?:\w+ (?:\d+ )?)*)([\\$]\S+)$", re.MULTILINE)
 _PART = re.compile(r"([\\$]\S+)(?: \[(\d+)(?::(\d+))?\])?|(\d+)'([01xzm-]+)|(\d+)(?!')")
 _MODULE = re.compile(r"^module .*\n", re.MULTILINE)
+_WHOLE = re.compile(r"(?:^attribute .*\n)*^module (\S+)\n(?:^ .*\n|\n)*^end\n", re.MULTILINE)
+_OUTPUT = re.compile(r"^  wire (?:\w+ \d+ )*output \d+ (?:\w+ )*(\S+)$", re.MULTILINE)
 _END = re.compile(r"^end\n\Z", re.MULTILINE)
 _OUTPUTS = frozenset({"Y", "Q", "DATA"})
 _WRITES = frozenset({"$memwr", "$memwr_v2", "$meminit", "$meminit_v2"})
@@ -39,8 +41,10 @@ _WRITES = frozenset({"$memwr", "$memwr_v2", "$meminit", "$meminit_v2"})
 
 
 def rewrite(text: str) -> str:
-    """The RTLIL text of one flat module, rewritten as the module says."""
-    return _with_zeros(_Rewriter(text).run())
+    """The RTLIL text of a design, each of its modules rewritten as this file says."""
+    found = list(_WHOLE.finditer(text))
+    outputs = {m[1]: frozenset(_OUTPUT.findall(m[0])) for m in found}
+    return text[: found[0].start()] + "".join(_with_zeros(_Rewriter(m[0]).run(), outputs) for m in found)
 
 
 class _Rewriter:
@@ -255,8 +259,8 @@ def _literal(m: re.Match[str]) -> str:
     return m[5] if m[5] is not None else f"{int(m[6]):032b}"
 
 
-def _with_zeros(text: str) -> str:
-    """The module with zeros for bits that nothing drives and nothing reads."""
+def _with_zeros(text: str, outputs: Mapping[str, frozenset[str]]) -> str:
+    """The module with zeros for bits that nothing drives and nothing reads. outputs: ports of each module that drive."""
     names = {m[3]: int(m[1] or 1) for m in _WIRE.finditer(text) if "input" not in m[2]}
     driven = dict.fromkeys(names, 0)
     read = {m[3]: -1 if "output" in m[2] else 0 for m in _WIRE.finditer(text) if m[3] in names}
@@ -276,7 +280,8 @@ def _with_zeros(text: str) -> str:
     for line in text.splitlines():
         if line.startswith("    connect \\"):
             port, signal = line[13:].split(" ", 1)
-            mark(signal, driven if port in _OUTPUTS and kind not in _WRITES else read)
+            drives = f"\\{port}" in outputs[kind] if kind in outputs else port in _OUTPUTS and kind not in _WRITES
+            mark(signal, driven if drives else read)
         elif line.startswith("  cell "):
             kind = line.split(" ", 4)[3]
         elif line.startswith("  connect "):

@@ -1,4 +1,4 @@
-"""Requantizer arithmetic: 32-bit sums to 8-bit outputs, and ADD's operands to 32 bits.
+"""Requantizer arithmetic: 32-bit sums to 8-bit outputs.
 
 Where a rounding is decided in hardware. The integer meaning is that of intaglio.network.arithmetic.
 """
@@ -13,7 +13,7 @@ from intaglio.hw.product import product
 from intaglio.machine import latency
 from intaglio.machine.config import ROUNDINGS
 from intaglio.machine.formats import SUM
-from intaglio.machine.isa import ADD_LEFT_SHIFT, RoundingCode
+from intaglio.machine.isa import RoundingCode
 
 _ROOM = 3
 """Bits that FLOAT's product is shifted left by, so that what remains is a right shift for the more of the shifts."""
@@ -22,12 +22,13 @@ _LEAST = 31 - FRACTION + _ROOM
 
 
 class Requantizer(wiring.Component):
-    """One lane: out = clamp(round((sum + bias) * multiplier * 2**(shift - 31)) + zero_point).
+    """One lane: out = clamp(round((sum + bias + carry) * multiplier * 2**(shift - 31)) + zero_point).
 
     Ports
     -----
     sum, bias : In, signed 32 each
-        Their sum wraps.
+    carry : In, 1 bit
+        Added to them; the sum wraps.
     multiplier : In, unsigned 32
         Below 2**31; FLOAT: 0 or at least 2**30.
     shift : In, signed 8
@@ -52,6 +53,7 @@ class Requantizer(wiring.Component):
             {
                 "sum": In(signed(SUM.bits)),
                 "bias": In(signed(32)),
+                "carry": In(1),
                 "multiplier": In(unsigned(32)),
                 "shift": In(signed(8)),
                 "rounding": In(unsigned(2)),
@@ -64,9 +66,11 @@ class Requantizer(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        ports = ("sum", "bias", "multiplier", "shift", "rounding", "zero_point", "clamp_min", "clamp_max")
+        ports = ("sum", "bias", "carry", "multiplier", "shift", "rounding", "zero_point", "clamp_min", "clamp_max")
         pipe = Pipeline(m, self._stages, **{port: getattr(self, port) for port in ports})
-        m.d.sync += pipe.make("total", signed(32), "total").eq(pipe.read("sum", "total") + pipe.read("bias", "total"))
+        added, bias, carry = (pipe.read(name, "total") for name in ("sum", "bias", "carry"))
+        with_carry = Cat(1, added) + Cat(carry, bias)
+        m.d.sync += pipe.make("total", signed(32), "total").eq(with_carry[1:33].as_signed())
         self._shifts(m, pipe)
         self._value(m, pipe)
         value, factor = pipe.read("value", "product"), pipe.read("multiplier", "product")[:31]
@@ -212,55 +216,3 @@ class Requantizer(wiring.Component):
         out = make("out", signed(8), "out")
         m.d.sync += out.eq(Mux(read("wraps", "out") | (shown < low), low, Mux(shown > top, top, shown)))
         m.d.comb += self.out.eq(out)
-
-
-class OperandScale(wiring.Component):
-    """One operand of ADD: out = DOUBLE rounding of ((value - zero_point) << 20) * multiplier * 2**(shift - 31).
-
-    Ports
-    -----
-    value, zero_point : In, signed 8 each
-    multiplier : In, unsigned 32
-        Below 2**31.
-    shift : In, signed 8
-        -31 to 0.
-    out : Out, signed 32
-        Of the element that entered latency.OPERAND_SCALE cycles ago.
-
-    A pipeline that takes one element every cycle and never stalls; no handshake.
-    """
-
-    value: In(signed(8))
-    zero_point: In(signed(8))
-    multiplier: In(unsigned(32))
-    shift: In(signed(8))
-    out: Out(signed(32))
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        ports = ("value", "zero_point", "multiplier", "shift")
-        pipe = Pipeline(m, latency.OPERAND_STAGES, **{port: getattr(self, port) for port in ports})
-        read, make = pipe.read, pipe.make
-        # A magnitude, so that both roundings are known before what they round.
-        difference = Signal(signed(9))
-        m.d.comb += difference.eq(read("value", "offset") - read("zero_point", "offset"))
-        negate = difference < 0
-        m.d.sync += [
-            make("negate", 1, "offset").eq(negate),
-            make("offset", 8, "offset").eq((difference ^ negate.replicate(9)) + negate),
-            make("right", 5, "offset").eq(-read("shift", "offset")),
-        ]
-        # (product << 20 + 2**30) >> 31 without the zeros; a tie towards plus infinity.
-        drop = 31 - ADD_LEFT_SHIFT
-        offset, negate = read("offset", "product"), read("negate", "product")
-        factor, half = read("multiplier", "product")[:31], Cat(negate.replicate(drop - 1), ~negate)
-        stages = pipe.between("product", "sum") + 1
-        pipe.enter("sum", product(m, offset, factor, "product", stages=stages, plus=half, shape=unsigned(39)), "sum")
-        # With a bit behind the point, 0 before the shift, which the second rounding adds: half away from zero.
-        given = Cat(Const(0, 1), read("sum", "shifted")[drop:])
-        m.d.sync += make("shifted", len(given), "shifted").eq(given >> read("right", "shifted"))
-        shifted, negate = read("shifted", "out"), read("negate", "out")
-        out, quotient = make("out", signed(len(given)), "out"), Signal(signed(len(given)))
-        m.d.comb += [quotient.eq(Cat(shifted[1:] ^ negate.replicate(len(shifted) - 1), negate)), self.out.eq(out)]
-        m.d.sync += out.eq(quotient + (shifted[0] ^ negate))  # -x - up = ~x + 1 - up
-        return m

@@ -7,14 +7,14 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
-from intaglio.hw.bursts import BEATS_BITS, TRANSFER_BITS, Request, Splitter
+from intaglio.hw.bursts import LENGTH_BITS, TRANSFER_BITS, Request, Splitter
 from intaglio.hw.pipeline import delay, register
 from intaglio.machine import latency
 from intaglio.machine.config import Config
 from intaglio.machine.limits import STORE_BUFFER_WORDS
 
-_READ = data.StructLayout({"local": 30, "last": BEATS_BITS})
-"""One burst's words on chip. last: the number of the last one, from 0."""
+_READ = data.StructLayout({"local": 30, "last": LENGTH_BITS, "one": 1})
+"""One burst's words on chip. last: the number of the last one, from 0; one: there is no other."""
 _ENDING = data.StructLayout({"last": 1, "signal": 2, "tag": 16})
 """Meaning of the burst's response."""
 
@@ -92,7 +92,8 @@ class Store(wiring.Component):
             splitter.bursts.ready.eq(self.request.ready),
             taken.eq(self.request.valid & self.request.ready),
             read.local.eq(burst.local),
-            read.last.eq(burst.request.beats - 1),
+            read.last.eq(burst.request.length),
+            read.one.eq(burst.request.length == 0),
             ending.last.eq(burst.last),
             ending.signal.eq(burst.signal),
             ending.tag.eq(burst.tag),
@@ -107,11 +108,12 @@ class Store(wiring.Component):
         # Reads, as long as there is room for their words.
         shift = config.bus_bytes.bit_length() - 1
         room = Signal(range(STORE_BUFFER_WORDS + 1), init=STORE_BUFFER_WORDS)
-        beat = Signal(BEATS_BITS)
+        beat = Signal(LENGTH_BITS)
         issue, last_beat, sent = Signal(), Signal(), Signal()
+        first, ends_next = Signal(init=1), Signal()  # the next word begins a burst; it ends one, if it begins none
         m.d.comb += [
             issue.eq(to_read.r_rdy & (room != 0)),
-            last_beat.eq(beat == oldest.last),
+            last_beat.eq(Mux(first, oldest.one, ends_next)),
             to_read.r_en.eq(issue & last_beat),
         ]
         m.d.sync += [
@@ -121,6 +123,7 @@ class Store(wiring.Component):
         register(m, self.read_address, oldest.local + (beat << shift), latency.STORE_ISSUE, "read_address")
         with m.If(issue):
             m.d.sync += beat.eq(Mux(last_beat, 0, beat + 1))
+            m.d.sync += [first.eq(last_beat), ends_next.eq(beat + 1 == oldest.last)]
 
         # Words on their way, and the write channel.
         to_buffer = latency.STORE_BUFFER - 2  # registers before the buffer, whose own are two

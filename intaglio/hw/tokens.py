@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -29,7 +29,7 @@ class Tokens(wiring.Component):
     signals : In, 2 bits for each engine
         With retire: its tokens; they are available from the next cycle on.
     overflow : Out, 1 bit
-        A counter would pass limits.MOST_TOKENS in this cycle (combinational).
+        A counter would have passed limits.MOST_TOKENS in the cycle before; from registers.
     """
 
     def __init__(self) -> None:
@@ -58,11 +58,15 @@ class Tokens(wiring.Component):
                     up.eq(self.retire[of] & self.signals[2 * of + token_bit(of, to)]),
                 ]
                 some = Signal(name=f"some_{of.name.lower()}_to_{to.name.lower()}")
+                # A start comes late in its cycle: it only lets the counter step.
+                with m.If(up ^ down):
+                    m.d.sync += count.eq(count + Mux(up, 1, -1))
                 m.d.sync += [
-                    count.eq(count + up - down),
                     some.eq(up | count[1:].any() | (count[0] & ~down)),  # any after this cycle
                 ]
                 available.append(some)
-                overflow.append(up & ~down & count.all())
+                over = Signal(name=f"over_{of.name.lower()}_to_{to.name.lower()}")
+                m.d.sync += over.eq(up & ~down & count.all())
+                overflow.append(over)
         m.d.comb += [self.available.eq(Cat(*available)), self.overflow.eq(Cat(*overflow).any())]
         return m

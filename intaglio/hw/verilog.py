@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,12 +13,15 @@ from amaranth.hdl._ir import PortDirection  # what rtlil.convert takes; amaranth
 from amaranth.lib import wiring
 
 from intaglio.hw.accelerator import Accelerator
+from intaglio.hw.names import plain_names
 from intaglio.hw.rtlil_widths import rewrite
+from intaglio.hw.signal_names import named_by_source
+from intaglio.hw.verilog_text import ansi, tidy
 from intaglio.hw.yosys import run_yosys
-from intaglio.machine.config import Config
+from intaglio.machine.config import INSTRUCTION_SET, Config
 
 TOP = "intaglio"
-_PASSES = "proc; flatten; opt_expr; opt_clean; opt_dff; wreduce t:$mul t:$add t:$sub; opt_clean"
+_CLEAN = "opt_expr; opt_clean; opt_dff; wreduce t:$mul t:$add t:$sub; opt_clean"
 
 
 def ports_of(component: wiring.Component) -> dict[str, Any]:
@@ -39,64 +41,49 @@ def emit_rtlil(config: Config, core: Any = None, name: str = TOP) -> str:
 
 
 def emit_verilog(config: Config, core: Any = None, name: str = TOP) -> str:
-    """Verilog of Accelerator(config, core): one flat module."""
-    return to_verilog(emit_rtlil(config, core, name))
+    """Verilog of Accelerator(config, core) for people and synthesis: one module a block."""
+    return to_modules(emit_rtlil(config, core, name), name)
+
+
+def header(config: Config) -> str:
+    """Comments for the Verilog of `config`: the configuration's hash, as the hardware shows it, and its fields."""
+    lines = [
+        f"Intaglio accelerator, configuration {config.hardware_hash():016x}; registers and commands of version {INSTRUCTION_SET}.",
+        f"Top module: {TOP}. A module is named by its block's path: {TOP}_core_pool is the block `pool` in the block `core`.",
+        "",
+        *config.to_yaml().splitlines(),
+    ]
+    return "".join(f"// {line}".rstrip() + "\n" for line in lines) + "\n"
+
+
+def emit_flat(config: Config, core: Any = None, name: str = TOP) -> str:
+    """Verilog of Accelerator(config, core) for Verilator: one flat module."""
+    return to_flat(emit_rtlil(config, core, name))
 
 
 def component_rtlil(component: wiring.Component, name: str) -> str:
-    with _no_collection():
+    with _no_collection(), named_by_source():
         return str(rtlil.convert(component, name=name, ports=ports_of(component), emit_src=False, platform="verilog"))
 
 
-def to_verilog(text: str) -> str:
+def to_flat(text: str) -> str:
     """RTLIL made into one flat module with one `always` block a kind of register, which Verilator compiles fast, and
     with operands that linters let pass (see rtlil_widths).
 
     Raises RuntimeError with Yosys's message where it fails.
     """
-    flat = rewrite(run_yosys(text, f"{_PASSES}; write_rtlil out"))
-    return _tidy(run_yosys(flat, "write_verilog out"))
+    flat = rewrite(run_yosys(text, f"proc; flatten; {_CLEAN}; write_rtlil out"))
+    return tidy(run_yosys(flat, "write_verilog out"))
 
 
-_STATED = re.compile(
-    r"^ *\(\* (?:full_case|generator|hdlname|init|top|unused_bits|\\intaglio\.\S+ ) = .* \*\)\n|\(\* full_case = \S+ \*\) ",
-    re.MULTILINE,
-)
-"""Attributes that the tools or this package state for themselves; those for synthesis are all others (hw.ram,
-hw.product)."""
-_INITIALIZED = re.compile(r"^  reg (\[\d+:\d+\] )?(\S+ ) ?= (\S+);$", re.MULTILINE)
-_LANE = re.compile(r"    if \((\\\S+ )\[(\d+)\]\)\n      (\\\S+ )\[(\S+ )\]\[(\d+):(\d+)\] <= (\S+ )\[(\d+):(\d+)\];\n")
-_LANES = re.compile(rf"^  always @\(posedge clk\) begin\n((?:{_LANE.pattern}){{2,}})  end\n", re.MULTILINE)
-_REPEATED = re.compile(r"(?<=\{ )([^\s,{}]+ ?(?:\[\d+\])?)((?:, \1(?=,))+)")
+def to_modules(text: str, top: str) -> str:
+    """RTLIL made into a module for each block, named by its path from `top` (intaglio_core_array_path_array), with plain
+    identifiers, ports in the header, and operands that linters let pass (see rtlil_widths).
 
-
-def _tidy(text: str) -> str:
-    """Yosys's Verilog without attributes that are not for synthesis, the initial values of registers in `initial`
-    statements, not in declarations (a linter wants a signal driven from one kind of place), and bits that repeat from a
-    concatenation's start on as a replication, as in sign extensions: Verilator compiles those to shifts, the others bit
-    by bit. The lanes of a memory's write port, such as its bytes, are a loop under one `if`: one test in a cycle
-    without a write, and the form that synthesis tools document for byte enables."""
-    text = _LANES.sub(_lanes_as_loop, _STATED.sub("", text))
-    text = _INITIALIZED.sub(lambda m: f"  reg {m[1] or ''}{m[2]};\n  initial {m[2]}= {m[3]};", text)
-    return _REPEATED.sub(lambda m: f"{{{m[2].count(', ') + 1}{{ {m[1].rstrip()} }}}}", text)
-
-
-def _lanes_as_loop(block: re.Match[str]) -> str:
-    """The block of a write port as a loop; as it is where its lanes are not all that they seem. Names are escaped
-    ones."""
-    lanes = _LANE.findall(block[1])
-    enable, _, mem, address, high, _, value, *_ = lanes[0]
-    width = int(high) + 1
-    for i, lane in enumerate(lanes):
-        span = (str(width * i + width - 1), str(width * i))
-        if lane != (enable, str(i), mem, address, *span, value, *span):
-            return block[0]
-    part = f"[{width}*i +: {width}]"
-    return (
-        f"  always @(posedge clk)\n    if (| {enable}) begin : {mem.rstrip()}$lanes \n      integer i;\n"
-        f"      for (i = 0; i < {len(lanes)}; i = i + 1)\n"
-        f"        if ({enable}[i]) {mem}[{address}]{part} <= {value}{part};\n    end\n"
-    )
+    Raises RuntimeError with Yosys's message where it fails.
+    """
+    cleaned = run_yosys(text, f"proc; {_CLEAN}; write_rtlil out")
+    return ansi(tidy(run_yosys(plain_names(rewrite(cleaned), top), "write_verilog out")))
 
 
 @contextmanager

@@ -20,6 +20,7 @@ import yaml
 
 from intaglio.errors import InputError
 from intaglio.files import read_bytes
+from intaglio.machine.clock import Clock, MeasuredClock, clock_of, measured_clock_of
 from intaglio.machine.formats import FORMATS, SUM, ElementFormat
 from intaglio.machine.memory import MemoryConfig
 from intaglio.unique_keys import UniqueKeys
@@ -35,6 +36,16 @@ _DEFAULT_TILES = 4
 """Array tiles that the partial-sum memory holds where its size is not given."""
 INSTRUCTION_SET = 7
 """Version of the command format and of the registers; part of the configuration's hash."""
+RESETS = ("rst", "aresetn")
+"""Names of the reset: active high and synchronous, or AXI's, active low."""
+_LATER_FIELDS = {
+    "add_multipliers": True,
+    "counters": True,
+    "reset": "rst",
+    "axi_cache": 0,
+    "write_after_address": False,
+}
+"""Fields that configurations got later, with the value that means the hardware of before; with it the hash stays."""
 
 
 def next_power_of_two(n: int) -> int:
@@ -61,6 +72,15 @@ class Config:
         the reduction of an output pixel that has no others beside it; 2 means nothing to an array of one row.
     depthwise_delay: words of the delay lines between the array's rows, which let DEPTHWISE's weights pass at most one cycle more
         from row to row; 0 leaves DEPTHWISE out. It bounds the width of a patch of outputs times its stride.
+    add_multipliers: whether ADD scales its operands by multipliers, four DSP blocks for each requantizer; without, by tables of
+        multiples that each ADD fills, in five cycles more.
+    counters: whether the hardware counts (machine/counters.py); without, the counters' registers read 0.
+    chip: the one that it is meant for, by its name in `intaglio synth`; None for any. measured_clock: the clock that this hardware
+        reached on a chip; None where none was measured. Neither changes the hardware.
+    reset: the reset's port. rst: active high, synchronous. aresetn: active low, begins at once and is released synchronously, two
+        cycles after the port.
+    axi_cache: ARCACHE and AWCACHE of the external port. write_after_address: no word of a burst to write is offered before the
+        burst's address was taken; for interconnects that want it so.
     """
 
     name: str = "custom"
@@ -82,6 +102,13 @@ class Config:
     weight_zero_points: bool = True
     weight_lanes: int = 2
     depthwise_delay: int = 16
+    add_multipliers: bool = True
+    counters: bool = True
+    chip: str | None = None
+    measured_clock: MeasuredClock | None = None
+    reset: str = "rst"
+    axi_cache: int = 0
+    write_after_address: bool = False
 
     def __post_init__(self) -> None:
         if self.feed_bytes == 0 and _is_int(self.rows) and _is_int(self.requantizers):
@@ -165,6 +192,7 @@ class Config:
         out = dataclasses.asdict(self)
         for key in ("weight_bits", "activation_bits", "rounding"):
             out[key] = list(out[key])
+        out["measured_clock"] = None if self.measured_clock is None else self.measured_clock.to_dict()
         return out
 
     def __hash__(self) -> int:
@@ -181,15 +209,23 @@ class Config:
     def hardware_hash(self) -> int:
         """64 bits that name the hardware that a Program was made for; shown in a register.
 
-        Covers every field that the RTL or a Program's validity depends on: not the name, the clock, or the
-        external memory's rate and latency.
+        Covers every field that the RTL or a Program's validity depends on: not the name, the clock and its origin, the
+        chip, or the external memory's rate and latency.
         """
         d = self.to_dict()
-        for key in ("name", "clock_mhz"):
+        for key in ("name", "clock_mhz", "chip", "measured_clock"):
             d.pop(key)
         d["memory"] = {"outstanding": self.memory.outstanding}
         d["instruction_set"] = INSTRUCTION_SET
+        for key, usual in _LATER_FIELDS.items():
+            if d[key] == usual:
+                d.pop(key)
         return int.from_bytes(hashlib.sha256(json.dumps(d, sort_keys=True).encode()).digest()[:8], "little")
+
+    @property
+    def clock(self) -> Clock:
+        """clock_mhz with its origin."""
+        return clock_of(self.clock_mhz, self.measured_clock, f"{self.hardware_hash():016x}")
 
 
 def _is_int(value: Any) -> bool:
@@ -253,6 +289,8 @@ def _validate(c: Config) -> None:
     _whole(c, "memory.outstanding", 1, 16, "bursts in flight")
     if isinstance(c.clock_mhz, bool) or not isinstance(c.clock_mhz, int | float) or not 0 < c.clock_mhz <= 10000:
         _refuse("clock_mhz", c.clock_mhz, "a number above 0, at most 10000", "it turns cycles into seconds")
+    if c.chip is not None and (not isinstance(c.chip, str) or not c.chip):
+        _refuse("chip", c.chip, "a chip's name, or left out", "`intaglio synth` takes it where --chip is not given")
     for where in ("weight_bits", "activation_bits"):
         if getattr(c, where) != (8,):
             _refuse(where, getattr(c, where), "[8]", "INT8 is what this version builds")
@@ -260,6 +298,28 @@ def _validate(c: Config) -> None:
         _refuse("rounding", c.rounding, f"a list of {', '.join(ROUNDINGS)}", "modes of the requantizers")
     if not isinstance(c.weight_zero_points, bool):
         _refuse("weight_zero_points", c.weight_zero_points, "true or false", "whether the columns have subtractors")
+    for where, why in (
+        ("add_multipliers", "whether ADD scales by multipliers"),
+        ("counters", "whether the hardware counts"),
+    ):
+        if not isinstance(getattr(c, where), bool):
+            _refuse(where, getattr(c, where), "true or false", why)
+    if c.reset not in RESETS:
+        _refuse("reset", c.reset, " or ".join(RESETS), "the port that resets the accelerator")
+    if not _is_int(c.axi_cache) or c.axi_cache not in (0, 1, 2, 3, 6, 7, 10, 11, 14, 15):
+        _refuse(
+            "axi_cache",
+            c.axi_cache,
+            "0, 1, 2, 3, 6, 7, 10, 11, 14 or 15",
+            "the values that AXI4 has for a read and a write",
+        )
+    if not isinstance(c.write_after_address, bool):
+        _refuse(
+            "write_after_address",
+            c.write_after_address,
+            "true or false",
+            "whether words wait for their burst's address",
+        )
     delay = c.depthwise_delay
     if not _is_int(delay) or delay not in (0, 2, 4, 8, 16, 32, 64, 128, 256):
         _refuse(
@@ -291,13 +351,7 @@ def load_config(config: str | Path = "edge64", overrides: list[str] | tuple[str,
     Raises InputError that names the file or field, the reason and the remedy.
     """
     text, where = _read(str(config))
-    data = _yaml(text, f"configuration {where}", "`intaglio configs edge64` prints one to start from")
-    if not isinstance(data, dict):
-        found = "nothing" if data is None else type(data).__name__
-        raise InputError(
-            f"{where}: a configuration is a mapping of fields to values, "
-            f"not {found}; `intaglio configs edge64` prints one to start from"
-        )
+    data = _fields(text, where)
     for item in overrides:
         _override(data, item)
     named = {item.partition("=")[0] for item in overrides}
@@ -310,8 +364,24 @@ def load_config(config: str | Path = "edge64", overrides: list[str] | tuple[str,
     return config_from_dict(data, where)
 
 
+def config_from_text(text: str, where: str) -> Config:
+    """A Config from YAML, as in a file; where names it in messages."""
+    return config_from_dict(_fields(text, where), where)
+
+
+def _fields(text: str, where: str) -> dict[str, Any]:
+    data = _yaml(text, f"configuration {where}", "`intaglio configs edge64` prints one to start from")
+    if not isinstance(data, dict):
+        found = "nothing" if data is None else type(data).__name__
+        raise InputError(
+            f"{where}: a configuration is a mapping of fields to values, "
+            f"not {found}; `intaglio configs edge64` prints one to start from"
+        )
+    return data
+
+
 def config_from_dict(data: dict[str, Any], where: str = "configuration") -> Config:
-    """A Config from plain values; where names their origin in messages."""
+    """A Config from plain values; where names their origin in messages. A clock_mhz left out is measured_clock's, if there is one."""
     data = dict(data)
     _known(data, [f.name for f in dataclasses.fields(Config)], where, "")
     memory = data.get("memory", {})
@@ -326,6 +396,9 @@ def config_from_dict(data: dict[str, Any], where: str = "configuration") -> Conf
         if isinstance(data.get(key), list):
             data[key] = tuple(data[key])
     try:
+        measured = data["measured_clock"] = measured_clock_of(data.get("measured_clock"))
+        if measured is not None:
+            data.setdefault("clock_mhz", measured.mhz)
         return Config(**data)
     except InputError as error:
         raise InputError(f"{where}: {error}") from None

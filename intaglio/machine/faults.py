@@ -17,6 +17,7 @@ class Fault(enum.IntEnum):
     BAD_FIELD = 6  # a field or a bit between fields that no command may have, see Dispatch [the command's offset]
     CUT_SHORT = 7  # the program ends inside a command [the command's offset]
     WATCHDOG = 8  # no progress for the watchdog's time [bytes of program dispatched]
+    STOPPED = 9  # software stopped the run by STOP [0]
 
 
 FAULT_BITS = 4

@@ -8,11 +8,11 @@ RTL's structure needs at least.
 from __future__ import annotations
 
 # Memories on chip.
-ACTIVATION_READ = 5
-"""Cycles from a request to its bytes, COMPUTE's and STORE's: the port's register, the words that it touches, memory, choice of
-the bank, rotation. At least 5."""
-ACTIVATION_WRITE = 2
-"""Cycles from a write of COMPUTE's, or LOAD's, to the first request that reads it: rotation, memory. At least 2."""
+ACTIVATION_READ = 6
+"""Cycles from a request to its bytes, COMPUTE's and STORE's: the port's register, the words that it touches, each memory's
+port, memory, choice of the bank, rotation. At least 6."""
+ACTIVATION_WRITE = 3
+"""Cycles from a write of COMPUTE's, or LOAD's, to the first request that reads it: place, rotation, memory. At least 3."""
 WEIGHT_READ = 2
 """Cycles from a request to its weights: memory, choice of the word. At least 2."""
 CHANNEL_READ = 2
@@ -29,8 +29,10 @@ fields, the loops, what they step. At least 4."""
 LEAST_TILE = 2
 """Cycles from the beginning of a tile of CONV's or DEPTHWISE's to that of the next one, at least: the registers of what comes
 after that one are stepped meanwhile (hw.nest.Ahead). At least 2."""
-SEQUENCER_REQUEST = 4
-"""Cycles from a slot's cycle to its request at the activation memory: pixel, gather, add, clip. At least 4."""
+SEQUENCER_STEP = 1
+"""Cycles from a slot's cycle to its step as the sequencer has it: what it is. At least 1; no command takes longer by it."""
+SEQUENCER_REQUEST = 5
+"""Cycles from a slot's cycle to its request at the activation memory: row, gather, add, clip, choice. At least 5."""
 FEED_ROWS = 2
 """Cycles from a request's bytes to the array's edge: mask, capture. At least 2."""
 ARRAY_ELEMENT = 3
@@ -42,13 +44,18 @@ DRAIN_READ = 2
 """Cycles from a pass's read of the drain memory to its sums: memory, choice of the group. At least 2."""
 DRAIN_PASS = max(DRAIN_READ, PARTIAL_READ, CHANNEL_READ - 1) + 1
 """Cycles from a pass's read of the drain memory to its sums, partial ones added, at the requantizers."""
-OPERAND_STAGES = ("offset", "product", "sum", "shifted", "out")
-"""Registers of an ADD operand's pipeline in order (hw.scale.OperandScale)."""
+OPERAND_STAGES = ("offset", "product", "sum", "shifted")
+"""Registers of an ADD operand's pipeline in order (hw.operand_scale.OperandScale)."""
 OPERAND_SCALE = len(OPERAND_STAGES)
+OPERAND_TABLE = 16
+"""Cycles in which the tables of an ADD without multipliers are written (hw.operand_scale.Multiples), from COMMAND_START - 3 on."""
+OPERAND_WAIT = max(0, OPERAND_TABLE - 3 - (2 + ACTIVATION_READ + OPERAND_STAGES.index("product")))
+"""Cycles that the first read of an ADD by tables comes later than others', so that they are written when both operands are
+there and get to them."""
 ADD_SUM = 1
 """Cycles from both operands scaled to their sum at the requantizers. At least 1."""
-POOL_SUM = 1
-"""Cycles from a window's byte to the sum or maximum with it. At least 1."""
+POOL_SUM = 2
+"""Cycles from a window's byte to the sum or maximum with it. At least 1; the second is for the way from the memory."""
 
 
 def requantizer_stages(rounding: tuple[str, ...]) -> tuple[str, ...]:
@@ -72,6 +79,18 @@ def requantizer_stages(rounding: tuple[str, ...]) -> tuple[str, ...]:
 def requantizer(rounding: tuple[str, ...]) -> int:
     """Cycles from an element's entry into a requantizer with these modes built in to its result."""
     return len(requantizer_stages(rounding))
+
+
+def write_end(rounding: tuple[str, ...]) -> int:
+    """Cycles from the entry of a command's last written pass into the requantizers to the command's end, in which the write
+    is in its memory."""
+    return requantizer(rounding) + ACTIVATION_WRITE - 1
+
+
+KEEP_END = DRAIN_PASS + PARTIAL_WRITE
+"""Cycles from the read of a command's last kept pass to the command's end, in which the sums are in their memory."""
+HOLD_END = 1
+"""Cycles from which the end of a window whose sums stay is known to that end. At least 1."""
 
 
 # Of the system around it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from intaglio.machine import latency
+from intaglio.machine.counters import Counter
 from intaglio.machine.isa import Engine
 
 QUEUE_DEPTHS = {Engine.LOAD: 4, Engine.COMPUTE: 1, Engine.STORE: 4}
@@ -22,5 +23,7 @@ MOST_BEATS = 256
 """Beats of an INCR burst (AXI4, A3.4.1)."""
 COUNTER_BITS = 64
 """Width of a performance counter."""
+COUNTER_ROUND = 4 * len(Counter)
+"""Cycles in which each counter's words, two of half its width, are brought up to date once, one every two cycles."""
 DEFAULT_WATCHDOG = 1 << 20
 """Cycles without progress that are an error, after reset."""

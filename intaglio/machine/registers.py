@@ -9,7 +9,7 @@ from intaglio.machine import latency
 from intaglio.machine.config import INSTRUCTION_SET
 from intaglio.machine.counters import Counter
 from intaglio.machine.faults import Fault
-from intaglio.machine.limits import DEFAULT_WATCHDOG, MOST_TOKENS
+from intaglio.machine.limits import COUNTER_ROUND, DEFAULT_WATCHDOG, MOST_TOKENS
 
 ID_VALUE = int.from_bytes(b"INTG", "little")
 VERSION_VALUE = INSTRUCTION_SET
@@ -42,6 +42,7 @@ class Control(enum.IntFlag):
     SOFT_RESET = 2
     INTERRUPT_ENABLE = 4
     INTERRUPT_CLEAR = 8
+    STOP = 16
 
 
 class Status(enum.IntFlag):
@@ -62,6 +63,13 @@ COUNTING = (
     "the end's cycle, and the last event (a retirement, registered) was in the cycle before."
 )
 """Definition of the counter CYCLES."""
+READING = (
+    f"While BUSY is 1 a counter shows what was counted up to {COUNTER_ROUND + 8} cycles ago. Once BUSY is 0 it shows all that was counted while "
+    f"BUSY was 1; the answer to a read comes up to {2 * COUNTER_ROUND + 12} cycles later for that, in the first {2 * COUNTER_ROUND} cycles "
+    "after the end, else in about 6. Engines that an error stopped amid a command, and beats of bursts in flight, are counted on, and shown "
+    f"up to {COUNTER_ROUND + 8} cycles later. In hardware whose configuration has `counters: false` all counters are 0."
+)
+"""Meaning of a counter's value at a time."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +96,9 @@ def _table() -> tuple[Entry, ...]:
             "bit 0 START (write 1; ignored while BUSY or DRAINING): resets counters, tokens and engines, runs the program. "
             "bit 1 SOFT_RESET (write 1): everything but the settings back to idle, at once, bursts in flight forgotten "
             "(so only with a bus that is reset too, unless DRAINING is 0). "
-            "bit 2 INTERRUPT_ENABLE. bit 3 INTERRUPT_CLEAR (write 1)",
+            "bit 2 INTERRUPT_ENABLE. bit 3 INTERRUPT_CLEAR (write 1). "
+            "bit 4 STOP (write 1; ignored unless BUSY): ends the run with the error STOPPED, nothing new is issued, bursts in flight go on "
+            "to their end, up to which DRAINING is 1; a run that ends in the same cycle is DONE",
         ),
         Entry(
             "STATUS",
@@ -129,7 +139,9 @@ def _table() -> tuple[Entry, ...]:
     ]
     for c in Counter:
         low = counter_offset(c)
-        entries.append(Entry(f"{c.name}_LOW", low, "ro", f"counter {c.name}, low half; exact once BUSY is 0"))
+        entries.append(
+            Entry(f"{c.name}_LOW", low, "ro", f"counter {c.name}, low half; exact once BUSY is 0, see below")
+        )
         entries.append(Entry(f"{c.name}_HIGH", low + 4, "ro", "its high half"))
     return tuple(entries)
 
@@ -153,6 +165,7 @@ FAULT_MEANINGS = {
     "address: the command's byte offset",
     Fault.CUT_SHORT: "the program ends inside a command; address: the command's byte offset",
     Fault.WATCHDOG: "no progress for the watchdog's time; address: bytes of program dispatched",
+    Fault.STOPPED: "software stopped the run by STOP; address: 0",
 }
 
 
@@ -169,7 +182,7 @@ def document() -> str:
     lines += [f"| 0x{e.offset:03X} | {e.name} | {e.access} | {e.meaning} |" for e in TABLE]
     lines += ["", "## Error codes", "| code | name | meaning |", "|---|---|---|"]
     lines += [f"| {int(f)} | {f.name} | {FAULT_MEANINGS[f]} |" for f in Fault]
-    lines += ["", "## Counting cycles", COUNTING]
+    lines += ["", "## Counting cycles", COUNTING, "", "## Reading counters", READING]
     return "\n".join(lines) + "\n"
 
 

@@ -90,7 +90,7 @@ def conv_timing_of(config: Config, c: Fields, drains: bool) -> ConvTiming:
     before = (pixel_tiles * channel_tiles - 1) * tile + slots - last_slot_cycles
     # With `split` one pixel leaves, whose sum row 1 completes, a cycle after row 0.
     passes = (1 if split else last_pixels) * -(-last_channels // config.requantizers)
-    write = latency.requantizer(config.rounding) + latency.ACTIVATION_WRITE - 1 if drains else latency.PARTIAL_WRITE
+    write = latency.write_end(config.rounding) if drains else latency.PARTIAL_WRITE
     total = latency.COMMAND_START + before + last_chunk_bytes + split + _last_passes(config, passes) + write - 1
     return ConvTiming(steps, slots, tile, total)
 
@@ -117,7 +117,7 @@ def depthwise_timing(config: Config, c: Fields) -> DepthwiseTiming:
     tiles = c["channel_tiles"] * c["patches_across"] * ((c["patches_down"] - 1) * tile + last_tile)
     # The last row of the array in use takes its last tap with the last pixel of the raster.
     passes = c["last_patch_rows"] * c["last_patch_cols"] * -(-c["last_channels"] // config.requantizers)
-    write = latency.requantizer(config.rounding) + latency.ACTIVATION_WRITE - 1
+    write = latency.write_end(config.rounding)
     total = latency.COMMAND_START + tiles - c["idle_cycles"] + _last_passes(config, passes) + write - 1
     return DepthwiseTiming(tile, last_tile, total)
 
@@ -140,7 +140,7 @@ def pool_cycles(config: Config, c: Fields) -> int:
     passes = (c["channels"] - 1) % config.slab_channels // config.requantizers + 1
     pixels = c["region_rows"] * c["region_cols"] * pool_pixel_cycles(config, window, c["channels"])
     reads = pixels - max(window, passes) + window  # to the last one; its slab's passes follow
-    tail = 0 if c["hold"] else passes - 1 + latency.requantizer(config.rounding) + latency.ACTIVATION_WRITE - 1
+    tail = 0 if c["hold"] else passes - 1 + latency.write_end(config.rounding)
     return latency.COMMAND_START + reads + latency.ACTIVATION_READ + latency.POOL_SUM + tail
 
 
@@ -225,8 +225,9 @@ def add_cycles(config: Config, c: Fields) -> int:
     chunk = 2 * config.requantizers
     chunks = -(-c["row_bytes"] // chunk)
     wide = c["row_bytes"] - (chunks - 1) * chunk > config.requantizers
-    results = latency.requantizer(config.rounding) + latency.ACTIVATION_WRITE - 1
-    return latency.COMMAND_START + 2 * c["rows"] * chunks + _ADD_SUMS + wide + results
+    results = latency.write_end(config.rounding)
+    start = latency.COMMAND_START + (0 if config.add_multipliers else latency.OPERAND_WAIT)
+    return start + 2 * c["rows"] * chunks + _ADD_SUMS + wide + results
 
 
 _CYCLES: ByOpcode[Callable[[Config, Command], int]] = ByOpcode(
@@ -247,3 +248,52 @@ def compute_cycles(config: Config, c: Command) -> int:
     Raises LookupError for a command that COMPUTE does not execute.
     """
     return _CYCLES[c.opcode](config, c)
+
+
+_ON_ARRAY: ByOpcode[bool] = ByOpcode(
+    "on the array",
+    {Opcode.CONV: True, Opcode.DEPTHWISE: True, Opcode.ADD: False, Opcode.POOL: False},
+    Engine.COMPUTE,
+)
+
+
+def head_cycles(opcode: Opcode) -> int:
+    """Cycles of a command from its handshake to its first read of the activation memory: what may lie beside the end of the
+    command before.
+
+    Raises LookupError for an opcode that COMPUTE does not execute.
+    """
+    return latency.COMMAND_START + (latency.SEQUENCER_REQUEST if _ON_ARRAY[opcode] else 0)
+
+
+_END_KNOWN: ByOpcode[Callable[[Config, Command], int]] = ByOpcode(
+    "end known",
+    {
+        Opcode.CONV: lambda config, c: (
+            latency.write_end(config.rounding) if c["drain_from"] < conv_pixels(c) else latency.KEEP_END
+        ),
+        Opcode.ADD: lambda config, c: latency.write_end(config.rounding),
+        Opcode.POOL: lambda config, c: latency.HOLD_END if c["hold"] else latency.write_end(config.rounding),
+        Opcode.DEPTHWISE: lambda config, c: latency.write_end(config.rounding),
+    },
+    Engine.COMPUTE,
+)
+
+
+def end_known(config: Config, c: Command) -> int:
+    """Cycles up to the command's end, its last one counted, from which on COMPUTE knows when that will be.
+
+    Raises LookupError for a command that COMPUTE does not execute.
+    """
+    return _END_KNOWN[c.opcode](config, c)
+
+
+def lead_cycles(config: Config, before: Command, c: Command) -> int:
+    """Cycles by which a command may begin before the one `before` it has ended (hw.turnover): its head's, or as many as
+    that end is known ahead. Its first read comes behind that end all the same."""
+    return min(head_cycles(c.opcode), end_known(config, before))
+
+
+def added_cycles(config: Config, c: Command) -> int:
+    """The fewest cycles that a command takes behind another: those that do not lie beside that one's end."""
+    return compute_cycles(config, c) - head_cycles(c.opcode)

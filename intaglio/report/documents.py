@@ -43,15 +43,16 @@ def run_document(
     notes: Sequence[str],
     host_only: Sequence[str] | None,
 ) -> dict[str, Any]:
-    """given: where the input is from. seconds: measured, by step. host_only: tensors of --all-tensors that the
+    """given: where the input is from. counters: empty where the RTL has none. seconds: measured, by step. host_only: tensors of --all-tensors that the
     accelerator did not write; None without that option."""
     document = {
         **_head(model, config),
+        "clock": config.clock.to_dict(),
         "engine": engine,
         "input": given,
         "layers": [dataclasses.asdict(layer) for layer in layers],
         "totals": dataclasses.asdict(totals),
-        "counters": {counter.name.lower(): counters[counter] for counter in Counter},
+        "counters": {counter.name.lower(): counters[counter] for counter in Counter} if counters else None,
         "seconds": dict(seconds),
         "notes": list(notes),
     }
@@ -82,6 +83,7 @@ def verify_document(model: Path, config: Config, found: Verification) -> dict[st
         "elements": found.elements,
         "cycles": found.cycles,
         "commands": found.commands,
+        "counters_compared": config.counters,
         "host_only_tensors": list(found.unwritten),
         "difference": difference,
         "seconds": {"build": found.build_seconds, "simulate": found.simulate_seconds},
@@ -103,6 +105,7 @@ def map_document(
         counts[command["tag"]][command.engine.name.lower()] += 1
     return {
         **_head(model, config),
+        "clock": config.clock.to_dict(),
         "config_hash": f"{program.config_hash:016x}",
         "layers": [
             {

@@ -34,6 +34,7 @@ def compare_document(
         "intaglio_version": __version__,
         "model": str(model),
         "config": compared.config.to_dict(),
+        "clock": compared.config.clock.to_dict(),
         "table": table_document(compared.table),
         "layers": layers,
         "totals": _figures(compared.total),

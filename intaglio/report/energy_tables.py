@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from intaglio.machine.clock import clock_text
 from intaglio.report.table import Column, Kind, Table, grouped
 from intaglio.report.tables import CODE, MANY_NAMES, NAME, short
 from intaglio.report.terminal import Terminal
@@ -24,7 +25,7 @@ def print_compare(terminal: Terminal, document: dict[str, Any]) -> None:
     c, table = document["config"], document["table"]
     terminal.line(
         f"{document['model']} on {c['name']} ({c['rows']}x{c['cols']}) at "
-        f"{c['clock_mhz']:g} MHz, energies of {table['name']} "
+        f"{clock_text(document['clock'])}, energies of {table['name']} "
         f"({table['node_nm']:g} nm, {table['voltage']:g} "
         f"V), nJ an inference"
     )

@@ -7,8 +7,10 @@ from typing import Any
 
 from intaglio.fpga.blocks import Taken
 from intaglio.fpga.chips import RESOURCES
+from intaglio.fpga.measured import section
 from intaglio.fpga.route import TARGET_MHZ, Routed
 from intaglio.fpga.synth import Synthesis
+from intaglio.machine.clock import MeasuredClock
 from intaglio.machine.config import Config
 from intaglio.report.table import Column, Kind, Table
 from intaglio.report.terminal import Terminal
@@ -19,8 +21,8 @@ _SHOWN_DEPTH = 2
 """Blocks inside of so many others are shown; the document has all."""
 
 
-def synth_document(config: Config, found: Synthesis) -> dict[str, Any]:
-    """intaglio/schemas/synth.json."""
+def synth_document(config: Config, found: Synthesis, measured: MeasuredClock | None) -> dict[str, Any]:
+    """intaglio/schemas/synth.json. measured: fpga.measured.measured_clock's."""
     return {
         "schema_version": SCHEMA_VERSION,
         "intaglio_version": __version__,
@@ -31,6 +33,7 @@ def synth_document(config: Config, found: Synthesis) -> dict[str, Any]:
         "seeds": [_seed(routed) for routed in found.routed],
         "target_mhz": TARGET_MHZ if found.routed else None,
         "fmax_mhz": found.fmax_mhz,
+        "measured_clock": None if measured is None else measured.to_dict(),
         "estimate_mhz": found.estimate_mhz,
         "fits": not found.too_much,
         "resources": {
@@ -53,13 +56,17 @@ def _seed(routed: Routed) -> dict[str, Any]:
     }
 
 
-def print_synth(out: Terminal, config: Config, found: Synthesis) -> None:
+def print_synth(out: Terminal, config: Config, found: Synthesis, measured: MeasuredClock | None) -> None:
     """The document, for a person."""
     out.line(f"{config.name} ({config.rows}x{config.cols}) on {found.chip.title}, grade {found.grade}", bold=True)
     out.line(f"by {', '.join(found.tools)}")
     _print_resources(out, found)
     _print_blocks(out, found)
     _print_clock(out, found)
+    if measured is not None:
+        out.line("for the configuration's file, in place of its clock_mhz (--write-config writes one):")
+        for line in section(measured).splitlines():
+            out.line(line)
     if found.too_much:
         lacking = ", ".join(f"{found.used[r]:,.6g} {r} of {found.chip.available[r]:,.6g}" for r in found.too_much)
         out.line(f"DOES NOT FIT: {lacking}.")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from intaglio.analysis.recheck import Recheck
+from intaglio.machine.clock import clock_text
 from intaglio.machine.config import Config
 from intaglio.report.table import LONGEST_NAME, Column, Kind, Table, grouped, shortened
 from intaglio.report.terminal import Terminal
@@ -30,7 +31,7 @@ FIGURES = (
 
 def print_run(out: Terminal, document: dict[str, Any]) -> None:
     """The document of `run`."""
-    config, totals = document["config"], document["totals"]
+    totals = document["totals"]
     out.line(f"{_title(document)}, engine {document['engine']}, input {document['input']}")
     table = Table([NAME, CODE, *FIGURES])
     for layer in document["layers"]:
@@ -40,12 +41,14 @@ def print_run(out: Terminal, document: dict[str, Any]) -> None:
     out.table(table)
     seconds = document["seconds"]
     out.line(
-        f"{totals['inferences_per_second']:,.1f} inferences/s at {config['clock_mhz']:g} MHz; no schedule takes "
+        f"{totals['inferences_per_second']:,.1f} inferences/s at {clock_text(document['clock'])}; no schedule takes "
         f"fewer than {totals['network_lower_bound']:,} cycles; {totals['command_bytes']:,} bytes of commands"
     )
     _print_host(out, document["layers"], totals["host_seconds"])
     if document["engine"] == "rtl":
         out.line(f"RTL: {seconds['build']:.1f} s to build or find the model, {seconds['run']:.2f} s to simulate")
+        if document["counters"] is None:
+            out.line("counters: none, the configuration leaves them out (counters: false)")
     if "accuracy" in document:
         print_accuracy(out, document["accuracy"])
     if "host_only_tensors" in document:
@@ -148,10 +151,14 @@ def print_verification(out: Terminal, document: dict[str, Any], notes: Sequence[
             if document["reference"] is None
             else f"{document['reference']}: 0 differences in {document['elements']:,} elements of {document['tensors']} tensors an input. "
         )
-        out.line(
-            f"EQUAL. {beside}Host and RTL: tensors, {document['cycles']:,} cycles, retire cycles of {document['commands']} "
-            f"commands and all counters, difference 0."
-        )
+        times = f"{document['cycles']:,} cycles, retire cycles of {document['commands']} commands"
+        if document["counters_compared"]:
+            out.line(f"EQUAL. {beside}Host and RTL: tensors, {times} and all counters, difference 0.")
+        else:
+            out.line(
+                f"EQUAL. {beside}Host and RTL: tensors, {times}, difference 0. NO COUNTERS WERE COMPARED: the "
+                "configuration leaves them out (counters: false)."
+            )
         if document["off_by_one"]:
             out.line(f"{document['off_by_one']} elements differ by 1 in tensors that the notes name.")
         names = grouped(document["host_only_tensors"], MANY_NAMES) or "none"

@@ -30,12 +30,14 @@ NEVER = 1 << 62
 
 @dataclass(frozen=True)
 class RunResult:
-    """The result of a run, whichever engine ran it; equal in every field for a valid program.
+    """The result of a run, whichever engine ran it; equal in every field for a valid program but for counters that the RTL
+    has not.
 
     engine: who ran it. outputs: by name, int8 [rows, row_bytes] as the Program's places have them. memory: external memory
     after the end, uint8 [memory_bytes]. cycles: from the start to the end. retire_cycles: int64 [commands], the cycle in
     which each command retired, in program order. layer_cycles: for each tag that COMPUTE retired, in order of time, its
-    cycles (layer_intervals); they add up to `cycles`. counters: the ledger.
+    cycles (layer_intervals); they add up to `cycles`. counters: the ledger; empty where the RTL ran a configuration
+    without counters.
     """
 
     engine: str

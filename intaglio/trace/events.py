@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
@@ -74,26 +75,42 @@ class Trace:
 
     def commands(self, engine: Engine) -> Iterator[Slice]:
         """An engine's commands, each from the cycle in which it is taken to the one in which it retires, both included.
-        Those of LOAD and STORE can overlap."""
+        Those of LOAD and STORE can overlap; one of COMPUTE that is taken before the one before has retired is shown behind
+        that."""
+        ended = 0
         for index, command in enumerate(self.program.commands):
             if command.engine == engine:
+                taken, end = int(self.recording.started[index]), int(self.retire_cycles[index]) + 1
+                begin, ended = max(taken, ended) if engine == Engine.COMPUTE else taken, end
                 yield Slice(
                     f"{command.opcode.name} {self._layer(command)}",
-                    int(self.recording.started[index]),
-                    int(self.retire_cycles[index]) + 1,
+                    begin,
+                    end,
                     {
                         "command": index,
                         "dispatched": int(self.recording.dispatched[index]),
+                        "taken": taken,
                         **_BRIEF[command.opcode](command),
                     },
                 )
 
     def tiles(self) -> Iterator[Slice]:
         """The array's tiles: while their inputs are fed, idle cycles included, and each command's last sums on their
-        way out."""
-        for index, command in enumerate(self.program.commands):
-            begin = int(self.recording.started[index]) + latency.COMMAND_START
-            yield from _TILES[command.opcode](self.config, command, index, begin, int(self.retire_cycles[index]) + 1)
+        way out, up to the next command's first tile."""
+        slices = (
+            piece
+            for index, command in enumerate(self.program.commands)
+            for piece in _TILES[command.opcode](
+                self.config,
+                command,
+                index,
+                int(self.recording.started[index]) + latency.COMMAND_START,
+                int(self.retire_cycles[index]) + 1,
+            )
+        )
+        for piece, following in pairwise(chain(slices, (None,))):
+            assert piece is not None
+            yield piece if following is None else replace(piece, end=min(piece.end, following.begin))
 
     def tile_count(self) -> int:
         """Number of slices that `tiles` gives."""

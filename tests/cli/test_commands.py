@@ -216,6 +216,24 @@ def test_rtl_engine_and_waves(tmp_path: Path, model: Path) -> None:
     assert (tmp_path / "W.vcd").read_text(errors="replace").startswith("$version")
 
 
+@pytest.mark.slow
+def test_hardware_without_counters(tmp_path: Path, model: Path) -> None:
+    """What was not compared is said; everything else is compared all the same."""
+    common = [model, "--config", "tiny16", "--set", "counters=false"]
+    done = intaglio("run", *common, "--engine", "rtl", "--json", tmp_path / "R.json")
+    assert done.status == 0 and "counters: none" in done.out
+    rtl, host = json.loads((tmp_path / "R.json").read_text()), json.loads(intaglio("run", *common, "--json", "-").out)
+    for document in rtl, host:
+        validate(document, "run")
+    assert rtl["counters"] is None and host["counters"]["cycles"] == rtl["totals"]["cycles"]
+    done = intaglio("verify", *common, "--inputs", 1, "--json", tmp_path / "V.json")
+    assert done.status == 0, done.err
+    found = json.loads((tmp_path / "V.json").read_text())
+    validate(found, "verify")
+    assert found["equal"] and not found["counters_compared"]
+    assert "NO COUNTERS WERE COMPARED" in done.out and "all counters" not in done.out
+
+
 def test_the_configurations_schema_names_every_field() -> None:
     schema = json.loads((resources.files("intaglio") / "schemas" / "config.json").read_text())
     assert list(load_config("tiny16").to_dict()) == [n for n in schema["properties"] if n in schema["required"]]

@@ -71,7 +71,8 @@ def test_the_guide_names_every_command_and_option() -> None:
 
 
 def test_make_has_the_targets_that_documents_name() -> None:
-    targets = set(re.findall(r"^([a-z-]+):", text_of("Makefile"), re.M))
+    makefiles = ("Makefile", "intaglio/export/templates/Makefile")
+    targets = {target for name in makefiles for target in re.findall(r"^([a-z-]+):", text_of(name), re.M)}
     documents = [ROOT / "README.md", *ROOT.glob("docs/**/*.md")]
     named = {
         word for path in documents for word in re.findall(r"(?:`|^    )make ([a-z-]+)", path.read_text(), re.M) if word

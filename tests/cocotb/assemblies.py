@@ -13,6 +13,7 @@ from intaglio.hw.conv_feed import FeedSequencer
 from intaglio.hw.dispatch import Dispatch
 from intaglio.hw.feed_rows import FeedRows
 from intaglio.hw.fetch import Fetch
+from intaglio.hw.operand_scale import Multiples, OperandScale
 from intaglio.hw.pipeline import delay
 from intaglio.hw.row_delay import RowDelays
 from intaglio.machine import latency
@@ -97,7 +98,7 @@ class Feed(wiring.Component):
         m.submodules.memory = memory = self._memory
         m.submodules.rows = rows = FeedRows(self._config)
         request = sequencer.request
-        step = delay(m, sequencer.step, self.LATENCY, "step")
+        step = delay(m, sequencer.step, self.LATENCY - latency.SEQUENCER_STEP, "step")
         m.d.comb += [
             sequencer.command.eq(self.command),
             sequencer.start.eq(self.start),
@@ -125,5 +126,35 @@ class Feed(wiring.Component):
             m.d.comb += [
                 self.activation[r].eq(rows.activation[r]),
                 self.row[r].eq(Cat(control.valid, control.first, control.last)),
+            ]
+        return m
+
+
+class Operand(wiring.Component):
+    """An OperandScale, with the Multiples that one without multipliers needs; ports as theirs."""
+
+    def __init__(self, multipliers: bool) -> None:
+        self._multipliers = multipliers
+        ports = {"start": 1, "multiplier": 32, "value": 8, "zero_point": 8, "shift": 8}
+        super().__init__({**{name: In(bits) for name, bits in ports.items()}, "out": Out(29), "up": Out(1)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.scale = scale = OperandScale(self._multipliers)
+        m.d.comb += [
+            scale.value.eq(self.value),
+            scale.zero_point.eq(self.zero_point),
+            scale.shift.eq(self.shift),
+            self.out.eq(scale.out),
+            self.up.eq(scale.up),
+        ]
+        if self._multipliers:
+            m.d.comb += scale.multiplier.eq(self.multiplier)
+        else:
+            m.submodules.multiples = multiples = Multiples()
+            m.d.comb += [
+                multiples.start.eq(self.start),
+                multiples.multiplier.eq(self.multiplier),
+                scale.write.eq(multiples.write),
             ]
         return m

@@ -67,7 +67,7 @@ async def memory(dut, bus: int, image: bytes, address: int) -> None:
         await tick(dut)
         if ready and dut.request_valid.value:
             payload = int(dut.request_payload.value)
-            beats = payload >> 32
+            beats = (payload >> 32) + 1
             assert payload & 0xFFFFFFFF == address + requested
             assert beats * bus == min(FETCH_BLOCK_BYTES, len(image) - requested)
             waiting += [requested + i * bus for i in range(beats)]

@@ -43,7 +43,7 @@ class Port:
                 del in_flight[: int(last)]
             if ready and dut.request_valid.value:
                 payload = int(dut.request_payload.value)
-                in_flight.append((payload & 0xFFFFFFFF, payload >> 32))
+                in_flight.append((payload & 0xFFFFFFFF, (payload >> 32) + 1))
                 self.requests.append(in_flight[-1])
 
 

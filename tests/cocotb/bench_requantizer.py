@@ -35,6 +35,7 @@ def inputs(rng: np.random.Generator) -> dict[str, np.ndarray]:
     sums = np.where(tie, near, sums)
     multiplier = np.where(tie, 2**30, multiplier)
     bias = np.where(tie | (rng.random(ELEMENTS) < 0.5), 0, bias)
+    carry = np.where(tie, 0, rng.integers(0, 2, ELEMENTS))
     rounding = rng.choice(list(RoundingCode), ELEMENTS)
     multiplier = np.where(rounding == RoundingCode.FLOAT, scale_of(multiplier), multiplier)
     low, high = np.sort(rng.integers(-128, 128, (2, ELEMENTS)), axis=0)
@@ -42,6 +43,7 @@ def inputs(rng: np.random.Generator) -> dict[str, np.ndarray]:
     return {
         "sum": sums,
         "bias": bias,
+        "carry": carry,
         "multiplier": multiplier,
         "shift": shift,
         "rounding": rounding,
@@ -63,7 +65,7 @@ def expected(x: dict[str, np.ndarray]) -> np.ndarray:
     for code in RoundingCode:
         at = x["rounding"] == code
         how = Requantize(x["multiplier"][at], x["shift"][at], Rounding[code.name])
-        scaled = requantize(wrap32(x["sum"][at] + x["bias"][at]), how)
+        scaled = requantize(wrap32(x["sum"][at] + x["bias"][at] + x["carry"][at]), how)
         if code is not RoundingCode.FLOAT:
             scaled = wrap32(scaled)
         out[at] = np.clip(scaled + x["zero_point"][at], x["clamp_min"][at], x["clamp_max"][at])

@@ -54,7 +54,7 @@ class Port:
                 assert received <= len(self.requests)
             if ready and dut.request_valid.value:
                 payload = int(dut.request_payload.value)
-                self.requests.append((payload & 0xFFFFFFFF, payload >> 32))
+                self.requests.append((payload & 0xFFFFFFFF, (payload >> 32) + 1))
 
 
 @cocotb.test(timeout_time=TIMEOUT_MS, timeout_unit="ms")

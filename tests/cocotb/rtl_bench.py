@@ -15,7 +15,7 @@ from cocotb_tools import config as cocotb_config
 from cocotb_tools.runner import get_runner
 
 from intaglio import cache
-from intaglio.hw.verilog import component_rtlil, ports_of, to_verilog
+from intaglio.hw.verilog import component_rtlil, ports_of, to_flat
 from intaglio.sim.rtl.build import emission
 from intaglio.sim.rtl.runtime import keep_runtime, lay_runtime
 from intaglio.sim.rtl.toolchain import verilator
@@ -61,7 +61,7 @@ def built(component: wiring.Component) -> Path:
     ports = ["clk", "rst", *ports_of(component)]
 
     def make(scratch: Path) -> Path:
-        program = _compiled(to_verilog(rtlil), ports, scratch)
+        program = _compiled(to_flat(rtlil), ports, scratch)
         (scratch / "bench").mkdir()
         return program.replace(scratch / "bench" / _TOP).parent
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from assemblies import CommandPath, Feed
+from assemblies import CommandPath, Feed, Operand
 from rtl_bench import run_bench
 
 from intaglio.hw.array import Array
 from intaglio.hw.load import Load
-from intaglio.hw.scale import OperandScale, Requantizer
+from intaglio.hw.scale import Requantizer
 from intaglio.hw.store import Store
 from intaglio.machine import latency
 from intaglio.machine.config import Config, MemoryConfig
@@ -30,8 +30,9 @@ def test_requantizer(tmp_path: Path) -> None:
     run_bench(Requantizer(), "bench_requantizer", tmp_path)
 
 
-def test_operand_scale(tmp_path: Path) -> None:
-    run_bench(OperandScale(), "bench_operand_scale", tmp_path)
+@pytest.mark.parametrize("multipliers", [True, False])
+def test_operand_scale(multipliers: bool, tmp_path: Path) -> None:
+    run_bench(Operand(multipliers), "bench_operand_scale", tmp_path)
 
 
 @pytest.mark.parametrize(("bus", "outstanding"), [(8, 4), (16, 1)])

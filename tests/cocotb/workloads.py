@@ -6,14 +6,16 @@ import random
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
+from intaglio.hw.ledger import CAUSES
 from intaglio.machine.config import Config
 from intaglio.machine.counters import Counter
 from intaglio.machine.isa import Engine
-from intaglio.machine.timing import compute_cycles
+from intaglio.machine.timing import compute_cycles, lead_cycles
 from intaglio.mapper import Program, map_network
 from intaglio.network import execute, load, random_inputs
 from intaglio.sim.functional import execute_program
@@ -41,12 +43,16 @@ class Workload:
     def ledger(self) -> dict[Counter, int]:
         """Every counter that the external memory's timing does not change."""
         total = execute_program(self.config, self.program, self.inputs).counters.sum(axis=0)
-        waits = (Counter.CYCLES, Counter.WAIT_LOAD, Counter.WAIT_STORE, Counter.WAIT_COMMAND, Counter.FINISHING)
-        ledger = {counter: int(total[counter]) for counter in Counter if counter not in waits}
-        computes = [c for c in self.program.commands if c.engine == Engine.COMPUTE]
-        ledger[Counter.BUSY] = sum(compute_cycles(self.config, c) for c in computes)
+        timed = (Counter.CYCLES, *CAUSES)
+        ledger = {counter: int(total[counter]) for counter in Counter if counter not in timed}
         ledger[Counter.FETCH_WORDS] = -(-self.code_bytes // self.config.bus_bytes)
         return ledger
+
+    def busy(self) -> range:
+        """BUSY's values: every command alone, or as many as may beside the end of the one before."""
+        computes = [c for c in self.program.commands if c.engine == Engine.COMPUTE]
+        most = sum(compute_cycles(self.config, c) for c in computes)
+        return range(most - sum(lead_cycles(self.config, *pair) for pair in pairwise(computes)), most + 1)
 
 
 def random_workload(config: Config) -> Workload:

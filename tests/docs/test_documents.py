@@ -26,6 +26,10 @@ MADE = {
     "intaglio_host.h",
     "intaglio_host.c",
     "intaglio_regs.h",
+    "intaglio_test.h",
+    "intaglio_test.c",
+    "testbench.sv",
+    "testbench.vh",
 }
 """Files of an export, which documents name as they are there."""
 PLAN = "docs/plan.md"

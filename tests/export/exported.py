@@ -54,16 +54,30 @@ class Exported:
     @cached_property
     def program(self) -> Path:
         """program.c, the exported C files and the model, linked."""
-        build = self.folder.with_name(f"{self.folder.name}.build")
+        return self._linked("build", self.sources, '-DBOARD_HEADER="board.h"')
+
+    def known(self, test_data: Path) -> subprocess.CompletedProcess[bytes]:
+        """The example as it is, which compares with its known outputs: those in test_data, a file as intaglio_test.c."""
+        build = f"{test_data.stem}.build"
+        program = self._linked(build, (*self.sources, test_data), '-DBOARD_HEADER="board.h"', "-DBOARD_KNOWN")
+        command = [program, "example", self.folder / "image.bin", "1"]
+        return subprocess.run(command, capture_output=True, timeout=300, check=False)
+
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        """The exported C files without data for a test."""
+        return tuple(self.folder / name for name in ("intaglio.c", "intaglio_host.c", "intaglio_network.c"))
+
+    def _linked(self, name: str, sources: tuple[Path, ...], *macros: str) -> Path:
+        """program.c, sources, main.c with the macros, and the model, in a folder beside the export."""
+        build = self.folder.with_name(f"{self.folder.name}.{name}")
         build.mkdir()
         shutil.copy(harness_library((self.folder / "intaglio.v").read_text()), build / "libharness.so")
         include = ["-I", str(self.folder), "-I", str(HERE)]
         objects = []
-        for name in ("intaglio.c", "intaglio_host.c", "intaglio_network.c"):
-            objects.append(build / f"{name}.o")
-            gcc("-std=c99", *WARNINGS, "-O2", "-c", self.folder / name, "-o", objects[-1])
-        for source, more in ((self.folder / "main.c", ['-DBOARD_HEADER="board.h"']), (HERE / "program.c", [])):
+        for source in (*sources, self.folder / "main.c", HERE / "program.c"):
             objects.append(build / f"{source.name}.o")
+            more = macros if source.name == "main.c" else ()
             gcc("-std=c99", *WARNINGS, "-O2", *include, *more, "-c", source, "-o", objects[-1])
         program = build / "program"
         gcc(*objects, build / "libharness.so", "-Wl,-rpath,$ORIGIN", "-o", program)

@@ -260,13 +260,48 @@ static void case_watchdog(void) {
     tell("outputs", outputs(&device));
 }
 
+/* A run that is stopped at some moment, then one that is not. */
+static void case_stop(void) {
+    intaglio_device device;
+    unsigned polls, stopped_runs = 0, drained_late = 0;
+    intaglio_result result;
+    open_memory(0x40001000u);
+    prepare(&device);
+    tell("idle", intaglio_stop(&device, 1));
+    for (polls = 1; polls < 60u; polls += 3u) {
+        prepare(&device);
+        if (intaglio_start(&device, 1) != INTAGLIO_OK) {
+            exit(77);
+        }
+        if (intaglio_wait(&device, polls) != INTAGLIO_TIMEOUT) {
+            break;
+        }
+        for (result = intaglio_stop(&device, 1); result == INTAGLIO_TIMEOUT; result = intaglio_stop(&device, 1)) {
+            ++drained_late;
+        }
+        if (result != INTAGLIO_OK || intaglio_wait(&device, 1) != INTAGLIO_STOPPED ||
+            device.error_code != INTAGLIO_ERROR_STOPPED || harness_interrupt(2000) != 0) {
+            exit(78);
+        }
+        ++stopped_runs;
+    }
+    tell("stopped_runs", stopped_runs);
+    tell("drained_late", drained_late > 0u);
+    prepare(&device);
+    run(&device, "outputs");
+    tell("done", intaglio_stop(&device, 1));
+    tell("wait", intaglio_wait(&device, 1));
+    tell("image", intaglio_check_image(&device));
+}
+
 int main(int count, char **words) {
     static const struct {
         const char *name;
         void (*run)(void);
     } cases[] = {{"twice", case_twice},         {"high", case_high},           {"identity", case_identity},
                  {"absent", case_absent},       {"timeout", case_timeout},     {"interrupt", case_interrupt},
-                 {"bus_error", case_bus_error}, {"bad_program", case_bad_program}, {"watchdog", case_watchdog}};
+                 {"bus_error", case_bus_error}, {"bad_program", case_bad_program}, {"watchdog", case_watchdog},
+                 {"stop", case_stop}};
     size_t i, bytes;
     int status;
     if (count != 4) {

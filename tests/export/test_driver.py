@@ -201,3 +201,17 @@ def test_bus_that_stops(small: Exported, operands: dict[str, np.ndarray]) -> Non
         "recovered": OK,
         "outputs": checksum(small, operands),
     }
+
+
+def test_stop(small: Exported, operands: dict[str, np.ndarray]) -> None:
+    """At many moments; afterwards nothing is in flight, the hardware starts again at once, and the image is whole."""
+    found = small.case("stop", operands)
+    assert found.pop("stopped_runs") >= 5
+    assert found == {
+        "idle": OK,
+        "drained_late": 1,
+        "outputs": checksum(small, operands),
+        "done": OK,
+        "wait": OK,
+        "image": OK,
+    }

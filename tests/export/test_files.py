@@ -19,14 +19,14 @@ from intaglio.export import Bundle, check_folder, make_bundle, write_folder
 from intaglio.export.c_registers import registers_header
 from intaglio.export.c_text import comment_text, float_literal, identifiers
 from intaglio.export.image import hex_words
-from intaglio.machine.config import config_from_dict, load_config
+from intaglio.machine.config import Config, config_from_dict, load_config
 from intaglio.machine.registers import TABLE
 from intaglio.network import Graph, load
 from intaglio.session import Session
 from tests.cli.command import intaglio, small_network, validate
 from tests.export.exported import compile_all, need_compilers
 
-VERILOG = "module intaglio(clk);\n  input clk;\n  output [63:0] m_axi_wdata;\n  output [2:0] retire;\nendmodule\n"
+VERILOG = "module intaglio (\n  input wire clk,\n  output reg [63:0] m_axi_wdata,\n  output wire [2:0] retire\n);\nendmodule\n"
 HOSTILE = (
     "*/ #error out /*",
     "a\\",
@@ -89,9 +89,11 @@ def test_image_as_text_and_as_bytes(shipped: tuple[Session, Bundle]) -> None:
 
 
 def test_register_header_is_the_table() -> None:
-    found = constants(registers_header())
-    for entry in TABLE:
-        assert int(found[f"INTAGLIO_REG_{entry.name}"].removesuffix("u"), 0) == entry.offset
+    for counters in False, True:
+        found = constants(registers_header(Config(counters=counters)))
+        assert found["INTAGLIO_COUNTERS"] == f"{int(counters)}u"
+        for entry in TABLE:
+            assert int(found[f"INTAGLIO_REG_{entry.name}"].removesuffix("u"), 0) == entry.offset
 
 
 def test_manifest(shipped: tuple[Session, Bundle]) -> None:
@@ -204,7 +206,7 @@ def test_command(tmp_path: Path) -> None:
     out = tmp_path / "deep" / "out"
     assert json.loads(done.out) == json.loads((out / "manifest.json").read_text())
     assert os.listdir(tmp_path / "deep") == ["out"]
-    assert "deep/out: 14 files" in done.err and "on the processor, in intaglio_host.c: 'answer' (Softmax)" in done.err
+    assert "deep/out: 25 files" in done.err and "on the processor, in intaglio_host.c: 'answer' (Softmax)" in done.err
     verilog = intaglio("verilog", "--config", "tiny16", "-o", tmp_path / "v")
     assert verilog.status == 0
     assert (tmp_path / "v" / "intaglio.v").read_bytes() == (out / "intaglio.v").read_bytes()

@@ -117,13 +117,13 @@ def test_what_the_driver_leaves_to_the_caller(tmp_path: Path) -> None:
     main = bundle.files["main.c"].decode()
     assert (
         main.index("/* Mul pixels is left to you")
-        < main.index('BOARD_INPUT("pixels"')
+        < main.index('input("pixels", data_pixels, KNOWN(intaglio_test_pixels)')
         < main.index("intaglio_quantize_even")
     )
     assert (
         main.index("intaglio_dequantize")
         < main.index("/* Softmax shares is left to you")
-        < main.index('BOARD_OUTPUT("reals"')
+        < main.index('output("reals", data_reals, KNOWN(intaglio_test_reals)')
     )
     assert "data_shares" not in main
     assert "| after | Softmax | reals, float32 (1, 5, 6, 5) | shares, float32 (1, 5, 6, 5) | left to you |" in (

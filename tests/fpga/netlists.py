@@ -12,7 +12,10 @@ from intaglio.fpga.synthesis import BLOCK
 
 OUTPUTS = {
     "TRELLIS_FF": ("Q",),
-    "LUT4": ("Z",),
+    "LUT4": ("Z", "F"),
+    "ALU": ("SUM", "COUT"),
+    "DFF": ("Q",),
+    "DFFRE": ("Q",),
     "CCU2C": ("S0", "COUT"),
     "DP16KD": ("DOA0",),
     "TRELLIS_DPR16X4": ("DO0",),

@@ -39,6 +39,23 @@ def test_every_block_has_what_lies_in_it(tmp_path: Path) -> None:
     }
 
 
+def test_a_register_behind_no_table_of_its_own_takes_a_place_on_a_gowin(tmp_path: Path) -> None:
+    made = Design()
+    made.cell("LUT4", "t", "shim.intaglio.core", I0="1", F="made")
+    made.cell("ALU", "s", "shim.intaglio.core", I0="1", SUM="sum", COUT="carry")
+    made.cell("DFFRE", "beside", "shim.intaglio.core", D="made", Q="a")
+    made.cell("DFFRE", "second", "shim.intaglio.core", D="made", Q="b")
+    made.cell("DFF", "after", "shim.intaglio", D="a", Q="c")
+    made.cell("DFF", "summed", "shim.intaglio", D="sum", Q="d")
+    made.cell("DFF", "constant", "shim", D="1", Q="e")
+    blocks = taken_by_block(made.read(tmp_path).cells, FAMILIES["gowin"])
+    assert {name: (taken["lut"], taken["ff"]) for name, taken in blocks.items()} == {
+        "": (4, 4),
+        "core": (3, 2),
+        OUTSIDE: (1, 1),
+    }
+
+
 def test_a_netlist_with_modules_in_it_is_not_counted(tmp_path: Path) -> None:
     made = design()
     made.cells["inside"] = {**made.cells["c"], "type": "shim.intaglio"}
@@ -60,6 +77,7 @@ def test_a_netlist_with_modules_in_it_is_not_counted(tmp_path: Path) -> None:
         ("xilinx7", "FDRE", "ff", 1),
         ("xilinx7", "MUXF7", "lut", 0),
         ("gowin", "MULT9X9", "dsp", 0.5),
+        ("gowin", "RAM16SDP4", "lut", 8),
         ("gowin", "SDPX9B", "bram", 1),
         ("gowin", "DPB", "bram", 1),
         ("gowin", "DFFRE", "ff", 1),

@@ -9,19 +9,16 @@ import pytest
 
 from intaglio.fpga.chips import RESOURCES
 from tests.cli.command import intaglio, validate
+from tests.fpga.growth import SMALL
 
-SMALL = (
-    "--config", "tiny16", "--set", "rows=2", "--set", "cols=2", "--set", "requantizers=1", "--set", "depthwise_delay=0",
-    "--set", "weight_bytes=4096", "--set", "activation_bytes=8192", "--set", "rounding=[single]",
-    "--set", "weight_lanes=1", "--set", "weight_zero_points=false",
-)  # fmt: skip
+FIELDS = [argument for field in SMALL for argument in ("--set", field)]
 
 
 @pytest.mark.slow
 def test_a_small_machine_on_an_ecp5(tmp_path: Path) -> None:
     pytest.importorskip("pyosys")
     path = tmp_path / "S.json"
-    done = intaglio("synth", "--chip", "ecp5-25f", *SMALL, "--json", path)
+    done = intaglio("synth", "--chip", "ecp5-25f", "--config", "tiny16", *FIELDS, "--json", path)
     assert done.status == 0, done.err
     document = json.loads(path.read_text())
     validate(document, "synth")
@@ -39,7 +36,7 @@ def test_a_small_machine_on_an_ecp5(tmp_path: Path) -> None:
     assert "not routed: no clock was measured" in done.out and f"{document['estimate_mhz']:.1f} MHz" in done.out
 
     # Again, without a tool.
-    again = intaglio("synth", "--chip", "ecp5-85f", *SMALL, "--json", "-")
+    again = intaglio("synth", "--chip", "ecp5-85f", "--config", "tiny16", *FIELDS, "--json", "-")
     assert again.status == 0 and json.loads(again.out)["resources"]["ff"]["used"] == used["ff"]
     assert "synthesizing" not in again.err
 
@@ -51,7 +48,9 @@ def test_a_small_machine_on_an_ecp5(tmp_path: Path) -> None:
         (("--chip", "ecp5-85f", "--grade", "5"), "grade 5: ecp5-85f has 6, 7, 8"),
         (("--chip", "xc7a35t", "--route"), "xilinx7: no open tool routes for this family"),
         (("--chip", "ecp5-85f", "--route", "--seeds", "0"), "--seeds 0: give 1 to 100"),
-        ((), "Missing option '--chip'"),
+        (("--config", "wide"), "--chip: wide names no chip; give one of ecp5-25f"),
+        (("--set", "chip=ecp6"), "chip ecp6: is not known; known are"),
+        (("--write-config", "C.yaml"), "--write-config: writes a routed clock; give --route too"),
     ],
 )
 def test_what_is_refused(options: tuple[str, ...], message: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -117,6 +118,8 @@ def _rest(rng: np.random.Generator, fields: Fields, size: Callable[[str, int, in
     _options(rng, fields)
     for name, (low, unit) in least_sizes(fields).items():
         fields[name] = size(name, low, unit)
+    # Of a copy: what is drawn after it, and so what a seed means, stays.
+    fields["counters"], fields["add_multipliers"] = (deepcopy(rng).random(2) < (0.9, 0.6)).tolist()
     return fields
 
 

@@ -102,7 +102,8 @@ def test_machines_reach_the_ends_of_every_field() -> None:
     assert {m["outstanding"] for m in memories} == set(range(1, 17))
     assert min(m["latency"] for m in memories) == 1 and max(m["latency"] for m in memories) > 9000
     assert {1, 64} <= {m["bytes_per_cycle"] for m in memories}
-    assert {False, True} == {fields["weight_zero_points"] for fields in drawn}
+    for name in ("weight_zero_points", "counters", "add_multipliers"):
+        assert {False, True} == {fields[name] for fields in drawn}, name
     assert {len(fields["rounding"]) for fields in drawn} == {1, 2, 3, 4}
 
 

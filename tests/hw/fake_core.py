@@ -37,6 +37,7 @@ class FakeCore(wiring.Component):
         super().__init__(
             {
                 "start": In(stream.Signature(1024)),
+                "busy": Out(1),
                 "retire": Out(1),
                 "write_en": In(1),
                 "write_memory": In(2),
@@ -60,6 +61,7 @@ class FakeCore(wiring.Component):
             self.start.ready.eq(left == 0),
             starting.eq(self.start.valid & self.start.ready),
             cycles.eq(self.start.payload[32:64]),
+            self.busy.eq(left != 0),
             self.retire.eq(left == 1),
             self.conflict.eq(self.raise_conflict),
         ]

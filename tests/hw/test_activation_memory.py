@@ -61,11 +61,13 @@ def test_requests_at_random(shape: dict[str, int]) -> None:
             ctx.set(dut.load_data, word)
             await ctx.tick()
             model.data[at : at + bus] = word.to_bytes(bus, "little")
-        reads: list[tuple | None] = [None] * (latency.ACTIVATION_READ - 3)
-        stores: list[tuple | None] = [None] * (latency.ACTIVATION_READ - 3)
-        # Of two cycles ago and of the cycle before: they meet at the ports now.
+        reads: list[tuple | None] = [None] * (latency.ACTIVATION_READ - 4)
+        stores: list[tuple | None] = [None] * (latency.ACTIVATION_READ - 4)
+        # Of two cycles ago and of the cycle before: they meet at the ports, and are read in the next cycle.
         asked = [(False, 0, 0, 0, False, 0)] * 2
-        writes: list[tuple] = []
+        at_memory = [asked[0]]
+        no_write = ((0, 0, 0, []), None)
+        writes: list[tuple] = [no_write] * (latency.ACTIVATION_WRITE - 1)
         ctx.set(dut.load_en, 0)
         await ctx.tick()
         busy = (0.9, 0.9, 0.5, 0.5)
@@ -103,8 +105,10 @@ def test_requests_at_random(shape: dict[str, int]) -> None:
             read_ports = model.ports(read_at, low, high) if reading else []
             store_port = model.port(store_at) if storing else None
             write_ports = model.ports(write_at, 0, count)
-            assert ctx.get(dut.read_touched) == len(read_ports) and ctx.get(dut.write_touched) == len(write_ports)
-            compute, load = writes if writes else ((0, 0, 0, []), None)
+            touched = writes[2 - latency.ACTIVATION_WRITE][0][3]  # by the write of so many cycles ago
+            assert ctx.get(dut.read_touched) == len(read_ports) and ctx.get(dut.write_touched) == len(touched)
+            writes.append(((write_at, count, data, write_ports), (load_at, word) if loading else None))
+            compute, load = writes.pop(0)
             clash = load is not None and model.port(load[0]) in compute[3]
             assert ctx.get(dut.conflict) == ((store_port is not None and store_port in read_ports) or clash)
             seen["read"] += store_port is not None and store_port in read_ports
@@ -115,6 +119,10 @@ def test_requests_at_random(shape: dict[str, int]) -> None:
             # Reads see what was in the memory before this cycle's writes, in words that none of them touches.
             written = set(compute[3]) | ({model.port(load[0])} if load else set())
             expected = None
+            at_memory.append((reading, read_at, low, high, storing, store_at))
+            reading, read_at, low, high, storing, store_at = at_memory.pop(0)
+            read_ports = model.ports(read_at, low, high) if reading else []
+            store_port = model.port(store_at) if storing else None
             if reading:
                 expected = [
                     (i, model.read(read_at, i)) for i in range(low, high) if model.port(read_at + i) not in written
@@ -130,7 +138,6 @@ def test_requests_at_random(shape: dict[str, int]) -> None:
             at, number, value, _ = compute
             for i in range(number):
                 model.data[(at + i) % size] = value >> 8 * i & 255
-            writes = [(write_at, count, data, write_ports), (load_at, word) if loading else None]
             await ctx.tick()
             old, stored = reads.pop(0), stores.pop(0)
             if old and old[0] is not None:

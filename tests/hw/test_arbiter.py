@@ -21,6 +21,7 @@ def test_random(outstanding: int) -> None:
         standing = [None, None, None]  # requests offered and not taken
         reads, writes = [], []  # in flight: (address, is fetch)
         going_out = None  # (is write, address, beats)
+        ran = False  # in the cycle before
         for cycle in range(3000):
             run = cycle % 500 < 450
             ctx.set(dut.run, run)
@@ -29,7 +30,7 @@ def test_random(outstanding: int) -> None:
                     standing[i] = (8 * rng.getrandbits(29), rng.randint(1, 256))
                 ctx.set(port.valid, standing[i] is not None)
                 if standing[i]:
-                    ctx.set(port.payload, {"address": standing[i][0], "beats": standing[i][1]})
+                    ctx.set(port.payload, {"address": standing[i][0], "length": standing[i][1] - 1})
             ar_ready, aw_ready = rng.random() < 0.7, rng.random() < 0.7
             ctx.set(dut.ar_ready, ar_ready)
             ctx.set(dut.aw_ready, aw_ready)
@@ -49,12 +50,13 @@ def test_random(outstanding: int) -> None:
             ar, aw = ctx.get(dut.ar_valid), ctx.get(dut.aw_valid)
             assert (ar, aw) == ((0, 0) if going_out is None else (not going_out[0], going_out[0]))
             if going_out:
-                assert (ctx.get(dut.request.address), ctx.get(dut.request.beats)) == going_out[1:]
+                assert (ctx.get(dut.request.address), ctx.get(dut.request.length) + 1) == going_out[1:]
             may = (
-                run
+                ran
                 and len(reads) + len(writes) < outstanding
                 and (going_out is None or (aw_ready if going_out[0] else ar_ready))
             )
+            ran = run
             first = next((i for i in range(3) if standing[i]), None)
             chosen = first if may else None
             for i, port in enumerate(ports):
@@ -86,6 +88,7 @@ def test_back_to_back() -> None:
     async def check(ctx):
         ctx.set(dut.run, 1)
         ctx.set(dut.ar_ready, 1)
+        await ctx.tick()
         ctx.set(dut.load.valid, 1)
         for _ in range(10):
             assert ctx.get(dut.load.ready)

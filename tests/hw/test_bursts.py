@@ -64,7 +64,7 @@ def test_bursts(bus: int, base: int) -> None:
                     await ctx.tick()
                     if valid and ready:
                         break
-                assert (burst.request.address, burst.request.beats, burst.local, bool(burst.last)) == expected
+                assert (burst.request.address, burst.request.length + 1, burst.local, bool(burst.last)) == expected
                 assert (burst.memory, burst.signal, burst.tag) == (command["memory"], command["signal"], command["tag"])
 
     simulate(dut, start, check)
@@ -109,7 +109,7 @@ def test_the_longest_commands(field: str) -> None:
             burst = ctx.get(dut.bursts.payload)
             assert ctx.get(dut.bursts.valid) and not burst.last and burst.request.address == address
             beats = 1 if field == "rows" else min(256, (4096 - address % 4096) // 8)
-            assert burst.request.beats == beats
+            assert burst.request.length == beats - 1
             address += 8 * beats
             await ctx.tick()
 

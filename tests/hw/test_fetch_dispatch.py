@@ -52,7 +52,7 @@ def run(bus: int, words: list[int], rng: random.Random, program_bytes: int | Non
         while not ended:
             ctx.set(request.ready, rng.random() < 0.5)
             if ctx.get(request.valid) and ctx.get(request.ready):
-                at, beats = ctx.get(request.payload.address), ctx.get(request.payload.beats)
+                at, beats = ctx.get(request.payload.address), ctx.get(request.payload.length) + 1
                 assert at == expected and 1 <= beats <= FETCH_BLOCK_BYTES // bus
                 assert at // 4096 == (at + beats * bus - 1) // 4096
                 expected += beats * bus
@@ -198,7 +198,7 @@ def test_the_longest_program() -> None:
             if ctx.get(request.valid):
                 assert (
                     ctx.get(request.payload.address) == (1 << 31) + asked
-                    and ctx.get(request.payload.beats) == FETCH_BLOCK_BYTES // 8
+                    and ctx.get(request.payload.length) == FETCH_BLOCK_BYTES // 8 - 1
                 )
                 asked += FETCH_BLOCK_BYTES
             assert not ctx.get(dut.fetch.idle) and not ctx.get(dut.dispatch.done) and not ctx.get(dut.dispatch.fault)

@@ -68,7 +68,7 @@ def test_words(bus: int, outstanding: int) -> None:
             room = before < outstanding  # a burst that ends in this cycle still counts
             ctx.set(dut.request.ready, room and rng.random() < 0.5)
             if ctx.get(dut.request.valid) and ctx.get(dut.request.ready):
-                in_flight.append((ctx.get(dut.request.payload.address), ctx.get(dut.request.payload.beats)))
+                in_flight.append((ctx.get(dut.request.payload.address), ctx.get(dut.request.payload.length) + 1))
             await ctx.tick()
 
     async def check(ctx):

@@ -6,7 +6,7 @@ import itertools
 import random
 
 import pytest
-from amaranth.hdl import Module, signed
+from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from units import simulate
@@ -182,8 +182,9 @@ class Ragged(wiring.Component):
     """Rows of tiles: `usual` turns, in the last tile `short`, in the very last one, which another nest's flag tells too,
     `least`."""
 
-    def __init__(self, ahead: bool) -> None:
-        self._ahead = ahead
+    def __init__(self, ahead: bool, at_end: bool = False) -> None:
+        """at_end: turns of the outer nest in the cycle of the inner one's end are no restarts of that."""
+        self._ahead, self._at_end = ahead, at_end
         numbers = {name: In(8) for name in ("tiles", "groups", "usual", "short", "least")}
         ports = {name: In(1) for name in ("prepare", "start", "step", "turn")}
         outs = {name: Out(1) for name in ("ends", "final", "last", "turns", "outer_ends")}
@@ -193,7 +194,13 @@ class Ragged(wiring.Component):
         m = Module()
         outer = ahead_or_not(m, self._ahead, "outer", self, self.turn, group=self.groups, all=2)
         rows = Either(("tile", outer.flags["group"]), self.least, Either(("tile",), self.short, self.usual))
-        inner = Nest(m, "inner", self.step, self.start | self.turn, row=rows, tile=self.tiles)
+        inner_ends = Signal()
+        if self._at_end:
+            late = self.turn & ~inner_ends
+            inner = Nest(m, "inner", self.step, self.start | late, again=self.turn, row=rows, tile=self.tiles)
+            m.d.comb += inner_ends.eq(inner.ends)
+        else:
+            inner = Nest(m, "inner", self.step, self.start | self.turn, row=rows, tile=self.tiles)
         m.d.comb += [self.row.eq(inner.count("row", 8)), self.ends.eq(inner.ends), self.final.eq(outer.final)]
         m.d.comb += [
             self.last.eq(outer.last["group"]),
@@ -203,10 +210,11 @@ class Ragged(wiring.Component):
         return m
 
 
+@pytest.mark.parametrize("at_end", [False, True])
 @pytest.mark.parametrize("ahead", [False, True])
 @pytest.mark.parametrize("seed", range(4))
-def test_turns_that_are_fewer_in_last_turns_around_them(seed: int, ahead: bool) -> None:
-    dut, rng = Ragged(ahead), random.Random(seed)
+def test_turns_that_are_fewer_in_last_turns_around_them(seed: int, ahead: bool, at_end: bool) -> None:
+    dut, rng = Ragged(ahead, at_end), random.Random(seed)
 
     async def bench(ctx):
         for _ in range(6):

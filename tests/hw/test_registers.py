@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from pathlib import Path
 
+from amaranth.hdl import ClockDomain, Module, ResetSignal, Signal
 from system import lite_read, lite_write
 from units import simulate, small_config
 
@@ -45,11 +47,27 @@ def test_every_register() -> None:
     config = small_config(8)
     dut = Registers(config)
     rng = random.Random(11)
+    counters = {c: rng.getrandbits(64) for c in Counter}
+    given = []
+
+    async def ledger(ctx):
+        """Answers what is asked some cycles later, and shows other words before."""
+        while True:
+            await ctx.tick()
+            if not ctx.get(dut.asked):
+                continue
+            ctx.set(dut.word, rng.getrandbits(32))
+            for _ in range(rng.choice([0, 1, 5, 150])):
+                await ctx.tick()
+            number = ctx.get(dut.wanted)
+            given.append(number)
+            ctx.set(dut.word, counters[Counter(number >> 1)] >> 32 * (number & 1) & 0xFFFFFFFF)
+            ctx.set(dut.shown, 1)
+            await ctx.tick()
+            ctx.set(dut.shown, 0)
 
     async def check(ctx):
         lite = dut.lite
-        counters = {c: rng.getrandbits(64) for c in Counter}
-        ctx.set(dut.counters, sum(v << 64 * c for c, v in counters.items()))
         retired = [rng.getrandbits(32) | 1 << 31 for _ in Engine]
         ctx.set(dut.retired, sum(count << 32 * i for i, count in enumerate(retired)))
         assert await lite_read(ctx, lite, Register.WATCHDOG) == (DEFAULT_WATCHDOG, OKAY)
@@ -83,6 +101,21 @@ def test_every_register() -> None:
                 assert await lite_read(ctx, lite, offset) == (0, SLVERR), hex(offset)
         assert await lite_write(ctx, lite, Register.ID, 0) == SLVERR
         assert await lite_write(ctx, lite, 0x40, 0) == SLVERR
+
+    simulate(dut, check, background=(ledger,))
+    assert given == list(range(2 * len(Counter)))
+
+
+def test_without_counters_their_registers_are_0() -> None:
+    config = dataclasses.replace(small_config(8), counters=False)
+    dut = Registers(config)
+
+    async def check(ctx):
+        for entry in TABLE:
+            value, response = await lite_read(ctx, dut.lite, entry.offset)
+            assert response == OKAY and (value == 0 or entry.offset < Register.COUNTERS)
+        assert await lite_read(ctx, dut.lite, TABLE[-1].offset + 4) == (0, SLVERR)
+        assert await lite_read(ctx, dut.lite, Register.HASH_LOW) == (config.hardware_hash() & 0xFFFFFFFF, OKAY)
 
     simulate(dut, check)
 
@@ -134,8 +167,10 @@ def test_state() -> None:
 
     async def check(ctx):
         ctx.set(dut.fault, Fault.WATCHDOG)  # means nothing while idle
+        ctx.set(dut.failed, 1)
         assert await status(ctx) == 0
         ctx.set(dut.fault, 0)
+        ctx.set(dut.failed, 0)
         # Bursts in flight forbid a start.
         ctx.set(dut.in_flight, 1)
         await control(ctx, Control.START)
@@ -161,9 +196,11 @@ def test_state() -> None:
         # An error wins over the end.
         ctx.set(dut.finished, 1)
         ctx.set(dut.fault, Fault.WRITE_RESPONSE)
+        ctx.set(dut.failed, 1)
         ctx.set(dut.fault_address, 0xABC0)
         await ctx.tick()
         ctx.set(dut.fault, Fault.WATCHDOG)
+        ctx.set(dut.failed, 1)
         ctx.set(dut.fault_address, 0)
         await ctx.tick()
         assert await status(ctx) == Status.ERROR | Status.INTERRUPT | Fault.WRITE_RESPONSE << STATUS_FAULT_LSB
@@ -212,6 +249,8 @@ class Model:
             reset = value & Control.SOFT_RESET
             if reset or (value & Control.START and not busy and not in_flight):
                 self.status, self.fault_address = 0 if reset else int(Status.BUSY), 0
+            elif value & Control.STOP and busy:
+                self.event(False, Fault.STOPPED, 0)
             return OKAY
         if offset in SETTINGS and not busy:
             page = offset in (Register.PROGRAM_ADDRESS, Register.BASE_ADDRESS)
@@ -242,11 +281,13 @@ def test_random_writes_and_events() -> None:
                 finished, fault, address = rng.random() < 0.5, rng.choice(list(Fault)), rng.getrandbits(32)
                 ctx.set(dut.finished, finished)
                 ctx.set(dut.fault, fault)
+                ctx.set(dut.failed, fault != Fault.NONE)
                 ctx.set(dut.fault_address, address)
                 model.event(finished, fault, address)
                 await ctx.tick()
                 ctx.set(dut.finished, 0)
                 ctx.set(dut.fault, 0)
+                ctx.set(dut.failed, 0)
             if rng.random() < 0.2:
                 in_flight = not in_flight
                 ctx.set(dut.in_flight, in_flight)
@@ -348,3 +389,62 @@ def test_channels_at_any_pace() -> None:
     assert answered["r"] == [(shown.get(a, 0), OKAY if a in shown else SLVERR) for a in reads]
     accepted = (Register.PROGRAM_SIZE, Register.WATCHDOG)
     assert answered["b"] == [(OKAY if a in accepted and strobes == 15 else SLVERR,) for a, _, strobes in writes]
+
+
+def test_stop_at_every_moment() -> None:
+    """A STOP ends a run whenever it is written, from START's write on; without a run it is forgotten; an end beside it counts."""
+    for wait in range(12):
+        dut = Registers(small_config(8))
+        runs: list[int] = []
+
+        async def check(ctx, wait=wait, dut=dut, runs=runs):
+            lite = dut.lite
+            assert await lite_write(ctx, lite, Register.CONTROL, Control.STOP) == OKAY
+            assert await lite_read(ctx, lite, Register.STATUS) == (0, OKAY)
+            # START together with a STOP: nothing runs yet that could be stopped.
+            assert await lite_write(ctx, lite, Register.CONTROL, Control.START | Control.STOP) == OKAY
+            for _ in range(wait):
+                await ctx.tick()
+            assert ctx.get(dut.run) or wait < 4
+            assert await lite_write(ctx, lite, Register.CONTROL, Control.STOP) == OKAY
+            await ctx.tick().repeat(4)
+            expected = int(Status.ERROR | Status.INTERRUPT) | Fault.STOPPED << STATUS_FAULT_LSB
+            assert await lite_read(ctx, lite, Register.STATUS) == (expected, OKAY)
+            assert not ctx.get(dut.run)
+            # The next run knows nothing of it.
+            assert await lite_write(ctx, lite, Register.CONTROL, Control.START) == OKAY
+            await ctx.tick().repeat(20)
+            assert ctx.get(dut.run)
+            ctx.set(dut.finished, 1)
+            await ctx.tick().repeat(2)
+            assert await lite_read(ctx, lite, Register.STATUS) == (int(Status.DONE | Status.INTERRUPT), OKAY)
+            runs.append(wait)
+
+        simulate(dut, check)
+        assert runs == [wait]
+
+
+def test_nothing_is_taken_before_the_reset_is_released() -> None:
+    """With `reset: aresetn` the port's ready signals stay low up to the edge that ends the reset within; what waits is answered."""
+    dut, m, held = Registers(dataclasses.replace(small_config(8), reset="aresetn")), Module(), Signal(init=1)
+    m.submodules.dut = dut
+    m.domains.sync = ClockDomain()
+    m.d.comb += ResetSignal().eq(held)
+    ready = (dut.lite.awready, dut.lite.wready, dut.lite.arready)
+
+    async def reset(ctx):
+        for _ in range(9):
+            assert not any(ctx.get(one) for one in ready)
+            await ctx.tick()
+        ctx.set(held, 0)
+        assert ctx.get(dut.lite.awready) and ctx.get(dut.lite.wready)
+
+    async def reads(ctx):
+        assert await lite_read(ctx, dut.lite, Register.VERSION) == (7, OKAY)
+
+    async def writes(ctx):
+        assert await lite_write(ctx, dut.lite, Register.WATCHDOG, 5) == OKAY
+        assert await lite_read(ctx, dut.lite, Register.WATCHDOG) == (5, OKAY)
+
+    simulate(m, reset, writes)
+    simulate(m, reset, reads)

@@ -18,16 +18,17 @@ BLOCK = 1_000_000
 
 
 def check(pipeline: Pipeline, latency: int, cases: Cases, code: RoundingCode, rng: np.random.Generator) -> None:
-    """Every case, with random zero points and clamps; the sum comes in two random parts."""
+    """Every case, with random zero points and clamps; the sum comes in random parts."""
     sums, multiplier, shift = cases
     count = sums.size
     zero_point = np.where(rng.random(count) < 0.5, 0, rng.integers(-128, 128, count))
     clamp = np.sort(rng.integers(-128, 128, (2, count)), axis=0)
     clamp = np.where(rng.random(count) < 0.9, np.array([[-128], [127]]), clamp)
-    bias = rng.integers(-(2**31), 2**31, count)
+    bias, carry = rng.integers(-(2**31), 2**31, count), rng.integers(0, 2, count)
     ports = {
-        "sum": sums - bias,
+        "sum": sums - bias - carry,
         "bias": bias,
+        "carry": carry,
         "multiplier": multiplier,
         "shift": shift,
         "zero_point": zero_point,

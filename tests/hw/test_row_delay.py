@@ -50,10 +50,17 @@ def test_commands_in_turn(depth: int) -> None:
 
     async def check(ctx):
         f = dut.delays
-        for tap, patch, cycles in fixed + drawn:
-            columns = rng.randrange(1, ROWS + 1)
-            fields = {"tap_delay": tap, "patch_delay": patch, "patch_cols": columns}
-            ctx.set(f.command, payload_of(Command(Opcode.DEPTHWISE, fields)))
+        commands = [(*command, rng.randrange(1, ROWS + 1)) for command in fixed + drawn]
+
+        def show(number: int) -> None:
+            if number < len(commands):
+                tap, patch, _, columns = commands[number]
+                fields = {"tap_delay": tap, "patch_delay": patch, "patch_cols": columns}
+                ctx.set(f.command, payload_of(Command(Opcode.DEPTHWISE, fields)))
+
+        show(0)
+        await ctx.tick()
+        for number, (tap, patch, cycles, columns) in enumerate(commands):
             entered: list[list[int]] = []
             gap = rng.choice([1, 1, 3])
             for idle in range(gap):  # between commands every link lets through
@@ -69,6 +76,8 @@ def test_commands_in_turn(depth: int) -> None:
                 await ctx.tick()
             for at in range(cycles):
                 ctx.set(f.active, at < cycles - 1)
+                if at == cycles - 1:  # a cycle before it is active
+                    show(number + 1)
                 entered.append([rng.getrandbits(WIDTH) for _ in range(PARTS)])
                 for part, word in enumerate(entered[-1]):
                     ctx.set(dut.word[part], word)

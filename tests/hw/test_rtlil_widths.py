@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from intaglio.hw import verilog
 from intaglio.hw.rtlil_widths import BITWISE, COMPARISONS, LEFT_SHIFTS, RIGHT_SHIFTS, SUMS, rewrite
+from intaglio.hw.verilog_text import tidy
 from intaglio.hw.yosys import run_yosys
 from intaglio.sim.rtl import toolchain
 from intaglio.sim.rtl.build import lint_of
@@ -262,10 +262,10 @@ def test_tidied_text() -> None:
         "  reg [3:0] \\a.b  = 4'h2;\n  reg _1_ = 1'h0;\n  reg \\c[1]  = 1'h1;\n  assign x = { a[3], a[3], a[3], a };\n"
     )
     text += "  assign y = { \\p , \\p , \\p , b, b };\n  assign z = { a, ab, ab };\n"
-    assert verilog._tidy(text).splitlines() == [
+    assert tidy(text).splitlines() == [
         "  reg [3:0] \\a.b ;",
         "  initial \\a.b = 4'h2;",
-        "  reg _1_ ;",
+        "  reg _1_;",
         "  initial _1_ = 1'h0;",
         "  reg \\c[1] ;",
         "  initial \\c[1] = 1'h1;",
@@ -295,7 +295,7 @@ def test_verilog_computes_the_same(tmp_path: Path) -> None:
     # $shiftx has no value outside, and of several selected inputs of $pmux the Verilog before takes the lowest too.
     text = module(random_cells(4, tuple(k for k in KINDS if k != "$shiftx"), 600))
     before = plain_verilog(text).replace("module intaglio(", "module original(")
-    after = verilog._tidy(plain_verilog(rewrite(text)))
+    after = tidy(plain_verilog(rewrite(text)))
     assert "WIDTH" in lint_of(before.replace("module original(", "module intaglio("), ())
     assert set(re.findall("%Warning-([A-Z]+)", lint_of(after, ()))) <= {"CMPCONST"}
     names = [f"y{i}" for i in range(600)]

@@ -69,7 +69,10 @@ def test_words(bus: int, outstanding: int, speed: float) -> None:
             ctx.set(dut.request.ready, ready)
             if ready and ctx.get(dut.request.valid):
                 _, address, beats, _, _ = bursts[requested]
-                assert (ctx.get(dut.request.payload.address), ctx.get(dut.request.payload.beats)) == (address, beats)
+                assert (ctx.get(dut.request.payload.address), ctx.get(dut.request.payload.length) + 1) == (
+                    address,
+                    beats,
+                )
                 requested += 1
             before = received
             ready = rng.random() < speed

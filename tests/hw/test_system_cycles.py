@@ -98,7 +98,7 @@ def test_model_refuses() -> None:
         run([load, pool, pool], [2, 2])
     with pytest.raises(StuckError, match="more than 255 tokens"):
         run([Command(Opcode.POOL, {"signal": 1})] * 256, [2] * 256)
-    with pytest.raises(ValueError, match="1 lengths for 0 compute commands"):
+    with pytest.raises(ValueError, match="1 lengths and 1 leads for 0 compute commands"):
         run([load], [5])
     with pytest.raises(ValueError, match="a compute command of 1 cycles"):
         run([pool], [1])

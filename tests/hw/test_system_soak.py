@@ -11,7 +11,7 @@ import pytest
 from fake_core import FakeCore
 from streams import EXTERNAL, EXTERNAL_BYTES, compute_lengths, random_stream, words_of
 
-from intaglio.hw.verilog import emit_verilog
+from intaglio.hw.verilog import emit_flat
 from intaglio.machine.config import Config, MemoryConfig
 from intaglio.machine.registers import Control, Register, Status, counter_offset
 from intaglio.sim.clock.cycle_model import run_cycles
@@ -41,7 +41,7 @@ def config_of(bus: int, rate: int, latency: int) -> Config:
 def library(bus: int) -> Path:
     """Rate and latency are the memory model's: one library does for all."""
     config = config_of(bus, 1, 1)
-    return library_of(emit_verilog(config, FakeCore(config)), verilator())
+    return library_of(emit_flat(config, FakeCore(config)), verilator())
 
 
 @pytest.mark.slow

@@ -19,6 +19,7 @@ def test_expires_in_the_limits_cycle_in_a_row(limit: int) -> None:
 
     async def check(ctx):
         ctx.set(dut.limit, limit)
+        await ctx.tick()
         idle = 0
         for run, progress, cycles in [
             (1, 0, limit + 3),

@@ -12,7 +12,7 @@ from amaranth.hdl import Value
 from amaranth.lib import wiring
 
 from intaglio import cache
-from intaglio.hw.verilog import component_rtlil, ports_of, to_verilog
+from intaglio.hw.verilog import component_rtlil, ports_of, to_flat
 from intaglio.sim.rtl.build import emission
 from intaglio.sim.rtl.pieces import build_model
 from intaglio.sim.rtl.toolchain import verilator
@@ -81,7 +81,7 @@ extern "C" void run(int64_t count, int64_t latency, const int64_t* const* in, in
 """
 
     def make(scratch: Path) -> Path:
-        (scratch / "top.v").write_text(to_verilog(rtlil))
+        (scratch / "top.v").write_text(to_flat(rtlil))
         (scratch / "driver.cpp").write_text(driver)
         done = build_model(verilator(), _FLAGS, "Vtop", ("top.v", "driver.cpp"), "libtop.so", 1, scratch)
         result = scratch / "build" / "libtop.so"

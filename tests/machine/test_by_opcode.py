@@ -25,6 +25,8 @@ PARTS = {
     "accesses",
     "in place",
     "timing",
+    "end known",
+    "on the array",
     "kernels",
     "counts",
     "elements",

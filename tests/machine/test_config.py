@@ -22,7 +22,9 @@ def test_the_shipped_ones():
     for name, (rows, cols, on_chip, bus) in SHIPPED.items():
         c = load_config(name)
         assert (c.name, c.rows, c.cols, c.on_chip_bytes, c.bus_bytes) == (name, rows, cols, on_chip, bus)
-        assert c.memory == MemoryConfig(bus, 32, 8) and c.clock_mhz == 200
+        assert c.memory == MemoryConfig(bus, 32, 8) and c.clock_mhz == (
+            200 if c.measured_clock is None else c.measured_clock.mhz
+        )
 
 
 @pytest.mark.parametrize(
@@ -118,6 +120,11 @@ def test_the_hash_names_the_hardware_only():
         {"weight_zero_points": False},
         {"depthwise_delay": 8},
         {"weight_lanes": 1},
+        {"counters": False},
+        {"add_multipliers": False},
+        {"reset": "aresetn"},
+        {"axi_cache": 3},
+        {"write_after_address": True},
         {"memory": MemoryConfig(outstanding=4)},
     ):
         assert dataclasses.replace(c, **change).hardware_hash() != c.hardware_hash()
@@ -153,6 +160,11 @@ LIMITS = {  # field, what is accepted, what is not, the fields beside it
     "channel_bytes": ([128, 144, 16 * 1024 * KIB], [112, 136, 16 * 1024 * KIB + 16], {}),
     "partial_bytes": ([256, 260, 16 * 1024 * KIB], [252, 258, 16 * 1024 * KIB + 4], {}),
     "weight_zero_points": ([True, False], [0, 1], {}),
+    "counters": ([True, False], [0, "no"], {}),
+    "add_multipliers": ([True, False], [1, "yes"], {}),
+    "reset": (["rst", "aresetn"], ["rst_n", "", None], {}),
+    "axi_cache": ([0, 3, 15], [4, 5, 8, 13, 16, -1, True, "3"], {}),
+    "write_after_address": ([True, False], [0, 1], {}),
     "rounding": ([("double",), ("float", "away")], [(), ("up",), ["double"]], {}),
 }
 

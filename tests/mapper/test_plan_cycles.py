@@ -9,7 +9,7 @@ from mapper_graphs import Builder
 
 from intaglio.machine.config import load_config
 from intaglio.machine.isa import Opcode
-from intaglio.machine.timing import compute_cycles
+from intaglio.machine.timing import added_cycles
 from intaglio.mapper import map_proven
 from intaglio.mapper.emit.emit import emit
 from intaglio.mapper.lower.accept import accepted
@@ -56,7 +56,7 @@ def test_pieces(seed: int, machine: int) -> None:
         *inputs, output = [View(0, operand.layout.stride) for operand in (*task.inputs, task.output)]
         for cut in planner._cuts.all:
             commands = [c for piece in cut.pieces for c in task.commands(config, Job(piece, tuple(inputs), output))]
-            assert planner._compute_cycles(cut, None) == sum(compute_cycles(config, c) for c in commands)
+            assert planner._compute_cycles(cut, None) == sum(added_cycles(config, c) for c in commands)
 
 
 @pytest.mark.parametrize("channels", [9, 12, 20])
@@ -73,7 +73,7 @@ def test_windows_in_blocks(channels: int, dilation: int) -> None:
     network = accepted(graph, config)
     schedule = Scheduler(network, config, False).run()
     (layer,) = schedule.layers
-    taken = sum(compute_cycles(config, c) for c in emit(network, config, schedule).commands if c.opcode is Opcode.POOL)
+    taken = sum(added_cycles(config, c) for c in emit(network, config, schedule).commands if c.opcode is Opcode.POOL)
     assert layer.plan.blocks is not None
     assert layer.plan.cycles.bound == taken
 

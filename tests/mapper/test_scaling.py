@@ -14,7 +14,7 @@ from intaglio.errors import InputError
 from intaglio.machine.commands import FORMATS
 from intaglio.machine.config import Config, load_config
 from intaglio.machine.isa import FIELDS, Command, Engine, LocalMemory, Opcode, token_bit
-from intaglio.machine.timing import compute_cycles
+from intaglio.machine.timing import added_cycles
 from intaglio.mapper import map_network
 from intaglio.mapper.emit.accesses import Access, Space, accesses
 from intaglio.mapper.emit.tokens import tokens_of
@@ -195,7 +195,7 @@ def test_cycles_without_commands(machine: tuple[str, list[str]]) -> None:
             tiles = range(first, draw.randint(first + 1, task.channel_tiles(config)))
             region = Region(0, rows, 0, width * g.out_channels)
             commands = task.commands(config, Job(region, (view,), out, None, tiles, part))
-            assert task.tile_cycles(config, region, tiles, part) == sum(compute_cycles(config, c) for c in commands)
+            assert task.tile_cycles(config, region, tiles, part) == sum(added_cycles(config, c) for c in commands)
             count += 1
     assert count == 5 * 20
 

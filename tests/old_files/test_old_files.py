@@ -7,6 +7,7 @@ import copy
 import json
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -124,16 +125,20 @@ def test_hashes_stay_within_an_instruction_set() -> None:
     assert {name: f"{load_config(name).hardware_hash():016x}" for name in shipped_names()} == HASHES
 
 
+NEWER: dict[str, Any] = {"chip": None, "measured_clock": None, "clock_mhz": 200}
+"""What shipped files have said since, none of it of the hardware."""
+
+
 def test_an_old_configuration_is_the_machine_that_it_was() -> None:
     old = load_config(OLD / "machine.yaml")
     assert f"{old.hardware_hash():016x}" == document("map")["config_hash"] == HASHES["tiny16"]
-    assert old == load_config("tiny16")
+    assert old == replace(load_config("tiny16"), **NEWER)
 
 
 def test_a_field_that_an_older_file_lacks_has_its_default() -> None:
     older = load_config(OLDER / "machine.yaml")
     assert "weight_lanes" not in (OLDER / "machine.yaml").read_text()
-    assert older == load_config("tiny16")
+    assert older == replace(load_config("tiny16"), **NEWER)
 
 
 def test_a_field_of_a_newer_file_is_refused_by_name(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def everything(names: Sequence[str], jobs: int) -> dict[str, Digests]:
 def digests(name: str) -> Digests:
     """Of a pair or design."""
     if name.startswith("verilog "):
-        return {"verilog": of_text(verilog_of(design_of(name)).read_text())}
+        return {"verilog": of_text(verilog_of(design_of(name)))}
     return digests_of(pair_of(name))
 
 

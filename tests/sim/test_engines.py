@@ -38,6 +38,16 @@ def test_the_rtl_equals_the_host(seed):
     assert sum(host.counters[c] for c in causes) == host.cycles
 
 
+def test_hardware_that_does_not_count_nor_multiply_in_add() -> None:
+    """Everything but the counters is equal, cycles too."""
+    config = dataclasses.replace(SMALL, counters=False, add_multipliers=False)
+    for seed in range(3):
+        program = random_program(config, seed)
+        host, rtl = run_program(config, program, {}, "host"), run_program(config, program, {}, "rtl")
+        assert rtl.counters == {} and host.counters[Counter.CYCLES] == rtl.cycles
+        equal(dataclasses.replace(host, counters={}), rtl)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(10))
 def test_a_thousand_random_programs(part):

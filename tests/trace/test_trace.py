@@ -20,6 +20,7 @@ from intaglio.hw.depthwise_feed import PatchSequencer
 from intaglio.machine.config import load_config
 from intaglio.machine.counters import Counter
 from intaglio.machine.isa import Engine
+from intaglio.machine.latency import SEQUENCER_STEP
 from intaglio.machine.timing import compute_cycles
 from intaglio.network import load, random_inputs
 from intaglio.session import NetworkRun, Session
@@ -69,7 +70,7 @@ def test_the_trace_is_the_ledger(name: str, overrides: tuple[str, ...], tmp_path
             pieces = list(trace.commands(engine))
             assert [p.details["dispatched"] for p in pieces] == sorted(p.details["dispatched"] for p in pieces)
             assert all(p.details["dispatched"] < p.begin for p in pieces)
-        lengths = [p.end - p.begin for p in trace.commands(Engine.COMPUTE)]
+        lengths = [p.end - p.details["taken"] for p in trace.commands(Engine.COMPUTE)]
         compute = [c for c in run.session.program.commands if c.engine == Engine.COMPUTE]
         assert lengths == [compute_cycles(config, c) for c in compute]
         layers = list(trace.layers())
@@ -224,12 +225,13 @@ def test_tiles_are_the_sequencers(make: Callable, component: type, tiles_of: Cal
             going = ctx.get(sequencer.active)  # of the next cycle
             await ctx.tick()
             cycle, after_last = 0, True
-            while going:
-                going = ctx.get(sequencer.active)
-                active.append(cycle)
+            while going or cycle < len(active) + SEQUENCER_STEP:
+                if going:
+                    active.append(cycle)
+                going = going and ctx.get(sequencer.active)
                 control = ctx.get(sequencer.step.control)
                 if control.valid and after_last:
-                    begins.append(cycle)
+                    begins.append(cycle - SEQUENCER_STEP)
                     after_last = False
                 if control.valid and control.last:
                     after_last = True

@@ -186,6 +186,20 @@ intaglio_result intaglio_wait(intaglio_device *device, uint32_t polls) {
     return (status & INTAGLIO_STATUS_DONE) != 0u ? INTAGLIO_OK : INTAGLIO_NOT_STARTED;
 }
 
+intaglio_result intaglio_stop(const intaglio_device *device, uint32_t polls) {
+    if (is_running(device)) {
+        set(device, INTAGLIO_REG_CONTROL, INTAGLIO_CONTROL_STOP);
+    }
+    while ((get(device, INTAGLIO_REG_STATUS) & (INTAGLIO_STATUS_BUSY | INTAGLIO_STATUS_DRAINING)) != 0u) {
+        if (polls <= 1u) {
+            return INTAGLIO_TIMEOUT;
+        }
+        --polls;
+    }
+    INTAGLIO_BARRIER();
+    return INTAGLIO_OK;
+}
+
 int intaglio_acknowledge(const intaglio_device *device) {
     if ((get(device, INTAGLIO_REG_STATUS) & INTAGLIO_STATUS_INTERRUPT) == 0u) {
         return 0;

@@ -143,6 +143,13 @@ intaglio_result intaglio_start(intaglio_device *device, int interrupt);
  * TIMEOUT: it has not; STOPPED; NOT_STARTED. */
 intaglio_result intaglio_wait(intaglio_device *device, uint32_t polls);
 
+/* Stops a run, and leaves the interrupt disabled: nothing new is issued, bursts in flight come to their end. Looks at the
+ * status up to `polls` times (at least once) until nothing runs and nothing is in flight; then OK, also where nothing ran,
+ * and intaglio_start works at once. TIMEOUT: bursts are still in flight, so the memory may still change: call it again.
+ * A run that was stopped leaves its outputs as they may be; intaglio_wait says STOPPED, with INTAGLIO_ERROR_STOPPED, or OK
+ * if it had come to its end before. */
+intaglio_result intaglio_stop(const intaglio_device *device, uint32_t polls);
+
 /* In the interrupt's handler: lowers the interrupt. Whether it was the accelerator's (1) or not (0). */
 int intaglio_acknowledge(const intaglio_device *device);
 
@@ -150,10 +157,10 @@ int intaglio_acknowledge(const intaglio_device *device);
  * BUSY. */
 intaglio_result intaglio_set_watchdog(const intaglio_device *device, uint32_t cycles);
 
-/* A counter of the last run: INTAGLIO_REG_..._LOW of intaglio_regs.h. After the run's end. */
+/* A counter of the last run: INTAGLIO_REG_..._LOW of intaglio_regs.h. After the run's end; 0 where INTAGLIO_COUNTERS is 0. */
 uint64_t intaglio_counter(const intaglio_device *device, uint32_t low_register);
 
-/* Clock cycles of the last run. */
+/* Clock cycles of the last run; 0 where INTAGLIO_COUNTERS is 0. */
 uint64_t intaglio_cycles(const intaglio_device *device);
 
 #ifdef __cplusplus

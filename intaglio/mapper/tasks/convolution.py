@@ -9,7 +9,7 @@ import numpy as np
 
 from intaglio.machine import isa
 from intaglio.machine.config import CHANNEL_RECORD_BYTES, Config
-from intaglio.machine.timing import conv_timing_of, least_tile_cycles
+from intaglio.machine.timing import conv_timing_of, head_cycles, least_tile_cycles
 from intaglio.mapper.tasks.geometry import Geometry, Part, chunks_of
 from intaglio.mapper.tasks.groups import Groups, tile_groups
 from intaglio.mapper.tasks.job import Job
@@ -249,7 +249,7 @@ class ConvTask(Task):
     def _cycles(self, config: Config, rows: int, width: int, tiles: range, part: Part, drains: bool) -> int:
         each = len(tiles) if self.geometry.slices is None else 1
         shapes = [self._shape(config, rows, width, tiles[i : i + each], part) for i in range(0, len(tiles), each)]
-        return sum(conv_timing_of(config, shape, drains).total for shape in shapes)
+        return sum(conv_timing_of(config, shape, drains).total - head_cycles(isa.Opcode.CONV) for shape in shapes)
 
     def _shape(self, config: Config, rows: int, width: int, tiles: range, part: Part) -> dict[str, int]:
         """The fields of a command that do not depend on where anything lies, among them those that its cycles depend on."""

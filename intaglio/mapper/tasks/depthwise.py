@@ -16,7 +16,7 @@ import numpy as np
 
 from intaglio.machine import isa
 from intaglio.machine.config import Config
-from intaglio.machine.timing import depthwise_timing, least_idle_cycles
+from intaglio.machine.timing import depthwise_timing, head_cycles, least_idle_cycles
 from intaglio.mapper.tasks.geometry import Geometry
 from intaglio.mapper.tasks.job import Job
 from intaglio.mapper.tasks.task import output_fields, unrolled_input
@@ -247,7 +247,7 @@ def block_cycles(config: Config, work: _Work, block: Block) -> int:
     """Cycles of a block's command."""
     fields = _counts(work, block)
     fields["idle_cycles"] = least_idle_cycles(config, fields)
-    return depthwise_timing(config, fields).total
+    return depthwise_timing(config, fields).total - head_cycles(isa.Opcode.DEPTHWISE)
 
 
 @lru_cache(maxsize=1 << 12)

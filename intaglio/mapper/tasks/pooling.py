@@ -14,7 +14,7 @@ import numpy as np
 
 from intaglio.machine import isa
 from intaglio.machine.config import Config
-from intaglio.machine.timing import pool_cycles
+from intaglio.machine.timing import head_cycles, pool_cycles
 from intaglio.mapper.tasks.groups import Groups, tile_groups
 from intaglio.mapper.tasks.job import Job
 from intaglio.mapper.tasks.needed import Need, touched
@@ -234,7 +234,7 @@ class PoolTask(Task):
         if key not in self._known:
             names = ("region_rows", "kernel_rows", "region_cols", "kernel_cols", "channels", "hold")
             fields = dict(zip(names, (*rows, *cols, channels, int(hold)), strict=True))
-            self._known[key] = pool_cycles(config, fields)
+            self._known[key] = pool_cycles(config, fields) - head_cycles(isa.Opcode.POOL)
         return self._known[key]
 
     @cached_property

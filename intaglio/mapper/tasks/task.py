@@ -10,7 +10,7 @@ import numpy as np
 
 from intaglio.machine import isa
 from intaglio.machine.config import Config
-from intaglio.machine.timing import compute_cycles
+from intaglio.machine.timing import added_cycles
 from intaglio.mapper.tasks.job import Job
 from intaglio.mapper.tasks.needed import Need
 from intaglio.network.graph import Rounding
@@ -137,7 +137,7 @@ class Task(ABC):
         channel tiles; its whole reduction at once. channels: of windows without weights, how many at a time; 0 for all."""
         *inputs, output = (operand.layout.view(0) for operand in (*self.inputs, self.output))
         commands = self.commands(config, Job(region, tuple(inputs), output))
-        return sum(compute_cycles(config, command) for command in commands)
+        return sum(added_cycles(config, command) for command in commands)
 
     def rows_read(self) -> np.ndarray:
         """int64 [2, rows of an output image]: first and end of the rows of an input image; (0, 0) for none."""

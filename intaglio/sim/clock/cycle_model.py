@@ -29,13 +29,15 @@ def run_cycles(
     compute_cycles: NDArray[np.int64],
     watchdog: int = DEFAULT_WATCHDOG,
     record: bool = False,
+    leads: NDArray[np.int64] | None = None,
 ) -> CycleResult:
     """The clock of an encoded program.
 
     words: the program, valid. compute_cycles: machine.timing's cycles, at least 2, for each compute command in order.
+    leads: timing.lead_cycles of each; none where left out.
     record, errors: as run_clock; ValueError for a malformed program, too.
     """
-    return run_clock(config, schedule_of_words(config, words, compute_cycles), watchdog, record)
+    return run_clock(config, schedule_of_words(config, words, compute_cycles, leads), watchdog, record)
 
 
 def run_clock(
@@ -56,6 +58,7 @@ def run_clock(
         model.reset(config),
         commands,
         schedule.lengths,
+        schedule.leads,
         schedule.program_words,
         shift,
         config.memory.outstanding,

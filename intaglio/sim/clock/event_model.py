@@ -80,6 +80,7 @@ def run_events(config: Config, schedule: Schedule, watchdog: int = DEFAULT_WATCH
         model.begin(),
         commands,
         schedule.lengths,
+        schedule.leads,
         schedule.program_words,
         bus,
         config.memory.outstanding,
@@ -126,6 +127,7 @@ def _run(
     now: tuple[int, ...],
     commands: NDArray[np.int64],
     lengths: NDArray[np.int64],
+    leads: NDArray[np.int64],
     program_words: int,
     bus: int,
     outstanding: int,
@@ -173,8 +175,9 @@ def _run(
     load_ends, load_ends_at = np.zeros(_RING, np.int64), np.full(_RING, _NEVER, np.int64)  # retirements to come
     load_head, load_tail, load_retire_at = 0, 0, _NEVER
     store_retire, store_retire_at = 0, _NEVER
-    # Core.
+    # Core: the command that runs, and one that began before that one has ended.
     compute_next, staged, core, core_at = 0, 0, 0, _NEVER
+    second, second_at = 0, _NEVER
 
     causes[_WAIT_COMMAND] += 1
     t = 1
@@ -193,7 +196,8 @@ def _run(
             signals = True
         if core_at == t:
             give(tokens, COMPUTE, commands[core, SIGNAL])
-            core_at = _NEVER
+            core, core_at = second, second_at
+            second_at = _NEVER
             signals = True
         if signals and too_many(tokens):
             return -1
@@ -264,15 +268,13 @@ def _run(
             and may_start(tokens, STORE, commands[order[STORE, store_next], WAIT])
         )
         compute_starts = False
-        if core_at != _NEVER:
+        if staged != 0 and second_at == _NEVER and (core_at == _NEVER or t >= core_at - leads[compute_next]):
+            compute_starts = may_start(tokens, COMPUTE, commands[order[COMPUTE, compute_next], WAIT])
+        if core_at != _NEVER or compute_starts:
             cause = _BUSY
         elif staged != 0:
             waits = commands[order[COMPUTE, compute_next], WAIT]
-            if may_start(tokens, COMPUTE, waits):
-                compute_starts = True
-                cause = _BUSY
-            else:
-                cause = _WAIT_LOAD if waits & 1 and tokens[2 * COMPUTE] == 0 else _WAIT_STORE
+            cause = _WAIT_LOAD if waits & 1 and tokens[2 * COMPUTE] == 0 else _WAIT_STORE
         else:
             cause = _FINISHING if current == total and handed_at == _NEVER else _WAIT_COMMAND
         acts = load_starts or store_starts or compute_starts
@@ -357,10 +359,13 @@ def _run(
             store_row = store_word = commands[store, ADDRESS]
             store_left, store_rows = commands[store, ROW_WORDS], commands[store, ROWS]
         if compute_starts:
-            core = order[COMPUTE, compute_next]
-            take(tokens, COMPUTE, commands[core, WAIT])
-            core_at = t + lengths[compute_next]
-            retired[core] = core_at - 1
+            number, ends_at = order[COMPUTE, compute_next], t + lengths[compute_next]
+            take(tokens, COMPUTE, commands[number, WAIT])
+            if core_at == _NEVER:
+                core, core_at = number, ends_at
+            else:
+                second, second_at = number, ends_at
+            retired[number] = ends_at - 1
             compute_next += 1
             staged -= 1
             queue_room[COMPUTE] += 1
@@ -375,6 +380,8 @@ def _run(
         )
         if in_flight != outstanding:
             after = min(after, min(fetch_at, min(store_at, load_at)))
+        if staged != 0 and core_at != _NEVER and second_at == _NEVER and core_at - leads[compute_next] > t:
+            after = min(after, core_at - leads[compute_next])
         if after == _NEVER:
             idle = taken == blocks and in_flight == 0 and load_queued == 0 and store_queued == 0 and staged == 0
             return t if current == total and idle else -1

@@ -12,7 +12,7 @@ from intaglio.compiled import compiled
 from intaglio.machine.commands import FORMATS
 from intaglio.machine.config import Config
 from intaglio.machine.isa import ENGINE_OF, HEADER, WORDS_OF, Command, Engine, Field, Opcode, built_fields, field_of
-from intaglio.machine.timing import compute_cycles
+from intaglio.machine.timing import compute_cycles, end_known, head_cycles
 from intaglio.program.table import Table
 
 COLUMNS = ("engine", "words", "wait", "signal", "external", "external_stride", "row_bytes", "rows", "memory")
@@ -26,45 +26,57 @@ _ENGINES = len(Engine)
 class Schedule:
     """A program's commands as the clock sees them.
 
-    commands: int64 [commands, len(COLUMNS)]. lengths: int64, cycles of each compute command in order, at least 2.
-    program_words: 32-bit words that FETCH reads.
+    commands: int64 [commands, len(COLUMNS)]. lengths, leads: int64, of each compute command in order its cycles, at least 2,
+    and by how many it may begin before the one before has ended, less than that one's cycles. program_words: 32-bit words
+    that FETCH reads.
     """
 
     commands: NDArray[np.int64]
     lengths: NDArray[np.int64]
+    leads: NDArray[np.int64]
     program_words: int
 
 
 def schedule_of(config: Config, program: Table) -> Schedule:
     """The schedule of a program's table. ValueError for an invalid transfer."""
     table = np.zeros((len(program), len(COLUMNS)), np.int64)
-    lengths = np.zeros(len(program), np.int64)
+    lengths, heads, known = np.zeros((3, len(program)), np.int64)
     for column in (WAIT, SIGNAL):
         table[:, column] = program.header[COLUMNS[column]]
     for opcode, mine in program.at.items():
         records = program.records[opcode]
         table[mine, ENGINE], table[mine, WORDS] = ENGINE_OF[opcode], WORDS_OF[opcode]
         if ENGINE_OF[opcode] == Engine.COMPUTE:
-            lengths[mine] = _lengths(config, opcode, records)
+            heads[mine] = head_cycles(opcode)
+            lengths[mine], known[mine] = _lengths(config, opcode, records)
         else:
             for column in range(ADDRESS, len(COLUMNS)):
                 table[mine, column] = records[COLUMNS[column]]
-    lengths = lengths[table[:, ENGINE] == Engine.COMPUTE]
-    return _checked(table, lengths, config.bus_bytes, int(table[:, WORDS].sum()))
+    lengths, heads, known = (values[table[:, ENGINE] == Engine.COMPUTE] for values in (lengths, heads, known))
+    leads = np.zeros_like(lengths)
+    leads[1:] = np.minimum(heads[1:], known[:-1])  # timing.lead_cycles
+    return _checked(table, lengths, leads, config.bus_bytes, int(table[:, WORDS].sum()))
 
 
-def _lengths(config: Config, opcode: Opcode, records: NDArray[np.void]) -> list[int]:
-    """Cycles of compute commands of one opcode; alike ones are counted once."""
+def _lengths(config: Config, opcode: Opcode, records: NDArray[np.void]) -> tuple[list[int], list[int]]:
+    """Cycles of compute commands of one opcode, and from how many before its end on that is known; alike ones are counted
+    once."""
     names = [f.name for f in built_fields(opcode) if f not in HEADER and f.name not in FORMATS[opcode].timeless]
     alike = list(zip(*(records[name].tolist() for name in names), strict=True))
-    known = {
-        key: compute_cycles(config, Command(opcode, dict(zip(names, key, strict=True)))) for key in dict.fromkeys(alike)
-    }
-    return [known[key] for key in alike]
+    commands = {key: Command(opcode, dict(zip(names, key, strict=True))) for key in dict.fromkeys(alike)}
+    lengths = {key: compute_cycles(config, command) for key, command in commands.items()}
+    known = {key: end_known(config, command) for key, command in commands.items()}
+    return [lengths[key] for key in alike], [known[key] for key in alike]
 
 
-def schedule_of_words(config: Config, words: NDArray[np.uint32], compute_cycles: NDArray[np.int64]) -> Schedule:
-    """The schedule of an encoded program and the lengths of its compute commands. ValueError where it is malformed."""
+def schedule_of_words(
+    config: Config,
+    words: NDArray[np.uint32],
+    compute_cycles: NDArray[np.int64],
+    leads: NDArray[np.int64] | None = None,
+) -> Schedule:
+    """The schedule of an encoded program, the lengths of its compute commands, and their leads (none where left out).
+    ValueError where it is malformed."""
     words = np.ascontiguousarray(words, dtype=np.uint32)
     starts = _starts(words, _table(WORDS_OF))
     if len(starts) and starts[-1] < 0:
@@ -81,23 +93,32 @@ def schedule_of_words(config: Config, words: NDArray[np.uint32], compute_cycles:
         table[:, column] = get(field_of(Opcode.LOAD, COLUMNS[column]))
     table[table[:, ENGINE] == Engine.COMPUTE, ADDRESS:] = 0
     lengths = np.ascontiguousarray(compute_cycles, dtype=np.int64)
-    return _checked(table, lengths, config.bus_bytes, len(words))
+    leads = np.zeros_like(lengths) if leads is None else np.ascontiguousarray(leads, dtype=np.int64)
+    return _checked(table, lengths, leads, config.bus_bytes, len(words))
 
 
-def _checked(table: NDArray[np.int64], lengths: NDArray[np.int64], bus_bytes: int, program_words: int) -> Schedule:
+def _checked(
+    table: NDArray[np.int64],
+    lengths: NDArray[np.int64],
+    leads: NDArray[np.int64],
+    bus_bytes: int,
+    program_words: int,
+) -> Schedule:
     """table: with bytes in place of bus words. ValueError for what no hardware runs."""
     compute = np.count_nonzero(table[:, ENGINE] == Engine.COMPUTE)
-    if len(lengths) != compute:
-        raise ValueError(f"{len(lengths)} lengths for {compute} compute commands")
+    if len(lengths) != compute or len(leads) != compute:
+        raise ValueError(f"{len(lengths)} lengths and {len(leads)} leads for {compute} compute commands")
     if len(lengths) and lengths.min() < 2:
         raise ValueError(f"a compute command of {lengths.min()} cycles; every one takes at least 2")
+    if (leads[1:] >= lengths[:-1]).any() or (leads < 0).any():
+        raise ValueError("a compute command that may begin before the one before it does")
     for column in (ADDRESS, STRIDE, ROW_WORDS):
         if (table[:, column] & (bus_bytes - 1)).any():
             raise ValueError(f"a LOAD or STORE whose {COLUMNS[column]} is not a multiple of the bus")
         table[:, column] >>= bus_bytes.bit_length() - 1
     if (table[table[:, ENGINE] != Engine.COMPUTE][:, [ROW_WORDS, ROWS]] == 0).any():
         raise ValueError("a LOAD or STORE of no rows or no bytes")
-    return Schedule(table, lengths, program_words)
+    return Schedule(table, lengths, leads, program_words)
 
 
 def _table(values: Mapping[Opcode, int] | Mapping[Opcode, Engine]) -> NDArray[np.int64]:

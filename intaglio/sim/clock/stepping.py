@@ -61,6 +61,7 @@ def run(
     memory: NDArray[np.int64],
     commands: NDArray[np.int64],
     lengths: NDArray[np.int64],
+    leads: NDArray[np.int64],
     program_words: int,
     shift: int,
     outstanding: int,
@@ -118,8 +119,9 @@ def run(
     ar_valid, aw_valid, address, beats, in_flight = 0, 0, 0, 0, 0
     read_is_fetch = np.zeros(_RING, np.int64)
     owner_head, owner_tail = 0, 0
-    # Core.
+    # Core: the command that runs, and one that began before that one has ended.
     core_left, core_command = 0, 0
+    second_left, second_command = 0, 0
 
     idle = 0
     # Cycle 0: begin.
@@ -159,16 +161,15 @@ def run(
                 store_starts = number
         compute_starts = -1
         compute_retires = core_command if core_left == 1 else -1
-        if core_left != 0:
+        if staged and second_left == 0 and core_left <= leads[compute_next]:
+            number = order[COMPUTE, compute_next]
+            if may_start(tokens, COMPUTE, commands[number, WAIT]):
+                compute_starts = number
+        if core_left != 0 or compute_starts >= 0:
             cause = _BUSY
         elif staged:
-            number = order[COMPUTE, compute_next]
-            waits = commands[number, WAIT]
-            if may_start(tokens, COMPUTE, waits):
-                compute_starts = number
-                cause = _BUSY
-            else:
-                cause = _WAIT_LOAD if waits & 1 and tokens[2 * COMPUTE] == 0 else _WAIT_STORE
+            waits = commands[order[COMPUTE, compute_next], WAIT]
+            cause = _WAIT_LOAD if waits & 1 and tokens[2 * COMPUTE] == 0 else _WAIT_STORE
         else:
             cause = _FINISHING if words_left == 0 and handed < 0 else _WAIT_COMMAND
         counters[cause] += 1
@@ -194,18 +195,24 @@ def run(
         sent = buffer_valid and w_ready
 
         # While the core alone counts down, nothing else moves: on to the cycle before its last.
+        rest = max(2, leads[compute_next] + 1) if staged else 2
         if (
-            (core_left > 2 and in_flight == 0 and not (ar_valid or aw_valid or accepted or issued or sent))
+            (
+                core_left > rest
+                and second_left == 0
+                and in_flight == 0
+                and not (ar_valid or aw_valid or accepted or issued or sent)
+            )
             and not (take_fetch or take_store or take_load or fetch_may or fetch_asks or load[ACTIVE] or store[ACTIVE])
             and (load_starts < 0 and store_starts < 0 and store_retire < 0 and handed < 0)
             and (pipe == 0 and buffer_count == 0 and fetch_pipe == 0 and fifo_valid == (fifo_count != 0))
             and load_pipe.max() < 0
         ):
-            skipped = core_left - 2
+            skipped = core_left - rest
             counters[_BUSY] += skipped
             memory_wait(memory, skipped)
             cycle += skipped
-            core_left = 2
+            core_left = rest
 
         # Watchdog.
         if (
@@ -323,12 +330,15 @@ def run(
         # Registers: core.
         if core_left != 0:
             core_left -= 1
+        if second_left != 0:
+            second_left -= 1
         if compute_starts >= 0:
-            core_left = lengths[compute_next] - 1
-            core_command = compute_starts
+            second_left, second_command = lengths[compute_next] - 1, compute_starts
             compute_next += 1
             staged -= 1
             queue_room[COMPUTE] += 1
+        if core_left == 0:
+            core_left, core_command, second_left = second_left, second_command, 0
         if load_starts >= 0:
             begin(load, load_starts, commands)
             load_next += 1

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Callable, Sequence
 from importlib import metadata, resources
 from pathlib import Path
 
 from intaglio import cache
-from intaglio.hw.verilog import TOP, emit_verilog
+from intaglio.hw.verilog import TOP, emit_flat, emit_verilog, header
 from intaglio.machine.config import Config
 from intaglio.places import plain_folder
 from intaglio.sim.memory import port
@@ -25,7 +26,9 @@ _CODECS = {"lz4.h": "liblz4.a", "zlib.h": "libz.a"}
 """Stand-ins for the headers that Verilator's FST writer includes, all inline, and the libraries that it links: empty."""
 _EMPTY_ARCHIVE = b"!<arch>\n"
 WAIVED = {
-    "UNUSEDSIGNAL": "names stay for waves where Yosys optimized the signal away; carries and AXI's IDs go nowhere"
+    "UNUSEDSIGNAL": "names stay for waves where Yosys optimized the signal away; carries and AXI's IDs go nowhere",
+    "DECLFILENAME": "all modules are in one file",
+    "VARHIDDEN": "a signal may have the name of the instance that it is in; nothing refers to a block from within it",
 }
 """Warnings of -Wall that the generated text earns by its style, and why none of them hides a defect. Without -Wall
 Verilator does not give them."""
@@ -76,21 +79,31 @@ def library(config: Config, waves: str | None = None, progress: Progress | None 
     waves: a key of WAVES for a model that can write them. progress is told what takes long.
     """
     tool = verilator()
-    verilog = verilog_of(config, progress).read_text()
+    verilog = flat_of(config, progress)
     return library_of(verilog, tool, waves, progress)
 
 
-def verilog_of(config: Config, progress: Progress | None = None) -> Path:
-    """A file with emit_verilog(config), cached by what decides it: the configuration and the hardware's sources."""
-    name = cache.key(str(config.hardware_hash()), *emission())
+def verilog_of(config: Config, progress: Progress | None = None) -> str:
+    """The Verilog of `config` that users get: emit_verilog below a header."""
+    return header(config) + _cached("modules", emit_verilog, config, progress)
+
+
+def flat_of(config: Config, progress: Progress | None = None) -> str:
+    """The same design as one module, which Verilator compiles faster: emit_flat."""
+    return _cached("flat", emit_flat, config, progress)
+
+
+def _cached(form: str, emit: Callable[[Config], str], config: Config, progress: Progress | None) -> str:
+    """emit(config), cached by what decides it: the configuration and the hardware's sources."""
+    name = cache.key(form, str(config.hardware_hash()), *emission())
 
     def make(scratch: Path) -> Path:
         _tell(progress, f"writing the Verilog of {config.name}")
         path = scratch / "intaglio.v"
-        path.write_text(emit_verilog(config))
+        path.write_text(emit(config))
         return path
 
-    return cache.made(f"{name}.v", make)
+    return cache.made(f"{name}.v", make).read_text()
 
 
 def emission() -> list[str]:
@@ -104,6 +117,7 @@ def library_of(verilog: str, tool: Verilator, waves: str | None = None, progress
     """The same for a Verilog text with the accelerator's ports."""
     driver = (resources.files("intaglio.sim.rtl") / "driver.cpp").read_text()
     indices = "".join(f"constexpr int {name} = {getattr(port, name)};\n" for name in _INDICES)
+    indices += f"#define INTAGLIO_ARESETN {int(re.search(r'^  input aresetn ?;', verilog, re.MULTILINE) is not None)}\n"
     codecs = {name: (resources.files("intaglio.sim.rtl") / "codecs" / name).read_text() for name in _CODECS}
     flags = _FLAGS + ([WAVES[waves]] if waves else [])
     name = cache.key(verilog, driver, indices, *codecs.values(), *flags, tool.version)
@@ -116,8 +130,8 @@ def library_of(verilog: str, tool: Verilator, waves: str | None = None, progress
         (scratch / "intaglio.v").write_text(verilog)
         (scratch / "driver.cpp").write_text(driver)
         (scratch / "memory_indices.h").write_text(f"#pragma once\n{indices}")
-        for header, archive in _CODECS.items():
-            (scratch / header).write_text(codecs[header])
+        for name_of_header, archive in _CODECS.items():
+            (scratch / name_of_header).write_text(codecs[name_of_header])
             (scratch / archive).write_bytes(_EMPTY_ARCHIVE)
         sources, target = ("intaglio.v", "driver.cpp"), "libintaglio.so"
         done = build_model(tool, flags, "Vintaglio", sources, target, os.cpu_count() or 1, scratch)
@@ -136,7 +150,7 @@ def library_of(verilog: str, tool: Verilator, waves: str | None = None, progress
 def lint_verilog(config: Config) -> str:
     """Warnings of Verilator's lint about the Verilog of `config`, with -Wall but for WAIVED; "" if nothing. Then there
     are none without options either: -Wall adds to those, and none of WAIVED is among them."""
-    return lint_of(verilog_of(config).read_text(), ("-Wall", *(f"-Wno-{name}" for name in WAIVED)))
+    return lint_of(verilog_of(config), ("-Wall", *(f"-Wno-{name}" for name in WAIVED)))
 
 
 def lint_of(verilog: str, options: Sequence[str] = ("-Wall",)) -> str:

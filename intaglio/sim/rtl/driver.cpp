@@ -60,13 +60,21 @@ struct Model {
         ++time;
     }
 
+    void hold_reset(bool held) {
+#if INTAGLIO_ARESETN
+        top.aresetn = !held;
+#else
+        top.rst = held;
+#endif
+    }
+
     void reset() {
-        top.rst = 1;
+        hold_reset(true);
         for (int i = 0; i < kResetCycles; ++i) {
             settle(0);
         settle(1);
         }
-        top.rst = 0;
+        hold_reset(false);
     }
 
     bool interrupted() const { return top.irq; }
@@ -215,6 +223,8 @@ int64_t intaglio_events(Model *m, const int64_t **events) {
     *events = m->events.data();
     return int64_t(m->events.size()) / 3;
 }
+
+int64_t intaglio_cycles(Model *m) { return m->cycle; }
 
 void intaglio_close(Model *m) {
 #if VM_TRACE

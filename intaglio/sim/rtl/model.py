@@ -76,6 +76,10 @@ class Model:
             cycles -= _CHUNK
         return False
 
+    def cycles(self) -> int:
+        """Cycles with `counting` so far."""
+        return int(self._c.intaglio_cycles(self._handle))
+
     def events(self) -> np.ndarray:
         """Retirements so far, int64 [events, 3]: cycle, isa.Engine, tag."""
         pointer = ctypes.POINTER(ctypes.c_int64)()
@@ -99,5 +103,6 @@ def _load(library: Path) -> ctypes.CDLL:
     c.intaglio_advance.argtypes, c.intaglio_advance.restype = [handle, i64], i32
     c.intaglio_fault.argtypes, c.intaglio_fault.restype = [handle], ctypes.c_char_p
     c.intaglio_events.argtypes, c.intaglio_events.restype = [handle, p], i64
+    c.intaglio_cycles.argtypes, c.intaglio_cycles.restype = [handle], i64
     c.intaglio_close.argtypes, c.intaglio_close.restype = [handle], None
     return c

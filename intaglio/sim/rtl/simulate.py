@@ -26,8 +26,8 @@ CYCLE_LIMIT = 2**40
 class RtlResult:
     """State of registers, trace port and memory after the interrupt.
 
-    cycles: the counter CYCLES. events: each retirement in order of time, int64 [events, 3]: cycle, isa.Engine, tag.
-    counters: by Counter. outputs: by name, int8 [rows, row_bytes]. memory: external memory, uint8 [memory_bytes].
+    cycles: the counter CYCLES; of hardware that does not count, cycles with `counting`. events: each retirement in order of
+    time, int64 [events, 3]: cycle, isa.Engine, tag. counters: by Counter; empty of hardware that does not count. outputs: by name, int8 [rows, row_bytes]. memory: external memory, uint8 [memory_bytes].
     fault, fault_address: Fault.NONE if the program ran to its end.
     """
 
@@ -79,10 +79,10 @@ def run_rtl(
         status = model.read(Register.STATUS)
         counters = {
             counter: model.read(counter_offset(counter)) | model.read(counter_offset(counter) + 4) << 32
-            for counter in Counter
+            for counter in (Counter if config.counters else ())
         }
         return RtlResult(
-            cycles=counters[Counter.CYCLES],
+            cycles=counters[Counter.CYCLES] if config.counters else model.cycles(),
             events=model.events(),
             counters=counters,
             outputs=read_tensors(program, memory),
