@@ -130,9 +130,9 @@ class Nest(Turns):
     ):
         """advance, restart: 1 bit each; after restart the first turn of all follows, whether or not the cycle advances.
         Needed before the first turn. again: 1 bit, the moves of a nest around this one after its ends: walks begin anew where
-        that one's stand. One whose flags are used moves in the cycle of an end, or in a restart. loops: innermost first, each with its number of turns, at least 1, or an Either, or
-        a Last. Numbers are constant from the cycle before restart on, or with settled=False from restart on. name: of
-        the registers, with the loop's."""
+        that one's stand. One whose flags are used moves in the cycle of an end, or in a restart. loops: innermost
+        first, each with its number of turns, at least 1, or an Either, or a Last. Numbers are constant from the cycle
+        before restart on, or with settled=False from restart on. name: of the registers, with the loop's."""
         last = {loop: Signal(name=f"{name}_last_{loop}") for loop in loops}
         turns: dict[str, Value] = {}
         turn = advance = Value.cast(advance)
