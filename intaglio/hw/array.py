@@ -4,6 +4,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from intaglio.hw.digit_product import DIGITS, OFFSET, digit_product, plus_carry
 from intaglio.hw.pipeline import delay, register
 from intaglio.hw.product import product
 from intaglio.hw.row_delay import DelayLine, DelaySchedule
@@ -31,8 +32,8 @@ class ArrayRow(wiring.Component):
 
     Ports
     -----
-    activation, control : In, signed 8 and StepControl
-        Of column 0; column c has them c cycles later.
+    activation, control : In, signed 8 (without `dsp` signed DIGITS) and StepControl
+        Of column 0; column c has them c cycles later. Without `dsp` OFFSET is added to activation.
     weight[c] : In, signed weight_bits
         For column c, from above. A step that is valid in an enabled column adds activation * weight.
     enable : In, 1 bit a column
@@ -43,18 +44,20 @@ class ArrayRow(wiring.Component):
         The complete sum while bit c of `done` is high.
     done : Out, 1 bit a column
         One cycle, latency.ARRAY_ELEMENT cycles after the last step entered the column.
-    bus[c], broadcast : In, signed 8 and 1 bit; only with `bus`
+    bus[c], broadcast : In, as activation and 1 bit; only with `bus`
         A value that all elements of a column see; while broadcast is high, it takes the place of activation.
+
+    dsp: whether the products are multipliers, for DSP blocks to take; else they are made of look-up tables.
 
     No flow control.
     """
 
-    def __init__(self, cols: int, weight_bits: int = WEIGHT_BITS, bus: bool = False):
-        self.cols, self._weight_bits, self._bus = cols, weight_bits, bus
-        weight = signed(weight_bits)
+    def __init__(self, cols: int, weight_bits: int = WEIGHT_BITS, bus: bool = False, dsp: bool = True):
+        self.cols, self._weight_bits, self._bus, self._dsp = cols, weight_bits, bus, dsp
+        weight, self._activation = signed(weight_bits), signed(INT8.bits if dsp else DIGITS)
         super().__init__(
             {
-                "activation": In(signed(INT8.bits)),
+                "activation": In(self._activation),
                 "control": In(StepControl),
                 "weight": In(weight).array(cols),
                 "enable": In(cols),
@@ -62,7 +65,7 @@ class ArrayRow(wiring.Component):
                 "enable_out": Out(cols),
                 "sum": Out(signed(SUM.bits)).array(cols),
                 "done": Out(cols),
-                **({"bus": In(signed(INT8.bits)).array(cols), "broadcast": In(1)} if bus else {}),
+                **({"bus": In(self._activation).array(cols), "broadcast": In(1)} if bus else {}),
             }
         )
 
@@ -90,16 +93,21 @@ class ArrayRow(wiring.Component):
         m.d.sync += self.done.eq(ends)
         passed: Value = self.activation
         for c in range(self.cols):
-            activation = Signal(signed(INT8.bits), name=f"activation{c}", reset_less=True)
+            activation = Signal(self._activation, name=f"activation{c}", reset_less=True)
             weight = Signal(signed(self._weight_bits), name=f"weight{c}", reset_less=True)
             total = Signal(signed(SUM.bits), name=f"sum{c}", reset_less=True)
             m.d.sync += [
                 activation.eq(Mux(self.broadcast, self.bus[c], passed) if self._bus else passed),
                 weight.eq(self.weight[c]),
             ]
-            summand = product(m, activation, weight, f"product{c}", stages=to_sum, enable=takes[c])
+            before = Mux(starts[c], 0, total)
+            if self._dsp:
+                after = before + product(m, activation, weight, f"product{c}", stages=to_sum, enable=takes[c])
+            else:
+                parts = digit_product(m, activation, weight, f"product{c}", stages=to_sum, enable=takes[c])
+                after = plus_carry(before, *parts)
             with m.If(add[c]):
-                m.d.sync += total.eq(Mux(starts[c], 0, total) + summand)
+                m.d.sync += total.eq(after)
             m.d.comb += [self.weight_out[c].eq(weight), self.sum[c].eq(total)]
             passed = activation
         return m
@@ -129,10 +137,21 @@ class Array(wiring.Component):
         While broadcast is high, weights take as long from row to row as it says, one cycle at least; enable takes one,
         and is to stay as it is while they take more.
 
+    dsp_rows: the first rows, as many, whose products are multipliers; None for all.
+
     No flow control. A column shows one row's sum a cycle: a tile lasts at least as many cycles as it has rows in use.
     """
 
-    def __init__(self, rows: int, cols: int, weight_zero_points: bool = True, depthwise_delay: int = 0, lanes: int = 1):
+    def __init__(
+        self,
+        rows: int,
+        cols: int,
+        weight_zero_points: bool = True,
+        depthwise_delay: int = 0,
+        lanes: int = 1,
+        dsp_rows: int | None = None,
+    ):
+        self._dsp_rows = rows if dsp_rows is None else dsp_rows
         self.rows, self.cols, self.weight_zero_points, self.lanes = rows, cols, weight_zero_points, lanes
         self.depthwise_delay = depthwise_delay
         depthwise = {
@@ -162,12 +181,14 @@ class Array(wiring.Component):
         bus = skewed(m, list(self.bus), "bus") if depthwise else []
         rows = []
         for r in range(self.rows):
-            m.submodules[f"row{r}"] = row = ArrayRow(self.cols, bits, depthwise)
+            dsp = r < self._dsp_rows
+            m.submodules[f"row{r}"] = row = ArrayRow(self.cols, bits, depthwise, dsp)
             rows.append(row)
-            m.d.comb += [row.activation.eq(self.activation[r]), row.control.eq(self.control[r]), row.enable.eq(enable)]
+            m.d.comb += row.activation.eq(self.activation[r] if dsp else self.activation[r] + OFFSET)
+            m.d.comb += [row.control.eq(self.control[r]), row.enable.eq(enable)]
             m.d.comb += [row.weight[c].eq(weight) for c, weight in enumerate(weights)]
             if depthwise:
-                m.d.comb += [row.bus[c].eq(value) for c, value in enumerate(bus)]
+                m.d.comb += [row.bus[c].eq(value if dsp else value + OFFSET) for c, value in enumerate(bus)]
                 m.d.comb += row.broadcast.eq(self.broadcast)
             weights, enable = list(row.weight_out), row.enable_out
             if depthwise and r + 1 < self.rows:

@@ -89,7 +89,12 @@ class ArrayPath(wiring.Component):
         config = self.config
         m.submodules.rows = rows = FeedRows(config)
         m.submodules.array = array = Array(
-            config.rows, config.cols, config.weight_zero_points, config.depthwise_delay, config.lanes
+            config.rows,
+            config.cols,
+            config.weight_zero_points,
+            config.depthwise_delay,
+            config.lanes,
+            config.dsp_rows,
         )
         if config.depthwise_delay:  # right from the cycle after start on
             self._is_depthwise = delay(m, runs(self.command, Opcode.DEPTHWISE), 1, "is_depthwise")

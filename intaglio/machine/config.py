@@ -44,6 +44,7 @@ _LATER_FIELDS = {
     "reset": "rst",
     "axi_cache": 0,
     "write_after_address": False,
+    "multipliers": "dsp",
 }
 """Fields that configurations got later, with the value that means the hardware of before; with it the hash stays."""
 
@@ -72,6 +73,8 @@ class Config:
         the reduction of an output pixel that has no others beside it; 2 means nothing to an array of one row.
     depthwise_delay: words of the delay lines between the array's rows, which let DEPTHWISE's weights pass at most one cycle more
         from row to row; 0 leaves DEPTHWISE out. It bounds the width of a patch of outputs times its stride.
+    multipliers: whether the array's products are multipliers, for a chip's DSP blocks (dsp), or are made of look-up tables (lut), in
+        as many cycles; or how many of its rows, the first, have multipliers, from 1 to rows - 1.
     add_multipliers: whether ADD scales its operands by multipliers, four DSP blocks for each requantizer; without, by tables of
         multiples that each ADD fills, in five cycles more.
     counters: whether the hardware counts (machine/counters.py); without, the counters' registers read 0.
@@ -102,6 +105,7 @@ class Config:
     weight_zero_points: bool = True
     weight_lanes: int = 2
     depthwise_delay: int = 16
+    multipliers: str | int = "dsp"
     add_multipliers: bool = True
     counters: bool = True
     chip: str | None = None
@@ -149,6 +153,11 @@ class Config:
     def lanes(self) -> int:
         """Weight lanes built in."""
         return min(self.weight_lanes, self.rows)
+
+    @property
+    def dsp_rows(self) -> int:
+        """Rows of the array whose products are multipliers."""
+        return {"dsp": self.rows, "lut": 0}[self.multipliers] if isinstance(self.multipliers, str) else self.multipliers
 
     @cached_property
     def channel_word_bytes(self) -> int:
@@ -298,6 +307,15 @@ def _validate(c: Config) -> None:
         _refuse("rounding", c.rounding, f"a list of {', '.join(ROUNDINGS)}", "modes of the requantizers")
     if not isinstance(c.weight_zero_points, bool):
         _refuse("weight_zero_points", c.weight_zero_points, "true or false", "whether the columns have subtractors")
+    kind: Any = c.multipliers
+    if kind not in ("dsp", "lut") and not (_is_int(kind) and 1 <= kind < c.rows):
+        some = f", or a whole number from 1 to {c.rows - 1}" if c.rows > 1 else ""
+        _refuse(
+            "multipliers",
+            kind,
+            f"dsp, lut{some}",
+            "what the array's products are made of, or rows that have DSP blocks",
+        )
     for where, why in (
         ("add_multipliers", "whether ADD scales by multipliers"),
         ("counters", "whether the hardware counts"),

@@ -119,8 +119,16 @@ def _rest(rng: np.random.Generator, fields: Fields, size: Callable[[str, int, in
     for name, (low, unit) in least_sizes(fields).items():
         fields[name] = size(name, low, unit)
     # Of a copy: what is drawn after it, and so what a seed means, stays.
-    fields["counters"], fields["add_multipliers"] = (deepcopy(rng).random(2) < (0.9, 0.6)).tolist()
+    rng = deepcopy(rng)
+    fields["counters"], fields["add_multipliers"] = (rng.random(2) < (0.9, 0.6)).tolist()
+    fields["multipliers"] = _multipliers(rng, fields["rows"])
     return fields
+
+
+def _multipliers(rng: np.random.Generator, rows: int) -> str | int:
+    """Now and then all rows but one, or one alone."""
+    some = int(rng.choice([1, rows - 1, rng.integers(1, max(2, rows))])) if rows > 1 else "lut"
+    return (some, "dsp", "lut")[rng.choice(3, p=[0.3, 0.4, 0.3])]
 
 
 def _power(value: int, unit: int) -> int:
@@ -220,6 +228,8 @@ def legalized(fields: Fields) -> Fields:
     fields["feed_bytes"] = min(256, max(feed and next_power_of_two(feed), least_feed(fields)))
     if not fields["partial_bytes"]:
         fields["partial_bytes"] = 4 * least_sizes(fields)["partial_bytes"][0]
+    if isinstance(fields["multipliers"], int) and fields["multipliers"] >= fields["rows"]:
+        fields["multipliers"] = "dsp"
     for name, (low, unit) in least_sizes(fields).items():
         fields[name] = _fitting(name, fields[name], low, unit)
     fields["memory"]["bytes_per_cycle"] = min(fields["memory"]["bytes_per_cycle"], fields["bus_bytes"])

@@ -92,7 +92,7 @@ def test_files_that_are_no_configuration(tmp_path, text, message):
 
 def test_paths_that_cannot_be_read(tmp_path):
     for path in (tmp_path / "none.yaml", tmp_path, "/dev/zero"):
-        with pytest.raises(InputError, match="give a YAML file or one of edge1024"):
+        with pytest.raises(InputError, match=f"give a YAML file or one of {', '.join(shipped_names())}"):
             load_config(path)
 
 
@@ -125,6 +125,8 @@ def test_the_hash_names_the_hardware_only():
         {"reset": "aresetn"},
         {"axi_cache": 3},
         {"write_after_address": True},
+        {"multipliers": "lut"},
+        {"multipliers": 3},
         {"memory": MemoryConfig(outstanding=4)},
     ):
         assert dataclasses.replace(c, **change).hardware_hash() != c.hardware_hash()
@@ -161,6 +163,7 @@ LIMITS = {  # field, what is accepted, what is not, the fields beside it
     "partial_bytes": ([256, 260, 16 * 1024 * KIB], [252, 258, 16 * 1024 * KIB + 4], {}),
     "weight_zero_points": ([True, False], [0, 1], {}),
     "counters": ([True, False], [0, "no"], {}),
+    "multipliers": (["dsp", "lut", 1, 7], ["luts", 0, 8, -1, 1.0, True, None, ["dsp"]], {}),
     "add_multipliers": ([True, False], [1, "yes"], {}),
     "reset": (["rst", "aresetn"], ["rst_n", "", None], {}),
     "axi_cache": ([0, 3, 15], [4, 5, 8, 13, 16, -1, True, "3"], {}),
@@ -179,6 +182,14 @@ def test_limits(field: str) -> None:
     for value in refused:
         with pytest.raises(InputError, match=rf"field {field} = "):
             of(field, value, **others)
+
+
+def test_an_array_of_one_row_has_all_multipliers_or_none() -> None:
+    one = {"rows": 1, "requantizers": 1}
+    assert [Config(**one, multipliers=kind).dsp_rows for kind in ("dsp", "lut")] == [1, 0]
+    assert Config(multipliers=3).dsp_rows == 3
+    with pytest.raises(InputError, match=r"field multipliers = 1: must be dsp, lut \("):
+        Config(**one, multipliers=1)
 
 
 def test_what_follows_from_the_fields() -> None:

@@ -48,6 +48,17 @@ def test_hardware_that_does_not_count_nor_multiply_in_add() -> None:
         equal(dataclasses.replace(host, counters={}), rtl)
 
 
+@pytest.mark.parametrize("multipliers", ["lut", 2])
+def test_products_out_of_look_up_tables(multipliers: str | int) -> None:
+    """Outputs, memory and cycles: as those of multipliers."""
+    config = dataclasses.replace(SMALL, multipliers=multipliers)
+    for seed in range(20):
+        program = random_program(config, seed)
+        host = run_program(config, program, {}, "host")
+        equal(host, run_program(config, program, {}, "rtl"))
+        assert host.cycles == run_program(SMALL, random_program(SMALL, seed), {}, "host").cycles
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(10))
 def test_a_thousand_random_programs(part):
