@@ -41,6 +41,7 @@ BLOCKS: dict[str, list[str]] = {
     "core": core(MIXED),
     "counters": ["tests/hw/test_registers.py", *SYSTEM],
     "depthwise_feed": [*core(PATCHES), *LARGEST],
+    "digit_product": ["tests/hw/test_digit_product.py"],
     "dispatch": ["tests/hw/test_fetch_dispatch.py", *SYSTEM],
     "drain": [*SIZES, *core(f"{CONV} patches")],
     "drain_writer": [*SIZES, *core(f"{CONV} patches")],
