@@ -30,7 +30,7 @@ class PoolPath(wiring.Component):
         A pulse; the first read comes three cycles later.
     read : Out, VectorRead
         Up to W bytes, a read each cycle while a slab's window lasts; a slab with fewer elements than passes waits for
-        the rest of them.
+        the rest of them, and slabs begin latency.LEAST_SLAB cycles apart at least.
     read_data : In, W bytes
         latency.ACTIVATION_READ cycles after its read.
     sums : Out, Q x signed 32
@@ -68,7 +68,7 @@ class PoolPath(wiring.Component):
         active = Signal()
         waiting = Signal()  # all of the slab is read, but passes of it would meet the next slab's
         uncovered = Signal(range(w + 1))  # channels whose passes do not fit into the slab's cycles up to this one
-        covered = Signal(init=1)  # there are none
+        covered = Signal(init=1)  # there are none, and the next slab may begin
         last_slab, end_slab = Signal(), Signal()
         begin = delay(m, self.start, 1, "begin")
         reads = active & ~waiting
@@ -78,6 +78,7 @@ class PoolPath(wiring.Component):
             self.start,
             begin,
             end_slab,
+            latency.LEAST_SLAB,
             slab=Last(last_slab),
             col=f["region_cols"],
             row=f["region_rows"],
@@ -95,10 +96,11 @@ class PoolPath(wiring.Component):
         ]
         with m.If(window.ends):
             m.d.sync += waiting.eq(1)
-        m.d.sync += [uncovered.eq(_beyond(uncovered, q)), covered.eq(uncovered <= q)]
+        recent = Cat(delay(m, moves, n, "moved") for n in range(1, latency.LEAST_SLAB - 1)).any()
+        m.d.sync += [uncovered.eq(_beyond(uncovered, q)), covered.eq((uncovered <= q) & ~recent)]
         with m.If(moves):
             m.d.sync += [slab.eq(next_slab), waiting.eq(0)]
-            m.d.sync += [uncovered.eq(_beyond(next_slab, q)), covered.eq(next_slab <= q)]
+            m.d.sync += [uncovered.eq(_beyond(next_slab, q)), covered.eq(0)]
         with m.If(window.ends & slabs.final):
             m.d.sync += active.eq(0)
         with m.If(begin):

@@ -29,6 +29,8 @@ fields, the loops, what they step. At least 4."""
 LEAST_TILE = 2
 """Cycles from the beginning of a tile of CONV's or DEPTHWISE's to that of the next one, at least: the registers of what comes
 after that one are stepped meanwhile (hw.nest.Ahead). At least 2."""
+LEAST_SLAB = 2
+"""Cycles from the beginning of a slab of POOL's to that of the next one, at least, as LEAST_TILE. At least 2."""
 SEQUENCER_STEP = 1
 """Cycles from a slot's cycle to its step as the sequencer has it: what it is. At least 1; no command takes longer by it."""
 SEQUENCER_REQUEST = 5

@@ -126,11 +126,16 @@ def pool_pixel_cycles(config: Config, window: int, channels: int) -> int:
     """Cycles from one pixel of a POOL with windows of `window` elements to the next.
 
     A slab, up to config.slab_channels channels, is read an element of the window a cycle, while the slab before leaves by
-    passes of the requantizers: it takes as long as the longer of the two.
+    passes of the requantizers: it takes as long as the longer of the two, and latency.LEAST_SLAB at least.
     """
+    return sum(_slab_cycles(config, window, channels))
+
+
+def _slab_cycles(config: Config, window: int, channels: int) -> tuple[int, int]:
+    """Of a pixel's slabs: the cycles of all but the last one, and of that one."""
     slabs, last = divmod(channels - 1, config.slab_channels)
     most, passes = config.slab_channels // config.requantizers, last // config.requantizers + 1
-    return slabs * max(window, most) + max(window, passes)
+    return slabs * max(window, most, latency.LEAST_SLAB), max(window, passes, latency.LEAST_SLAB)
 
 
 def pool_cycles(config: Config, c: Fields) -> int:
@@ -138,8 +143,10 @@ def pool_cycles(config: Config, c: Fields) -> int:
     read."""
     window = c["kernel_rows"] * c["kernel_cols"]
     passes = (c["channels"] - 1) % config.slab_channels // config.requantizers + 1
-    pixels = c["region_rows"] * c["region_cols"] * pool_pixel_cycles(config, window, c["channels"])
-    reads = pixels - max(window, passes) + window  # to the last one; its slab's passes follow
+    before, last = _slab_cycles(config, window, c["channels"])
+    reads = (
+        c["region_rows"] * c["region_cols"] * (before + last) - last + window
+    )  # to the last; its slab's passes follow
     tail = 0 if c["hold"] else passes - 1 + latency.write_end(config.rounding)
     return latency.COMMAND_START + reads + latency.ACTIVATION_READ + latency.POOL_SUM + tail
 

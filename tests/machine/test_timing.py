@@ -6,7 +6,7 @@ import random
 
 from intaglio.machine.config import Config
 from intaglio.machine.isa import Command, Opcode
-from intaglio.machine.latency import LEAST_TILE
+from intaglio.machine.latency import LEAST_SLAB, LEAST_TILE
 from intaglio.machine.timing import compute_cycles, least_idle_cycles, pool_pixel_cycles
 
 
@@ -107,7 +107,7 @@ def test_windows_of_a_pool() -> None:
         window, left, pixel = f["kernel_rows"] * f["kernel_cols"], f["channels"], 0
         while left > 0:
             passes = -(-min(left, config.slab_channels) // config.requantizers)
-            pixel += max(window, passes)
+            pixel += max(window, passes, LEAST_SLAB)
             left -= config.slab_channels
         assert pool_pixel_cycles(config, window, f["channels"]) == pixel
         one = compute_cycles(config, Command(Opcode.POOL, {**f, "region_rows": 1, "region_cols": 1}))

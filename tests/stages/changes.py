@@ -37,6 +37,7 @@ STAGES = (
     _longer("partial sums, write", "PARTIAL_WRITE", 1),
     _longer("command start", "COMMAND_START", 4),
     _longer("tiles", "LEAST_TILE", 2),
+    _longer("slabs", "LEAST_SLAB", 2),
     _longer("sequencers, step", "SEQUENCER_STEP", 1),
     _longer("sequencers, request", "SEQUENCER_REQUEST", 5),
     _longer("feed", "FEED_ROWS", 2),
