@@ -99,7 +99,7 @@ def _run(tool: Tool, router: Router, netlist: Path, chip: Chip, grade: str, opti
         "netlist.json",
         "--report",
         result.name,
-        "--detailed-timing-report",
+       
         *chip.device,
         *speed,
         *router.options,

@@ -132,7 +132,7 @@ def pool_pixel_cycles(config: Config, window: int, channels: int) -> int:
 
 
 def _slab_cycles(config: Config, window: int, channels: int) -> tuple[int, int]:
-    """Of a pixel's slabs: the cycles of all but the last one, and of that one."""
+    """Cycles of all of a pixel's slabs but the last one, and of that one."""
     slabs, last = divmod(channels - 1, config.slab_channels)
     most, passes = config.slab_channels // config.requantizers, last // config.requantizers + 1
     return slabs * max(window, most, latency.LEAST_SLAB), max(window, passes, latency.LEAST_SLAB)
