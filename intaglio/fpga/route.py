@@ -99,7 +99,6 @@ def _run(tool: Tool, router: Router, netlist: Path, chip: Chip, grade: str, opti
         "netlist.json",
         "--report",
         result.name,
-       
         *chip.device,
         *speed,
         *router.options,
