@@ -91,7 +91,9 @@ class Accelerator(wiring.Component):
         m.submodules.core = _reset(clear, core)
         queues = {}
         for engine in Engine:
-            queue = queues[engine] = CommandQueue(QUEUE_WORDS[engine], QUEUE_DEPTHS[engine])
+            queue = queues[engine] = CommandQueue(
+                QUEUE_WORDS[engine], QUEUE_DEPTHS[engine], stays=engine is Engine.COMPUTE
+            )
             m.submodules[f"{engine.name.lower()}_queue"] = _reset(clear, queue)
         wiring.connect(m, wiring.flipped(self.s_axi), registers.lite)
         self._program(m, registers, fetch, dispatch, arbiter, queues)

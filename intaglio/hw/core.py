@@ -44,7 +44,8 @@ class ComputeCore(wiring.Component):
     Ports
     -----
     start : In, stream of commands, 1024 bits, word 0 lowest
-        Ready while idle, and timing.lead_cycles before the end of the command that runs; ready depends on the payload.
+        Ready while idle, and timing.lead_cycles before the end of the command that runs; ready depends on the payload,
+        which stays for a cycle after the handshake.
     busy : Out, 1 bit
         A command runs, the cycle of its start left out; from a register.
     retire : Out, 1 bit
@@ -92,6 +93,8 @@ class ComputeCore(wiring.Component):
         )
         self._load_and_store(m, activations, weights, channels)
         m.submodules.turnover = turnover = Turnover(config)
+        # A register of its own between the handshake, which much lies behind, and the command's thousand.
+        self._taken = delay(m, self.start.valid & self.start.ready, 1, "taken")
         command, before, started = self._command(m, turnover)
         on_array, is_add = self._kind(m, Opcode.CONV, Opcode.DEPTHWISE), self._kind(m, Opcode.ADD)
 
@@ -101,7 +104,7 @@ class ComputeCore(wiring.Component):
         m.d.comb += [
             path.command.eq(command),
             path.start.eq(started & on_array),
-            path.busy.eq(self.busy & ~delay(m, self.start.valid & self.start.ready, 1, "fresh")),
+            path.busy.eq(self.busy & ~self._taken & ~delay(m, self._taken, 1, "fresh")),
             path.read_data.eq(activations.read_data),
             weights.read_en.eq(path.weight_en),
             weights.read_address.eq(path.weight_address),
@@ -176,18 +179,17 @@ class ComputeCore(wiring.Component):
         """The command that started last; the one before it as long as that one runs, then it too; and a pulse three cycles
         before the command's first slot or read."""
         command, before, started = Signal(COMMAND_BITS), Signal(COMMAND_BITS), Signal()
-        begins = self.start.valid & self.start.ready
-        with m.If(begins):
+        with m.If(self._taken):
             m.d.sync += command.eq(self.start.payload)
         with m.If(~turnover.second):
             m.d.sync += before.eq(command)
-        register(m, started, begins, latency.COMMAND_START - 3, "started")
+        register(m, started, self._taken, latency.COMMAND_START - 4, "started")
         return command, before, started
 
     def _kind(self, m: Module, *opcodes: Opcode) -> Signal:
         """A register that tells whether the command that started last is one of these."""
         kind = Signal(name="is_" + "_or_".join(opcode.name.lower() for opcode in opcodes))
-        with m.If(self.start.valid & self.start.ready):
+        with m.If(self._taken):
             m.d.sync += kind.eq(Cat(runs(self.start.payload, opcode) for opcode in opcodes).any())
         return kind
 

@@ -26,10 +26,12 @@ class CommandQueue(wiring.Component):
         `depth` whole commands wait, those on the way included; from registers only.
     commands : Out, stream of 32 * words bits
         The oldest (word 0 lowest), valid latency.DISPATCH cycles after its last word; ready may depend on valid.
+
+    stays: the payload stays for a cycle after it is taken; then commands follow each other three cycles apart at least.
     """
 
-    def __init__(self, words: int, depth: int):
-        self._words, self._depth = words, depth
+    def __init__(self, words: int, depth: int, stays: bool = False):
+        self._words, self._depth, self._stays = words, depth, stays
         super().__init__(
             {
                 "write": In(1),
@@ -63,7 +65,7 @@ class CommandQueue(wiring.Component):
         return m
 
     def _hold(self, m: Module, pushed: Value, popped: Value, shown: Signal) -> None:
-        """The one command stands where it is shown."""
+        """The one command stands where it is shown, and stays: a place that it leaves is told a cycle later."""
         waits = latency.DISPATCH - 1
         write, word, index = (delay(m, getattr(self, name), waits, name) for name in ("write", "word", "index"))
         with m.If(write):
@@ -86,8 +88,9 @@ class CommandQueue(wiring.Component):
         )
         stored = Signal(range(self._depth + 1))  # whole commands in the storage that are not shown
         moves = Signal()
+        free = ~shown & ~delay(m, popped, 1, "popped") if self._stays else ~shown | popped
         m.d.comb += [
-            moves.eq((stored != 0) & (~shown | popped)),
+            moves.eq((stored != 0) & free),
             storage.write_address.eq(produce),
             storage.write_data.eq(word.replicate(self._words)),
             storage.write_en.eq(write << index),

@@ -23,9 +23,9 @@ PARTIAL_WRITE = 1
 """Cycles from a write to the first request that reads it. At least 1."""
 
 # Of a compute command.
-COMMAND_START = 4
-"""Cycles from the handshake that starts a command to its first slot or read: the command's register, what follows from its
-fields, the loops, what they step. At least 4."""
+COMMAND_START = 5
+"""Cycles from the handshake that starts a command to its first slot or read: that there is one, the command's register, what
+follows from its fields, the loops, what they step. At least 5."""
 LEAST_TILE = 2
 """Cycles from the beginning of a tile of CONV's or DEPTHWISE's to that of the next one, at least: the registers of what comes
 after that one are stepped meanwhile (hw.nest.Ahead). At least 2."""

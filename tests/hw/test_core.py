@@ -95,7 +95,8 @@ def run_on_core(config: Config, memories: dict[LocalMemory, np.ndarray], command
         begun: list[int] = []
         ended = cycle = 0
         while ended < len(commands):
-            waits = len(begun) < len(commands)
+            # The one before stays for a cycle, and no longer.
+            waits = len(begun) < len(commands) and (not begun or cycle > begun[-1] + 1)
             ctx.set(core.start.valid, int(waits))
             if waits:
                 ctx.set(core.start.payload, sum(w << 32 * i for i, w in enumerate(commands[len(begun)].words())))

@@ -216,14 +216,18 @@ def test_the_longest_program() -> None:
     simulate(dut, check)
 
 
-@pytest.mark.parametrize("engine", list(Engine))
-def test_queue(engine: Engine) -> None:
+@pytest.mark.parametrize(
+    ("engine", "stays", "depth"),
+    [*((engine, engine == Engine.COMPUTE, None) for engine in Engine), (Engine.COMPUTE, True, 2)],
+)
+def test_queue(engine: Engine, stays: bool, depth: int | None) -> None:
+    """stays: each command stands for a cycle longer than it is shown, at any depth."""
     rng = random.Random(engine)
-    words, depth = (32, 1) if engine == Engine.COMPUTE else (8, QUEUE_DEPTHS[engine])
+    words, depth = (32, depth or 1) if engine == Engine.COMPUTE else (8, QUEUE_DEPTHS[engine])
     assert (
         words == WORDS_OF[{Engine.LOAD: Opcode.LOAD, Engine.COMPUTE: Opcode.CONV, Engine.STORE: Opcode.STORE}[engine]]
     )
-    dut = CommandQueue(words, depth)
+    dut = CommandQueue(words, depth, stays)
     sent = [[rng.getrandbits(32) for _ in range(words)] for _ in range(12)]
     most = 0
 
@@ -232,12 +236,15 @@ def test_queue(engine: Engine) -> None:
         others one after another."""
         nonlocal most
         held, shown, on_the_way = 0, 0, [0] * (latency.DISPATCH - 1)
+        since = least = 3 if stays else 1  # cycles from a command to the next one
         while True:
             most = max(most, held)
-            assert ctx.get(dut.full) == (held == depth) and ctx.get(dut.commands.valid) == (shown > 0)
+            assert ctx.get(dut.full) == (held == depth)
+            assert ctx.get(dut.commands.valid) == (shown > 0 and since >= least)
             on_the_way.append(ctx.get(dut.write) & ctx.get(dut.last))
             popped = ctx.get(dut.commands.valid) & ctx.get(dut.commands.ready)
             held, shown = held + on_the_way[-1] - popped, shown + on_the_way.pop(0) - popped
+            since = 1 if popped else since + 1
             await ctx.tick()
 
     async def writer(ctx):
@@ -261,6 +268,7 @@ def test_queue(engine: Engine) -> None:
             (got,) = await ctx.tick().sample(dut.commands.payload).until(dut.commands.valid)
             ctx.set(dut.commands.ready, 0)
             assert got == sum(w << 32 * i for i, w in enumerate(command))
+            assert not stays or ctx.get(dut.commands.payload) == got
 
     simulate(dut, writer, reader, background=(count,))
     assert most == depth

@@ -35,7 +35,7 @@ STAGES = (
     _longer("channel read", "CHANNEL_READ", 2),
     _longer("partial sums, read", "PARTIAL_READ", 2),
     _longer("partial sums, write", "PARTIAL_WRITE", 1),
-    _longer("command start", "COMMAND_START", 4),
+    _longer("command start", "COMMAND_START", 5),
     _longer("tiles", "LEAST_TILE", 2),
     _longer("slabs", "LEAST_SLAB", 2),
     _longer("sequencers, step", "SEQUENCER_STEP", 1),
