@@ -44,7 +44,7 @@ class Delays:
 
 @dataclass(frozen=True)
 class Family:
-    """synth: Yosys's command for the family, with its options. cells: by regular expression of a cell's type what one takes.
+    """synth: Yosys's command for the family, with its options. multiplier: bits of a DSP block's operands, signed. cells: by regular expression of a cell's type what one takes.
     router: None where no open tool routes. delays: None where no estimate has been held against routed designs. beside: of a
     family whose register takes its input from the table in its place alone, a pattern of the cells that a register's place can
     hold too; a register behind any other cell, or behind one that already has a register, takes the place of a table. None
@@ -52,6 +52,7 @@ class Family:
 
     name: str
     synth: str
+    multiplier: tuple[int, int]
     cells: Mapping[str, Mapping[str, float]]
     router: Router | None = None
     delays: Delays | None = None
@@ -86,6 +87,7 @@ _FAMILIES = (
     Family(
         "ecp5",
         "synth_ecp5",
+        (18, 18),
         {
             "LUT4": {"lut": 1},
             "CCU2C": {"lut": 2},
@@ -110,6 +112,7 @@ _FAMILIES = (
     Family(
         "gowin",
         "synth_gowin -family gw2a",
+        (18, 18),
         {
             "LUT[1-4]|INV": {"lut": 1},
             "ALU": {"lut": 1},
@@ -133,6 +136,7 @@ _FAMILIES = (
     Family(
         "ice40",
         "synth_ice40 -dsp -spram -device u",
+        (16, 16),
         {
             "SB_LUT4": {"lut": 1},
             "SB_DFF.*": {"ff": 1},
@@ -148,6 +152,7 @@ _FAMILIES = (
     Family(
         "xilinx7",
         "synth_xilinx -family xc7 -flatten",
+        (25, 18),
         {
             "LUT[1-6]|INV": {"lut": 1},
             "RAM(32|64)M": {"lut": 4, "lutram": 4},

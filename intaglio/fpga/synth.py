@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from intaglio.errors import InputError
 from intaglio.fpga.blocks import Taken, taken_by_block
 from intaglio.fpga.chips import Chip
 from intaglio.fpga.estimate import Path, slowest_paths
@@ -15,6 +16,7 @@ from intaglio.fpga.netlist import OUTSIDE, read_netlist
 from intaglio.fpga.route import Routed, packed, route, router_of
 from intaglio.fpga.synthesis import synthesize
 from intaglio.fpga.tools import Tell, yosys
+from intaglio.hw.packed_products import PACKED
 from intaglio.machine.config import Config
 
 PATHS = 12
@@ -54,9 +56,16 @@ class Synthesis:
 def synth(config: Config, chip: Chip, grade: str, seeds: Sequence[int], tell: Tell) -> Synthesis:
     """seeds: of the router; none to synthesize only. What was made before is taken from the cache, seed by seed.
 
-    Raises InputError where a tool is missing or the family's chips cannot be routed, ToolError where one fails.
+    Raises InputError where a tool is missing, the family's chips cannot be routed or have no multiplier that holds two
+    products, ToolError where one fails.
     """
     family = FAMILIES[chip.family]
+    if config.packed and max(family.multiplier) < PACKED:
+        a, b = family.multiplier
+        raise InputError(
+            f"configuration field multipliers = packed: {chip.name}'s DSP blocks multiply {a} x {b} bits, two products take "
+            f"{PACKED} x 9 and so two of them; dsp takes as many with less around them (--set multipliers=dsp)"
+        )
     router = router_of(family, needed=bool(seeds))
     netlist = synthesize(config, family, tell)
     design = read_netlist(netlist)

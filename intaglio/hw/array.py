@@ -5,11 +5,13 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from intaglio.hw.digit_product import DIGITS, OFFSET, digit_product, plus_carry
+from intaglio.hw.packed_products import BORROWED, PackedProducts
 from intaglio.hw.pipeline import delay, register
 from intaglio.hw.product import product
 from intaglio.hw.row_delay import DelayLine, DelaySchedule
 from intaglio.machine import latency
 from intaglio.machine.formats import INT8, SUM
+from intaglio.machine.row_product import RowProduct
 
 WEIGHT_BITS = INT8.bits
 
@@ -32,8 +34,8 @@ class ArrayRow(wiring.Component):
 
     Ports
     -----
-    activation, control : In, signed 8 (without `dsp` signed DIGITS) and StepControl
-        Of column 0; column c has them c cycles later. Without `dsp` OFFSET is added to activation.
+    activation, control : In, signed 8 (kind LUT: signed DIGITS) and StepControl
+        Of column 0; column c has them c cycles later. Kind LUT: OFFSET is added to activation.
     weight[c] : In, signed weight_bits
         For column c, from above. A step that is valid in an enabled column adds activation * weight.
     enable : In, 1 bit a column
@@ -43,18 +45,36 @@ class ArrayRow(wiring.Component):
     sum[c] : Out, signed 32
         The complete sum while bit c of `done` is high.
     done : Out, 1 bit a column
-        One cycle, latency.ARRAY_ELEMENT cycles after the last step entered the column.
+        One cycle, latency.array_element(packed) cycles after the last step entered the column.
     bus[c], broadcast : In, as activation and 1 bit; only with `bus`
         A value that all elements of a column see; while broadcast is high, it takes the place of activation.
+    activation_out[c], takes : Out, as activation and 1 bit a column; only of kind PACKED
+        The elements' registers, and whether they hold a step that counts.
+    product[c], carry : In, signed BORROWED and 1 bit a column; only of kind PACKED
+        The product, as their sum, latency.array_element(packed) - 2 cycles after the step was in the registers.
 
-    dsp: whether the products are multipliers, for DSP blocks to take; else they are made of look-up tables.
+    packed: whether any row of the array is of kind PACKED, with which all elements take a cycle more.
 
     No flow control.
     """
 
-    def __init__(self, cols: int, weight_bits: int = WEIGHT_BITS, bus: bool = False, dsp: bool = True):
-        self.cols, self._weight_bits, self._bus, self._dsp = cols, weight_bits, bus, dsp
-        weight, self._activation = signed(weight_bits), signed(INT8.bits if dsp else DIGITS)
+    def __init__(
+        self,
+        cols: int,
+        weight_bits: int = WEIGHT_BITS,
+        bus: bool = False,
+        kind: RowProduct = RowProduct.DSP,
+        packed: bool = False,
+    ):
+        self.cols, self._weight_bits, self._bus, self._kind = cols, weight_bits, bus, kind
+        self._element = latency.array_element(packed)
+        weight, self._activation = signed(weight_bits), signed(DIGITS if kind is RowProduct.LUT else INT8.bits)
+        shared = {
+            "activation_out": Out(self._activation).array(cols),
+            "takes": Out(cols),
+            "product": In(signed(BORROWED)).array(cols),
+            "carry": In(cols),
+        }
         super().__init__(
             {
                 "activation": In(self._activation),
@@ -66,6 +86,7 @@ class ArrayRow(wiring.Component):
                 "sum": Out(signed(SUM.bits)).array(cols),
                 "done": Out(cols),
                 **({"bus": In(self._activation).array(cols), "broadcast": In(1)} if bus else {}),
+                **(shared if kind is RowProduct.PACKED else {}),
             }
         )
 
@@ -86,11 +107,13 @@ class ArrayRow(wiring.Component):
             last.eq(Cat(self.control.last, last)),
             self.enable_out.eq(self.enable),
         ]
-        to_sum = latency.ARRAY_ELEMENT - 2  # from the operands to the addition
+        to_sum = self._element - 2  # from the operands to the addition
         register(m, add, takes, to_sum, "add")
         register(m, starts, first, to_sum, "starts", reset_less=True)
         register(m, ends, takes & last, to_sum, "ends")
         m.d.sync += self.done.eq(ends)
+        if self._kind is RowProduct.PACKED:
+            m.d.comb += self.takes.eq(takes)
         passed: Value = self.activation
         for c in range(self.cols):
             activation = Signal(self._activation, name=f"activation{c}", reset_less=True)
@@ -101,7 +124,10 @@ class ArrayRow(wiring.Component):
                 weight.eq(self.weight[c]),
             ]
             before = Mux(starts[c], 0, total)
-            if self._dsp:
+            if self._kind is RowProduct.PACKED:
+                m.d.comb += self.activation_out[c].eq(activation)
+                after = plus_carry(before, self.product[c], self.carry[c])
+            elif self._kind is RowProduct.DSP:
                 after = before + product(m, activation, weight, f"product{c}", stages=to_sum, enable=takes[c])
             else:
                 parts = digit_product(m, activation, weight, f"product{c}", stages=to_sum, enable=takes[c])
@@ -125,8 +151,8 @@ class Array(wiring.Component):
     weight_zero_point : In, signed 8; only with weight_zero_points
         Subtracted from each weight at its column's edge; stable while steps are under way.
     sum[c] : Out, signed 32
-        Column c's sum of row r in the cycle r + c + latency.ARRAY after row 0's last step entered, 0 where no sum is
-        complete.
+        Column c's sum of row r in the cycle r + c + latency.array(packed) after row 0's last step entered, 0 where no
+        sum is complete.
     next_weight[c], split : In, signed 8 and 1 bit; only with two lanes
         While split is high, row 1 takes that step's next_weight in place of row 0's weight, and hands it on; split is
         stable while steps are under way.
@@ -137,7 +163,7 @@ class Array(wiring.Component):
         While broadcast is high, weights take as long from row to row as it says, one cycle at least; enable takes one,
         and is to stay as it is while they take more.
 
-    dsp_rows: the first rows, as many, whose products are multipliers; None for all.
+    products: what each row's are made of, PACKED ones in pairs (Config.row_products); None for multipliers in all.
 
     No flow control. A column shows one row's sum a cycle: a tile lasts at least as many cycles as it has rows in use.
     """
@@ -149,9 +175,10 @@ class Array(wiring.Component):
         weight_zero_points: bool = True,
         depthwise_delay: int = 0,
         lanes: int = 1,
-        dsp_rows: int | None = None,
+        products: tuple[RowProduct, ...] | None = None,
     ):
-        self._dsp_rows = rows if dsp_rows is None else dsp_rows
+        self._products = (RowProduct.DSP,) * rows if products is None else products
+        self._packed = RowProduct.PACKED in self._products
         self.rows, self.cols, self.weight_zero_points, self.lanes = rows, cols, weight_zero_points, lanes
         self.depthwise_delay = depthwise_delay
         depthwise = {
@@ -179,16 +206,16 @@ class Array(wiring.Component):
         weights = self._centred(m, skewed(m, list(self.weight), "weight"), "weight")
         enable = Cat(skewed(m, list(self.enable), "enable"))
         bus = skewed(m, list(self.bus), "bus") if depthwise else []
-        rows = []
-        for r in range(self.rows):
-            dsp = r < self._dsp_rows
-            m.submodules[f"row{r}"] = row = ArrayRow(self.cols, bits, depthwise, dsp)
+        rows: list[ArrayRow] = []
+        for r, kind in enumerate(self._products):
+            m.submodules[f"row{r}"] = row = ArrayRow(self.cols, bits, depthwise, kind, self._packed)
             rows.append(row)
-            m.d.comb += row.activation.eq(self.activation[r] if dsp else self.activation[r] + OFFSET)
+            lut = kind is RowProduct.LUT
+            m.d.comb += row.activation.eq(self.activation[r] + OFFSET if lut else self.activation[r])
             m.d.comb += [row.control.eq(self.control[r]), row.enable.eq(enable)]
             m.d.comb += [row.weight[c].eq(weight) for c, weight in enumerate(weights)]
             if depthwise:
-                m.d.comb += [row.bus[c].eq(value if dsp else value + OFFSET) for c, value in enumerate(bus)]
+                m.d.comb += [row.bus[c].eq(value + OFFSET if lut else value) for c, value in enumerate(bus)]
                 m.d.comb += row.broadcast.eq(self.broadcast)
             weights, enable = list(row.weight_out), row.enable_out
             if depthwise and r + 1 < self.rows:
@@ -203,18 +230,43 @@ class Array(wiring.Component):
                     own = Signal(signed(bits), name=f"own{c}")
                     m.d.comb += own.eq(Mux(self.split, second[c], weight))
                     weights[c] = own
+        shared = [r for r, kind in enumerate(self._products) if kind is RowProduct.PACKED]
+        for upper, lower in zip(shared[::2], shared[1::2], strict=True):
+            m.submodules[f"pair{upper}"] = pair = PackedProducts(self.cols, bits, depthwise)
+            self._share(m, pair, rows[upper], rows[lower])
 
         # Column c shows a sum c cycles after column 0, whichever row's it is.
-        showing = Signal(latency.ARRAY_ELEMENT - 1 + self.cols)
+        element = latency.array_element(self._packed)
+        showing = Signal(element - 1 + self.cols)
         ends = Cat(control.valid & control.last for control in self.control).any()
         m.d.sync += showing.eq(Cat(ends, showing))
         for c in range(self.cols):
             parts: list[Value] = [Mux(row.done[c], row.sum[c], 0) for row in rows]
             while len(parts) > 1:
                 parts = [a | b for a, b in zip(parts[::2], parts[1::2], strict=False)] + parts[len(parts) & ~1 :]
-            shown = Mux(showing[latency.ARRAY_ELEMENT - 1 + c], parts[0], 0)
+            shown = Mux(showing[element - 1 + c], parts[0], 0)
             register(m, self.sum[c], shown, latency.ARRAY_GATHER, f"gathered{c}")
         return m
+
+    def _share(self, m: Module, pair: PackedProducts, upper: ArrayRow, lower: ArrayRow) -> None:
+        """Both rows' operands to their multipliers, and the products back."""
+        m.d.comb += [pair.takes.eq(upper.takes), pair.lower_takes.eq(lower.takes), lower.carry.eq(pair.carry)]
+        for c in range(self.cols):
+            m.d.comb += [
+                pair.activation[c].eq(upper.activation_out[c]),
+                pair.weight[c].eq(upper.weight_out[c]),
+                pair.entering[c].eq(lower.activation_out[c - 1] if c else lower.activation),
+                pair.lower_weight_in[c].eq(lower.weight[c]),
+                upper.product[c].eq(pair.low[c]),
+                lower.product[c].eq(pair.high[c]),
+            ]
+            if self.depthwise_delay:
+                m.d.comb += [
+                    pair.lower_activation[c].eq(lower.activation_out[c]),
+                    pair.lower_weight[c].eq(lower.weight_out[c]),
+                ]
+        if self.depthwise_delay:
+            m.d.comb += pair.broadcast.eq(self.broadcast)
 
     def _centred(self, m: Module, weights: list[Value], name: str) -> list[Value]:
         """Weights less the weights' zero point."""

@@ -94,7 +94,7 @@ class ArrayPath(wiring.Component):
             config.weight_zero_points,
             config.depthwise_delay,
             config.lanes,
-            config.dsp_rows,
+            config.row_products,
         )
         if config.depthwise_delay:  # right from the cycle after start on
             self._is_depthwise = delay(m, runs(self.command, Opcode.DEPTHWISE), 1, "is_depthwise")
@@ -182,7 +182,7 @@ class ArrayPath(wiring.Component):
             drain.command.eq(self.command),
             drain.start.eq(self.start),
             *(drain.sum[c].eq(array.sum[c]) for c in range(config.cols)),
-            drain.row0_done.eq(delay(m, last_steps.any(), latency.ARRAY, "row0_done")),
+            drain.row0_done.eq(delay(m, last_steps.any(), latency.array(config.packed), "row0_done")),
             *(self.sums[lane].eq(drain.sums[lane]) for lane in range(config.requantizers)),
             self.channel_en.eq(drain.channel_en),
             self.channel_address.eq(drain.channel_address),

@@ -23,6 +23,7 @@ def product(
     plus: Value | None = None,
     shape: Any = None,
     enable: Any = None,
+    part: int = PART,
     attributes: Mapping[str, int | str] | None = None,
 ) -> Any:
     """a * b + plus as it was `stages` cycles ago, at least 1: as many registers in a row, for a DSP block to take in, and
@@ -33,7 +34,7 @@ def product(
 
     plus: unsigned. shape: of the result, where it is known to need fewer bits than any values of these shapes. enable: 1
     bit; where it is low the first registers keep what they have; not with `plus`. The registers have no reset: a valid
-    bit beside them says what they mean. attributes: for synthesis, such as use_dsp, written before each of the first
+    bit beside them says what they mean. part: as PART, where it is another. attributes: for synthesis, such as use_dsp, written before each of the first
     registers in the Verilog.
     """
     if stages < 1:
@@ -41,7 +42,7 @@ def product(
     assert plus is None or enable is None, f"{name}: what is added would not be held"
     a, b = Value.cast(a), Value.cast(b)
     whole = Shape.cast(shape or (a * b if plus is None else a * b + plus).shape())
-    pairs = [(at_a + at_b, x, y) for at_a, x in _parts(a) for at_b, y in _parts(b)]
+    pairs = [(at_a + at_b, x, y) for at_a, x in _parts(a, part) for at_b, y in _parts(b, part)]
     alone = len(pairs) == 1 and plus is None
     if stages < 2 and not alone:
         raise ValueError(f"{name}: the sum of a product's parts has a register of its own")
@@ -68,12 +69,12 @@ def product(
     return delay(m, total, stages - 2, name, reset_less=True)
 
 
-def _parts(value: Value) -> list[tuple[int, Value]]:
+def _parts(value: Value, part: int) -> list[tuple[int, Value]]:
     """Parts that a multiplier takes, from the lowest bits on, with their places; of a signed value the last is signed."""
     signed = value.shape().signed
-    *places, last = range(0, max(len(value) - signed, 1), PART)
+    *places, last = range(0, max(len(value) - signed, 1), part)
     rest = value[last:].as_signed() if signed else value[last:]
-    return [*((at, value[at : at + PART]) for at in places), (last, rest)]
+    return [*((at, value[at : at + part]) for at in places), (last, rest)]
 
 
 def _rows(values: Iterable[tuple[int, Value]]) -> Iterator[Value]:

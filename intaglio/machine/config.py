@@ -23,6 +23,7 @@ from intaglio.files import read_bytes
 from intaglio.machine.clock import Clock, MeasuredClock, clock_of, measured_clock_of
 from intaglio.machine.formats import FORMATS, SUM, ElementFormat
 from intaglio.machine.memory import MemoryConfig
+from intaglio.machine.row_product import RowProduct, row_products
 from intaglio.unique_keys import UniqueKeys
 
 KIB = 1024
@@ -74,7 +75,8 @@ class Config:
     depthwise_delay: words of the delay lines between the array's rows, which let DEPTHWISE's weights pass at most one cycle more
         from row to row; 0 leaves DEPTHWISE out. It bounds the width of a patch of outputs times its stride.
     multipliers: whether the array's products are multipliers, for a chip's DSP blocks (dsp), or are made of look-up tables (lut), in
-        as many cycles; or how many of its rows, the first, have multipliers, from 1 to rows - 1.
+        as many cycles; or how many of its rows, the first, have multipliers, from 1 to rows - 1. packed: two rows have a multiplier
+        of 25 x 18 bits a column, in a cycle more a command (row_product.row_products says which rows).
     add_multipliers: whether ADD scales its operands by multipliers, four DSP blocks for each requantizer; without, by tables of
         multiples that each ADD fills, in five cycles more.
     counters: whether the hardware counts (machine/counters.py); without, the counters' registers read 0.
@@ -154,10 +156,15 @@ class Config:
         """Weight lanes built in."""
         return min(self.weight_lanes, self.rows)
 
-    @property
-    def dsp_rows(self) -> int:
-        """Rows of the array whose products are multipliers."""
-        return {"dsp": self.rows, "lut": 0}[self.multipliers] if isinstance(self.multipliers, str) else self.multipliers
+    @cached_property
+    def row_products(self) -> tuple[RowProduct, ...]:
+        """Each row's kind of products."""
+        return row_products(self.multipliers, self.rows, self.lanes)
+
+    @cached_property
+    def packed(self) -> bool:
+        """True where rows share multipliers."""
+        return RowProduct.PACKED in self.row_products
 
     @cached_property
     def channel_word_bytes(self) -> int:
@@ -308,12 +315,12 @@ def _validate(c: Config) -> None:
     if not isinstance(c.weight_zero_points, bool):
         _refuse("weight_zero_points", c.weight_zero_points, "true or false", "whether the columns have subtractors")
     kind: Any = c.multipliers
-    if kind not in ("dsp", "lut") and not (_is_int(kind) and 1 <= kind < c.rows):
+    if kind not in ("dsp", "lut", "packed") and not (_is_int(kind) and 1 <= kind < c.rows):
         some = f", or a whole number from 1 to {c.rows - 1}" if c.rows > 1 else ""
         _refuse(
             "multipliers",
             kind,
-            f"dsp, lut{some}",
+            f"dsp, lut, packed{some}",
             "what the array's products are made of, or rows that have DSP blocks",
         )
     for where, why in (

@@ -41,7 +41,6 @@ ARRAY_ELEMENT = 3
 """Cycles from a step at an element's edge to the sum with it: operands, product, sum. At least 3."""
 ARRAY_GATHER = 1
 """Cycles from an element's complete sum to its column's output. At least 1."""
-ARRAY = ARRAY_ELEMENT + ARRAY_GATHER
 DRAIN_READ = 2
 """Cycles from a pass's read of the drain memory to its sums: memory, choice of the group. At least 2."""
 DRAIN_PASS = max(DRAIN_READ, PARTIAL_READ, CHANNEL_READ - 1) + 1
@@ -58,6 +57,17 @@ ADD_SUM = 1
 """Cycles from both operands scaled to their sum at the requantizers. At least 1."""
 POOL_SUM = 2
 """Cycles from a window's byte to the sum or maximum with it. At least 1; the second is for the way from the memory."""
+
+
+def array_element(packed: bool) -> int:
+    """ARRAY_ELEMENT of this array: one more where rows share multipliers (packed), since the upper of two waits a cycle for
+    the lower one's operands, and all rows' elements take as long."""
+    return ARRAY_ELEMENT + packed
+
+
+def array(packed: bool) -> int:
+    """Cycles from a step at an element's edge to the sum with it at its column's output."""
+    return array_element(packed) + ARRAY_GATHER
 
 
 def requantizer_stages(rounding: tuple[str, ...]) -> tuple[str, ...]:

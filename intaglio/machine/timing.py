@@ -98,7 +98,7 @@ def conv_timing_of(config: Config, c: Fields, drains: bool) -> ConvTiming:
 def _last_passes(config: Config, passes: int) -> int:
     """Cycles from the step that completes the sum with which a tile's passes begin, to the last pass's sums."""
     to_array = latency.SEQUENCER_REQUEST + latency.ACTIVATION_READ + latency.FEED_ROWS
-    return to_array + latency.ARRAY + config.cols + 1 + passes + latency.DRAIN_PASS
+    return to_array + latency.array(config.packed) + config.cols + 1 + passes + latency.DRAIN_PASS
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ async def tiles(dut) -> None:
     """Every sum comes in its cycle, and nothing in the others."""
     shape = parameters()
     rows, cols = shape["rows"], shape["cols"]
-    rng = generator()
+    rng, to_sum = generator(), latency.array(shape["packed"])
     zero_point = int(rng.choice([-128, 127, rng.integers(-128, 128)])) if shape["zero_points"] else 0
     if shape["zero_points"]:
         dut.weight_zero_point.value = zero_point
@@ -55,10 +55,10 @@ async def tiles(dut) -> None:
         tile = Tile(rng, rows, cols, random.random(), tile)
         steps |= {int(cycle): (tile, step) for step, cycle in enumerate(tile.cycles)}
         for (r, c), value in np.ndenumerate(tile.sums(zero_point)):
-            when = tile.end + r + c + latency.ARRAY, c
+            when = tile.end + r + c + to_sum, c
             assert when not in expected
             expected[when] = int(value)
-    for now in range(tile.end + rows + cols + latency.ARRAY + 2):
+    for now in range(tile.end + rows + cols + to_sum + 2):
         for r in range(rows):
             entry = steps.get(now - r)
             valid = entry is not None and r < entry[0].pixels

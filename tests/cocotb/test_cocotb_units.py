@@ -14,16 +14,19 @@ from intaglio.hw.scale import Requantizer
 from intaglio.hw.store import Store
 from intaglio.machine import latency
 from intaglio.machine.config import Config, MemoryConfig
+from intaglio.machine.row_product import row_products
 from tests.hw.units import small_config
 
 SHAPES = [(3, 5), (4, 4), (8, 2)]
 
 
+@pytest.mark.parametrize("multipliers", ["dsp", "packed"])
 @pytest.mark.parametrize(("rows", "cols"), SHAPES, ids=lambda n: str(n))
-def test_array(rows: int, cols: int, tmp_path: Path) -> None:
+def test_array(rows: int, cols: int, multipliers: str, tmp_path: Path) -> None:
     zero_points = rows < 8
-    array = Array(rows, cols, zero_points)
-    run_bench(array, "bench_array", tmp_path, rows=rows, cols=cols, zero_points=zero_points)
+    array = Array(rows, cols, zero_points, products=row_products(multipliers, rows, 1))
+    shape = {"rows": rows, "cols": cols, "zero_points": zero_points, "packed": multipliers == "packed"}
+    run_bench(array, "bench_array", tmp_path, **shape)
 
 
 def test_requantizer(tmp_path: Path) -> None:

@@ -50,6 +50,10 @@ def test_a_small_machine_on_an_ecp5(tmp_path: Path) -> None:
         (("--chip", "ecp5-85f", "--route", "--seeds", "0"), "--seeds 0: give 1 to 100"),
         (("--config", "wide"), "--chip: wide names no chip; give one of ecp5-25f"),
         (("--set", "chip=ecp6"), "chip ecp6: is not known; known are"),
+        (
+            ("--chip", "gw2ar-18", "--set", "multipliers=packed"),
+            "multipliers = packed: gw2ar-18's DSP blocks multiply 18 x 18 bits, two products take 25 x 9 and so two of them",
+        ),
         (("--write-config", "C.yaml"), "--write-config: writes a routed clock; give --route too"),
     ],
 )

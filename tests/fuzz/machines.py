@@ -128,7 +128,7 @@ def _rest(rng: np.random.Generator, fields: Fields, size: Callable[[str, int, in
 def _multipliers(rng: np.random.Generator, rows: int) -> str | int:
     """Now and then all rows but one, or one alone."""
     some = int(rng.choice([1, rows - 1, rng.integers(1, max(2, rows))])) if rows > 1 else "lut"
-    return (some, "dsp", "lut")[rng.choice(3, p=[0.3, 0.4, 0.3])]
+    return (some, "dsp", "lut", "packed")[rng.choice(4, p=[0.2, 0.3, 0.2, 0.3])]
 
 
 def _power(value: int, unit: int) -> int:

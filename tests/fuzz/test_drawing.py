@@ -104,7 +104,7 @@ def test_machines_reach_the_ends_of_every_field() -> None:
     assert {1, 64} <= {m["bytes_per_cycle"] for m in memories}
     for name in ("weight_zero_points", "counters", "add_multipliers"):
         assert {False, True} == {fields[name] for fields in drawn}, name
-    assert {"dsp", "lut", 1, 2, 63} <= {fields["multipliers"] for fields in drawn}
+    assert {"dsp", "lut", "packed", 1, 2, 63} <= {fields["multipliers"] for fields in drawn}
     assert {len(fields["rounding"]) for fields in drawn} == {1, 2, 3, 4}
 
 

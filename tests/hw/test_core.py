@@ -31,17 +31,19 @@ SHAPES = [
     dict(rows=3, cols=3, requantizers=3, bus_bytes=16, add_multipliers=False),
     dict(rows=2, cols=2, requantizers=2, bus_bytes=4, rounding=("double", "single", "away"), weight_zero_points=False),
     dict(rows=3, cols=2, requantizers=1, bus_bytes=4, rounding=("float",)),
+    dict(rows=5, cols=3, requantizers=2, bus_bytes=4, weight_lanes=1, multipliers="packed"),
 ]
 WITH_PATCHES = [
     dict(rows=4, cols=4, requantizers=2, bus_bytes=4),
     dict(rows=6, cols=3, requantizers=1, bus_bytes=8, depthwise_delay=8, multipliers="lut"),
     dict(rows=3, cols=6, requantizers=4, bus_bytes=8, depthwise_delay=2),
+    dict(rows=8, cols=3, requantizers=3, bus_bytes=8, multipliers="packed"),
 ]
 SPLITTING = [
     dict(rows=2, cols=4, requantizers=3, bus_bytes=4),
     dict(rows=4, cols=5, requantizers=2, bus_bytes=8, weight_zero_points=False, multipliers="lut"),
     dict(rows=2, cols=3, requantizers=1, bus_bytes=16, depthwise_delay=0),
-    dict(rows=8, cols=8, requantizers=4, bus_bytes=4),
+    dict(rows=8, cols=8, requantizers=4, bus_bytes=4, multipliers="packed"),
     dict(rows=3, cols=2, requantizers=2, bus_bytes=4, weight_bytes=1024),
 ]
 """Buses of half a weight word, of one, of two and of four."""

@@ -13,6 +13,7 @@ from amaranth.lib.wiring import In, Out
 from intaglio.hw.array import Array
 from intaglio.hw.digit_product import OFFSET, digit_product, plus_carry
 from intaglio.hw.verilog import TOP, component_rtlil
+from intaglio.machine.row_product import row_products
 from tests.hw.verilated import Pipeline
 
 
@@ -61,10 +62,11 @@ def test_each_product_of_an_activation_and_a_weight(weight_bits: int, stages: in
         assert np.array_equal(got[:count].astype(np.int32), wanted[:count].astype(np.int32))
 
 
-@pytest.mark.parametrize(("dsp_rows", "multipliers"), [(None, 12), (3, 9), (1, 3), (0, 0)])
-def test_rows_without_multipliers_have_none(dsp_rows: int | None, multipliers: int) -> None:
+@pytest.mark.parametrize(("dsp_rows", "multipliers"), [(4, 12), (3, 9), (1, 3), (0, 0)])
+def test_rows_without_multipliers_have_none(dsp_rows: int, multipliers: int) -> None:
     """Neither the operator, which a tool could give a DSP block, nor what names a product for one."""
-    rtlil = component_rtlil(Array(4, 3, depthwise_delay=16, lanes=2, dsp_rows=dsp_rows), TOP)
+    products = row_products(dsp_rows, 4, 2)
+    rtlil = component_rtlil(Array(4, 3, depthwise_delay=16, lanes=2, products=products), TOP)
     per_row = len(re.findall(r"cell \$mul ", rtlil))
     assert per_row == multipliers and rtlil.count("intaglio.product") == multipliers
 

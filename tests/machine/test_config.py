@@ -6,8 +6,10 @@ import pytest
 
 from intaglio.errors import InputError
 from intaglio.machine.config import Config, MemoryConfig, load_config, shipped_names
+from intaglio.machine.row_product import RowProduct
 
 KIB = 1024
+DSP, LUT, PACKED = RowProduct.DSP, RowProduct.LUT, RowProduct.PACKED
 SHIPPED = {  # name: rows, cols, bytes on chip, bus
     "tiny16": (4, 4, 32 * KIB, 8),
     "edge64": (8, 8, 64 * KIB, 8),
@@ -127,6 +129,7 @@ def test_the_hash_names_the_hardware_only():
         {"write_after_address": True},
         {"multipliers": "lut"},
         {"multipliers": 3},
+        {"multipliers": "packed"},
         {"memory": MemoryConfig(outstanding=4)},
     ):
         assert dataclasses.replace(c, **change).hardware_hash() != c.hardware_hash()
@@ -163,7 +166,7 @@ LIMITS = {  # field, what is accepted, what is not, the fields beside it
     "partial_bytes": ([256, 260, 16 * 1024 * KIB], [252, 258, 16 * 1024 * KIB + 4], {}),
     "weight_zero_points": ([True, False], [0, 1], {}),
     "counters": ([True, False], [0, "no"], {}),
-    "multipliers": (["dsp", "lut", 1, 7], ["luts", 0, 8, -1, 1.0, True, None, ["dsp"]], {}),
+    "multipliers": (["dsp", "lut", "packed", 1, 7], ["luts", 0, 8, -1, 1.0, True, None, ["dsp"]], {}),
     "add_multipliers": ([True, False], [1, "yes"], {}),
     "reset": (["rst", "aresetn"], ["rst_n", "", None], {}),
     "axi_cache": ([0, 3, 15], [4, 5, 8, 13, 16, -1, True, "3"], {}),
@@ -186,10 +189,27 @@ def test_limits(field: str) -> None:
 
 def test_an_array_of_one_row_has_all_multipliers_or_none() -> None:
     one = {"rows": 1, "requantizers": 1}
-    assert [Config(**one, multipliers=kind).dsp_rows for kind in ("dsp", "lut")] == [1, 0]
-    assert Config(multipliers=3).dsp_rows == 3
-    with pytest.raises(InputError, match=r"field multipliers = 1: must be dsp, lut \("):
+    for kind, products in (("dsp", (DSP,)), ("lut", (LUT,)), ("packed", (DSP,))):
+        assert Config(**one, multipliers=kind).row_products == products
+    assert Config(multipliers=3).row_products == 3 * (DSP,) + 5 * (LUT,)
+    with pytest.raises(InputError, match=r"field multipliers = 1: must be dsp, lut, packed \("):
         Config(**one, multipliers=1)
+
+
+@pytest.mark.parametrize(
+    ("rows", "lanes", "products"),
+    [
+        (2, 1, [PACKED, PACKED]),
+        (2, 2, [DSP, DSP]),
+        (3, 1, [PACKED, PACKED, DSP]),
+        (3, 2, [DSP, DSP, DSP]),
+        (4, 2, [DSP, DSP, PACKED, PACKED]),
+        (7, 2, [DSP, DSP, PACKED, PACKED, PACKED, PACKED, DSP]),
+    ],
+)
+def test_rows_that_share_multipliers(rows: int, lanes: int, products: list[RowProduct]) -> None:
+    c = Config(rows=rows, weight_lanes=lanes, multipliers="packed")
+    assert c.row_products == tuple(products) and c.packed == (PACKED in products)
 
 
 def test_what_follows_from_the_fields() -> None:

@@ -59,6 +59,29 @@ def test_products_out_of_look_up_tables(multipliers: str | int) -> None:
         assert host.cycles == run_program(SMALL, random_program(SMALL, seed), {}, "host").cycles
 
 
+@pytest.mark.parametrize(
+    "shape",
+    [
+        dict(rows=4, cols=4, weight_lanes=1),
+        dict(rows=7, cols=3),
+        dict(rows=3, cols=5, weight_lanes=1, weight_zero_points=False),
+    ],
+    ids=lambda shape: f"{shape['rows']}x{shape['cols']}",
+)
+def test_two_products_a_multiplier(shape: dict[str, int]) -> None:
+    """Pairs of all rows, of those behind the first two, and with a row left alone. A compute command takes a cycle more
+    than without, in which nothing else differs."""
+    config = dataclasses.replace(SMALL, multipliers="packed", feed_bytes=0, partial_bytes=0, **shape)
+    assert config.packed
+    for seed in range(20):
+        program = random_program(config, seed)
+        host = run_program(config, program, {}, "host")
+        equal(host, run_program(config, program, {}, "rtl"))
+        plain = dataclasses.replace(config, multipliers="dsp")
+        alike = run_program(plain, random_program(plain, seed), {}, "host")
+        assert np.array_equal(alike.memory, host.memory) and 0 <= host.cycles - alike.cycles <= len(program.commands)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(10))
 def test_a_thousand_random_programs(part):
