@@ -48,7 +48,7 @@ class Family:
     router: None where no open tool routes. delays: None where no estimate has been held against routed designs. beside: of a
     family whose register takes its input from the table in its place alone, a pattern of the cells that a register's place can
     hold too; a register behind any other cell, or behind one that already has a register, takes the place of a table. None
-    elsewhere."""
+    elsewhere. ram_style: of memories whose reads are registered; None where Yosys chooses well."""
 
     name: str
     synth: str
@@ -57,6 +57,7 @@ class Family:
     router: Router | None = None
     delays: Delays | None = None
     beside: str | None = None
+    ram_style: str | None = None
 
     def takes(self, cell: str) -> Mapping[str, float]:
         """Units that a cell of that type takes of a chip; nothing for one that is in none of its resources, as multiplexers
@@ -111,7 +112,8 @@ _FAMILIES = (
     ),
     Family(
         "gowin",
-        "synth_gowin -family gw2a",
+        # A register is in no place of a wide multiplexer, but in that of the last table of a tree of them.
+        "synth_gowin -family gw2a -nowidelut",
         (18, 18),
         {
             "LUT[1-4]|INV": {"lut": 1},
@@ -131,7 +133,10 @@ _FAMILIES = (
             # It takes no port without a pin.
             {"pins.cst": "".join(f'IO_LOC "{port}" {pin};\n' for port, pin in _GOWIN_PINS.items())},
         ),
-        beside="LUT[1-4]|INV|ALU|RAM16SDP[124]",
+        # Not in those of a RAM, whose block nextpnr gives no registers.
+        beside="LUT[1-4]|INV|ALU",
+        # A RAM of tables takes eight of their places for four bits.
+        ram_style="block",
     ),
     Family(
         "ice40",

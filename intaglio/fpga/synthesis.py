@@ -7,6 +7,7 @@ from pathlib import Path
 
 from intaglio import cache
 from intaglio.fpga.families import Family
+from intaglio.fpga.memories import with_ram_style, with_undefined_collisions
 from intaglio.fpga.shim import SHIM, shim_rtlil
 from intaglio.fpga.tools import Tell, yosys
 from intaglio.machine.config import Config
@@ -23,7 +24,7 @@ def synthesize(config: Config, family: Family, tell: Tell) -> Path:
     Raises InputError where there is no Yosys, ToolError where it fails.
     """
     tool = yosys()
-    text = _with_blocks(shim_rtlil(config))
+    text = _with_blocks(with_ram_style(with_undefined_collisions(shim_rtlil(config)), family.ram_style))
     script = _script(family)
 
     def make(scratch: Path) -> Path:

@@ -10,7 +10,7 @@ from amaranth.utils import ceil_log2
 from intaglio.hw.pipeline import delay, register
 from intaglio.hw.ram import Collision, ram
 from intaglio.machine import latency
-from intaglio.machine.config import Config
+from intaglio.machine.config import Config, next_power_of_two
 
 
 def rotated(m: Module, value: Value, shift: Value, keep: int, unit: int = 8) -> Value:
@@ -141,7 +141,7 @@ class ActivationMemory(wiring.Component):
                 m.d.comb += mem.write_address.eq(Mux(compute_writes, writes.index[p], load_address >> word_of))
                 with m.If(compute_writes):
                     m.d.comb += [
-                        mem.write_data.eq(placed.word_select(p, 8 * c.half_word_bytes)),
+                        mem.write_data.eq(placed.replicate(8 * c.half_word_bytes // len(placed))),
                         mem.write_en.eq(mask.word_select(p, c.half_word_bytes)),
                     ]
                 with m.Elif(load_writes):
@@ -206,7 +206,8 @@ class ActivationMemory(wiring.Component):
 
     def _placed(self, m: Module) -> tuple[Window, Signal, Signal]:
         """COMPUTE's write, whose place is found in one cycle, its bytes turned into it in the next and committed in the third: its
-        window, an even and an odd word of data, and a bit for each of their bytes."""
+        window; its bytes, which come again and again in both words, so that one of each is where it belongs; and a bit for
+        each of the words' bytes, which tells that it does."""
         c = self.config
         waits = latency.ACTIVATION_WRITE - 3
         count, address, data = (
@@ -221,15 +222,15 @@ class ActivationMemory(wiring.Component):
         window = self._window(m, address, touch[0], touch[1])
         ring_bytes = 2 * c.half_word_bytes
         turn, lanes = Signal(self._offset_bits + 1), Signal(c.requantizers)
-        pad = ring_bytes - c.requantizers
-        placed, mask = Signal(8 * ring_bytes), Signal(ring_bytes)
+        group = next_power_of_two(c.requantizers)
+        placed, mask = Signal(8 * group), Signal(ring_bytes)
         turning = delay(m, data, 1, "turning", reset_less=True)
         m.d.sync += [
             self.write_touched.eq(touch[0] + touch[1]),
             turn.eq(-Cat(offset, window.parity)),
             lanes.eq((1 << count) - 1),
-            placed.eq(rotated(m, Cat(turning, zeros(8 * pad)), turn, ring_bytes)),
-            mask.eq(rotated(m, Cat(lanes, zeros(pad)), turn, ring_bytes, unit=1)),
+            placed.eq(rotated(m, Cat(turning, zeros(8 * (group - c.requantizers))), turn, group)),
+            mask.eq(rotated(m, Cat(lanes, zeros(ring_bytes - c.requantizers)), turn, ring_bytes, unit=1)),
         ]
         return self._later(m, self._later(m, window, "turning"), "write"), placed, mask
 
@@ -245,16 +246,20 @@ class ActivationMemory(wiring.Component):
         register(m, self.read_data, turned, latency.ACTIVATION_READ - 5, "turned")
 
     def _stored(self, m: Module, asked: Value, words: list[list[Value]]) -> None:
-        """STORE's data: the choice of the bank, then of the parity and the part of the word. asked: the address, a cycle
+        """STORE's data: the choice of the bank and of the part of the word, then of the parity. asked: the address, a cycle
         before it is at the memories."""
         c = self.config
-        bus_low = ceil_log2(c.bus_bytes)
+        bus_low, bits = ceil_log2(c.bus_bytes), 8 * c.bus_bytes
         address = delay(m, asked, 2, "asked")
-        pair = Signal(8 * 2 * c.half_word_bytes, name="stored")
+        pair = Signal(2 * bits, name="stored")
         bank = (address >> (self._offset_bits + 1 + self._bank_bits))[: max(1, ceil_log2(c.activation_banks))]
-        m.d.sync += pair.eq(Cat(chosen(words[p], bank) for p in range(2)))
-        part = delay(m, address[bus_low : self._offset_bits + 1], 1, "store_part")
-        register(m, self.store_data, pair.word_select(part, 8 * c.bus_bytes), latency.ACTIVATION_READ - 5, "bus_word")
+        of_parity = (chosen(of_banks, bank) for of_banks in words)
+        if c.half_word_bytes > c.bus_bytes:
+            part = address[bus_low : self._offset_bits]
+            of_parity = (word.word_select(part, bits) for word in of_parity)
+        m.d.sync += pair.eq(Cat(*of_parity))
+        parity = delay(m, address[self._offset_bits], 1, "store_parity")
+        register(m, self.store_data, pair.word_select(parity, bits), latency.ACTIVATION_READ - 5, "bus_word")
 
 
 def zeros(bits: int) -> Value:

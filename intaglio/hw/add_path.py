@@ -55,19 +55,30 @@ class AddPath(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        lower, upper = self._walk(m)
+        lower, upper_count, upper_final = self._walk(m)
         lower_d = delay(m, lower, latency.ACTIVATION_READ, "lower")
-        upper_d = delay(m, upper, latency.ACTIVATION_READ + 1, "upper")
-        upper_next = delay(m, lower.count != 0, latency.ACTIVATION_READ + 1, "upper_next")
+        upper_count, upper_final, upper_next = (
+            delay(m, value, latency.ACTIVATION_READ + 1, name)
+            for name, value in (
+                ("upper_count", upper_count), ("upper_final", upper_final), ("upper_next", lower.count != 0),
+            )
+        )  # fmt: skip
         output = Signal(OutputPass(self.config))
-        m.d.sync += output.eq(Mux(upper_next, upper_d.as_value(), lower_d.as_value()))
+        m.d.sync += output.eq(lower_d)
+        with m.If(upper_next):
+            m.d.sync += [
+                output.count.eq(upper_count),
+                output.address.eq(output.address + self.config.requantizers),
+                output.final.eq(upper_final),
+            ]
         to_sums = latency.OPERAND_SCALE + latency.ADD_SUM
         m.d.comb += self.output.eq(delay(m, output, to_sums, "output"))
         self._add(m, upper_next)
         return m
 
-    def _walk(self, m: Module) -> tuple[data.View, data.View]:
-        """The reads; returns the passes of a chunk's halves, in the cycle in which b's chunk is read."""
+    def _walk(self, m: Module) -> tuple[data.View, Signal, Signal]:
+        """The reads; returns the pass of a chunk's lower half, and count and `final` of the upper one's, in the cycle in which b's
+        chunk is read."""
         q = self.config.requantizers
         f = CommandView(self.command, Opcode.ADD)
         bits = ceil_log2(self.config.activation_bytes)
@@ -90,7 +101,8 @@ class AddPath(wiring.Component):
             m.d.sync += active.eq(0)
         with m.If(begin):
             m.d.sync += active.eq(1)
-        lower, upper = Signal(OutputPass(self.config)), Signal(OutputPass(self.config))
+        lower = Signal(OutputPass(self.config))
+        upper_count, upper_final = Signal(range(q + 1)), Signal()
         m.d.comb += last_chunk.eq(beyond[-1])
         m.d.sync += count.eq(Mux(active, Mux(last_chunk, left, 2 * q), 0))
         reads_b = delay(m, second, 1, "reads_b")
@@ -101,11 +113,10 @@ class AddPath(wiring.Component):
             lower.count.eq(Mux(reads_b, Mux(wide, q, count), 0)),
             lower.address.eq(out),
             lower.final.eq(later.ends & ~wide),
-            upper.count.eq(Mux(reads_b & wide, count - q, 0)),
-            upper.address.eq(out + q),
-            upper.final.eq(later.ends & wide),
+            upper_count.eq(Mux(reads_b & wide, count - q, 0)),
+            upper_final.eq(later.ends & wide),
         ]
-        return lower, upper
+        return lower, upper_count, upper_final
 
     def _add(self, m: Module, upper_next: Signal) -> None:
         """The sums: a is held one cycle while b arrives; the upper halves are held one more."""

@@ -15,7 +15,7 @@ from intaglio.machine.config import Config
 
 
 class FeedRows(wiring.Component):
-    """The rows' shift registers.
+    """The rows' bytes, each row's one after the other.
 
     Ports
     -----
@@ -84,13 +84,15 @@ class FeedRows(wiring.Component):
         register(m, row, request.row, to_capture, "row")
         control, pixels = self.control, self.pixels
         for r in range(self.config.rows):
-            shift = Signal(8 * width, name=f"row{r}", reset_less=True)
+            # All but the first are kept where they were captured, and chosen: fewer tables than for bytes that move.
+            kept = Signal(8 * (width - 1), name=f"row{r}", reset_less=True)
+            following = Signal(ceil_log2(width), name=f"following{r}", reset_less=True)
+            shown = Signal(8, name=f"shown{r}", reset_less=True)
+            m.d.sync += [shown.eq(Cat(Const(0, 8), kept).word_select(following, 8)), following.eq(following + 1)]
             with m.If(capture & (row == r)):
-                m.d.sync += shift.eq(masked)
-            with m.Else():
-                m.d.sync += shift.eq(shift[8:])
+                m.d.sync += [kept.eq(masked[8:]), shown.eq(masked[:8]), following.eq(1)]
             m.d.comb += [
-                self.activation[r].eq(shift[:8]),
+                self.activation[r].eq(shown),
                 self.control_out[r].eq(control),
                 self.control_out[r].valid.eq(control.valid & (r < pixels)),
             ]

@@ -73,7 +73,7 @@ class CommandQueue(wiring.Component):
         m.d.sync += shown.eq(delay(m, pushed, waits, "pushed") | (shown & ~popped))
 
     def _store(self, m: Module, pushed: Value, popped: Value, shown: Signal) -> None:
-        """The oldest is shown by a register; the others wait in a memory."""
+        """They wait in a memory, whose output is the oldest."""
         waits = latency.DISPATCH - 2
         write, word, index = (delay(m, getattr(self, name), waits, name) for name in ("write", "word", "index"))
         produce, consume = Signal(range(self._depth)), Signal(range(self._depth))
@@ -82,8 +82,8 @@ class CommandQueue(wiring.Component):
             "storage",
             shape=32 * self._words,
             depth=self._depth,
-            read_latency=0,
-            collision=Collision.OLD,
+            read_latency=1,
+            collision=Collision.UNDEFINED,
             granularity=32,
         )
         stored = Signal(range(self._depth + 1))  # whole commands in the storage that are not shown
@@ -94,7 +94,9 @@ class CommandQueue(wiring.Component):
             storage.write_address.eq(produce),
             storage.write_data.eq(word.replicate(self._words)),
             storage.write_en.eq(write << index),
+            storage.read_en.eq(moves),
             storage.read_address.eq(consume),
+            self.commands.payload.eq(storage.read_data),
         ]
         m.d.sync += [
             stored.eq(stored + delay(m, pushed, waits, "pushed") - moves),
@@ -102,5 +104,3 @@ class CommandQueue(wiring.Component):
             consume.eq(consume + moves),
             shown.eq(moves | (shown & ~popped)),
         ]
-        with m.If(moves):
-            m.d.sync += self.commands.payload.eq(storage.read_data)

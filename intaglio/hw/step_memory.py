@@ -51,6 +51,7 @@ class StepMemory(wiring.Component):
             read_latency=1,
             collision=Collision.OLD,
             granularity=8 * self._bus,
+            attributes={"ram_style": "block"},  # channel records are few, but wide
         )
         lanes = self._row // self._bus
         low = ceil_log2(self._bus)

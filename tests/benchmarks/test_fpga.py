@@ -37,6 +37,19 @@ def test_the_committed_rows_are_those_of_shipped_configurations_that_name_a_chip
     assert (ROOT / fpga.CSV).read_text() == text_of(rows)
 
 
+ROOM = {"colorlight": ("lut",), "arty35": ("lut", "dsp"), "arty100": ("lut", "dsp")}
+"""Resources of which a tenth of the chip is left for what else is on the board's."""
+
+
+def test_a_configuration_fits_the_chip_that_it_names() -> None:
+    for name, found in read_rows(ROOT / fpga.CSV).items():
+        available = chip_of(found["chip"]).available
+        assert found["fits"] == "yes", name
+        for resource in RESOURCES:
+            share = 0.9 if resource in ROOM.get(name, ()) else 1.0
+            assert float(found[resource]) <= share * available[resource], f"{name}: {found[resource]} {resource}"
+
+
 def test_the_readmes_table_is_the_rows() -> None:
     text = (ROOT / fpga.README).read_text()
     assert with_table(text, read_rows(ROOT / fpga.CSV)) == text

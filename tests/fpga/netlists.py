@@ -14,6 +14,7 @@ OUTPUTS = {
     "TRELLIS_FF": ("Q",),
     "LUT4": ("Z", "F"),
     "ALU": ("SUM", "COUT"),
+    "RAM16SDP4": ("DO",),
     "DFF": ("Q",),
     "DFFRE": ("Q",),
     "CCU2C": ("S0", "COUT"),

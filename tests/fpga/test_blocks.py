@@ -48,10 +48,13 @@ def test_a_register_behind_no_table_of_its_own_takes_a_place_on_a_gowin(tmp_path
     made.cell("DFF", "after", "shim.intaglio", D="a", Q="c")
     made.cell("DFF", "summed", "shim.intaglio", D="sum", Q="d")
     made.cell("DFF", "constant", "shim", D="1", Q="e")
+    made.cell("RAM16SDP4", "r", "shim.intaglio.queue", RAD="a", DO="read")
+    made.cell("DFFRE", "behind a RAM", "shim.intaglio.queue", D="read", Q="f")
     blocks = taken_by_block(made.read(tmp_path).cells, FAMILIES["gowin"])
     assert {name: (taken["lut"], taken["ff"]) for name, taken in blocks.items()} == {
-        "": (4, 4),
+        "": (13, 5),
         "core": (3, 2),
+        "queue": (9, 1),
         OUTSIDE: (1, 1),
     }
 

@@ -16,6 +16,18 @@ SHIPPED = {  # name: rows, cols, bytes on chip, bus
     "edge256": (16, 16, 128 * KIB, 8),
     "wide": (8, 32, 128 * KIB, 8),
     "edge1024": (32, 32, 512 * KIB, 32),
+    "tang20k": (4, 4, 32 * KIB, 4),
+    "colorlight": (4, 4, 32 * KIB, 4),
+    "ulx3s": (8, 16, 124 * KIB, 4),
+    "arty35": (8, 8, 64 * KIB, 8),
+    "arty100": (16, 16, 128 * KIB, 8),
+}
+BOARDS = {  # name: chip, cycles to the board's memory, bursts in flight
+    "tang20k": ("gw2ar-18", 16, 2),
+    "colorlight": ("ecp5-25f", 16, 4),
+    "ulx3s": ("ecp5-85f", 16, 4),
+    "arty35": ("xc7a35t", 32, 4),
+    "arty100": ("xc7a100t", 32, 4),
 }
 
 
@@ -24,9 +36,10 @@ def test_the_shipped_ones():
     for name, (rows, cols, on_chip, bus) in SHIPPED.items():
         c = load_config(name)
         assert (c.name, c.rows, c.cols, c.on_chip_bytes, c.bus_bytes) == (name, rows, cols, on_chip, bus)
-        assert c.memory == MemoryConfig(bus, 32, 8) and c.clock_mhz == (
-            200 if c.measured_clock is None else c.measured_clock.mhz
-        )
+        chip, latency, outstanding = BOARDS.get(name, (c.chip, 32, 8))
+        assert c.chip == chip and c.memory == MemoryConfig(bus, latency, outstanding) and c.counters
+        if name not in BOARDS:
+            assert c.clock_mhz == (200 if c.measured_clock is None else c.measured_clock.mhz)
 
 
 @pytest.mark.parametrize(
