@@ -69,7 +69,7 @@ class _Timing:
             for port, net in cell.inputs.items():
                 if net in self._reach and self._fits("ends", cell, port):
                     reach = self._reach[net]
-                    delay = reach.at + self._wire(net, cell, port)
+                    delay = reach.at + self._wire(net, cell, port) + self._delays.cells[cell.timed].setup
                     yield Path(reach.source, self._netlist.signal(cell), delay, reach.levels)
 
     def _arrive(self, net: int) -> None:
@@ -81,12 +81,12 @@ class _Timing:
                 stack.pop()
                 continue
             cell, port = self._driver[top]
-            timed = self._delays.cells.get(cell.kind, _UNKNOWN)
+            timed = self._delays.cells.get(cell.timed, _UNKNOWN)
             if timed.launch is not None:
                 self._reach[top] = _Reach(timed.launch, self._netlist.signal(cell), 0)
                 stack.pop()
                 continue
-            arcs = [(of, given) for of, given in cell.inputs.items() if self._passes(cell.kind, of, port) is not None]
+            arcs = [(of, given) for of, given in cell.inputs.items() if self._passes(cell.timed, of, port) is not None]
             missing = [given for _, given in arcs if given not in self._reach and given in self._driver]
             if missing:
                 stack.extend(missing)
@@ -100,7 +100,7 @@ class _Timing:
 
     def _through(self, cell: Cell, of: str, given: int, port: str) -> _Reach:
         before = self._reach[given]
-        passed = self._passes(cell.kind, of, port)
+        passed = self._passes(cell.timed, of, port)
         assert passed is not None
         return _Reach(before.at + self._wire(given, cell, of) + passed, before.source, before.levels + 1)
 
@@ -114,9 +114,9 @@ class _Timing:
 
     def _fits(self, what: str, cell: Cell, port: str) -> bool:
         """True for an input that is one of the cell's `ends` or `free`."""
-        key = what, cell.kind, port
+        key = what, cell.timed, port
         if key not in self._inputs:
-            pattern = getattr(self._delays.cells.get(cell.kind, _UNKNOWN), what)
+            pattern = getattr(self._delays.cells.get(cell.timed, _UNKNOWN), what)
             self._inputs[key] = re.fullmatch(pattern, port) is not None
         return self._inputs[key]
 

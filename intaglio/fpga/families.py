@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from intaglio.hw.target import target_of
+
 
 @dataclass(frozen=True)
 class Router:
@@ -23,10 +25,11 @@ class Router:
 @dataclass(frozen=True)
 class CellDelay:
     """Nanoseconds of a type of cells at the slowest grade. launch: from the clock to its outputs; None for a cell without a
-    clock. arcs: from inputs to outputs, by a pattern of `input output`. ends: a pattern of the inputs at which paths
+    clock. setup: at the inputs where paths end. arcs: from inputs to outputs, by a pattern of `input output`. ends: a pattern of the inputs at which paths
     end. free: of those that nets from a neighbour reach in no time, as carries do."""
 
     launch: float | None = None
+    setup: float = 0.0
     arcs: Mapping[str, float] = field(default_factory=dict)
     ends: str = ""
     free: str = ""
@@ -59,6 +62,11 @@ class Family:
     beside: str | None = None
     ram_style: str | None = None
 
+    @property
+    def target(self) -> str:
+        """What the hardware is written for (hw/target.py)."""
+        return target_of(self.name)
+
     def takes(self, cell: str) -> Mapping[str, float]:
         """Units that a cell of that type takes of a chip; nothing for one that is in none of its resources, as multiplexers
         between tables are."""
@@ -78,6 +86,7 @@ _ECP5 = Delays(
         "DP16KD": CellDelay(launch=5.61, ends="(?!CLK).*"),
         "PDPW16KD": CellDelay(launch=5.61, ends="(?!CLK).*"),
         "MULT18X18D": CellDelay(arcs={"[AB].*": 4.0}),
+        "MULT18X18D registered": CellDelay(launch=0.4, ends="[AB].*|CE0", setup=3.5),
     },
     net=0.75,
     net_per_doubling=0.1,

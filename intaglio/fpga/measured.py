@@ -11,6 +11,7 @@ import yaml
 from intaglio.errors import InputError
 from intaglio.fpga.synth import Synthesis
 from intaglio.fpga.tools import Tell
+from intaglio.hw.target import target_of
 from intaglio.hw.verilog import emit_rtlil
 from intaglio.machine.clock import FIELD, MeasuredClock
 from intaglio.machine.config import Config, config_from_text
@@ -22,7 +23,8 @@ _OLD = re.compile(rf"^(?:clock_mhz|{FIELD})[ \t]*:.*\n?(?:[ \t]+\S.*\n?|[ \t]*\n
 def rtl_hash(config: Config) -> str:
     """16 hexadecimal digits of the accelerator's RTLIL, from which Verilog and netlists are made: seconds. It differs where
     another version builds other hardware of the same configuration."""
-    return hashlib.sha256(emit_rtlil(config).encode()).hexdigest()[:16]
+    rtlil = emit_rtlil(config, target=target_of(config.chip))
+    return hashlib.sha256(rtlil.encode()).hexdigest()[:16]
 
 
 def measured_clock(config: Config, found: Synthesis) -> MeasuredClock | None:

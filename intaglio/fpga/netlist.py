@@ -29,6 +29,11 @@ class Cell:
     inputs: dict[str, int]
     outputs: dict[str, int]
 
+    @property
+    def timed(self) -> str:
+        """Its kind, and `registered` of a multiplier whose output register is in use."""
+        return self.kind + " registered" * (self.parameters.get("REG_OUTPUT_CLK", "NONE") != "NONE")
+
 
 @dataclass(frozen=True)
 class Netlist:

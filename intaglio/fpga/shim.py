@@ -48,6 +48,6 @@ class Shim(wiring.Component):
         return m
 
 
-def shim_rtlil(config: Config) -> str:
-    """RTLIL of the shim around an accelerator, a module for each block."""
-    return component_rtlil(Shim(config), SHIM)
+def shim_rtlil(config: Config, target: str) -> str:
+    """RTLIL of the shim around an accelerator, a module for each block. target: hw/target.py's."""
+    return component_rtlil(Shim(config), SHIM, target)

@@ -24,7 +24,7 @@ def synthesize(config: Config, family: Family, tell: Tell) -> Path:
     Raises InputError where there is no Yosys, ToolError where it fails.
     """
     tool = yosys()
-    text = _with_blocks(with_ram_style(with_undefined_collisions(shim_rtlil(config)), family.ram_style))
+    text = _with_blocks(with_ram_style(with_undefined_collisions(shim_rtlil(config, family.target)), family.ram_style))
     script = _script(family)
 
     def make(scratch: Path) -> Path:

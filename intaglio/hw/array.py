@@ -128,7 +128,9 @@ class ArrayRow(wiring.Component):
                 m.d.comb += self.activation_out[c].eq(activation)
                 after = plus_carry(before, self.product[c], self.carry[c])
             elif self._kind is RowProduct.DSP:
-                after = before + product(m, activation, weight, f"product{c}", stages=to_sum, enable=takes[c])
+                after = before + product(
+                    m, activation, weight, f"product{c}", stages=to_sum, enable=takes[c], platform=platform
+                )
             else:
                 parts = digit_product(m, activation, weight, f"product{c}", stages=to_sum, enable=takes[c])
                 after = plus_carry(before, *parts)

@@ -105,7 +105,7 @@ class OperandScale(wiring.Component):
             make("right", 5, "offset").eq(-read("shift", "offset")),
         ]
         if self._multipliers:
-            self._product(m, pipe)
+            self._product(m, pipe, platform)
         else:
             self._product_of_tables(m, pipe)
         # With a bit behind the point, 0 before the shift.
@@ -118,7 +118,7 @@ class OperandScale(wiring.Component):
         m.d.comb += [self.out.eq(result[1:]), self.up.eq(result[0])]  # -x - up = ~x + 1 - up
         return m
 
-    def _product(self, m: Module, pipe: Pipeline) -> None:
+    def _product(self, m: Module, pipe: Pipeline, platform: object) -> None:
         """The magnitude's product and the first rounding's half, by multipliers."""
         negate = pipe.read("negate", "product")
         made = product(
@@ -129,6 +129,7 @@ class OperandScale(wiring.Component):
             stages=pipe.between("product", "sum") + 1,
             plus=Cat(negate.replicate(_DROP - 1), ~negate),
             shape=unsigned(39),
+            platform=platform,
         )
         pipe.enter("sum", made, "sum")
 

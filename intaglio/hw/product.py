@@ -7,7 +7,9 @@ from typing import Any
 
 from amaranth.hdl import Cat, Const, Module, Shape, Signal, Value
 
+from intaglio.hw import mult18x18d
 from intaglio.hw.pipeline import delay
+from intaglio.hw.target import ECP5, PORTABLE
 
 PART = 17
 """Bits of an operand, beside a sign, that the multipliers of most DSP blocks take."""
@@ -24,6 +26,7 @@ def product(
     shape: Any = None,
     enable: Any = None,
     part: int = PART,
+    platform: object = PORTABLE,
     attributes: Mapping[str, int | str] | None = None,
 ) -> Any:
     """a * b + plus as it was `stages` cycles ago, at least 1: as many registers in a row, for a DSP block to take in, and
@@ -34,8 +37,9 @@ def product(
 
     plus: unsigned. shape: of the result, where it is known to need fewer bits than any values of these shapes. enable: 1
     bit; where it is low the first registers keep what they have; not with `plus`. The registers have no reset: a valid
-    bit beside them says what they mean. part: as PART, where it is another. attributes: for synthesis, such as use_dsp, written before each of the first
-    registers in the Verilog.
+    bit beside them says what they mean. part: as PART, where it is another. platform: of the module (hw/target.py), whose
+    multipliers are taken. attributes: for synthesis, such as use_dsp, written before each of the first registers in the
+    Verilog.
     """
     if stages < 1:
         raise ValueError(f"{name}: a product has a register of its own")
@@ -54,7 +58,10 @@ def product(
             reset_less=True,
             attrs={"intaglio.product": f"{_shape(x)} * {_shape(y)}", **(attributes or {})},
         )
-        if enable is None:
+        if platform == ECP5 and max(len(x), len(y)) <= mult18x18d.BITS:
+            dsp = f"{register.name}_dsp"
+            m.d.comb += register.eq(mult18x18d.multiplied(m, x, y, dsp, 1 if enable is None else enable))
+        elif enable is None:
             m.d.sync += register.eq(x * y)
         else:
             with m.If(enable):

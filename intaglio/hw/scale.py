@@ -75,7 +75,11 @@ class Requantizer(wiring.Component):
         self._value(m, pipe)
         value, factor = pipe.read("value", "product"), pipe.read("multiplier", "product")[:31]
         stages = pipe.between("product", "product2") + 1
-        pipe.enter("product", product(m, value, factor, "product", stages=stages, shape=signed(63)), "product2")
+        pipe.enter(
+            "product",
+            product(m, value, factor, "product", stages=stages, shape=signed(63), platform=platform),
+            "product2",
+        )
         self._high(m, pipe)
         self._shifted(m, pipe)
         self._out(m, pipe, *self._rounded(m, pipe))

@@ -13,9 +13,11 @@ from amaranth.hdl._ir import PortDirection  # what rtlil.convert takes; amaranth
 from amaranth.lib import wiring
 
 from intaglio.hw.accelerator import Accelerator
+from intaglio.hw.mult18x18d import MODEL
 from intaglio.hw.names import plain_names
 from intaglio.hw.rtlil_widths import rewrite
 from intaglio.hw.signal_names import named_by_source
+from intaglio.hw.target import ECP5, PORTABLE, target_of
 from intaglio.hw.verilog_text import ansi, tidy
 from intaglio.hw.yosys import run_yosys
 from intaglio.machine.config import INSTRUCTION_SET, Config
@@ -35,14 +37,15 @@ def ports_of(component: wiring.Component) -> dict[str, Any]:
     return ports
 
 
-def emit_rtlil(config: Config, core: Any = None, name: str = TOP) -> str:
+def emit_rtlil(config: Config, core: Any = None, name: str = TOP, target: str = PORTABLE) -> str:
     """RTLIL of Accelerator(config, core), unoptimized; clock `clk`, synchronous reset `rst`."""
-    return component_rtlil(Accelerator(config, core), name)
+    return component_rtlil(Accelerator(config, core), name, target)
 
 
 def emit_verilog(config: Config, core: Any = None, name: str = TOP) -> str:
-    """Verilog of Accelerator(config, core) for people and synthesis: one module a block."""
-    return to_modules(emit_rtlil(config, core, name), name)
+    """Verilog of Accelerator(config, core) for people and synthesis: one module a block, for the configuration's chip."""
+    target = target_of(config.chip)
+    return to_modules(emit_rtlil(config, core, name, target), name) + (MODEL if target == ECP5 else "")
 
 
 def header(config: Config) -> str:
@@ -61,9 +64,9 @@ def emit_flat(config: Config, core: Any = None, name: str = TOP) -> str:
     return to_flat(emit_rtlil(config, core, name))
 
 
-def component_rtlil(component: wiring.Component, name: str) -> str:
+def component_rtlil(component: wiring.Component, name: str, target: str = PORTABLE) -> str:
     with _no_collection(), named_by_source():
-        return str(rtlil.convert(component, name=name, ports=ports_of(component), emit_src=False, platform="verilog"))
+        return str(rtlil.convert(component, name=name, ports=ports_of(component), emit_src=False, platform=target))
 
 
 def to_flat(text: str) -> str:

@@ -37,9 +37,8 @@ SEQUENCER_REQUEST = 5
 """Cycles from a slot's cycle to its request at the activation memory: row, gather, add, clip, choice. At least 5."""
 FEED_ROWS = 2
 """Cycles from a request's bytes to the array's edge: mask, capture. At least 2."""
-ARRAY_ELEMENT = 4
-"""Cycles from a step at an element's edge to the sum with it: operands, product (two, so that one register may lie at the DSP
-block), sum. At least 3."""
+ARRAY_ELEMENT = 3
+"""Cycles from a step at an element's edge to the sum with it: operands, product, sum. At least 3."""
 ARRAY_GATHER = 1
 """Cycles from an element's complete sum to its column's output. At least 1."""
 DRAIN_READ = 2

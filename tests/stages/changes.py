@@ -41,7 +41,7 @@ STAGES = (
     _longer("sequencers, step", "SEQUENCER_STEP", 1),
     _longer("sequencers, request", "SEQUENCER_REQUEST", 5),
     _longer("feed", "FEED_ROWS", 2),
-    _longer("array, element", "ARRAY_ELEMENT", 4),
+    _longer("array, element", "ARRAY_ELEMENT", 3),
     _longer("array, gather", "ARRAY_GATHER", 1),
     _longer("drain", "DRAIN_READ", 2),
     Change("requantizer", LATENCY, (('        "product2",\n', '        "product2",\n        "spare",\n'),)),

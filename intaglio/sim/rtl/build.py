@@ -10,6 +10,7 @@ from importlib import metadata, resources
 from pathlib import Path
 
 from intaglio import cache
+from intaglio.hw.target import target_of
 from intaglio.hw.verilog import TOP, emit_flat, emit_verilog, header
 from intaglio.machine.config import Config
 from intaglio.places import plain_folder
@@ -85,7 +86,7 @@ def library(config: Config, waves: str | None = None, progress: Progress | None 
 
 def verilog_of(config: Config, progress: Progress | None = None) -> str:
     """The Verilog of `config` that users get: emit_verilog below a header."""
-    return header(config) + _cached("modules", emit_verilog, config, progress)
+    return header(config) + _cached(f"modules for {target_of(config.chip)}", emit_verilog, config, progress)
 
 
 def flat_of(config: Config, progress: Progress | None = None) -> str:

@@ -1,0 +1,16 @@
+"""Targets: what the hardware is written for, handed to each module's `elaborate` as its platform."""
+
+from __future__ import annotations
+
+PORTABLE = "verilog"
+"""Operators and registers alone, which every tool understands and gives blocks of its own."""
+ECP5 = "ecp5"
+"""Multipliers are Lattice ECP5's MULT18X18D with their registers (hw/mult18x18d.py), which open tools give none."""
+TARGETS = (PORTABLE, ECP5)
+
+
+def target_of(chip: str | None) -> str:
+    """The target of a configuration's `chip`, whose name begins with its family's; PORTABLE of one without a target of its
+    own, and without a chip."""
+    family = (chip or "").partition("-")[0]
+    return family if family in TARGETS else PORTABLE
