@@ -12,6 +12,8 @@ from amaranth.hdl import Value
 from amaranth.lib import wiring
 
 from intaglio import cache
+from intaglio.hw.mult18x18d import MODEL
+from intaglio.hw.target import PORTABLE
 from intaglio.hw.verilog import component_rtlil, ports_of, to_flat
 from intaglio.sim.rtl.build import emission
 from intaglio.sim.rtl.pieces import build_model
@@ -40,14 +42,14 @@ _FLAGS = [
 
 
 class Pipeline:
-    """component: plain ports of up to 64 bits, no handshake, one element a cycle."""
+    """component: plain ports of up to 64 bits, no handshake, one element a cycle. target: hw/target.py's."""
 
-    def __init__(self, component: wiring.Component):
+    def __init__(self, component: wiring.Component, target: str = PORTABLE):
         ports: dict[str, Value] = {name: value for name, (value, _) in ports_of(component).items()}
         self.inputs = [name for name, member in component.signature.members.items() if member.flow == wiring.In]
         (self.output,) = [name for name in ports if name not in self.inputs]
         self._masks = {name: (1 << len(value)) - 1 for name, value in ports.items()}
-        self._c = ctypes.CDLL(str(_library(component_rtlil(component, _TOP), tuple(self.inputs), self.output)))
+        self._c = ctypes.CDLL(str(_library(component_rtlil(component, _TOP, target), tuple(self.inputs), self.output)))
 
     def run(self, values: Mapping[str, np.ndarray], latency: int) -> np.ndarray:
         """What `output`, unsigned, shows `latency` cycles after each element. values: for each input, int64 [count]."""
@@ -81,7 +83,7 @@ extern "C" void run(int64_t count, int64_t latency, const int64_t* const* in, in
 """
 
     def make(scratch: Path) -> Path:
-        (scratch / "top.v").write_text(to_flat(rtlil))
+        (scratch / "top.v").write_text(to_flat(rtlil) + MODEL)
         (scratch / "driver.cpp").write_text(driver)
         done = build_model(verilator(), _FLAGS, "Vtop", ("top.v", "driver.cpp"), "libtop.so", 1, scratch)
         result = scratch / "build" / "libtop.so"

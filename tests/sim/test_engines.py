@@ -12,6 +12,7 @@ from intaglio.machine.faults import Fault
 from intaglio.machine.isa import Command, Engine, Opcode
 from intaglio.sim.engines import in_program_order, layer_intervals, layer_spans, run_program
 from intaglio.sim.memory import port
+from intaglio.sim.rtl import build
 from intaglio.sim.rtl.simulate import run_rtl
 from tests.sim.programs import SMALL, program_of, random_image, random_program
 
@@ -80,6 +81,17 @@ def test_two_products_a_multiplier(shape: dict[str, int]) -> None:
         plain = dataclasses.replace(config, multipliers="dsp")
         alike = run_program(plain, random_program(plain, seed), {}, "host")
         assert np.array_equal(alike.memory, host.memory) and 0 <= host.cycles - alike.cycles <= len(program.commands)
+
+
+@pytest.mark.parametrize("chip", [None, "ecp5-85f"])
+def test_the_verilog_that_users_get(chip: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module a block, with the chip's own multipliers: as the flat text that the simulator runs, and the host."""
+    config = dataclasses.replace(SMALL, chip=chip)
+    assert ("MULT18X18D" in build.verilog_of(config)) == (chip is not None)
+    monkeypatch.setattr(build, "flat_of", build.verilog_of)
+    for seed in range(20):
+        program = random_program(config, seed)
+        equal(run_program(config, program, {}, "host"), run_program(config, program, {}, "rtl"))
 
 
 @pytest.mark.slow

@@ -1,0 +1,76 @@
+"""Products by ECP5's multiplier, by what it does in simulators: as products of operators, in Verilator."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from amaranth.hdl import Module, Shape, signed, unsigned
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from intaglio.fpga.chips import CHIPS
+from intaglio.fpga.families import FAMILIES
+from intaglio.hw.product import product
+from intaglio.hw.target import ECP5, PORTABLE, TARGETS, target_of
+from intaglio.hw.verilog import TOP, component_rtlil
+from tests.hw.verilated import Pipeline
+
+
+class Times(wiring.Component):
+    """A product, held where `enable` is low unless `plus` is added."""
+
+    def __init__(self, a: Shape, b: Shape, stages: int, adds: bool):
+        self._made = stages, adds
+        super().__init__(
+            {"a": In(a), "b": In(b), "plus": In(5), "enable": In(1), "out": Out(signed(a.width + b.width + 2))}
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        stages, adds = self._made
+        given = {"plus": self.plus} if adds else {"enable": self.enable}
+        m.d.comb += self.out.eq(product(m, self.a, self.b, "whole", stages=stages, platform=platform, **given))
+        return m
+
+
+SHAPES = [
+    (signed(8), signed(9), 1),
+    (signed(18), signed(18), 1),
+    (unsigned(18), signed(18), 2),
+    (unsigned(17), unsigned(17), 1),
+    (signed(33), unsigned(26), 4),
+    (unsigned(8), unsigned(31), 2),
+    (signed(1), unsigned(1), 1),
+]
+
+
+@pytest.mark.parametrize("stages", [2, 3])
+@pytest.mark.parametrize("adds", [False, True])
+@pytest.mark.parametrize(("a", "b", "blocks"), SHAPES, ids=str)
+def test_products(a: Shape, b: Shape, blocks: int, adds: bool, stages: int) -> None:
+    dut = Times(a, b, stages, adds)
+    assert component_rtlil(dut, TOP, ECP5).count("cell \\MULT18X18D ") == blocks
+    assert "MULT18X18D" not in component_rtlil(dut, TOP)
+    seed = a.width * 100 + b.width
+    rng = np.random.default_rng(seed)
+    count = 20_000
+
+    def drawn(shape: Shape) -> np.ndarray:
+        low = -(1 << shape.width - 1) if shape.signed else 0
+        high = low + (1 << shape.width) - 1
+        ends = np.array([low, high, 0], np.int64)
+        return np.where(rng.random(count) < 0.3, rng.choice(ends, count), rng.integers(low, high, count, endpoint=True))
+
+    given = {"a": drawn(a), "b": drawn(b), "plus": rng.integers(0, 32, count), "enable": rng.integers(0, 2, count)}
+    made, wanted = (Pipeline(dut, target).run(given, stages) for target in (ECP5, PORTABLE))
+    # Before the first that is enabled a register has what it began with.
+    first = 0 if adds else int(np.argmax(given["enable"])) + 1
+    assert np.array_equal(made[first:], wanted[first:]), f"seed {seed}"
+
+
+def test_targets() -> None:
+    """A chip's is its family's, and without a chip tools choose."""
+    assert target_of(None) == PORTABLE
+    for name, chip in CHIPS.items():
+        assert target_of(name) == FAMILIES[chip.family].target
+        assert (target_of(name) == PORTABLE) == (chip.family not in TARGETS)
