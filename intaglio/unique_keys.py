@@ -21,6 +21,19 @@ class UniqueKeys(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-UniqueKeys.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+"), list("-+.0123456789")
-)
+class _Quoted(yaml.SafeDumper):
+    """Quotes the texts that UniqueKeys would take for numbers."""
+
+
+for _kind in (UniqueKeys, _Quoted):
+    _kind.add_implicit_resolver(
+        "tag:yaml.org,2002:float",
+        re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"),
+        list("-+.0123456789"),
+    )
+
+
+def yaml_of(data: Any, **options: Any) -> str:
+    """Plain values as YAML that UniqueKeys reads as they were, keys in their order. options: PyYAML's."""
+    text: str = yaml.dump(data, Dumper=_Quoted, sort_keys=False, **options)
+    return text

@@ -6,8 +6,6 @@ import dataclasses
 import hashlib
 import re
 
-import yaml
-
 from intaglio.errors import InputError
 from intaglio.fpga.synth import Synthesis
 from intaglio.fpga.tools import Tell
@@ -15,6 +13,7 @@ from intaglio.hw.target import target_of
 from intaglio.hw.verilog import emit_rtlil
 from intaglio.machine.clock import FIELD, MeasuredClock
 from intaglio.machine.config import Config, config_from_text
+from intaglio.unique_keys import yaml_of
 
 _OLD = re.compile(rf"^(?:clock_mhz|{FIELD})[ \t]*:.*\n?(?:[ \t]+\S.*\n?|[ \t]*\n(?=[ \t]+\S))*", re.MULTILINE)
 """Fields that the section takes the place of, with their indented lines."""
@@ -44,7 +43,7 @@ def measured_clock(config: Config, found: Synthesis) -> MeasuredClock | None:
 
 def section(measured: MeasuredClock) -> str:
     """The section as YAML, ready to stand in a configuration file without a clock_mhz."""
-    return yaml.safe_dump({FIELD: measured.to_dict()}, sort_keys=False, default_flow_style=None, width=120)
+    return yaml_of({FIELD: measured.to_dict()}, default_flow_style=None, width=120)
 
 
 def with_clock(text: str, where: str, measured: MeasuredClock | None) -> str:

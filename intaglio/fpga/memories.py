@@ -1,4 +1,4 @@
-"""What Yosys is told of the memories that hw/ram.py makes, by the attributes that it gives them."""
+"""Memories of hw/ram.py as Yosys is told of them, by the attributes that they have."""
 
 from __future__ import annotations
 

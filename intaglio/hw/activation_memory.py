@@ -246,20 +246,16 @@ class ActivationMemory(wiring.Component):
         register(m, self.read_data, turned, latency.ACTIVATION_READ - 5, "turned")
 
     def _stored(self, m: Module, asked: Value, words: list[list[Value]]) -> None:
-        """STORE's data: the choice of the bank and of the part of the word, then of the parity. asked: the address, a cycle
+        """STORE's data: the choice of the bank, then of the parity and the part of the word. asked: the address, a cycle
         before it is at the memories."""
         c = self.config
-        bus_low, bits = ceil_log2(c.bus_bytes), 8 * c.bus_bytes
+        bus_low = ceil_log2(c.bus_bytes)
         address = delay(m, asked, 2, "asked")
-        pair = Signal(2 * bits, name="stored")
+        pair = Signal(8 * 2 * c.half_word_bytes, name="stored")
         bank = (address >> (self._offset_bits + 1 + self._bank_bits))[: max(1, ceil_log2(c.activation_banks))]
-        of_parity = (chosen(of_banks, bank) for of_banks in words)
-        if c.half_word_bytes > c.bus_bytes:
-            part = address[bus_low : self._offset_bits]
-            of_parity = (word.word_select(part, bits) for word in of_parity)
-        m.d.sync += pair.eq(Cat(*of_parity))
-        parity = delay(m, address[self._offset_bits], 1, "store_parity")
-        register(m, self.store_data, pair.word_select(parity, bits), latency.ACTIVATION_READ - 5, "bus_word")
+        m.d.sync += pair.eq(Cat(chosen(words[p], bank) for p in range(2)))
+        part = delay(m, address[bus_low : self._offset_bits + 1], 1, "store_part")
+        register(m, self.store_data, pair.word_select(part, 8 * c.bus_bytes), latency.ACTIVATION_READ - 5, "bus_word")
 
 
 def zeros(bits: int) -> Value:

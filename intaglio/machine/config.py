@@ -24,7 +24,7 @@ from intaglio.machine.clock import Clock, MeasuredClock, clock_of, measured_cloc
 from intaglio.machine.formats import FORMATS, SUM, ElementFormat
 from intaglio.machine.memory import MemoryConfig
 from intaglio.machine.row_product import RowProduct, row_products
-from intaglio.unique_keys import UniqueKeys
+from intaglio.unique_keys import UniqueKeys, yaml_of
 
 KIB = 1024
 LARGEST_CONFIG = 64 * KIB
@@ -220,7 +220,7 @@ class Config:
         return hash(tuple(getattr(self, f.name) for f in dataclasses.fields(self)))
 
     def to_yaml(self) -> str:
-        return yaml.safe_dump(self.to_dict(), sort_keys=False)
+        return yaml_of(self.to_dict())
 
     def hardware_hash(self) -> int:
         """64 bits that name the hardware that a Program was made for; shown in a register.

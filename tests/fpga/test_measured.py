@@ -66,6 +66,16 @@ def test_a_files_other_lines_stay_as_they_were(text: str, measured: MeasuredCloc
     assert "# a remark" in none and "measured" not in none
 
 
+@pytest.mark.parametrize("rtl", ["542665e8832d4e0d", "1234567890e12345", "1234567890123456", "0b10110111011011"])
+def test_a_hash_that_looks_like_a_number_is_none(rtl: str, measured: MeasuredClock) -> None:
+    """Read back as it was, from a section and from a configuration that is written whole."""
+    written = with_clock(TEXTS[0], "c.yaml", dataclasses.replace(measured, rtl=rtl, hardware=rtl[::-1]))
+    found = config_from_text(written, "c.yaml")
+    assert found.measured_clock is not None
+    assert (found.measured_clock.rtl, found.measured_clock.hardware) == (rtl, rtl[::-1])
+    assert config_from_text(found.to_yaml(), "c.yaml") == found
+
+
 def test_a_file_whose_lines_hide_the_clock_is_refused(measured: MeasuredClock) -> None:
     with pytest.raises(
         InputError, match=r"c\.yaml: the clock's lines are not found in it; write measured_clock by hand"

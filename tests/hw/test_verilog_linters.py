@@ -12,7 +12,7 @@ from intaglio.hw.verilog import TOP
 from intaglio.machine.config import load_config, shipped_names
 from intaglio.sim.rtl.build import verilog_of
 
-LARGE = {"edge64", "edge256"}
+LARGE = {"arty35", "arty100", "edge64", "edge256", "ulx3s"}
 """Configurations whose Verilog takes a minute to make."""
 CONFIGS = [pytest.param(name, marks=[pytest.mark.slow] if name in LARGE else []) for name in shipped_names()]
 

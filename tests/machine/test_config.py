@@ -16,11 +16,11 @@ SHIPPED = {  # name: rows, cols, bytes on chip, bus
     "edge256": (16, 16, 128 * KIB, 8),
     "wide": (8, 32, 128 * KIB, 8),
     "edge1024": (32, 32, 512 * KIB, 32),
-    "tang20k": (4, 4, 32 * KIB, 4),
-    "colorlight": (4, 4, 32 * KIB, 4),
-    "ulx3s": (8, 16, 124 * KIB, 4),
-    "arty35": (8, 8, 64 * KIB, 8),
-    "arty100": (16, 16, 128 * KIB, 8),
+    "tang20k": (4, 4, 34.25 * KIB, 4),
+    "colorlight": (4, 4, 34.25 * KIB, 4),
+    "ulx3s": (8, 16, 140 * KIB, 4),
+    "arty35": (8, 8, 69 * KIB, 8),
+    "arty100": (16, 16, 144 * KIB, 8),
 }
 BOARDS = {  # name: chip, cycles to the board's memory, bursts in flight
     "tang20k": ("gw2ar-18", 16, 2),

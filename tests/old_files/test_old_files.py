@@ -31,10 +31,15 @@ SCHEMAS = HERE.parents[1] / "intaglio" / "schemas"
 OLD = HERE / "instruction_set_7"
 OLDER = HERE / "instruction_set_5"
 HASHES = {
+    "arty100": "5a6548d9cf9a9dab",
+    "arty35": "0851ef535b2de46b",
+    "colorlight": "3b4d3638793e34db",
     "edge1024": "752bbbc4f73c7eeb",
     "edge256": "3b5d2aaf44e002dc",
     "edge64": "e650376a6344a60f",
+    "tang20k": "79b6f8105aa675a3",
     "tiny16": "988f24d29ad2dedb",
+    "ulx3s": "151dadbac17960ce",
     "wide": "2643417ded754eae",
 }
 """Of the shipped configurations with instruction set 7."""

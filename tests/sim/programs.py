@@ -36,7 +36,7 @@ def random_commands(config: Config, rng: np.random.Generator, count: int) -> lis
     """At least `count` compute commands, tags from 0 on; parts of a reduction with others in between."""
     makers = [
         lambda: random_conv(config, rng, small=True),
-        lambda: random_depthwise(config, rng),
+        *([lambda: random_depthwise(config, rng)] if config.depthwise_delay else []),
         lambda: random_add(config, rng),
         lambda: random_pool(config, rng),
         lambda: random_maximum(config, rng),

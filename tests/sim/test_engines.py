@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from intaglio.errors import InputError
-from intaglio.machine.config import MemoryConfig, load_config
+from intaglio.machine.config import MemoryConfig, load_config, shipped_names
 from intaglio.machine.counters import Counter
 from intaglio.machine.faults import Fault
 from intaglio.machine.isa import Command, Engine, Opcode
@@ -105,7 +105,7 @@ def test_a_thousand_random_programs(part):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["tiny16", "edge64", "edge256", "wide", "edge1024"])
+@pytest.mark.parametrize("name", shipped_names())
 def test_the_rtl_equals_the_host_as_shipped(name):
     config = load_config(name)
     for seed in range(3):

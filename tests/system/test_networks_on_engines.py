@@ -43,6 +43,7 @@ MACHINES = [
     pytest.param("edge256", (), id="edge256", marks=slow),
     pytest.param("wide", (), id="wide", marks=slow),
     pytest.param(*WIDE_BUS, id="bus32", marks=slow),
+    *(pytest.param(name, (), id=name, marks=slow) for name in ("tang20k", "colorlight", "ulx3s", "arty35", "arty100")),
     pytest.param("edge64", ("memory.bytes_per_cycle=1",), id="rate1"),
     pytest.param("edge64", ("memory.bytes_per_cycle=4",), id="rate4"),
     pytest.param("edge64", ("memory.latency=1",), id="latency1"),
