@@ -15,7 +15,7 @@ SHIM = "shim"
 
 
 class Shim(wiring.Component):
-    """An accelerator between two chains of registers, one bit a port's bit: paths from and to its ports end at registers,
+    """A component, mostly an accelerator, between two chains of registers, one bit a port's bit: paths from and to its ports end at registers,
     as they do at an interconnect. For measuring; it makes no sense as hardware.
 
     Ports
@@ -30,8 +30,8 @@ class Shim(wiring.Component):
     No flow control: a bit every cycle.
     """
 
-    def __init__(self, config: Config):
-        self._inner = Accelerator(config)
+    def __init__(self, inner: wiring.Component):
+        self._inner = inner
         super().__init__({"serial_in": In(1), "take": In(1), "serial_out": Out(1)})
 
     def elaborate(self, platform: object) -> Module:
@@ -48,6 +48,7 @@ class Shim(wiring.Component):
         return m
 
 
-def shim_rtlil(config: Config, target: str) -> str:
-    """RTLIL of the shim around an accelerator, a module for each block. target: hw/target.py's."""
-    return component_rtlil(Shim(config), SHIM, target)
+def shim_rtlil(inner: wiring.Component | Config, target: str) -> str:
+    """RTLIL of the shim around a component, or a configuration's accelerator, a module for each block. target:
+    hw/target.py's."""
+    return component_rtlil(Shim(Accelerator(inner) if isinstance(inner, Config) else inner), SHIM, target)

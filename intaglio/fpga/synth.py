@@ -7,6 +7,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from amaranth.lib import wiring
+
 from intaglio.errors import InputError
 from intaglio.fpga.blocks import Taken, taken_by_block
 from intaglio.fpga.chips import Chip
@@ -53,21 +55,22 @@ class Synthesis:
         return [resource for resource, units in self.used.items() if units > self.chip.available[resource]]
 
 
-def synth(config: Config, chip: Chip, grade: str, seeds: Sequence[int], tell: Tell) -> Synthesis:
-    """seeds: of the router; none to synthesize only. What was made before is taken from the cache, seed by seed.
+def synth(design: wiring.Component | Config, chip: Chip, grade: str, seeds: Sequence[int], tell: Tell) -> Synthesis:
+    """A component, or a configuration's accelerator. seeds: of the router; none to synthesize only. What was made before is
+    taken from the cache, seed by seed.
 
     Raises InputError where a tool is missing, the family's chips cannot be routed or have no multiplier that holds two
     products, ToolError where one fails.
     """
     family = FAMILIES[chip.family]
-    if config.packed and max(family.multiplier) < PACKED:
+    if isinstance(design, Config) and design.packed and max(family.multiplier) < PACKED:
         a, b = family.multiplier
         raise InputError(
             f"configuration field multipliers = packed: {chip.name}'s DSP blocks multiply {a} x {b} bits, two products take "
             f"{PACKED} x 9 and so two of them; dsp takes as many with less around them (--set multipliers=dsp)"
         )
     router = router_of(family, needed=bool(seeds))
-    netlist = synthesize(config, family, tell)
+    netlist = synthesize(design, family, tell)
     design = read_netlist(netlist)
     blocks = taken_by_block(design.cells, family)
     shim = blocks.pop(OUTSIDE)

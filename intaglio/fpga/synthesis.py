@@ -1,9 +1,11 @@
-"""The accelerator mapped to a family's cells by Yosys."""
+"""A design mapped to a family's cells by Yosys."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+
+from amaranth.lib import wiring
 
 from intaglio import cache
 from intaglio.fpga.families import Family
@@ -18,13 +20,13 @@ _MODULE = re.compile(r"^module \\?(\S+)", re.MULTILINE)
 _CELL = re.compile(r"^(?=  (?:cell|process) )", re.MULTILINE)
 
 
-def synthesize(config: Config, family: Family, tell: Tell) -> Path:
-    """Yosys's JSON netlist of the shim with the accelerator, from the cache if it has been made.
+def synthesize(design: wiring.Component | Config, family: Family, tell: Tell) -> Path:
+    """Yosys's JSON netlist of the shim with a component or a configuration's accelerator, from the cache if it has been made.
 
     Raises InputError where there is no Yosys, ToolError where it fails.
     """
     tool = yosys()
-    text = _with_blocks(with_ram_style(with_undefined_collisions(shim_rtlil(config, family.target)), family.ram_style))
+    text = _with_blocks(with_ram_style(with_undefined_collisions(shim_rtlil(design, family.target)), family.ram_style))
     script = _script(family)
 
     def make(scratch: Path) -> Path:

@@ -31,10 +31,10 @@ def digit_product(
     """
     if stages < 1:
         raise ValueError(f"{name}: a product has a register of its own")
-    total, first = _partial(digits[:2], weight)
+    total, first = partial_product(digits[:2], weight)
     low: list[Value] = []
     for at in (2, 4, 6):
-        partial, carry = _partial(digits[at : at + 2] if at < 6 else digits[at:], weight)
+        partial, carry = partial_product(digits[at : at + 2] if at < 6 else digits[at:], weight)
         low.append(total[:2])
         total = plus_carry(total[2:].as_signed(), partial, carry)[: len(weight) + 2].as_signed()
     made = Cat(first, *low, total)
@@ -50,7 +50,7 @@ def plus_carry(a: Value, b: Value, carry: Value) -> Any:
     return (Cat(Const(1, 1), a).as_signed() + Cat(carry, b).as_signed())[1:].as_signed()
 
 
-def _partial(digit: Value, weight: Value) -> tuple[Value, Value]:
+def partial_product(digit: Value, weight: Value) -> tuple[Value, Value]:
     """A digit's multiple of the weight, as a signed value of one bit more and 1 bit to be added to it."""
     once, twice = Cat(weight, weight[-1]), Cat(Const(0, 1), weight)
     if len(digit) == 2:
