@@ -13,6 +13,12 @@ from intaglio.machine import latency
 from intaglio.machine.config import Config, next_power_of_two
 
 
+_MEMORY = 2
+"""Cycles through a memory: a block RAM, and a register near it, since a block RAM without one of its own shows its bytes late."""
+_CHOSEN = 4 + _MEMORY
+"""Cycles from a request to its bytes in the register behind the choice of the bank."""
+
+
 def rotated(m: Module, value: Value, shift: Value, keep: int, unit: int = 8) -> Value:
     """The lowest `keep` elements, of `unit` bits, of value rotated right by `shift` elements; value has a power
     of two of them. The largest shift comes first, so that later stages need fewer elements.
@@ -125,7 +131,7 @@ class ActivationMemory(wiring.Component):
                     f"bank{bank}_{'odd' if p else 'even'}",
                     shape=unsigned(8 * c.half_word_bytes),
                     depth=self._depth,
-                    read_latency=1,
+                    read_latency=_MEMORY,
                     collision=Collision.OLD,
                     granularity=8,
                 )
@@ -240,22 +246,26 @@ class ActivationMemory(wiring.Component):
         bank_select = max(1, ceil_log2(c.activation_banks))
         ring = Signal(8 * 2 * c.half_word_bytes)
         for p, index in enumerate(reads.index):
-            bank = delay(m, (index >> self._bank_bits)[:bank_select], 2, f"bank{p}")
+            bank = delay(m, (index >> self._bank_bits)[:bank_select], 1 + _MEMORY, f"bank{p}")
             m.d.sync += ring.word_select(p, 8 * c.half_word_bytes).eq(chosen(words[p], bank))
-        turned = rotated(m, ring, delay(m, position, 3, "position"), c.feed_bytes)
-        register(m, self.read_data, turned, latency.ACTIVATION_READ - 5, "turned")
+        turned = rotated(m, ring, delay(m, position, 2 + _MEMORY, "position"), c.feed_bytes)
+        register(m, self.read_data, turned, latency.ACTIVATION_READ - _CHOSEN, "turned")
 
     def _stored(self, m: Module, asked: Value, words: list[list[Value]]) -> None:
-        """STORE's data: the choice of the bank, then of the parity and the part of the word. asked: the address, a cycle
+        """STORE's data: the choice of the bank and of the part of the word, then of the parity. asked: the address, a cycle
         before it is at the memories."""
         c = self.config
-        bus_low = ceil_log2(c.bus_bytes)
-        address = delay(m, asked, 2, "asked")
-        pair = Signal(8 * 2 * c.half_word_bytes, name="stored")
+        bus_low, bits = ceil_log2(c.bus_bytes), 8 * c.bus_bytes
+        address = delay(m, asked, 1 + _MEMORY, "asked")
+        pair = Signal(2 * bits, name="stored")
         bank = (address >> (self._offset_bits + 1 + self._bank_bits))[: max(1, ceil_log2(c.activation_banks))]
-        m.d.sync += pair.eq(Cat(chosen(words[p], bank) for p in range(2)))
-        part = delay(m, address[bus_low : self._offset_bits + 1], 1, "store_part")
-        register(m, self.store_data, pair.word_select(part, 8 * c.bus_bytes), latency.ACTIVATION_READ - 5, "bus_word")
+        of_parity: list[Value] = [chosen(of_banks, bank) for of_banks in words]
+        if c.half_word_bytes > c.bus_bytes:
+            part = address[bus_low : self._offset_bits]
+            of_parity = [word.word_select(part, bits) for word in of_parity]
+        m.d.sync += pair.eq(Cat(*of_parity))
+        parity = delay(m, address[self._offset_bits], 1, "store_parity")
+        register(m, self.store_data, pair.word_select(parity, bits), latency.ACTIVATION_READ - _CHOSEN, "bus_word")
 
 
 def zeros(bits: int) -> Value:

@@ -8,9 +8,9 @@ RTL's structure needs at least.
 from __future__ import annotations
 
 # Memories on chip.
-ACTIVATION_READ = 6
+ACTIVATION_READ = 7
 """Cycles from a request to its bytes, COMPUTE's and STORE's: the port's register, the words that it touches, each memory's
-port, memory, choice of the bank, rotation. At least 6."""
+port, memory, its output's register, choice of the bank, rotation. At least 7."""
 ACTIVATION_WRITE = 3
 """Cycles from a write of COMPUTE's, or LOAD's, to the first request that reads it: place, rotation, memory. At least 3."""
 WEIGHT_READ = 2

@@ -29,7 +29,7 @@ def _longer(name: str, constant: str, now: int) -> Change:
 
 
 STAGES = (
-    _longer("activation read", "ACTIVATION_READ", 6),
+    _longer("activation read", "ACTIVATION_READ", 7),
     _longer("activation write", "ACTIVATION_WRITE", 3),
     _longer("weight read", "WEIGHT_READ", 2),
     _longer("channel read", "CHANNEL_READ", 2),
