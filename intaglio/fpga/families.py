@@ -64,7 +64,7 @@ class Family:
 
     @property
     def target(self) -> str:
-        """What the hardware is written for (hw/target.py)."""
+        """The target (hw/target.py) that the hardware is written for."""
         return target_of(self.name)
 
     def takes(self, cell: str) -> Mapping[str, float]:

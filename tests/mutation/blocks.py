@@ -52,6 +52,7 @@ BLOCKS: dict[str, list[str]] = {
     "isa": ["tests/machine/test_isa.py", "tests/hw/test_fetch_dispatch.py", *core(MIXED), *LARGEST],
     "ledger": ["tests/hw/test_counters.py", "tests/hw/test_watchdog.py", *SYSTEM],
     "load": ["tests/hw/test_load.py", verilated("load"), *SYSTEM],
+    "mult18x18d": ["tests/hw/test_mult18x18d.py"],
     "names": ["tests/hw/test_verilog.py"],
     "nest": ["tests/hw/test_nest.py", *core(MIXED)],
     "output_pass": core(MIXED),
@@ -86,6 +87,7 @@ BLOCKS: dict[str, list[str]] = {
     "scale": ["tests/hw/test_requantizer.py", *core(MIXED)],
     "step_memory": [*SIZES, *core(CONV)],
     "store": ["tests/hw/test_store.py", verilated("store"), *SYSTEM],
+    "target": ["tests/hw/test_mult18x18d.py"],
     "tile_pacing": core(f"{CONV} patches"),
     "timing": [
         "tests/machine/test_timing.py",
