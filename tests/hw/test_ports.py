@@ -15,16 +15,18 @@ from units import small_config
 
 import intaglio.hw
 from intaglio.machine.counters import Counter
+from intaglio.machine.row_product import RowProduct
 
 CONFIG = small_config(8)
 ARGUMENTS = {
-    "ArrayRow": (4, 9, True),
+    "ArrayRow": (4, 9, True, RowProduct.PACKED, True),
     "Array": (4, 4, True, 16, 2),
     "CommandQueue": (8, 4),
     "DelayLine": (9, 2, 4, 16, 1),
     "Ledger": ({counter: 1 for counter in Counter},),
     "Multiples": (),
     "OperandScale": (True,),
+    "PackedProducts": (4, 9, True),
     "PartialMemory": (16, 2),
     "Requantizer": (),
     "RowDelays": (4, 16),
