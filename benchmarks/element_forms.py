@@ -1,7 +1,7 @@
 """Trials of elements with several sums: P output channels a byte of weights, one 8x8, two 8x4 or four 8x2 products.
 
-An array of them for `benchmarks.elements`: activations to the right, weights downwards, a step's control beside its activation, as in
-intaglio.hw.array, without DEPTHWISE's bus and weights' zero points. Which widths a step's weights have is chosen at run time.
+An array of them for `benchmarks.elements`: activations to the right, weights downwards, a step's control beside its activation,
+as in intaglio.hw.array, without DEPTHWISE's bus and weights' zero points. Which widths a step's weights have is chosen at run time.
 """
 
 from __future__ import annotations

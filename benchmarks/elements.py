@@ -1,10 +1,11 @@
 """Elements of the array in several forms on an ECP5 and an Artix-7: tables, registers, DSP blocks and clock of each.
 
-`python -m benchmarks.elements [--rows N] [--cols N] [--sum-bits N ...] [--only WORD] [--seeds N] [--json FILE]`. Each form is an array of
-its own, without DEPTHWISE's bus and weights' zero points: the shipped one, with one sum an element, and those of benchmarks.element_forms,
-whose elements have one, two or four and take 8-bit, 4-bit and 2-bit weights at run time. Figures are the array's, its skew of weights and
-gathering of sums in them, divided by its elements; packed products are left out where a DSP block does not hold them. Seeds are those of the router (ECP5 alone; 0 only synthesizes); the clock is their
-median. What was made before is taken from the cache.
+`python -m benchmarks.elements [--rows N] [--cols N] [--sum-bits N ...] [--only WORD] [--chip CHIP] [--seeds N] [--json FILE]`.
+Each form is an array of its own, without DEPTHWISE's bus and weights' zero points: the shipped one, with one sum an element, and those
+of benchmarks.element_forms, whose elements have one, two or four and take 8-bit, 4-bit and 2-bit weights at run time. Figures are the
+array's, its skew of weights and gathering of sums in them, divided by its elements; packed products are left out where a DSP block does
+not hold them. Seeds are those of the router (ECP5 alone; 0 only synthesizes); the clock is their median. What was made before is taken
+from the cache.
 """
 
 from __future__ import annotations

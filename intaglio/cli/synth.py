@@ -83,7 +83,8 @@ def synth_command(
     print_synth(terminal, settings, found, measured)
     kept = write_config if measured is not None else None
     if kept is not None and measured is not None:
-        write_text(kept, replace(settings, clock_mhz=measured.mhz, measured_clock=measured).to_yaml())
+        routed = replace(settings, chip=part.name, clock_mhz=measured.mhz, measured_clock=measured)
+        write_text(kept, routed.to_yaml())
     tell_written(terminal, json, kept)
     if found.too_much:
         raise typer.Exit(1)

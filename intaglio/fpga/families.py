@@ -25,8 +25,8 @@ class Router:
 @dataclass(frozen=True)
 class CellDelay:
     """Nanoseconds of a type of cells at the slowest grade. launch: from the clock to its outputs; None for a cell without a
-    clock. setup: at the inputs where paths end. arcs: from inputs to outputs, by a pattern of `input output`. ends: a pattern of the inputs at which paths
-    end. free: of those that nets from a neighbour reach in no time, as carries do."""
+    clock. setup: at the inputs where paths end. arcs: from inputs to outputs, by a pattern of `input output`. ends: a pattern
+    of the inputs at which paths end. free: of those that nets from a neighbour reach in no time, as carries do."""
 
     launch: float | None = None
     setup: float = 0.0
@@ -47,7 +47,8 @@ class Delays:
 
 @dataclass(frozen=True)
 class Family:
-    """synth: Yosys's command for the family, with its options. multiplier: bits of a DSP block's operands, signed. cells: by regular expression of a cell's type what one takes.
+    """synth: Yosys's command for the family, with its options. multiplier: bits of a DSP block's operands, signed, the wider one
+    first. cells: by regular expression of a cell's type what one takes.
     router: None where no open tool routes. delays: None where no estimate has been held against routed designs. beside: of a
     family whose register takes its input from the table in its place alone, a pattern of the cells that a register's place can
     hold too; a register behind any other cell, or behind one that already has a register, takes the place of a table. None

@@ -20,8 +20,8 @@ _OLD = re.compile(rf"^(?:clock_mhz|{FIELD})[ \t]*:.*\n?(?:[ \t]+\S.*\n?|[ \t]*\n
 
 
 def rtl_hash(config: Config) -> str:
-    """16 hexadecimal digits of the accelerator's RTLIL, from which Verilog and netlists are made: seconds. It differs where
-    another version builds other hardware of the same configuration."""
+    """16 hexadecimal digits of the accelerator's RTLIL for its chip, from which Verilog and netlists are made: seconds. It
+    differs where another version builds other hardware of the same configuration, or the chip has multipliers of its own."""
     rtlil = emit_rtlil(config, target=target_of(config.chip))
     return hashlib.sha256(rtlil.encode()).hexdigest()[:16]
 
@@ -37,7 +37,7 @@ def measured_clock(config: Config, found: Synthesis) -> MeasuredClock | None:
         seeds=tuple(routed.seed for routed in found.routed),
         tools=found.tools,
         hardware=f"{config.hardware_hash():016x}",
-        rtl=rtl_hash(config),
+        rtl=rtl_hash(dataclasses.replace(config, chip=found.chip.name)),
     )
 
 
@@ -68,12 +68,15 @@ def with_clock(text: str, where: str, measured: MeasuredClock | None) -> str:
 
 
 def still_measured(config: Config, tell: Tell) -> Config:
-    """The configuration; without its measured clock where that is of other RTL than this version's, which is told."""
+    """The configuration; without its measured clock where that is of other RTL than this version's for its chip, which is
+    told."""
     found = config.clock.measured
     if found is None or found.rtl == rtl_hash(config):
         return config
-    tell(
-        f"{config.name}: this version's RTL is not what {FIELD} was measured of, so the clock is assumed; "
-        f"`intaglio synth --route` measures it"
-    )
+    if target_of(found.chip) == target_of(config.chip):
+        why, remedy = "this version's RTL is not what", "`intaglio synth --route` measures it"
+    else:
+        why = f"the RTL for {config.chip or 'any chip'} is not that for {found.chip}, which"
+        remedy = f"`chip: {found.chip}` makes that one"
+    tell(f"{config.name}: {why} {FIELD} was measured of, so the clock is assumed; {remedy}")
     return dataclasses.replace(config, measured_clock=None)

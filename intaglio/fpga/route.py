@@ -94,15 +94,7 @@ def _run(tool: Tool, router: Router, netlist: Path, chip: Chip, grade: str, opti
         (scratch / name).write_text(text, encoding="utf-8")
     result = scratch / "report.json"
     speed = ["--speed", grade] if len(chip.grades) > 1 else []
-    given = [
-        "--json",
-        "netlist.json",
-        "--report",
-        result.name,
-        *chip.device,
-        *speed,
-        *router.options,
-    ]
+    given = ["--json", "netlist.json", "--report", result.name, *chip.device, *speed, *router.options]
     tool.run([*given, *options], result)
     return result
 

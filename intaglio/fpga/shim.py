@@ -15,8 +15,8 @@ SHIM = "shim"
 
 
 class Shim(wiring.Component):
-    """A component, mostly an accelerator, between two chains of registers, one bit a port's bit: paths from and to its ports end at registers,
-    as they do at an interconnect. For measuring; it makes no sense as hardware.
+    """A component, mostly an accelerator, between two chains of registers, one bit a port's bit: paths from and to its ports
+    end at registers, as they do at an interconnect. For measuring; it makes no sense as hardware.
 
     Ports
     -----

@@ -71,13 +71,13 @@ def synth(design: wiring.Component | Config, chip: Chip, grade: str, seeds: Sequ
         )
     router = router_of(family, needed=bool(seeds))
     netlist = synthesize(design, family, tell)
-    design = read_netlist(netlist)
-    blocks = taken_by_block(design.cells, family)
+    mapped = read_netlist(netlist)
+    blocks = taken_by_block(mapped.cells, family)
     shim = blocks.pop(OUTSIDE)
     used = dict(blocks[""])
     if router is not None:
         used |= {resource: units - shim[resource] for resource, units in packed(netlist, chip, family, router).items()}
-    paths = [] if family.delays is None else slowest_paths(design, family.delays, PATHS)
+    paths = [] if family.delays is None else slowest_paths(mapped, family.delays, PATHS)
     found = Synthesis(
         chip,
         grade,

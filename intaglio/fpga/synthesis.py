@@ -21,7 +21,8 @@ _CELL = re.compile(r"^(?=  (?:cell|process) )", re.MULTILINE)
 
 
 def synthesize(design: wiring.Component | Config, family: Family, tell: Tell) -> Path:
-    """Yosys's JSON netlist of the shim with a component or a configuration's accelerator, from the cache if it has been made.
+    """Yosys's JSON netlist of the shim with a component or a configuration's accelerator, from the cache if it has been
+    made.
 
     Raises InputError where there is no Yosys, ToolError where it fails.
     """

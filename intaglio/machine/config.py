@@ -78,10 +78,11 @@ class Config:
         as many cycles; or how many of its rows, the first, have multipliers, from 1 to rows - 1. packed: two rows have a multiplier
         of 25 x 18 bits a column, in a cycle more a command (row_product.row_products says which rows).
     add_multipliers: whether ADD scales its operands by multipliers, four DSP blocks for each requantizer; without, by tables of
-        multiples that each ADD fills, in five cycles more.
+        multiples that each ADD fills, in latency.OPERAND_WAIT cycles more.
     counters: whether the hardware counts (machine/counters.py); without, the counters' registers read 0.
     chip: the one that it is meant for, by its name in `intaglio synth`; None for any. measured_clock: the clock that this hardware
-        reached on a chip; None where none was measured. Neither changes the hardware.
+        reached on a chip; None where none was measured. Neither changes the hardware, but the Verilog is written for the chip's family
+        (hw/target.py).
     reset: the reset's port. rst: active high, synchronous. aresetn: active low, begins at once and is released synchronously, two
         cycles after the port.
     axi_cache: ARCACHE and AWCACHE of the external port. write_after_address: no word of a burst to write is offered before the

@@ -65,6 +65,8 @@ def print_synth(out: Terminal, config: Config, found: Synthesis, measured: Measu
     _print_clock(out, found)
     if measured is not None:
         out.line("for the configuration's file, in place of its clock_mhz (--write-config writes one):")
+        if config.chip != found.chip.name:
+            out.line(f"chip: {found.chip.name}")
         for line in section(measured).splitlines():
             out.line(line)
     if found.too_much:

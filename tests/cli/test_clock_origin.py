@@ -99,7 +99,7 @@ def test_a_routed_clock_is_printed_and_kept(machine: Path, monkeypatch: pytest.M
         "mhz": 52.0, "chip": "ecp5-25f", "grade": "6", "seeds": [1, 2, 3], "tools": ["Yosys 3", "nextpnr 4"],
         "hardware": f"{load_config(machine).hardware_hash():016x}", "rtl": "5" * 16,
     }  # fmt: skip
-    for line in ("measured_clock:", "  mhz: 52.0", "  seeds: [1, 2, 3]", f"  rtl: '{'5' * 16}'"):
+    for line in ("chip: ecp5-25f", "measured_clock:", "  mhz: 52.0", "  seeds: [1, 2, 3]", f"  rtl: '{'5' * 16}'"):
         assert line in done.out.splitlines()
 
     # The chip is the file's if none is given: tiny16's here. The new file is the same machine, with the clock.
@@ -111,6 +111,9 @@ def test_a_routed_clock_is_printed_and_kept(machine: Path, monkeypatch: pytest.M
         load_config(machine, ["memory.latency=9"]), clock_mhz=52.0, measured_clock=load_config(kept).measured_clock
     )
     assert str(load_config(kept).clock).startswith("52 MHz (measured: ecp5-25f, grade 6, median of seeds 1, 2, 3, Y")
+    other = tmp_path / "other.yaml"
+    done = intaglio("synth", "--config", machine, "--chip", "ecp5-25f", "--route", "--write-config", other)
+    assert done.status == 0 and load_config(other).chip == "ecp5-25f", done.err
     again = intaglio("synth", "--config", machine, "--route", "--write-config", machine)
     assert again.status == 2 and "is the input" in again.err and machine.read_text() == before
 

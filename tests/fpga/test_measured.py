@@ -18,6 +18,7 @@ from intaglio.machine.config import Config, config_from_text
 SMALL = Config(
     rows=2, cols=2, requantizers=1, depthwise_delay=0, weight_bytes=4096, activation_bytes=8192, rounding=("single",)
 )
+ON_ECP5 = dataclasses.replace(SMALL, chip="ecp5-25f")
 
 
 def synthesis(*routed: float, lut: float = 5.0) -> Synthesis:
@@ -35,7 +36,7 @@ def measured() -> MeasuredClock:
 
 def test_the_section_is_the_seeds_median_with_the_hardwares_hashes(measured: MeasuredClock) -> None:
     assert measured == MeasuredClock(
-        70.46, "ecp5-25f", "6", (1, 2, 3), ("Yosys 1", "nextpnr 2"), f"{SMALL.hardware_hash():016x}", rtl_hash(SMALL)
+        70.46, "ecp5-25f", "6", (1, 2, 3), ("Yosys 1", "nextpnr 2"), f"{SMALL.hardware_hash():016x}", rtl_hash(ON_ECP5)
     )
 
 
@@ -84,7 +85,7 @@ def test_a_file_whose_lines_hide_the_clock_is_refused(measured: MeasuredClock) -
 
 
 def test_a_clock_of_other_rtl_is_told_and_assumed(measured: MeasuredClock) -> None:
-    config = dataclasses.replace(SMALL, clock_mhz=measured.mhz, measured_clock=measured)
+    config = dataclasses.replace(ON_ECP5, clock_mhz=measured.mhz, measured_clock=measured)
     told: list[str] = []
     assert still_measured(config, told.append) is config and not told
 
@@ -93,6 +94,20 @@ def test_a_clock_of_other_rtl_is_told_and_assumed(measured: MeasuredClock) -> No
     now = still_measured(old, told.append)
     assert str(now.clock) == "70.46 MHz (assumed)" and len(told) == 1
     assert "this version's RTL is not what measured_clock was measured of" in told[0]
+
+
+@pytest.mark.parametrize(("chip", "named"), [(None, "any chip"), ("xc7a35t", "xc7a35t")])
+def test_a_clock_of_the_rtl_for_another_family_is_told_and_assumed(
+    chip: str | None, named: str, measured: MeasuredClock
+) -> None:
+    """The Verilog for that chip has other multipliers than what was routed."""
+    config = dataclasses.replace(SMALL, chip=chip, clock_mhz=measured.mhz, measured_clock=measured)
+    told: list[str] = []
+    assert str(still_measured(config, told.append).clock) == "70.46 MHz (assumed)"
+    assert told == [
+        f"custom: the RTL for {named} is not that for ecp5-25f, which measured_clock was measured of, so the clock is "
+        "assumed; `chip: ecp5-25f` makes that one"
+    ]
 
 
 def test_the_rtls_hash_is_of_the_hardware_alone(tmp_path: Path) -> None:
