@@ -12,7 +12,6 @@ from intaglio.hw.ram import Collision, ram
 from intaglio.machine import latency
 from intaglio.machine.config import Config, next_power_of_two
 
-
 _MEMORY = 2
 """Cycles through a memory: a block RAM, and a register near it, since a block RAM without one of its own shows its bytes late."""
 _CHOSEN = 4 + _MEMORY

@@ -12,5 +12,5 @@ TARGETS = (PORTABLE, ECP5)
 def target_of(chip: str | None) -> str:
     """The target of a configuration's `chip`, whose name begins with its family's; PORTABLE of one without a target of its
     own, and without a chip."""
-    family = (chip or "").partition("-")[0]
+    family = (chip or "").lower().partition("-")[0]
     return family if family in TARGETS else PORTABLE

@@ -72,5 +72,5 @@ def test_targets() -> None:
     """A chip's is its family's, and without a chip tools choose."""
     assert target_of(None) == PORTABLE
     for name, chip in CHIPS.items():
-        assert target_of(name) == FAMILIES[chip.family].target
+        assert target_of(name) == target_of(name.upper()) == FAMILIES[chip.family].target
         assert (target_of(name) == PORTABLE) == (chip.family not in TARGETS)
