@@ -11,6 +11,7 @@ from intaglio.cli.console import progress, report_terminal
 from intaglio.cli.options import ConfigOption, SetOption, configuration
 from intaglio.errors import InputError
 from intaglio.files import check_writable, write_text
+from intaglio.hw.target import built_for
 from intaglio.hw.verilog import TOP
 from intaglio.sim.rtl.build import verilog_of
 
@@ -42,6 +43,6 @@ def verilog(
     terminal = report_terminal(None)
     terminal.line(
         f"{design}: module {TOP}, {settings.rows}x{settings.cols}, {settings.on_chip_bytes} bytes on chip, "
-        f"configuration {settings.hardware_hash():016x}"
+        f"configuration {settings.hardware_hash():016x}. {built_for(settings.chip)}"
     )
     terminal.line(f"{fields}: its configuration")

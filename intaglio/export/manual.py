@@ -10,6 +10,7 @@ from intaglio.export.c_network import all_described, described, layout
 from intaglio.export.c_text import LONGEST_CLOCK, comment_text, float_literal
 from intaglio.export.edges import Edges, Moved, Step
 from intaglio.export.templates import fill
+from intaglio.hw.target import built_for
 from intaglio.hw.verilog import TOP
 from intaglio.machine.faults import Fault
 from intaglio.machine.limits import DEFAULT_WATCHDOG
@@ -53,6 +54,7 @@ def readme(
         image_bytes=f"{len(program.image):,}",
         memory_bytes=f"{program.memory_bytes:,}",
         watchdog=f"{DEFAULT_WATCHDOG:,}",
+        built_for=built_for(config.chip),
         reset=_RESETS[config.reset],
         cache=config.axi_cache,
         order=" A burst's words come after its address." if config.write_after_address else "",

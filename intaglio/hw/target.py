@@ -14,3 +14,12 @@ def target_of(chip: str | None) -> str:
     own, and without a chip."""
     family = (chip or "").lower().partition("-")[0]
     return family if family in TARGETS else PORTABLE
+
+
+def built_for(chip: str | None) -> str:
+    """A sentence for people: the chips that the Verilog of a configuration with that `chip` is for, and the remedy."""
+    if target_of(chip) == ECP5:
+        return (
+            "Multipliers are MULT18X18D, for a Lattice ECP5: for another chip write it with --set chip=NAME, or null."
+        )
+    return "Operators and registers alone, for any chip."

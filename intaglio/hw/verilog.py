@@ -17,7 +17,7 @@ from intaglio.hw.mult18x18d import MODEL
 from intaglio.hw.names import plain_names
 from intaglio.hw.rtlil_widths import rewrite
 from intaglio.hw.signal_names import named_by_source
-from intaglio.hw.target import ECP5, PORTABLE, target_of
+from intaglio.hw.target import ECP5, PORTABLE, built_for, target_of
 from intaglio.hw.verilog_text import ansi, tidy
 from intaglio.hw.yosys import run_yosys
 from intaglio.machine.config import INSTRUCTION_SET, Config
@@ -53,6 +53,7 @@ def header(config: Config) -> str:
     lines = [
         f"Intaglio accelerator, configuration {config.hardware_hash():016x}; registers and commands of version {INSTRUCTION_SET}.",
         f"Top module: {TOP}. A module is named by its block's path: {TOP}_core_pool is the block `pool` in the block `core`.",
+        built_for(config.chip),
         "",
         *config.to_yaml().splitlines(),
     ]
