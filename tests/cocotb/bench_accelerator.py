@@ -15,7 +15,7 @@ from rtl_bench import parameters
 from workloads import Workload, random_workload
 
 from intaglio.hw.ledger import CAUSES
-from intaglio.machine.config import config_from_dict
+from intaglio.machine.config import Config, config_from_dict
 from intaglio.machine.counters import Counter
 from intaglio.machine.faults import Fault
 from intaglio.machine.isa import Opcode
@@ -38,16 +38,22 @@ def check_outputs(workload: Workload, memory: bytes) -> None:
         assert np.array_equal(found[name].reshape(-1), right.reshape(-1)), f"{name} of network {workload.seed}"
 
 
-@cocotb.test(timeout_time=TIMEOUT_MS, timeout_unit="ms")
-async def networks(dut) -> None:
-    """Random networks one after the other: outputs, status, interrupt and every counter of work."""
+async def on_memory(dut) -> tuple[Config, AxiRam, Host, Bus]:
+    """The accelerator, started, on a memory that pauses at random, and its bus watched."""
     quiet(dut)
-    config = config_from_dict(parameters()["config"])
     ram = AxiRam(AxiBus.from_prefix(dut, "m_axi"), dut.clk, dut.rst, size=RAM_BYTES)
     stalled(ram)
     host = Host(dut)
     await started(dut)
-    cocotb.start_soon(Bus(dut).watch())
+    bus = Bus(dut)
+    cocotb.start_soon(bus.watch())
+    return config_from_dict(parameters()["config"]), ram, host, bus
+
+
+@cocotb.test(timeout_time=TIMEOUT_MS, timeout_unit="ms")
+async def networks(dut) -> None:
+    """Random networks one after the other: outputs, status, interrupt and every counter of work."""
+    config, ram, host, _ = await on_memory(dut)
     assert await host.read(Register.ID) == ID_VALUE
     shown = await host.read(Register.HASH_LOW) | await host.read(Register.HASH_HIGH) << 32
     assert shown == config.hardware_hash()
@@ -109,14 +115,7 @@ async def errors(dut) -> None:
 async def stops(dut) -> None:
     """A run is stopped at random moments: what is asked of the bus from then on is what stood there at most, all that is in flight
     comes to its end, and the program runs again at once."""
-    quiet(dut)
-    config = config_from_dict(parameters()["config"])
-    ram = AxiRam(AxiBus.from_prefix(dut, "m_axi"), dut.clk, dut.rst, size=RAM_BYTES)
-    stalled(ram)
-    host = Host(dut)
-    await started(dut)
-    bus = Bus(dut)
-    cocotb.start_soon(bus.watch())
+    config, ram, host, bus = await on_memory(dut)
     stopped = in_flight = 0
     workload, base = random_workload(config), random_base()
     ram.write(base, workload.memory.tobytes())

@@ -4,34 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from amaranth.hdl import Module, Shape, signed, unsigned
-from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.hdl import Shape, signed, unsigned
 
 from intaglio.fpga.chips import CHIPS
 from intaglio.fpga.families import FAMILIES
-from intaglio.hw.product import product
 from intaglio.hw.target import ECP5, PORTABLE, TARGETS, target_of
 from intaglio.hw.verilog import TOP, component_rtlil
+from tests.hw.products import Product
 from tests.hw.verilated import Pipeline
-
-
-class Times(wiring.Component):
-    """A product, held where `enable` is low unless `plus` is added."""
-
-    def __init__(self, a: Shape, b: Shape, stages: int, adds: bool):
-        self._made = stages, adds
-        super().__init__(
-            {"a": In(a), "b": In(b), "plus": In(5), "enable": In(1), "out": Out(signed(a.width + b.width + 2))}
-        )
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        stages, adds = self._made
-        given = {"plus": self.plus} if adds else {"enable": self.enable}
-        m.d.comb += self.out.eq(product(m, self.a, self.b, "whole", stages=stages, platform=platform, **given))
-        return m
-
 
 SHAPES = [
     (signed(8), signed(9), 1),
@@ -48,7 +28,7 @@ SHAPES = [
 @pytest.mark.parametrize("adds", [False, True])
 @pytest.mark.parametrize(("a", "b", "blocks"), SHAPES, ids=str)
 def test_products(a: Shape, b: Shape, blocks: int, adds: bool, stages: int) -> None:
-    dut = Times(a, b, stages, adds)
+    dut = Product(a, b, stages, adds, a.width + b.width + 2)
     assert component_rtlil(dut, TOP, ECP5).count("cell \\MULT18X18D ") == blocks
     assert "MULT18X18D" not in component_rtlil(dut, TOP)
     seed = a.width * 100 + b.width

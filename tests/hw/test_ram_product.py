@@ -17,6 +17,7 @@ from intaglio.hw.product import product
 from intaglio.hw.ram import Collision, ram
 from intaglio.hw.verilog import TOP, component_rtlil, emit_rtlil, to_flat
 from intaglio.machine.config import Config, load_config
+from tests.hw.products import Product
 
 DEPTH = 8
 
@@ -136,21 +137,6 @@ def test_products_come_as_late_as_stated(stages: int, enabled: bool) -> None:
         component_rtlil(Times(0, False), TOP)
 
 
-class Wide(wiring.Component):
-    """A product whose operands need not fit a multiplier."""
-
-    def __init__(self, a: Shape, b: Shape, stages: int, adds: bool):
-        self._made = stages, adds
-        super().__init__({"a": In(a), "b": In(b), "plus": In(5), "enable": In(1), "out": Out(signed(100))})
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        stages, adds = self._made
-        given = {"plus": self.plus} if adds else {"enable": self.enable}
-        m.d.comb += self.out.eq(product(m, self.a, self.b, "whole", stages=stages, **given))
-        return m
-
-
 WIDE = [
     (signed(33), unsigned(31), 4),
     (signed(48), signed(16), 3),
@@ -169,7 +155,7 @@ WIDE = [
 def test_wide_operands_are_multiplied_in_parts_that_a_multiplier_takes(
     a: Shape, b: Shape, parts: int, adds: bool, stages: int
 ) -> None:
-    dut, rng = Wide(a, b, stages, adds), random.Random(parts)
+    dut, rng = Product(a, b, stages, adds), random.Random(parts)
 
     def operand(shape: Shape) -> int:
         """At an end of its range now and then."""
@@ -197,7 +183,7 @@ def test_wide_operands_are_multiplied_in_parts_that_a_multiplier_takes(
 @pytest.mark.parametrize("given", [(signed(19), signed(4), 1, False), (signed(4), signed(4), 1, True)])
 def test_a_sum_of_parts_has_a_stage_of_its_own(given: tuple[Shape, Shape, int, bool]) -> None:
     with pytest.raises(ValueError, match="whole: the sum of a product's parts has a register of its own"):
-        component_rtlil(Wide(*given), TOP)
+        component_rtlil(Product(*given), TOP)
 
 
 def test_attributes_reach_the_verilog() -> None:
