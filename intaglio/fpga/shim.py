@@ -20,6 +20,8 @@ class Shim(wiring.Component):
 
     Ports
     -----
+    rst : In, 1 bit; where the component has it
+        Its own.
     serial_in : In, 1 bit
         Shifted through the inputs' registers.
     take : In, 1 bit
@@ -32,12 +34,19 @@ class Shim(wiring.Component):
 
     def __init__(self, inner: wiring.Component):
         self._inner = inner
-        super().__init__({"serial_in": In(1), "take": In(1), "serial_out": Out(1)})
+        reset = {"rst": In(1)} if "rst" in inner.signature.members else {}
+        super().__init__({**reset, "serial_in": In(1), "take": In(1), "serial_out": Out(1)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         setattr(m.submodules, TOP, self._inner)
-        ports = [(member.flow, Value.cast(value)) for _, member, value in self._inner.signature.flatten(self._inner)]
+        ports = [
+            (member.flow, Value.cast(value))
+            for path, member, value in self._inner.signature.flatten(self._inner)
+            if path != ("rst",)
+        ]
+        if "rst" in self.signature.members:
+            m.d.comb += self._inner.rst.eq(self.rst)
         inputs = Cat(value for flow, value in ports if flow == wiring.In)
         outputs = Cat(value for flow, value in ports if flow == wiring.Out)
         given, taken, take = Signal(len(inputs), reset_less=True), Signal(len(outputs), reset_less=True), Signal()

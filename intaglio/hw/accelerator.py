@@ -51,9 +51,12 @@ class Accelerator(wiring.Component):
         A command of its is complete in this cycle (Engine order).
     tags : Out, 16 bits for each engine
         Their tags; no meaning without the retire bit.
+    rst : In, 1 bit, with `reset: rst` alone
+        The reset, active high, for a cycle at least. It acts two cycles after the port, from a register: the domain `sync`, whose
+        clock all has, needs no reset.
     clk, aresetn : In, 1 bit each, with `reset: aresetn` alone
-        The clock, and the reset, active low: it begins at once, and ends within two cycles after the port, at an edge of the
-        clock. Else the clock and the reset are those of the domain `sync`.
+        The clock, in place of that of `sync`, and the reset, active low: it acts without a clock, or two cycles after the port at
+        most, and ends within four, at an edge of the clock.
     """
 
     def __init__(self, config: Config, core: Any = None):
@@ -71,16 +74,18 @@ class Accelerator(wiring.Component):
                 "counting": Out(1),
                 "retire": Out(len(Engine)),
                 "tags": Out(16 * len(Engine)),
-                **({"clk": In(1), "aresetn": In(1)} if config.reset == "aresetn" else {}),
+                **({"rst": In(1)} if config.reset == "rst" else {"clk": In(1), "aresetn": In(1)}),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config, core = self.config, self.core
-        if config.reset == "aresetn":
-            m.domains += released(m, self.clk, self.aresetn)
-        m.submodules.registers = registers = Registers(config)
+        # From a register, and to few: the others are reset by `clear` alone, so that no gate lies before thousands of registers.
+        reset = Signal()
+        m.d.sync += reset.eq(self.rst if config.reset == "rst" else released(m, self.clk, self.aresetn))
+        m.submodules.registers = _reset(reset, registers := Registers(config))
+        m.d.comb += registers.reset.eq(reset)
         clear = registers.clear
         m.submodules.fetch = _reset(clear, fetch := Fetch(config))
         m.submodules.dispatch = _reset(clear, dispatch := Dispatch(config))
@@ -264,7 +269,7 @@ class Accelerator(wiring.Component):
     ) -> Signal:
         """The five channels of the master. Returns whether a beat of FETCH's has come."""
         axi, size = self.m_axi, self.config.bus_bytes.bit_length() - 1
-        addressed = self._addressed(m)
+        addressed = self._addressed(m, registers.reset)
         m.d.comb += [
             axi.arvalid.eq(arbiter.ar_valid),
             arbiter.ar_ready.eq(axi.arready),
@@ -306,13 +311,15 @@ class Accelerator(wiring.Component):
         ]
         return fetch_beat
 
-    def _addressed(self, m: Module) -> Value:
+    def _addressed(self, m: Module, reset: Signal) -> Value:
         """The permission to offer a word: with write_after_address, once its burst's address was taken."""
         if not self.config.write_after_address:
             return Const(1)
         axi = self.m_axi
         waiting = Signal(range(self.config.memory.outstanding + 1), name="addressed_bursts")  # with words to come
         m.d.sync += waiting.eq(waiting + (axi.awvalid & axi.awready) - (axi.wvalid & axi.wready & axi.wlast))
+        with m.If(reset):
+            m.d.sync += waiting.eq(0)
         return waiting != 0
 
     def _faults(
@@ -327,7 +334,7 @@ class Accelerator(wiring.Component):
             m.d.comb += address.eq(arbiter.b_address)
         with m.Else():
             m.d.comb += address.eq(dispatch.position)
-        m.d.comb += registers.fault_address.eq(delay(m, address, 1, "fault_address"))
+        m.d.comb += registers.fault_address.eq(delay(m, address, 1, "fault_address", reset_less=True))
         dispatched, refused = (
             delay(m, value, 1, name)
             for value, name in ((dispatch.fault, "dispatch_fault"), (dispatch.fault != 0, "refused"))

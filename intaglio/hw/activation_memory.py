@@ -114,12 +114,14 @@ class ActivationMemory(wiring.Component):
         c = self.config
         reads, position = self._requested(m)
         # STORE's read meets COMPUTE's at the port.
-        store_en, store_address = (delay(m, getattr(self, name), 2, name) for name in ("store_en", "store_address"))
+        store_en = delay(m, self.store_en, 2, "store_en")
+        store_address = delay(m, self.store_address, 2, "store_address", reset_less=True)
         writes, placed, mask = self._placed(m)
         # LOAD's write meets COMPUTE's at the port, as many cycles later.
         waits = latency.ACTIVATION_WRITE - 1
-        load_en, load_address, load_data = (
-            delay(m, getattr(self, name), waits, name) for name in ("load_en", "load_address", "load_data")
+        load_en = delay(m, self.load_en, waits, "load_en")
+        load_address, load_data = (
+            delay(m, getattr(self, name), waits, name, reset_less=True) for name in ("load_address", "load_data")
         )
         words: list[list[Value]] = [[], []]
         conflicts = []
@@ -190,8 +192,10 @@ class ActivationMemory(wiring.Component):
     def _requested(self, m: Module) -> tuple[Window, Value]:
         """COMPUTE's read, two cycles after its request; and the place of its first byte in an even and an odd word."""
         half = self.config.half_word_bytes
-        en, address, low, high = (
-            delay(m, getattr(self, name), 1, name) for name in ("read_en", "read_address", "read_low", "read_high")
+        en = delay(m, self.read_en, 1, "read_en")
+        address, low, high = (
+            delay(m, getattr(self, name), 1, name, reset_less=True)
+            for name in ("read_address", "read_low", "read_high")
         )
         offset = address[: self._offset_bits]
         touch = Signal(2)
@@ -200,13 +204,13 @@ class ActivationMemory(wiring.Component):
             touch[1].eq(en & (offset + high > half)),
         ]
         m.d.sync += self.read_touched.eq(touch[0] + touch[1])
-        position = delay(m, address[: self._offset_bits + 1], 1, "read_position")
+        position = delay(m, address[: self._offset_bits + 1], 1, "read_position", reset_less=True)
         return self._later(m, self._window(m, address, touch[0], touch[1]), "read"), position
 
     def _later(self, m: Module, window: Window, name: str) -> Window:
         """A window in the next cycle."""
         enable = delay(m, Cat(*window.enable), 1, f"{name}_enable")
-        index = [delay(m, of_word, 1, f"{name}_index{p}") for p, of_word in enumerate(window.index)]
+        index = [delay(m, of_word, 1, f"{name}_index{p}", reset_less=True) for p, of_word in enumerate(window.index)]
         return Window(window.parity, index, list(enable))
 
     def _placed(self, m: Module) -> tuple[Window, Signal, Signal]:
@@ -215,8 +219,9 @@ class ActivationMemory(wiring.Component):
         each of the words' bytes, which tells that it does."""
         c = self.config
         waits = latency.ACTIVATION_WRITE - 3
-        count, address, data = (
-            delay(m, getattr(self, name), waits, name) for name in ("write_count", "write_address", "write_data")
+        count = delay(m, self.write_count, waits, "write_count")
+        address, data = (
+            delay(m, getattr(self, name), waits, name, reset_less=True) for name in ("write_address", "write_data")
         )
         offset = address[: self._offset_bits]
         touch = Signal(2)
@@ -226,9 +231,14 @@ class ActivationMemory(wiring.Component):
         ]
         window = self._window(m, address, touch[0], touch[1])
         ring_bytes = 2 * c.half_word_bytes
-        turn, lanes = Signal(self._offset_bits + 1), Signal(c.requantizers)
+        turn, lanes = (
+            Signal(bits, name=name, reset_less=True)
+            for name, bits in (("turn", self._offset_bits + 1), ("lanes", c.requantizers))
+        )
         group = next_power_of_two(c.requantizers)
-        placed, mask = Signal(8 * group), Signal(ring_bytes)
+        placed, mask = (
+            Signal(bits, name=name, reset_less=True) for name, bits in (("placed", 8 * group), ("mask", ring_bytes))
+        )
         turning = delay(m, data, 1, "turning", reset_less=True)
         m.d.sync += [
             self.write_touched.eq(touch[0] + touch[1]),
@@ -243,27 +253,27 @@ class ActivationMemory(wiring.Component):
         """COMPUTE's data: the choice of the bank, then the window turned into place."""
         c = self.config
         bank_select = max(1, ceil_log2(c.activation_banks))
-        ring = Signal(8 * 2 * c.half_word_bytes)
+        ring = Signal(8 * 2 * c.half_word_bytes, reset_less=True)
         for p, index in enumerate(reads.index):
-            bank = delay(m, (index >> self._bank_bits)[:bank_select], 1 + _MEMORY, f"bank{p}")
+            bank = delay(m, (index >> self._bank_bits)[:bank_select], 1 + _MEMORY, f"bank{p}", reset_less=True)
             m.d.sync += ring.word_select(p, 8 * c.half_word_bytes).eq(chosen(words[p], bank))
-        turned = rotated(m, ring, delay(m, position, 2 + _MEMORY, "position"), c.feed_bytes)
-        register(m, self.read_data, turned, latency.ACTIVATION_READ - _CHOSEN, "turned")
+        turned = rotated(m, ring, delay(m, position, 2 + _MEMORY, "position", reset_less=True), c.feed_bytes)
+        register(m, self.read_data, turned, latency.ACTIVATION_READ - _CHOSEN, "turned", reset_less=True)
 
     def _stored(self, m: Module, asked: Value, words: list[list[Value]]) -> None:
         """STORE's data: the choice of the bank and of the part of the word, then of the parity. asked: the address, a cycle
         before it is at the memories."""
         c = self.config
         bus_low, bits = ceil_log2(c.bus_bytes), 8 * c.bus_bytes
-        address = delay(m, asked, 1 + _MEMORY, "asked")
-        pair = Signal(2 * bits, name="stored")
+        address = delay(m, asked, 1 + _MEMORY, "asked", reset_less=True)
+        pair = Signal(2 * bits, name="stored", reset_less=True)
         bank = (address >> (self._offset_bits + 1 + self._bank_bits))[: max(1, ceil_log2(c.activation_banks))]
         of_parity: list[Value] = [chosen(of_banks, bank) for of_banks in words]
         if c.half_word_bytes > c.bus_bytes:
             part = address[bus_low : self._offset_bits]
             of_parity = [word.word_select(part, bits) for word in of_parity]
         m.d.sync += pair.eq(Cat(*of_parity))
-        parity = delay(m, address[self._offset_bits], 1, "store_parity")
+        parity = delay(m, address[self._offset_bits], 1, "store_parity", reset_less=True)
         register(m, self.store_data, pair.word_select(parity, bits), latency.ACTIVATION_READ - _CHOSEN, "bus_word")
 
 

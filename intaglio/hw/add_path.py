@@ -122,7 +122,7 @@ class AddPath(wiring.Component):
         """The sums: a is held one cycle while b arrives; the upper halves are held one more."""
         q = self.config.requantizers
         f = CommandView(self.command, Opcode.ADD)
-        a = Signal(16 * q)
+        a = Signal(16 * q, reset_less=True)
         a_upper, b_upper, a_now, b_now = (Signal(8 * q, name=name) for name in ("a_upper", "b_upper", "a_now", "b_now"))
         m.d.sync += [
             a.eq(self.read_data),
@@ -150,5 +150,5 @@ class AddPath(wiring.Component):
                     m.d.comb += scale.multiplier.eq(f[f"mult_{name}"])
                 scaled.append(scale)
             a_and_b = Cat(1, scaled[0].out).as_signed() + Cat(scaled[0].up, scaled[1].out).as_signed()
-            register(m, self.sums[lane], a_and_b >> 1, latency.ADD_SUM, f"sum{lane}")
-            m.d.comb += self.carries[lane].eq(delay(m, scaled[1].up, latency.ADD_SUM, f"carry{lane}"))
+            register(m, self.sums[lane], a_and_b >> 1, latency.ADD_SUM, f"sum{lane}", reset_less=True)
+            m.d.comb += self.carries[lane].eq(delay(m, scaled[1].up, latency.ADD_SUM, f"carry{lane}", reset_less=True))

@@ -226,7 +226,9 @@ class Array(wiring.Component):
                 m.d.comb += [line.word[c].eq(weight) for c, weight in enumerate(weights)]
                 weights = [word.as_signed() for word in line.out]
             if r == 0 and self.lanes == 2:
-                late = [delay(m, weight, 1, f"next_weight{c}") for c, weight in enumerate(self.next_weight)]
+                late = [
+                    delay(m, weight, 1, f"next_weight{c}", reset_less=True) for c, weight in enumerate(self.next_weight)
+                ]
                 second = self._centred(m, skewed(m, late, "next_weight"), "next_weight")
                 for c, weight in enumerate(weights):
                     own = Signal(signed(bits), name=f"own{c}")
@@ -247,7 +249,7 @@ class Array(wiring.Component):
             while len(parts) > 1:
                 parts = [a | b for a, b in zip(parts[::2], parts[1::2], strict=False)] + parts[len(parts) & ~1 :]
             shown = Mux(showing[element - 1 + c], parts[0], 0)
-            register(m, self.sum[c], shown, latency.ARRAY_GATHER, f"gathered{c}")
+            register(m, self.sum[c], shown, latency.ARRAY_GATHER, f"gathered{c}", reset_less=True)
         return m
 
     def _share(self, m: Module, pair: PackedProducts, upper: ArrayRow, lower: ArrayRow) -> None:

@@ -18,7 +18,10 @@ LENGTH_BITS = (MOST_BEATS - 1).bit_length()
 Request = data.StructLayout({"address": 32, "length": LENGTH_BITS})
 """One burst on the external port. address: bytes, a multiple of the bus; length: beats less one, as AXI's AxLEN."""
 
-Burst = data.StructLayout({"request": Request, "local": 30, "last": 1, "memory": 2, "signal": 2, "tag": 16})
+_OF_COMMAND = {"memory": 2, "signal": 2, "tag": 16}
+"""What a burst says of its command, and its bits."""
+
+Burst = data.StructLayout({"request": Request, "local": 30, "last": 1, **_OF_COMMAND})
 """One burst and what it means to its command. local: byte address on chip of its first word; last: it is the
 command's last; memory, signal, tag: the command's."""
 
@@ -35,7 +38,8 @@ class Splitter(wiring.Component):
         Added to the command's external address in the start's cycle.
     bursts : Out, stream of Burst
         Row after row, in address order; the first is valid latency.TRANSFER_REQUEST cycles after start, each other one
-        as many after the one before is taken. From registers; `valid` does not depend on `ready`.
+        latency.TRANSFER_STEP after the one before is taken. From registers; `valid` does not depend on `ready`, which goes to
+        two registers alone.
     """
 
     def __init__(self, config: Config):
@@ -54,19 +58,27 @@ class Splitter(wiring.Component):
         command = CommandView(self.start.payload, Opcode.LOAD)
         active = Signal()
         # Byte addresses; of the row and of the burst. Counts of bus words; of a row, left in this row.
-        row_address, address, stride = Signal(32), Signal(32), Signal(32)
-        row_local, local, local_stride = Signal(30), Signal(30), Signal(30)
+        row_address, address, stride = (
+            Signal(32, name=n, reset_less=True) for n in ("row_address", "address", "stride")
+        )
+        row_local, local, local_stride = (
+            Signal(30, name=n, reset_less=True) for n in ("row_local", "local", "local_stride")
+        )
         # Less one: of the row, of what is left of it, of the burst.
-        row_words, left, length = Signal(32 - shift), Signal(32 - shift), Signal(LENGTH_BITS)
+        row_words, left, length = (
+            Signal(bits, name=n, reset_less=True)
+            for n, bits in (("row_words", 32 - shift), ("left", 32 - shift), ("length", LENGTH_BITS))
+        )
         # Of the last two: that is less than a burst may have.
         short_row, near = Signal(), Signal()
-        rows = Signal(32)
-        memory, signal, tag = Signal(2), Signal(2), Signal(16)
+        rows = Signal(32, reset_less=True)
+        memory, signal, tag = (Signal(bits, name=n, reset_less=True) for n, bits in _OF_COMMAND.items())
 
         # Of the burst, found in the cycle before it stands at the output.
         most = Signal(LENGTH_BITS)
         ends_row, stands, taken = Signal(), Signal(latency.TRANSFER_REQUEST - 1), Signal()
         last_of_row, last = Signal(), Signal()
+        steps = Signal()  # one was taken in the cycle before that is not the last one
         in_page = address[shift : PAGE.bit_length() - 1]
         m.d.comb += [
             # To the page's end, or a whole burst where that is further.
@@ -87,8 +99,11 @@ class Splitter(wiring.Component):
             length.eq(Mux(ends_row, left, most)),
             last_of_row.eq(ends_row),
             last.eq(ends_row & (rows == 1)),
-            stands.eq(Mux(taken, 0, Cat(active, stands))),
+            steps.eq(taken & ~last),
+            stands.eq(Mux(taken | steps, 0, Cat(active, stands))),
         ]
+        with m.If(taken & last):
+            m.d.sync += active.eq(0)
         with m.If(self.start.valid & self.start.ready):
             external = Signal(32)
             words = command["row_bytes"][shift:]
@@ -108,7 +123,7 @@ class Splitter(wiring.Component):
                 signal.eq(command["signal"]),
                 tag.eq(command["tag"]),
             ]
-        with m.If(taken):
+        with m.If(steps):
             with m.If(~last_of_row):
                 m.d.sync += [
                     address[shift:].eq(_and_one_more(address[shift:], length)),
@@ -117,8 +132,6 @@ class Splitter(wiring.Component):
                     # Without the difference: its carry takes the one that is above.
                     near.eq(near | ((left[LENGTH_BITS:] == 1) & (left[:LENGTH_BITS] <= length))),
                 ]
-            with m.Elif(last):
-                m.d.sync += active.eq(0)
             with m.Else():
                 next_row, next_local = Signal(32), Signal(30)
                 m.d.comb += [next_row.eq(row_address + stride), next_local.eq(row_local + local_stride)]

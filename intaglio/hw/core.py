@@ -178,7 +178,8 @@ class ComputeCore(wiring.Component):
     def _command(self, m: Module, turnover: Turnover) -> tuple[Signal, Signal, Signal]:
         """The command that started last; the one before it as long as that one runs, then it too; and a pulse three cycles
         before the command's first slot or read."""
-        command, before, started = Signal(COMMAND_BITS), Signal(COMMAND_BITS), Signal()
+        command, before = (Signal(COMMAND_BITS, name=name, reset_less=True) for name in ("command", "before"))
+        started = Signal()
         with m.If(self._taken):
             m.d.sync += command.eq(self.start.payload)
         with m.If(~turnover.second):

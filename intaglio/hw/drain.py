@@ -80,7 +80,7 @@ class Drain(wiring.Component):
         request = latency.DRAIN_PASS - latency.CHANNEL_READ
         m.d.comb += [
             self.channel_en.eq(delay(m, read.output.count != 0, request, "channel_en")),
-            self.channel_address.eq(delay(m, read.records, request, "channel_address")),
+            self.channel_address.eq(delay(m, read.records, request, "channel_address", reset_less=True)),
             self.output.eq(delay(m, read.output, latency.DRAIN_PASS, "output")),
         ]
         self._add(m, read, columns, self._partial(m, read))
@@ -110,7 +110,9 @@ class Drain(wiring.Component):
             )
             total: Value = self.sum[c]
             if config.lanes == 2:
-                first = Signal(signed(SUM.bits), name=f"first{c}")  # row 0's sum, where row 1's is to be added
+                first = Signal(
+                    signed(SUM.bits), name=f"first{c}", reset_less=True
+                )  # row 0's sum, where row 1's is to be added
                 m.d.sync += first.eq(Mux(split, self.sum[c], 0))
                 total = self.sum[c] + first
             m.d.comb += [
@@ -122,7 +124,7 @@ class Drain(wiring.Component):
             ]
             columns.append(mem.read_data)
             en = delay(m, en, 1, f"en{c}")
-            where = delay(m, where, 1, f"where{c}")
+            where = delay(m, where, 1, f"where{c}", reset_less=True)
             begins = delay(m, begins, int(c > 0), f"begins{c}")
         return columns, begins
 
@@ -150,9 +152,9 @@ class Drain(wiring.Component):
         m.submodules.partial = partial = PartialMemory(config.partial_words, config.requantizers)
         m.d.comb += [
             partial.read_en.eq(delay(m, read.take, to_partial, "take")),
-            partial.read_address.eq(delay(m, read.partial, to_partial, "partial_read")),
+            partial.read_address.eq(delay(m, read.partial, to_partial, "partial_read", reset_less=True)),
             partial.write_en.eq(delay(m, read.keep, latency.DRAIN_PASS, "keep")),
-            partial.write_address.eq(delay(m, read.partial, latency.DRAIN_PASS, "partial")),
+            partial.write_address.eq(delay(m, read.partial, latency.DRAIN_PASS, "partial", reset_less=True)),
             self.keeps_last.eq(read.keep & read.output.final),
             self.partial_reads.eq(partial.read_en),
             self.partial_writes.eq(partial.write_en),
@@ -163,10 +165,10 @@ class Drain(wiring.Component):
         """The pass's sums: the group's columns, and what was kept of them."""
         config = self.config
         q = config.requantizers
-        group = delay(m, read.group, 1, "group")
+        group = delay(m, read.group, 1, "group", reset_less=True)
         for lane in range(q):
             choices = [columns[g * q + lane] for g in range(config.channel_groups) if g * q + lane < config.cols]
-            new = Signal(signed(SUM.bits), name=f"new{lane}")
-            register(m, new, chosen(choices, group), latency.DRAIN_PASS - 2, f"chosen{lane}")
+            new = Signal(signed(SUM.bits), name=f"new{lane}", reset_less=True)
+            register(m, new, chosen(choices, group), latency.DRAIN_PASS - 2, f"chosen{lane}", reset_less=True)
             m.d.sync += self.sums[lane].eq(new + partial.read_data[lane])
             m.d.comb += partial.write_data[lane].eq(self.sums[lane])

@@ -73,15 +73,15 @@ class FeedRows(wiring.Component):
                 0,
             )
         )
-        masked = Signal(8 * width)
+        masked = Signal(8 * width, reset_less=True)
         capture = Signal()
         row = Signal.like(request.row)
         to_capture = latency.FEED_ROWS - 1
         zero_point = self.zero_point.as_unsigned()
         padded = Cat(Mux(wanted[i], self.read_data.word_select(i, 8), zero_point) for i in range(width))
-        register(m, masked, padded, to_capture, "masked")
+        register(m, masked, padded, to_capture, "masked", reset_less=True)
         register(m, capture, request.row_valid, to_capture, "capture")
-        register(m, row, request.row, to_capture, "row")
+        register(m, row, request.row, to_capture, "row", reset_less=True)
         control, pixels = self.control, self.pixels
         for r in range(self.config.rows):
             # All but the first are kept where they were captured, and chosen: fewer tables than for bytes that move.

@@ -62,11 +62,11 @@ class Fetch(wiring.Component):
         left = Signal(33 - shift)  # words less one
         address = Signal(32)
         room = Signal(range(depth + 1), init=depth)
-        taken = Signal()
+        taken, moves = Signal(), Signal()
         # Of the next request: its beats less one; whether it is the last one.
         length, last = Signal(range(block)), Signal()
         asks = Signal(latency.FETCH_REQUEST - 1)  # what may be asked for, on its way; the last one is the request
-        waits = latency.FETCH - Dispatch.STAGES - 2
+        waits = latency.FETCH - Dispatch.STAGES - 3
         ends = Signal()
         m.d.comb += [
             ends.eq(left[len(length) :] == 0),
@@ -75,10 +75,9 @@ class Fetch(wiring.Component):
             self.request.payload.length.eq(length),
             taken.eq(self.request.valid & self.request.ready),
             fifo.w_en.eq(delay(m, self.beat, waits, "beat")),
-            fifo.w_data.eq(delay(m, self.beat_data, waits, "beat_data")),
-            self.words.valid.eq(fifo.r_rdy),
-            self.words.payload.eq(fifo.r_data),
-            fifo.r_en.eq(self.words.ready),
+            fifo.w_data.eq(delay(m, self.beat_data, waits, "beat_data", reset_less=True)),
+            moves.eq(self.words.ready | ~self.words.valid),
+            fifo.r_en.eq(moves),
         ]
         m.d.sync += [
             last.eq(ends),
@@ -87,6 +86,9 @@ class Fetch(wiring.Component):
             # Nothing is asked for behind the last block, so that it may count as a whole one.
             room.eq(room - Mux(taken, block, 0) + self.words.freed),
         ]
+        with m.If(moves):
+            # A register of its own: a block RAM's output comes late.
+            m.d.sync += [self.words.valid.eq(fifo.r_rdy), self.words.payload.eq(fifo.r_data)]
         with m.If(self.begin):
             m.d.sync += [left.eq((self.size - 1) >> shift), address.eq(self.address)]
             m.d.sync += self.idle.eq(self.size == 0)

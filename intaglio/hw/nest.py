@@ -85,7 +85,10 @@ class Turns:
         m = self._m
         turns = [*(self.turns[loop] for loop in self._loops), self.ends]
         levels = sorted(self._loops.index(loop) for loop in steps)
-        registers = {at: Signal(shape, name=f"{self._name}_{name}_of_{self._loops[at]}") for at in levels}
+        # They mean nothing before the first restart.
+        registers = {
+            at: Signal(shape, name=f"{self._name}_{name}_of_{self._loops[at]}", reset_less=True) for at in levels
+        }
         now = registers[levels[0]]
         following = Signal(shape, name=f"{self._name}_{name}_next")
         m.d.comb += following.eq(now)
@@ -190,7 +193,9 @@ class Nest(Turns):
 
     def _held(self, loop: str, turns: Any) -> Value:
         """A number of turns, from a register: constant since the cycle before the first turn."""
-        return Value.cast(turns) if isinstance(turns, int) else delay(self._m, turns, 1, f"{self._name}_{loop}_number")
+        if isinstance(turns, int):
+            return Value.cast(turns)
+        return delay(self._m, turns, 1, f"{self._name}_{loop}_number", reset_less=True)
 
     def _is_one(self, turns: Any) -> Value:
         """1 bit: a number of turns is one; from a register where numbers are settled."""
@@ -246,7 +251,7 @@ class Ahead:
     def walk(self, name: str, shape: Any, start: Any, **steps: Any) -> Walk:
         """As a Nest's, but for `next`."""
         ahead = self._next.walk(name, shape, start, **steps).now
-        return Walk(self._shown(name, ahead), ahead)
+        return Walk(self._shown(name, ahead, reset_less=True), ahead)
 
     def later(self) -> Ahead:
         """The same in the next cycle, from registers, as Turns.later; without flags."""
@@ -261,8 +266,8 @@ class Ahead:
         )
         return late
 
-    def _shown(self, name: str, value: Value) -> Signal:
-        shown = Signal.like(value, name=f"{self._name}_{name}")
+    def _shown(self, name: str, value: Value, reset_less: bool = False) -> Signal:
+        shown = Signal.like(value, name=f"{self._name}_{name}", reset_less=reset_less)
         with self._m.If(self._moves):
             self._m.d.sync += shown.eq(value)
         return shown

@@ -56,11 +56,15 @@ class PartialMemory(wiring.Component):
             mem.read_en.eq(self.read_en),
             mem.read_address.eq(self.read_address),
             mem.write_en.eq(delay(m, self.write_en, latency.PARTIAL_WRITE - 1, "write_en")),
-            mem.write_address.eq(delay(m, self.write_address, latency.PARTIAL_WRITE - 1, "write_address")),
+            mem.write_address.eq(
+                delay(m, self.write_address, latency.PARTIAL_WRITE - 1, "write_address", reset_less=True)
+            ),
         ]
         taken = delay(m, self.read_en, 1, "taken")
         for lane in range(self._lanes):
-            write_data = delay(m, self.write_data[lane], latency.PARTIAL_WRITE - 1, f"write_data{lane}")
+            write_data = delay(
+                m, self.write_data[lane], latency.PARTIAL_WRITE - 1, f"write_data{lane}", reset_less=True
+            )
             m.d.comb += mem.write_data[lane].eq(write_data)
             register(
                 m, self.read_data[lane], Mux(taken, mem.read_data[lane], 0), latency.PARTIAL_READ - 1, f"read{lane}"

@@ -158,9 +158,11 @@ class PoolPath(wiring.Component):
         """A slab's sums, or with `maximum` maxima, of the window's elements, one a cycle. arrives: one is read; it is
         the first."""
         f = CommandView(self.command, Opcode.POOL)
-        sums = [Signal(signed(SUM.bits), name=f"sum{lane}") for lane in range(self.config.slab_channels)]
+        sums = [
+            Signal(signed(SUM.bits), name=f"sum{lane}", reset_less=True) for lane in range(self.config.slab_channels)
+        ]
         arriving = delay(m, arrives, self.OUTPUT_LATENCY - 1, "arriving")
-        read_data = delay(m, self.read_data, latency.POOL_SUM - 1, "read_data")
+        read_data = delay(m, self.read_data, latency.POOL_SUM - 1, "read_data", reset_less=True)
         for lane, held in enumerate(sums):
             byte = read_data.word_select(lane, 8).as_signed()
             # In one look-up table a bit: that a byte is no new maximum keeps the register, and plays no part in its value.
@@ -175,7 +177,7 @@ class PoolPath(wiring.Component):
         q, w = self.config.requantizers, self.config.slab_channels
         turn = Signal(range(w // q))
         m.d.sync += turn.eq(Mux(first, 0, turn + 1))
-        behind = [Signal(signed(SUM.bits), name=f"behind{lane}") for lane in range(w - q)]
+        behind = [Signal(signed(SUM.bits), name=f"behind{lane}", reset_less=True) for lane in range(w - q)]
         with m.If(turn == 0):
             m.d.sync += [kept.eq(sums[lane + q]) for lane, kept in enumerate(behind)]
         for lane in range(q):

@@ -68,8 +68,10 @@ class CommandQueue(wiring.Component):
         """The one command stands where it is shown, and stays: a place that it leaves is told a cycle later."""
         waits = latency.DISPATCH - 1
         write, word, index = (delay(m, getattr(self, name), waits, name) for name in ("write", "word", "index"))
+        held = Signal(32 * self._words, reset_less=True)
+        m.d.comb += self.commands.payload.eq(held)
         with m.If(write):
-            m.d.sync += self.commands.payload.word_select(index[: (self._words - 1).bit_length()], 32).eq(word)
+            m.d.sync += held.word_select(index[: (self._words - 1).bit_length()], 32).eq(word)
         m.d.sync += shown.eq(delay(m, pushed, waits, "pushed") | (shown & ~popped))
 
     def _store(self, m: Module, pushed: Value, popped: Value, shown: Signal) -> None:

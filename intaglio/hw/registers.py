@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, ResetSignal, Signal, Value, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -33,10 +33,14 @@ class Registers(wiring.Component):
     Ports
     -----
     lite : In, Axi4Lite (a slave)
-        Every output from registers; one write and one read under way at a time. With `reset: aresetn` nothing is taken before the
-        reset is released within, which is later than at the port.
+        Every output from registers, but that nothing is taken in a `reset`, which ends later within than at the port; one write
+        and one read under way at a time. A write is answered latency.WRITE_ANSWER cycles after it is performed at the
+        earliest: of what a STOP lets out, one burst's request at most is not on the bus before its answer.
+    reset : In, 1 bit
+        From a register; together with all registers of this block, which it resets, one cycle at least.
     clear : Out, 1 bit
-        One cycle, latency.CLEAR cycles after the write is performed: resets every engine at its end.
+        One cycle, latency.CLEAR cycles after the write is performed, and each cycle after one of `reset`: resets every engine at
+        its end. From a register, unless latency.CLEAR is 0.
     begin : Out, 1 bit
         The cycle after a START's clear, cycle 0 of the count.
     run : Out, 1 bit
@@ -69,10 +73,10 @@ class Registers(wiring.Component):
             "shown": In(1),
             "word": In(32),
         }
-        self._late_reset = config.reset == "aresetn"
         super().__init__(
             {
                 "lite": In(Axi4Lite()),
+                "reset": In(1),
                 "clear": Out(1),
                 "begin": Out(1),
                 "run": Out(1),
@@ -99,18 +103,19 @@ class Registers(wiring.Component):
         asked = Signal()  # a START or SOFT_RESET on its way
         stop = Signal()  # a STOP that has not ended the run yet
         start, reset = self._written(m, asked, enabled, pending, stop)
-        if latency.CLEAR:
-            way = Signal(latency.CLEAR)
-            m.d.comb += asked.eq(way.any())
-            m.d.sync += way.eq(Cat(start | reset, way))
-        m.d.comb += self.clear.eq(delay(m, start | reset, latency.CLEAR, "clear"))
+        way = Signal(latency.CLEAR)
+        m.d.comb += asked.eq(way.any())
+        m.d.sync += way.eq(Cat(start | reset, way))
+        clear = Signal(reset_less=True)  # the end of the way, and the reset's
+        m.d.sync += clear.eq(Cat(start | reset, way)[latency.CLEAR - 1] | self.reset)
+        m.d.comb += self.clear.eq(clear)
         start, reset = delay(m, start, latency.CLEAR, "start"), delay(m, reset, latency.CLEAR, "reset")
         m.d.comb += [
             self.counting.eq(self.run & (self.begin | ~self.finished)),
             self.irq.eq(enabled & pending),
         ]
         m.d.sync += self.begin.eq(start)
-        with m.If(self.clear):
+        with m.If(way[-1]):
             m.d.sync += [
                 self.run.eq(start),
                 done.eq(0),
@@ -136,11 +141,6 @@ class Registers(wiring.Component):
         status |= Status.DRAINING * self.in_flight | fault << STATUS_FAULT_LSB
         self._reads(m, self._values(status, fault_address, enabled))
         return m
-
-    @property
-    def _takes(self) -> Value:
-        """The permission to take what is offered: the slave is out of its reset."""
-        return ~ResetSignal() if self._late_reset else Const(1)
 
     def _settings(self) -> dict[int, Signal]:
         """Registers that hold what is written."""
@@ -209,24 +209,30 @@ class Registers(wiring.Component):
         lite = self.lite
         address, strobes = Signal(len(lite.awaddr) - 2), Signal(4)
         have_address, have_data = Signal(), Signal()
-        m.d.comb += [lite.awready.eq(~have_address & self._takes), lite.wready.eq(~have_data & self._takes)]
+        m.d.comb += [lite.awready.eq(~have_address & ~self.reset), lite.wready.eq(~have_data & ~self.reset)]
         with m.If(lite.awvalid & lite.awready):
             m.d.sync += [have_address.eq(1), address.eq(lite.awaddr[2:])]
         with m.If(lite.wvalid & lite.wready):
             m.d.sync += [have_data.eq(1), written.eq(lite.wdata), strobes.eq(lite.wstrb)]
         with m.If(lite.bvalid & lite.bready):
             m.d.sync += lite.bvalid.eq(0)
-        both = Signal()
-        m.d.comb += [both.eq(have_address & have_data & ~lite.bvalid), performed.eq(both & strobes.all())]
+        both, answers = Signal(), Signal(latency.WRITE_ANSWER - 1)
+        m.d.comb += [
+            both.eq(have_address & have_data & ~answers.any() & ~lite.bvalid),
+            performed.eq(both & strobes.all()),
+        ]
+        m.d.sync += answers.eq(Cat(both, answers))
+        with m.If(answers[-1]):
+            m.d.sync += lite.bvalid.eq(1)
         with m.If(both):
-            m.d.sync += [have_address.eq(0), have_data.eq(0), lite.bvalid.eq(1), lite.bresp.eq(SLVERR)]
+            m.d.sync += [have_address.eq(0), have_data.eq(0), lite.bresp.eq(SLVERR)]
         return address
 
     def _reads(self, m: Module, values: dict[int, Value | int]) -> None:
         """The read channels."""
         lite = self.lite
         address, have_address, found = Signal(len(lite.araddr) - 2), Signal(), Signal()
-        m.d.comb += lite.arready.eq(~have_address & self._takes)
+        m.d.comb += lite.arready.eq(~have_address & ~self.reset)
         # In one cycle a word of each group, in the next one the group.
         groups: dict[int, Signal] = {}
         for group in sorted({offset >> 2 + _GROUP_BITS for offset in values}):

@@ -80,14 +80,15 @@ class RowRequest(wiring.Component):
         pixel = self._pixel(m)
 
         # Gather.
-        valid1, row1 = Signal(), Signal.like(self.row)
-        pixel1 = Signal.like(self.pixel)
-        offset1 = Signal.like(self.row_offset)
-        y_offset1 = Signal.like(self.y_offset)
+        valid1, row1 = Signal(), Signal.like(self.row, reset_less=True)
+        pixel1 = Signal.like(self.pixel, reset_less=True)
+        offset1 = Signal.like(self.row_offset, reset_less=True)
+        y_offset1 = Signal.like(self.y_offset, reset_less=True)
         # Bytes of the slot before the row's beginning, and before its end, if the pixel lay at the row's beginning.
-        before1, room1 = Signal(signed(len(self.x_offset) + 1)), Signal(signed(34))
-        wrap1 = Signal(signed(Y_SHAPE.width + 1))  # the pixel's row from which the slot's wraps
-        length1 = Signal(ceil_log2(self.config.feed_bytes + 1))
+        before1 = Signal(signed(len(self.x_offset) + 1), reset_less=True)
+        room1 = Signal(signed(34), reset_less=True)
+        wrap1 = Signal(signed(Y_SHAPE.width + 1), reset_less=True)  # the pixel's row from which the slot's wraps
+        length1 = Signal(ceil_log2(self.config.feed_bytes + 1), reset_less=True)
         m.d.sync += [
             valid1.eq(self.fetch),
             row1.eq(self.row),
@@ -101,10 +102,11 @@ class RowRequest(wiring.Component):
         ]
 
         # Add.
-        valid2, row2, length2, wraps2 = Signal(), Signal.like(row1), Signal.like(length1), Signal()
+        valid2, row2, length2, wraps2 = Signal(), Signal.like(row1), Signal.like(length1), Signal(reset_less=True)
         address2 = Signal.like(offset1)
-        before2, room2 = Signal(signed(len(before1) + 1)), Signal(signed(len(room1) + 1))
-        y2 = Signal(signed(len(y_offset1) + 1))
+        before2 = Signal(signed(len(before1) + 1), reset_less=True)
+        room2 = Signal(signed(len(room1) + 1), reset_less=True)
+        y2 = Signal(signed(len(y_offset1) + 1), reset_less=True)
         m.d.sync += [
             valid2.eq(valid1),
             row2.eq(row1),

@@ -64,13 +64,13 @@ class StepMemory(wiring.Component):
         select_bits = ceil_log2(words)
         m.d.comb += [mem.read_en.eq(self.read_en), mem.read_address.eq(self.read_address >> select_bits)]
         taken = delay(m, self.read_en, 1, "taken")
-        select = Signal(max(1, select_bits))
+        select = Signal(max(1, select_bits), reset_less=True)
         with m.If(self.read_en):
             m.d.sync += select.eq(self.read_address[:select_bits])
         parts = Array(mem.read_data.word_select(i, 8 * self._word) for i in range(words))
         word = parts[select] if words > 1 else mem.read_data
         for i in range(self._latency - 2):
-            later = Signal.like(self.read_data, name=f"word_d{i + 1}")
+            later = Signal.like(self.read_data, name=f"word_d{i + 1}", reset_less=True)
             with m.If(taken):
                 m.d.sync += later.eq(word)
             word, taken = later, delay(m, taken, 1, f"taken{i + 1}")

@@ -120,7 +120,9 @@ class Store(wiring.Component):
             room.eq(room - issue + sent),
         ]
         register(m, self.read_en, issue, latency.STORE_ISSUE, "read_en")
-        register(m, self.read_address, oldest.local + (beat << shift), latency.STORE_ISSUE, "read_address")
+        register(
+            m, self.read_address, oldest.local + (beat << shift), latency.STORE_ISSUE, "read_address", reset_less=True
+        )
         with m.If(issue):
             m.d.sync += beat.eq(Mux(last_beat, 0, beat + 1))
             m.d.sync += [first.eq(last_beat), ends_next.eq(beat + 1 == oldest.last)]
@@ -131,7 +133,10 @@ class Store(wiring.Component):
         m.d.comb += [
             buffer.w_en.eq(delay(m, issue, back, "word")),
             buffer.w_data.eq(
-                Cat(delay(m, self.read_data, to_buffer, "read_data"), delay(m, last_beat, back, "word_last"))
+                Cat(
+                    delay(m, self.read_data, to_buffer, "read_data", reset_less=True),
+                    delay(m, last_beat, back, "word_last"),
+                )
             ),
             self.words.valid.eq(buffer.r_rdy),
             Cat(self.words.payload, self.word_last).eq(buffer.r_data),

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from amaranth.back import rtlil
-from amaranth.hdl import Value, ValueCastable
+from amaranth.hdl import ClockDomain, Value, ValueCastable
 from amaranth.hdl._ir import PortDirection  # what rtlil.convert takes; amaranth.lib has no other way to name ports
 from amaranth.lib import wiring
 
@@ -66,8 +66,15 @@ def emit_flat(config: Config, core: Any = None, name: str = TOP) -> str:
 
 
 def component_rtlil(component: wiring.Component, name: str, target: str = PORTABLE) -> str:
+    ports = ports_of(component)
+
+    def domain(name: str) -> ClockDomain:
+        # One that has a port for its reset takes it as any other signal.
+        return ClockDomain(name, reset_less="rst" in ports)
+
     with _no_collection(), named_by_source():
-        return str(rtlil.convert(component, name=name, ports=ports_of(component), emit_src=False, platform=target))
+        text = rtlil.convert(component, name, target, ports=ports, emit_src=False, missing_domain=domain)
+    return str(text)
 
 
 def to_flat(text: str) -> str:

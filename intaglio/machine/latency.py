@@ -107,15 +107,20 @@ HOLD_END = 1
 
 # Of the system around it.
 CLEAR = 1
-"""Cycles from a write of START or SOFT_RESET to the reset of the engines. At least 0."""
+"""Cycles from a write of START or SOFT_RESET to the reset of the engines. At least 1."""
+WRITE_ANSWER = 3
+"""Cycles from a register's write to its answer: that of a STOP comes once what was asked for before it stands at the port. At
+least 3."""
 FETCH_REQUEST = 2
 """Cycles from what lets FETCH ask (START's begin, a place that is free, its burst before that is taken) to its request. At
 least 2."""
 TRANSFER_REQUEST = 2
-"""Cycles from the start of a LOAD or STORE, or its burst before that is taken, to the request of its next one. At least 2."""
-FETCH = 6
-"""Cycles from a beat of commands to its first word's being handed over: the FIFO (2), and at dispatch the word, what it is,
-what it may be, whether it is (hw.dispatch.Dispatch.STAGES). At least 6."""
+"""Cycles from the start of a LOAD or STORE to the request of its first burst: the address, what is to the page's end. At least 2."""
+TRANSFER_STEP = TRANSFER_REQUEST + 1
+"""Cycles from the taking of a burst's request to that of the next one of the same command: that it is taken, and again."""
+FETCH = 7
+"""Cycles from a beat of commands to its first word's being handed over: the FIFO (2), its output's register, and at dispatch the
+word, what it is, what it may be, whether it is (hw.dispatch.Dispatch.STAGES). At least 7."""
 DISPATCH = 2
 """Cycles from the handing over of a command's last word to the command at its queue's output: the queue, its output's register.
 2 to 8, the words of the shortest command."""

@@ -9,7 +9,7 @@ from units import BUSES, expected_bursts, payload_of, simulate, small_config
 
 from intaglio.hw.bursts import Splitter
 from intaglio.machine.isa import Command, Opcode
-from intaglio.machine.latency import TRANSFER_REQUEST
+from intaglio.machine.latency import TRANSFER_REQUEST, TRANSFER_STEP
 
 
 def _commands(rng: random.Random, bus: int) -> list[Command]:
@@ -81,9 +81,10 @@ def test_a_burst_as_often_as_its_latency_lets() -> None:
         assert ctx.get(dut.start.ready)
         await ctx.tick()
         ctx.set(dut.start.valid, 0)
-        for _ in range(5):
-            for since in range(1, TRANSFER_REQUEST + 1):
-                assert ctx.get(dut.bursts.valid) == (since == TRANSFER_REQUEST) and not ctx.get(dut.start.ready)
+        for row in range(5):
+            takes = TRANSFER_STEP if row else TRANSFER_REQUEST
+            for since in range(1, takes + 1):
+                assert ctx.get(dut.bursts.valid) == (since == takes) and not ctx.get(dut.start.ready)
                 await ctx.tick()
         assert not ctx.get(dut.bursts.valid) and ctx.get(dut.start.ready)
 

@@ -6,10 +6,11 @@ import dataclasses
 import random
 from pathlib import Path
 
-from amaranth.hdl import ClockDomain, Module, ResetSignal, Signal
+from amaranth.hdl import Module
 from system import lite_read, lite_write
 from units import simulate, small_config
 
+from intaglio.hw.arbiter import Arbiter
 from intaglio.hw.axi import OKAY, SLVERR
 from intaglio.hw.registers import Registers
 from intaglio.machine.counters import Counter
@@ -425,19 +426,20 @@ def test_stop_at_every_moment() -> None:
 
 
 def test_nothing_is_taken_before_the_reset_is_released() -> None:
-    """With `reset: aresetn` the port's ready signals stay low up to the edge that ends the reset within; what waits is answered."""
-    dut, m, held = Registers(dataclasses.replace(small_config(8), reset="aresetn")), Module(), Signal(init=1)
-    m.submodules.dut = dut
-    m.domains.sync = ClockDomain()
-    m.d.comb += ResetSignal().eq(held)
+    """The port's ready signals stay low up to the edge that ends the reset within, the engines are reset a cycle longer; what waits is
+    answered."""
+    dut = Registers(small_config(8))
     ready = (dut.lite.awready, dut.lite.wready, dut.lite.arready)
 
     async def reset(ctx):
-        for _ in range(9):
-            assert not any(ctx.get(one) for one in ready)
+        ctx.set(dut.reset, 1)
+        for cycle in range(9):
+            assert not any(ctx.get(one) for one in ready) and ctx.get(dut.clear) == (cycle > 0)
             await ctx.tick()
-        ctx.set(held, 0)
-        assert ctx.get(dut.lite.awready) and ctx.get(dut.lite.wready)
+        ctx.set(dut.reset, 0)
+        assert ctx.get(dut.lite.awready) and ctx.get(dut.lite.wready) and ctx.get(dut.clear)
+        await ctx.tick()
+        assert not ctx.get(dut.clear)
 
     async def reads(ctx):
         assert await lite_read(ctx, dut.lite, Register.VERSION) == (7, OKAY)
@@ -446,5 +448,51 @@ def test_nothing_is_taken_before_the_reset_is_released() -> None:
         assert await lite_write(ctx, dut.lite, Register.WATCHDOG, 5) == OKAY
         assert await lite_read(ctx, dut.lite, Register.WATCHDOG) == (5, OKAY)
 
-    simulate(m, reset, writes)
-    simulate(m, reset, reads)
+    simulate(dut, reset, writes)
+    simulate(dut, reset, reads)
+
+
+def test_one_request_at_most_follows_the_answer_to_a_stop() -> None:
+    """Of an engine that asks for a burst a cycle, on a bus that takes one where it likes."""
+    rng = random.Random(24)
+    stood = 0
+    for _ in range(60):
+        m = Module()
+        m.submodules.registers = registers = Registers(small_config(8))
+        m.submodules.arbiter = arbiter = Arbiter(small_config(8, 16))
+        m.d.comb += [arbiter.run.eq(registers.run), arbiter.load.valid.eq(1), arbiter.r_last.eq(arbiter.r_known)]
+        wait, takes = rng.randrange(20, 40), rng.choice([0.2, 0.5, 1.0])
+
+        async def check(ctx, registers=registers, arbiter=arbiter, wait=wait, takes=takes):
+            nonlocal stood
+            lite, requests, stopped = registers.lite, 0, False
+
+            async def bus(cycles):
+                nonlocal requests
+                for _ in range(cycles):
+                    ctx.set(arbiter.ar_ready, rng.random() < takes)
+                    requests += stopped and ctx.get(arbiter.ar_valid) and ctx.get(arbiter.ar_ready)
+                    await ctx.tick()
+
+            for value, cycles in (Control.START, wait), (Control.STOP, 0):
+                for port, given in (lite.awaddr, Register.CONTROL), (lite.wdata, value), (lite.wstrb, 15):
+                    ctx.set(port, given)
+                for port in (lite.awvalid, lite.wvalid, lite.bready):
+                    ctx.set(port, 1)
+                await bus(1)
+                for port in (lite.awvalid, lite.wvalid):
+                    ctx.set(port, 0)
+                while not ctx.get(lite.bvalid):
+                    await bus(1)
+                stopped = value == Control.STOP  # in the answer's own cycle too: the host may see it at its end
+                await bus(1 + cycles)
+            await bus(60)
+            stood += requests
+            assert requests <= 1 and not ctx.get(arbiter.ar_valid)
+            assert await lite_read(ctx, lite, Register.STATUS) == (
+                Status.ERROR | Status.INTERRUPT | Fault.STOPPED << STATUS_FAULT_LSB,
+                OKAY,
+            )
+
+        simulate(m, check)
+    assert stood > 10

@@ -58,7 +58,8 @@ _NEVER = 2**62
 _RING = 32  # a power of two above the largest memory.outstanding
 assert STORE_BUFFER_WORDS >= latency.STORE_CREDIT  # or a write's later beats could wait for data
 _STORE_DATA, _FETCH, _DISPATCH, _LOAD = latency.STORE_DATA, latency.FETCH, latency.DISPATCH, latency.LOAD
-_FETCH_REQUEST, _TRANSFER_REQUEST = latency.FETCH_REQUEST, latency.TRANSFER_REQUEST
+_FETCH_REQUEST = latency.FETCH_REQUEST
+_TRANSFER_REQUEST, _TRANSFER_STEP = latency.TRANSFER_REQUEST, latency.TRANSFER_STEP
 _DEPTHS = tuple(QUEUE_DEPTHS[engine] for engine in Engine)
 _AHEAD = FETCH_FIFO_BYTES // FETCH_BLOCK_BYTES  # blocks that FETCH holds or awaits
 
@@ -301,7 +302,7 @@ def _run(
                 else:
                     fetch_at = _NEVER
             elif store_at <= t:
-                store_at = t + _TRANSFER_REQUEST
+                store_at = t + _TRANSFER_STEP
                 count = _beats(store_word, store_left, page_words)
                 _, _, answered, now = burst(memory, now, True, t + 1, t + _STORE_DATA, store_word * bus, count, untold)
                 store_left -= count
@@ -320,7 +321,7 @@ def _run(
                 next_write = min(next_write, answered + 1)
                 write_tail += 1
             else:
-                load_at = t + _TRANSFER_REQUEST
+                load_at = t + _TRANSFER_STEP
                 count = _beats(load_word, load_left, page_words)
                 _, last, _, now = burst(memory, now, False, t + 1, 0, load_word * bus, count, untold)
                 load_left -= count

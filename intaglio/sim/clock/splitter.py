@@ -17,7 +17,7 @@ from intaglio.sim.clock.tokens import COMPUTE
 
 ACTIVE, COMMAND, _ROW_AT, AT, _LEFT, _ROWS_LEFT, _WAITS = range(7)
 REGISTERS = 7
-_WAIT = latency.TRANSFER_REQUEST - 1
+_FIRST, _STEP = latency.TRANSFER_REQUEST - 1, latency.TRANSFER_STEP - 1
 
 
 @compiled(inline="always")
@@ -40,7 +40,7 @@ def asks(splitter: NDArray[np.int64]) -> bool:
 @compiled(inline="always")
 def take_burst(splitter: NDArray[np.int64], beats: int, commands: NDArray[np.int64], address_mask: int) -> bool:
     """Its burst is taken. Returns whether it was its command's last."""
-    splitter[_WAITS] = _WAIT
+    splitter[_WAITS] = _STEP
     if splitter[_LEFT] != beats:
         splitter[AT] = (splitter[AT] + beats) & address_mask
         splitter[_LEFT] -= beats
@@ -60,7 +60,7 @@ def take_burst(splitter: NDArray[np.int64], beats: int, commands: NDArray[np.int
 def begin(splitter: NDArray[np.int64], number: int, commands: NDArray[np.int64]) -> None:
     """A command starts."""
     command = commands[number]
-    splitter[ACTIVE], splitter[_WAITS] = 1, _WAIT
+    splitter[ACTIVE], splitter[_WAITS] = 1, _FIRST
     splitter[COMMAND] = number
     splitter[_ROW_AT] = command[ADDRESS]
     splitter[AT] = command[ADDRESS]
