@@ -29,8 +29,8 @@ class ArrayPath(wiring.Component):
     -----
     command : In, 1024 bits
         Stable from start to the last pass.
-    start : In, 1 bit
-        A pulse with a CONV or DEPTHWISE; the first slot comes three cycles later.
+    start_conv, start_depthwise : In, 1 bit each
+        A pulse with a CONV, a DEPTHWISE; the first slot comes three cycles later. start_depthwise only with `depthwise_delay`.
     busy : In, 1 bit
         A command of any opcode runs; low in the first cycle of one.
     read : Out, FeedRequest
@@ -65,7 +65,8 @@ class ArrayPath(wiring.Component):
         super().__init__(
             {
                 "command": In(COMMAND_BITS),
-                "start": In(1),
+                "start_conv": In(1),
+                **({"start_depthwise": In(1)} if config.depthwise_delay else {}),
                 "busy": In(1),
                 "read": Out(FeedRequest(config)),
                 "read_data": In(8 * config.feed_bytes),
@@ -120,11 +121,11 @@ class ArrayPath(wiring.Component):
             step = Mux(self._is_depthwise, patches.step.as_value(), step)
             m.d.comb += [
                 patches.command.eq(self.command),
-                patches.start.eq(self.start & runs(self.command, Opcode.DEPTHWISE)),
+                patches.start.eq(self.start_depthwise),
             ]
         m.d.comb += [
             sequencer.command.eq(self.command),
-            sequencer.start.eq(self.start & runs(self.command, Opcode.CONV)),
+            sequencer.start.eq(self.start_conv),
             self.read.eq(request),
             self.step.eq(step),
         ]
@@ -180,7 +181,7 @@ class ArrayPath(wiring.Component):
         last_steps = Cat(control.valid & control.last for control in (rows.control_out[r] for r in range(config.rows)))
         m.d.comb += [
             drain.command.eq(self.command),
-            drain.start.eq(self.start),
+            drain.start.eq(self.start_conv | (self.start_depthwise if config.depthwise_delay else 0)),
             *(drain.sum[c].eq(array.sum[c]) for c in range(config.cols)),
             drain.row0_done.eq(delay(m, last_steps.any(), latency.array(config.packed), "row0_done")),
             *(self.sums[lane].eq(drain.sums[lane]) for lane in range(config.requantizers)),

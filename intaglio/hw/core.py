@@ -1,6 +1,6 @@
 """The compute core: memories on chip, the array, the vector path, the requantizers, and the one schedule."""
 
-from amaranth.hdl import Cat, EnableInserter, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -95,15 +95,15 @@ class ComputeCore(wiring.Component):
         m.submodules.turnover = turnover = Turnover(config)
         # A register of its own between the handshake, which much lies behind, and the command's thousand.
         self._taken = delay(m, self.start.valid & self.start.ready, 1, "taken")
-        command, before, started = self._command(m, turnover)
+        command, before = self._command(m, turnover)
         on_array, is_add = self._kind(m, Opcode.CONV, Opcode.DEPTHWISE), self._kind(m, Opcode.ADD)
 
         m.submodules.array_path = path = ArrayPath(config)
-        add, pool = self._vector(m, command, started, activations)
+        add, pool = self._vector(m, command, activations)
         m.submodules.requantizers = requantizers = Requantizers(config)
         m.d.comb += [
             path.command.eq(command),
-            path.start.eq(started & on_array),
+            path.start_conv.eq(self._start(m, Opcode.CONV)),
             path.busy.eq(self.busy & ~self._taken & ~delay(m, self._taken, 1, "fresh")),
             path.read_data.eq(activations.read_data),
             weights.read_en.eq(path.weight_en),
@@ -117,6 +117,8 @@ class ComputeCore(wiring.Component):
             requantizers.soon.eq(path.channel_en),
             requantizers.records.eq(channels.read_data),
         ]
+        if config.depthwise_delay:
+            m.d.comb += path.start_depthwise.eq(self._start(m, Opcode.DEPTHWISE))
         if config.lanes == 2:
             m.d.comb += [weights.read_both.eq(path.weight_both), path.weight_next.eq(weights.read_next)]
 
@@ -175,17 +177,22 @@ class ComputeCore(wiring.Component):
             self.conflict.eq(activations.conflict),
         ]
 
-    def _command(self, m: Module, turnover: Turnover) -> tuple[Signal, Signal, Signal]:
-        """The command that started last; the one before it as long as that one runs, then it too; and a pulse three cycles
-        before the command's first slot or read."""
+    def _command(self, m: Module, turnover: Turnover) -> tuple[Signal, Signal]:
+        """The command that started last; the one before it as long as that one runs, then it too."""
         command, before = (Signal(COMMAND_BITS, name=name, reset_less=True) for name in ("command", "before"))
-        started = Signal()
         with m.If(self._taken):
             m.d.sync += command.eq(self.start.payload)
         with m.If(~turnover.second):
             m.d.sync += before.eq(command)
-        register(m, started, self._taken, latency.COMMAND_START - 4, "started")
-        return command, before, started
+        return command, before
+
+    def _start(self, m: Module, opcode: Opcode) -> Signal:
+        """A pulse three cycles before the first slot or read of a command of this opcode; from a register, since it resets what
+        counts."""
+        start = Signal(name=f"start_{opcode.name.lower()}")
+        opens = self._taken & runs(self.start.payload, opcode)
+        register(m, start, opens, latency.COMMAND_START - 4, f"{opcode.name.lower()}_starts")
+        return start
 
     def _kind(self, m: Module, *opcodes: Opcode) -> Signal:
         """A register that tells whether the command that started last is one of these."""
@@ -194,20 +201,14 @@ class ComputeCore(wiring.Component):
             m.d.sync += kind.eq(Cat(runs(self.start.payload, opcode) for opcode in opcodes).any())
         return kind
 
-    def _vector(
-        self, m: Module, command: Signal, started: Signal, activations: ActivationMemory
-    ) -> tuple[AddPath, PoolPath]:
-        """ADD's path and POOL's, which stand still in other commands."""
-        paths = (AddPath(self.config), Opcode.ADD, "add"), (PoolPath(self.config), Opcode.POOL, "pool")
-        for path, opcode, name in paths:
-            moves = self._kind(m, opcode)
-            m.submodules[name] = EnableInserter(moves)(path)
-            m.d.comb += [
-                path.command.eq(command),
-                path.start.eq(started & moves),
-                path.read_data.eq(activations.read_data),
-            ]
-        return paths[0][0], paths[1][0]
+    def _vector(self, m: Module, command: Signal, activations: ActivationMemory) -> tuple[AddPath, PoolPath]:
+        """ADD's path and POOL's."""
+        m.submodules.add = add = AddPath(self.config)
+        m.submodules.pool = pool = PoolPath(self.config)
+        m.d.comb += [add.start.eq(self._start(m, Opcode.ADD)), pool.start.eq(self._start(m, Opcode.POOL))]
+        for path in (add, pool):
+            m.d.comb += [path.command.eq(command), path.read_data.eq(activations.read_data)]
+        return add, pool
 
     def _events(self, m: Module, activations: ActivationMemory, path: ArrayPath, requantizers: Requantizers) -> None:
         """Signals for the counters."""
