@@ -40,7 +40,7 @@ class Registers(wiring.Component):
         From a register; together with all registers of this block, which it resets, one cycle at least.
     clear : Out, 1 bit
         One cycle, latency.CLEAR cycles after the write is performed, and each cycle after one of `reset`: resets every engine at
-        its end. From a register, unless latency.CLEAR is 0.
+        its end. From a register.
     begin : Out, 1 bit
         The cycle after a START's clear, cycle 0 of the count.
     run : Out, 1 bit

@@ -106,8 +106,8 @@ HOLD_END = 1
 
 
 # Of the system around it.
-CLEAR = 1
-"""Cycles from a write of START or SOFT_RESET to the reset of the engines. At least 1."""
+CLEAR = 2
+"""Cycles from a write of START or SOFT_RESET to the reset of the engines: that it was one, the reset's register. At least 1."""
 WRITE_ANSWER = 3
 """Cycles from a register's write to its answer: that of a STOP comes once what was asked for before it stands at the port. At
 least 3."""

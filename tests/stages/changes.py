@@ -48,7 +48,7 @@ STAGES = (
     Change("vector path, operands", LATENCY, (('"sum", "shifted")', '"sum", "spare", "shifted")'),)),
     _longer("vector path, sum", "ADD_SUM", 1),
     _longer("vector path, window", "POOL_SUM", 2),
-    _longer("clear", "CLEAR", 1),
+    _longer("clear", "CLEAR", 2),
     _longer("registers, answer", "WRITE_ANSWER", 3),
     _longer("fetch", "FETCH", 7),
     _longer("fetch, request", "FETCH_REQUEST", 2),
