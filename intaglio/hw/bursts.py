@@ -19,7 +19,7 @@ Request = data.StructLayout({"address": 32, "length": LENGTH_BITS})
 """One burst on the external port. address: bytes, a multiple of the bus; length: beats less one, as AXI's AxLEN."""
 
 _OF_COMMAND = {"memory": 2, "signal": 2, "tag": 16}
-"""What a burst says of its command, and its bits."""
+"""Fields of a burst that say which command it is of, with their bits."""
 
 Burst = data.StructLayout({"request": Request, "local": 30, "last": 1, **_OF_COMMAND})
 """One burst and what it means to its command. local: byte address on chip of its first word; last: it is the
