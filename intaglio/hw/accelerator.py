@@ -55,8 +55,8 @@ class Accelerator(wiring.Component):
         The reset, active high, for a cycle at least. It acts two cycles after the port, from a register: the domain `sync`, whose
         clock all has, needs no reset.
     clk, aresetn : In, 1 bit each, with `reset: aresetn` alone
-        The clock, in place of that of `sync`, and the reset, active low: it acts without a clock, or two cycles after the port at
-        most, and ends within four, at an edge of the clock.
+        The clock, in place of that of `sync`, and the reset, active low: it is caught without a clock, acts two cycles
+        later, and ends within four, at an edge of the clock.
     """
 
     def __init__(self, config: Config, core: Any = None):

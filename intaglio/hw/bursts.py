@@ -38,8 +38,8 @@ class Splitter(wiring.Component):
         Added to the command's external address in the start's cycle.
     bursts : Out, stream of Burst
         Row after row, in address order; the first is valid latency.TRANSFER_REQUEST cycles after start, each other one
-        latency.TRANSFER_STEP after the one before is taken. From registers; `valid` does not depend on `ready`, which goes to
-        two registers alone.
+        latency.TRANSFER_STEP after the one before is taken. From registers; `valid` does not depend on `ready`, behind which
+        lie a few bits alone: what it steps is stepped a cycle later.
     """
 
     def __init__(self, config: Config):

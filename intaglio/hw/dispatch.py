@@ -85,16 +85,16 @@ class Dispatch(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        taken, read, looked_up, found, checked = (
+        taken, read, looked_up, checked = (
             Signal(shape, name=name, reset_less=True)
             for name, shape in (
                 ("taken", _Taken),
                 ("read", _Read),
                 ("looked_up", _Read),
-                ("found", _Checked),
                 ("checked", _Checked),
             )
         )
+        found = Signal(_Checked)
         taken_valid, read_valid, looked_up_valid, valid = (Signal() for _ in range(4))
         accepted, full = Signal(), Signal()
         self._take(m, taken, taken_valid, full, accepted)

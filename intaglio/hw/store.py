@@ -29,7 +29,7 @@ class Store(wiring.Component):
     base : In, 32 bits
         See Splitter.
     request : Out, stream of Request
-        Bursts, from the cycle after start on; `valid` does not depend on `ready`. At most memory.outstanding are in
+        Bursts, as a Splitter's; `valid` does not depend on `ready`. At most memory.outstanding are in
         flight, which the arbiter sees to.
     read_en, read_address : Out, 1 and 30 bits (bytes)
         A read of the activation memory; from registers, 1 + latency.STORE_ISSUE cycles after the burst's request is
