@@ -17,7 +17,8 @@ from rich.table import Table
 
 from intaglio import data
 from intaglio.errors import InputError
-from intaglio.machine.config import Config, load_config
+from intaglio.machine.config import Config
+from intaglio.machine.config_files import load_config
 from intaglio.network import Graph, load
 from intaglio.session import Session
 

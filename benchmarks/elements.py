@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.element_forms import Form, TrialArray
-from intaglio.fpga.chips import chip_of, grade_of
+from intaglio.machine.chips import chip_of, grade_of
 from intaglio.fpga.families import FAMILIES
 from intaglio.fpga.synth import synth
 from intaglio.hw.array import Array

@@ -22,11 +22,12 @@ from pathlib import Path
 from benchmarks.cycles import SHARED
 from intaglio.errors import InputError
 from intaglio.files import write_text
-from intaglio.fpga.chips import chip_of, grade_of
+from intaglio.machine.chips import chip_of, grade_of
 from intaglio.fpga.measured import measured_clock, rtl_hash, with_clock
 from intaglio.fpga.synth import Synthesis, synth
 from intaglio.machine.clock import MeasuredClock
-from intaglio.machine.config import Config, load_config
+from intaglio.machine.config import Config
+from intaglio.machine.config_files import load_config
 from intaglio.network import load
 from intaglio.session import Session
 

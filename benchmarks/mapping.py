@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import large
-from intaglio.machine.config import load_config
+from intaglio.machine.config_files import load_config
 from intaglio.mapper import Program
 from intaglio.network import load
 from intaglio.network.tflite.write import TfliteBuilder, Value
@@ -39,7 +39,7 @@ ENOUGH = 4.0
 WORKER = """
 import sys, time
 import intaglio
-from intaglio.machine.config import load_config
+from intaglio.machine.config_files import load_config
 from intaglio.network import load
 from intaglio.session import Session
 assert intaglio.__file__.startswith(sys.argv[1]), intaglio.__file__

@@ -22,7 +22,8 @@ from benchmarks import cycles, large
 from benchmarks.residual import SHAPES, residual
 from benchmarks.throughput import TINY
 from intaglio.errors import InputError
-from intaglio.machine.config import Config, load_config
+from intaglio.machine.config import Config
+from intaglio.machine.config_files import load_config
 from intaglio.network import Graph, load
 from intaglio.session import Session
 

@@ -23,7 +23,8 @@ from rich.table import Table
 
 from benchmarks import large
 from intaglio import data
-from intaglio.machine.config import Config, load_config
+from intaglio.machine.config import Config
+from intaglio.machine.config_files import load_config
 from intaglio.network import load
 from intaglio.program.table import table_of
 from intaglio.session import Session

@@ -24,7 +24,8 @@ from rich.table import Table
 
 from benchmarks import cycles, large, simulator
 from benchmarks.zigzag.layers import LAYERS, graph_of
-from intaglio.machine.config import Config, load_config
+from intaglio.machine.config import Config
+from intaglio.machine.config_files import load_config
 from intaglio.mapper import Certificate
 from intaglio.mapper.lower.accept import accepted
 from intaglio.mapper.search.polish import polished

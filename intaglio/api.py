@@ -19,7 +19,8 @@ from pathlib import Path
 from intaglio.analysis.energy_counts import layer_counts
 from intaglio.analysis.layers import LayerFigures, layer_figures
 from intaglio.errors import InputError, OutputError, Refusal, RefusedError
-from intaglio.machine.config import Config, load_config
+from intaglio.machine.config import Config
+from intaglio.machine.config_files import load_config
 from intaglio.network import Graph, load, random_inputs
 from intaglio.power_model import DEFAULT_TABLE, Comparison, Table, load_table
 from intaglio.power_model import compare as compare_counts

@@ -19,7 +19,8 @@ from intaglio.api import compare
 from intaglio.cli import end_with
 from intaglio.cli.console import Progress, progress, report_terminal
 from intaglio.dataset import Dataset
-from intaglio.machine.config import Config, load_config
+from intaglio.machine.config import Config
+from intaglio.machine.config_files import load_config
 from intaglio.network import Graph, load
 from intaglio.network.float_network import FloatNetwork
 from intaglio.network.tflite.oracle import LiteRTOracle

@@ -9,7 +9,7 @@ import pytest
 
 from intaglio.accuracy import class_axis, evaluate, first_outputs, read_data, read_labelled, score
 from intaglio.errors import InputError
-from intaglio.machine.config import load_config
+from intaglio.machine.config_files import load_config
 from intaglio.network import execute, load
 from intaglio.session import Session
 from tests.cli.command import small_network

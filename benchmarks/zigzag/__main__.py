@@ -31,7 +31,8 @@ from benchmarks.zigzag.plans import price
 from benchmarks.zigzag.temporal import TemporalMapping
 from intaglio.errors import InputError
 from intaglio.files import check_writable, write_bytes
-from intaglio.machine.config import Config, load_config
+from intaglio.machine.config import Config
+from intaglio.machine.config_files import load_config
 from intaglio.mapper import map_proven
 from intaglio.sim.engines import cycles_of
 

@@ -20,7 +20,8 @@ import numpy as np
 
 from intaglio.errors import InputError
 from intaglio.files import read_bytes
-from intaglio.machine.config import INSTRUCTION_SET, Config, config_from_dict
+from intaglio.machine.config import INSTRUCTION_SET, Config
+from intaglio.machine.config_files import config_from_dict
 from intaglio.machine.isa import TRANSFERS, Command, Engine, decode
 from intaglio.machine.timing import compute_cycles, lead_cycles
 from intaglio.schema import SCHEMA_VERSION

@@ -9,7 +9,7 @@ import typer
 from intaglio.cli.console import report_terminal
 from intaglio.cli.options import SetOption, configuration
 from intaglio.errors import InputError
-from intaglio.machine.config import shipped_names
+from intaglio.machine.config_files import shipped_names
 from intaglio.report.tables import print_configs
 
 

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from intaglio.machine.config import Config, load_config
+from intaglio.machine.config import Config
+from intaglio.machine.config_files import load_config
 from intaglio.power_model import shipped_tables
 
 

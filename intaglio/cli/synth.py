@@ -12,7 +12,7 @@ from intaglio.cli.console import check_targets, progress, report_terminal, tell_
 from intaglio.cli.options import WHOLE, ConfigOption, SetOption, configuration
 from intaglio.errors import InputError
 from intaglio.files import write_text
-from intaglio.fpga.chips import CHIPS, chip_of, grade_of
+from intaglio.machine.chips import CHIPS, chip_of, grade_of
 from intaglio.fpga.measured import measured_clock
 from intaglio.fpga.synth import synth
 from intaglio.machine.config import Config

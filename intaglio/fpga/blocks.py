@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from intaglio.fpga.chips import RESOURCES
+from intaglio.machine.chips import RESOURCES
 from intaglio.fpga.families import Family
 from intaglio.fpga.netlist import OUTSIDE, Cell
 

@@ -12,7 +12,8 @@ from intaglio.fpga.tools import Tell
 from intaglio.hw.target import target_of
 from intaglio.hw.verilog import emit_rtlil
 from intaglio.machine.clock import FIELD, MeasuredClock
-from intaglio.machine.config import Config, config_from_text
+from intaglio.machine.config import Config
+from intaglio.machine.config_files import config_from_text
 from intaglio.unique_keys import yaml_of
 
 _OLD = re.compile(rf"^(?:clock_mhz|{FIELD})[ \t]*:.*\n?(?:[ \t]+\S.*\n?|[ \t]*\n(?=[ \t]+\S))*", re.MULTILINE)

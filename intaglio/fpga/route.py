@@ -9,7 +9,7 @@ from typing import Any
 
 from intaglio import cache
 from intaglio.errors import InputError
-from intaglio.fpga.chips import Chip
+from intaglio.machine.chips import Chip
 from intaglio.fpga.families import FAMILIES, Family, Router
 from intaglio.fpga.tools import Tell, Tool, ToolError, nextpnr
 

@@ -11,7 +11,7 @@ from amaranth.lib import wiring
 
 from intaglio.errors import InputError
 from intaglio.fpga.blocks import Taken, taken_by_block
-from intaglio.fpga.chips import Chip
+from intaglio.machine.chips import Chip
 from intaglio.fpga.estimate import Path, slowest_paths
 from intaglio.fpga.families import FAMILIES
 from intaglio.fpga.netlist import OUTSIDE, read_netlist

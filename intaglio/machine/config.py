@@ -1,6 +1,6 @@
 """The one configuration that RTL, mapper, simulator and power model read.
 
-A frozen dataclass, loaded from YAML and validated: every refusal names the field, its value, what is
+A frozen dataclass, validated: every refusal names the field, its value, what is
 allowed and why.
 """
 
@@ -12,23 +12,17 @@ import json
 import reprlib
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib import resources
-from pathlib import Path
 from typing import Any
 
-import yaml
-
 from intaglio.errors import InputError
-from intaglio.files import read_bytes
-from intaglio.machine.clock import Clock, MeasuredClock, clock_of, measured_clock_of
+from intaglio.machine.chips import CHIPS
+from intaglio.machine.clock import Clock, MeasuredClock, clock_of
 from intaglio.machine.formats import FORMATS, SUM, ElementFormat
 from intaglio.machine.memory import MemoryConfig
 from intaglio.machine.row_product import RowProduct, row_products
-from intaglio.unique_keys import UniqueKeys, yaml_of
+from intaglio.unique_keys import yaml_of
 
 KIB = 1024
-LARGEST_CONFIG = 64 * KIB
-"""Bytes of a configuration file; YAML of no more is parsed at once."""
 ROUNDINGS = ("double", "single", "away", "float")
 """Rounding modes a requantizer can have built in (network.graph.Rounding has their meaning), by isa.RoundingCode."""
 CHANNEL_RECORD_BYTES = 16
@@ -76,11 +70,11 @@ class Config:
         from row to row; 0 leaves DEPTHWISE out. It bounds the width of a patch of outputs times its stride.
     multipliers: whether the array's products are multipliers, for a chip's DSP blocks (dsp), or are made of look-up tables (lut), in
         as many cycles; or how many of its rows, the first, have multipliers, from 1 to rows - 1. packed: two rows have a multiplier
-        of 25 x 18 bits a column, in a cycle more a command (row_product.row_products says which rows).
+        of 25 x 18 bits a column, in a cycle more a command (row_product.row_products says which rows; an array without such a pair is as with dsp).
     add_multipliers: whether ADD scales its operands by multipliers, four DSP blocks for each requantizer; without, by tables of
         multiples that each ADD fills, in latency.OPERAND_WAIT cycles more.
     counters: whether the hardware counts (machine/counters.py); without, the counters' registers read 0.
-    chip: the one that it is meant for, by its name in `intaglio synth`; None for any. measured_clock: the clock that this hardware
+    chip: the one that it is meant for, by its name in chips.CHIPS; None for any. measured_clock: the clock that this hardware
         reached on a chip; None where none was measured. Neither changes the hardware, but the Verilog is written for the chip's family
         (hw/target.py).
     reset: the reset's port. rst: active high, synchronous. aresetn: active low, begins at once and is released synchronously, two
@@ -306,8 +300,8 @@ def _validate(c: Config) -> None:
     _whole(c, "memory.outstanding", 1, 16, "bursts in flight")
     if isinstance(c.clock_mhz, bool) or not isinstance(c.clock_mhz, int | float) or not 0 < c.clock_mhz <= 10000:
         _refuse("clock_mhz", c.clock_mhz, "a number above 0, at most 10000", "it turns cycles into seconds")
-    if c.chip is not None and (not isinstance(c.chip, str) or not c.chip):
-        _refuse("chip", c.chip, "a chip's name, or left out", "`intaglio synth` takes it where --chip is not given")
+    if c.chip is not None and (not isinstance(c.chip, str) or c.chip.lower() not in CHIPS):
+        _refuse("chip", c.chip, f"{', '.join(CHIPS)}, or left out", "the Verilog may be written for its family")
     for where in ("weight_bits", "activation_bits"):
         if getattr(c, where) != (8,):
             _refuse(where, getattr(c, where), "[8]", "INT8 is what this version builds")
@@ -360,112 +354,3 @@ def _size(c: Config, where: str, unit: int, least: int, why: str) -> None:
     value = getattr(c, where)
     if not _is_int(value) or value % unit or not least <= value <= 16 * 1024 * KIB:
         _refuse(where, value, f"a multiple of {unit} from {least} to {16 * 1024 * KIB}", why)
-
-
-# Loading.
-
-
-def shipped_names() -> list[str]:
-    folder = resources.files("intaglio") / "configs"
-    return sorted(p.name[:-5] for p in folder.iterdir() if p.name.endswith(".yaml"))
-
-
-def load_config(config: str | Path = "edge64", overrides: list[str] | tuple[str, ...] = ()) -> Config:
-    """A shipped configuration by name, or a YAML file by path, with overrides "field=value" (dotted) applied. Of a shipped one
-    feed_bytes and partial_bytes follow where its shape changes, unless they are set too; what a file states, stays.
-
-    Raises InputError that names the file or field, the reason and the remedy.
-    """
-    text, where = _read(str(config))
-    data = _fields(text, where)
-    for item in overrides:
-        _override(data, item)
-    named = {item.partition("=")[0] for item in overrides}
-    for follower, shape in (
-        ("feed_bytes", {"rows", "requantizers"}),
-        ("partial_bytes", {"rows", "cols", "requantizers"}),
-    ):
-        if where in shipped_names() and named & shape and follower not in named:
-            data[follower] = 0
-    return config_from_dict(data, where)
-
-
-def config_from_text(text: str, where: str) -> Config:
-    """A Config from YAML, as in a file; where names it in messages."""
-    return config_from_dict(_fields(text, where), where)
-
-
-def _fields(text: str, where: str) -> dict[str, Any]:
-    data = _yaml(text, f"configuration {where}", "`intaglio configs edge64` prints one to start from")
-    if not isinstance(data, dict):
-        found = "nothing" if data is None else type(data).__name__
-        raise InputError(
-            f"{where}: a configuration is a mapping of fields to values, "
-            f"not {found}; `intaglio configs edge64` prints one to start from"
-        )
-    return data
-
-
-def config_from_dict(data: dict[str, Any], where: str = "configuration") -> Config:
-    """A Config from plain values; where names their origin in messages. A clock_mhz left out is measured_clock's, if there is one."""
-    data = dict(data)
-    _known(data, [f.name for f in dataclasses.fields(Config)], where, "")
-    memory = data.get("memory", {})
-    if not isinstance(memory, dict):
-        raise InputError(
-            f"{where}: configuration field memory = {reprlib.repr(memory)}: must be a mapping of "
-            f"bytes_per_cycle, latency, outstanding (external memory)"
-        )
-    _known(memory, [f.name for f in dataclasses.fields(MemoryConfig)], where, "memory.")
-    data["memory"] = MemoryConfig(**memory)
-    for key in ("weight_bits", "activation_bits", "rounding"):
-        if isinstance(data.get(key), list):
-            data[key] = tuple(data[key])
-    try:
-        measured = data["measured_clock"] = measured_clock_of(data.get("measured_clock"))
-        if measured is not None:
-            data.setdefault("clock_mhz", measured.mhz)
-        return Config(**data)
-    except InputError as error:
-        raise InputError(f"{where}: {error}") from None
-
-
-def _known(data: dict[Any, Any], names: list[str], where: str, prefix: str) -> None:
-    for key in data:
-        if key not in names:
-            raise InputError(
-                f"{where}: unknown configuration field {prefix}{key}; "
-                f"the fields are {', '.join(prefix + n for n in names)}"
-            )
-
-
-def _yaml(text: str, where: str, remedy: str) -> Any:
-    try:
-        return yaml.load(text, UniqueKeys)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:  # ValueError: a value such as the date 2001-99-99
-        raise InputError(f"{where}: not YAML ({' '.join(str(error).split())[:300]}); {remedy}") from None
-
-
-def _read(config: str) -> tuple[str, str]:
-    shipped = shipped_names()
-    if config in shipped:
-        return (resources.files("intaglio") / "configs" / f"{config}.yaml").read_text(), config
-    data = read_bytes(Path(config), f"give a YAML file or one of {', '.join(shipped)}", LARGEST_CONFIG)
-    try:
-        return data.decode(), config
-    except UnicodeDecodeError:
-        raise InputError(f"{config}: not a text file; a configuration is YAML") from None
-
-
-def _override(data: dict[str, Any], item: str) -> None:
-    name, equals, text = item.partition("=")
-    if not equals or not name:
-        raise InputError(f"--set {item}: write FIELD=VALUE, for example --set memory.latency=100")
-    value = _yaml(text, f"--set {item[:100]}", "write FIELD=VALUE with a number, a name or a [list]")
-    target: Any = data
-    *parents, leaf = name.split(".")
-    for part in parents:
-        target = target.setdefault(part, {})
-        if not isinstance(target, dict):
-            raise InputError(f"--set {item}: {part} has no fields of its own")
-    target[leaf] = value

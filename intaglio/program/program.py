@@ -19,7 +19,8 @@ import numpy as np
 from intaglio.errors import InputError
 from intaglio.files import LARGEST, write_bytes
 from intaglio.machine import isa
-from intaglio.machine.config import INSTRUCTION_SET, config_from_dict
+from intaglio.machine.config import INSTRUCTION_SET
+from intaglio.machine.config_files import config_from_dict
 from intaglio.machine.formats import FORMATS, INT8, format_named
 from intaglio.npz import Header, read_npz
 from intaglio.program.layout import Layout

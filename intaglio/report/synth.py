@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from intaglio.fpga.blocks import Taken
-from intaglio.fpga.chips import RESOURCES
+from intaglio.machine.chips import RESOURCES
 from intaglio.fpga.measured import section
 from intaglio.fpga.route import TARGET_MHZ, Routed
 from intaglio.fpga.synth import Synthesis

@@ -13,7 +13,7 @@ from intaglio.analysis.bounds import CAUSES, awaited, bound_by, causes_of_layers
 from intaglio.analysis.difference import first_tensor, first_time
 from intaglio.analysis.layers import layer_figures, totals
 from intaglio.analysis.locate import origin_of
-from intaglio.machine.config import load_config
+from intaglio.machine.config_files import load_config
 from intaglio.machine.counters import Counter
 from intaglio.machine.isa import Command, Opcode
 from intaglio.mapper.lower.accept import accepted

@@ -6,7 +6,7 @@ import numpy as np
 
 from intaglio.analysis.bounds import inside
 from intaglio.analysis.locate import _element
-from intaglio.machine.config import load_config
+from intaglio.machine.config_files import load_config
 from intaglio.machine.isa import Command
 from intaglio.machine.timing import compute_cycles
 from tests.hw.depthwise_commands import random_depthwise

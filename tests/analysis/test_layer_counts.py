@@ -14,7 +14,7 @@ pytest.importorskip("ai_edge_litert")
 
 from intaglio import data
 from intaglio.analysis.energy_counts import fp32_clock, layer_counts
-from intaglio.machine.config import load_config, shipped_names
+from intaglio.machine.config_files import load_config, shipped_names
 from intaglio.machine.counters import Counter
 from intaglio.machine.isa import Engine, LocalMemory, Opcode
 from intaglio.machine.timing import lead_cycles

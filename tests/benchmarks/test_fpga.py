@@ -10,12 +10,13 @@ import pytest
 from benchmarks import fpga
 from benchmarks.fpga import COLUMNS, NETWORKS, ROOT, read_rows, row, table, text_of, with_table
 from intaglio.errors import InputError
-from intaglio.fpga.chips import RESOURCES, chip_of
+from intaglio.machine.chips import RESOURCES, chip_of
 from intaglio.fpga.measured import rtl_hash
 from intaglio.fpga.route import Routed
 from intaglio.fpga.synth import Synthesis
 from intaglio.machine.clock import MeasuredClock
-from intaglio.machine.config import Config, load_config, shipped_names
+from intaglio.machine.config import Config
+from intaglio.machine.config_files import load_config, shipped_names
 
 CLOCK = MeasuredClock(80.0, "ecp5-85f", "6", (1, 2, 3), ("Yosys 1", "nextpnr 2"), "0" * 16, "1" * 16)
 CYCLES = {"kws": 40_000, "ic": 160_000}

@@ -10,7 +10,8 @@ from benchmarks.zigzag.layers import LAYERS, Shape, graph_of
 from benchmarks.zigzag.plans import Priced, price
 from benchmarks.zigzag.temporal import Loop, TemporalMapping
 from intaglio.errors import InputError
-from intaglio.machine.config import Config, load_config
+from intaglio.machine.config import Config
+from intaglio.machine.config_files import load_config
 from intaglio.mapper import map_proven, program_of
 from intaglio.mapper.emit.emit import emit
 from intaglio.mapper.lower.accept import accepted

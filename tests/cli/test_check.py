@@ -14,7 +14,7 @@ pytest.importorskip("ai_edge_litert")
 
 from intaglio.check import check, check_survey
 from intaglio.errors import InputError, Refusal, RefusedError
-from intaglio.machine.config import load_config
+from intaglio.machine.config_files import load_config
 from intaglio.mapper import map_network
 from intaglio.network import load
 from intaglio.network.graph import Operator

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from intaglio.cli import synth as command
-from intaglio.fpga.chips import RESOURCES, chip_of
+from intaglio.machine.chips import RESOURCES, chip_of
 from intaglio.fpga.route import Hop, Routed
 from intaglio.fpga.synth import Synthesis
 from intaglio.machine.clock import MeasuredClock
-from intaglio.machine.config import load_config
+from intaglio.machine.config_files import load_config
 from tests.cli.command import intaglio, small_network, validate
 
 ORIGIN = "64 MHz (measured: ecp5-25f, grade 7, median of seeds 1, 2, 3, Yosys 1, nextpnr 2)"

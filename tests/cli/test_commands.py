@@ -13,7 +13,7 @@ import yaml
 pytest.importorskip("ai_edge_litert")
 
 from intaglio import __version__
-from intaglio.machine.config import load_config, shipped_names
+from intaglio.machine.config_files import load_config, shipped_names
 from intaglio.network import execute, load, random_inputs
 from intaglio.program.program import Program
 from tests.cli.command import intaglio, small_network, validate

@@ -13,7 +13,7 @@ import pytest
 from intaglio.cli import status
 from intaglio.data import MODEL
 from intaglio.errors import InputError
-from intaglio.machine.config import load_config
+from intaglio.machine.config_files import load_config
 from intaglio.network.tflite.write import TfliteBuilder
 
 STATED = "rows: 8\ncols: 8\nfeed_bytes: 32\npartial_bytes: 4096\n"

@@ -15,7 +15,8 @@ from rtl_bench import parameters
 from workloads import Workload, random_workload
 
 from intaglio.hw.ledger import CAUSES
-from intaglio.machine.config import Config, config_from_dict
+from intaglio.machine.config import Config
+from intaglio.machine.config_files import config_from_dict
 from intaglio.machine.counters import Counter
 from intaglio.machine.faults import Fault
 from intaglio.machine.isa import Opcode

@@ -8,7 +8,7 @@ from assemblies import Feed
 from bench_side import TIMEOUT_MS, generator, started, tick
 from rtl_bench import parameters
 
-from intaglio.machine.config import config_from_dict
+from intaglio.machine.config_files import config_from_dict
 from intaglio.machine.isa import Command
 from tests.hw.core_commands import random_conv
 from tests.hw.units import payload_of

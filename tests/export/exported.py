@@ -13,7 +13,7 @@ import pytest
 
 from intaglio import cache
 from intaglio.export import Bundle
-from intaglio.machine.config import load_config
+from intaglio.machine.config_files import load_config
 from intaglio.network import Graph, load
 from intaglio.session import Session
 from intaglio.sim.rtl.pieces import build_model

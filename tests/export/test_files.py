@@ -19,7 +19,8 @@ from intaglio.export import Bundle, check_folder, make_bundle, write_folder
 from intaglio.export.c_registers import registers_header
 from intaglio.export.c_text import comment_text, float_literal, identifiers
 from intaglio.export.image import hex_words
-from intaglio.machine.config import Config, config_from_dict, load_config
+from intaglio.machine.config import Config
+from intaglio.machine.config_files import config_from_dict, load_config
 from intaglio.machine.registers import TABLE
 from intaglio.network import Graph, load
 from intaglio.session import Session

@@ -19,7 +19,7 @@ from intaglio.export.c_known import array_name, known_arrays, known_header
 from intaglio.export.constraints import constraints
 from intaglio.export.edges import EdgeTensor
 from intaglio.export.known_answer import KnownAnswer
-from intaglio.machine.config import load_config
+from intaglio.machine.config_files import load_config
 from intaglio.network import load, random_inputs
 from intaglio.npz import npz_bytes
 from intaglio.session import Session

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from intaglio.export import make_bundle
-from intaglio.machine.config import load_config
+from intaglio.machine.config_files import load_config
 from intaglio.network import load
 from intaglio.session import Session
 from tests.cli.command import validate

@@ -18,7 +18,7 @@ from intaglio.fpga.families import FAMILIES
 from intaglio.fpga.netlist import read_netlist
 from intaglio.fpga.synthesis import synthesize
 from intaglio.fpga.tools import yosys
-from intaglio.machine.config import load_config
+from intaglio.machine.config_files import load_config
 
 SMALL = (
     "rows=2", "cols=2", "requantizers=1", "depthwise_delay=2", "weight_bytes=4096", "activation_bytes=8192",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from intaglio.fpga.chips import RESOURCES
+from intaglio.machine.chips import RESOURCES
 from tests.cli.command import intaglio, validate
 from tests.fpga.growth import SMALL
 
@@ -49,7 +49,7 @@ def test_a_small_machine_on_an_ecp5(tmp_path: Path) -> None:
         (("--chip", "xc7a35t", "--route"), "xilinx7: no open tool routes for this family"),
         (("--chip", "ecp5-85f", "--route", "--seeds", "0"), "--seeds 0: give 1 to 100"),
         (("--config", "wide"), "--chip: wide names no chip; give one of ecp5-25f"),
-        (("--set", "chip=ecp6"), "chip ecp6: is not known; known are"),
+        (("--set", "chip=ecp6"), "configuration field chip = 'ecp6': must be ecp5-25f,"),
         (
             ("--chip", "gw2ar-18", "--set", "multipliers=packed"),
             "multipliers = packed: gw2ar-18's DSP blocks multiply 18 x 18 bits, two products take 25 x 9 and so two of them",

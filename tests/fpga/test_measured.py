@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from intaglio.errors import InputError
-from intaglio.fpga.chips import chip_of
+from intaglio.machine.chips import chip_of
 from intaglio.fpga.measured import measured_clock, rtl_hash, section, still_measured, with_clock
 from intaglio.fpga.route import Routed
 from intaglio.fpga.synth import Synthesis
 from intaglio.machine.clock import MeasuredClock
-from intaglio.machine.config import Config, config_from_text
+from intaglio.machine.config import Config
+from intaglio.machine.config_files import config_from_text
 
 SMALL = Config(
     rows=2, cols=2, requantizers=1, depthwise_delay=0, weight_bytes=4096, activation_bytes=8192, rounding=("single",)

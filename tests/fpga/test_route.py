@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from intaglio.fpga import synth as synthesizing
-from intaglio.fpga.chips import CHIPS
+from intaglio.machine.chips import CHIPS
 from intaglio.fpga.families import FAMILIES
 from intaglio.fpga.route import packed, route
 from intaglio.fpga.tools import Tool, ToolError

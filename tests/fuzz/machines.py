@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from intaglio.machine.config import ROUNDINGS, Config, config_from_dict, load_config, next_power_of_two, shipped_names
+from intaglio.machine.config import ROUNDINGS, Config, next_power_of_two
+from intaglio.machine.config_files import config_from_dict, load_config, shipped_names
 
 Fields = dict[str, Any]
 LARGEST_BUFFER = 16 << 20

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from intaglio.errors import InputError
-from intaglio.machine.config import load_config
+from intaglio.machine.config_files import load_config
 from tests.fuzz.case import Case
 from tests.fuzz.machines import Fields, legalized, machine_of
 from tests.fuzz.recipe import BadRecipe, Layer, Recipe, pruned, shapes_of

@@ -8,7 +8,8 @@ from functools import cache
 
 import numpy as np
 
-from intaglio.machine.config import Config, load_config, shipped_names
+from intaglio.machine.config import Config
+from intaglio.machine.config_files import load_config, shipped_names
 from tests.fuzz.case import Case, draw_case
 from tests.fuzz.graphs import graph_of, scalings_of
 from tests.fuzz.machines import draw_machine, draw_small_machine, least_sizes, machine_of

@@ -12,7 +12,7 @@ import pytest
 
 import intaglio.mapper
 from intaglio.errors import Refusal, RefusedError
-from intaglio.machine.config import load_config
+from intaglio.machine.config_files import load_config
 from intaglio.session import Session
 from tests.fuzz import command, hold
 from tests.fuzz.case import Case, draw_case, read_case

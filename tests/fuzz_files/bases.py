@@ -22,7 +22,7 @@ def _make(folder: Path) -> None:
 
     from intaglio import random_inputs
     from intaglio.cli import status
-    from intaglio.machine.config import load_config, shipped_names
+    from intaglio.machine.config_files import load_config, shipped_names
     from intaglio.network import load
     from intaglio.npz import npz_bytes
     from tests.networks import random_network

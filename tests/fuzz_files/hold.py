@@ -80,7 +80,7 @@ def _call(case: Case) -> int:
 
 
 def _load_program(path: Path) -> int:
-    from intaglio.machine.config import config_from_dict
+    from intaglio.machine.config_files import config_from_dict
     from intaglio.program.program import Program
 
     program = Program.load(path)

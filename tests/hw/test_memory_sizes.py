@@ -8,7 +8,7 @@ import pytest
 
 from intaglio.hw.core import ComputeCore
 from intaglio.hw.verilog import component_rtlil
-from intaglio.machine.config import load_config
+from intaglio.machine.config_files import load_config
 
 MODULE = re.compile(r"^module \\top\.(\S+)\n(.*?)^end$", re.MULTILINE | re.DOTALL)
 MEMORY = re.compile(r"^ *memory width (\d+) size (\d+) ", re.MULTILINE)

@@ -16,7 +16,8 @@ from units import simulate
 from intaglio.hw.product import product
 from intaglio.hw.ram import Collision, ram
 from intaglio.hw.verilog import TOP, component_rtlil, emit_rtlil, to_flat
-from intaglio.machine.config import Config, load_config
+from intaglio.machine.config import Config
+from intaglio.machine.config_files import load_config
 from tests.hw.products import Product
 
 DEPTH = 8

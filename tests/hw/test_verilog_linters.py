@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from intaglio.hw.verilog import TOP
-from intaglio.machine.config import load_config, shipped_names
+from intaglio.machine.config_files import load_config, shipped_names
 from intaglio.sim.rtl.build import verilog_of
 
 LARGE = {"arty35", "arty100", "edge64", "edge256", "ulx3s"}

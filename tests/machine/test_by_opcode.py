@@ -8,7 +8,7 @@ import pkgutil
 import pytest
 
 import intaglio
-from intaglio.machine.config import load_config
+from intaglio.machine.config_files import load_config
 from intaglio.machine.isa import Command, decode
 from intaglio.machine.opcodes import ENGINE_OF, ByOpcode, Engine, Opcode
 from intaglio.machine.timing import compute_cycles

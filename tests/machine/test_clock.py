@@ -10,7 +10,8 @@ import yaml
 
 from intaglio.errors import InputError
 from intaglio.machine.clock import MeasuredClock, clock_text
-from intaglio.machine.config import Config, config_from_dict, load_config
+from intaglio.machine.config import Config
+from intaglio.machine.config_files import config_from_dict, load_config
 
 SECTION = {
     "mhz": 71.25,
@@ -97,10 +98,11 @@ def test_a_section_of_other_parts_is_refused(section: object) -> None:
         config_from_dict({"measured_clock": section})
 
 
-def test_a_chip_is_a_name() -> None:
-    for chip in (5, "", True):
-        with pytest.raises(InputError, match=r"field chip = .*must be a chip's name, or left out"):
+def test_a_chip_is_one_that_is_known() -> None:
+    for chip in (5, "", True, "ecp5-nonsense", "xc7k325t"):
+        with pytest.raises(InputError, match=r"field chip = .*must be ecp5-25f, .*, or left out"):
             Config(chip=chip)  # type: ignore[arg-type]
+    assert Config(chip="ECP5-25F").hardware_hash() == Config().hardware_hash()
 
 
 def test_the_text_of_a_document_is_that_of_the_clock() -> None:

@@ -5,7 +5,8 @@ import dataclasses
 import pytest
 
 from intaglio.errors import InputError
-from intaglio.machine.config import Config, MemoryConfig, load_config, shipped_names
+from intaglio.machine.config import Config, MemoryConfig
+from intaglio.machine.config_files import load_config, shipped_names
 from intaglio.machine.row_product import RowProduct
 
 KIB = 1024

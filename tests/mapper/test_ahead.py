@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 from mapper_graphs import MACHINES, mixed
 
-from intaglio.machine.config import Config, load_config
+from intaglio.machine.config import Config
+from intaglio.machine.config_files import load_config
 from intaglio.machine.isa import Command, Engine, LocalMemory, Opcode
 from intaglio.mapper.emit.accesses import accesses
 from intaglio.mapper.emit.ahead import load_order

@@ -10,7 +10,8 @@ import pytest
 from mapper_check import check, check_program
 from mapper_graphs import Builder
 
-from intaglio.machine.config import Config, load_config
+from intaglio.machine.config import Config
+from intaglio.machine.config_files import load_config
 from intaglio.machine.isa import LocalMemory, Opcode
 from intaglio.mapper import program_of
 from intaglio.mapper.emit.emit import emit

@@ -9,7 +9,8 @@ import pytest
 from mapper_check import check
 from mapper_graphs import Builder
 
-from intaglio.machine.config import Config, load_config
+from intaglio.machine.config import Config
+from intaglio.machine.config_files import load_config
 from intaglio.machine.isa import Opcode
 from intaglio.mapper.fusion.chain import Chain, can_chain
 from intaglio.mapper.fusion.chain_plan import ChainPlan

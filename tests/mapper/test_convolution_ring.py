@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from intaglio.machine.config import Config, load_config
+from intaglio.machine.config import Config
+from intaglio.machine.config_files import load_config
 from intaglio.machine.counters import Counter
 from intaglio.machine.isa import Command, LocalMemory
 from intaglio.mapper.emit.accesses import Space, accesses

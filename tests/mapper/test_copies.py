@@ -6,7 +6,7 @@ import pytest
 from mapper_check import check
 from mapper_graphs import Builder
 
-from intaglio.machine.config import load_config
+from intaglio.machine.config_files import load_config
 
 SMALL = ["activation_bytes=512", "weight_bytes=256", "channel_bytes=64", "activation_banks=1"]
 

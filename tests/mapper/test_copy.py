@@ -10,7 +10,7 @@ import pytest
 from mapper_check import check_program
 from mapper_graphs import Builder
 
-from intaglio.machine.config import load_config
+from intaglio.machine.config_files import load_config
 from intaglio.mapper import map_network
 from intaglio.mapper.lower.accept import examined
 from intaglio.mapper.tasks.elementwise import CopyTask, Segments, segments

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from intaglio.machine import isa
-from intaglio.machine.config import Config, load_config
+from intaglio.machine.config import Config
+from intaglio.machine.config_files import load_config
 from intaglio.machine.counters import Counter
 from intaglio.machine.isa import LocalMemory, Opcode
 from intaglio.machine.timing import compute_cycles

@@ -13,7 +13,8 @@ import pytest
 from mapper_graphs import Builder
 
 from intaglio.errors import InputError
-from intaglio.machine.config import Config, load_config
+from intaglio.machine.config import Config
+from intaglio.machine.config_files import load_config
 from intaglio.machine.formats import FORMATS, INT8, ElementFormat, SumFormat, format_named, narrow, wide
 from intaglio.machine.isa import Command, Opcode, decode, element_value
 from intaglio.mapper import map_network

@@ -9,7 +9,7 @@ from mapper_check import check
 from mapper_graphs import Builder
 
 from intaglio.errors import RefusedError
-from intaglio.machine.config import load_config
+from intaglio.machine.config_files import load_config
 from intaglio.mapper import map_network
 from intaglio.mapper.lower.accept import accepted
 from intaglio.mapper.lower.lower import MOST_LAYERS

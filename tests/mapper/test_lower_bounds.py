@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from mapper_graphs import Builder
 
-from intaglio.machine.config import load_config
+from intaglio.machine.config_files import load_config
 from intaglio.mapper import map_network
 from intaglio.network.graph import Graph, Padding
 from intaglio.sim.engines import clock_of, cycles_of

@@ -9,7 +9,8 @@ import pytest
 from mapper_check import check
 from mapper_graphs import Builder
 
-from intaglio.machine.config import Config, load_config
+from intaglio.machine.config import Config
+from intaglio.machine.config_files import load_config
 from intaglio.machine.isa import Engine, Opcode
 from intaglio.machine.timing import compute_cycles
 from intaglio.network.graph import Graph, Padding

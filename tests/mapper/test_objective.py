@@ -13,7 +13,8 @@ from mapper_graphs import MACHINES, SAME, Builder, mixed
 
 from intaglio.analysis.energy_counts import layer_counts
 from intaglio.errors import InputError
-from intaglio.machine.config import Config, load_config
+from intaglio.machine.config import Config
+from intaglio.machine.config_files import load_config
 from intaglio.mapper import map_network
 from intaglio.mapper.emit.emit import emit
 from intaglio.mapper.lower.accept import accepted

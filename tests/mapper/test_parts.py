@@ -7,7 +7,7 @@ import pytest
 from mapper_check import check, check_program
 from mapper_graphs import Builder
 
-from intaglio.machine.config import load_config
+from intaglio.machine.config_files import load_config
 from intaglio.machine.isa import Opcode
 from intaglio.mapper import map_proven
 from intaglio.mapper.lower.accept import accepted

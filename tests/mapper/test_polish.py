@@ -7,7 +7,8 @@ from mapper_check import check_program
 from mapper_graphs import MACHINES, SAME, Builder, mixed
 
 from intaglio.errors import RefusedError
-from intaglio.machine.config import Config, load_config
+from intaglio.machine.config import Config
+from intaglio.machine.config_files import load_config
 from intaglio.mapper import map_network, map_proven
 from intaglio.mapper.emit.emit import emit
 from intaglio.mapper.lower.accept import accepted

@@ -11,7 +11,7 @@ import pytest
 from mapper_check import check, check_program
 from mapper_graphs import MACHINES, Builder, mixed
 
-from intaglio.machine.config import load_config
+from intaglio.machine.config_files import load_config
 from intaglio.mapper import map_network, map_proven
 from intaglio.mapper.emit.emit import emit
 from intaglio.mapper.emit.overlap import overlapped

@@ -10,7 +10,7 @@ import pytest
 from mapper_graphs import Builder
 
 from intaglio.errors import InputError
-from intaglio.machine.config import load_config
+from intaglio.machine.config_files import load_config
 from intaglio.mapper import map_network
 from intaglio.network.graph import Graph, Operator, Padding, Quantize, Requantize, Rounding, Softmax, Tensor
 from tests.onnx_arithmetic import in_onnx_arithmetic

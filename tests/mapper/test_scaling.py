@@ -12,7 +12,8 @@ from mapper_graphs import MACHINES, SAME, Builder
 
 from intaglio.errors import InputError
 from intaglio.machine.commands import FORMATS
-from intaglio.machine.config import Config, load_config
+from intaglio.machine.config import Config
+from intaglio.machine.config_files import load_config
 from intaglio.machine.isa import FIELDS, Command, Engine, LocalMemory, Opcode, token_bit
 from intaglio.machine.timing import added_cycles
 from intaglio.mapper import map_network

@@ -8,7 +8,7 @@ import pytest
 from mapper_check import check
 from mapper_graphs import Builder
 
-from intaglio.machine.config import load_config
+from intaglio.machine.config_files import load_config
 from intaglio.network.graph import Padding
 from intaglio.network.tflite.importer import load_tflite
 from tests.networks import random_network

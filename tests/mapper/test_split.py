@@ -7,7 +7,8 @@ import pytest
 from mapper_check import check
 from mapper_graphs import Builder
 
-from intaglio.machine.config import Config, load_config
+from intaglio.machine.config import Config
+from intaglio.machine.config_files import load_config
 from intaglio.machine.isa import Command, Opcode
 from intaglio.mapper import map_network
 from intaglio.mapper.emit.accesses import accesses

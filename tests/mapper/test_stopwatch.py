@@ -9,7 +9,8 @@ import pytest
 from mapper_graphs import MACHINES, Builder, mixed
 
 from intaglio.errors import RefusedError
-from intaglio.machine.config import Config, load_config
+from intaglio.machine.config import Config
+from intaglio.machine.config_files import load_config
 from intaglio.mapper.emit.emit import emit
 from intaglio.mapper.emit.overlap import overlapped
 from intaglio.mapper.lower.accept import accepted

@@ -11,7 +11,7 @@ import pytest
 from mapper_check import check
 from mapper_graphs import SAME, Builder
 
-from intaglio.machine.config import load_config
+from intaglio.machine.config_files import load_config
 from intaglio.machine.counters import Counter
 from intaglio.machine.isa import LocalMemory
 from intaglio.mapper.lower import lower

@@ -9,7 +9,7 @@ import pytest
 from mapper_check import check
 from mapper_graphs import Builder
 
-from intaglio.machine.config import config_from_dict, load_config
+from intaglio.machine.config_files import config_from_dict, load_config
 from intaglio.machine.isa import Engine, Opcode
 from intaglio.machine.timing import compute_cycles
 from intaglio.mapper import map_network

@@ -13,7 +13,7 @@ pytest.importorskip("onnxruntime")
 
 from onnx_files import OnnxBuilder
 
-from intaglio.machine.config import load_config
+from intaglio.machine.config_files import load_config
 from intaglio.network import load, random_inputs
 from intaglio.network.onnx import host
 from intaglio.session import Session

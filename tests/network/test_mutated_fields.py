@@ -15,7 +15,7 @@ from mutations import mutate_message, mutate_tree, packed, unpacked
 
 from intaglio.check import check
 from intaglio.errors import InputError
-from intaglio.machine.config import load_config
+from intaglio.machine.config_files import load_config
 from intaglio.network import execute, load, random_inputs
 from intaglio.quantize.post_training import Settings, quantize
 from tests.networks import random_network

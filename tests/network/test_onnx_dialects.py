@@ -20,7 +20,7 @@ from test_onnx_refusals import two_convs
 
 from intaglio.check import Check, check
 from intaglio.errors import InputError, Refusal, RefusedError
-from intaglio.machine.config import load_config
+from intaglio.machine.config_files import load_config
 from intaglio.network import load
 
 

@@ -16,7 +16,7 @@ from tflite_files import FileBuilder, conv
 
 from intaglio.check import check
 from intaglio.errors import RefusedError
-from intaglio.machine.config import load_config
+from intaglio.machine.config_files import load_config
 from intaglio.network import execute, load, random_inputs, survey
 from intaglio.network.tflite.oracle import LiteRTOracle
 

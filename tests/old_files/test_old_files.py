@@ -19,7 +19,8 @@ from referencing import Registry, Resource
 from intaglio.cli import status
 from intaglio.errors import InputError
 from intaglio.hw.ledger import CAUSES
-from intaglio.machine.config import INSTRUCTION_SET, load_config, shipped_names
+from intaglio.machine.config import INSTRUCTION_SET
+from intaglio.machine.config_files import load_config, shipped_names
 from intaglio.machine.counters import Counter
 from intaglio.program.program import VERSION, Program
 from intaglio.schema import SCHEMA_VERSION

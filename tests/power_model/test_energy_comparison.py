@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from intaglio.machine.config import Config, load_config
+from intaglio.machine.config import Config
+from intaglio.machine.config_files import load_config
 from intaglio.machine.counters import Counter
 from intaglio.power_model import Band, Comparison, LayerCounts, Table, compare, load_table, place
 from intaglio.power_model.comparison import BASELINES

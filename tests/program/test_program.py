@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from intaglio.errors import InputError
-from intaglio.machine.config import load_config
+from intaglio.machine.config_files import load_config
 from intaglio.machine.isa import decode
 from intaglio.mapper import map_network
 from intaglio.program.program import Place, Program

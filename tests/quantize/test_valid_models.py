@@ -15,7 +15,7 @@ pytest.importorskip("onnxruntime")
 from onnx import helper, numpy_helper
 
 from intaglio.errors import InputError, RefusedError
-from intaglio.machine.config import load_config
+from intaglio.machine.config_files import load_config
 from intaglio.quantize import opset as opset_module
 from intaglio.quantize.afterwards import refused_afterwards
 from intaglio.quantize.post_training import Quantized, Settings, quantize

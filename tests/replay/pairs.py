@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from intaglio.machine.config import Config, load_config, shipped_names
+from intaglio.machine.config import Config
+from intaglio.machine.config_files import load_config, shipped_names
 from intaglio.network import survey
 from intaglio.network.survey import Survey
 from tests.fuzz.case import read_case

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from intaglio.machine.config import Config, load_config
+from intaglio.machine.config import Config
+from intaglio.machine.config_files import load_config
 from intaglio.machine.isa import Command
 from intaglio.sim.engines import run_program
 from tests.hw.core_commands import random_add, random_conv, random_pool

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from intaglio.errors import InputError
-from intaglio.machine.config import MemoryConfig, load_config, shipped_names
+from intaglio.machine.config import MemoryConfig
+from intaglio.machine.config_files import load_config, shipped_names
 from intaglio.machine.counters import Counter
 from intaglio.machine.faults import Fault
 from intaglio.machine.isa import Command, Engine, Opcode

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from intaglio.machine.config import load_config
+from intaglio.machine.config_files import load_config
 from intaglio.machine.counters import Counter
 from intaglio.mapper import map_network
 from intaglio.network.tflite.importer import load_tflite

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from intaglio import data
-from intaglio.machine.config import load_config
+from intaglio.machine.config_files import load_config
 from intaglio.network import execute, extreme_inputs, load, random_inputs
 from intaglio.network.tflite.oracle import LiteRTOracle
 from intaglio.network.tflite.write import TfliteBuilder

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("onnxruntime")
 
-from intaglio.machine.config import load_config
+from intaglio.machine.config_files import load_config
 from intaglio.network import Graph, execute, load, random_inputs
 from intaglio.network.onnx.oracle import OnnxOracle
 from intaglio.session import NetworkRun, Session

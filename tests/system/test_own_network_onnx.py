@@ -14,7 +14,7 @@ pytest.importorskip("onnxruntime")
 import onnx
 
 from intaglio.accuracy import first_outputs, read_labelled, score
-from intaglio.machine.config import load_config
+from intaglio.machine.config_files import load_config
 from intaglio.network import load
 from intaglio.quantize.runtime import runtime_session
 from intaglio.session import Session

@@ -17,7 +17,7 @@ from amaranth.sim import Simulator
 from intaglio.errors import OutputError
 from intaglio.hw.conv_feed import FeedSequencer
 from intaglio.hw.depthwise_feed import PatchSequencer
-from intaglio.machine.config import load_config
+from intaglio.machine.config_files import load_config
 from intaglio.machine.counters import Counter
 from intaglio.machine.isa import Engine
 from intaglio.machine.latency import SEQUENCER_STEP

@@ -7,7 +7,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from intaglio.machine.config import Config, load_config
+from intaglio.machine.config import Config
+from intaglio.machine.config_files import load_config
 from intaglio.machine.isa import Command, Opcode, conv_pixels
 from intaglio.verifier.continuation import continuation_faults, partial_words
 from intaglio.verifier.legality import faults

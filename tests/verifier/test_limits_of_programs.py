@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from intaglio.machine.config import load_config
+from intaglio.machine.config_files import load_config
 from intaglio.machine.isa import ENGINE_OF, FIELDS, Command, LocalMemory, Opcode, token_bit
 from intaglio.machine.limits import MOST_TOKENS, QUEUE_DEPTHS
 from intaglio.program.table import table_of

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from intaglio.errors import InputError
-from intaglio.machine.config import load_config
+from intaglio.machine.config_files import load_config
 from intaglio.machine.isa import FIELDS, Command, Engine, LocalMemory, Opcode, token_bit
 from intaglio.mapper import map_network
 from intaglio.network.graph import Padding

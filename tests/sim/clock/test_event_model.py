@@ -12,7 +12,8 @@ import pytest
 
 from intaglio import data
 from intaglio.errors import InputError
-from intaglio.machine.config import Config, MemoryConfig, load_config, shipped_names
+from intaglio.machine.config import Config, MemoryConfig
+from intaglio.machine.config_files import load_config, shipped_names
 from intaglio.machine.isa import Command, Engine, LocalMemory, Opcode
 from intaglio.machine.timing import compute_cycles
 from intaglio.network import load

@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from intaglio.machine.config import Config, load_config
+from intaglio.machine.config import Config
+from intaglio.machine.config_files import load_config
 from intaglio.machine.memory import MemoryConfig
 from intaglio.sim.engines import run_program
 from intaglio.sim.memory import model_of

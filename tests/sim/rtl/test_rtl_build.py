@@ -9,7 +9,7 @@ import pylibfst
 import pytest
 
 from intaglio.errors import InputError
-from intaglio.machine.config import load_config, shipped_names
+from intaglio.machine.config_files import load_config, shipped_names
 from intaglio.sim.rtl import build, toolchain
 from intaglio.sim.rtl.simulate import run_rtl
 from tests.sim.programs import SMALL, random_program
