@@ -15,6 +15,7 @@ from amaranth.lib import wiring
 from intaglio.hw.accelerator import Accelerator
 from intaglio.hw.mult18x18d import MODEL
 from intaglio.hw.names import plain_names
+from intaglio.hw.ram import Collision
 from intaglio.hw.rtlil_widths import rewrite
 from intaglio.hw.signal_names import named_by_source
 from intaglio.hw.target import ECP5, PORTABLE, built_for, target_of
@@ -23,6 +24,8 @@ from intaglio.hw.yosys import run_yosys
 from intaglio.machine.config import INSTRUCTION_SET, Config
 
 TOP = "intaglio"
+_UNDEFINED = (f'attribute \\intaglio.collision "{Collision.UNDEFINED.value}"', 'attribute \\syn_ramstyle "no_rw_check"')
+"""A memory's attribute (hw.ram), and what tells synthesis so: Synplify's, which Yosys, Gowin and Lattice read too."""
 _CLEAN = "opt_expr; opt_clean; opt_dff; wreduce t:$mul t:$add t:$sub; opt_clean"
 
 
@@ -89,11 +92,12 @@ def to_flat(text: str) -> str:
 
 def to_modules(text: str, top: str) -> str:
     """RTLIL made into a module for each block, named by its path from `top` (intaglio_core_array_path_array), with plain
-    identifiers, ports in the header, and operands that linters let pass (see rtlil_widths).
+    identifiers, ports in the header, operands that linters let pass (see rtlil_widths), and memories without old data at a
+    collision where nothing relies on it.
 
     Raises RuntimeError with Yosys's message where it fails.
     """
-    cleaned = run_yosys(text, f"proc; {_CLEAN}; write_rtlil out")
+    cleaned = run_yosys(text.replace(*_UNDEFINED), f"proc; {_CLEAN}; write_rtlil out")
     return ansi(tidy(run_yosys(plain_names(rewrite(cleaned), top), "write_verilog out")))
 
 

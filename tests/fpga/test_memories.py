@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from amaranth.hdl import Module, Signal
@@ -10,8 +11,9 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from intaglio.fpga.memories import with_ram_style, with_undefined_collisions
+from intaglio.fpga.tools import yosys
 from intaglio.hw.ram import Collision, ram
-from intaglio.hw.verilog import component_rtlil
+from intaglio.hw.verilog import component_rtlil, to_modules
 
 
 class Memories(wiring.Component):
@@ -25,7 +27,7 @@ class Memories(wiring.Component):
     }
 
     def __init__(self) -> None:
-        super().__init__({"address": In(4), "data": In(8), "en": In(1), "out": Out(8)})
+        super().__init__({"address": In(4), "read": In(4), "data": In(8), "en": In(1), "out": Out(8)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -35,7 +37,7 @@ class Memories(wiring.Component):
                 m, name, shape=8, depth=16, read_latency=read_latency, collision=collision, attributes=attributes
             )
             m.d.comb += [made.write_en.eq(self.en), made.write_address.eq(self.address), made.write_data.eq(self.data)]
-            m.d.comb += made.read_address.eq(~self.address)
+            m.d.comb += made.read_address.eq(self.read)
             found = found ^ made.read_data
         m.d.comb += self.out.eq(found)
         return m
@@ -75,3 +77,13 @@ def test_only_undefined_collisions_are_left_to_yosys(text: str) -> None:
     old = {"at_once": "0", "registered": "0", "styled": "0", "undefined": "0"}
     assert masks(text) == old
     assert masks(with_undefined_collisions(text)) == old | {"undefined": "1"}
+
+
+def test_synthesis_of_the_verilog_knows_the_same(text: str, tmp_path: Path) -> None:
+    """Yosys reads the exported text as `intaglio synth` has it: registered reads, old data but where it is undefined."""
+    pytest.importorskip("pyosys")
+    (tmp_path / "in.v").write_text(to_modules(text, "top"))
+    script = "read_verilog in.v; hierarchy -top top; proc; opt_clean; memory_dff; write_rtlil out.il"
+    (tmp_path / "script.ys").write_text(script)
+    yosys().run(["script.ys"], tmp_path / "out.il")
+    assert masks((tmp_path / "out.il").read_text()) == {"registered": "0", "styled": "0", "undefined": "1"}
