@@ -21,11 +21,11 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.element_forms import Form, TrialArray
-from intaglio.machine.chips import chip_of, grade_of
 from intaglio.fpga.families import FAMILIES
 from intaglio.fpga.synth import synth
 from intaglio.hw.array import Array
 from intaglio.hw.packed_products import PACKED
+from intaglio.machine.chips import chip_of, grade_of
 from intaglio.machine.row_product import row_products
 
 CHIPS = ("ecp5-85f", "xc7a35t")

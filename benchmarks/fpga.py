@@ -22,9 +22,9 @@ from pathlib import Path
 from benchmarks.cycles import SHARED
 from intaglio.errors import InputError
 from intaglio.files import write_text
-from intaglio.machine.chips import chip_of, grade_of
 from intaglio.fpga.measured import measured_clock, rtl_hash, with_clock
 from intaglio.fpga.synth import Synthesis, synth
+from intaglio.machine.chips import chip_of, grade_of
 from intaglio.machine.clock import MeasuredClock
 from intaglio.machine.config import Config
 from intaglio.machine.config_files import load_config

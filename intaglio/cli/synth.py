@@ -12,9 +12,9 @@ from intaglio.cli.console import check_targets, progress, report_terminal, tell_
 from intaglio.cli.options import WHOLE, ConfigOption, SetOption, configuration
 from intaglio.errors import InputError
 from intaglio.files import write_text
-from intaglio.machine.chips import CHIPS, chip_of, grade_of
 from intaglio.fpga.measured import measured_clock
 from intaglio.fpga.synth import synth
+from intaglio.machine.chips import CHIPS, chip_of, grade_of
 from intaglio.machine.config import Config
 from intaglio.report.synth import print_synth, synth_document
 

@@ -6,9 +6,9 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from intaglio.machine.chips import RESOURCES
 from intaglio.fpga.families import Family
 from intaglio.fpga.netlist import OUTSIDE, Cell
+from intaglio.machine.chips import RESOURCES
 
 Taken = dict[str, float]
 """Units of each of RESOURCES."""

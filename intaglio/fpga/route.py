@@ -9,9 +9,9 @@ from typing import Any
 
 from intaglio import cache
 from intaglio.errors import InputError
-from intaglio.machine.chips import Chip
 from intaglio.fpga.families import FAMILIES, Family, Router
 from intaglio.fpga.tools import Tell, Tool, ToolError, nextpnr
+from intaglio.machine.chips import Chip
 
 TARGET_MHZ = 100
 """The clock that the router is asked for. It goes on beyond what it reaches."""

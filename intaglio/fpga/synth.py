@@ -11,7 +11,6 @@ from amaranth.lib import wiring
 
 from intaglio.errors import InputError
 from intaglio.fpga.blocks import Taken, taken_by_block
-from intaglio.machine.chips import Chip
 from intaglio.fpga.estimate import Path, slowest_paths
 from intaglio.fpga.families import FAMILIES
 from intaglio.fpga.netlist import OUTSIDE, read_netlist
@@ -19,6 +18,7 @@ from intaglio.fpga.route import Routed, packed, route, router_of
 from intaglio.fpga.synthesis import synthesize
 from intaglio.fpga.tools import Tell, yosys
 from intaglio.hw.packed_products import PACKED
+from intaglio.machine.chips import Chip
 from intaglio.machine.config import Config
 
 PATHS = 12

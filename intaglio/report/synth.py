@@ -6,10 +6,10 @@ import dataclasses
 from typing import Any
 
 from intaglio.fpga.blocks import Taken
-from intaglio.machine.chips import RESOURCES
 from intaglio.fpga.measured import section
 from intaglio.fpga.route import TARGET_MHZ, Routed
 from intaglio.fpga.synth import Synthesis
+from intaglio.machine.chips import RESOURCES
 from intaglio.machine.clock import MeasuredClock
 from intaglio.machine.config import Config
 from intaglio.report.table import Column, Kind, Table

@@ -10,10 +10,10 @@ import pytest
 from benchmarks import fpga
 from benchmarks.fpga import COLUMNS, NETWORKS, ROOT, read_rows, row, table, text_of, with_table
 from intaglio.errors import InputError
-from intaglio.machine.chips import RESOURCES, chip_of
 from intaglio.fpga.measured import rtl_hash
 from intaglio.fpga.route import Routed
 from intaglio.fpga.synth import Synthesis
+from intaglio.machine.chips import RESOURCES, chip_of
 from intaglio.machine.clock import MeasuredClock
 from intaglio.machine.config import Config
 from intaglio.machine.config_files import load_config, shipped_names

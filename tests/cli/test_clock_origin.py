@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from intaglio.cli import synth as command
-from intaglio.machine.chips import RESOURCES, chip_of
 from intaglio.fpga.route import Hop, Routed
 from intaglio.fpga.synth import Synthesis
+from intaglio.machine.chips import RESOURCES, chip_of
 from intaglio.machine.clock import MeasuredClock
 from intaglio.machine.config_files import load_config
 from tests.cli.command import intaglio, small_network, validate

@@ -9,9 +9,9 @@ from netlists import Design
 
 from intaglio.errors import InputError
 from intaglio.fpga.blocks import taken_by_block
-from intaglio.machine.chips import CHIPS, RESOURCES, chip_of, grade_of
 from intaglio.fpga.families import FAMILIES
 from intaglio.fpga.netlist import OUTSIDE
+from intaglio.machine.chips import CHIPS, RESOURCES, chip_of, grade_of
 
 
 def design() -> Design:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from intaglio.errors import InputError
-from intaglio.machine.chips import chip_of
 from intaglio.fpga.measured import measured_clock, rtl_hash, section, still_measured, with_clock
 from intaglio.fpga.route import Routed
 from intaglio.fpga.synth import Synthesis
+from intaglio.machine.chips import chip_of
 from intaglio.machine.clock import MeasuredClock
 from intaglio.machine.config import Config
 from intaglio.machine.config_files import config_from_text

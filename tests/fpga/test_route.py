@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from intaglio.fpga import synth as synthesizing
-from intaglio.machine.chips import CHIPS
 from intaglio.fpga.families import FAMILIES
 from intaglio.fpga.route import packed, route
 from intaglio.fpga.tools import Tool, ToolError
+from intaglio.machine.chips import CHIPS
 from intaglio.machine.config import Config
 
 NEXTPNR = """

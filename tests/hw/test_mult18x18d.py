@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from amaranth.hdl import Shape, signed, unsigned
 
-from intaglio.machine.chips import CHIPS
 from intaglio.fpga.families import FAMILIES
 from intaglio.hw.target import ECP5, PORTABLE, TARGETS, target_of
 from intaglio.hw.verilog import TOP, component_rtlil
+from intaglio.machine.chips import CHIPS
 from tests.hw.products import Product
 from tests.hw.verilated import Pipeline
 
