@@ -76,7 +76,7 @@ def synth_command(
     if write_config is not None and not route:
         raise InputError("--write-config: writes a routed clock; give --route too")
     with progress() as tell:
-        found = synth(settings, part, speed, range(1, seeds + 1) if route else (), tell.long)
+        found = synth(settings, part, speed, range(1, seeds + 1) if route else (), tell.long, tell.step)
     measured = measured_clock(settings, found)
     write_json(json, synth_document(settings, found, measured))
     terminal = report_terminal(json)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,13 @@ from intaglio.machine.chips import Chip
 
 TARGET_MHZ = 100
 """The clock that the router is asked for. It goes on beyond what it reaches."""
+_STATES = (
+    (re.compile(r"at (?:initial placer iter|iteration #)"), "placing"),
+    (re.compile(r"Routing (\d+) arcs"), "routing, {0:,} wires to go"),
+    (re.compile(r"^Info: +\d+ \|[^|]*\|[^|]*\| +(\d+)\|"), "routing, {0:,} wires to go"),
+    (re.compile(r"iter=\d+ wires=\d+ overused=(\d+)"), "routing, {0:,} wires shared"),
+)
+"""Lines of nextpnr's placer and of its two routers, and what they tell."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +78,10 @@ def packed(netlist: Path, chip: Chip, family: Family, tool: Tool) -> dict[str, f
         return {}
 
 
-def route(netlist: Path, chip: Chip, family: Family, tool: Tool, grade: str, seed: int, tell: Tell) -> Routed:
-    """The design placed and routed with that seed, from the cache if it has been.
+def route(
+    netlist: Path, chip: Chip, family: Family, tool: Tool, grade: str, seed: int, tell: Tell, watch: Tell | None = None
+) -> Routed:
+    """The design placed and routed with that seed, from the cache if it has been. watch: told of what the router is at.
 
     Raises ToolError where the tool fails, as it does where the design does not fit.
     """
@@ -81,21 +91,43 @@ def route(netlist: Path, chip: Chip, family: Family, tool: Tool, grade: str, see
     def make(scratch: Path) -> Path:
         tell(f"placing and routing on {chip.name}, seed {seed}, with {tool.version} (minutes)")
         options = ["--freq", str(TARGET_MHZ), "--timing-allow-fail", "--seed", str(seed)]
-        return _run(tool, router, netlist, chip, grade, options, scratch)
+        return _run(tool, router, netlist, chip, grade, options, scratch, watched)
+
+    def watched(line: str) -> None:
+        if watch is not None and (state := router_state(line)):
+            watch(f"seed {seed} on {chip.name}: {state}")
 
     report = _cached(f"routed {seed} at {TARGET_MHZ}", netlist, tool, chip, grade, make)
     clocks = report["fmax"]
     return Routed(seed, min(clock["achieved"] for clock in clocks.values()), _used(router, report), _path(report))
 
 
-def _run(tool: Tool, router: Router, netlist: Path, chip: Chip, grade: str, options: list[str], scratch: Path) -> Path:
+def router_state(line: str) -> str | None:
+    """What nextpnr is at, by a line of what it says; None of a line that does not tell. A route has no more wires to go, or
+    none that two signals share, at its end."""
+    for pattern, state in _STATES:
+        if found := pattern.search(line):
+            return state.format(*(int(number) for number in found.groups()))
+    return None
+
+
+def _run(
+    tool: Tool,
+    router: Router,
+    netlist: Path,
+    chip: Chip,
+    grade: str,
+    options: list[str],
+    scratch: Path,
+    watch: Tell | None = None,
+) -> Path:
     (scratch / "netlist.json").write_bytes(netlist.read_bytes())
     for name, text in router.files.items():
         (scratch / name).write_text(text, encoding="utf-8")
     result = scratch / "report.json"
     speed = ["--speed", grade] if len(chip.grades) > 1 else []
     given = ["--json", "netlist.json", "--report", result.name, *chip.device, *speed, *router.options]
-    tool.run([*given, *options], result)
+    tool.run([*given, *options], result, watch)
     return result
 
 

@@ -55,9 +55,16 @@ class Synthesis:
         return [resource for resource, units in self.used.items() if units > self.chip.available[resource]]
 
 
-def synth(design: wiring.Component | Config, chip: Chip, grade: str, seeds: Sequence[int], tell: Tell) -> Synthesis:
+def synth(
+    design: wiring.Component | Config,
+    chip: Chip,
+    grade: str,
+    seeds: Sequence[int],
+    tell: Tell,
+    watch: Tell | None = None,
+) -> Synthesis:
     """A component, or a configuration's accelerator. seeds: of the router; none to synthesize only. What was made before is
-    taken from the cache, seed by seed.
+    taken from the cache, seed by seed. tell: of what takes long, as it begins; watch: of what the router is at, often.
 
     Raises InputError where a tool is missing, the family's chips cannot be routed or have no multiplier that holds two
     products, ToolError where one fails.
@@ -90,5 +97,5 @@ def synth(design: wiring.Component | Config, chip: Chip, grade: str, seeds: Sequ
     )
     if router is None or found.too_much:
         return found
-    routed = [route(netlist, chip, family, router, grade, seed, tell) for seed in seeds]
+    routed = [route(netlist, chip, family, router, grade, seed, tell, watch) for seed in seeds]
     return dataclasses.replace(found, routed=routed)

@@ -10,7 +10,7 @@ import pytest
 from intaglio.errors import InputError
 from intaglio.fpga import tools
 from intaglio.fpga.families import FAMILIES
-from intaglio.fpga.route import router_of
+from intaglio.fpga.route import router_of, router_state
 from intaglio.fpga.tools import Tool, ToolError
 
 
@@ -23,6 +23,33 @@ def test_what_it_says_is_kept_and_its_result_is_there(tmp_path: Path) -> None:
     result.write_text("an older one")
     python("import sys; print('done'); open(sys.argv[1], 'w').write('new')").run(["result.json"], result)
     assert result.read_text() == "new" and (tmp_path / "result.log").read_text() == "done\n"
+
+
+def test_whoever_watches_is_told_the_last_whole_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tools, "_WATCHED_EACH", 0.01)
+    monkeypatch.setattr(tools, "_LONGEST_LINE", 8)
+    code = "import sys, time; print('first\\nsecond\\npar', end='', flush=True); time.sleep(0.5); open('r', 'w')"
+    seen: list[str] = []
+    python(code).run([], tmp_path / "r", seen.append)
+    assert set(seen) == {"cond"}, "of the last 8 bytes"
+
+
+@pytest.mark.parametrize(
+    ("line", "state"),
+    [
+        ("Info:     at initial placer iter 0, wirelen = 19011", "placing"),
+        ("Info:   at iteration #15: temp = 0.000000, timing cost = 1079, wirelen = 360591", "placing"),
+        ("Info: Routing 150628 arcs.", "routing, 150,628 wires to go"),
+        (
+            "Info:     207000 |    29490     170447 |  382   589 |       123|     284.34     536.98|",
+            "routing, 123 wires to go",
+        ),
+        ("Info:     iter=4 wires=40162 overused=2345 overuse=2890 archfail=NA", "routing, 2,345 wires shared"),
+        ("Info: Checksum: 0x12345678", None),
+    ],
+)
+def test_the_routers_state_is_read_from_its_words(line: str, state: str | None) -> None:
+    assert router_state(line) == state
 
 
 @pytest.mark.parametrize(
