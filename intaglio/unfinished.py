@@ -10,11 +10,13 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+_MEANWHILE = 1.0
+"""Seconds between two calls of what is done while a program runs."""
 _paths: set[Path] = set()
 _processes: set[subprocess.Popen[Any]] = set()
 
@@ -39,12 +41,22 @@ def temporary_folder() -> Iterator[Path]:
 
 
 def run_program(
-    arguments: Sequence[str], given: bytes | None = None, timeout: float | None = None, **options: Any
+    arguments: Sequence[str],
+    given: bytes | None = None,
+    timeout: float | None = None,
+    meanwhile: Callable[[], None] | None = None,
+    **options: Any,
 ) -> subprocess.CompletedProcess[Any]:
-    """As subprocess.run does, whatever the exit status. given: on standard input. options: of subprocess.Popen."""
+    """As subprocess.run does, whatever the exit status. given: on standard input. meanwhile: called once a second as long as
+    the program runs; what it raises ends the program. options: of subprocess.Popen."""
     with subprocess.Popen(arguments, stdin=None if given is None else subprocess.PIPE, **options) as process:
         _processes.add(process)
         try:
+            while meanwhile is not None and process.poll() is None:
+                with suppress(subprocess.TimeoutExpired):
+                    process.communicate(given, _MEANWHILE)
+                given = None
+                meanwhile()
             out, err = process.communicate(given, timeout)
         except BaseException:
             process.kill()

@@ -12,7 +12,8 @@ from intaglio.hw.target import target_of
 @dataclass(frozen=True)
 class Router:
     """A nextpnr. program: its name where it is installed natively; `yowasp-` and that name is its package on PyPI.
-    options: what it needs beside the chip. used: a resource's names in its report, with the units that each is;
+    options: what it needs beside the chip. otherwise: options of another router, for a design on which its own gets no
+    further; none where it has one alone. used: a resource's names in its report, with the units that each is;
     none where the netlist's cells tell as much. files: by
     name, those that its options name."""
 
@@ -20,6 +21,7 @@ class Router:
     options: tuple[str, ...]
     used: Mapping[str, Mapping[str, float]]
     files: Mapping[str, str] = field(default_factory=dict)
+    otherwise: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,7 @@ _FAMILIES = (
                 "bram": {"DP16KD": 1},
                 "lutram": {"TRELLIS_RAMW": 1},
             },
+            otherwise=("--router", "router2"),
         ),
         _ECP5,
     ),
@@ -162,6 +165,7 @@ _FAMILIES = (
             "nextpnr-ice40",
             ("--package", "sg48"),
             {"lut": {"ICESTORM_LC": 1}, "dsp": {"ICESTORM_DSP": 1}, "bram": {"ICESTORM_RAM": 1}},
+            otherwise=("--router", "router2"),
         ),
     ),
     Family(

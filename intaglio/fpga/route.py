@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import re
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,11 @@ from intaglio.machine.chips import Chip
 
 TARGET_MHZ = 100
 """The clock that the router is asked for. It goes on beyond what it reaches."""
+PATIENCE = 20 * 60
+"""Seconds without fewer wires to go after which the router is given up. nextpnr's router1 can turn about its last hundred wires for
+hours; its router2 ends in minutes, with a clock some 20 % below (76.9 MHz of edge64, of which other seeds reach 97 and 99)."""
+_ROUTER = "router"
+"""Added to a report: the router that made it, where the tool's own did not."""
 _STATES = (
     (re.compile(r"at (?:initial placer iter|iteration #)"), "placing"),
     (re.compile(r"Routing (\d+) arcs"), "routing, {0:,} wires to go"),
@@ -38,12 +45,13 @@ class Hop:
 @dataclass(frozen=True)
 class Routed:
     """A seed's result. used: a resource's units in use, the shim's included. path: the slowest one between
-    registers."""
+    registers. otherwise: the router that had to go on where the tool's own got no further; None of its own."""
 
     seed: int
     fmax_mhz: float
     used: dict[str, float]
     path: list[Hop]
+    otherwise: str | None = None
 
 
 def router_of(family: Family, needed: bool) -> Tool | None:
@@ -81,34 +89,63 @@ def packed(netlist: Path, chip: Chip, family: Family, tool: Tool) -> dict[str, f
 def route(
     netlist: Path, chip: Chip, family: Family, tool: Tool, grade: str, seed: int, tell: Tell, watch: Tell | None = None
 ) -> Routed:
-    """The design placed and routed with that seed, from the cache if it has been. watch: told of what the router is at.
+    """The design placed and routed with that seed, from the cache if it has been: by the router that is faster in the end, unless
+    that gets no further for PATIENCE. watch: told of what the router is at.
 
     Raises ToolError where the tool fails, as it does where the design does not fit.
     """
     assert family.router is not None
     router = family.router
+    options = ["--freq", str(TARGET_MHZ), "--timing-allow-fail", "--seed", str(seed)]
 
     def make(scratch: Path) -> Path:
         tell(f"placing and routing on {chip.name}, seed {seed}, with {tool.version} (minutes)")
-        options = ["--freq", str(TARGET_MHZ), "--timing-allow-fail", "--seed", str(seed)]
-        return _run(tool, router, netlist, chip, grade, options, scratch, watched)
-
-    def watched(line: str) -> None:
-        if watch is not None and (state := router_state(line)):
-            watch(f"seed {seed} on {chip.name}: {state}")
+        watched = _Watch(f"seed {seed} on {chip.name}", watch, PATIENCE if router.otherwise else None)
+        try:
+            return _run(tool, router, netlist, chip, grade, options, scratch, watched)
+        except _Stalled:
+            tell(
+                f"seed {seed} on {chip.name}: no fewer wires to go for {PATIENCE // 60} minutes; {router.otherwise[-1]} goes on"
+            )
+            watched = _Watch(f"seed {seed} on {chip.name}", watch, None)
+            result = _run(tool, router, netlist, chip, grade, [*options, *router.otherwise], scratch, watched)
+            result.write_text(json.dumps({**json.loads(result.read_text()), _ROUTER: router.otherwise[-1]}))
+            return result
 
     report = _cached(f"routed {seed} at {TARGET_MHZ}", netlist, tool, chip, grade, make)
     clocks = report["fmax"]
-    return Routed(seed, min(clock["achieved"] for clock in clocks.values()), _used(router, report), _path(report))
+    fmax = min(clock["achieved"] for clock in clocks.values())
+    return Routed(seed, fmax, _used(router, report), _path(report), report.get(_ROUTER))
 
 
-def router_state(line: str) -> str | None:
-    """What nextpnr is at, by a line of what it says; None of a line that does not tell. A route has no more wires to go, or
-    none that two signals share, at its end."""
+class _Stalled(Exception):
+    """The router has got no further for as long as it may."""
+
+
+class _Watch:
+    """A reader of what nextpnr says, line by line: tells of it, and raises _Stalled."""
+
+    def __init__(self, what: str, tell: Tell | None, patience: float | None):
+        self._what, self._tell, self._patience = what, tell, patience
+        self._fewest, self._since = math.inf, time.monotonic()
+
+    def __call__(self, line: str) -> None:
+        state, left = router_state(line)
+        if state and self._tell is not None:
+            self._tell(f"{self._what}: {state}")
+        if left is None or left < self._fewest:
+            self._fewest, self._since = left or math.inf, time.monotonic()
+        elif self._patience is not None and time.monotonic() > self._since + self._patience:
+            raise _Stalled
+
+
+def router_state(line: str) -> tuple[str | None, int | None]:
+    """What nextpnr is at, by a line of what it says, and the wires that are still to go; None where the line does not tell."""
     for pattern, state in _STATES:
         if found := pattern.search(line):
-            return state.format(*(int(number) for number in found.groups()))
-    return None
+            left = [int(number) for number in found.groups()]
+            return state.format(*left), left[0] if left else None
+    return None, None
 
 
 def _run(
@@ -119,7 +156,7 @@ def _run(
     grade: str,
     options: list[str],
     scratch: Path,
-    watch: Tell | None = None,
+    watch: _Watch | None = None,
 ) -> Path:
     (scratch / "netlist.json").write_bytes(netlist.read_bytes())
     for name, text in router.files.items():

@@ -8,9 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache as memoized
 from importlib import metadata
@@ -25,8 +23,6 @@ Tell = Callable[[str], None]
 _OLDEST_YOSYS = (0, 40)
 """Older ones lack passes that are asked of it."""
 _PYOSYS = "import sys; from pyosys import libyosys; libyosys.Design().run_pass('script ' + sys.argv[1])"
-_WATCHED_EACH = 1.0
-"""Seconds between two looks at what a program says."""
 _LONGEST_LINE = 4096
 _YOWASP = "import sys, {0}; sys.exit({0}.run_{1}(sys.argv[1:]))"
 
@@ -44,17 +40,18 @@ class Tool:
 
     def run(self, arguments: Sequence[str], result: Path, watch: Tell | None = None) -> None:
         """Runs it in the folder of `result`, which must exist afterwards and is removed before. What it says is kept
-        beside that, in a file `.log`; its last line is given to `watch`, once a second.
+        beside that, in a file `.log`; its last line is given to `watch`, once a second. What that raises ends the program.
 
         Raises ToolError where it fails, whether it says so or not.
         """
         result.unlink(missing_ok=True)
         log = result.with_suffix(".log")
         environment = {**os.environ, "YOWASP_CACHE_DIR": str(cache.folder() / "yowasp")}
-        with log.open("wb") as said, _watched(log, watch):
+        with log.open("wb") as said:
             done = run_program(
                 [*self.command, *arguments],
                 given=b"",
+                meanwhile=None if watch is None else lambda: watch(_last_line(log)),
                 cwd=result.parent,
                 env=environment,
                 stdout=said,
@@ -64,29 +61,11 @@ class Tool:
             raise ToolError(f"{self.version}: {_cause(log, done.returncode)}")
 
 
-@contextmanager
-def _watched(log: Path, watch: Tell | None) -> Iterator[None]:
-    """Meanwhile `watch` is given the last whole line of a file that grows, if it has one."""
-    if watch is None:
-        yield
-        return
-    over = threading.Event()
-
-    def follow() -> None:
-        while not over.wait(_WATCHED_EACH):
-            with log.open("rb") as said:
-                said.seek(max(0, said.seek(0, os.SEEK_END) - _LONGEST_LINE))
-                lines = said.read().decode(errors="replace").split("\n")[:-1]
-            if lines:
-                watch(lines[-1])
-
-    follower = threading.Thread(target=follow, daemon=True)
-    follower.start()
-    try:
-        yield
-    finally:
-        over.set()
-        follower.join()
+def _last_line(log: Path) -> str:
+    """The last whole line of a file that grows; empty without any."""
+    with log.open("rb") as said:
+        said.seek(max(0, said.seek(0, os.SEEK_END) - _LONGEST_LINE))
+        return "".join(said.read().decode(errors="replace").split("\n")[-2:-1])
 
 
 def _cause(log: Path, status: int) -> str:

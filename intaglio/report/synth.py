@@ -52,6 +52,7 @@ def _seed(routed: Routed) -> dict[str, Any]:
     return {
         "seed": routed.seed,
         "fmax_mhz": routed.fmax_mhz,
+        "router": routed.otherwise,
         "path": [dataclasses.asdict(hop) for hop in routed.path],
     }
 
@@ -104,7 +105,10 @@ def _print_clock(out: Terminal, found: Synthesis) -> None:
             table.add(f"{path.delay_ns:.2f}", str(path.levels), path.source, path.target)
         out.table(table)
     if found.fmax_mhz is not None:
-        seeds = ", ".join(f"{routed.fmax_mhz:.1f} (seed {routed.seed})" for routed in found.routed)
+        seeds = ", ".join(
+            f"{routed.fmax_mhz:.1f} (seed {routed.seed}{f', {routed.otherwise}' if routed.otherwise else ''})"
+            for routed in found.routed
+        )
         out.line(f"routed: {found.fmax_mhz:.1f} MHz, the median of {seeds}, asked for {TARGET_MHZ} MHz")
     else:
         out.line(

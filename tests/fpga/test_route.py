@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from intaglio import unfinished
+from intaglio.fpga import route as routing
 from intaglio.fpga import synth as synthesizing
 from intaglio.fpga.families import FAMILIES
-from intaglio.fpga.route import packed, route
+from intaglio.fpga.route import Routed, packed, route
 from intaglio.fpga.tools import Tool, ToolError
 from intaglio.machine.chips import CHIPS
 from intaglio.machine.config import Config
@@ -80,6 +82,32 @@ def test_a_seed_is_routed_once_and_a_failed_one_again(folder: Path) -> None:
     assert seeds(folder, "ecp5-25f", 1) == [41.0] and '"--25k"' in heard(folder)
     (folder / "netlist.json").write_text("{ }")
     assert seeds(folder, "ecp5-85f", 1) == [41.0] and heard(folder)
+
+
+def test_a_router_that_gets_no_further_is_given_up_for_the_other(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines of router1 with ever as many wires to go; with fewer each time it is let go on."""
+    monkeypatch.setattr(unfinished, "_MEANWHILE", 0.01)
+    monkeypatch.setattr(routing, "PATIENCE", 0.3)
+    turning = """
+import itertools, sys, time
+for turn in itertools.count(1 if 'router2' in sys.argv else {first}):
+    if turn == 1:
+        break
+    time.sleep(0.05)
+    print('Info: %d | 1 2 | 3 4 | %d| 0.1 0.2|' % (turn + 50, {left}), flush=True)
+"""
+    part, told = CHIPS["ecp5-85f"], list[str]()
+
+    def routed(seed: int, first: int, left: str) -> Routed:
+        code = turning.format(first=first, left=left) + NEXTPNR.format(heard=str(folder / "heard"))
+        tool = Tool("nextpnr 1", (sys.executable, "-c", code))
+        return route(folder / "netlist.json", part, FAMILIES["ecp5"], tool, "6", seed, told.append, told.append)
+
+    assert routed(1, -20, "-turn").otherwise is None and '"--router"' not in heard(folder)
+    assert "seed 1 on ecp5-85f: routing, 10 wires to go" in told
+    for _ in range(2):
+        assert routed(2, 5, "7").otherwise == "router2"
+    assert '"--router", "router2"' in heard(folder) and told[-1].endswith("router2 goes on")
 
 
 def test_what_is_read_of_a_report(folder: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
+from intaglio import unfinished
 from intaglio.errors import InputError
 from intaglio.fpga import tools
 from intaglio.fpga.families import FAMILIES
@@ -26,29 +28,43 @@ def test_what_it_says_is_kept_and_its_result_is_there(tmp_path: Path) -> None:
 
 
 def test_whoever_watches_is_told_the_last_whole_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tools, "_WATCHED_EACH", 0.01)
+    monkeypatch.setattr(unfinished, "_MEANWHILE", 0.01)
     monkeypatch.setattr(tools, "_LONGEST_LINE", 8)
-    code = "import sys, time; print('first\\nsecond\\npar', end='', flush=True); time.sleep(0.5); open('r', 'w')"
+    code = "import time; print('first\\nsecond\\npar', end='', flush=True); time.sleep(0.5); open('r', 'w')"
     seen: list[str] = []
     python(code).run([], tmp_path / "r", seen.append)
-    assert set(seen) == {"cond"}, "of the last 8 bytes"
+    assert {line for line in seen if line} == {"cond"}, "of the last 8 bytes"
+
+
+def test_whoever_watches_ends_the_program_by_an_exception(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unfinished, "_MEANWHILE", 0.01)
+
+    def watch(line: str) -> None:
+        if line:
+            raise KeyError(line)
+
+    code = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
+    with pytest.raises(KeyError) as ended:
+        python(code).run([], tmp_path / "r", watch)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(ended.value.args[0]), 0)
 
 
 @pytest.mark.parametrize(
     ("line", "state"),
     [
-        ("Info:     at initial placer iter 0, wirelen = 19011", "placing"),
-        ("Info:   at iteration #15: temp = 0.000000, timing cost = 1079, wirelen = 360591", "placing"),
-        ("Info: Routing 150628 arcs.", "routing, 150,628 wires to go"),
+        ("Info:     at initial placer iter 0, wirelen = 19011", ("placing", None)),
+        ("Info:   at iteration #15: temp = 0.000000, timing cost = 1079, wirelen = 360591", ("placing", None)),
+        ("Info: Routing 150628 arcs.", ("routing, 150,628 wires to go", 150628)),
         (
             "Info:     207000 |    29490     170447 |  382   589 |       123|     284.34     536.98|",
-            "routing, 123 wires to go",
+            ("routing, 123 wires to go", 123),
         ),
-        ("Info:     iter=4 wires=40162 overused=2345 overuse=2890 archfail=NA", "routing, 2,345 wires shared"),
-        ("Info: Checksum: 0x12345678", None),
+        ("Info:     iter=4 wires=40162 overused=2345 overuse=2890 archfail=NA", ("routing, 2,345 wires shared", 2345)),
+        ("Info: Checksum: 0x12345678", (None, None)),
     ],
 )
-def test_the_routers_state_is_read_from_its_words(line: str, state: str | None) -> None:
+def test_the_routers_state_is_read_from_its_words(line: str, state: tuple[str | None, int | None]) -> None:
     assert router_state(line) == state
 
 
