@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,18 +17,21 @@ from intaglio.machine.chips import Chip
 
 TARGET_MHZ = 100
 """The clock that the router is asked for. It goes on beyond what it reaches."""
-PATIENCE = 20 * 60
-"""Seconds without fewer wires to go after which the router is given up. nextpnr's router1 can turn about its last hundred wires for
-hours; its router2 ends in minutes, with a clock some 20 % below (76.9 MHz of edge64, of which other seeds reach 97 and 99)."""
+FEW = 0.001
+TURNS = 3000
+"""router1 is given up that turns about its last wires, a share FEW of all, for TURNS more: it can for hours, a minute for a hundred of
+them. router2 ends in minutes, with a slower clock (76.9 MHz of edge64's seed 2, of which seeds 1 and 3 reach 98.7 and 97.1)."""
 _ROUTER = "router"
 """Added to a report: the router that made it, where the tool's own did not."""
+_ARCS = re.compile(r"Routing (\d+) arcs")
+_TURN = re.compile(r"^Info: +(\d+) \|[^|]*\|[^|]*\| +(\d+)\|")
 _STATES = (
     (re.compile(r"at (?:initial placer iter|iteration #)"), "placing"),
-    (re.compile(r"Routing (\d+) arcs"), "routing, {0:,} wires to go"),
-    (re.compile(r"^Info: +\d+ \|[^|]*\|[^|]*\| +(\d+)\|"), "routing, {0:,} wires to go"),
+    (_ARCS, "routing, {0:,} wires to go"),
+    (_TURN, "routing, {1:,} wires to go"),
     (re.compile(r"iter=\d+ wires=\d+ overused=(\d+)"), "routing, {0:,} wires shared"),
 )
-"""Lines of nextpnr's placer and of its two routers, and what they tell."""
+"""Lines of nextpnr's placer and of its two routers, and what they tell. _TURN: router1's turns so far, and the wires to go."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,8 @@ def packed(netlist: Path, chip: Chip, family: Family, tool: Tool) -> dict[str, f
 def route(
     netlist: Path, chip: Chip, family: Family, tool: Tool, grade: str, seed: int, tell: Tell, watch: Tell | None = None
 ) -> Routed:
-    """The design placed and routed with that seed, from the cache if it has been: by the router that is faster in the end, unless
-    that gets no further for PATIENCE. watch: told of what the router is at.
+    """The design placed and routed with that seed, from the cache if it has been: by nextpnr's own choice of a router,
+    whose clocks are faster, unless that turns about its last wires. watch: told of what the router is at.
 
     Raises ToolError where the tool fails, as it does where the design does not fit.
     """
@@ -98,18 +100,20 @@ def route(
     router = family.router
     options = ["--freq", str(TARGET_MHZ), "--timing-allow-fail", "--seed", str(seed)]
 
+    what = f"seed {seed} on {chip.name}"
+
     def make(scratch: Path) -> Path:
         tell(f"placing and routing on {chip.name}, seed {seed}, with {tool.version} (minutes)")
-        watched = _Watch(f"seed {seed} on {chip.name}", watch, PATIENCE if router.otherwise else None)
         try:
-            return _run(tool, router, netlist, chip, grade, options, scratch, watched)
-        except _Stalled:
-            tell(
-                f"seed {seed} on {chip.name}: no fewer wires to go for {PATIENCE // 60} minutes; {router.otherwise[-1]} goes on"
+            return _run(
+                tool, router, netlist, chip, grade, options, scratch, _Watch(what, watch, bool(router.otherwise))
             )
-            watched = _Watch(f"seed {seed} on {chip.name}", watch, None)
-            result = _run(tool, router, netlist, chip, grade, [*options, *router.otherwise], scratch, watched)
-            result.write_text(json.dumps({**json.loads(result.read_text()), _ROUTER: router.otherwise[-1]}))
+        except _Stalled:
+            other = router.otherwise[-1]
+            tell(f"{what}: the router turns about its last wires; {other} routes in its place")
+            more = [*options, *router.otherwise]
+            result = _run(tool, router, netlist, chip, grade, more, scratch, _Watch(what, watch, False))
+            result.write_text(json.dumps({**json.loads(result.read_text()), _ROUTER: other}))
             return result
 
     report = _cached(f"routed {seed} at {TARGET_MHZ}", netlist, tool, chip, grade, make)
@@ -123,29 +127,33 @@ class _Stalled(Exception):
 
 
 class _Watch:
-    """A reader of what nextpnr says, line by line: tells of it, and raises _Stalled."""
+    """A reader of what nextpnr says, line by line: tells of it, and raises _Stalled if it may. It counts the router's turns, not time:
+    what a seed comes to is the same on any machine."""
 
-    def __init__(self, what: str, tell: Tell | None, patience: float | None):
-        self._what, self._tell, self._patience = what, tell, patience
-        self._fewest, self._since = math.inf, time.monotonic()
+    def __init__(self, what: str, tell: Tell | None, may_stall: bool):
+        self._what, self._tell, self._may_stall = what, tell, may_stall
+        self._arcs, self._few_since = 0, math.inf
 
     def __call__(self, line: str) -> None:
-        state, left = router_state(line)
-        if state and self._tell is not None:
+        if self._tell is not None and (state := router_state(line)):
             self._tell(f"{self._what}: {state}")
-        if left is None or left < self._fewest:
-            self._fewest, self._since = left or math.inf, time.monotonic()
-        elif self._patience is not None and time.monotonic() > self._since + self._patience:
-            raise _Stalled
+        if arcs := _ARCS.search(line):
+            self._arcs = int(arcs[1])
+        if turn := _TURN.search(line):
+            turns, left = map(int, turn.groups())
+            self._arcs = self._arcs or left + turns
+            if left <= FEW * self._arcs:
+                self._few_since = min(self._few_since, turns)
+            if self._may_stall and turns >= self._few_since + TURNS:
+                raise _Stalled
 
 
-def router_state(line: str) -> tuple[str | None, int | None]:
-    """What nextpnr is at, by a line of what it says, and the wires that are still to go; None where the line does not tell."""
+def router_state(line: str) -> str | None:
+    """What nextpnr is at, by a line of what it says; None of a line that does not tell."""
     for pattern, state in _STATES:
         if found := pattern.search(line):
-            left = [int(number) for number in found.groups()]
-            return state.format(*left), left[0] if left else None
-    return None, None
+            return state.format(*map(int, found.groups()))
+    return None
 
 
 def _run(

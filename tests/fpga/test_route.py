@@ -84,30 +84,41 @@ def test_a_seed_is_routed_once_and_a_failed_one_again(folder: Path) -> None:
     assert seeds(folder, "ecp5-85f", 1) == [41.0] and heard(folder)
 
 
-def test_a_router_that_gets_no_further_is_given_up_for_the_other(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lines of router1 with ever as many wires to go; with fewer each time it is let go on."""
+def test_a_router_that_turns_about_its_last_wires_is_given_up_for_the_other(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand turns a line: seed 1 has two wires of a thousand to go for long and then none; seed 2 one in a thousand."""
     monkeypatch.setattr(unfinished, "_MEANWHILE", 0.01)
-    monkeypatch.setattr(routing, "PATIENCE", 0.3)
     turning = """
-import itertools, sys, time
-for turn in itertools.count(1 if 'router2' in sys.argv else {first}):
-    if turn == 1:
-        break
+import sys, time
+print('Info: Routing 2000 arcs.', flush=True)
+for turn in range(0 if 'router2' in sys.argv else {lines}):
     time.sleep(0.05)
-    print('Info: %d | 1 2 | 3 4 | %d| 0.1 0.2|' % (turn + 50, {left}), flush=True)
+    print('Info: %8d | 1 2 | 3 4 | %9d| 0.1 0.2|' % (1000 * turn, {left}), flush=True)
 """
     part, told = CHIPS["ecp5-85f"], list[str]()
 
-    def routed(seed: int, first: int, left: str) -> Routed:
-        code = turning.format(first=first, left=left) + NEXTPNR.format(heard=str(folder / "heard"))
+    def routed(seed: int, lines: int, left: int) -> Routed:
+        code = turning.format(lines=lines, left=left) + NEXTPNR.format(heard=str(folder / "heard"))
         tool = Tool("nextpnr 1", (sys.executable, "-c", code))
         return route(folder / "netlist.json", part, FAMILIES["ecp5"], tool, "6", seed, told.append, told.append)
 
-    assert routed(1, -20, "-turn").otherwise is None and '"--router"' not in heard(folder)
-    assert "seed 1 on ecp5-85f: routing, 10 wires to go" in told
+    assert routed(1, 9, 4).otherwise is None and '"--router"' not in heard(folder)
+    assert "seed 1 on ecp5-85f: routing, 4 wires to go" in told
     for _ in range(2):
-        assert routed(2, 5, "7").otherwise == "router2"
-    assert '"--router", "router2"' in heard(folder) and told[-1].endswith("router2 goes on")
+        assert routed(2, 10**6, 2).otherwise == "router2"
+    assert '"--router", "router2"' in heard(folder)
+    assert "seed 2 on ecp5-85f: the router turns about its last wires; router2 routes in its place" in told
+
+
+def test_slow_lines_are_no_turns() -> None:
+    """A machine that is slow, or asleep, shows the same line again and again."""
+    watch = routing._Watch("seed", None, True)
+    for line in ["Info: Routing 150628 arcs.", *["Info:  207000 | 1 2 | 3 4 | 123| 0.1 0.2|"] * 9999]:
+        watch(line)
+    watch("Info:  209000 | 1 2 | 3 4 | 156| 0.1 0.2|")
+    with pytest.raises(routing._Stalled):
+        watch("Info:  210000 | 1 2 | 3 4 | 64| 0.1 0.2|")
 
 
 def test_what_is_read_of_a_report(folder: Path) -> None:

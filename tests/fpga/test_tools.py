@@ -53,18 +53,18 @@ def test_whoever_watches_ends_the_program_by_an_exception(tmp_path: Path, monkey
 @pytest.mark.parametrize(
     ("line", "state"),
     [
-        ("Info:     at initial placer iter 0, wirelen = 19011", ("placing", None)),
-        ("Info:   at iteration #15: temp = 0.000000, timing cost = 1079, wirelen = 360591", ("placing", None)),
-        ("Info: Routing 150628 arcs.", ("routing, 150,628 wires to go", 150628)),
+        ("Info:     at initial placer iter 0, wirelen = 19011", "placing"),
+        ("Info:   at iteration #15: temp = 0.000000, timing cost = 1079, wirelen = 360591", "placing"),
+        ("Info: Routing 150628 arcs.", "routing, 150,628 wires to go"),
         (
             "Info:     207000 |    29490     170447 |  382   589 |       123|     284.34     536.98|",
-            ("routing, 123 wires to go", 123),
+            "routing, 123 wires to go",
         ),
-        ("Info:     iter=4 wires=40162 overused=2345 overuse=2890 archfail=NA", ("routing, 2,345 wires shared", 2345)),
-        ("Info: Checksum: 0x12345678", (None, None)),
+        ("Info:     iter=4 wires=40162 overused=2345 overuse=2890 archfail=NA", "routing, 2,345 wires shared"),
+        ("Info: Checksum: 0x12345678", None),
     ],
 )
-def test_the_routers_state_is_read_from_its_words(line: str, state: tuple[str | None, int | None]) -> None:
+def test_the_routers_state_is_read_from_its_words(line: str, state: str | None) -> None:
     assert router_state(line) == state
 
 
