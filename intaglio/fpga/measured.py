@@ -36,7 +36,7 @@ def measured_clock(config: Config, found: Synthesis) -> MeasuredClock | None:
         chip=found.chip.name,
         grade=found.grade,
         seeds=tuple(routed.seed for routed in found.routed),
-        tools=found.tools,
+        tools=(*found.tools, *(f"{seed.otherwise} for seed {seed.seed}" for seed in found.routed if seed.otherwise)),
         hardware=f"{config.hardware_hash():016x}",
         rtl=rtl_hash(dataclasses.replace(config, chip=found.chip.name)),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,9 @@ from intaglio.fpga.synthesis import BLOCK
 from intaglio.hw.verilog import TOP
 
 _INSIDE = f"{SHIM}.{TOP}"
+_MADE = re.compile(r"_(?:TRELLIS_FF|LUT4|PFUMX|CCU2C|L6MUX21|SB_\w+)_.*|\$nextpnr.*")
+"""Ends that Yosys and nextpnr give the names of signals for cells."""
+_NUMBER = re.compile(r"\$\d+")
 OUTSIDE = "(shim)"
 """The block of what is not the accelerator's."""
 
@@ -57,6 +61,13 @@ class Netlist:
 
         return min(names, key=rank)
 
+    def signal_of(self, name: str) -> str:
+        """The signal of the cell of that name, where the router left it what it was; else the nearest that its name tells."""
+        for cell in self.cells:
+            if cell.name == name:
+                return self.signal(cell)
+        return _MADE.sub("", name.removeprefix(f"{TOP}."))
+
 
 def read_netlist(path: Path) -> Netlist:
     """Yosys's JSON. The design must be flat: RuntimeError where a module of the RTL is left in it."""
@@ -91,17 +102,17 @@ def block_of(name: str, blocks: set[str]) -> str:
     """The block that a cell's or a net's name lies in: Yosys names what it makes after a signal beside it."""
     if not name.startswith(TOP + "."):
         return OUTSIDE
-    parts = name.removeprefix(TOP + ".").split(".")
+    parts = _NUMBER.sub("", name.removeprefix(TOP + ".")).split(".")
     while parts and ".".join(parts) not in blocks:
         parts.pop()
     return ".".join(parts)
 
 
 def _path(module: str) -> str:
-    """The block of an RTLIL module."""
+    """The block of an RTLIL module, without the number that Amaranth gives one that is called as a signal beside it."""
     if module != _INSIDE and not module.startswith(_INSIDE + "."):
         return OUTSIDE
-    return module.removeprefix(_INSIDE).removeprefix(".")
+    return _NUMBER.sub("", module.removeprefix(_INSIDE).removeprefix("."))
 
 
 def _bits(cell: dict[str, Any], direction: str) -> Iterator[tuple[str, int]]:

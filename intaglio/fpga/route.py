@@ -6,13 +6,14 @@ import json
 import math
 import re
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path as File
 from typing import Any
 
 from intaglio import cache
 from intaglio.errors import InputError
+from intaglio.fpga.estimate import Path
 from intaglio.fpga.families import FAMILIES, Family, Router
-from intaglio.fpga.tools import Tell, Tool, ToolError, nextpnr
+from intaglio.fpga.tools import Tell, Tool, nextpnr
 from intaglio.machine.chips import Chip
 
 TARGET_MHZ = 100
@@ -47,13 +48,15 @@ class Hop:
 @dataclass(frozen=True)
 class Routed:
     """A seed's result. used: a resource's units in use, the shim's included. path: the slowest one between
-    registers. otherwise: the router that had to go on where the tool's own got no further; None of its own."""
+    registers. otherwise: the router that had to go on where the tool's own got no further; None of its own. slowest: the path as
+    signals of the RTL, where the netlist was there to tell."""
 
     seed: int
     fmax_mhz: float
     used: dict[str, float]
     path: list[Hop]
     otherwise: str | None = None
+    slowest: Path | None = None
 
 
 def router_of(family: Family, needed: bool) -> Tool | None:
@@ -71,25 +74,25 @@ def router_of(family: Family, needed: bool) -> Tool | None:
         return None
 
 
-def packed(netlist: Path, chip: Chip, family: Family, tool: Tool) -> dict[str, float]:
-    """Units that the design takes of the chip as it is packed, before it is placed, the shim included. Nothing where the
-    tool does not tell, as of a design that does not fit."""
+def packed(netlist: File, chip: Chip, family: Family, tool: Tool) -> dict[str, float]:
+    """Units that the design takes of the chip as it is packed, before it is placed, the shim included. Nothing of a family whose
+    netlists tell as much.
+
+    Raises ToolError where the tool fails, as it may where the design does not fit.
+    """
     assert family.router is not None
     router = family.router
     if not router.used:
         return {}
 
-    def make(scratch: Path) -> Path:
+    def make(scratch: File) -> File:
         return _run(tool, router, netlist, chip, chip.grades[0], ["--pack-only"], scratch)
 
-    try:
-        return _used(router, _cached("packed", netlist, tool, chip, chip.grades[0], make))
-    except ToolError:
-        return {}
+    return _used(router, _cached("packed", netlist, tool, chip, chip.grades[0], make))
 
 
 def route(
-    netlist: Path, chip: Chip, family: Family, tool: Tool, grade: str, seed: int, tell: Tell, watch: Tell | None = None
+    netlist: File, chip: Chip, family: Family, tool: Tool, grade: str, seed: int, tell: Tell, watch: Tell | None = None
 ) -> Routed:
     """The design placed and routed with that seed, from the cache if it has been: by nextpnr's own choice of a router,
     whose clocks are faster, unless that turns about its last wires. watch: told of what the router is at.
@@ -102,7 +105,7 @@ def route(
 
     what = f"seed {seed} on {chip.name}"
 
-    def make(scratch: Path) -> Path:
+    def make(scratch: File) -> File:
         tell(f"placing and routing on {chip.name}, seed {seed}, with {tool.version} (minutes)")
         try:
             return _run(
@@ -159,13 +162,13 @@ def router_state(line: str) -> str | None:
 def _run(
     tool: Tool,
     router: Router,
-    netlist: Path,
+    netlist: File,
     chip: Chip,
     grade: str,
     options: list[str],
-    scratch: Path,
+    scratch: File,
     watch: _Watch | None = None,
-) -> Path:
+) -> File:
     (scratch / "netlist.json").write_bytes(netlist.read_bytes())
     for name, text in router.files.items():
         (scratch / name).write_text(text, encoding="utf-8")
@@ -176,7 +179,7 @@ def _run(
     return result
 
 
-def _cached(what: str, netlist: Path, tool: Tool, chip: Chip, grade: str, make: Any) -> dict[str, Any]:
+def _cached(what: str, netlist: File, tool: Tool, chip: Chip, grade: str, make: Any) -> dict[str, Any]:
     router = FAMILIES[chip.family].router
     assert router is not None
     way = [tool.version, chip.name, *chip.device, grade, *router.options, *router.files.values()]

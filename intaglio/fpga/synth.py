@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from amaranth.lib import wiring
 
@@ -13,10 +12,10 @@ from intaglio.errors import InputError
 from intaglio.fpga.blocks import Taken, taken_by_block
 from intaglio.fpga.estimate import Path, slowest_paths
 from intaglio.fpga.families import FAMILIES
-from intaglio.fpga.netlist import OUTSIDE, read_netlist
+from intaglio.fpga.netlist import OUTSIDE, Netlist, read_netlist
 from intaglio.fpga.route import Routed, packed, route, router_of
 from intaglio.fpga.synthesis import synthesize
-from intaglio.fpga.tools import Tell, yosys
+from intaglio.fpga.tools import Tell, ToolError, yosys
 from intaglio.hw.packed_products import PACKED
 from intaglio.machine.chips import Chip
 from intaglio.machine.config import Config
@@ -43,6 +42,7 @@ class Synthesis:
     estimate_mhz: float | None
     paths: list[Path]
     routed: list[Routed]
+    placed: bool = True
 
     @property
     def fmax_mhz(self) -> float | None:
@@ -52,7 +52,11 @@ class Synthesis:
     @property
     def too_much(self) -> list[str]:
         """Resources of which more are used than the chip has."""
-        return [resource for resource, units in self.used.items() if units > self.chip.available[resource]]
+        return _too_much(self.used, self.chip)
+
+
+def _too_much(used: Taken, chip: Chip) -> list[str]:
+    return [resource for resource, units in used.items() if units > chip.available[resource]]
 
 
 def synth(
@@ -82,8 +86,16 @@ def synth(
     blocks = taken_by_block(mapped.cells, family)
     shim = blocks.pop(OUTSIDE)
     used = dict(blocks[""])
+    places = family.router is None or not family.router.used
     if router is not None:
-        used |= {resource: units - shim[resource] for resource, units in packed(netlist, chip, family, router).items()}
+        try:
+            placed = packed(netlist, chip, family, router)
+        except ToolError:
+            if not _too_much(used, chip):
+                raise
+        else:
+            used |= {resource: units - shim[resource] for resource, units in placed.items()}
+            places = True
     paths = [] if family.delays is None else slowest_paths(mapped, family.delays, PATHS)
     found = Synthesis(
         chip,
@@ -94,8 +106,17 @@ def synth(
         1000 / paths[0].delay_ns if paths else None,
         paths,
         [],
+        placed=places,
     )
     if router is None or found.too_much:
         return found
     routed = [route(netlist, chip, family, router, grade, seed, tell, watch) for seed in seeds]
-    return dataclasses.replace(found, routed=routed)
+    return replace(found, routed=[replace(seed, slowest=_slowest(mapped, seed)) for seed in routed])
+
+
+def _slowest(mapped: Netlist, routed: Routed) -> Path | None:
+    """The seed's slowest path, as signals of the RTL."""
+    if not routed.path:
+        return None
+    first, *_, last = (mapped.signal_of(hop.cell) for hop in routed.path)
+    return Path(first, last, sum(hop.delay_ns for hop in routed.path), sum(hop.kind == "logic" for hop in routed.path))

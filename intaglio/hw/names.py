@@ -76,8 +76,12 @@ class _Module:
         found += [("memory", name) for name in re.findall(r"^  memory .*?([\\$]\S+)$", self.body, re.MULTILINE)]
         found += [("cell", name) for name in re.findall(r"^  cell \S+ (\\\S+)$", self.body, re.MULTILINE)]
         taken = set()
+        # Ports and then blocks first: a block has its name by its path in reports too, whatever signal is called so.
+        ports = set(re.findall(r"^  wire .*?(?:input|output) .*?(\\\S+)$", self.body, re.MULTILINE))
+        found.sort(key=lambda key: 0 if key[1] in ports else 1 if key[0] == "cell" else 2)
         for key in found:
-            if key[1] not in hints and (plain := key[1][1:]) not in taken and _is_plain(plain):
+            plain = _plain(key[1]) if key[0] == "cell" else key[1][1:]
+            if key[1] not in hints and plain not in taken and _is_plain(plain):
                 self.names[key] = plain
                 taken.add(plain)
         for key in found:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from intaglio import extras
 from intaglio.fpga.blocks import Taken
+from intaglio.fpga.estimate import Path
 from intaglio.fpga.measured import section
 from intaglio.fpga.route import TARGET_MHZ, Routed
 from intaglio.fpga.synth import Synthesis
@@ -36,16 +38,18 @@ def synth_document(config: Config, found: Synthesis, measured: MeasuredClock | N
         "measured_clock": None if measured is None else measured.to_dict(),
         "estimate_mhz": found.estimate_mhz,
         "fits": not found.too_much,
+        "placed": found.placed,
         "resources": {
             resource: {"used": found.used[resource], "available": found.chip.available[resource]}
             for resource in RESOURCES
         },
         "blocks": [{"name": name, **taken} for name, taken in found.blocks.items()],
-        "paths": [
-            {"from": path.source, "to": path.target, "delay_ns": path.delay_ns, "levels": path.levels}
-            for path in found.paths
-        ],
+        "paths": [_path(path) for path in found.paths],
     }
+
+
+def _path(path: Path) -> dict[str, Any]:
+    return {"from": path.source, "to": path.target, "delay_ns": path.delay_ns, "levels": path.levels}
 
 
 def _seed(routed: Routed) -> dict[str, Any]:
@@ -53,6 +57,7 @@ def _seed(routed: Routed) -> dict[str, Any]:
         "seed": routed.seed,
         "fmax_mhz": routed.fmax_mhz,
         "router": routed.otherwise,
+        "slowest": None if routed.slowest is None else _path(routed.slowest),
         "path": [dataclasses.asdict(hop) for hop in routed.path],
     }
 
@@ -82,6 +87,9 @@ def _print_resources(out: Terminal, found: Synthesis) -> None:
         share = f"{100 * used / available:.1f} %" if available else ""
         table.add(resource, f"{used:,.6g}", f"{available:,.6g}", share)
     out.table(table)
+    if not found.placed:
+        remedy = "" if found.too_much else f"; {extras.install('fpga')} installs it"
+        out.line(f"COUNTS OF CELLS, not of what nextpnr places (of an ECP5's lut some 10 % more){remedy}")
 
 
 def _print_blocks(out: Terminal, found: Synthesis) -> None:
@@ -109,6 +117,16 @@ def _print_clock(out: Terminal, found: Synthesis) -> None:
             f"{routed.fmax_mhz:.1f} (seed {routed.seed}{f', {routed.otherwise}' if routed.otherwise else ''})"
             for routed in found.routed
         )
+        table = Table(
+            [Column("seed"), Column("MHz"), Column("cells"), Column("from", Kind.NAME), Column("to", Kind.NAME)]
+        )
+        for routed in found.routed:
+            if (slowest := routed.slowest) is not None:
+                table.add(
+                    str(routed.seed), f"{routed.fmax_mhz:.1f}", str(slowest.levels), slowest.source, slowest.target
+                )
+        out.line("slowest paths once routed:")
+        out.table(table)
         out.line(f"routed: {found.fmax_mhz:.1f} MHz, the median of {seeds}, asked for {TARGET_MHZ} MHz")
     else:
         out.line(

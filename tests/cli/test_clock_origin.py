@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from intaglio.cli import synth as command
+from intaglio.fpga.estimate import Path as Slowest
 from intaglio.fpga.route import Hop, Routed
 from intaglio.fpga.synth import Synthesis
 from intaglio.machine.chips import RESOURCES, chip_of
@@ -75,7 +77,11 @@ def test_an_export_holds_the_clock_against_the_rtl(machine: Path, model: Path, t
 
 def routed(*mhz: float, dsp: float = 9.0) -> Synthesis:
     used = dict(zip(RESOURCES, (9000.0, 8000.0, dsp, 20.0, 30.0), strict=True))
-    seeds = [Routed(seed, each, {}, [Hop("logic", "a", None, 1.0)]) for seed, each in enumerate(mhz, start=1)]
+    slowest = Slowest("core.pool.sum[3]", "core.drain.at", 19.2, 5)
+    seeds = [
+        Routed(seed, each, {}, [Hop("logic", "a", None, 1.0)], "router2" if seed == 2 else None, slowest)
+        for seed, each in enumerate(mhz, start=1)
+    ]
     blocks = {"": used, "core": used}
     return Synthesis(chip_of("ecp5-25f"), "6", ("Yosys 3", "nextpnr 4"), used, blocks, 70.0, [], seeds)
 
@@ -96,9 +102,14 @@ def test_a_routed_clock_is_printed_and_kept(machine: Path, monkeypatch: pytest.M
     document = json.loads((tmp_path / "S.json").read_text())
     validate(document, "synth")
     assert document["measured_clock"] == {
-        "mhz": 52.0, "chip": "ecp5-25f", "grade": "6", "seeds": [1, 2, 3], "tools": ["Yosys 3", "nextpnr 4"],
+        "mhz": 52.0, "chip": "ecp5-25f", "grade": "6", "seeds": [1, 2, 3], "tools": ["Yosys 3", "nextpnr 4", "router2 for seed 2"],
         "hardware": f"{load_config(machine).hardware_hash():016x}", "rtl": "5" * 16,
     }  # fmt: skip
+    assert [seed["router"] for seed in document["seeds"]] == [None, "router2", None]
+    assert document["seeds"][0]["slowest"] == {
+        "from": "core.pool.sum[3]", "to": "core.drain.at", "delay_ns": 19.2, "levels": 5
+    }  # fmt: skip
+    assert re.search(r"2  +52\.0  +5  +core\.pool\.sum\[3\]  +core\.drain\.at", done.out)
     for line in ("chip: ecp5-25f", "measured_clock:", "  mhz: 52.0", "  seeds: [1, 2, 3]", f"  rtl: '{'5' * 16}'"):
         assert line in done.out.splitlines()
 

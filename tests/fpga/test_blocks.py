@@ -19,6 +19,9 @@ def design() -> Design:
     made.cell("TRELLIS_FF", "a", "shim.intaglio.core.array", DI="n", Q="intaglio.core.array.sum")
     made.cell("TRELLIS_FF", "b", "shim.intaglio.core", DI="intaglio.core.array.sum", Q="intaglio.core.held")
     made.cell("TRELLIS_FF", "c", "shim", DI="intaglio.core.held", Q="taken")
+    # A block beside a signal of its name has a number.
+    made.cell("TRELLIS_FF", "w", "shim.intaglio.watchdog$279", DI="n", Q="intaglio.watchdog$279.at")
+    made.cell("LUT4", "intaglio.watchdog$279.at_TRELLIS_FF_Q_DI_LUT4_Z", A="1", Z="s")
     # Without an attribute: named after a signal, of a module or of none.
     made.cell("LUT4", "intaglio.core.array.sum_TRELLIS_FF_Q_DI_LUT4_Z", A="1", Z="n")
     made.cell("LUT4", "intaglio.core.other[3]_LUT4_Z", A="1", Z="m")
@@ -30,11 +33,12 @@ def design() -> Design:
 
 def test_every_block_has_what_lies_in_it(tmp_path: Path) -> None:
     blocks = taken_by_block(design().read(tmp_path).cells, FAMILIES["ecp5"])
-    assert list(blocks) == ["", "core", "core.array", OUTSIDE]
+    assert list(blocks) == ["", "core", "core.array", "watchdog", OUTSIDE]
     assert {name: (taken["lut"], taken["ff"]) for name, taken in blocks.items()} == {
-        "": (5, 2),
+        "": (6, 3),
         "core": (4, 2),
         "core.array": (3, 1),
+        "watchdog": (1, 1),
         OUTSIDE: (1, 1),
     }
 

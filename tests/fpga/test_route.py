@@ -174,3 +174,21 @@ def cell(number: int) -> dict[str, object]:
 
 def netlist(cells: dict[str, dict[str, object]]) -> str:
     return json.dumps({"modules": {"shim": {"cells": cells, "netnames": {}}}})
+
+
+def test_a_packer_that_dies_hides_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counts of cells are fewer than what is placed, so they stand in for it where they say enough: it does not fit."""
+    dying = Tool("nextpnr 1", (sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"))
+    for module, name in ((synthesizing, "router_of"), (synthesizing, "yosys")):
+        monkeypatch.setattr(module, name, lambda *_, **__: dying)
+    monkeypatch.setattr(synthesizing, "synthesize", lambda *_: folder / "netlist.json")
+    cells = {f"c{n}": cell(n) | {"type": "MULT18X18D"} for n in range(29)}
+    (folder / "netlist.json").write_text(netlist(cells))
+    with pytest.raises(ToolError, match="nextpnr 1: ended by signal 9: it said nothing"):
+        synthesizing.synth(Config(), CHIPS["ecp5-85f"], "6", (), print)
+    found = synthesizing.synth(Config(), CHIPS["ecp5-25f"], "6", (), print)
+    assert found.too_much == ["dsp"] and not found.placed
+    monkeypatch.setattr(synthesizing, "router_of", lambda *_, **__: None)
+    found = synthesizing.synth(Config(), CHIPS["ecp5-85f"], "6", (), print)
+    assert found.used["dsp"] == 29 and not found.placed
+    assert synthesizing.synth(Config(), CHIPS["xc7a35t"], "1", (), print).placed

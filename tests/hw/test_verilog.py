@@ -103,6 +103,16 @@ def test_a_module_for_each_block(modules: str) -> None:
         assert re.fullmatch(rf"{name}_{inner}", kind) or re.fullmatch(rf"{name}_{inner.rsplit('_', 1)[0]}", kind)
 
 
+def test_an_instance_is_called_as_its_block_is_in_the_path(modules: str) -> None:
+    """As `watchdog`, beside a port of that name."""
+    seen = 0
+    for m in re.finditer(r"^module (\w+) .*?^endmodule", modules, re.MULTILINE | re.DOTALL):
+        for kind, instance in re.findall(rf"^  ({TOP}_\w+) (\w+) \($", m[0], re.MULTILINE):
+            assert kind == f"{m[1]}_{instance}"
+            seen += 1
+    assert seen > 30
+
+
 def test_a_block_without_use_is_left_out() -> None:
     """An array of one row has no delays between rows: nothing reads their schedule."""
     text = emit_verilog(dataclasses.replace(small_config(8), rows=1, cols=2, requantizers=1, feed_bytes=0))
