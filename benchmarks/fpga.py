@@ -22,8 +22,10 @@ from pathlib import Path
 from benchmarks.cycles import SHARED
 from intaglio.errors import InputError
 from intaglio.files import write_text
+from intaglio.fpga.families import FAMILIES
 from intaglio.fpga.measured import measured_clock, rtl_hash, with_clock
 from intaglio.fpga.synth import Synthesis, synth
+from intaglio.fpga.tools import ToolError
 from intaglio.machine.chips import chip_of, grade_of
 from intaglio.machine.clock import MeasuredClock
 from intaglio.machine.config import Config
@@ -112,8 +114,11 @@ def kept_clock(config: Config, old: Row | None, rtl: str) -> MeasuredClock | Non
 
 
 def renewed(config: Config, old: Row | None, seeds: Sequence[int], models: Path) -> tuple[Row, MeasuredClock | None]:
-    """The configuration's row, and its clock as it is measured: now by these seeds, or, without any, as it was kept."""
+    """The configuration's row, and its clock as it is measured: now by these seeds, or, without any or a router for its chip, as
+    it was kept."""
     chip = chip_of(config.chip or "")
+    if FAMILIES[chip.family].router is None:
+        seeds = ()
     found = synth(config, chip, grade_of(chip, None), seeds, _tell)
     rtl = rtl_hash(config)
     clock = measured_clock(config, found) if seeds else kept_clock(config, old, rtl)
@@ -142,17 +147,23 @@ def text_of(rows: Mapping[str, Row]) -> str:
 
 def table(rows: Mapping[str, Row]) -> str:
     """README's table."""
-    heads = ["machine", "chip", "LUT", "FF", "DSP", "block RAM", "MHz", "GOPS", *(f"{n}/s" for n in NETWORKS)]
+    heads = ["machine", "chip", "LUT", "FF", "DSP", "block RAM", "MHz (seeds)", "GOPS", *(f"{n}/s" for n in NETWORKS)]
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     for name in sorted(rows):
         found = rows[name]
         counts = [f"{float(found[resource]):,.6g}" for resource in ("lut", "ff", "dsp", "bram")]
-        clock = found["fmax_mhz"] or ("not routed" if found["fits"] == "yes" else "does not fit")
+        clock = f"{found['fmax_mhz']} ({len(found['seeds'].split())})" if found["fmax_mhz"] else _not_routed(found)
         rates = [f"{float(rate):,.0f}" if (rate := found[f"{network}_per_second"]) else "" for network in NETWORKS]
         lines.append(
             "| " + " | ".join([f"`{name}`", f"`{found['chip']}`", *counts, clock, found["gops"], *rates]) + " |"
         )
     return "\n".join(lines) + "\n"
+
+
+def _not_routed(row: Row) -> str:
+    if row["fits"] != "yes":
+        return "does not fit"
+    return "not routed" if FAMILIES[chip_of(row["chip"]).family].router else "no open router"
 
 
 def with_table(text: str, rows: Mapping[str, Row]) -> str:
@@ -179,17 +190,25 @@ def _tell(message: str) -> None:
 
 def renew(root: Path, names: Sequence[str], seeds: Sequence[int], models: Path) -> None:
     """Renews the rows of the named configurations, one after the other, all if none are named; drops those of what is shipped no
-    more, or names a chip no more. InputError for a name that is none."""
+    more, or names a chip no more. InputError for a name that is none, and at the end for rows that a tool made nothing of."""
     configs = shipped(root)
     for name in names:
         if name not in configs:
             raise InputError(f"{name}: no configuration that names a chip; those are {', '.join(configs)}")
+    failed = []
     for name in names or configs:
         _tell(f"{name} on {configs[name].chip}")
         rows = {other: found for other, found in read_rows(root / CSV).items() if other in configs}
-        made, clock = renewed(configs[name], rows.get(name), seeds, models)
+        try:
+            made, clock = renewed(configs[name], rows.get(name), seeds, models)
+        except ToolError as error:  # as a router's that finds no place; the other rows do not wait for it
+            _tell(f"{name}: {error}")
+            failed.append(name)
+            continue
         _write(root, rows | {name: made}, name, clock)
         _tell(f"{name}: " + ", ".join(f"{column} {value}" for column, value in made.items() if value))
+    if failed:
+        raise InputError(f"not renewed: {', '.join(failed)}; --no-route counts without a router")
 
 
 def main() -> None:
@@ -199,6 +218,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="of the router: 1 to N, 3 unless given")
     parser.add_argument("--shared", type=Path, default=SHARED, metavar="FOLDER", help="whose models/ has the networks")
     options = parser.parse_args()
+    if options.seeds < 1:
+        parser.error(f"--seeds {options.seeds}: give 1 or more; --no-route only counts")
     seeds = () if options.no_route else tuple(range(1, options.seeds + 1))
     try:
         renew(ROOT, options.names, seeds, options.shared / "models")
