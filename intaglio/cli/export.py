@@ -13,7 +13,10 @@ from intaglio.cli.run import read_inputs
 from intaglio.export import check_folder, make_bundle, write_folder
 from intaglio.export.known_answer import SEED
 from intaglio.files import read_bytes
+from intaglio.fpga.families import check_products
 from intaglio.fpga.measured import still_measured
+from intaglio.hw.target import built_for
+from intaglio.machine.chips import chip_of
 from intaglio.machine.clock import clock_text
 from intaglio.network import load
 from intaglio.session import Session
@@ -56,6 +59,8 @@ def export(
     """Write Verilog, memory image, C driver, testbench and instructions for a network into one folder."""
     check_targets(json, inputs=[model, input_file])
     settings = configuration(config, overrides)
+    if settings.chip is not None:
+        check_products(settings, chip_of(settings.chip))
     graph = load(model)
     inputs = None if input_file is None else read_inputs(graph, input_file)
     check_folder(folder)
@@ -73,6 +78,7 @@ def export(
     terminal = report_terminal(json)
     for line in _summary(folder, bundle.manifest):
         terminal.line(line)
+    terminal.line(built_for(settings.chip))
     tell_written(terminal, json)
 
 

@@ -11,8 +11,11 @@ from intaglio.cli.console import progress, report_terminal
 from intaglio.cli.options import ConfigOption, SetOption, configuration
 from intaglio.errors import InputError
 from intaglio.files import check_writable, write_text
+from intaglio.fpga.families import check_products
+from intaglio.fpga.measured import still_measured
 from intaglio.hw.target import built_for
 from intaglio.hw.verilog import TOP
+from intaglio.machine.chips import chip_of
 from intaglio.sim.rtl.build import verilog_of
 
 
@@ -32,7 +35,10 @@ def verilog(
     if folder.exists():
         check_writable(design)
         check_writable(fields)
+    if settings.chip is not None:
+        check_products(settings, chip_of(settings.chip))
     with progress() as tell:
+        settings = still_measured(settings, tell.long)
         text = verilog_of(settings, tell.long)
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -27,7 +27,7 @@ def constraints(config: Config) -> dict[str, str]:
 
 def _file(mark: str, config: Config, lines: list[str], more: str = "") -> str:
     head = [
-        f"The clock of the configuration {config.hardware_hash():016x}: {config.clock_mhz:g} MHz.",
+        f"The clock of the configuration {config.hardware_hash():016x}: {config.clock}.",
         "For `intaglio` as the top module; where it is an instance of a design, that design's clocks count.",
     ]
     return "\n".join([f"{mark} {line}" for line in (*head, more) if line] + lines) + "\n"

@@ -6,7 +6,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from intaglio.errors import InputError
+from intaglio.hw.packed_products import PACKED
 from intaglio.hw.target import target_of
+from intaglio.machine.chips import Chip
+from intaglio.machine.config import Config
 
 
 @dataclass(frozen=True)
@@ -186,3 +190,13 @@ _FAMILIES = (
     ),
 )
 FAMILIES: Mapping[str, Family] = {family.name: family for family in _FAMILIES}
+
+
+def check_products(config: Config, chip: Chip) -> None:
+    """Refuses products that the chip's multipliers do not hold in pairs, with an InputError."""
+    a, b = FAMILIES[chip.family].multiplier
+    if config.packed and max(a, b) < PACKED:
+        raise InputError(
+            f"configuration field multipliers = packed: {chip.name}'s DSP blocks multiply {a} x {b} bits, two products take "
+            f"{PACKED} x 9 and so two of them; dsp takes as many with less around them (--set multipliers=dsp)"
+        )

@@ -69,15 +69,20 @@ def with_clock(text: str, where: str, measured: MeasuredClock | None) -> str:
 
 
 def still_measured(config: Config, tell: Tell) -> Config:
-    """The configuration; without its measured clock where that is of other RTL than this version's for its chip, which is
-    told."""
-    found = config.clock.measured
-    if found is None or found.rtl == rtl_hash(config):
+    """The configuration; without its measured clock where that does not hold for it, or is of other RTL than this version's for
+    its chip, which is told."""
+    if config.measured_clock is None:
         return config
-    if target_of(found.chip) == target_of(config.chip):
-        why, remedy = "this version's RTL is not what", "`intaglio synth --route` measures it"
+    found = config.clock.measured
+    if found is None:
+        tell(f"{config.name}: the clock is assumed: {config.clock.why}")
+    elif found.rtl == rtl_hash(config):
+        return config
     else:
-        why = f"the RTL for {config.chip or 'any chip'} is not that for {found.chip}, which"
-        remedy = f"`chip: {found.chip}` makes that one"
-    tell(f"{config.name}: {why} {FIELD} was measured of, so the clock is assumed; {remedy}")
+        if target_of(found.chip) == target_of(config.chip):
+            why, remedy = "this version's RTL is not what", "`intaglio synth --route` measures it"
+        else:
+            why = f"the RTL for {config.chip or 'any chip'} is not that for {found.chip}, which"
+            remedy = f"`chip: {found.chip}` makes that one"
+        tell(f"{config.name}: {why} {FIELD} was measured of, so the clock is assumed; {remedy}")
     return dataclasses.replace(config, measured_clock=None)

@@ -8,15 +8,13 @@ from dataclasses import dataclass, replace
 
 from amaranth.lib import wiring
 
-from intaglio.errors import InputError
 from intaglio.fpga.blocks import Taken, taken_by_block
 from intaglio.fpga.estimate import Path, slowest_paths
-from intaglio.fpga.families import FAMILIES
+from intaglio.fpga.families import FAMILIES, check_products
 from intaglio.fpga.netlist import OUTSIDE, Netlist, read_netlist
 from intaglio.fpga.route import Routed, packed, route, router_of
 from intaglio.fpga.synthesis import synthesize
 from intaglio.fpga.tools import Tell, ToolError, yosys
-from intaglio.hw.packed_products import PACKED
 from intaglio.machine.chips import Chip
 from intaglio.machine.config import Config
 
@@ -74,12 +72,8 @@ def synth(
     products, ToolError where one fails.
     """
     family = FAMILIES[chip.family]
-    if isinstance(design, Config) and design.packed and max(family.multiplier) < PACKED:
-        a, b = family.multiplier
-        raise InputError(
-            f"configuration field multipliers = packed: {chip.name}'s DSP blocks multiply {a} x {b} bits, two products take "
-            f"{PACKED} x 9 and so two of them; dsp takes as many with less around them (--set multipliers=dsp)"
-        )
+    if isinstance(design, Config):
+        check_products(design, chip)
     router = router_of(family, needed=bool(seeds))
     netlist = synthesize(design, family, tell)
     mapped = read_netlist(netlist)

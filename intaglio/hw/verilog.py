@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -58,7 +59,8 @@ def header(config: Config) -> str:
         f"Top module: {TOP}. A module is named by its block's path: {TOP}_core_pool is the block `pool` in the block `core`.",
         built_for(config.chip),
         "",
-        *config.to_yaml().splitlines(),
+        # A line each, whatever a text in it is: no line begins with words that a tool would take for its own.
+        *(f"{name}: {json.dumps(value)}" for name, value in config.to_dict().items()),
     ]
     return "".join(f"// {line}".rstrip() + "\n" for line in lines) + "\n"
 

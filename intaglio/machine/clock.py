@@ -120,12 +120,14 @@ def clock_text(clock: Mapping[str, Any]) -> str:
     return f"{clock['mhz']:g} MHz (measured: {clock['chip']}, grade {clock['grade']}, {which}, {', '.join(clock['tools'])})"
 
 
-def clock_of(mhz: float, measured: MeasuredClock | None, hardware: str) -> Clock:
-    """The origin of a clock of `mhz` of the hardware of that hash (16 hexadecimal digits)."""
+def clock_of(mhz: float, measured: MeasuredClock | None, hardware: str, chip: str | None) -> Clock:
+    """The origin of a clock of `mhz` of the hardware of that hash (16 hexadecimal digits), on that chip, None for any."""
     if measured is None:
         return Clock(mhz, None)
     if measured.hardware != hardware:
         return Clock(mhz, None, f"{measured.mhz:g} MHz was measured of other hardware, {measured.hardware}")
+    if chip is not None and chip.lower() != measured.chip.lower():
+        return Clock(mhz, None, f"{measured.mhz:g} MHz was measured on another chip, {measured.chip}")
     if measured.mhz != mhz:
         return Clock(mhz, None, f"{measured.mhz:g} MHz was measured")
     return Clock(mhz, measured)

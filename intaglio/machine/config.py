@@ -236,7 +236,7 @@ class Config:
     @property
     def clock(self) -> Clock:
         """clock_mhz with its origin."""
-        return clock_of(self.clock_mhz, self.measured_clock, f"{self.hardware_hash():016x}")
+        return clock_of(self.clock_mhz, self.measured_clock, f"{self.hardware_hash():016x}", self.chip)
 
 
 def _is_int(value: Any) -> bool:

@@ -26,7 +26,7 @@ def machine(tmp_path: Path) -> Path:
     """A small machine's file, with a clock that was measured of it by other RTL than today's."""
     path = tmp_path / "machine.yaml"
     fields = ["rows=2", "cols=4", "requantizers=1", "weight_bytes=4096", "activation_bytes=8192"]
-    config = load_config("tiny16", fields)
+    config = load_config("tiny16", [*fields, "chip=ecp5-25f"])
     measured = MeasuredClock(
         64.0, "ecp5-25f", "7", (1, 2, 3), ("Yosys 1", "nextpnr 2"), f"{config.hardware_hash():016x}", "0" * 16
     )
@@ -96,7 +96,8 @@ def test_a_routed_clock_is_printed_and_kept(machine: Path, monkeypatch: pytest.M
     monkeypatch.setattr(command, "synth", synth)
     monkeypatch.setattr("intaglio.fpga.measured.rtl_hash", lambda config: "5" * 16)
     before = machine.read_text()
-    done = intaglio("synth", "--config", machine, "--chip", "ecp5-25f", "--route", "--json", tmp_path / "S.json")
+    elsewhere = ("--set", "chip=ecp5-85f", "--chip", "ecp5-25f")
+    done = intaglio("synth", "--config", machine, *elsewhere, "--route", "--json", tmp_path / "S.json")
     assert done.status == 0, done.err
     assert calls == [(chip_of("ecp5-25f"), "6", range(1, 4))] and machine.read_text() == before
     document = json.loads((tmp_path / "S.json").read_text())
@@ -113,17 +114,19 @@ def test_a_routed_clock_is_printed_and_kept(machine: Path, monkeypatch: pytest.M
     for line in ("chip: ecp5-25f", "measured_clock:", "  mhz: 52.0", "  seeds: [1, 2, 3]", f"  rtl: '{'5' * 16}'"):
         assert line in done.out.splitlines()
 
-    # The chip is the file's if none is given: tiny16's here. The new file is the same machine, with the clock.
+    # The chip is the file's if none is given. The new file is the same machine, with the clock.
     kept = tmp_path / "kept.yaml"
     done = intaglio("synth", "--config", machine, "--set", "memory.latency=9", "--route", "--write-config", kept)
     assert done.status == 0 and f"written: {kept}" in " ".join(done.out.split()), done.err
-    assert calls[-1][0] == chip_of("ecp5-85f")
+    assert calls[-1][0] == chip_of("ecp5-25f")
     assert load_config(kept) == dataclasses.replace(
         load_config(machine, ["memory.latency=9"]), clock_mhz=52.0, measured_clock=load_config(kept).measured_clock
     )
     assert str(load_config(kept).clock).startswith("52 MHz (measured: ecp5-25f, grade 6, median of seeds 1, 2, 3, Y")
     other = tmp_path / "other.yaml"
-    done = intaglio("synth", "--config", machine, "--chip", "ecp5-25f", "--route", "--write-config", other)
+    done = intaglio(
+        "synth", "--config", machine, "--set", "chip=null", "--chip", "ecp5-25f", "--route", "--write-config", other
+    )
     assert done.status == 0 and load_config(other).chip == "ecp5-25f", done.err
     again = intaglio("synth", "--config", machine, "--route", "--write-config", machine)
     assert again.status == 2 and "is the input" in again.err and machine.read_text() == before

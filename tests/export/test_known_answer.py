@@ -188,4 +188,5 @@ def test_constraints_have_the_clock() -> None:
         assert "aresetn" not in files[f"intaglio.{kind}"]
     assert '\nFREQUENCY PORT "clk" 62.500 MHZ;\n' in files["intaglio.lpf"]
     assert "`--freq 62.5`" in files["intaglio.cst"] and files["intaglio.cst"].startswith("// ")
-    assert all(f"{config.hardware_hash():016x}" in text for text in files.values())
+    assert all(f"{config.hardware_hash():016x}: {config.clock}." in text for text in files.values())
+    assert "(assumed: " in files["intaglio.xdc"]

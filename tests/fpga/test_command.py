@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from intaglio.machine.chips import RESOURCES
-from tests.cli.command import intaglio, validate
+from tests.cli.command import intaglio, small_network, validate
 from tests.fpga.growth import SMALL
 
 FIELDS = [argument for field in SMALL for argument in ("--set", field)]
@@ -61,3 +61,14 @@ def test_what_is_refused(options: tuple[str, ...], message: str) -> None:
     done = intaglio("synth", *options)
     assert done.status == 2 and message in " ".join(done.err.split()), done.err
     assert not done.out
+
+
+@pytest.mark.parametrize("command", ["verilog", "export"])
+def test_products_in_pairs_are_refused_where_the_chip_holds_none(command: str, tmp_path: Path) -> None:
+    model = [small_network(tmp_path / "small.tflite")] if command == "export" else []
+    fields = ("--set", "multipliers=packed", "--set", "chip=ecp5-25f")
+    done = intaglio(command, *model, "--config", "edge64", *fields, "-o", tmp_path / "out")
+    assert done.status == 2 and "multipliers = packed: ecp5-25f's DSP blocks multiply 18 x 18" in " ".join(
+        done.err.split()
+    )
+    assert not (tmp_path / "out").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from intaglio.machine.chips import chip_of
 from intaglio.machine.clock import MeasuredClock
 from intaglio.machine.config import Config
 from intaglio.machine.config_files import config_from_text
+from intaglio.machine.memory import MemoryConfig
 
 SMALL = Config(
     rows=2, cols=2, requantizers=1, depthwise_delay=0, weight_bytes=4096, activation_bytes=8192, rounding=("single",)
@@ -97,18 +99,34 @@ def test_a_clock_of_other_rtl_is_told_and_assumed(measured: MeasuredClock) -> No
     assert "this version's RTL is not what measured_clock was measured of" in told[0]
 
 
-@pytest.mark.parametrize(("chip", "named"), [(None, "any chip"), ("xc7a35t", "xc7a35t")])
-def test_a_clock_of_the_rtl_for_another_family_is_told_and_assumed(
-    chip: str | None, named: str, measured: MeasuredClock
-) -> None:
-    """The Verilog for that chip has other multipliers than what was routed."""
-    config = dataclasses.replace(SMALL, chip=chip, clock_mhz=measured.mhz, measured_clock=measured)
+def test_a_clock_of_the_rtl_for_another_family_is_told_and_assumed(measured: MeasuredClock) -> None:
+    """The Verilog for any chip has other multipliers than what was routed."""
+    config = dataclasses.replace(SMALL, chip=None, clock_mhz=measured.mhz, measured_clock=measured)
     told: list[str] = []
     assert str(still_measured(config, told.append).clock) == "70.46 MHz (assumed)"
     assert told == [
-        f"custom: the RTL for {named} is not that for ecp5-25f, which measured_clock was measured of, so the clock is "
+        "custom: the RTL for any chip is not that for ecp5-25f, which measured_clock was measured of, so the clock is "
         "assumed; `chip: ecp5-25f` makes that one"
     ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"chip": "ecp5-85f"}, "70.46 MHz was measured on another chip, ecp5-25f"),
+        ({"chip": "xc7a35t"}, "70.46 MHz was measured on another chip, ecp5-25f"),
+        ({"memory": MemoryConfig(8, 32, 9)}, "70.46 MHz was measured of other hardware, "),
+        ({"clock_mhz": 50.0}, "70.46 MHz was measured"),
+    ],
+)
+def test_a_section_that_does_not_hold_is_told_and_dropped(
+    fields: dict[str, Any], why: str, measured: MeasuredClock
+) -> None:
+    config = dataclasses.replace(ON_ECP5, **{"clock_mhz": measured.mhz, "measured_clock": measured, **fields})
+    told: list[str] = []
+    found = still_measured(config, told.append)
+    assert found == dataclasses.replace(config, measured_clock=None)
+    assert len(told) == 1 and told[0].startswith(f"custom: the clock is assumed: {why}")
 
 
 def test_the_rtls_hash_is_of_the_hardware_alone(tmp_path: Path) -> None:

@@ -142,10 +142,13 @@ def test_ports_stand_in_the_header(modules: str) -> None:
 
 
 def test_header_tells_the_configuration() -> None:
-    config = dataclasses.replace(small_config(8), name="a\nmodule b; \\")
+    config = dataclasses.replace(
+        small_config(8), name="a\nmodule b; \\" + "a long name " * 20 + "verilator lint_off WIDTH"
+    )
     text = header(config)
     assert f"{config.hardware_hash():016x}" in text and "// rows: " in text
     assert all(not line or line.startswith("//") for line in text.splitlines())
+    assert not re.search(r"^// *(verilator|synopsys|module)", text, re.MULTILINE)
 
 
 def test_modules_are_the_same_every_time() -> None:

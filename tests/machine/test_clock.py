@@ -52,7 +52,9 @@ def test_it_does_not_hold_for_other_hardware_nor_for_another_clock() -> None:
     assert other.clock.to_dict()["source"] == "assumed" and other.clock.to_dict()["chip"] is None
     assert str(config(clock_mhz=100).clock) == "100 MHz (assumed: 71.25 MHz was measured)"
     # What is no part of the hardware changes nothing.
-    assert config(name="x", chip="gw2ar-18", memory={"latency": 200}).clock.measured is not None
+    assert config(name="x", chip="ECP5-85F", memory={"latency": 200}).clock.measured is not None
+    # Nor does it for another chip.
+    assert str(config(chip="gw2ar-18").clock) == "71.25 MHz (assumed: 71.25 MHz was measured on another chip, ecp5-85f)"
 
 
 def test_neither_the_section_nor_the_chip_changes_the_hardware() -> None:
