@@ -18,7 +18,7 @@ from intaglio.machine.chips import CHIPS, chip_of, grade_of
 from intaglio.machine.config import Config
 from intaglio.report.synth import print_synth, synth_document
 
-_MOST_SEEDS = 100
+_SEEDS, _MOST_SEEDS = 3, 100
 
 
 def synth_command(
@@ -46,9 +46,14 @@ def synth_command(
         bool, typer.Option("--route", help="Place and route too, which takes minutes a seed: a measured clock.")
     ] = False,
     seeds: Annotated[
-        int,
-        typer.Option("--seeds", metavar="N", help="With --route: how many seeds, 1 to N; the clock is their median."),
-    ] = 3,
+        int | None,
+        typer.Option(
+            "--seeds",
+            metavar="N",
+            help=f"With --route: how many seeds, 1 to N, {_SEEDS} if not given; the clock is their median.",
+            show_default=False,
+        ),
+    ] = None,
     write_config: Annotated[
         Path | None,
         typer.Option(
@@ -71,6 +76,9 @@ def synth_command(
     settings = configuration(config, overrides)
     part = chip_of(_named(chip, settings))
     speed = grade_of(part, grade)
+    if seeds is not None and not route:
+        raise InputError("--seeds: are the router's; give --route too")
+    seeds = _SEEDS if seeds is None else seeds
     if not 1 <= seeds <= _MOST_SEEDS:
         raise InputError(f"--seeds {seeds}: give 1 to {_MOST_SEEDS}")
     if write_config is not None and not route:
@@ -92,6 +100,7 @@ def synth_command(
 
 def _named(chip: str | None, settings: Config) -> str:
     """The chip's name, of --chip or the configuration."""
-    if chip is None and settings.chip is None:
+    named = settings.chip if chip is None else chip
+    if named is None:
         raise InputError(f"--chip: {settings.name} names no chip; give one of {', '.join(CHIPS)}")
-    return chip or settings.chip or ""
+    return named

@@ -107,7 +107,9 @@ def _anything(taken: Taken) -> bool:
 
 def _print_clock(out: Terminal, found: Synthesis) -> None:
     if found.estimate_mhz is not None:
-        out.line(f"estimated before routing: {found.estimate_mhz:.1f} MHz; slowest paths:")
+        grade = found.chip.grades[0]
+        at = "" if found.grade == grade else f" at grade {grade}"
+        out.line(f"estimated before routing{at}: {found.estimate_mhz:.1f} MHz; slowest paths:")
         table = Table([Column("ns"), Column("cells"), Column("from", Kind.NAME), Column("to", Kind.NAME)])
         for path in found.paths:
             table.add(f"{path.delay_ns:.2f}", str(path.levels), path.source, path.target)

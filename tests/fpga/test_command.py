@@ -48,6 +48,8 @@ def test_a_small_machine_on_an_ecp5(tmp_path: Path) -> None:
         (("--chip", "ecp5-85f", "--grade", "5"), "grade 5: ecp5-85f has 6, 7, 8"),
         (("--chip", "xc7a35t", "--route"), "xilinx7: no open tool routes for this family"),
         (("--chip", "ecp5-85f", "--route", "--seeds", "0"), "--seeds 0: give 1 to 100"),
+        (("--seeds", "7"), "--seeds: are the router's; give --route too"),
+        (("--chip", ""), "chip : is not known; known are"),
         (("--config", "wide"), "--chip: wide names no chip; give one of ecp5-25f"),
         (("--set", "chip=ecp6"), "configuration field chip = 'ecp6': must be ecp5-25f,"),
         (
