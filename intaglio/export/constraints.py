@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from intaglio.export.c_text import LONGEST_CLOCK, comment_text
 from intaglio.machine.config import Config
 
 
@@ -26,8 +27,11 @@ def constraints(config: Config) -> dict[str, str]:
 
 
 def _file(mark: str, config: Config, lines: list[str], more: str = "") -> str:
+    clock = comment_text(
+        str(config.clock), LONGEST_CLOCK
+    )  # its origin has texts of a file, whose lines may end anywhere
     head = [
-        f"The clock of the configuration {config.hardware_hash():016x}: {config.clock}.",
+        f"The clock of the configuration {config.hardware_hash():016x}: {clock}.",
         "For `intaglio` as the top module; where it is an instance of a design, that design's clocks count.",
     ]
     return "\n".join([f"{mark} {line}" for line in (*head, more) if line] + lines) + "\n"

@@ -218,3 +218,15 @@ def test_constraints_have_the_clock() -> None:
     assert "`--freq 62.5`" in files["intaglio.cst"] and files["intaglio.cst"].startswith("// ")
     assert all(f"{config.hardware_hash():016x}: {config.clock}." in text for text in files.values())
     assert "(assumed: " in files["intaglio.xdc"]
+
+
+def test_a_clocks_origin_stays_in_its_comment() -> None:
+    """Its texts are a configuration file's, in which a line may end anywhere."""
+    config = load_config("tiny16")
+    assert config.measured_clock is not None
+    named = dataclasses.replace(config.measured_clock, tools=("Yosys 1\nset_false_path -to [all_registers]\r",))
+    files = constraints(dataclasses.replace(config, measured_clock=named))
+    plain = constraints(config)
+    for name, text in files.items():
+        assert len(text.splitlines()) == len(plain[name].splitlines()), text
+        assert "measured: ecp5-85f, grade 6" in text and not re.search(r"^set_false_path", text, re.MULTILINE)
