@@ -27,9 +27,8 @@ def constraints(config: Config) -> dict[str, str]:
 
 
 def _file(mark: str, config: Config, lines: list[str], more: str = "") -> str:
-    clock = comment_text(
-        str(config.clock), LONGEST_CLOCK
-    )  # its origin has texts of a file, whose lines may end anywhere
+    # Its origin has texts of the configuration's file, in which a line may end anywhere.
+    clock = comment_text(str(config.clock), LONGEST_CLOCK)
     head = [
         f"The clock of the configuration {config.hardware_hash():016x}: {clock}.",
         "For `intaglio` as the top module; where it is an instance of a design, that design's clocks count.",
