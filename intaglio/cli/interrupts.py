@@ -19,7 +19,7 @@ from intaglio.unfinished import discard_unfinished
 PATIENCE = 3.0
 """Seconds that compiled code may take."""
 _SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "ended by SIGTERM", signal.SIGHUP: "ended by SIGHUP"}
-"""Of Ctrl-C; of `kill`, `timeout` and a system that stops; of a terminal that goes away. And what is said of each."""
+"""Signals of Ctrl-C; of `kill`, `timeout` and a system that stops; of a terminal that goes away; and what is said of each."""
 
 
 @contextmanager

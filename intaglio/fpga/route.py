@@ -152,7 +152,7 @@ class _Watch:
 
 
 def router_state(line: str) -> str | None:
-    """What nextpnr is at, by a line of what it says; None of a line that does not tell."""
+    """The state that nextpnr is in, by a line of what it says; None of a line that does not tell."""
     for pattern, state in _STATES:
         if found := pattern.search(line):
             return state.format(*map(int, found.groups()))
