@@ -19,6 +19,7 @@ from intaglio.export.c_known import array_name, known_arrays, known_header
 from intaglio.export.constraints import constraints
 from intaglio.export.edges import EdgeTensor
 from intaglio.export.known_answer import KnownAnswer
+from intaglio.hw.target import built_for
 from intaglio.machine.config_files import load_config
 from intaglio.network import load, random_inputs
 from intaglio.npz import npz_bytes
@@ -178,6 +179,7 @@ def test_given_inputs(tmp_path: Path) -> None:
     (out / "build" / "kept").write_text("kept")
     done = intaglio("export", model, "--config", "tiny16", "-o", out, "--input", tmp_path / "in.npz")
     assert done.status == 0, done.err
+    assert built_for("ecp5-85f") in " ".join(done.out.split())
     assert json.loads((out / "manifest.json").read_text())["test"] == {"inputs": "given", "seed": None}
     assert (out / "build" / "kept").read_text() == "kept"
     rows = [bytes.fromhex(line) for line in (out / "test_inputs.hex").read_text().splitlines()[1:]]
