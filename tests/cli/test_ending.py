@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from textwrap import indent
 
@@ -21,6 +22,18 @@ from intaglio.errors import OutputError
 from tests.cli.command import intaglio, small_network
 
 RUN = [sys.executable, "-m", "intaglio"]
+
+
+@pytest.fixture(autouse=True)
+def heard_signals() -> Iterator[None]:
+    """Commands here hear every signal: one that is ignored, as where `nohup` or a shell's background job runs the tests,
+    would be ignored by them too."""
+    ignored = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) == signal.SIG_IGN]
+    for number in ignored:
+        signal.signal(number, lambda *_: None)  # of the tests alone: a program that they start has the default
+    yield
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
 
 
 @pytest.fixture(scope="module")
