@@ -7,9 +7,12 @@ does not bear one. So what a block would take away at its end is known here.
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +20,8 @@ from typing import Any
 
 _MEANWHILE = 1.0
 """Seconds between two calls of what is done while a program runs."""
+_GRACE = 1.0
+"""Seconds that a program may take to end when it is asked to."""
 _paths: set[Path] = set()
 _processes: set[subprocess.Popen[Any]] = set()
 
@@ -48,8 +53,13 @@ def run_program(
     **options: Any,
 ) -> subprocess.CompletedProcess[Any]:
     """As subprocess.run does, whatever the exit status. given: on standard input. meanwhile: called once a second as long as
-    the program runs; what it raises ends the program. options: of subprocess.Popen."""
-    with subprocess.Popen(arguments, stdin=None if given is None else subprocess.PIPE, **options) as process:
+    the program runs; what it raises ends the program. options: of subprocess.Popen.
+
+    The program leads a process group, so that what it starts itself (Verilator's script, make, Yosys) ends with it. Such a group
+    may not read a terminal.
+    """
+    stdin = subprocess.DEVNULL if given is None else subprocess.PIPE
+    with subprocess.Popen(arguments, stdin=stdin, process_group=0, **options) as process:
         _processes.add(process)
         try:
             while meanwhile is not None and process.poll() is None:
@@ -59,7 +69,7 @@ def run_program(
                 meanwhile()
             out, err = process.communicate(given, timeout)
         except BaseException:
-            process.kill()
+            _signal(process, signal.SIGKILL)
             raise
         finally:
             _processes.discard(process)
@@ -67,12 +77,33 @@ def run_program(
 
 
 def discard_unfinished() -> None:
-    """Ends the programs and takes the files and folders away; for a process that ends without unwinding."""
-    for process in tuple(_processes):
-        with suppress(OSError):
-            process.terminate()
+    """Ends the programs and then, when none writes any more, takes the files and folders away; for a process that ends without
+    unwinding."""
+    running = tuple(_processes)
+    for process in running:
+        _signal(process, signal.SIGTERM)
+    until = time.monotonic() + _GRACE
+    while time.monotonic() < until and not all(map(_has_ended, running)):
+        time.sleep(0.01)
+    for process in running:
+        _signal(process, signal.SIGKILL)
     for path in tuple(_paths):
         _take_away(path)
+
+
+def _signal(process: subprocess.Popen[Any], number: signal.Signals) -> None:
+    """To the program and all of its group that are left; to none once its status was asked for, when its number may be another's."""
+    if process.returncode is None:
+        with suppress(OSError):
+            os.killpg(process.pid, number)
+
+
+def _has_ended(process: subprocess.Popen[Any]) -> bool:
+    """True if it has. Popen.poll does not tell where the interrupted line is itself in it."""
+    try:
+        return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return True
 
 
 def _take_away(path: Path) -> None:

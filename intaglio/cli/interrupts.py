@@ -18,8 +18,14 @@ from intaglio.unfinished import discard_unfinished
 
 PATIENCE = 3.0
 """Seconds that compiled code may take."""
-_SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "ended by SIGTERM", signal.SIGHUP: "ended by SIGHUP"}
-"""Signals of Ctrl-C; of `kill`, `timeout` and a system that stops; of a terminal that goes away; and what is said of each."""
+_SIGNALS = {
+    signal.SIGINT: "interrupted",
+    signal.SIGTERM: "ended by SIGTERM",
+    signal.SIGHUP: "ended by SIGHUP",
+    signal.SIGQUIT: "ended by SIGQUIT",
+}
+"""Signals of Ctrl-C; of `kill`, `timeout` and a system that stops; of a terminal that goes away; of Ctrl-\\; and what is said of
+each. A terminal sends none of them to the programs that we wait for, which have groups of their own."""
 
 
 @contextmanager

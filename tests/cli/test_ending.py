@@ -28,7 +28,11 @@ RUN = [sys.executable, "-m", "intaglio"]
 def heard_signals() -> Iterator[None]:
     """Commands here hear every signal: one that is ignored, as where `nohup` or a shell's background job runs the tests,
     would be ignored by them too."""
-    ignored = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) == signal.SIG_IGN]
+    ignored = [
+        n
+        for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+        if signal.getsignal(n) == signal.SIG_IGN
+    ]
     for number in ignored:
         signal.signal(number, lambda *_: None)  # of the tests alone: a program that they start has the default
     yield
@@ -229,10 +233,11 @@ def test_ctrl_c_in_a_finalizer(model: Path, tmp_path: Path) -> None:
         (signal.SIGINT, 130, "intaglio: interrupted\n"),
         (signal.SIGTERM, 143, "intaglio: ended by SIGTERM\n"),
         (signal.SIGHUP, 129, "intaglio: ended by SIGHUP\n"),
+        (signal.SIGQUIT, 131, "intaglio: ended by SIGQUIT\n"),
     ],
 )
 def test_a_signal_takes_away_what_was_begun(number: signal.Signals, status: int, said: str) -> None:
-    """Folders, and programs that run."""
+    """Folders, and programs that run, with what they started themselves."""
     code = (
         "import sys\n"
         "from intaglio import cli\n"
@@ -241,20 +246,57 @@ def test_a_signal_takes_away_what_was_begun(number: signal.Signals, status: int,
         "    with temporary_folder() as folder:\n"
         "        (folder / 'x').write_text('x')\n"
         "        print(folder, flush=True)\n"
-        "        run_program([sys.executable, '-c', 'import os, time; print(os.getpid(), flush=True); time.sleep(600)'])\n"
+        "        run_program(['sh', '-c', 'sleep 600 & echo $$ $!; wait'])\n"
         "cli.end_with(work)\n"
     )
     running = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert running.stdout
-    folder, child = Path(running.stdout.readline().strip()), int(running.stdout.readline())
+    assert running.stdout and running.stderr
+    folder, children = Path(running.stdout.readline().strip()), running.stdout.readline().split()
     assert (folder / "x").exists()
     running.send_signal(number)
-    _, err = running.communicate(timeout=30)
-    assert (running.returncode, err, folder.exists()) == (status, said, False)
-    with pytest.raises(ProcessLookupError):
-        for _ in range(100):
-            os.kill(child, 0)
-            time.sleep(0.1)
+    running.wait(timeout=30)  # a child that is left would keep the streams open
+    left = [child for child in children if lives(int(child), 5.0)]
+    for child in left:
+        os.kill(int(child), signal.SIGKILL)
+    assert (running.returncode, running.stderr.read(), folder.exists(), left) == (status, said, False, [])
+
+
+@pytest.mark.parametrize("answer", ["sleep 0.3; mkdir -p $0; exit", ""])
+def test_a_program_that_does_not_end_at_once(answer: str) -> None:
+    """What it still writes is taken away too, and one that does not listen is killed."""
+    code = (
+        "import sys\n"
+        "from intaglio import cli\n"
+        "from intaglio.unfinished import run_program, temporary_folder\n"
+        "def work():\n"
+        "    with temporary_folder() as folder:\n"
+        "        line = f\"trap '{sys.argv[1]}' TERM; sleep 0.5; echo $0 $$; while :; do sleep 0.05; done\"\n"
+        "        run_program(['sh', '-c', line, str(folder)])\n"
+        "cli.end_with(work)\n"
+    )
+    command = [sys.executable, "-c", code, answer]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert running.stdout
+    folder, child = running.stdout.readline().split()
+    running.send_signal(signal.SIGTERM)
+    assert running.wait(timeout=30) == 143
+    left = lives(int(child), 1.0)
+    if left:
+        os.kill(int(child), signal.SIGKILL)
+    assert not left and not Path(folder).exists()
+
+
+def lives(process: int, seconds: float) -> bool:
+    """True if it still runs then; one that nobody waits for has ended too."""
+    for _ in range(int(10 * seconds)):
+        try:
+            state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            return False
+        if state == "Z":
+            return False
+        time.sleep(0.1)
+    return True
 
 
 def test_ctrl_c_while_compiled_code_runs(tmp_path: Path) -> None:
