@@ -87,6 +87,8 @@ BLOCKS: dict[str, list[str]] = {
     "scale": ["tests/hw/test_requantizer.py", *core(MIXED)],
     "step_memory": [*SIZES, *core(CONV)],
     "store": ["tests/hw/test_store.py", verilated("store"), *SYSTEM],
+    "chips": ["tests/fpga/test_blocks.py", "tests/machine/test_clock.py"],
+    "config_files": ["tests/machine/test_config.py", "tests/cli/test_read_and_written_files.py"],
     "target": ["tests/hw/test_mult18x18d.py"],
     "tile_pacing": core(f"{CONV} patches"),
     "timing": [
