@@ -24,6 +24,9 @@ _GRACE = 1.0
 """Seconds that a program may take to end when it is asked to."""
 _paths: set[Path] = set()
 _processes: set[subprocess.Popen[Any]] = set()
+_starting: list[Sequence[str]] = []
+"""Programs that run, maybe, but of which nothing is known yet."""
+_put_off: list[Callable[[], None]] = []
 
 
 @contextmanager
@@ -59,8 +62,7 @@ def run_program(
     may not read a terminal.
     """
     stdin = subprocess.DEVNULL if given is None else subprocess.PIPE
-    with subprocess.Popen(arguments, stdin=stdin, process_group=0, **options) as process:
-        _processes.add(process)
+    with _started(arguments, stdin=stdin, process_group=0, **options) as process:
         try:
             while meanwhile is not None and process.poll() is None:
                 with suppress(subprocess.TimeoutExpired):
@@ -74,6 +76,27 @@ def run_program(
         finally:
             _processes.discard(process)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def _started(arguments: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
+    """The program, which discard_unfinished knows before any signal ends this process."""
+    _starting.append(arguments)
+    try:
+        process = subprocess.Popen(arguments, **options)
+        _processes.add(process)
+    finally:
+        _starting.pop()
+        while _put_off and not _starting:
+            _put_off.pop()()
+    return process
+
+
+def when_all_is_known(end: Callable[[], None]) -> None:
+    """Calls `end`, for a signal's handler: at once, or where the interrupted line is starting a program, behind that."""
+    if _starting:
+        _put_off.append(end)
+    else:
+        end()
 
 
 def discard_unfinished() -> None:

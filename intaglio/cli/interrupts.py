@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-from intaglio.unfinished import discard_unfinished
+from intaglio.unfinished import discard_unfinished, when_all_is_known
 
 PATIENCE = 3.0
 """Seconds that compiled code may take."""
@@ -48,7 +48,7 @@ def watched() -> Iterator[None]:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    _end(number)
+    when_all_is_known(lambda: _end(number))
 
 
 def _watch(woken: int) -> None:

@@ -286,6 +286,32 @@ def test_a_program_that_does_not_end_at_once(answer: str) -> None:
     assert not left and not Path(folder).exists()
 
 
+def test_a_signal_while_a_program_is_being_started() -> None:
+    """It has printed its number before the one that starts it knows that."""
+    code = (
+        "import subprocess, time\n"
+        "from intaglio import cli\n"
+        "from intaglio.unfinished import run_program\n"
+        "class Slow(subprocess.Popen):\n"
+        "    def __init__(self, *given, **options):\n"
+        "        super().__init__(*given, **options)\n"
+        "        time.sleep(1)\n"
+        "subprocess.Popen = Slow\n"
+        "cli.end_with(lambda: run_program(['sh', '-c', 'echo $$; exec sleep 600']).returncode)\n"
+    )
+    running = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    assert running.stdout
+    child = int(running.stdout.readline())
+    running.send_signal(signal.SIGTERM)
+    assert running.wait(timeout=30) == 143
+    left = lives(child, 1.0)
+    if left:
+        os.kill(child, signal.SIGKILL)
+    assert not left
+
+
 def lives(process: int, seconds: float) -> bool:
     """True if it still runs then; one that nobody waits for has ended too."""
     for _ in range(int(10 * seconds)):
