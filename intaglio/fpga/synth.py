@@ -112,5 +112,7 @@ def _slowest(mapped: Netlist, routed: Routed) -> Path | None:
     """The seed's slowest path, as signals of the RTL."""
     if not routed.path:
         return None
-    first, *_, last = (mapped.signal_of(hop.cell) for hop in routed.path)
-    return Path(first, last, sum(hop.delay_ns for hop in routed.path), sum(hop.kind == "logic" for hop in routed.path))
+    source, target = (mapped.signal_of(routed.path[end].cell) for end in (0, -1))
+    return Path(
+        source, target, sum(hop.delay_ns for hop in routed.path), sum(hop.kind == "logic" for hop in routed.path)
+    )

@@ -70,7 +70,8 @@ class Config:
         from row to row; 0 leaves DEPTHWISE out. It bounds the width of a patch of outputs times its stride.
     multipliers: whether the array's products are multipliers, for a chip's DSP blocks (dsp), or are made of look-up tables (lut), in
         as many cycles; or how many of its rows, the first, have multipliers, from 1 to rows - 1. packed: two rows have a multiplier
-        of 25 x 18 bits a column, in a cycle more a command (row_product.row_products says which rows; an array without such a pair is as with dsp).
+        of 25 x 18 bits a column, in a cycle more a command (row_product.row_products says which rows; an
+        array without such a pair is as with dsp).
     add_multipliers: whether ADD scales its operands by multipliers, four DSP blocks for each requantizer; without, by tables of
         multiples that each ADD fills, in latency.OPERAND_WAIT cycles more.
     counters: whether the hardware counts (machine/counters.py); without, the counters' registers read 0.

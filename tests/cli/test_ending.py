@@ -227,6 +227,16 @@ def test_ctrl_c_in_a_finalizer(model: Path, tmp_path: Path) -> None:
     interrupted_at_import("numba", act, model, tmp_path)
 
 
+IN_A_FOLDER = (
+    "import sys\n"
+    "from intaglio import cli\n"
+    "from intaglio.unfinished import run_program, temporary_folder\n"
+    "def work():\n"
+    "    with temporary_folder() as folder:\n"
+)
+"""The beginning of a program that works in a folder of its own."""
+
+
 @pytest.mark.parametrize(
     ("number", "status", "said"),
     [
@@ -239,12 +249,7 @@ def test_ctrl_c_in_a_finalizer(model: Path, tmp_path: Path) -> None:
 def test_a_signal_takes_away_what_was_begun(number: signal.Signals, status: int, said: str) -> None:
     """Folders, and programs that run, with what they started themselves."""
     code = (
-        "import sys\n"
-        "from intaglio import cli\n"
-        "from intaglio.unfinished import run_program, temporary_folder\n"
-        "def work():\n"
-        "    with temporary_folder() as folder:\n"
-        "        (folder / 'x').write_text('x')\n"
+        IN_A_FOLDER + "        (folder / 'x').write_text('x')\n"
         "        print(folder, flush=True)\n"
         "        run_program(['sh', '-c', 'sleep 600 & echo $$ $!; wait'])\n"
         "cli.end_with(work)\n"
@@ -265,12 +270,8 @@ def test_a_signal_takes_away_what_was_begun(number: signal.Signals, status: int,
 def test_a_program_that_does_not_end_at_once(answer: str) -> None:
     """What it still writes is taken away too, and one that does not listen is killed."""
     code = (
-        "import sys\n"
-        "from intaglio import cli\n"
-        "from intaglio.unfinished import run_program, temporary_folder\n"
-        "def work():\n"
-        "    with temporary_folder() as folder:\n"
-        "        line = f\"trap '{sys.argv[1]}' TERM; sleep 0.5; echo $0 $$; while :; do sleep 0.05; done\"\n"
+        IN_A_FOLDER
+        + "        line = f\"trap '{sys.argv[1]}' TERM; sleep 0.5; echo $0 $$; while :; do sleep 0.05; done\"\n"
         "        run_program(['sh', '-c', line, str(folder)])\n"
         "cli.end_with(work)\n"
     )
