@@ -12,7 +12,8 @@ from intaglio import unfinished
 from intaglio.fpga import route as routing
 from intaglio.fpga import synth as synthesizing
 from intaglio.fpga.families import FAMILIES
-from intaglio.fpga.route import Routed, packed, route
+from intaglio.fpga.netlist import Cell, Netlist
+from intaglio.fpga.route import Hop, Routed, packed, route
 from intaglio.fpga.tools import Tool, ToolError
 from intaglio.machine.chips import CHIPS
 from intaglio.machine.config import Config
@@ -192,3 +193,10 @@ def test_a_packer_that_dies_hides_nothing(folder: Path, monkeypatch: pytest.Monk
     found = synthesizing.synth(Config(), CHIPS["ecp5-85f"], "6", (), print)
     assert found.used["dsp"] == 29 and not found.placed
     assert synthesizing.synth(Config(), CHIPS["xc7a35t"], "1", (), print).placed
+
+
+def test_a_path_of_one_hop_has_both_ends() -> None:
+    netlist = Netlist([Cell("intaglio.a", "DP16KD", "", {}, {}, {})], {})
+    found = synthesizing._slowest(netlist, Routed(1, 50.0, {}, [Hop("clk-to-q", "intaglio.a", None, 5.6)]))
+    assert found is not None and (found.source, found.target, found.delay_ns, found.levels) == ("a", "a", 5.6, 0)
+    assert synthesizing._slowest(netlist, Routed(1, 50.0, {}, [])) is None
