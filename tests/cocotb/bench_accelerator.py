@@ -118,7 +118,8 @@ async def stops(dut) -> None:
     comes to its end, and the program runs again at once."""
     config, ram, host, bus = await on_memory(dut)
     stopped = in_flight = 0
-    workload, base = random_workload(config), random_base()
+    # Half a run is waited for at every stop.
+    workload, base = random_workload(config, most_cycles=3_000), random_base()
     ram.write(base, workload.memory.tobytes())
     whole = await host.run(base + PROGRAM_OFFSET, workload.code_bytes, base)
     assert whole.status == Status.DONE | Status.INTERRUPT
