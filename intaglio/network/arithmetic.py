@@ -10,6 +10,7 @@ Shapes: N batch, H rows, W columns, C channels; an image is [N, H, W, C]. Parame
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -21,6 +22,7 @@ from intaglio.network.graph import (
     FullyConnected,
     MaxPool2D,
     Mean,
+    Move,
     Operator,
     Padding,
     Requantize,
@@ -224,6 +226,26 @@ def rescale(op: Rescale, x: np.ndarray) -> np.ndarray:
     return finish(x.astype(np.int64) - op.input_zero_point, op.requantize, op.output_zero_point, op.clamp)
 
 
+def move(op: Move, inputs: Sequence[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    """The boxes of a Move, of inputs of any shape -> int8 of this shape."""
+    out = np.empty(math.prod(shape), np.int8)
+    for box in op.boxes:
+        target = _seen(out, box.to, box.sizes, box.to_steps)
+        if box.source is None:
+            target[...] = box.value
+        else:
+            target[...] = _seen(np.ascontiguousarray(inputs[box.source]).reshape(-1), box.at, box.sizes, box.steps)
+    return out
+
+
+def _seen(elements: np.ndarray, at: int, sizes: tuple[int, ...], steps: tuple[int, ...]) -> np.ndarray:
+    """The elements at + sum of indices * steps, a view; IndexError where some lie outside."""
+    ends = [(n - 1) * step for n, step in zip(sizes, steps, strict=True)]
+    if not 0 <= at + sum(min(e, 0) for e in ends) <= at + sum(max(e, 0) for e in ends) < len(elements):
+        raise IndexError(f"elements {at} + {ends} of {len(elements)}")
+    return np.lib.stride_tricks.as_strided(elements[at:], sizes, [step * elements.itemsize for step in steps])
+
+
 def run(op: Operator, inputs: Sequence[np.ndarray], outputs: Sequence[Tensor]) -> list[np.ndarray]:
     """The values of op's outputs, each in the shape of its tensor. Host operators are in `host_ops`.
 
@@ -246,6 +268,8 @@ def run(op: Operator, inputs: Sequence[np.ndarray], outputs: Sequence[Tensor]) -
             result = rescale(op, inputs[0])
         case Reshape():
             result = inputs[0]
+        case Move():
+            result = move(op, inputs, outputs[0].shape)
         case _:
             raise TypeError(f"no integer arithmetic for {op.kind} {op.name!r}")
     return [result.reshape(outputs[0].shape)]

@@ -273,6 +273,39 @@ class Reshape(Operator):
     """Same elements in the same order, new shape (also Squeeze, ExpandDims, Flatten)."""
 
 
+@dataclass(frozen=True)
+class Box:
+    """Elements that a Move takes: for all indices i, each below its size, output[to + sum of i * to_steps] is
+    input[at + sum of i * steps], elements of both counted in row-major order.
+
+    source: number of the input; None for elements that are `value`, of which `at` and `steps` mean nothing. Each axis of a
+    box lies within one axis of the output, and one of the input.
+    """
+
+    source: int | None
+    at: int
+    to: int
+    sizes: tuple[int, ...]
+    steps: tuple[int, ...]
+    to_steps: tuple[int, ...]
+    value: int = 0
+
+
+@dataclass(frozen=True)
+class Move(Operator):
+    """Elements of the inputs, or constants, in other places; none is changed. Every element of the output is in one box.
+
+    what: name of the operator as people know it, such as Concat, Slice or Transpose. `moves` makes the boxes.
+    """
+
+    boxes: tuple[Box, ...]
+    what: str
+
+    @property
+    def kind(self) -> str:
+        return self.what
+
+
 class HostOperator(Operator):
     """An operator that runs on the host, exactly as the format's reference does."""
 

@@ -76,8 +76,6 @@ def test_what_is_not_supported_is_listed(name: str, operator: str, reason: str) 
                 "VAR_HANDLE",
                 "READ_VARIABLE",
                 "ASSIGN_VARIABLE",
-                "CONCATENATION",
-                "STRIDED_SLICE",
                 "LOGISTIC",
                 "QUANTIZE",
             },

@@ -149,13 +149,13 @@ def test_everything_is_listed_at_once(tmp_path: Path) -> None:
     assert "#0 LOGISTIC 't1'" in lines[1] and "#2 TANH 't3'" in lines[2] and "input 'spare'" in lines[3]
 
 
-def test_padding_that_cannot_be_folded(tmp_path: Path) -> None:
+def test_padding_that_changes_the_scale(tmp_path: Path) -> None:
     file = FileBuilder()
     x = file.tensor("x", (1, 2, 2, 1), scale=1.0)
     amounts = file.tensor("amounts", (4, 2), np.int32, data=np.array([0, 0, 1, 1, 1, 1, 0, 0]))
-    y = file.tensor("y", (1, 4, 4, 1), scale=1.0)
+    y = file.tensor("y", (1, 4, 4, 1), scale=2.0)
     file.operator("PAD", [x, amounts], [y], options="PadOptions")
-    with pytest.raises(InputError, match="before one VALID convolution"):
+    with pytest.raises(InputError, match="its scale 1 and zero point 0 are not those of 'y', 2 and 0"):
         load_tflite(file.write(tmp_path / "model.tflite", [x], [y]))
 
 

@@ -23,8 +23,7 @@ def needs_of(tasks: Sequence[Task], stored: AbstractSet[str]) -> dict[str, Need]
         if need is None or task.output.value in stored or not need.fits(layout):
             need = Need.whole(layout)
         found[task.output.value] = need
-        read = task.needs(need)
-        for operand in task.inputs:
+        for operand, read in zip(task.inputs, task.needs(need), strict=True):
             known = found.get(operand.value)
             if known is None or known.elements < read.elements:
                 found[operand.value] = read

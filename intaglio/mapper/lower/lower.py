@@ -16,6 +16,7 @@ from intaglio.mapper.tasks.convolution import ConvTask
 from intaglio.mapper.tasks.elementwise import IDENTITY, AddTask, CopyTask, RescaleTask
 from intaglio.mapper.tasks.geometry import Geometry
 from intaglio.mapper.tasks.grouped import sliced
+from intaglio.mapper.tasks.move import MoveTask
 from intaglio.mapper.tasks.pooling import PoolTask, average_scale
 from intaglio.mapper.tasks.split import with_lanes
 from intaglio.mapper.tasks.task import FIELD_LIMIT, Operand, Task
@@ -27,6 +28,7 @@ from intaglio.network.graph import (
     Graph,
     MaxPool2D,
     Mean,
+    Move,
     Operator,
     Requantize,
     Rescale,
@@ -156,6 +158,9 @@ class _Lowering:
                 return AddTask(index, op.name, inputs, self._target(op, self._like(inputs[0])), op)
             case Rescale():
                 return RescaleTask(index, op.name, inputs, self._target(op, self._like(inputs[0])), op)
+            case Move():
+                sources = tuple(self._standard(op, x) for x in inputs)
+                return MoveTask(index, op.name, sources, self._target(op), op, Rounding(self.config.rounding[0]))
             case Reshape():
                 return self._reshape(index, op, inputs[0])
             case AveragePool2D() | MaxPool2D() | Mean():

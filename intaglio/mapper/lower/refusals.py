@@ -19,6 +19,7 @@ from intaglio.network.graph import (
     Graph,
     MaxPool2D,
     Mean,
+    Move,
     Operator,
     Padding,
     Requantize,
@@ -32,7 +33,7 @@ Why = tuple[str, str]
 """The reason and the remedy of a refusal."""
 BYTES_LIMIT = (1 << 31) - 1
 """Greatest distance along a row, padding included, that a command's signed 32-bit fields hold."""
-SUPPORTED = (Conv2D, FullyConnected, Add, AveragePool2D, MaxPool2D, Mean, Rescale, Reshape)
+SUPPORTED = (Conv2D, FullyConnected, Add, AveragePool2D, MaxPool2D, Mean, Move, Rescale, Reshape)
 
 
 def refusals(graph: Graph, op: Operator, config: Config) -> list[Why]:
@@ -163,6 +164,8 @@ def _shape_refusals(graph: Graph, op: Operator) -> list[Why]:
                 return [("not a mean over rows and columns", "use a global average")]
             if source[1] * source[2] >= 1 << 22:
                 return [("a mean over more than 4194303 elements", "use a smaller input")]
+        case Move():
+            return []
         case _:
             if math.prod(source) != math.prod(target):
                 return [(f"{list(source)} to {list(target)} changes the number of elements", "export again")]

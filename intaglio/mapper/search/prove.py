@@ -159,8 +159,9 @@ def _bounds(network: Lowered, config: Config, layer: Placed) -> Iterator[int]:
         moved += task.geometry.out_channels * (task.geometry.used_steps + CHANNEL_RECORD_BYTES)
     for i, at in enumerate(layer.setting.resident[:-1]):
         if at is None:
-            readers = (task for task, of in zip(layer.chain.tasks, layer.chain.sources, strict=True) if i in of)
-            reads = (task.needs(network.needs[task.output.value]).elements for task in readers)
+            readers = zip(layer.chain.tasks, layer.chain.sources, strict=True)
+            needs = ((of, task.needs(network.needs[task.output.value])) for task, of in readers)
+            reads = (n.elements for of, each in needs for source, n in zip(of, each, strict=True) if source == i)
             moved += max(reads, default=0)  # an operand twice is read once
     moved += layer.chain.output.layout.elements if layer.setting.stored else 0
     yield config.memory.cost.least_cycles(moved)

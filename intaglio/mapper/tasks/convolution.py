@@ -120,12 +120,12 @@ class ConvTask(Task):
     def reads(self, region: Region) -> tuple[Region, ...]:
         return (self.reads_part(region, self.geometry.whole_part),)
 
-    def needs(self, need: Need) -> Need:
+    def needs(self, need: Need) -> tuple[Need, ...]:
         g = self.geometry
         rows, pixels = need.of_images(g.out_rows, g.out_channels)
         down = touched(rows, g.stride_rows, g.kernel_rows, g.dilation_rows, g.top, g.in_rows)
         across = touched(pixels, g.stride_cols, g.kernel_cols, g.dilation_cols, g.left, g.in_cols)
-        return Need(g.images, down, across, g.channels)
+        return (Need(g.images, down, across, g.channels),)
 
     def kernel_rows_needed(self, need: Need) -> int:
         """Over all needed pixels, the kernel rows that do not lie in the padding."""

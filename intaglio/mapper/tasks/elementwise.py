@@ -66,8 +66,8 @@ class _ElementByElement(Task):
     def runs(self, job: Job) -> list[Runs]:
         return runs_of(job.region, (*job.inputs, job.output), self.cut.pixel)
 
-    def needs(self, need: Need) -> Need:
-        return need
+    def needs(self, need: Need) -> tuple[Need, ...]:
+        return (need,) * len(self.inputs)
 
     def row_kind(self, region: Region) -> object:
         return region.rows
@@ -244,8 +244,8 @@ class CopyTask(Task):
             return [range(region.row0 * row, region.row1 * row)]
         return [range(y * row + region.x0, y * row + region.x1) for y in range(region.row0, region.row1)]
 
-    def needs(self, need: Need) -> Need:
-        return Need.whole(self.inputs[0].layout)
+    def needs(self, need: Need) -> tuple[Need, ...]:
+        return (Need.whole(self.inputs[0].layout),)
 
     def row_kind(self, region: Region) -> object:
         """The rows, and the place in a row of the input where the first begins."""

@@ -156,11 +156,11 @@ class PoolTask(Task):
         parts = -(-rows * cols * self.channels // config.activation_bytes)
         return self.output.layout.elements // self.channels * parts if parts > 1 else 0
 
-    def needs(self, need: Need) -> Need:
+    def needs(self, need: Need) -> tuple[Need, ...]:
         rows, pixels = need.of_images(self.out_rows, self.channels)
         down = touched(rows, self.stride[0], self.window[0], self.dilation[0], self.top, self.in_rows)
         across = touched(pixels, self.stride[1], self.window[1], self.dilation[1], self.left, self.in_cols)
-        return Need(self.output.layout.rows // self.out_rows, down, across, self.channels)
+        return (Need(self.output.layout.rows // self.out_rows, down, across, self.channels),)
 
     @property
     def whole(self) -> Region:

@@ -113,7 +113,7 @@ class Task(ABC):
         """The region of each input that a region of the output needs."""
 
     @abstractmethod
-    def needs(self, need: Need) -> Need:
+    def needs(self, need: Need) -> tuple[Need, ...]:
         """The need of each input for a need of the output."""
 
     @abstractmethod

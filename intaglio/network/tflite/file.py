@@ -47,6 +47,19 @@ OPTIONS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "SOFTMAX": ("SoftmaxOptions", ("Beta",), ()),
     "RESHAPE": ("ReshapeOptions", (), ("NewShape",)),
     "SQUEEZE": ("SqueezeOptions", (), ("SqueezeDims",)),
+    "CONCATENATION": ("ConcatenationOptions", ("Axis", "FusedActivationFunction"), ()),
+    "STRIDED_SLICE": (
+        "StridedSliceOptions",
+        ("BeginMask", "EndMask", "EllipsisMask", "NewAxisMask", "ShrinkAxisMask", "Offset"),
+        (),
+    ),
+    "PACK": ("PackOptions", ("Axis",), ()),
+    "UNPACK": ("UnpackOptions", ("Axis",), ()),
+    "GATHER": ("GatherOptions", ("Axis", "BatchDims"), ()),
+    "MIRROR_PAD": ("MirrorPadOptions", ("Mode",), ()),
+    "SPACE_TO_DEPTH": ("SpaceToDepthOptions", ("BlockSize",), ()),
+    "DEPTH_TO_SPACE": ("DepthToSpaceOptions", ("BlockSize",), ()),
+    "RESIZE_NEAREST_NEIGHBOR": ("ResizeNearestNeighborOptions", ("AlignCorners", "HalfPixelCenters"), ()),
 }
 """Operator -> its options table in the schema, the scalar fields and the integer vectors we read."""
 

@@ -10,7 +10,7 @@ import numpy as np
 from intaglio.errors import Refusal
 from intaglio.network.advice import advice
 from intaglio.network.graph import Graph, Operator, Tensor
-from intaglio.network.survey import Refused, Step, Survey
+from intaglio.network.survey import UNREAD, Refused, Step, Survey
 from intaglio.network.tflite.file import FileOperator, FileTensor, ModelFile, read_model_file
 from intaglio.network.tflite.moves import foldable_pads
 from intaglio.network.tflite.ops import RULES
@@ -40,7 +40,7 @@ def survey_tflite(path: str | Path) -> Survey:
     steps = []
     for op in model.operators:
         name = model.name_of(op)
-        became, folded = name, False
+        became, folded, why = name, False, ""
         try:
             check_supported(model, op)
             converted = RULES[op.code](scope, op)
@@ -48,12 +48,15 @@ def survey_tflite(path: str | Path) -> Survey:
             refusals.append(Refusal(name, op.code, fault.described(), fault.remedy, op.index))
             operators.append(refused(model, op))
         else:
-            if converted is None:
+            if isinstance(converted, list):
+                operators += converted
+                became, why = (converted[0].name, "") if converted else ("", UNREAD)
+            elif converted is None:
                 reader = next(o for o in model.operators if op.outputs[0] in o.inputs)
                 became, folded = model.name_of(reader), True
             else:
                 operators.append(converted)
-        steps.append(Step(name, op.code, became, folded))
+        steps.append(Step(name, op.code, became, folded, why))
     inputs, outputs = tuple(dict.fromkeys(model.inputs)), tuple(dict.fromkeys(model.outputs))
     for i in inputs:
         try:

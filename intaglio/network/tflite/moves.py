@@ -19,6 +19,7 @@ from intaglio.network.tflite.tensors import (
     expect_shape,
     inputs_and_outputs,
 )
+from intaglio.network.tflite.views import padded
 
 
 def same_elements(scope: Scope, op: FileOperator, shape: tuple[int, ...]) -> Operator:
@@ -67,19 +68,16 @@ def expand_dims(scope: Scope, op: FileOperator) -> Operator:
     return same_elements(scope, op, (*x.shape[:axis], 1, *x.shape[axis:]))
 
 
-def pad(scope: Scope, op: FileOperator) -> None:
-    """pad.cc: adds zero points, so it becomes the padding of a following VALID convolution; nothing else."""
+def pad(scope: Scope, op: FileOperator) -> Operator | None:
+    """pad.cc: adds zero points; so it becomes the padding of a VALID convolution where that alone reads it."""
     inputs_and_outputs(op, (2,))
-    x, y = image(operand(scope, op)), image(result(scope, op))
     if op.outputs[0] not in scope.padded:
-        raise Unsupported(
-            y.name,
-            "padding is supported only of rows and columns, at one scale, before one VALID convolution",
-            "use SAME padding, or pad directly before one convolution",
-        )
+        return padded(scope, op)
+    x, y = image(operand(scope, op)), image(result(scope, op))
     around = scope.padded[op.outputs[0]][1]
     n, height, width, channels = x.shape
     expect_shape(y, (n, height + around.top + around.bottom, width + around.left + around.right, channels))
+    return None
 
 
 def foldable_pads(model: ModelFile) -> dict[int, tuple[int, Padding]]:

@@ -1,6 +1,6 @@
 """TFLite's operators as operators of the integer graph: one rule each, after LiteRT's kernels' Prepare.
 
-A rule takes the scope and the file's operator and returns our operator (None for one that is folded into
+A rule takes the scope and the file's operator and returns our operator, or several (None for one that is folded into
 another), or raises Unsupported. Sources are named by their path in google-ai-edge/LiteRT `tflite/kernels`.
 """
 
@@ -16,8 +16,9 @@ from intaglio.network.tflite.moves import expand_dims, pad, reshape, squeeze
 from intaglio.network.tflite.pools import mean, pool_2d
 from intaglio.network.tflite.products import conv_2d, depthwise_conv_2d, fully_connected
 from intaglio.network.tflite.tensors import Scope
+from intaglio.network.tflite.views import RULES as VIEWS
 
-RULES: dict[str, Callable[[Scope, FileOperator], Operator | None]] = {
+RULES: dict[str, Callable[[Scope, FileOperator], Operator | list[Operator] | None]] = {
     "CONV_2D": conv_2d,
     "DEPTHWISE_CONV_2D": depthwise_conv_2d,
     "FULLY_CONNECTED": fully_connected,
@@ -35,5 +36,6 @@ RULES: dict[str, Callable[[Scope, FileOperator], Operator | None]] = {
     "SQUEEZE": squeeze,
     "EXPAND_DIMS": expand_dims,
     "PAD": pad,
+    **VIEWS,
 }
-"""Operator of the file -> its rule. What is not here is refused by name."""
+"""Operator of the file -> its rule; several operators of ours for one that has several outputs. What is not here is refused by name."""
