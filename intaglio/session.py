@@ -26,7 +26,7 @@ from intaglio.sim.engines import RunResult, clock_of, cycles_of, run_program
 from intaglio.sim.functional import execute_program
 from intaglio.sim.ledger import actions
 from intaglio.sim.rtl.build import Progress
-from intaglio.sim.tensors import rows_at
+from intaglio.sim.tensors import values_at
 from intaglio.trace import Trace
 
 
@@ -131,7 +131,7 @@ class Session:
         """The tensors that the accelerator wrote to external memory (uint8 [memory_bytes]), by name, as the graph
         holds them (int8, NHWC)."""
         return {
-            name: rows_at(memory, place).reshape(self.graph.tensors[name].shape)
+            name: values_at(memory, place).reshape(self.graph.tensors[name].shape)
             for name, place in self.program.places.items()
             if name not in self.program.inputs
         }

@@ -35,8 +35,8 @@ def origin_of(config: Config, program: Program, tensor: str, index: int) -> Orig
     place = program.places.get(tensor)
     if place is None or tensor in program.inputs:
         return None
-    row, x = divmod(index, place.row_bytes)
-    found = _stored(program, place.offset + row * place.row_stride + x)
+    row, x = divmod(index, place.layout.row_elements)
+    found = _stored(program, place.layout.view(place.offset).address(row, x))
     if found is None:
         return None
     at, address = found

@@ -8,10 +8,10 @@ from intaglio.machine.config import Config
 from intaglio.mapper.emit.emission import Emission
 from intaglio.mapper.emit.emit import emit
 from intaglio.mapper.emit.overlap import overlapped
-from intaglio.mapper.lower.accept import accepted
 from intaglio.mapper.lower.lowered import Lowered
 from intaglio.mapper.schedule.residency import Scheduler
 from intaglio.mapper.schedule.schedule import Schedule
+from intaglio.mapper.schedule.viewed import with_views
 from intaglio.mapper.search.by_objective import schedule_by
 from intaglio.mapper.search.objective import Objective
 from intaglio.mapper.search.polish import polished
@@ -37,7 +37,7 @@ def map_network(
     cycles alone. clock: gives the exact cycles of commands; then the schedule by cycles is polished by them (polish.py).
     Raises InputError with everything that cannot run, or with the field of the configuration that is too small.
     """
-    network = accepted(graph, config)
+    network = with_views(graph, config, keep_all)
     if objective is not None:
         return program_of(graph, config, emit(network, config, schedule_by(network, config, keep_all, objective)))
     return program_of(graph, config, emit(network, config, _fastest(network, config, keep_all, clock)))
@@ -46,7 +46,7 @@ def map_network(
 @collector_paused()
 def map_proven(graph: Graph, config: Config, clock: Clock, keep_all: bool = False) -> tuple[Program, list[Certificate]]:
     """The same with the plans that are best under exact timing, and the certificates. clock: gives the cycles of commands."""
-    network = accepted(graph, config)
+    network = with_views(graph, config, keep_all)
     schedule, certificates = prove(network, config, _fastest(network, config, keep_all, clock), clock)
     return program_of(graph, config, emit(network, config, schedule)), certificates
 
@@ -58,7 +58,7 @@ def _fastest(network: Lowered, config: Config, keep_all: bool, clock: Clock | No
 
 
 def program_of(graph: Graph, config: Config, emitted: Emission) -> Program:
-    """Commands and data as a validated program. emitted: of accepted(graph, config); its commands are changed in place."""
+    """Commands and data as a validated program. emitted: of a graph as tasks; its commands are changed in place."""
     network = emitted.network
     code_bytes = 4 * sum(isa.WORDS_OF[c.opcode] for c in emitted.commands)
     data = align_up(PROGRAM_OFFSET + code_bytes, BASE_ALIGNMENT)
@@ -71,7 +71,7 @@ def program_of(graph: Graph, config: Config, emitted: Emission) -> Program:
     places = {
         name: Place.of(x.layout, data + emitted.bases[x.value])
         for name, x in network.operands.items()
-        if x.value in emitted.bases
+        if x.value in emitted.bases and name in graph.tensors  # copies that no file names have no place of their own
     }
     program = Program(
         network=graph.name,

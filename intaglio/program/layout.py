@@ -107,6 +107,10 @@ class Layout:
     def elements(self) -> int:
         return self.rows * self.row_elements
 
+    def same_rows(self, other: Layout) -> bool:
+        """True where both have as many rows of as many elements, wherever these lie."""
+        return (self.rows, self.row_elements) == (other.rows, other.row_elements)
+
     @property
     def packed(self) -> bool:
         """True where the elements of a row follow one another without a gap between pixels."""
@@ -135,7 +139,7 @@ class Layout:
 
     def _byte_end(self, x: int) -> int:
         """Bytes from a row's first element to the end of the element before number x."""
-        if self.pixel == 1:
+        if self.pixel == 1 and self.packed:
             return x * self.pitch
         whole, rest = divmod(x, self.pixel)
         if not rest and whole:
@@ -144,7 +148,7 @@ class Layout:
 
     def bytes_of(self, region: Region) -> ByteRegion:
         """The bytes of a region's elements, and of what lies between its pixels."""
-        if self.pixel == 1:
+        if self.pixel == 1 and self.packed:
             return ByteRegion(
                 region.row0, region.row1, self.first + region.x0 * self.pitch, self.first + region.x1 * self.pitch
             )

@@ -26,6 +26,13 @@ def rows_at(memory: np.ndarray, place: Place) -> np.ndarray:
     )
 
 
+def values_at(memory: np.ndarray, place: Place) -> np.ndarray:
+    """The tensor's elements in memory (uint8 [bytes]): of the place's format, int8 as a rule, [rows, elements of a row], copies."""
+    rows, layout = rows_at(memory, place), place.layout
+    whole = layout.format is INT8 and layout.packed
+    return rows.copy() if whole else unpacked(rows.view(np.uint8), layout)
+
+
 def initial_memory(program: Program, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
     """External memory before the start, uint8 [memory_bytes]: the image and the inputs (of the places' format, int8 as a rule, any
     shape of the place's number of elements)."""
@@ -53,14 +60,8 @@ def initial_memory(program: Program, inputs: Mapping[str, np.ndarray]) -> np.nda
 
 
 def read_tensors(program: Program, memory: np.ndarray) -> dict[str, np.ndarray]:
-    """The program's outputs after the end, by name: elements of the Place's format, int8 as a rule, [rows, elements of a row], copies."""
-    out = {}
-    for name in program.outputs:
-        place = program.places[name]
-        rows, layout = rows_at(memory, place), place.layout
-        whole = layout.format is INT8 and layout.packed
-        out[name] = rows.copy() if whole else unpacked(rows.view(np.uint8), layout)
-    return out
+    """The program's outputs after the end, by name, as `values_at` gives them."""
+    return {name: values_at(memory, program.places[name]) for name in program.outputs}
 
 
 @compiled(error_model="numpy", nogil=True)

@@ -5,17 +5,18 @@ Footprints (footprint.py) are first compared by their bounds; only where those m
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from intaglio.compiled import compiled
 from intaglio.machine.config import Config
-from intaglio.machine.isa import LocalMemory
-from intaglio.machine.opcodes import ByOpcode, Opcode
+from intaglio.machine.isa import Command, LocalMemory
+from intaglio.machine.opcodes import ByOpcode, Engine, Opcode
 from intaglio.program.table import Table
 from intaglio.verifier.footprint import EXTERNAL, Footprints, footprints_of
+from intaglio.verifier.overwritten import overwrites_input
 
 _ACTIVATION = int(LocalMemory.ACTIVATION)
 _MOST_BANK = 62
@@ -64,10 +65,14 @@ def touched_by(config: Config, table: Table) -> Touched:
     return Touched(rows, low, high, banks, in_place)
 
 
-def first_fault(config: Config, external_bytes: int, touched: Touched) -> tuple[int, str] | None:
+def first_fault(
+    config: Config, commands: Sequence[Command], external_bytes: int, touched: Touched
+) -> tuple[int, str] | None:
     """(index, reason) of the first command that touches bytes which are not there, or overwrites its own input."""
     sizes = np.array([*(getattr(config, f"{memory.name.lower()}_bytes") for memory in LocalMemory), external_bytes])
-    index, role, overwrites = _first_fault(touched, sizes)
+    index, role, overwrites = _first_fault(touched, sizes, 0)
+    while overwrites and not _overwrites(config, commands[index], touched, index, sizes):
+        index, role, overwrites = _first_fault(touched, sizes, index + 1)
     if index < 0:
         return None
     memory, low, high = (int(x[index, role]) for x in (touched.rows.memory, touched.low, touched.high))
@@ -92,6 +97,13 @@ def first_conflict(touched: Touched, engines: np.ndarray, clocks: np.ndarray) ->
     return later, earlier, f"both use the {port} port of activation bank {(shared & -shared).bit_length() - 1}"
 
 
+def _overwrites(config: Config, command: Command, touched: Touched, index: int, sizes: np.ndarray) -> bool:
+    """The same byte by byte, for gaps between pixels are in a footprint too; true where it is no COMPUTE command's, or where
+    it may write beyond the memory."""
+    inside = (touched.low[index] >= 0).all() and (touched.high[index] <= sizes[touched.rows.memory[index]]).all()
+    return command.engine is not Engine.COMPUTE or not inside or overwrites_input(config, command)
+
+
 def _name(memory: int) -> str:
     return "external memory" if memory == EXTERNAL else f"the {LocalMemory(memory).name.lower()} memory"
 
@@ -111,10 +123,10 @@ def _bounds(rows: Footprints, bank_bytes: int, low: np.ndarray, high: np.ndarray
 
 
 @compiled()
-def _first_fault(touched: Touched, sizes: np.ndarray) -> tuple[int, int, bool]:
-    """(index, role, whether that is its own input overwritten); index is -1 where there is no fault."""
+def _first_fault(touched: Touched, sizes: np.ndarray, begin: int) -> tuple[int, int, bool]:
+    """(index, role, whether that is its own input overwritten) from command `begin` on; index is -1 where there is no fault."""
     write, roles = touched.rows.write, touched.low.shape[1]
-    for index in range(len(touched.low)):
+    for index in range(begin, len(touched.low)):
         for role in range(roles):
             if touched.low[index, role] < 0 or touched.high[index, role] > sizes[touched.rows.memory[index, role]]:
                 return index, role, False

@@ -53,7 +53,7 @@ def examine(
     if index is not None:
         table, fault = table_of(commands[:index]), (index, next(rules(config, commands[index])))
     touched = touched_by(config, table)
-    return table, touched, first_fault(config, external_bytes, touched) or fault
+    return table, touched, first_fault(config, commands, external_bytes, touched) or fault
 
 
 def _first_illegal(config: Config, commands: Sequence[Command], table: Table) -> int | None:

@@ -82,5 +82,5 @@ def _check_frame(program: Program, config: Config) -> None:
                 f"program: tensor {name!r} has {place.format} elements, {config.name!r} has {', '.join(built)} built in; "
                 "map the network for this configuration"
             )
-        if place.offset + place.span > program.memory_bytes:
+        if place.offset + (place.rows - 1) * place.row_stride + place.row_bytes > program.memory_bytes:
             raise InputError(f"program: tensor {name!r} ends beyond memory_bytes; map the network again")

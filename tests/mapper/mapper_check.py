@@ -10,7 +10,7 @@ from intaglio.network.execute import execute, random_inputs
 from intaglio.network.graph import Graph
 from intaglio.program.program import Program
 from intaglio.sim.functional import execute_program
-from intaglio.sim.tensors import rows_at
+from intaglio.sim.tensors import values_at
 
 
 def check(graph: Graph, config: Config, keep_all: bool = False, seed: int = 0) -> Program:
@@ -24,5 +24,5 @@ def check_program(graph: Graph, config: Config, program: Program, names: list[st
     wanted = execute(graph, random_inputs(graph, seed))
     result = execute_program(config, program, {name: wanted[name] for name in program.inputs})
     for name in names:
-        got = rows_at(result.memory, program.places[name])
+        got = values_at(result.memory, program.places[name])
         assert np.array_equal(got.ravel(), wanted[name].ravel()), f"tensor {name} differs (seed {seed})"

@@ -31,7 +31,7 @@ from intaglio.session import Session
 from intaglio.sim.engines import clock_of
 from intaglio.sim.functional import execute_program
 from intaglio.sim.ledger import actions
-from intaglio.sim.tensors import rows_at
+from intaglio.sim.tensors import values_at
 from tests.networks import random_network
 from tests.power_model.energy_tables import loaded, with_idle
 
@@ -90,7 +90,7 @@ def test_the_programs_compute_the_network(tmp_path: Path) -> None:
             program = map_network(graph, config, objective=priced(config, goal))
             result = execute_program(config, program, {n: wanted[n] for n in program.inputs})
             for n in program.outputs:
-                assert np.array_equal(rows_at(result.memory, program.places[n]).ravel(), wanted[n].ravel())
+                assert np.array_equal(values_at(result.memory, program.places[n]).ravel(), wanted[n].ravel())
 
 
 @pytest.mark.parametrize("machine", range(len(MACHINES)))

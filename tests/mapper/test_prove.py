@@ -22,7 +22,7 @@ from intaglio.network.execute import execute, random_inputs
 from intaglio.network.tflite.importer import load_tflite
 from intaglio.sim.engines import clock_of, cycles_of
 from intaglio.sim.functional import execute_program
-from intaglio.sim.tensors import rows_at
+from intaglio.sim.tensors import values_at
 from tests.networks import random_network
 
 
@@ -56,7 +56,7 @@ def test_proven_programs_compute_the_network(seed: int, tmp_path: Path) -> None:
         wanted = execute(graph, random_inputs(graph, seed))
         result = execute_program(config, program, {n: wanted[n] for n in program.inputs})
         for n in program.outputs:
-            assert np.array_equal(rows_at(result.memory, program.places[n]).ravel(), wanted[n].ravel())
+            assert np.array_equal(values_at(result.memory, program.places[n]).ravel(), wanted[n].ravel())
 
 
 def test_estimates_are_seldom_far_off() -> None:

@@ -152,13 +152,11 @@ class Emission:
                 operand.layout.format.bytes_of(len(channels)),
             )
 
-    def fetch(self, tag: int, fetched: tuple[tuple[str, int], ...]) -> None:
-        """LOADs whole values to their places: (name, address)."""
+    def fetch(self, tag: int, fetched: tuple[tuple[str, int], ...], opcode: isa.Opcode = isa.Opcode.LOAD) -> None:
+        """LOADs whole values to their places: (name, address); or STOREs them from there."""
         for name, at in fetched:
             size = self.network.values[name].size
-            self.transfer(
-                isa.Opcode.LOAD, tag, isa.LocalMemory.ACTIVATION, (self.bases[name], size), (at, size), 1, size
-            )
+            self.transfer(opcode, tag, isa.LocalMemory.ACTIVATION, (self.bases[name], size), (at, size), 1, size)
 
     def weights(self, task: ConvTask, tiles: range, part: Part, at: int | None = None) -> int:
         """Loads a block of weights to byte address `at` or the ring's next place; returns its first word."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from intaglio.machine import isa
 from intaglio.machine.config import Config
 from intaglio.mapper.emit.emission import Emission
 from intaglio.mapper.emit.emit_chain import ChainEmitter
@@ -23,3 +24,4 @@ def emit_layer(out: Emission, layer: Placed, before: Placed | None) -> None:
     """The commands of one layer or chain, behind those of the one before it."""
     emitter = LayerEmitter(out, layer) if isinstance(layer.plan, LayerPlan) else ChainEmitter(out, layer, before)
     emitter.run()
+    out.fetch(layer.chain.tasks[-1].tag, layer.left, isa.Opcode.STORE)

@@ -19,12 +19,12 @@ from intaglio.network.placement import host_operators
 NOTHING_TO_RUN: Why = ("no operator runs on the accelerator", "give a network with int8 layers")
 
 
-def accepted(graph: Graph, config: Config) -> Lowered:
+def accepted(graph: Graph, config: Config, copied: AbstractSet[str] = frozenset()) -> Lowered:
     """Raises RefusedError with every operator that this configuration cannot run, and the remedies. Of a network that could be
-    lowered, the operators that do not fit are left to the schedulers, which find them anyway."""
+    lowered, the operators that do not fit are left to the schedulers, which find them anyway. copied: as `lower` takes it."""
     host = host_operators(graph)
     if not refused_operators(graph, config, host) and len(host) < len(graph.operators):
-        lowered, late = lower(graph, config, host)
+        lowered, late = lower(graph, config, host, copied)
         if not late and not beyond_counting(graph, config, lowered):
             return lowered
     _, refused = examined(graph, config)

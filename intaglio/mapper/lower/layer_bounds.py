@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from intaglio.machine.config import CHANNEL_RECORD_BYTES, Config
-from intaglio.mapper.lower.lowered import Value
+from intaglio.mapper.lower.lowered import Value, need_of
 from intaglio.mapper.tasks.needed import Need
 from intaglio.mapper.tasks.task import Operand, Task
 from intaglio.network.graph import Operator
@@ -45,8 +45,8 @@ def moved_of(
             tag, form = tasks[value.uses[0]].tag, operands[value.name].layout.format
             out[tag] = out.get(tag, 0) + form.bytes_of(needs[value.name].elements)
         elif value.producer is not None and value.name in stored:
-            task = tasks[value.producer]
-            out[task.tag] = out.get(task.tag, 0) + task.output.layout.format.bytes_of(task.output.layout.elements)
+            for task in (tasks[i] for i in value.writers):
+                out[task.tag] = out.get(task.tag, 0) + task.output.layout.format.bytes_of(task.output.layout.elements)
     return out
 
 
@@ -54,7 +54,7 @@ def layer_of(config: Config, op: Operator, task: Task | None, needs: Mapping[str
     """The bounds of an operator of the accelerator. task: None for another name of a tensor. moved: bytes of its inputs and outputs, as
     `moved_of` counts them."""
     conv = task.weighted if task is not None else None
-    cycles = task.least_cycles(config, needs[task.output.value]) if task is not None else 0
+    cycles = task.least_cycles(config, need_of(needs, task)) if task is not None else 0
     macs = 0
     if conv is not None:
         g = conv.geometry

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -12,17 +14,17 @@ from intaglio.machine.config import Config
 from intaglio.machine.isa import HEADER
 from intaglio.mapper.lower.layer_bounds import layer_of, moved_of, needs_of
 from intaglio.mapper.lower.lowered import Lowered, Value
+from intaglio.mapper.lower.products import product, product_layout, splits_evenly
+from intaglio.mapper.lower.views import parts_of, view_of
 from intaglio.mapper.tasks.convolution import ConvTask
 from intaglio.mapper.tasks.elementwise import IDENTITY, AddTask, CopyTask, RescaleTask
-from intaglio.mapper.tasks.geometry import Geometry
-from intaglio.mapper.tasks.grouped import sliced
 from intaglio.mapper.tasks.move import MoveTask
 from intaglio.mapper.tasks.pooling import PoolTask, average_scale
-from intaglio.mapper.tasks.split import with_lanes
-from intaglio.mapper.tasks.task import FIELD_LIMIT, Operand, Task
+from intaglio.mapper.tasks.task import Operand, Task
 from intaglio.network.graph import (
     Add,
     AveragePool2D,
+    Box,
     Conv2D,
     FullyConnected,
     Graph,
@@ -35,7 +37,7 @@ from intaglio.network.graph import (
     Reshape,
     Rounding,
 )
-from intaglio.program.layout import Layout, align_up, layout_of
+from intaglio.program.layout import Layout, Region, align_up, layout_of
 from intaglio.program.program import BASE_ALIGNMENT, Layer
 
 MOST_LAYERS = 1 + next(field.high for field in HEADER if field.name == "tag")
@@ -46,11 +48,13 @@ MOST_PARTS = 1 << 17
 """Parts that all windows of a layer may come in at least, where one does not fit on chip: each takes commands of its own."""
 
 
-def lower(graph: Graph, config: Config, left_out: set[int]) -> tuple[Lowered, list[Refusal]]:
+def lower(
+    graph: Graph, config: Config, left_out: set[int], copied: AbstractSet[str] = frozenset()
+) -> tuple[Lowered, list[Refusal]]:
     """The tasks of a graph without the operators `left_out` (indices; whatever else is no task among them), each as in the whole
     graph, and the refusals that show only here. With such, or where more is left out than the host's, the result is for reports
-    only. accept.py decides what may run."""
-    lowering = _Lowering(graph, config, left_out)
+    only. accept.py decides what may run. copied: outputs of moves whose inputs are not written where the output has them."""
+    lowering = _Lowering(graph, config, left_out, copied)
     return lowering.run(), lowering.refusals
 
 
@@ -88,7 +92,7 @@ def beyond_counting(graph: Graph, config: Config, lowered: Lowered) -> list[Refu
 class _Lowering:
     """One pass over the operators. refusals: what turns out on the way; the result is then for reports only."""
 
-    def __init__(self, graph: Graph, config: Config, host: set[int]):
+    def __init__(self, graph: Graph, config: Config, host: set[int], copied: AbstractSet[str]):
         self.graph, self.config, self.host = graph, config, host
         self.tasks: list[Task] = []
         self.values: dict[str, Value] = {}
@@ -99,6 +103,7 @@ class _Lowering:
         accelerated = [op for i, op in enumerate(graph.operators) if i not in host]
         wanted = {*graph.outputs, *(n for i, op in enumerate(graph.operators) if i in host for n in op.inputs)}
         self.outputs = tuple(name for op in accelerated for name in op.outputs if name in wanted)
+        self.parts = parts_of(graph, config, host, self._layout, self.outputs, copied)
 
     def run(self) -> Lowered:
         by_operator: list[Task | None] = []
@@ -110,15 +115,10 @@ class _Lowering:
             for name in dict.fromkeys(fresh):
                 self.inputs.append(name)
                 self._new_value(name, self._layout(name), None)
-            count = len(self.tasks)
             task = self._task(index, op)
             if task is not None:
                 by_operator[index] = task
-                self.tasks.append(task)
-                for operand in task.inputs:
-                    uses = self.values[operand.value].uses
-                    if count not in uses:
-                        uses.append(count)
+                self._add(task)
         stored = {self.operands[name].value for name in self.outputs}
         needs = needs_of(self.tasks, stored)
         moved = moved_of(self.tasks, self.values, self.operands, stored, needs)
@@ -131,144 +131,142 @@ class _Lowering:
             self.tasks, self.values, self.operands, tuple(self.inputs), self.outputs, tuple(self.layers), needs
         )
 
+    def _add(self, task: Task) -> None:
+        count = len(self.tasks)
+        self.tasks.append(task)
+        for operand in task.inputs:
+            uses = self.values[operand.value].uses
+            if count not in uses:
+                uses.append(count)
+
     def _layout(self, name: str) -> Layout:
         tensor = self.graph.tensors[name]
         return layout_of(tensor.shape, self.config.bus_bytes, tensor.format)
 
     def _new_value(self, name: str, layout: Layout, producer: int | None) -> Operand:
-        self.values[name] = Value(name, layout.size, producer)
+        self.values[name] = Value(name, layout.size, producer, writers=[] if producer is None else [producer])
         self.operands[name] = Operand(name, name, layout)
         return self.operands[name]
 
     def _target(self, op: Operator, layout: Layout | None = None) -> Operand:
         name = op.outputs[0]
+        if name in self.parts:
+            part = self.parts[name]
+            return self._written(name, part.owner, part.layout)
+        if name in self.values:
+            return self._written(name, name, self._layout(name))
         return self._new_value(name, layout or self._layout(name), len(self.tasks))
+
+    def _written(self, name: str, owner: str, layout: Layout) -> Operand:
+        """A tensor that the next task writes as a part of a value."""
+        count = len(self.tasks)
+        if owner in self.values:
+            value = self.values[owner]
+            value.writers.append(count)
+            value.uses.append(count)
+        else:
+            self._new_value(owner, self._layout(owner), count)
+        self.operands[name] = Operand(name, owner, layout)
+        return self.operands[name]
 
     def _task(self, index: int, op: Operator) -> Task | None:
         inputs = tuple(self.operands[name] for name in op.inputs)
         match op:
             case Conv2D():
-                return self._convolution(index, op, (self._standard(op, inputs[0]),))
+                return self._product(index, op, self._standard(index, op, inputs[0]))
             case FullyConnected():
-                return self._fully_connected(index, op, inputs)
+                return self._product(index, op, inputs[0])
             case Add():
-                layout = inputs[0].layout
-                if inputs[1].layout != layout:
-                    inputs = tuple(self._standard(op, x) for x in inputs)
-                return AddTask(index, op.name, inputs, self._target(op, self._like(inputs[0])), op)
+                if not inputs[0].layout.same_rows(inputs[1].layout):
+                    inputs = tuple(self._standard(index, op, x) for x in inputs)
+                inputs, layout = self._like(index, op, inputs)
+                return AddTask(index, op.name, inputs, self._target(op, layout), op)
             case Rescale():
-                return RescaleTask(index, op.name, inputs, self._target(op, self._like(inputs[0])), op)
+                inputs, layout = self._like(index, op, inputs)
+                return RescaleTask(index, op.name, inputs, self._target(op, layout), op)
             case Move():
-                sources = tuple(self._standard(op, x) for x in inputs)
-                return MoveTask(index, op.name, sources, self._target(op), op, Rounding(self.config.rounding[0]))
+                return self._move(index, op, inputs)
             case Reshape():
                 return self._reshape(index, op, inputs[0])
             case AveragePool2D() | MaxPool2D() | Mean():
-                return self._pool(index, op, (self._standard(op, inputs[0]),))
+                return self._pool(index, op, (self._standard(index, op, inputs[0]),))
         raise TypeError(f"no task for {op.kind}")
 
-    def _like(self, operand: Operand) -> Layout | None:
-        """The rows in which an operand comes that is read under another tensor's layout; None for its own."""
-        return None if operand.layout == self._layout(operand.tensor) else operand.layout
+    def _like(self, index: int, op: Operator, inputs: tuple[Operand, ...]) -> tuple[tuple[Operand, ...], Layout | None]:
+        """Inputs, all of the same rows, and the layout of an output of these rows; None for its own shape's, which it has
+        where it is a part of another tensor."""
+        layout = self._layout(op.outputs[0])
+        if inputs[0].layout.same_rows(layout):
+            return inputs, None
+        if op.outputs[0] in self.parts:
+            return tuple(self._standard(index, op, x) for x in inputs), None
+        rows, width = inputs[0].layout.rows, inputs[0].layout.row_elements
+        return inputs, layout_of((rows, width), self.config.bus_bytes, layout.format)
 
-    def _standard(self, op: Operator, operand: Operand) -> Operand:
-        """The operand under its own shape's layout, as windows need it."""
+    def _standard(self, index: int, op: Operator, operand: Operand) -> Operand:
+        """The operand in the rows of its own shape, as windows need it; a copy where it lies in others that are padded."""
         layout = self._layout(operand.tensor)
-        if operand.layout == layout:
+        if operand.layout.same_rows(layout):
             return operand
         if operand.layout.dense and layout.dense:
-            return Operand(operand.tensor, operand.value, layout)
-        self.refusals.append(
-            Refusal(
-                op.name,
-                op.kind,
-                f"its input {operand.tensor!r} has rows of {operand.layout.row_bytes} bytes, {layout.row_bytes} are needed "
-                f"and configuration field bus_bytes = {self.config.bus_bytes} pads them",
-                "use a narrower bus or a channel count that it divides",
+            return Operand(
+                operand.tensor, operand.value, replace(layout, start=operand.layout.start, first=operand.layout.first)
             )
-        )
-        return Operand(operand.tensor, operand.value, layout)
+        name = f"{operand.tensor} in rows of {layout.row_elements}"
+        if name not in self.operands:
+            target = self._new_value(name, layout, len(self.tasks))
+            self._add(CopyTask(index, op.name, (operand,), target, Rounding(self.config.rounding[0])))
+        return self.operands[name]
 
-    def _convolution(self, index: int, op: Conv2D, inputs: tuple[Operand, ...]) -> ConvTask:
-        source, target = (self.graph.tensors[name].shape for name in (op.inputs[0], op.outputs[0]))
-        outputs, rows, cols, channels = op.weights.shape
-        geometry = Geometry(
-            images=source[0],
-            in_rows=source[1],
-            in_cols=source[2],
-            channels=channels * op.groups,
-            kernel_rows=rows,
-            kernel_cols=cols,
-            # Of one output, or one tap, a command takes any number.
-            stride_rows=min(op.stride[0], FIELD_LIMIT),
-            stride_cols=min(op.stride[1], FIELD_LIMIT),
-            dilation_rows=min(op.dilation[0], FIELD_LIMIT),
-            dilation_cols=min(op.dilation[1], FIELD_LIMIT),
-            top=op.padding.top,
-            left=op.padding.left,
-            out_rows=target[1],
-            out_cols=target[2],
-            out_channels=outputs,
-            packed=inputs[0].layout.packed,
-        )
-        task = self._conv_task(index, op, inputs, geometry, self._target(op))
-        return with_lanes(task, self.config) if op.groups == 1 else sliced(task, op.groups, self.config)
+    def _move(self, index: int, op: Move, inputs: tuple[Operand, ...]) -> MoveTask | None:
+        """A view where one box of an input is one; else copies of what its inputs' makers have not written in its place."""
+        inputs = tuple(self._standard(index, op, x) for x in inputs)
+        name = op.outputs[0]
+        box = op.boxes[0]
+        if len(op.boxes) == 1 and box.source is not None and name not in (*self.parts, *self.outputs):
+            layout = view_of(box, inputs[box.source].layout, self._layout(name))
+            if layout is not None:
+                self.operands[name] = Operand(name, inputs[box.source].value, layout)
+                return None
+        target = self.parts[name].owner if name in self.parts else name
+        mine = {i for i, x in enumerate(op.inputs) if x in self.parts and self.parts[x].within == name}
+        rest = tuple(box for box in op.boxes if box.source not in mine)
+        if not rest:
+            layout = self.parts[name].layout if name in self.parts else self._layout(name)
+            self.operands[name] = Operand(name, target, layout)
+            return None
+        read = sorted({box.source for box in rest if box.source is not None})
+        left = tuple(b if b.source is None else replace(b, source=read.index(b.source)) for b in rest)
+        sources = tuple(inputs[i] for i in read)
+        return MoveTask(index, op.name, sources, self._target(op), left, Rounding(self.config.rounding[0]))
 
-    def _fully_connected(self, index: int, op: FullyConnected, inputs: tuple[Operand, ...]) -> ConvTask:
-        """A window of whole rows of the layout for each entry of the batch; or, where a row holds several entries, a convolution of
-        one kernel row. A row is one pixel, where pixels do not lie apart."""
-        layout = inputs[0].layout
-        outputs, length = op.weights.shape
-        entries = max(layout.row_elements // length, 1)
-        rows = max(length // layout.row_elements, 1)
-        together = _most_together(layout.rows // rows, rows)
-        pixels = 1 if layout.packed else layout.row_elements // entries // layout.pixel
-        geometry = Geometry(
-            images=layout.rows // rows // together,
-            in_rows=together * rows,
-            in_cols=entries * pixels,
-            channels=layout.row_elements // entries // pixels,
-            kernel_rows=rows,
-            kernel_cols=pixels,
-            stride_rows=rows,
-            stride_cols=pixels,
-            dilation_rows=1,
-            dilation_cols=1,
-            top=0,
-            left=0,
-            out_rows=together,
-            out_cols=entries,
-            out_channels=outputs,
-            packed=layout.packed,
-        )
-        target = self._target(
-            op, layout_of((layout.rows // rows, entries * outputs), self.config.bus_bytes, layout.format)
-        )
-        return with_lanes(self._conv_task(index, op, inputs, geometry, target), self.config)
+    def _product(self, index: int, op: Conv2D | FullyConnected, source: Operand) -> ConvTask:
+        """A convolution or fully connected layer of a view, or of a copy without gaps where that takes fewer cycles."""
+        make = partial(product, self.graph, self.config, index, op)
+        layout = product_layout(self.graph, self.config, op, source.layout)
+        if not source.layout.packed:
+            target = Operand(op.outputs[0], "", layout)
+            packed = layout_of((source.layout.rows, source.layout.row_elements), self.config.bus_bytes)
+            alone = replace(source, layout=packed)
+            copy = self._copy(index, op, source, replace(source, layout=packed))
+            cycles = sum(_cycles(self.config, task) for task in (make(alone, target), copy))
+            if cycles < _cycles(self.config, make(source, target)) or not splits_evenly(op, source.layout):
+                source = self._copied(index, op, source, packed)
+        return make(source, self._target(op, layout))
 
-    def _conv_task(
-        self,
-        index: int,
-        op: Conv2D | FullyConnected,
-        inputs: tuple[Operand, ...],
-        geometry: Geometry,
-        target: Operand,
-    ) -> ConvTask:
-        return ConvTask(
-            index,
-            op.name,
-            inputs,
-            target,
-            geometry,
-            op.weights.reshape(geometry.out_channels, -1),
-            op.bias,
-            op.weight_zero_point,
-            op.input_zero_point,
-            op.output_zero_point,
-            op.requantize,
-            op.clamp,
-            op.weights.size,
-        )
+    def _copied(self, index: int, op: Operator, source: Operand, layout: Layout) -> Operand:
+        """A copy of an operand in another layout of the same rows."""
+        name = f"{source.tensor} without gaps"
+        if name not in self.operands:
+            self._add(self._copy(index, op, source, self._new_value(name, layout, len(self.tasks))))
+        return self.operands[name]
+
+    def _copy(self, index: int, op: Operator, source: Operand, target: Operand) -> MoveTask:
+        rows, width = source.layout.rows, source.layout.row_elements
+        pixel = source.layout.pixel
+        sizes, steps = (rows, width // pixel, pixel), (width, pixel, 1)
+        box = Box(0, 0, 0, sizes, steps, steps)
+        return MoveTask(index, op.name, (source,), target, (box,), Rounding(self.config.rounding[0]))
 
     def _pool(self, index: int, op: AveragePool2D | MaxPool2D | Mean, inputs: tuple[Operand, ...]) -> PoolTask:
         images, in_rows, in_cols, channels = self.graph.tensors[op.inputs[0]].shape
@@ -319,10 +317,12 @@ class _Lowering:
             and all(isinstance(r, FullyConnected) and self._reads_rows(r, source.layout) for r in readers)
             and bool(readers)
         )
-        if layout == source.layout or (layout.dense and source.layout.dense) or flattened:
-            if not (layout.dense and source.layout.dense):
-                layout = source.layout
+        if layout.dense and source.layout.dense:
+            layout = replace(layout, start=source.layout.start, first=source.layout.first)
             self.operands[name] = Operand(name, source.value, layout)
+            return None
+        if layout.same_rows(source.layout) or flattened:
+            self.operands[name] = Operand(name, source.value, source.layout)
             return None
         rounding = Rounding(self.config.rounding[0])
         return CopyTask(index, op.name, (source,), self._target(op), rounding)
@@ -339,10 +339,11 @@ def _constant_bytes(config: Config, task: ConvTask) -> int:
     return task.channel_tiles(config) * words
 
 
-def _most_together(entries: int, rows: int) -> int:
-    """The most of a batch's entries, of `rows` rows each, that are one image of a command; a divisor of all."""
-    most = max(1, FIELD_LIMIT // rows)
-    return next(n for n in range(min(entries, most), 0, -1) if entries % n == 0)
+def _cycles(config: Config, task: Task) -> int:
+    """Cycles of all its commands, were everything on chip."""
+    layout = task.output.layout
+    images = layout.rows // task.cut.image_rows
+    return images * task.cycles(config, Region(0, task.cut.image_rows, 0, layout.row_elements))
 
 
 def _always(scale: Requantize) -> Callable[[int], Requantize]:

@@ -118,7 +118,7 @@ class Scheduler:
                 fewer = sum(use < walk.failed for use in value.uses)
                 if value.producer == walk.failed:
                     fewer = 0
-                if fewer >= keep[name]:
+                if fewer >= keep[name] or fewer < value.least_kept:
                     continue
                 changed = {**keep, name: fewer}
                 trial = self._walk(changed, walk, (name,), stop=walk.failed + 1)
@@ -135,7 +135,7 @@ class Scheduler:
 
     def _improve(self, keep: Keep, walk: Walk[Placed]) -> tuple[Keep, Walk[Placed]]:
         for value in self.network.values.values():
-            for count in range(len(value.uses) + 1):
+            for count in range(value.least_kept, len(value.uses) + 1):
                 if count == keep[value.name] or self._between(value):
                     continue
                 changed = {**keep, value.name: count}
@@ -184,7 +184,11 @@ class Scheduler:
                     self.network.values[name] for name in dict.fromkeys(x.value for x in self._planner(span)[0].inputs)
                 ]
                 whole = {made.name: len(made.uses)}
-                for change in ({made.name: 0}, whole, *(whole | {value.name: len(value.uses)} for value in read)):
+                for change in (
+                    {made.name: made.least_kept},
+                    whole,
+                    *(whole | {value.name: len(value.uses)} for value in read),
+                ):
                     changed = {**keep, **change}
                     trial = self._walk(changed, walk, change, at=at, instead=2)
                     if trial.failed is None and self.choice.better(trial, walk):
@@ -196,10 +200,10 @@ class Scheduler:
         """Walks with the output and the inputs of the chain that is span number `at` where they are, and with one of the two or
         both outside, for more room within. walk: the one before the two were joined."""
         span = self._spans[at]
-        made = self._made_by(span).name
-        names = {x.value for x in self._planner(span)[0].inputs}
-        read = {name: sum(use < span.start for use in self.network.values[name].uses) for name in names}
-        changes: list[Keep] = [{}, {made: 0}, read, {**read, made: 0}]
+        made = {(of := self._made_by(span)).name: of.least_kept}
+        values = [self.network.values[name] for name in {x.value for x in self._planner(span)[0].inputs}]
+        read = {v.name: max(sum(use < span.start for use in v.uses), v.least_kept) for v in values}
+        changes: list[Keep] = [{}, made, read, {**read, **made}]
         tried: list[Keep] = []
         for change in changes:
             fewer = {name: n for name, n in change.items() if n < keep[name]}
@@ -279,7 +283,7 @@ class Scheduler:
             if layer is None:
                 return Walk(middle, state, span.start, names, base, first)
             cycles = layer.plan.cycles.after(state.spare)
-            for name, _ in layer.fetched:
+            for name, _ in (*layer.fetched, *layer.left):
                 size = self.network.values[name].size
                 cycles += self.config.memory.cost.cycles(size)
             middle.append(Step(layer, state, round(cycles * PARTS)))
@@ -339,9 +343,12 @@ class Scheduler:
             for x in chain.inputs
         )
         output = self.network.values[chain.output.value]
-        stored = self._outside(output, keep)
+        outside = self._outside(output, keep)
+        stored = outside and not output.in_parts
         address = None
-        if keep[output.name]:
+        if output.in_parts and output.name in held:
+            address = held[output.name][0]
+        elif keep[output.name]:
             address = self._output_address(span, keep, held, stored)
             if address is None:
                 return None, (*held, output.name)
@@ -350,7 +357,11 @@ class Scheduler:
         plan = self.choice.plan(chain, planner, setting, spare)
         if plan is None:
             return None, tuple(held)
-        return Placed(chain, planner, plan, setting, tuple(fetched)), ()
+        left: tuple[tuple[str, int], ...] = ()
+        if outside and output.in_parts and output.writers[-1] in span:
+            assert address is not None, f"{output.name!r} is written in parts outside"
+            left = ((output.name, address),)
+        return Placed(chain, planner, plan, setting, tuple(fetched), left), ()
 
     def _planner(self, span: range) -> tuple[Chain, LayerPlanner | ChainPlanner]:
         if len(span) == 1:
@@ -373,7 +384,7 @@ class Scheduler:
         """A new block, or the block of an input that is not needed any more (where transfers do not suffer)."""
         chain, task = self._planner(span)[0], self.network.tasks[span.start]
         space = self._space(held)
-        size = chain.output.layout.size
+        size = self.network.values[chain.output.value].size
         mine = [x for x in chain.inputs if x.value in held]
         over = None
         if len(span) == 1 and task.in_place:

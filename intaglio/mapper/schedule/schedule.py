@@ -23,13 +23,14 @@ Keep = dict[str, int]
 @dataclass(frozen=True)
 class Placed:
     """The plan of a layer, or of a chain of several, in its setting. planner: knows the others. fetched: values to load
-    whole before it, with their addresses."""
+    whole before it, with their addresses; left: values in parts, to store whole behind it."""
 
     chain: Chain
     planner: LayerPlanner | ChainPlanner
     plan: LayerPlan | ChainPlan
     setting: Setting
     fetched: tuple[tuple[str, int], ...]
+    left: tuple[tuple[str, int], ...] = ()
 
     @property
     def convolutions(self) -> list[tuple[ConvTask, Groups]]:

@@ -160,7 +160,7 @@ def _bounds(network: Lowered, config: Config, layer: Placed) -> Iterator[int]:
     for i, at in enumerate(layer.setting.resident[:-1]):
         if at is None:
             readers = zip(layer.chain.tasks, layer.chain.sources, strict=True)
-            needs = ((of, task.needs(network.needs[task.output.value])) for task, of in readers)
+            needs = ((of, task.needs(network.need_of(task))) for task, of in readers)
             reads = (n.elements for of, each in needs for source, n in zip(of, each, strict=True) if source == i)
             moved += max(reads, default=0)  # an operand twice is read once
     moved += layer.chain.output.layout.elements if layer.setting.stored else 0

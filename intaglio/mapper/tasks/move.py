@@ -16,7 +16,7 @@ from intaglio.mapper.tasks.elementwise import IDENTITY
 from intaglio.mapper.tasks.job import Job
 from intaglio.mapper.tasks.needed import Need
 from intaglio.mapper.tasks.task import FIELD_LIMIT, Cut, Operand, Task, output_fields
-from intaglio.network.graph import Box, Move, Rounding
+from intaglio.network.graph import Box, Rounding
 from intaglio.program.layout import Layout, Region, View
 
 
@@ -160,7 +160,7 @@ class MoveTask(Task):
     name: str
     inputs: tuple[Operand, ...]
     output: Operand
-    op: Move
+    moved: tuple[Box, ...]
     rounding: Rounding
     rectangular: ClassVar[bool] = False
 
@@ -169,9 +169,7 @@ class MoveTask(Task):
         """The operator's, by rows."""
         layouts = [operand.layout for operand in self.inputs]
         target = self.output.layout
-        return tuple(
-            piece_of(box, None if box.source is None else layouts[box.source], target) for box in self.op.boxes
-        )
+        return tuple(piece_of(box, None if box.source is None else layouts[box.source], target) for box in self.moved)
 
     @property
     def cut(self) -> Cut:
