@@ -66,7 +66,7 @@ def fp32_clock(session: Session) -> CycleResult:
 
 
 def _fp32(command: Command, bus_bytes: int) -> Command:
-    if command.engine == Engine.COMPUTE:
+    if command.engine == Engine.COMPUTE or command["memory"] == LocalMemory.TABLE:
         return command
     fields = dict(command.fields)
     if command.opcode == Opcode.LOAD and command["memory"] == LocalMemory.CHANNEL:

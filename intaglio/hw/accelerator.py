@@ -23,7 +23,7 @@ from intaglio.hw.tokens import Tokens
 from intaglio.machine.config import Config
 from intaglio.machine.counters import LOAD_COUNTERS, Counter
 from intaglio.machine.faults import Fault
-from intaglio.machine.isa import FIELDS, WORDS_OF, Engine, Field, Opcode
+from intaglio.machine.isa import FIELDS, WORDS_OF, Engine, Field, LocalMemory, Opcode
 from intaglio.machine.limits import QUEUE_DEPTHS
 
 QUEUE_WORDS = {
@@ -363,7 +363,9 @@ class Accelerator(wiring.Component):
         events = {counter: counting & causes[i] for i, counter in enumerate(CAUSES)}
         events[Counter.CYCLES] = counting
         for memory, counter in LOAD_COUNTERS.items():
-            events[counter] = load.write_en & (load.write_memory == memory)
+            if memory is not LocalMemory.TABLE or self.config.tables:
+                written = load.write_en & (load.write_memory == memory)
+                events[counter] = events[counter] | written if counter in events else written
         events[Counter.STORE_WORDS] = store.words.valid & store.words.ready
         events[Counter.FETCH_WORDS] = fetch_beat
         events[Counter.COMMANDS] = sum(self.retire[engine] for engine in Engine)

@@ -12,6 +12,7 @@ from intaglio.hw.pipeline import delay, register
 from intaglio.hw.pool_path import PoolPath
 from intaglio.hw.requantizers import Requantizers
 from intaglio.hw.step_memory import StepMemory
+from intaglio.hw.tables import Tables
 from intaglio.hw.turnover import Turnover
 from intaglio.hw.weight_memory import WeightMemory
 from intaglio.machine import latency
@@ -131,10 +132,8 @@ class ComputeCore(wiring.Component):
             activations.read_low.eq(Mux(on_array, path.read.low, 0)),
             activations.read_high.eq(Mux(on_array, path.read.high, read.count)),
             requantizers.entering.eq(Mux(on_array, path.output.as_value(), vector_pass)),
-            activations.write_count.eq(requantizers.leaving.count),
-            activations.write_address.eq(requantizers.leaving.address),
-            activations.write_data.eq(requantizers.results),
         ]
+        self._write(m, before, activations, requantizers)
         m.d.comb += requantizers.carries.eq(Mux(is_add, add.carries, 0))
         for lane in range(config.requantizers):
             vector_sum = Mux(is_add, add.sums[lane], pool.sums[lane])
@@ -153,8 +152,30 @@ class ComputeCore(wiring.Component):
             self.busy.eq(turnover.busy),
             self.retire.eq(turnover.retire),
         ]
+        if config.tables:
+            m.d.comb += turnover.table.eq(CommandView(command, Opcode.CONV)["table"] != 0)
         self._events(m, activations, path, requantizers)
         return m
+
+    def _write(self, m: Module, before: Signal, activations: ActivationMemory, requantizers: Requantizers) -> None:
+        """Results into the activation memory, through a table where tables are built in and the command has one."""
+        results, leaving = requantizers.results, requantizers.leaving
+        if self.config.tables:
+            m.submodules.tables = tables = Tables(self.config)
+            m.d.comb += [
+                tables.table.eq(CommandView(before, Opcode.CONV)["table"]),
+                tables.results.eq(results),
+                tables.leaving.eq(leaving),
+                tables.write_en.eq(self.write_en & (self.write_memory == LocalMemory.TABLE)),
+                tables.write_address.eq(self.write_address),
+                tables.write_data.eq(self.write_data),
+            ]
+            results, leaving = tables.data, tables.output
+        m.d.comb += [
+            activations.write_count.eq(leaving.count),
+            activations.write_address.eq(leaving.address),
+            activations.write_data.eq(results),
+        ]
 
     def _load_and_store(
         self, m: Module, activations: ActivationMemory, weights: WeightMemory, channels: StepMemory

@@ -65,6 +65,7 @@ class Dispatch(wiring.Component):
 
     def __init__(self, config: Config):
         self.lanes = config.bus_bytes // 4
+        self._tables = config.tables
         self._opcodes = [code for code in Opcode if code != Opcode.DEPTHWISE or config.depthwise_delay]
         super().__init__(
             {
@@ -163,7 +164,7 @@ class Dispatch(wiring.Component):
         wrong = []
         m.d.sync += looked_up.eq(read)
         for code in self._opcodes:
-            masks = Array(Const(mask, 32) for mask in _zero_bits(code, 4 * self.lanes))
+            masks = Array(Const(mask, 32) for mask in _zero_bits(code, 4 * self.lanes, self._tables))
             wrong.append(of_bytes := Signal(4, name=f"wrong_{code.name.lower()}"))
             bits = read.word & masks[read.index]
             m.d.sync += of_bytes.eq(Cat(bits.word_select(byte, 8).any() for byte in range(4)))
@@ -175,9 +176,10 @@ class Dispatch(wiring.Component):
         memory = field_of(Opcode.LOAD, "memory")
         sizes = [field_of(Opcode.LOAD, name).word for name in ("row_bytes", "rows")]
         of_transfer = read.kind.engine != int(Engine.COMPUTE)
+        memories = len(LocalMemory) - (not self._tables)
         bad_memory, is_size, nothing = Signal(), Signal(), Signal(4)
         m.d.sync += [
-            bad_memory.eq(of_transfer & (read.index == memory.word) & (read.word[memory.lsb :] >= len(LocalMemory))),
+            bad_memory.eq(of_transfer & (read.index == memory.word) & (read.word[memory.lsb :] >= memories)),
             is_size.eq(of_transfer & Cat(read.index == word for word in sizes).any()),
             nothing.eq(Cat(read.word.word_select(byte, 8) == 0 for byte in range(4))),
         ]
@@ -298,10 +300,13 @@ class _Checked(data.Struct):
     bad: 1
 
 
-def _zero_bits(opcode: Opcode, bus_bytes: int) -> list[int]:
+def _zero_bits(opcode: Opcode, bus_bytes: int, tables: int) -> list[int]:
     """For each word, padded to 32: bits that must be zero. Those that no field names or that are reserved; the low bits
-    of what is a multiple of the bus; and STORE has one memory."""
+    of what is a multiple of the bus; STORE has one memory; and without tables none is named."""
     masks = list(zero_bits(opcode))
+    if ENGINE_OF[opcode] is Engine.COMPUTE and not tables:
+        table = field_of(opcode, "table")
+        masks[table.word] |= table.mask << table.lsb
     if ENGINE_OF[opcode] != Engine.COMPUTE:
         for name in ("external", "external_stride", "local", "local_stride", "row_bytes"):
             masks[field_of(opcode, name).word] |= bus_bytes - 1

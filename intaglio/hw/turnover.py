@@ -32,8 +32,10 @@ class Turnover(wiring.Component):
         The last pass that is kept is read from the drain memory.
     holds : In, 1 bit
         The last element of a window whose sums stay is added in the next cycle.
+    table : In, 1 bit; only with tables
+        The command that writes has one, with writes.
     retire : Out, 1 bit
-        The command's last cycle: latency.write_end(rounding) cycles after writes, KEEP_END after keeps, HOLD_END after
+        The command's last cycle: latency.write_end(rounding, table) cycles after writes, KEEP_END after keeps, HOLD_END after
         holds. From a register.
     """
 
@@ -47,6 +49,7 @@ class Turnover(wiring.Component):
                 "busy": Out(1),
                 "second": Out(1),
                 "writes": In(1),
+                **({"table": In(1)} if config.tables else {}),
                 "keeps": In(1),
                 "holds": In(1),
                 "retire": Out(1),
@@ -56,7 +59,8 @@ class Turnover(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         write_end = latency.write_end(self._config.rounding)
-        left, following = (Signal(range(max(write_end, latency.KEEP_END, latency.HOLD_END) + 1)) for _ in range(2))
+        longest = latency.write_end(self._config.rounding, table=self._config.tables > 0)
+        left, following = (Signal(range(max(longest, latency.KEEP_END, latency.HOLD_END) + 1)) for _ in range(2))
         m.d.comb += following.eq(Mux(left == 0, 0, left - 1))
         for event, cycles in (
             (self.writes, write_end),
@@ -65,6 +69,9 @@ class Turnover(wiring.Component):
         ):
             with m.If(event):
                 m.d.comb += following.eq(cycles)
+        if self._config.tables:
+            with m.If(self.writes & self.table):
+                m.d.comb += following.eq(longest)
         begins, may = Signal(), Signal()
         heads = {opcode: head_cycles(opcode) for opcode in Opcode if opcode not in (Opcode.LOAD, Opcode.STORE)}
         for head in sorted(set(heads.values())):

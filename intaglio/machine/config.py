@@ -27,6 +27,8 @@ ROUNDINGS = ("double", "single", "away", "float")
 """Rounding modes a requantizer can have built in (network.graph.Rounding has their meaning), by isa.RoundingCode."""
 CHANNEL_RECORD_BYTES = 16
 """Bytes of one output channel's constants: bias, multiplier, shift; the rest is reserved (isa.py)."""
+TABLE_ENTRIES = 4
+"""Entries of a table in a bus word, its lowest bytes: a block RAM of a lane is as wide, whatever the bus."""
 _DEFAULT_TILES = 4
 """Array tiles that the partial-sum memory holds where its size is not given."""
 INSTRUCTION_SET = 7
@@ -40,6 +42,7 @@ _LATER_FIELDS = {
     "axi_cache": 0,
     "write_after_address": False,
     "multipliers": "dsp",
+    "tables": 0,
 }
 """Fields that configurations got later, with the value that means the hardware of before; with it the hash stays."""
 
@@ -74,6 +77,8 @@ class Config:
         array without such a pair is as with dsp).
     add_multipliers: whether ADD scales its operands by multipliers, four DSP blocks for each requantizer; without, by tables of
         multiples that each ADD fills, in latency.OPERAND_WAIT cycles more.
+    tables: tables of 256 bytes on chip, each of which gives any function of a byte to results on their way to the activation
+        memory: 0 (none is built in), 1, 2, 4 or 8.
     counters: whether the hardware counts (machine/counters.py); without, the counters' registers read 0.
     chip: the one that it is meant for, by its name in chips.CHIPS; None for any. measured_clock: the clock that this hardware
         reached on a chip; None where none was measured. Neither changes the hardware, but the Verilog is written for the chip's family
@@ -105,6 +110,7 @@ class Config:
     depthwise_delay: int = 16
     multipliers: str | int = "dsp"
     add_multipliers: bool = True
+    tables: int = 0
     counters: bool = True
     chip: str | None = None
     measured_clock: MeasuredClock | None = None
@@ -166,6 +172,16 @@ class Config:
     def channel_word_bytes(self) -> int:
         """Bytes of one requantizer pass's records in the channel memory, padded to a power of two."""
         return CHANNEL_RECORD_BYTES * next_power_of_two(self.requantizers)
+
+    @property
+    def table_words(self) -> int:
+        """Bus words of one table, of which each holds TABLE_ENTRIES."""
+        return 256 // TABLE_ENTRIES
+
+    @property
+    def table_bytes(self) -> int:
+        """Bytes that the memory of tables counts, as LOAD fills it: whole bus words."""
+        return self.tables * self.table_words * self.bus_bytes
 
     @property
     def partial_word_bytes(self) -> int:
@@ -325,6 +341,8 @@ def _validate(c: Config) -> None:
     ):
         if not isinstance(getattr(c, where), bool):
             _refuse(where, getattr(c, where), "true or false", why)
+    if not _is_int(c.tables) or c.tables not in (0, 1, 2, 4, 8):
+        _refuse("tables", c.tables, "0, 1, 2, 4 or 8", "functions of a byte that are on chip at once")
     if c.reset not in RESETS:
         _refuse("reset", c.reset, " or ".join(RESETS), "the port that resets the accelerator")
     if not _is_int(c.axi_cache) or c.axi_cache not in (0, 1, 2, 3, 6, 7, 10, 11, 14, 15):

@@ -25,7 +25,7 @@ class Counter(enum.IntEnum):
     REQUANTIZATIONS = 11  # output elements scaled (ADD's operands not counted apart)
     LOAD_ACTIVATION_WORDS = 12  # bus words written by LOAD
     LOAD_WEIGHT_WORDS = 13
-    LOAD_CHANNEL_WORDS = 14
+    LOAD_CHANNEL_WORDS = 14  # those of tables too
     STORE_WORDS = 15  # bus words read by STORE and written outside
     FETCH_WORDS = 16  # bus words of commands read
     COMMANDS = 17  # commands retired
@@ -33,13 +33,15 @@ class Counter(enum.IntEnum):
     PARTIAL_WRITES = 19
 
 
-ELEMENTS = ("array_outputs", "add_elements", "pool_elements", "pool_outputs", "pool_averages")
+ELEMENTS = ("array_outputs", "add_elements", "pool_elements", "pool_outputs", "pool_averages", "table_reads")
 """Counts on which energy depends and which the ledger does not tell apart: results that leave the array; of ADD;
-elements read by windows of POOL, its results, and those of them that are averages of several elements."""
+elements read by windows of POOL, its results, and those of them that are averages of several elements; results that a
+table gives."""
 
 LOAD_COUNTERS = {
     LocalMemory.ACTIVATION: Counter.LOAD_ACTIVATION_WORDS,
     LocalMemory.WEIGHT: Counter.LOAD_WEIGHT_WORDS,
     LocalMemory.CHANNEL: Counter.LOAD_CHANNEL_WORDS,
+    LocalMemory.TABLE: Counter.LOAD_CHANNEL_WORDS,
 }
 """The counter of bus words for each target of LOAD."""

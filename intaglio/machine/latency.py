@@ -93,10 +93,15 @@ def requantizer(rounding: tuple[str, ...]) -> int:
     return len(requantizer_stages(rounding))
 
 
-def write_end(rounding: tuple[str, ...]) -> int:
+TABLE = 3
+"""Cycles from a requantizer's result to the table's byte for it: memory, its output's register, the byte of a word. At least 3;
+commands without a table take none longer by it."""
+
+
+def write_end(rounding: tuple[str, ...], table: bool = False) -> int:
     """Cycles from the entry of a command's last written pass into the requantizers to the command's end, in which the write
-    is in its memory."""
-    return requantizer(rounding) + ACTIVATION_WRITE - 1
+    is in its memory. table: results go through one."""
+    return requantizer(rounding) + (TABLE if table else 0) + ACTIVATION_WRITE - 1
 
 
 KEEP_END = DRAIN_PASS + PARTIAL_WRITE

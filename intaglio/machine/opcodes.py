@@ -32,6 +32,7 @@ class LocalMemory(enum.IntEnum):
     ACTIVATION = 0
     WEIGHT = 1
     CHANNEL = 2
+    TABLE = 3  # built in where config.tables is not 0
 
 
 class RoundingCode(enum.IntEnum):

@@ -33,6 +33,11 @@ class ConvTiming:
     total: int
 
 
+def write_end(config: Config, c: Fields) -> int:
+    """Cycles from a command's last written pass at the requantizers to its end; only table is read."""
+    return latency.write_end(config.rounding, c["table"] > 0)
+
+
 def least_tile_cycles(config: Config, pixels: int, groups: int) -> int:
     """The fewest cycles (slots and idle) of a tile of `pixels` rows in use and `groups` requantizer passes a row.
 
@@ -57,6 +62,7 @@ _CONV_FIELDS = (
     "last_pixels",
     "last_channels",
     "split",
+    "table",
 )
 _conv_fields = itemgetter(*_CONV_FIELDS)
 
@@ -81,6 +87,7 @@ def conv_timing_of(config: Config, c: Fields, drains: bool) -> ConvTiming:
         last_pixels,
         last_channels,
         split,
+        table,
     ) = _conv_fields(c)
     runs = kernel_rows * kernel_cols
     steps = runs * ((chunks - 1) * chunk_bytes + last_chunk_bytes)
@@ -90,7 +97,7 @@ def conv_timing_of(config: Config, c: Fields, drains: bool) -> ConvTiming:
     before = (pixel_tiles * channel_tiles - 1) * tile + slots - last_slot_cycles
     # With `split` one pixel leaves, whose sum row 1 completes, a cycle after row 0.
     passes = (1 if split else last_pixels) * -(-last_channels // config.requantizers)
-    write = latency.write_end(config.rounding) if drains else latency.PARTIAL_WRITE
+    write = latency.write_end(config.rounding, table > 0) if drains else latency.PARTIAL_WRITE
     total = latency.COMMAND_START + before + last_chunk_bytes + split + _last_passes(config, passes) + write - 1
     return ConvTiming(steps, slots, tile, total)
 
@@ -117,7 +124,7 @@ def depthwise_timing(config: Config, c: Fields) -> DepthwiseTiming:
     tiles = c["channel_tiles"] * c["patches_across"] * ((c["patches_down"] - 1) * tile + last_tile)
     # The last row of the array in use takes its last tap with the last pixel of the raster.
     passes = c["last_patch_rows"] * c["last_patch_cols"] * -(-c["last_channels"] // config.requantizers)
-    write = latency.write_end(config.rounding)
+    write = write_end(config, c)
     total = latency.COMMAND_START + tiles - c["idle_cycles"] + _last_passes(config, passes) + write - 1
     return DepthwiseTiming(tile, last_tile, total)
 
@@ -139,15 +146,15 @@ def _slab_cycles(config: Config, window: int, channels: int) -> tuple[int, int]:
 
 
 def pool_cycles(config: Config, c: Fields) -> int:
-    """As compute_cycles, of a POOL; only kernel_rows, kernel_cols, region_rows, region_cols, channels and hold are
-    read."""
+    """As compute_cycles, of a POOL; only kernel_rows, kernel_cols, region_rows, region_cols, channels, hold and
+    table are read."""
     window = c["kernel_rows"] * c["kernel_cols"]
     passes = (c["channels"] - 1) % config.slab_channels // config.requantizers + 1
     before, last = _slab_cycles(config, window, c["channels"])
     reads = (
         c["region_rows"] * c["region_cols"] * (before + last) - last + window
     )  # to the last; its slab's passes follow
-    tail = 0 if c["hold"] else passes - 1 + latency.write_end(config.rounding)
+    tail = 0 if c["hold"] else passes - 1 + write_end(config, c)
     return latency.COMMAND_START + reads + latency.ACTIVATION_READ + latency.POOL_SUM + tail
 
 
@@ -228,11 +235,11 @@ def _least_idle(
 
 
 def add_cycles(config: Config, c: Fields) -> int:
-    """As compute_cycles, of an ADD; only rows and row_bytes are read."""
+    """As compute_cycles, of an ADD; only rows, row_bytes and table are read."""
     chunk = 2 * config.requantizers
     chunks = -(-c["row_bytes"] // chunk)
     wide = c["row_bytes"] - (chunks - 1) * chunk > config.requantizers
-    results = latency.write_end(config.rounding)
+    results = write_end(config, c)
     start = latency.COMMAND_START + (0 if config.add_multipliers else latency.OPERAND_WAIT)
     return start + 2 * c["rows"] * chunks + _ADD_SUMS + wide + results
 
@@ -276,12 +283,10 @@ def head_cycles(opcode: Opcode) -> int:
 _END_KNOWN: ByOpcode[Callable[[Config, Command], int]] = ByOpcode(
     "end known",
     {
-        Opcode.CONV: lambda config, c: (
-            latency.write_end(config.rounding) if c["drain_from"] < conv_pixels(c) else latency.KEEP_END
-        ),
-        Opcode.ADD: lambda config, c: latency.write_end(config.rounding),
-        Opcode.POOL: lambda config, c: latency.HOLD_END if c["hold"] else latency.write_end(config.rounding),
-        Opcode.DEPTHWISE: lambda config, c: latency.write_end(config.rounding),
+        Opcode.CONV: lambda config, c: write_end(config, c) if c["drain_from"] < conv_pixels(c) else latency.KEEP_END,
+        Opcode.ADD: write_end,
+        Opcode.POOL: lambda config, c: latency.HOLD_END if c["hold"] else write_end(config, c),
+        Opcode.DEPTHWISE: write_end,
     },
     Engine.COMPUTE,
 )

@@ -29,6 +29,7 @@ from intaglio.network.graph import (
     Rescale,
     Reshape,
     Rounding,
+    Table,
     Tensor,
 )
 
@@ -266,6 +267,8 @@ def run(op: Operator, inputs: Sequence[np.ndarray], outputs: Sequence[Tensor]) -
             result = mean(op, inputs[0])
         case Rescale():
             result = rescale(op, inputs[0])
+        case Table():
+            result = op.values[inputs[0].astype(np.int64) + 128]
         case Reshape():
             result = inputs[0]
         case Move():

@@ -269,6 +269,19 @@ class Rescale(Operator):
 
 
 @dataclass(frozen=True)
+class Table(Operator):
+    """Any function of an element: out = values[in + 128]. values: int8 [256]. what: its name as people know it, such as
+    Logistic or HardSwish."""
+
+    values: np.ndarray
+    what: str
+
+    @property
+    def kind(self) -> str:
+        return self.what
+
+
+@dataclass(frozen=True)
 class Reshape(Operator):
     """Same elements in the same order, new shape (also Squeeze, ExpandDims, Flatten)."""
 

@@ -37,7 +37,7 @@ class LayerCounts:
 
     Elements: array_outputs leave the array through the requantizers; add_elements are results of ADD; pool_elements
     are read by windows of POOL, pool_outputs its results, pool_averages those of windows of more than one
-    element but maxima. array_outputs + add_elements + pool_outputs = actions[REQUANTIZATIONS].
+    element but maxima; table_reads are results that a table gives. array_outputs + add_elements + pool_outputs = actions[REQUANTIZATIONS].
     """
 
     name: str
@@ -52,4 +52,5 @@ class LayerCounts:
     pool_elements: int
     pool_outputs: int
     pool_averages: int
+    table_reads: int
     host_seconds: float | None = None

@@ -11,7 +11,7 @@ from intaglio.power_model.table import Band, Table
 from intaglio.power_model.work import Component, Side, Term, terms
 
 PJ_PER_J = 1e12
-_NOTHING = LayerCounts("", "", "accelerator", 0, 0, 0, dict.fromkeys(ACTIONS, 0), 0, 0, 0, 0, 0)
+_NOTHING = LayerCounts("", "", "accelerator", 0, 0, 0, dict.fromkeys(ACTIONS, 0), 0, 0, 0, 0, 0, 0)
 
 
 def energy_of(table: Table, term: Term) -> Band | None:

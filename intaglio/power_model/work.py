@@ -9,7 +9,7 @@ import enum
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from intaglio.machine.config import CHANNEL_RECORD_BYTES, KIB, Config
+from intaglio.machine.config import CHANNEL_RECORD_BYTES, KIB, TABLE_ENTRIES, Config
 from intaglio.machine.counters import Counter
 from intaglio.power_model.counts import LayerCounts
 
@@ -112,7 +112,10 @@ def _on_chip(config: Config, counts: LayerCounts, side: Side) -> Iterator[Term]:
     records = config.channel_word_bytes * a[Counter.CHANNEL_READS] + bus * a[Counter.LOAD_CHANNEL_WORDS]
     # A partial sum is 32 bits on either side.
     sums = config.partial_word_bytes * (a[Counter.PARTIAL_READS] + a[Counter.PARTIAL_WRITES])
-    for capacity, amount in ((weight, scale * weights), (channel, record * records), (config.partial_bytes, sums)):
+    memories = [(weight, scale * weights), (channel, record * records), (config.partial_bytes, sums)]
+    if config.tables:  # of a byte on either side: what FP32 hardware has for such a function no table of energies tells
+        memories.append((TABLE_ENTRIES * config.tables * config.table_words, TABLE_ENTRIES * counts.table_reads))
+    for capacity, amount in memories:
         moved[capacity] = moved.get(capacity, 0) + amount
     for capacity, amount in moved.items():
         yield Term(Component.ON_CHIP, "sram", 8 * amount, capacity)

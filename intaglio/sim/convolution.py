@@ -27,20 +27,21 @@ def convolve(
     activation: np.ndarray,
     weight: np.ndarray,
     channel: np.ndarray,
+    tables: np.ndarray,
     partial: np.ndarray,
     ledger: np.ndarray,
 ) -> None:
     """Runs one command.
 
     c: operands.Conv. z: operands.Sizes. activation int8 [bytes], weight int8 [bytes], channel int32 [words]:
-    the memories; partial int32 [words * requantizers]: that of partial sums. ledger int64 [len(Counter)] is
+    the memories; tables: as `looked_up` takes them; partial int32 [words * requantizers]: that of partial sums. ledger int64 [len(Counter)] is
     added to. Raises IndexError for what lies outside a memory; legal commands only else.
     """
     pixels = pixel_count(c)
     macs = pixels * c.channel_tiles * z.cols * steps_of(c)
 
     def run(first: int, last: int) -> None:
-        _pixels(c, z, first, last, activation, weight, channel, partial, ledger)
+        _pixels(c, z, first, last, activation, weight, channel, tables, partial, ledger)
 
     # A command's outputs are none of its inputs, and each pixel has partial sums of its own: they run side by side.
     in_parts(run, pixels, macs // _PART)
@@ -109,6 +110,7 @@ def _pixels(
     activation: np.ndarray,
     weight: np.ndarray,
     channel: np.ndarray,
+    tables: np.ndarray,
     partial: np.ndarray,
     ledger: np.ndarray,
 ) -> None:
@@ -138,7 +140,7 @@ def _pixels(
                 _keep(c, z, begin + i, partial, totals[i])
                 continue
             mine = early if begin + i < c.early_pixels else scales
-            drain_pixel(c, output_at(c, begin + i), totals[i, :channels], mine, activation)
+            drain_pixel(c, output_at(c, begin + i), totals[i, :channels], mine, activation, tables)
     if first == 0:
         count_convolution(c, z, ledger)
 

@@ -19,12 +19,18 @@ _SMALL = 1 << 18
 
 
 def convolve_depthwise(
-    c: Any, z: Any, activation: np.ndarray, weight: np.ndarray, channel: np.ndarray, ledger: np.ndarray
+    c: Any,
+    z: Any,
+    activation: np.ndarray,
+    weight: np.ndarray,
+    channel: np.ndarray,
+    tables: np.ndarray,
+    ledger: np.ndarray,
 ) -> None:
     """Runs one command.
 
     c: operands.Depthwise. z: operands.Sizes. activation int8 [bytes], weight int8 [bytes], channel int32 [words]:
-    the memories. ledger int64 [len(Counter)] is added to. Raises IndexError for what lies outside a memory; legal commands
+    the memories; tables: as `looked_up` takes them. ledger int64 [len(Counter)] is added to. Raises IndexError for what lies outside a memory; legal commands
     only else.
     """
     taps = c.kernel_rows * c.kernel_cols
@@ -34,7 +40,7 @@ def convolve_depthwise(
 
     def run(down: int) -> None:
         """One row of patches."""
-        _patches(c, z, down, activation, weights, channel, ledger)
+        _patches(c, z, down, activation, weights, channel, tables, ledger)
 
     # A command's outputs are none of its inputs, so rows of patches run side by side.
     rows = range(c.patches_down)
@@ -76,7 +82,14 @@ def _unpacked(c: Any, z: Any, taps: int, weight: np.ndarray) -> np.ndarray:
 
 @compiled(error_model="numpy", nogil=True)
 def _patches(
-    c: Any, z: Any, down: int, activation: np.ndarray, weights: np.ndarray, channel: np.ndarray, ledger: np.ndarray
+    c: Any,
+    z: Any,
+    down: int,
+    activation: np.ndarray,
+    weights: np.ndarray,
+    channel: np.ndarray,
+    tables: np.ndarray,
+    ledger: np.ndarray,
 ) -> None:
     """The outputs of row `down` of patches; with the first one the ledger of all. weights: int32 [taps, channels]."""
     lines = patch_lines(c, down)
@@ -89,7 +102,7 @@ def _patches(
         for i in range(lines):
             for j in range(patch_columns(c, across)):
                 _output(c, down, across, i * down_stride, j * across_stride, activation, weights, totals)
-                drain_pixel(c, output_at(c, down, across, i, j), totals, scales, activation)
+                drain_pixel(c, output_at(c, down, across, i, j), totals, scales, activation, tables)
     if down == 0:
         count_depthwise(c, z, ledger)
 

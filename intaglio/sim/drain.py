@@ -12,7 +12,7 @@ import numpy as np
 from intaglio.compiled import compiled
 from intaglio.machine.counters import Counter
 from intaglio.sim.activation_port import ADDRESS_MASK, check_inside, passes
-from intaglio.sim.requantize import MULTIPLIER_MASK, Scales, requantize_row, scales_of
+from intaglio.sim.requantize import MULTIPLIER_MASK, Scales, looked_up, requantize_row, scales_of
 
 _WRITES, _CHANNELS = int(Counter.ACTIVATION_WRITES), int(Counter.CHANNEL_READS)
 _REQUANTIZATIONS = int(Counter.REQUANTIZATIONS)
@@ -35,13 +35,15 @@ def records(c: Any, z: Any, base: int, width: int, channels: int, channel: np.nd
 
 
 @compiled(error_model="numpy")
-def drain_pixel(c: Any, out: int, totals: np.ndarray, scales: Scales, activation: np.ndarray) -> None:
+def drain_pixel(
+    c: Any, out: int, totals: np.ndarray, scales: Scales, activation: np.ndarray, tables: np.ndarray
+) -> None:
     """Requantizes totals int32 [channels] of one output pixel to address `out`. scales: of `records`."""
     address = out & ADDRESS_MASK
     check_inside(address, totals.size, activation)
-    requantize_row(
-        totals, scales, c.out_zero_point, c.clamp_min, c.clamp_max, activation[address : address + totals.size]
-    )
+    target = activation[address : address + totals.size]
+    requantize_row(totals, scales, c.out_zero_point, c.clamp_min, c.clamp_max, target)
+    looked_up(target, c.table, tables)
 
 
 @compiled(error_model="numpy")

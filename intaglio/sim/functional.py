@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from intaglio.errors import InputError
-from intaglio.machine.config import Config
+from intaglio.machine.config import TABLE_ENTRIES, Config
 from intaglio.machine.counters import Counter
 from intaglio.machine.isa import Command, LocalMemory
 from intaglio.machine.opcodes import ByOpcode, Opcode
@@ -56,11 +56,14 @@ class _Machine:
     def __init__(self, config: Config, external: np.ndarray):
         self.external = external
         self._sizes = sizes_of(config)
-        sizes = (config.activation_bytes, config.weight_bytes, config.channel_bytes)
+        sizes = (config.activation_bytes, config.weight_bytes, config.channel_bytes, config.table_bytes)
         self._local = [np.zeros(size, np.uint8) for size in sizes]
         self._activation = self._local[LocalMemory.ACTIVATION].view(np.int8)
         self._weight = self._local[LocalMemory.WEIGHT].view(np.int8)
         self._channel = self._local[LocalMemory.CHANNEL].view(np.int32)
+        words = self._local[LocalMemory.TABLE].reshape(-1, config.bus_bytes)
+        self._table_words = words[:, :TABLE_ENTRIES]
+        self._tables = np.zeros(self._table_words.size, np.int8)
         self._partial = np.zeros(config.partial_words * config.requantizers, np.int32)
         self._window_sums = np.zeros(config.slab_channels, np.int64)
 
@@ -73,6 +76,8 @@ class _Machine:
             raise IndexError(f"no memory {c.memory}")
         to = self._local[c.memory]
         copy_rows(c.rows, c.row_bytes, self.external, c.external, c.external_stride, to, c.local, c.local_stride)
+        if c.memory == LocalMemory.TABLE:
+            self._tables[:] = self._table_words.reshape(-1).view(np.int8)
         count_load(c, self._sizes, ledger)
 
     def store(self, c: Any, ledger: np.ndarray) -> None:
@@ -81,16 +86,16 @@ class _Machine:
         count_store(c, self._sizes, ledger)
 
     def conv(self, c: Any, ledger: np.ndarray) -> None:
-        convolve(c, self._sizes, self._activation, self._weight, self._channel, self._partial, ledger)
+        convolve(c, self._sizes, self._activation, self._weight, self._channel, self._tables, self._partial, ledger)
 
     def depthwise(self, c: Any, ledger: np.ndarray) -> None:
-        convolve_depthwise(c, self._sizes, self._activation, self._weight, self._channel, ledger)
+        convolve_depthwise(c, self._sizes, self._activation, self._weight, self._channel, self._tables, ledger)
 
     def add(self, c: Any, ledger: np.ndarray) -> None:
-        add(c, self._sizes, self._activation, ledger)
+        add(c, self._sizes, self._activation, self._tables, ledger)
 
     def pool(self, c: Any, ledger: np.ndarray) -> None:
-        pool(c, self._sizes, self._activation, self._window_sums, ledger)
+        pool(c, self._sizes, self._activation, self._tables, self._window_sums, ledger)
 
 
 _KERNELS: ByOpcode[Callable[[_Machine, Any, np.ndarray], None]] = ByOpcode(

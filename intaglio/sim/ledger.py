@@ -103,7 +103,8 @@ _ELEMENTS: ByOpcode[Callable[[Command, int], dict[str, int]]] = ByOpcode(
 
 def elements_of(command: Command, requantized: int) -> dict[str, int]:
     """The ELEMENTS of one command that requantized so many; pooled ones follow from its fields."""
-    return _ELEMENTS[command.opcode](command, requantized)
+    found = _ELEMENTS[command.opcode](command, requantized)
+    return found | {"table_reads": requantized} if command["table"] else found
 
 
 def fetch_words(commands: Sequence[Command], bus_bytes: int) -> list[int]:

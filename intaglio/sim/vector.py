@@ -1,6 +1,6 @@
 """ADD and POOL: results and ledger of one command (machine/commands has their meaning).
 
-c: operands.Add or Pool. z: operands.Sizes. activation: the memory, int8 [bytes]. ledger int64 [len(Counter)]
+c: operands.Add or Pool. z: operands.Sizes. activation: the memory, int8 [bytes]; tables: as `looked_up` takes them. ledger int64 [len(Counter)]
 is added to. Both raise IndexError before they touch what lies outside the memory.
 """
 
@@ -15,7 +15,16 @@ from intaglio.machine.counters import Counter
 from intaglio.machine.isa import ADD_LEFT_SHIFT, RoundingCode
 from intaglio.sim.activation_port import ADDRESS_MASK, check_inside, passes
 from intaglio.sim.cores import in_parts
-from intaglio.sim.requantize import MULTIPLIER_MASK, SHIFT_MAX, SHIFT_MIN, Scales, requantize, requantize_row, scales_of
+from intaglio.sim.requantize import (
+    MULTIPLIER_MASK,
+    SHIFT_MAX,
+    SHIFT_MIN,
+    Scales,
+    looked_up,
+    requantize,
+    requantize_row,
+    scales_of,
+)
 
 _READS, _WRITES = int(Counter.ACTIVATION_READS), int(Counter.ACTIVATION_WRITES)
 _REQUANTIZATIONS = int(Counter.REQUANTIZATIONS)
@@ -25,25 +34,25 @@ _PART = 1 << 15
 """Elements that are worth a thread, which takes 50 us or more to hear of its work."""
 
 
-def add(c: Any, z: Any, activation: np.ndarray, ledger: np.ndarray) -> None:
+def add(c: Any, z: Any, activation: np.ndarray, tables: np.ndarray, ledger: np.ndarray) -> None:
     def run(first: int, last: int) -> None:
-        _add(c, z, first, last, activation, ledger)
+        _add(c, z, first, last, activation, tables, ledger)
 
     in_parts(run, c.rows, c.rows * c.row_bytes // _PART)
 
 
-def pool(c: Any, z: Any, activation: np.ndarray, sums: np.ndarray, ledger: np.ndarray) -> None:
+def pool(c: Any, z: Any, activation: np.ndarray, tables: np.ndarray, sums: np.ndarray, ledger: np.ndarray) -> None:
     """sums: int64 [slab_channels], sums or maxima, kept between commands."""
 
     def run(first: int, last: int) -> None:
-        _pool(c, z, first, last, activation, sums, ledger)
+        _pool(c, z, first, last, activation, tables, sums, ledger)
 
     elements = c.region_rows * c.region_cols * c.kernel_rows * c.kernel_cols * c.channels
     in_parts(run, c.region_rows, elements // _PART)
 
 
 @compiled(error_model="numpy", nogil=True)
-def _add(c: Any, z: Any, first: int, last: int, activation: np.ndarray, ledger: np.ndarray) -> None:
+def _add(c: Any, z: Any, first: int, last: int, activation: np.ndarray, tables: np.ndarray, ledger: np.ndarray) -> None:
     """Rows `first` up to `last`; with the first one the ledger of all."""
     scales = _scales(c, c.row_bytes, activation)
     table_a = _operands(c.zero_a, c.mult_a, c.shift_a)
@@ -56,7 +65,9 @@ def _add(c: Any, z: Any, first: int, last: int, activation: np.ndarray, ledger: 
             check_inside(address, count, activation)
         for i in range(count):
             totals[i] = table_a[activation[a + i] + 128] + table_b[activation[b + i] + 128]
-        requantize_row(totals, scales, c.out_zero_point, c.clamp_min, c.clamp_max, activation[out : out + count])
+        target = activation[out : out + count]
+        requantize_row(totals, scales, c.out_zero_point, c.clamp_min, c.clamp_max, target)
+        looked_up(target, c.table, tables)
     if first == 0:
         count_add(c, z, ledger)
 
@@ -70,7 +81,16 @@ def add_row(c: Any, row: int) -> tuple[int, int, int]:
 
 
 @compiled(error_model="numpy", nogil=True)
-def _pool(c: Any, z: Any, first: int, last: int, activation: np.ndarray, sums: np.ndarray, ledger: np.ndarray) -> None:
+def _pool(
+    c: Any,
+    z: Any,
+    first: int,
+    last: int,
+    activation: np.ndarray,
+    tables: np.ndarray,
+    sums: np.ndarray,
+    ledger: np.ndarray,
+) -> None:
     """Rows `first` up to `last` of the region; with the first one the ledger of all."""
     if (c.hold or c.resume) and (c.region_rows * c.region_cols > 1 or c.channels > z.slab_channels):
         raise IndexError("sums of several slabs that begin or go on elsewhere")
@@ -102,6 +122,7 @@ def _pool(c: Any, z: Any, first: int, last: int, activation: np.ndarray, sums: n
             check_inside(out, c.channels, activation)
             target = activation[out : out + c.channels]
             requantize_row(totals, scales, c.out_zero_point, c.clamp_min, c.clamp_max, target)
+            looked_up(target, c.table, tables)
     if first == 0:
         count_pool(c, z, ledger)
 

@@ -24,20 +24,20 @@ MOST_ROWS = 1 << 20
 """Rows of one command beyond this are refused: no memory on chip holds them."""
 MOST_IN_ALL = 1 << 26
 """Rows of a program's commands beyond this are refused: they would take a gigabyte."""
-ROLES = 5
+ROLES = 6
 """Footprints of one command at most."""
 EXTERNAL = len(LocalMemory)
 """Number of external memory, beside LocalMemory's."""
-_ACTIVATION, _WEIGHT, _CHANNEL = (int(memory) for memory in LocalMemory)
+_ACTIVATION, _WEIGHT, _CHANNEL, _TABLE = (int(memory) for memory in LocalMemory)
 _ROLES: ByOpcode[tuple[tuple[int, ...], int]] = ByOpcode(
     "footprint's roles",
     {
         Opcode.LOAD: ((EXTERNAL, _ACTIVATION), 1),  # its target is a field
         Opcode.STORE: ((EXTERNAL, _ACTIVATION), 0),
-        Opcode.CONV: ((_ACTIVATION, _WEIGHT, _CHANNEL, _CHANNEL, _ACTIVATION), 4),
-        Opcode.DEPTHWISE: ((_ACTIVATION, _WEIGHT, _CHANNEL, _ACTIVATION), 3),
-        Opcode.ADD: ((_ACTIVATION, _ACTIVATION, _ACTIVATION), 2),
-        Opcode.POOL: ((_ACTIVATION, _ACTIVATION), 1),
+        Opcode.CONV: ((_ACTIVATION, _WEIGHT, _CHANNEL, _CHANNEL, _ACTIVATION, _TABLE), 4),
+        Opcode.DEPTHWISE: ((_ACTIVATION, _WEIGHT, _CHANNEL, _ACTIVATION, _TABLE), 3),
+        Opcode.ADD: ((_ACTIVATION, _ACTIVATION, _ACTIVATION, _TABLE), 2),
+        Opcode.POOL: ((_ACTIVATION, _ACTIVATION, _TABLE), 1),
     },
 )
 """The memory of each role, and the role that is written."""
@@ -121,6 +121,8 @@ class _Sizes(NamedTuple):
     channel_groups: int
     weight_word_bytes: int
     channel_word_bytes: int
+    table_words: int
+    bus_bytes: int
 
     @staticmethod
     def of(config: Config) -> _Sizes:
@@ -155,7 +157,7 @@ def _transfers(
 def _adds(
     commands: np.ndarray,
     at: np.ndarray,
-    _sizes: _Sizes,
+    sizes: _Sizes,
     edges: np.ndarray,
     starts: np.ndarray,
     ends: np.ndarray,
@@ -170,6 +172,8 @@ def _adds(
         _mark(edges, edge, 2, n)
         n = _rows(starts, ends, n, c.out_base, c.rows, c.out_row_stride, c.row_bytes)
         _mark(edges, edge, 3, n)
+        n = _table(starts, ends, n, c.table, sizes)
+        _mark(edges, edge, 4, n)
     return n
 
 
@@ -177,7 +181,7 @@ def _adds(
 def _pools(
     commands: np.ndarray,
     at: np.ndarray,
-    _sizes: _Sizes,
+    sizes: _Sizes,
     edges: np.ndarray,
     starts: np.ndarray,
     ends: np.ndarray,
@@ -200,6 +204,8 @@ def _pools(
             wide = (c.region_cols - 1) * c.out_pixel_stride + c.channels
             n = _rows(starts, ends, n, c.out_base, c.region_rows, c.out_row_stride, wide)
         _mark(edges, edge, 2, n)
+        n = _table(starts, ends, n, c.table, sizes)
+        _mark(edges, edge, 3, n)
     return n
 
 
@@ -249,6 +255,8 @@ def _convs(
             row = c.out_base + oy * c.out_row_stride + first * c.out_pixel_stride
             n = _row(starts, ends, n, row, (last - first) * c.out_pixel_stride + channels)
         _mark(edges, edge, 5, n)
+        n = _table(starts, ends, n, c.table, sizes)
+        _mark(edges, edge, 6, n)
     return n
 
 
@@ -290,6 +298,8 @@ def _depthwises(
                 row = c.out_base + down * c.out_patch_row_step + y * c.out_row_stride
                 n = _row(starts, ends, n, row, wide + channels)
         _mark(edges, edge, 4, n)
+        n = _table(starts, ends, n, c.table, sizes)
+        _mark(edges, edge, 5, n)
     return n
 
 
@@ -326,6 +336,13 @@ def _rows(starts: np.ndarray, ends: np.ndarray, n: int, base: int, rows: int, st
     for i in range(rows):
         n = _row(starts, ends, n, base + i * stride, row_bytes)
     return n
+
+
+@compiled()
+def _table(starts: np.ndarray, ends: np.ndarray, n: int, table: int, sizes: _Sizes) -> int:
+    """The table that a command's results go through, if there is one."""
+    size = sizes.table_words * sizes.bus_bytes
+    return _row(starts, ends, n, (table - 1) * size, size) if table else n
 
 
 @compiled()

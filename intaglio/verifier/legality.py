@@ -133,6 +133,8 @@ def _transfer(config: Config, c: Command) -> Iterator[str]:
             yield f"{name} = {c[name]} is not a multiple of bus_bytes ({config.bus_bytes})"
     if c["memory"] not in LocalMemory._value2member_map_:
         yield f"memory = {c['memory']} is none"
+    elif c["memory"] == LocalMemory.TABLE and not config.tables:
+        yield "loads a table, configuration field tables is 0"
     elif c.opcode is Opcode.STORE and c["memory"] != LocalMemory.ACTIVATION:
         yield "stores from another memory than activations"
     if c["rows"] > MOST_ROWS:
@@ -140,6 +142,8 @@ def _transfer(config: Config, c: Command) -> Iterator[str]:
 
 
 def _output(config: Config, c: Command) -> Iterator[str]:
+    if c["table"] > config.tables:
+        yield f"table = {c['table']}, configuration field tables is {config.tables}"
     low, high = element_value(c, "clamp_min"), element_value(c, "clamp_max")
     if low > high:
         yield f"clamp_min = {low} is above clamp_max = {high}"

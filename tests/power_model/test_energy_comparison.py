@@ -40,6 +40,7 @@ def counts(name: str = "layer", issued: int = 0, **given: int) -> LayerCounts:
             "pool_elements",
             "pool_outputs",
             "pool_averages",
+            "table_reads",
         ),
         0,
     )

@@ -27,6 +27,9 @@ OUTPUT = (  # shared by the compute commands
     Field("out_zero_point_high", 31, 8, 8, True, reserved=True),
     Field("clamp_min_high", 31, 16, 8, True, reserved=True),
     Field("clamp_max_high", 31, 24, 8, True, reserved=True),
+    Field(
+        "table", 0, 12, 4
+    ),  # 1 + the number of the table that results go through, 0 for none; built in where config.tables is not 0
 )
 FEED = (  # shared by CONV and DEPTHWISE: the array's, drain's and feed's common parts read them without looking at the opcode
     Field("origin", 1),

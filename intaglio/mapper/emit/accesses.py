@@ -11,11 +11,11 @@ import numpy as np
 from intaglio.compiled import compiled
 from intaglio.machine.config import Config
 from intaglio.machine.isa import Command, LocalMemory
-from intaglio.machine.opcodes import ByOpcode, Opcode
+from intaglio.machine.opcodes import ENGINE_OF, ByOpcode, Engine, Opcode
 from intaglio.program.table import Table, table_of
 
 WORD = 1 << 32
-MOST = 6
+MOST = 7
 """Accesses of one command."""
 
 
@@ -25,12 +25,13 @@ class Space(enum.IntEnum):
     ACTIVATION = LocalMemory.ACTIVATION
     WEIGHT = LocalMemory.WEIGHT
     CHANNEL = LocalMemory.CHANNEL
-    EXTERNAL = 3
+    TABLE = LocalMemory.TABLE
+    EXTERNAL = 4
 
 
-_ACTIVATION, _WEIGHT, _CHANNEL, _EXTERNAL = (int(space) for space in Space)
+_ACTIVATION, _WEIGHT, _CHANNEL, _TABLE, _EXTERNAL = (int(space) for space in Space)
 _LOAD = int(Opcode.LOAD)
-_Sizes = tuple[int, int, int, int]
+_Sizes = tuple[int, int, int, int, int]
 
 
 class Access(NamedTuple):
@@ -51,9 +52,17 @@ def accesses(config: Config, command: Command) -> list[Access]:
 def accesses_of(config: Config, table: Table) -> tuple[np.ndarray, np.ndarray]:
     """Accesses of legal commands: int64 [commands, MOST, 4], as in Access; and how many each has, int64 [commands]."""
     found, count = np.zeros((len(table), MOST, len(Access._fields)), np.int64), np.zeros(len(table), np.int64)
-    sizes = (config.cols, config.channel_groups, config.weight_word_bytes, config.channel_word_bytes)
+    sizes = (
+        config.cols,
+        config.channel_groups,
+        config.weight_word_bytes,
+        config.channel_word_bytes,
+        config.table_words * config.bus_bytes,
+    )
     for opcode, at in table.at.items():
         _FILL[opcode](table.records[opcode], at, sizes, found, count)
+        if ENGINE_OF[opcode] is Engine.COMPUTE:
+            _looked_up(table.records[opcode]["table"], at, sizes, found, count)
     return found, count
 
 
@@ -65,6 +74,14 @@ def _add(found: np.ndarray, count: np.ndarray, index: int, space: int, low: int,
     found[index, count[index], 0], found[index, count[index], 1] = space, low
     found[index, count[index], 2], found[index, count[index], 3] = high, write
     count[index] += 1
+
+
+@compiled()
+def _looked_up(tables: np.ndarray, at: np.ndarray, sizes: _Sizes, found: np.ndarray, count: np.ndarray) -> None:
+    size = sizes[4]
+    for i in range(len(at)):
+        if tables[i]:
+            _add(found, count, at[i], _TABLE, (tables[i] - 1) * size, tables[i] * size, 0)
 
 
 @compiled()
@@ -112,7 +129,7 @@ def _pools(commands: np.ndarray, at: np.ndarray, _sizes: _Sizes, found: np.ndarr
 
 @compiled()
 def _convs(commands: np.ndarray, at: np.ndarray, sizes: _Sizes, found: np.ndarray, count: np.ndarray) -> None:
-    cols, channel_groups, weight_word, channel_word = sizes
+    cols, channel_groups, weight_word, channel_word, _ = sizes
     for i in range(len(at)):
         c, index = commands[i], at[i]
         fed = (c.pixel_tiles - 1) * c.rows_per_tile + c.last_pixels
@@ -161,7 +178,7 @@ def _convs(commands: np.ndarray, at: np.ndarray, sizes: _Sizes, found: np.ndarra
 
 @compiled()
 def _depthwises(commands: np.ndarray, at: np.ndarray, sizes: _Sizes, found: np.ndarray, count: np.ndarray) -> None:
-    _, channel_groups, weight_word, channel_word = sizes
+    _, channel_groups, weight_word, channel_word, _ = sizes
     for i in range(len(at)):
         c, index = commands[i], at[i]
         channels = (c.channel_tiles - 1) * c.tile_channels + c.last_channels

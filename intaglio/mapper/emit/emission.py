@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
+import numpy as np
+
 from intaglio.machine import isa
-from intaglio.machine.config import Config
+from intaglio.machine.config import TABLE_ENTRIES, Config
 from intaglio.mapper.lower.lowered import Lowered
 from intaglio.mapper.schedule.schedule import Schedule
 from intaglio.mapper.tasks.convolution import ConvTask
 from intaglio.mapper.tasks.geometry import Part
 from intaglio.mapper.tasks.groups import record_bytes, record_groups, tile_groups, weight_bytes
 from intaglio.mapper.tasks.parts import variants
-from intaglio.mapper.tasks.task import FIELD_LIMIT, Operand
+from intaglio.mapper.tasks.task import FIELD_LIMIT, Lookup, Operand, Task
 from intaglio.mapper.tiling.allocate import Ring
 from intaglio.program.layout import ByteRegion, Region, View, align_up
 from intaglio.program.program import BASE_ALIGNMENT
@@ -62,6 +64,10 @@ class Emission:
                     for tile in range(task.channel_tiles(self.config)):
                         for without in sorted(lacks):
                             end = self._add_records(end, task, range(tile, tile + 1), without)
+            for any_task in layer.chain.tasks:
+                if any_task.lookup is not None:
+                    size = self.config.table_words * self.config.bus_bytes
+                    end = self._add_block(end, ("table", any_task.tag), size, partial(self._table, any_task.lookup))
         self.constant_bytes = end
         end = self.values_at = align_up(end, BASE_ALIGNMENT)
         for name in self.network.values:
@@ -81,6 +87,20 @@ class Emission:
             return at
         size = len(tiles) * self.config.channel_groups * self.config.channel_word_bytes
         return self._add_block(at, key, size, partial(task.record_block, self.config, tiles, without))
+
+    def _table(self, lookup: Lookup) -> bytes:
+        """A table as LOAD takes it: so many entries at the beginning of each bus word."""
+        words = np.zeros((self.config.table_words, self.config.bus_bytes), np.int8)
+        words[:, :TABLE_ENTRIES] = lookup.values.reshape(-1, TABLE_ENTRIES)
+        return words.tobytes()
+
+    def tables(self, tasks: Sequence[Task]) -> None:
+        """Loads the tables of a layer or of a chain's."""
+        size = self.config.table_words * self.config.bus_bytes
+        for task in tasks:
+            if task.lookup is not None:
+                source, at = self._blocks["table", task.tag], (task.lookup.slot - 1) * size
+                self.transfer(isa.Opcode.LOAD, task.tag, isa.LocalMemory.TABLE, (source, size), (at, size), 1, size)
 
     def constants(self) -> bytes:
         """Weights and channel records, the first bytes of the data outside."""

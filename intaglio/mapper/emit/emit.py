@@ -23,5 +23,6 @@ def emit(network: Lowered, config: Config, schedule: Schedule) -> Emission:
 def emit_layer(out: Emission, layer: Placed, before: Placed | None) -> None:
     """The commands of one layer or chain, behind those of the one before it."""
     emitter = LayerEmitter(out, layer) if isinstance(layer.plan, LayerPlan) else ChainEmitter(out, layer, before)
+    out.tables(layer.chain.tasks)
     emitter.run()
     out.fetch(layer.chain.tasks[-1].tag, layer.left, isa.Opcode.STORE)

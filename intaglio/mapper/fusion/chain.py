@@ -131,6 +131,9 @@ def can_chain(network: Lowered, tasks: range, required: set[str]) -> bool:
     with_windows = [task for task in (network.tasks[i] for i in tasks) if task.windowed]
     if len({task.output.layout.rows // task.cut.image_rows for task in with_windows}) > 1:
         return False  # such as a fully connected layer, for which a batch's rows are one image, behind windows
+    slots = [task.table for task in (network.tasks[i] for i in tasks) if task.table]
+    if len(set(slots)) < len(slots):
+        return False  # their pieces take turns, and one table would take the other's place
     for index in tasks:
         task = network.tasks[index]
         if not task.rectangular:

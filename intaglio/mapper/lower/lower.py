@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
@@ -15,12 +16,12 @@ from intaglio.machine.isa import HEADER
 from intaglio.mapper.lower.layer_bounds import layer_of, moved_of, needs_of
 from intaglio.mapper.lower.lowered import Lowered, Value
 from intaglio.mapper.lower.products import product, product_layout, splits_evenly
-from intaglio.mapper.lower.views import parts_of, view_of
+from intaglio.mapper.lower.views import fused_tables, parts_of, view_of
 from intaglio.mapper.tasks.convolution import ConvTask
 from intaglio.mapper.tasks.elementwise import IDENTITY, AddTask, CopyTask, RescaleTask
 from intaglio.mapper.tasks.move import MoveTask
 from intaglio.mapper.tasks.pooling import PoolTask, average_scale
-from intaglio.mapper.tasks.task import Operand, Task
+from intaglio.mapper.tasks.task import Lookup, Operand, Task
 from intaglio.network.graph import (
     Add,
     AveragePool2D,
@@ -36,6 +37,7 @@ from intaglio.network.graph import (
     Rescale,
     Reshape,
     Rounding,
+    Table,
 )
 from intaglio.program.layout import Layout, Region, align_up, layout_of
 from intaglio.program.program import BASE_ALIGNMENT, Layer
@@ -103,19 +105,23 @@ class _Lowering:
         accelerated = [op for i, op in enumerate(graph.operators) if i not in host]
         wanted = {*graph.outputs, *(n for i, op in enumerate(graph.operators) if i in host for n in op.inputs)}
         self.outputs = tuple(name for op in accelerated for name in op.outputs if name in wanted)
+        self.fused = fused_tables(graph, host, self.outputs)
+        self._slots = itertools.cycle(range(1, max(config.tables, 1) + 1))
         self.parts = parts_of(graph, config, host, self._layout, self.outputs, copied)
 
     def run(self) -> Lowered:
         by_operator: list[Task | None] = []
         for index, op in enumerate(self.graph.operators):
             by_operator.append(None)
-            if index in self.host:
+            if index in self.host or (isinstance(op, Table) and op.inputs[0] in self.fused):
                 continue
             fresh = [name for name in op.inputs if name not in self.operands]
             for name in dict.fromkeys(fresh):
                 self.inputs.append(name)
                 self._new_value(name, self._layout(name), None)
             task = self._task(index, op)
+            if task is not None and op.outputs[0] in self.fused:
+                task = replace(task, lookup=self._lookup(self.fused[op.outputs[0]]))  # type: ignore[type-var]
             if task is not None:
                 by_operator[index] = task
                 self._add(task)
@@ -148,8 +154,14 @@ class _Lowering:
         self.operands[name] = Operand(name, name, layout)
         return self.operands[name]
 
+    def _lookup(self, op: Table) -> Lookup:
+        """The operator's table in the next slot on chip."""
+        return Lookup(next(self._slots), np.roll(op.values, 128))
+
     def _target(self, op: Operator, layout: Layout | None = None) -> Operand:
         name = op.outputs[0]
+        if name in self.fused:  # its results go through a table at once
+            name = self.fused[name].outputs[0]
         if name in self.parts:
             part = self.parts[name]
             return self._written(name, part.owner, part.layout)
@@ -184,6 +196,12 @@ class _Lowering:
             case Rescale():
                 inputs, layout = self._like(index, op, inputs)
                 return RescaleTask(index, op.name, inputs, self._target(op, layout), op)
+            case Table():
+                (multiplier, shift), rounding = IDENTITY, Rounding(self.config.rounding[0])
+                same = Requantize(np.array([multiplier]), np.array([shift]), rounding)
+                inputs, layout = self._like(index, op, inputs)
+                copy = Rescale(op.name, op.inputs, op.outputs, 0, 0, same, (-128, 127))
+                return RescaleTask(index, op.name, inputs, self._target(op, layout), copy, self._lookup(op))
             case Move():
                 return self._move(index, op, inputs)
             case Reshape():

@@ -26,6 +26,7 @@ from intaglio.network.graph import (
     Rescale,
     Reshape,
     Rounding,
+    Table,
 )
 from intaglio.program.layout import layout_of
 
@@ -33,7 +34,7 @@ Why = tuple[str, str]
 """The reason and the remedy of a refusal."""
 BYTES_LIMIT = (1 << 31) - 1
 """Greatest distance along a row, padding included, that a command's signed 32-bit fields hold."""
-SUPPORTED = (Conv2D, FullyConnected, Add, AveragePool2D, MaxPool2D, Mean, Move, Rescale, Reshape)
+SUPPORTED = (Conv2D, FullyConnected, Add, AveragePool2D, MaxPool2D, Mean, Move, Rescale, Reshape, Table)
 
 
 def refusals(graph: Graph, op: Operator, config: Config) -> list[Why]:
@@ -69,6 +70,8 @@ def refusals(graph: Graph, op: Operator, config: Config) -> list[Why]:
                 reason = f"an operand's rounding is {how.rounding.value!r}, the hardware has 'double'"
                 out.append((reason, "requantize it"))
             out += _scale_refusals(op, how)
+    if isinstance(op, Table) and not config.tables:
+        out.append(("it goes through a table, configuration field tables is 0", "set tables: 4, or 1, 2 or 8"))
     if isinstance(op, Conv2D | FullyConnected) and op.weight_zero_point:
         if not config.weight_zero_points:
             reason = (

@@ -7,17 +7,34 @@ it, by the layers that make it.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
 from intaglio.machine.config import Config
 from intaglio.mapper.tasks.move import Axis, piece_of
-from intaglio.network.graph import Add, AveragePool2D, Box, Conv2D, Graph, MaxPool2D, Mean, Move, Rescale
+from intaglio.network.graph import (
+    Add,
+    AveragePool2D,
+    Box,
+    Conv2D,
+    FullyConnected,
+    Graph,
+    MaxPool2D,
+    Mean,
+    Move,
+    Rescale,
+    Table,
+)
 from intaglio.program.layout import Layout
 
-MAKERS = (Conv2D, Add, AveragePool2D, MaxPool2D, Mean, Rescale, Move)
+MAKERS = (Conv2D, Add, AveragePool2D, MaxPool2D, Mean, Rescale, Move, Table)
 """Operators whose output may be written anywhere."""
+
+
+SCALED = (Conv2D, FullyConnected, Add, AveragePool2D, MaxPool2D, Mean, Rescale)
+"""Operators whose results leave the requantizers, and may go through a table there."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +107,22 @@ def _pixels(axes: list[Axis], first: int, whole: Layout, own: Layout) -> tuple[i
         return None
     pitch = apart.in_x if whole.pixel == 1 else apart.in_x // whole.pixel * whole.pitch
     return run.length, pitch, at
+
+
+def fused_tables(graph: Graph, host: AbstractSet[int], outputs: Sequence[str]) -> dict[str, Table]:
+    """The tables that a tensor's maker puts its results through, by the tensor, which nothing else reads. host, outputs: as
+    `parts_of` has them."""
+    mine = [op for i, op in enumerate(graph.operators) if i not in host]
+    scaled = {op.outputs[0] for op in mine if isinstance(op, SCALED)}
+    readers = Counter(name for op in graph.operators for name in op.inputs)
+    return {
+        op.inputs[0]: op
+        for op in mine
+        if isinstance(op, Table)
+        and op.inputs[0] in scaled
+        and readers[op.inputs[0]] == 1
+        and op.inputs[0] not in outputs
+    }
 
 
 def turned(box: Box) -> Box:

@@ -14,7 +14,7 @@ from intaglio.mapper.tasks.geometry import Geometry, Part, chunks_of
 from intaglio.mapper.tasks.groups import Groups, tile_groups
 from intaglio.mapper.tasks.job import Job
 from intaglio.mapper.tasks.needed import Need, touched
-from intaglio.mapper.tasks.task import FIELD_LIMIT, Cut, Operand, Task, output_fields, unrolled_input
+from intaglio.mapper.tasks.task import FIELD_LIMIT, Cut, Lookup, Operand, Task, output_fields, unrolled_input
 from intaglio.network.graph import Requantize
 from intaglio.program.layout import Region, split
 
@@ -69,6 +69,7 @@ class ConvTask(Task):
     requantize: Requantize
     clamp: tuple[int, int]
     useful_weights: int
+    lookup: Lookup | None = None
 
     @property
     def cut(self) -> Cut:
@@ -85,7 +86,7 @@ class ConvTask(Task):
 
     @property
     def alike(self) -> object:
-        return type(self), self.geometry, *(x.layout for x in (*self.inputs, self.output))
+        return type(self), self.geometry, self.table > 0, *(x.layout for x in (*self.inputs, self.output))
 
     def row_kind(self, region: Region) -> object:
         return region.rows
@@ -309,7 +310,7 @@ class ConvTask(Task):
             "in_zero_point": self.input_zero_point,
             "weight_zero_point": self.weight_zero_point,
             "start": 1,
-            **output_fields(0, 0, 0, self.output_zero_point, self.clamp, self.requantize.rounding),
+            **output_fields(0, 0, 0, self.output_zero_point, self.clamp, self.requantize.rounding, self.table),
         }
 
     def padding_kind(self, region: Region) -> int | None:

@@ -41,7 +41,7 @@ def suits(config: Config, geometry: Geometry, groups: int) -> bool:
 @dataclass(frozen=True)
 class Depthwise:
     """The common part of a depthwise layer's commands. geometry: channels == out_channels; slices do not count.
-    clamp: least and greatest output, int8."""
+    clamp: least and greatest output, int8. table: the field."""
 
     tag: int
     geometry: Geometry
@@ -50,6 +50,7 @@ class Depthwise:
     output_zero_point: int
     clamp: tuple[int, int]
     rounding: Rounding
+    table: int = 0
 
     def commands(self, config: Config, job: Job) -> list[isa.Command]:
         """The commands for the job's region, whole pixels within one image, and its channel tiles, which it names, in any order.
@@ -66,7 +67,7 @@ class Depthwise:
         out_commands = []
         for down in rows:
             for across in cols:
-                work = _Work(down.axis, across.axis, len(tiles), width, last)
+                work = _Work(down.axis, across.axis, len(tiles), width, last, self.table > 0)
                 for block in best_blocks(config, work):
                     out_commands.append(self._command(config, job, tiles.start, work, block, down, across))
         return out_commands
@@ -78,7 +79,7 @@ class Depthwise:
             block_cycles(config, work, block)
             for down in _phases(0, rows, g.kernel_rows, g.stride_rows, g.dilation_rows)
             for across in _phases(0, width, g.kernel_cols, g.stride_cols, g.dilation_cols)
-            for work in (_Work(down.axis, across.axis, len(tiles), each, last),)
+            for work in (_Work(down.axis, across.axis, len(tiles), each, last, self.table > 0),)
             for block in best_blocks(config, work)
         )
 
@@ -132,7 +133,7 @@ class Depthwise:
             fields["patch_x_step"] = block.patch_cols * steps[1]
             fields["out_patch_step"] = block.patch_cols * out_pixel
         base = out.address(image * g.out_rows + y, x * g.channels + first_channel)
-        fields |= output_fields(base, out_row, out_pixel, self.output_zero_point, self.clamp, self.rounding)
+        fields |= output_fields(base, out_row, out_pixel, self.output_zero_point, self.clamp, self.rounding, self.table)
         command = isa.Command(isa.Opcode.DEPTHWISE, fields)
         fields["idle_cycles"] = least_idle_cycles(config, command)
         return command
@@ -193,13 +194,14 @@ def _phases(first: int, count: int, kernel: int, stride: int, dilation: int) -> 
 
 @dataclass(frozen=True)
 class _Work:
-    """A phase as far as cycles depend on it. tiles: channel tiles, of `width` channels, the last of `last`."""
+    """A phase as far as cycles depend on it. tiles: channel tiles, of `width` channels, the last of `last`. table: results go through one."""
 
     down: _Axis
     across: _Axis
     tiles: int
     width: int
     last: int
+    table: bool = False
 
 
 @dataclass(frozen=True)
@@ -240,6 +242,7 @@ def _counts(work: _Work, block: Block) -> dict[str, int]:
         "channel_tiles": work.tiles,
         "tile_channels": work.width,
         "last_channels": work.last,
+        "table": int(work.table),
     }
 
 

@@ -45,6 +45,7 @@ class DepthwiseTask(ConvTask):
             self.output_zero_point,
             self.clamp,
             self.requantize.rounding,
+            self.table,
         )
 
     def commands(self, config: Config, job: Job) -> list[isa.Command]:

@@ -14,7 +14,7 @@ from intaglio.machine import isa
 from intaglio.machine.config import Config
 from intaglio.mapper.tasks.job import Job
 from intaglio.mapper.tasks.needed import Need
-from intaglio.mapper.tasks.task import FIELD_LIMIT, Cut, Operand, Task, output_fields
+from intaglio.mapper.tasks.task import FIELD_LIMIT, Cut, Lookup, Operand, Task, output_fields
 from intaglio.network.graph import Add, Rescale, Rounding
 from intaglio.program.layout import Region, View, align_up
 
@@ -86,10 +86,16 @@ class AddTask(_ElementByElement):
     inputs: tuple[Operand, ...]
     output: Operand
     op: Add
+    lookup: Lookup | None = None
 
     @property
     def alike(self) -> object:
-        return AddTask, self.inputs[0] == self.inputs[1], *(x.layout for x in (*self.inputs, self.output))
+        return (
+            AddTask,
+            self.table > 0,
+            self.inputs[0] == self.inputs[1],
+            *(x.layout for x in (*self.inputs, self.output)),
+        )
 
     def reads(self, region: Region) -> tuple[Region, ...]:
         return region, region
@@ -120,7 +126,7 @@ class AddTask(_ElementByElement):
             "bias": self.op.bias,
         }
         out = job.output.address(run.row, run.x)
-        return isa.Command(isa.Opcode.ADD, fields | result_fields(self.op, out, out_step))
+        return isa.Command(isa.Opcode.ADD, fields | result_fields(self.op, out, out_step, self.table))
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,6 +138,7 @@ class RescaleTask(_ElementByElement):
     inputs: tuple[Operand, ...]
     output: Operand
     op: Rescale
+    lookup: Lookup | None = None
 
     def reads(self, region: Region) -> tuple[Region, ...]:
         return (region,)
@@ -148,11 +155,11 @@ class RescaleTask(_ElementByElement):
             "bias": -self.op.input_zero_point,
         }
         out = job.output.address(run.row, run.x)
-        return isa.Command(isa.Opcode.POOL, fields | result_fields(self.op, out, out_step))
+        return isa.Command(isa.Opcode.POOL, fields | result_fields(self.op, out, out_step, self.table))
 
 
-def result_fields(op: Add | Rescale, base: int, row_stride: int) -> dict[str, int]:
-    return output_fields(base, row_stride, 0, op.output_zero_point, op.clamp, op.requantize.rounding)
+def result_fields(op: Add | Rescale, base: int, row_stride: int, table: int) -> dict[str, int]:
+    return output_fields(base, row_stride, 0, op.output_zero_point, op.clamp, op.requantize.rounding, table)
 
 
 def run_fields(base: int, row_step: int, rows: int, row_bytes: int, tag: int) -> dict[str, int]:

@@ -18,7 +18,7 @@ from intaglio.machine.timing import head_cycles, pool_cycles
 from intaglio.mapper.tasks.groups import Groups, tile_groups
 from intaglio.mapper.tasks.job import Job
 from intaglio.mapper.tasks.needed import Need, touched
-from intaglio.mapper.tasks.task import Cut, Operand, Task, output_fields
+from intaglio.mapper.tasks.task import Cut, Lookup, Operand, Task, output_fields
 from intaglio.mapper.tasks.windows import Block, Blocks
 from intaglio.network.arithmetic import elements_inside
 from intaglio.network.graph import AveragePool2D, Requantize, Rounding
@@ -131,6 +131,7 @@ class PoolTask(Task):
     clamp: tuple[int, int]
     dilation: tuple[int, int] = (1, 1)
     maximum: bool = False
+    lookup: Lookup | None = None
     channelwise: ClassVar[bool] = True
 
     @property
@@ -232,8 +233,8 @@ class PoolTask(Task):
         """rows, cols: how many outputs, and their windows' elements."""
         key = config, rows, cols, channels, hold
         if key not in self._known:
-            names = ("region_rows", "kernel_rows", "region_cols", "kernel_cols", "channels", "hold")
-            fields = dict(zip(names, (*rows, *cols, channels, int(hold)), strict=True))
+            names = ("region_rows", "kernel_rows", "region_cols", "kernel_cols", "channels", "hold", "table")
+            fields = dict(zip(names, (*rows, *cols, channels, int(hold), self.table), strict=True))
             self._known[key] = pool_cycles(config, fields) - head_cycles(isa.Opcode.POOL)
         return self._known[key]
 
@@ -365,4 +366,4 @@ class PoolTask(Task):
             "bias": bias,
             "maximum": int(self.maximum),
         }
-        return fields | output_fields(base, *strides, self.output_zero_point, self.clamp, rounding)
+        return fields | output_fields(base, *strides, self.output_zero_point, self.clamp, rounding, self.table)

@@ -38,6 +38,15 @@ class Operand:
     layout: Layout
 
 
+@dataclass(frozen=True, eq=False)
+class Lookup:
+    """A function that results go through. slot: number of the table on chip, from 1; values: int8 [256], by the result's byte
+    from 0 to 255, so that those of negative results come last."""
+
+    slot: int
+    values: np.ndarray
+
+
 FIELD_LIMIT = (1 << 16) - 1
 """Greatest row count, width or window that a command's 16-bit fields hold."""
 
@@ -62,7 +71,7 @@ class Task(ABC):
     What a task can do it states: `weighted` and `pooled` give it with what only such a task has. channelwise: output channels
     need the same channels of the input alone. elementwise: an output element depends on the elements in its place alone.
     rectangular: what a rectangle of the output needs is one of each input, its rows by its rows, its columns by its columns.
-    in_place: the output may take the place of an input of the same layout.
+    in_place: the output may take the place of an input of the same layout. lookup: of a task whose results go through a table.
     """
 
     tag: int
@@ -73,6 +82,12 @@ class Task(ABC):
     elementwise: ClassVar[bool] = False
     rectangular: ClassVar[bool] = True
     in_place: ClassVar[bool] = False
+    lookup: Lookup | None = None
+
+    @property
+    def table(self) -> int:
+        """The field of its commands: the slot of its table, 0 for none."""
+        return 0 if self.lookup is None else self.lookup.slot
 
     @property
     def weighted(self) -> ConvTask | None:
@@ -147,9 +162,15 @@ class Task(ABC):
 
 
 def output_fields(
-    base: int, row_stride: int, pixel_stride: int, zero_point: int, clamp: tuple[int, int], rounding: Rounding
+    base: int,
+    row_stride: int,
+    pixel_stride: int,
+    zero_point: int,
+    clamp: tuple[int, int],
+    rounding: Rounding,
+    table: int = 0,
 ) -> dict[str, int]:
-    """The fields that CONV, ADD and POOL share."""
+    """The fields that the compute commands share."""
     return {
         "out_base": base,
         "out_row_stride": row_stride,
@@ -158,6 +179,7 @@ def output_fields(
         "clamp_min": int(clamp[0]),
         "clamp_max": int(clamp[1]),
         "rounding": int(ROUNDING_CODE[rounding]),
+        "table": table,
     }
 
 

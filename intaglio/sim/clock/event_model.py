@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from intaglio.compiled import compiled, specialised
 from intaglio.machine import latency
 from intaglio.machine.config import Config
-from intaglio.machine.counters import Counter
-from intaglio.machine.isa import Engine, LocalMemory
+from intaglio.machine.counters import LOAD_COUNTERS, Counter
+from intaglio.machine.isa import Engine
 from intaglio.machine.limits import (
     DEFAULT_WATCHDOG,
     FETCH_BLOCK_BYTES,
@@ -93,10 +93,9 @@ def run_events(config: Config, schedule: Schedule, watchdog: int = DEFAULT_WATCH
     counters = {c: int(causes[c]) for c in SYSTEM_COUNTERS}
     words = commands[:, ROW_WORDS] * commands[:, ROWS]
     loads = commands[:, ENGINE] == LOAD
-    for memory in LocalMemory:
-        counters[Counter(Counter.LOAD_ACTIVATION_WORDS + memory)] = int(
-            words[loads & (commands[:, MEMORY] == memory)].sum()
-        )
+    counters |= dict.fromkeys(LOAD_COUNTERS.values(), 0)
+    for memory, counter in LOAD_COUNTERS.items():
+        counters[counter] += int(words[loads & (commands[:, MEMORY] == memory)].sum())
     counters |= {
         Counter.CYCLES: int(cycles),
         Counter.STORE_WORDS: int(words[commands[:, ENGINE] == STORE].sum()),
