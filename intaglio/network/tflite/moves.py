@@ -23,7 +23,8 @@ from intaglio.network.tflite.tensors import (
 
 def same_elements(scope: Scope, op: FileOperator, shape: tuple[int, ...]) -> Operator:
     """A Reshape to `shape`, which the file must also declare."""
-    x, y = operand(scope, op), result(scope, op)
+    x = operand(scope, op)
+    y = result(scope, op, x)
     expect_shape(y, shape)
     if math.prod(x.shape) != math.prod(y.shape):
         raise Unsupported(y.name, f"{list(x.shape)} and {list(y.shape)} differ in size", "export the model again")
@@ -70,7 +71,8 @@ def expand_dims(scope: Scope, op: FileOperator) -> Operator:
 def pad(scope: Scope, op: FileOperator) -> None:
     """pad.cc: adds zero points, so it becomes the padding of a following VALID convolution; nothing else."""
     inputs_and_outputs(op, (2,))
-    x, y = image(operand(scope, op)), image(result(scope, op))
+    x = image(operand(scope, op))
+    y = image(result(scope, op, x))
     if op.outputs[0] not in scope.padded:
         raise Unsupported(
             y.name,

@@ -40,13 +40,26 @@ def options_of(op: FileOperator) -> dict[str, Any]:
 
 
 def operand(scope: Scope, op: FileOperator, position: int = 0) -> Activation:
-    """The int8 tensor at an input."""
+    """The 8-bit tensor at an input."""
     return activation(scope.tensor(op, position))
 
 
-def result(scope: Scope, op: FileOperator) -> Activation:
-    """The int8 tensor at the output."""
-    return activation(scope.model.tensors[op.outputs[0]])
+def result(scope: Scope, op: FileOperator, *operands: Activation) -> Activation:
+    """The 8-bit tensor at the output, of its operands' type."""
+    y = activation(scope.model.tensors[op.outputs[0]])
+    for x in operands:
+        same_type(x, y)
+    return y
+
+
+def same_type(x: Activation, y: Activation) -> None:
+    """Refuses an operand of another type than its output's."""
+    if x.type != y.type:
+        raise Unsupported(
+            x.name,
+            f"it is {x.type.lower()}, and the output {y.name!r} {y.type.lower()}",
+            "give both one type, with a QUANTIZE between them",
+        )
 
 
 def image(tensor: Activation) -> Activation:
@@ -71,7 +84,8 @@ def quantized_limit(real: float, output: Activation) -> int:
 
 
 def clamp(code: int, output: Activation) -> tuple[int, int]:
-    """kernel_util.cc, CalculateActivationRangeQuantized: the fused activation as lowest and highest int8."""
+    """kernel_util.cc, CalculateActivationRangeQuantized: the fused activation as lowest and highest int8 of
+    the graph."""
     if code not in ACTIVATIONS:
         raise Unsupported(
             output.name,
