@@ -9,6 +9,7 @@ import pytest
 from intaglio import data
 from intaglio.machine.config_files import load_config
 from intaglio.network import execute, extreme_inputs, load, random_inputs
+from intaglio.network.graph import Conv2D, FullyConnected
 from intaglio.network.tflite.oracle import LiteRTOracle
 from intaglio.network.tflite.write import TfliteBuilder
 from intaglio.session import NetworkRun, Session
@@ -158,12 +159,14 @@ RANDOM_MACHINES = [
 ]
 
 
-def run_random_network(seed: int, folder: Path) -> None:
+def run_random_network(seed: int, folder: Path, uint8: str = "") -> None:
     """A network, a machine and a memory by the seed: host, RTL and LiteRT agree."""
     rng = np.random.default_rng(seed)
     path = folder / f"random{seed}.tflite"
-    network = random_network(seed, path, edges=bool(seed % 2))
+    network = random_network(seed, path, bool(seed % 2) and uint8 != "edges", uint8)
     name, overrides = RANDOM_MACHINES[seed % len(RANDOM_MACHINES)]
+    if any(op.weight_zero_point for op in load(path).operators if isinstance(op, Conv2D | FullyConnected)):
+        name, overrides = RANDOM_MACHINES[seed % 3]  # TFLITE_ONLY has symmetric weights
     memory = (f"memory.bytes_per_cycle={rng.integers(1, 9)}", f"memory.latency={rng.choice([1, 7, 32, 200])}")
     print(f"seed {seed}: {name} {overrides} {memory}: {network.description}")
     graph = load(path)
@@ -181,6 +184,12 @@ def run_random_network(seed: int, folder: Path) -> None:
 def test_random_networks(block, tmp_path):
     for seed in range(20 * block, 20 * block + 20):
         run_random_network(seed, tmp_path)
+
+
+@pytest.mark.parametrize("uint8", ["throughout", "edges"])
+def test_random_networks_of_uint8(uint8, tmp_path):
+    for seed in range(24):
+        run_random_network(seed, tmp_path, uint8)
 
 
 def run_onnx_arithmetic(seed: int, folder: Path) -> None:

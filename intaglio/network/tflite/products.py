@@ -55,7 +55,8 @@ def depthwise_conv_2d(scope: Scope, op: FileOperator) -> Operator:
 
 
 def convolution(scope: Scope, op: FileOperator, y: Activation, kernel: Weights) -> Operator:
-    """Double rounding, the scale in double precision for each output channel. kernel: [O, KH, KW, I / groups]."""
+    """Double rounding, the scale in double precision for each output channel. kernel: [O, KH, KW, I / groups]. The scale
+    of a bias is compared only of uint8, as in LiteRT."""
     inputs_and_outputs(op, (2, 3))
     source = op.inputs[0]
     folded = Padding()
@@ -80,6 +81,8 @@ def convolution(scope: Scope, op: FileOperator, y: Activation, kernel: Weights) 
     padded = (n, height + folded.top + folded.bottom, width + folded.left + folded.right, c)
     padding, (out_rows, out_columns) = window(op, (rows, columns), padded, stride, dilation)
     expect_shape(y, (n, out_rows, out_columns, channels))
+    if y.type == "UINT8":
+        check_bias_scale(scope, op, x, y, kernel.scale[0])
     reals = [float(x.scale) * float(s) / float(y.scale) for s in kernel.scale]
     return Conv2D(
         y.name,
@@ -100,8 +103,7 @@ def convolution(scope: Scope, op: FileOperator, y: Activation, kernel: Weights) 
 
 
 def fully_connected(scope: Scope, op: FileOperator) -> Operator:
-    """fully_connected.cc: the reference rounds double(sum) * scale, half away from zero, of int8; twice, as a
-    convolution's, of uint8."""
+    """fully_connected.cc: the reference rounds double(sum) * scale, half away from zero, of int8 as of uint8."""
     inputs_and_outputs(op, (2, 3))
     x = operand(scope, op)
     y = result(scope, op, x)
@@ -122,10 +124,8 @@ def fully_connected(scope: Scope, op: FileOperator) -> Operator:
     offsets = bias(scope, op, units)
     limits = clamp(options.get("FusedActivationFunction", 0), y)
     reals = [float(x.scale) * float(s) / float(y.scale) for s in kernel.scale]
-    if y.type == "UINT8":
-        how = requantize(reals, y)
-    else:
-        how = fully_connected_requantize(scope, reals, reach(kernel.values, offsets, x.zero_point), y, limits)
+    sums = reach(kernel.values.astype(np.int16) - kernel.zero_point, offsets, x.zero_point)
+    how = fully_connected_requantize(scope, reals, sums, y, limits)
     return FullyConnected(
         y.name,
         (x.name,),
