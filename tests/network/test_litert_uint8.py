@@ -89,6 +89,35 @@ def test_convolution_of_every_sum(tmp_path: Path) -> None:
         assert_equal(file.write(tmp_path / "m.tflite", [x], [y]), [{"x": np.zeros((1, 1, 1, 1), np.uint8)}])
 
 
+@pytest.mark.parametrize("kind", ["CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"])
+@pytest.mark.parametrize("seed", range(12))
+def test_products_near_every_step(tmp_path: Path, seed: int, kind: str) -> None:
+    """Sums given by the bias alone, at and around each step of the output. Convolutions multiply scales in float32 there,
+    fully connected layers in double precision: about 1 output in 30,000 tells."""
+    rng = np.random.default_rng([seed, len(kind)])
+    si, sw, so = (np.float32(2.0 ** rng.uniform(*ends)) for ends in ((-8, 0), (-11, -6), (-6, 0)))
+    steps = np.floor((np.arange(-256, 256) + 0.5) / (float(si) * float(sw) / float(so))).astype(np.int64)
+    sums = np.unique(np.concatenate([steps + d for d in range(-40, 41)]))
+    sums = rng.permutation(sums[np.abs(sums) < 2**30])[:30000]
+    count, ones = len(sums), (1,) * (2 if kind == "FULLY_CONNECTED" else 4)
+    file = FileBuilder()
+    x = file.tensor("x", ones, UINT8, si)
+    shape = (*ones[1:], count) if kind == "DEPTHWISE_CONV_2D" else (count, *ones[1:])
+    weights = file.tensor("w", shape, UINT8, sw, 7, data=np.full(count, 7))
+    bias = file.tensor("b", (count,), np.int32, scale=si * sw, data=sums)
+    y = file.tensor("y", (*ones[1:], count), UINT8, so, 100)
+    options = conv()
+    if kind == "DEPTHWISE_CONV_2D":
+        options |= {"options": "DepthwiseConv2DOptions", "depthMultiplier": count}
+    if kind == "FULLY_CONNECTED":
+        options = {"options": "FullyConnectedOptions"}
+    file.operator(kind, [x, weights, bias], [y], **options)
+    path = file.write(tmp_path / "m.tflite", [x], [y])
+    if kind == "FULLY_CONNECTED" and load_tflite(path).notes:
+        return  # no multiplier of 31 bits is exact here, and the note says so
+    assert_equal(path, [{"x": np.zeros(ones, np.uint8)}])
+
+
 @pytest.mark.parametrize("keep", [False, True])
 @pytest.mark.parametrize("seed", range(16))
 def test_fully_connected(tmp_path: Path, seed: int, keep: bool) -> None:

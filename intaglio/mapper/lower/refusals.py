@@ -71,7 +71,8 @@ def refusals(graph: Graph, op: Operator, config: Config) -> list[Why]:
     if isinstance(op, Conv2D | FullyConnected) and op.weight_zero_point:
         if not config.weight_zero_points:
             reason = (
-                f"the weights' zero point is {op.weight_zero_point}, configuration field weight_zero_points is false"
+                f"the weights' zero point is {op.weight_zero_point} (of uint8 {op.weight_zero_point + 128}), configuration "
+                "field weight_zero_points is false"
             )
             out.append((reason, "quantize the weights symmetrically, or set weight_zero_points: true"))
         if not -128 <= op.weight_zero_point <= 127:

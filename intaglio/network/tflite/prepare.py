@@ -45,21 +45,16 @@ def operand(scope: Scope, op: FileOperator, position: int = 0) -> Activation:
 
 
 def result(scope: Scope, op: FileOperator, *operands: Activation) -> Activation:
-    """The 8-bit tensor at the output, of its operands' type."""
+    """The 8-bit tensor at the output; refuses operands of another type than its."""
     y = activation(scope.model.tensors[op.outputs[0]])
     for x in operands:
-        same_type(x, y)
+        if x.type != y.type:
+            raise Unsupported(
+                x.name,
+                f"it is {x.type.lower()}, and the output {y.name!r} {y.type.lower()}",
+                "give both one type, with a QUANTIZE between them",
+            )
     return y
-
-
-def same_type(x: Activation, y: Activation) -> None:
-    """Refuses an operand of another type than its output's."""
-    if x.type != y.type:
-        raise Unsupported(
-            x.name,
-            f"it is {x.type.lower()}, and the output {y.name!r} {y.type.lower()}",
-            "give both one type, with a QUANTIZE between them",
-        )
 
 
 def image(tensor: Activation) -> Activation:
@@ -132,7 +127,8 @@ def window(
 
 def requantize(reals: list[float], output: Activation) -> Requantize:
     """Double rounding; refuses scales of 2**30 and more, which no shift can hold."""
-    how = requantize_by(reals, Rounding.DOUBLE)
-    if how.shift.max() > 30:
-        raise Unsupported(output.name, f"the scale {max(reals):g} is too large", "quantize the network again")
-    return how
+    if max(reals) < 2.0**31:
+        how = requantize_by(reals, Rounding.DOUBLE)
+        if how.shift.max() <= 30:
+            return how
+    raise Unsupported(output.name, f"the scale {max(reals):g} is too large", "quantize the network again")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -18,8 +19,8 @@ from intaglio.network.graph import (
     Rounding,
 )
 from intaglio.network.quantized_multiplier import quantize_multiplier
-from intaglio.network.tflite.file import FileOperator
-from intaglio.network.tflite.prepare import clamp, image, operand, options_of, requantize, result, same_type, window
+from intaglio.network.tflite.file import FileOperator, FileTensor
+from intaglio.network.tflite.prepare import clamp, image, operand, options_of, requantize, result, window
 from intaglio.network.tflite.tensors import (
     Activation,
     Scope,
@@ -38,25 +39,28 @@ BIAS_SCALE_TOLERANCE = 0.02
 
 def conv_2d(scope: Scope, op: FileOperator) -> Operator:
     """conv.cc; as many groups as the weights' input channels fit into the input's."""
-    y = image(result(scope, op))
-    return convolution(scope, op, y, weights(scope.tensor(op, 1), 4, y.type))
+    return convolution(scope, op, lambda tensor, kind: weights(tensor, 4, kind))
 
 
 def depthwise_conv_2d(scope: Scope, op: FileOperator) -> Operator:
     """depthwise_conv.cc: weights [1, KH, KW, O], output channel o reads input channel o // (O / I). The kernel
     takes O / I for the depth multiplier, whatever the options say."""
-    tensor, y = scope.tensor(op, 1), image(result(scope, op))
-    kernel = weights(tensor, 4, y.type, axis=3)
-    if kernel.values.shape[0] != 1:
-        shape = list(kernel.values.shape)
+    return convolution(scope, op, depthwise_weights)
+
+
+def depthwise_weights(tensor: FileTensor, kind: str) -> Weights:
+    """Weights [1, KH, KW, O] of the type `kind`, as [O, KH, KW, 1]."""
+    found = weights(tensor, 4, kind, axis=3)
+    if found.values.shape[0] != 1:
+        shape = list(found.values.shape)
         raise Unsupported(tensor.name, f"depthwise weights of shape {shape}", "export the model again")
-    values = np.ascontiguousarray(kernel.values.transpose(3, 1, 2, 0))
-    return convolution(scope, op, y, replace(kernel, values=values))
+    return replace(found, values=np.ascontiguousarray(found.values.transpose(3, 1, 2, 0)))
 
 
-def convolution(scope: Scope, op: FileOperator, y: Activation, kernel: Weights) -> Operator:
-    """Double rounding, the scale in double precision for each output channel. kernel: [O, KH, KW, I / groups]. The scale
-    of a bias is compared only of uint8, as in LiteRT."""
+def convolution(scope: Scope, op: FileOperator, read: Callable[[FileTensor, str], Weights]) -> Operator:
+    """Double rounding, the scale in double precision for each output channel. read: gives weights of a type, [O, KH, KW,
+    I / groups]. LiteRT computes uint8's one scale elsewhere (kernel_util.cc, GetQuantizedConvolutionMultipler): from the
+    product of input scale and weight scale in float32, which it also compares with the bias's scale."""
     inputs_and_outputs(op, (2, 3))
     source = op.inputs[0]
     folded = Padding()
@@ -65,7 +69,8 @@ def convolution(scope: Scope, op: FileOperator, y: Activation, kernel: Weights) 
     if source < 0:
         raise Unsupported("", "its input is missing", "export the model again")
     x = image(activation(scope.model.tensors[source]))
-    same_type(x, y)
+    y = image(result(scope, op, x))
+    kernel = read(scope.tensor(op, 1), x.type)
     channels, rows, columns, depth = kernel.values.shape
     n, height, width, c = x.shape
     groups, rest = divmod(c, depth)
@@ -83,7 +88,10 @@ def convolution(scope: Scope, op: FileOperator, y: Activation, kernel: Weights) 
     expect_shape(y, (n, out_rows, out_columns, channels))
     if y.type == "UINT8":
         check_bias_scale(scope, op, x, y, kernel.scale[0])
-    reals = [float(x.scale) * float(s) / float(y.scale) for s in kernel.scale]
+        with np.errstate(over="ignore", under="ignore"):
+            reals = [float(x.scale * kernel.scale[0]) / float(y.scale)]
+    else:
+        reals = [float(x.scale) * float(s) / float(y.scale) for s in kernel.scale]
     return Conv2D(
         y.name,
         (x.name,),
@@ -107,7 +115,7 @@ def fully_connected(scope: Scope, op: FileOperator) -> Operator:
     inputs_and_outputs(op, (2, 3))
     x = operand(scope, op)
     y = result(scope, op, x)
-    kernel = weights(scope.tensor(op, 1), 2, y.type)
+    kernel = weights(scope.tensor(op, 1), 2, x.type)
     units, depth = kernel.values.shape
     options = op.options or {}
     if options.get("WeightsFormat", 0) != 0:
