@@ -1,4 +1,4 @@
-"""Small random int8 networks as .tflite files, for every test that holds one engine against another.
+"""Small random int8 and uint8 networks as .tflite files, for every test that holds one engine against another.
 
     network = random_network(seed, tmp_path / "net.tflite")
 
@@ -37,12 +37,13 @@ class RandomNetwork:
     macs: int
 
 
-def random_network(seed: int, path: Path, edges: bool = False) -> RandomNetwork:
+def random_network(seed: int, path: Path, edges: bool = False, uint8: str = "") -> RandomNetwork:
     """Write one random network of 1 to 6 layers, batch 1, to path.
 
-    edges: give it a float32 input before a QUANTIZE, and SOFTMAX or DEQUANTIZE at the end.
+    edges: give it a float32 input before a QUANTIZE, and SOFTMAX or DEQUANTIZE at the end. uint8: "throughout", its layers
+    included; or "edges", with QUANTIZE between them and int8 layers (and no floats).
     """
-    sketch = _Sketch(seed, edges)
+    sketch = _Sketch(seed, edges, uint8)
     wanted = int(sketch.rng.integers(1, LARGEST_LAYERS + 1))
     while len(sketch.lines) - sketch.edge_lines < wanted:
         sketch.add_layer(wanted - len(sketch.lines) + sketch.edge_lines)
@@ -53,10 +54,10 @@ def random_network(seed: int, path: Path, edges: bool = False) -> RandomNetwork:
 class _Sketch:
     """A network under construction: x is its newest value, samples the real numbers of each value."""
 
-    def __init__(self, seed: int, edges: bool) -> None:
+    def __init__(self, seed: int, edges: bool, uint8: str) -> None:
         self.rng = np.random.default_rng(seed)
         self.builder = TfliteBuilder(f"random_{seed}")
-        self.edges = edges
+        self.edges, self.uint8 = edges, uint8
         self.macs = 0
         self.lines: list[str] = []
         self.earlier: list[Value] = []
@@ -65,10 +66,13 @@ class _Sketch:
         shape = (1, rows, cols, int(self.rng.integers(1, LARGEST_CHANNELS + 1)))
         scale, zero_point = float(self.rng.uniform(0.01, 0.1)), int(self.rng.integers(-128, 128))
         integers = self.rng.integers(-128, 128, (SAMPLES, *shape[1:]))
-        if edges:
-            self.x = self.builder.quantize(self.builder.float_input(shape), scale, zero_point)
+        dtype = "uint8" if uint8 == "throughout" else "int8"
+        if uint8 == "edges":
+            self.x = self.builder.quantize(self._edge(shape, scale, zero_point), scale, zero_point, dtype=dtype)
+        elif edges:
+            self.x = self.builder.quantize(self.builder.float_input(shape), scale, zero_point, dtype=dtype)
         else:
-            self.x = self.builder.input(shape, scale, zero_point)
+            self.x = self.builder.input(shape, scale, zero_point, dtype=dtype)
         self.edge_lines = 1
         self._record(self.x, (integers - zero_point) * scale, "input")
 
@@ -88,13 +92,23 @@ class _Sketch:
     def finish(self, path: Path) -> None:
         """Close the network and write it."""
         y = self.x
-        if self.edges:
+        if self.uint8 == "edges":
+            scaling = (y.scale, y.zero_point) if self._happens(0.7) else self._scaling(self.samples[y.index])
+            y = self.builder.quantize(y, *scaling, dtype="uint8")
+            self.lines.append("quantize to uint8")
+        elif self.edges:
             if len(y.shape) == 2 and y.shape[1] <= LARGEST_SOFTMAX and self._happens(0.7):
                 y = self.builder.softmax(y)
                 self.lines.append("softmax")
             y = self.builder.dequantize(y)
             self.lines.append("dequantize")
         self.builder.write(path, [y])
+
+    def _edge(self, shape: tuple[int, ...], scale: float, zero_point: int) -> Value:
+        """A uint8 input; three times of four with nothing but its type to change."""
+        if self._happens(0.75):
+            return self.builder.input(shape, scale, zero_point, dtype="uint8")
+        return self.builder.input(shape, scale * float(self.rng.uniform(0.7, 1.4)), -zero_point - 1, dtype="uint8")
 
     def _residual(self) -> None:
         before = self.x
@@ -127,15 +141,14 @@ class _Sketch:
                 return self._rescale()
             outputs = min(outputs, room)
         weights = self._weights((outputs, *kernel, channels))
-        x = self.samples[self.x.index]
+        x, point = self.samples[self.x.index], self._weight_zero_point(weights)
         scales, bias, real = self._parameters(
-            weights, conv2d(x, weights.astype(np.float64), stride, dilation, padding), self._happens(0.8)
+            weights, conv2d(x, weights - float(point), stride, dilation, padding), self._happens(0.8)
         )
         activation = self._fused()
         real = np.clip(real, *ACTIVATIONS[activation])
-        y = self.builder.conv2d(
-            self.x, weights, bias, scales, *self._scaling(real), stride, dilation, padding, activation
-        )
+        numbers = (weights, bias, scales, *self._scaling(real))
+        y = self.builder.conv2d(self.x, *numbers, stride, dilation, padding, activation, weight_zero_point=point)
         self.macs += int(np.prod(y.shape)) * weights[0].size
         self._record(y, real, f"conv2d {kernel} stride {stride} dilation {dilation} {padding} {activation}")
 
@@ -157,15 +170,17 @@ class _Sketch:
         if multiplier < 1:
             return self._rescale()
         weights = self._weights((groups * multiplier, *kernel, depth))
+        point = self._weight_zero_point(weights)
         parts = zip(
-            np.split(self.samples[self.x.index], groups, -1), np.split(weights.astype(np.float64), groups), strict=True
+            np.split(self.samples[self.x.index], groups, -1), np.split(weights - float(point), groups), strict=True
         )
         sums = np.concatenate([conv2d(x, w, stride, dilation, padding) for x, w in parts], -1)
         scales, bias, real = self._parameters(weights, sums, self._happens(0.8))
         activation = self._fused()
         real = np.clip(real, *ACTIVATIONS[activation])
         build = self.builder.depthwise_conv2d if depthwise else self.builder.conv2d
-        y = build(self.x, weights, bias, scales, *self._scaling(real), stride, dilation, padding, activation)
+        numbers = (weights, bias, scales, *self._scaling(real))
+        y = build(self.x, *numbers, stride, dilation, padding, activation, weight_zero_point=point)
         self.macs += int(np.prod(y.shape)) * weights[0].size
         name = "depthwise_conv2d" if depthwise else "conv2d"
         shape = f"{kernel} groups {groups} stride {stride} dilation {dilation}"
@@ -177,10 +192,12 @@ class _Sketch:
         if units < 1:
             return self._rescale()
         weights = self._weights((units, x.shape[1]))
-        scales, bias, real = self._parameters(weights, x @ weights.T.astype(np.float64), self._happens(0.2))
+        point = self._weight_zero_point(weights)
+        scales, bias, real = self._parameters(weights, x @ (weights.T - float(point)), self._happens(0.2))
         activation = self._fused()
         real = np.clip(real, *ACTIVATIONS[activation])
-        y = self.builder.fully_connected(self.x, weights, bias, scales, *self._scaling(real), activation)
+        numbers = (weights, bias, scales, *self._scaling(real))
+        y = self.builder.fully_connected(self.x, *numbers, activation, weight_zero_point=point)
         self.macs += weights.size
         self._record(y, real, f"fully_connected {activation}")
 
@@ -252,6 +269,12 @@ class _Sketch:
         largest = self.rng.choice([127, 31, 3, 1], p=[0.7, 0.1, 0.1, 0.1])
         return self.rng.integers(-largest, largest + 1, shape).astype(np.int8)
 
+    def _weight_zero_point(self, weights: np.ndarray) -> int:
+        """One between uint8's weights, or the middle of all uint8; 0 of int8's."""
+        if self.uint8 != "throughout" or self._happens(0.3):
+            return 0
+        return int(float(self.rng.uniform(-0.25, 0.25)) * np.abs(weights.astype(np.int64)).max())
+
     def _parameters(
         self, weights: np.ndarray, sums: np.ndarray, per_channel: bool
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -259,6 +282,7 @@ class _Sketch:
         assert self.x.scale is not None
         outputs = len(weights)
         spread = float(sums.std()) or float(np.abs(sums).max()) or 1.0
+        per_channel = per_channel and self.uint8 != "throughout"
         factors = 2.0 ** self.rng.uniform(-1, 1, outputs if per_channel else 1)
         scales = (3 / spread * factors).astype(np.float32)
         bias_scales = self.x.scale * scales.astype(np.float64)

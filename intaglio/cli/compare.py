@@ -27,7 +27,7 @@ ComparedArgument = Annotated[
     Path | None,
     typer.Argument(
         metavar="MODEL",
-        help="A quantized int8 network, as for run; --sources alone needs none.",
+        help="A network quantized to int8 or uint8, as for run; --sources alone needs none.",
         show_default=False,
     ),
 ]

@@ -20,7 +20,9 @@ from intaglio.session import Session
 
 MappedArgument = Annotated[
     Path | None,
-    typer.Argument(metavar="MODEL", help="A quantized int8 network; none with --check.", show_default=False),
+    typer.Argument(
+        metavar="MODEL", help="A network quantized to int8 or uint8; none with --check.", show_default=False
+    ),
 ]
 JsonOption = Annotated[
     Path | None,

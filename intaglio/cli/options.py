@@ -29,7 +29,10 @@ class ObjectiveName(StrEnum):
 
 
 ModelArgument = Annotated[
-    Path, typer.Argument(metavar="MODEL", help="A quantized int8 network, a .tflite or .onnx file.", show_default=False)
+    Path,
+    typer.Argument(
+        metavar="MODEL", help="A network quantized to int8 or uint8, a .tflite or .onnx file.", show_default=False
+    ),
 ]
 ConfigOption = Annotated[
     str,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from intaglio.export.c_known import array_name
 from intaglio.export.c_network import described, quantization_macro, softmax_macro
 from intaglio.export.c_text import comment_text, string_literal
-from intaglio.export.edges import Edges, EdgeTensor, Step
+from intaglio.export.edges import SOFTMAXES, Edges, EdgeTensor, Step
 from intaglio.export.templates import fill
 
 
@@ -71,8 +71,8 @@ def _call(step: Step) -> str:
     (source,), (target,) = step.sources, step.targets
     if step.function == "memcpy":
         return f"memcpy({_data(target)}, {_data(source)}, sizeof {_data(target)});"
-    if step.function == "intaglio_softmax":
-        return f"intaglio_softmax({_data(source)}, {softmax_macro(step)}, {_data(target)});"
+    if step.function in SOFTMAXES.values():
+        return f"{step.function}({_data(source)}, {softmax_macro(step)}, {_data(target)});"
     integers = source if step.function == "intaglio_dequantize" else target
     return "\n".join(
         [

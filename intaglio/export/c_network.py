@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from intaglio.export.c_text import LONGEST_CLOCK, comment_text, float_literal, string_literal
-from intaglio.export.edges import Edges, EdgeTensor, Moved, Step
+from intaglio.export.edges import SOFTMAXES, Edges, EdgeTensor, Moved, Step
 from intaglio.export.templates import fill
 from intaglio.machine.config import INSTRUCTION_SET
 from intaglio.program.program import PROGRAM_OFFSET
@@ -150,6 +150,6 @@ def _step(step: Step) -> str:
 
 
 def _softmax_numbers(steps: Sequence[Step]) -> list[str]:
-    found = [step for step in steps if step.function == "intaglio_softmax"]
+    found = [step for step in steps if step.function in SOFTMAXES.values()]
     lines = ["/* Rows, length, multiplier and left shift of intaglio_softmax. */"] if found else []
     return lines + [f"#define {softmax_macro(step)} {', '.join(map(str, step.numbers))}" for step in found]

@@ -16,6 +16,11 @@ from intaglio.program.program import Place
 from intaglio.session import Session
 
 LONGEST_SOFTMAX = 4095
+SOFTMAXES = {
+    (np.dtype(np.int8), np.dtype(np.int8)): "intaglio_softmax",
+    (np.dtype(np.uint8), np.dtype(np.uint8)): "intaglio_softmax_unsigned",
+}
+"""Types of the two tensors in the model file -> the function of intaglio_host.h."""
 
 
 @dataclass(frozen=True)
@@ -151,9 +156,15 @@ def _function(op: Operator, source: Tensor, target: Tensor) -> tuple[str | None,
             return "memcpy" if same else None, ()
         case Softmax():
             length = source.shape[-1]
-            if source.form or target.form or target.dtype != np.int8 or length > LONGEST_SOFTMAX:
+            function = SOFTMAXES.get((source.file_dtype, target.file_dtype))
+            if not (function and _as_in_file(source) and _as_in_file(target)) or length > LONGEST_SOFTMAX:
                 return None, ()
             scaling = host_ops.softmax_scaling(op.beta, float(host_ops.per_tensor(source).scale[0]))
-            return "intaglio_softmax", (int(np.prod(source.shape[:-1], dtype=np.int64)), length, *scaling)
+            return function, (int(np.prod(source.shape[:-1], dtype=np.int64)), length, *scaling)
         case _:
             return None, ()
+
+
+def _as_in_file(tensor: Tensor) -> bool:
+    """True for a tensor that the model file has in the graph's shape and order."""
+    return tensor.file_shape == tensor.shape and bool((np.diff(file_order(tensor)) == 1).all())

@@ -151,7 +151,7 @@ def average_pool2d(op: AveragePool2D, image: np.ndarray) -> np.ndarray:
     """reference_integer_ops::AveragePool, or onnxruntime's mean in exact sums. image int8 [N, H, W, C] -> int8
     [N, OH, OW, C].
 
-    TFLite's: the mean of the elements inside the image, half away from zero; padding is not counted.
+    TFLite's: the mean of the elements inside the image, half away from the zero point; padding is not counted.
     """
     inside = np.ones((1, *image.shape[1:3], 1), np.int64)
     sums, counts = (
@@ -160,7 +160,7 @@ def average_pool2d(op: AveragePool2D, image: np.ndarray) -> np.ndarray:
     )
     if op.rescale is None:
         mean = np.sign(sums) * ((np.abs(sums) + counts // 2) // counts)
-        clamped: np.ndarray = np.clip(mean, *op.clamp)
+        clamped: np.ndarray = np.clip(mean + op.output_zero_point, *op.clamp)
         return clamped.astype(np.int8)
     if op.count_padding:
         counts = np.full_like(counts, op.filter[0] * op.filter[1])

@@ -40,7 +40,7 @@ class Reach:
 
 
 def reach(weights: np.ndarray, bias: np.ndarray, zero_point: int) -> Reach:
-    """The range of sums of each channel: weights int8 [O, I], bias int32 [O], inputs int8."""
+    """The range of sums of each channel: weights [O, I] less their zero point, bias int32 [O], inputs int8."""
     low, high = -128 - zero_point, 127 - zero_point  # of an input less its zero point: at most 0, and at least
     positive = np.maximum(weights, 0).sum(axis=1, dtype=np.int64)
     negative = np.minimum(weights, 0).sum(axis=1, dtype=np.int64)

@@ -214,8 +214,9 @@ class Add(Operator):
 class AveragePool2D(Operator):
     """Mean of a window's elements.
 
-    rescale None (TFLite): the mean of the elements inside the input, half away from zero; no zero points enter
-    (input and output share their quantization).
+    rescale None (TFLite; input and output share their quantization):
+    out = clamp(mean of (in - input_zero_point) over the elements inside the input + output_zero_point), the mean half
+    away from zero. Both zero points are 0 where the file has int8, and -128 where it has uint8, so that halves go up.
     Else (ONNX): out = clamp(requantize(sum (in - input_zero_point)) + output_zero_point) with FLOAT rounding and
     the scale float32(rescale / count); rescale is float32(input scale / output scale). count: the window's
     elements inside the input, or all of them with count_padding.

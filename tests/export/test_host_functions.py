@@ -103,6 +103,11 @@ def test_softmax(host: ctypes.CDLL) -> None:
                 found = np.zeros_like(x)
                 host.intaglio_softmax(pointer(x), rows, length, multiplier, left_shift, pointer(found))
                 assert np.array_equal(found, expected), (rows, length, scale, spread)
+                unsigned = x.view(np.uint8) ^ np.uint8(128)
+                for target in (np.zeros_like(unsigned), unsigned):  # in place too
+                    numbers = (rows, length, multiplier, left_shift)
+                    host.intaglio_softmax_unsigned(pointer(unsigned), *numbers, pointer(target))
+                    assert np.array_equal(target, expected.view(np.uint8) ^ np.uint8(128))
                 host.intaglio_softmax(pointer(x), rows, length, multiplier, left_shift, pointer(x))
                 assert np.array_equal(x, expected)
 

@@ -13,6 +13,7 @@ from intaglio.network.graph import (
     AveragePool2D,
     Conv2D,
     Dequantize,
+    FileForm,
     FullyConnected,
     Graph,
     MaxPool2D,
@@ -126,7 +127,38 @@ def graph_of(recipe: Recipe) -> Graph:
         graph = in_onnx_arithmetic(graph, recipe.seed)
         if recipe.seed % 2:  # as int8 weights are
             graph = replace(graph, operators=[_symmetric(op) for op in graph.operators])
+    if recipe.style == "uint8":
+        graph = replace(
+            graph,
+            tensors={name: _unsigned_tensor(tensor) for name, tensor in graph.tensors.items()},
+            operators=[_unsigned(op, recipe, layer) for op, layer in zip(graph.operators, recipe.layers, strict=True)],
+        )
     return graph
+
+
+def _unsigned_tensor(tensor: Tensor) -> Tensor:
+    if tensor.dtype != np.int8:
+        return tensor
+    axes = tuple(range(len(tensor.shape)))
+    return replace(tensor, form=FileForm(tensor.shape, axes, tensor.shape, np.dtype(np.uint8)))
+
+
+def _unsigned(op: Operator, recipe: Recipe, layer: Layer) -> Operator:
+    """As TFLite's importer makes it of uint8."""
+    if isinstance(op, AveragePool2D):
+        return replace(op, input_zero_point=-128, output_zero_point=-128)
+    if isinstance(op, Conv2D | FullyConnected):
+        return replace(op, weight_zero_point=weight_zero_point_of(recipe, layer))
+    return op
+
+
+def weight_zero_point_of(recipe: Recipe, layer: Layer) -> int:
+    """Of style uint8; of TFLite's int8 it is 0. Not far off of dense layers, whose sums must stay below 2**31."""
+    if recipe.style != "uint8":
+        return 0
+    rng = random_of(recipe, f"{layer.name} weight zero point")
+    far = 128 if layer.kind == "conv" else 20
+    return int(rng.choice([0, rng.integers(-20, 21), rng.integers(-far, far)], p=[0.3, 0.6, 0.1]))
 
 
 def _symmetric(op: Operator) -> Operator:
@@ -204,6 +236,6 @@ def _operator(recipe: Recipe, layer: Layer, shapes: dict[str, Shape], scalings: 
 def scales_of(recipe: Recipe, layer: Layer, weights: np.ndarray) -> np.ndarray:
     """float64 [1] or [O]: one scale, or one for each channel, that bring sums to SPREAD within a factor of 2."""
     rng = random_of(recipe, f"{layer.name} scales")
-    count = len(weights) if rng.random() < 0.7 else 1
+    count = len(weights) if rng.random() < 0.7 and recipe.style != "uint8" else 1
     below, beyond = np.divmod(rng.uniform(-1, 1, count), 1)
     return np.asarray(SPREAD / sum_spread(weights) * np.ldexp(1 + beyond, below.astype(np.int32)))

@@ -145,7 +145,7 @@ class _Sketch:
         self.macs = self.traffic = self.weights = self.pieces = 0
         families = list(FAMILIES)
         self.family = str(rng.choice(families, p=[FAMILIES[name][0] for name in families]))
-        self.style = str(rng.choice(["tflite", "onnx"], p=[0.65, 0.35]))
+        self.style = str(rng.choice(["tflite", "uint8", "onnx"], p=[0.55, 0.1, 0.35]))
         self.batch = int(rng.choice([1, 2, 3, 4, 8], p=[0.85, 0.06, 0.04, 0.03, 0.02]))
         self.usual = bool(rng.random() < 0.6)  # channels that people choose: multiples of 8, doubled now and then
         self.x = ""

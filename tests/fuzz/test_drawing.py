@@ -64,7 +64,7 @@ def test_networks_stay_within_their_limits() -> None:
 def test_networks_are_of_every_kind() -> None:
     recipes = [case.recipe for case in pairs()]
     assert {layer.kind for r in recipes for layer in r.layers} == KINDS
-    assert {r.style for r in recipes} == {"tflite", "onnx"}
+    assert {r.style for r in recipes} == {"tflite", "uint8", "onnx"}
     assert {case.form for case in pairs()} == {"graph", "tflite", "onnx"}
     assert max(total_macs(r) for r in recipes) > 20_000_000 and max(len(r.layers) for r in recipes) >= 50
     sides = {side for r in recipes for shape in r.inputs.values() for side in shape[1:3] if len(shape) == 4}

@@ -60,7 +60,15 @@ def kind_of(case: Case, folder: Path) -> str | None:
 
 @pytest.mark.parametrize("way", ["cycles", "energy", "edp"])
 @pytest.mark.parametrize(
-    "form, style", [("graph", "tflite"), ("graph", "onnx"), ("tflite", "tflite"), ("onnx", "onnx")]
+    "form, style",
+    [
+        ("graph", "tflite"),
+        ("graph", "uint8"),
+        ("graph", "onnx"),
+        ("tflite", "tflite"),
+        ("tflite", "uint8"),
+        ("onnx", "onnx"),
+    ],
 )
 def test_a_residual_network_holds(way: str, form: str, style: str, tmp_path: Path) -> None:
     recipe = dataclasses.replace(RECIPE, style=style)

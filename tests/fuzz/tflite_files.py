@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from intaglio.network.tflite.write import TfliteBuilder, Value
-from tests.fuzz.graphs import bias_of, random_of, scales_of, scalings_of, weights_of
+from tests.fuzz.graphs import bias_of, random_of, scales_of, scalings_of, weight_zero_point_of, weights_of
 from tests.fuzz.recipe import Layer, Recipe, Shape, shapes_of
 
 FUSED = (None, "RELU", "RELU6", "RELU_N1_TO_1")
@@ -15,7 +15,7 @@ FUSED = (None, "RELU", "RELU6", "RELU_N1_TO_1")
 
 def fits_tflite(recipe: Recipe) -> bool:
     """What TFLite has no form for: explicit padding, dilated maxima, products over the last axis of several."""
-    return recipe.style == "tflite" and all(
+    return recipe.style in ("tflite", "uint8") and all(
         isinstance(x.options.get("padding", "SAME"), str)
         and (x.kind != "maximum" or tuple(x["dilation"]) == (1, 1))
         and (x.kind != "dense" or not x["pixels"])
@@ -33,12 +33,16 @@ def write_tflite(recipe: Recipe, path: Path) -> None:
         made = (
             builder.float_input(shape, name)
             if name in real
-            else builder.input(shape, known.scale, known.zero_point, name)
+            else builder.input(shape, known.scale, known.zero_point, name, dtype_of(recipe))
         )
         values[name] = made
     for layer in recipe.layers:
         values[layer.name] = _layer(builder, recipe, layer, [values[name] for name in layer.inputs], shapes)
     builder.write(path, [values[name] for name in recipe.outputs])
+
+
+def dtype_of(recipe: Recipe) -> str:
+    return "uint8" if recipe.style == "uint8" else "int8"
 
 
 def _layer(builder: TfliteBuilder, recipe: Recipe, layer: Layer, x: list[Value], shapes: dict[str, Shape]) -> Value:
@@ -52,11 +56,12 @@ def _layer(builder: TfliteBuilder, recipe: Recipe, layer: Layer, x: list[Value],
             assert first.scale is not None
             scales = (scales_of(recipe, layer, weights) * scaling.scale / first.scale).astype(np.float32)
             numbers = (weights, bias_of(recipe, layer, weights), scales, *scale)
+            point = weight_zero_point_of(recipe, layer)
             if layer.kind == "dense":
-                return builder.fully_connected(first, *numbers, activation=fused, name=name)
+                return builder.fully_connected(first, *numbers, fused, name, point)
             depthwise = weights.shape[3] == 1 and layer["groups"] > 1
             build = builder.depthwise_conv2d if depthwise else builder.conv2d
-            return build(first, *numbers, layer["stride"], layer["dilation"], layer["padding"], fused, name)
+            return build(first, *numbers, layer["stride"], layer["dilation"], layer["padding"], fused, name, point)
         case "add":
             return builder.add(first, x[1], *scale, activation=fused, name=name)
         case "average" | "maximum":
@@ -69,7 +74,7 @@ def _layer(builder: TfliteBuilder, recipe: Recipe, layer: Layer, x: list[Value],
         case "relu":
             return builder.relu(first, *scale, name=name)
         case "rescale" | "quantize":
-            return builder.quantize(first, *scale, name=name)
+            return builder.quantize(first, *scale, name, dtype_of(recipe))
         case "dequantize":
             return builder.dequantize(first, name)
         case "softmax":

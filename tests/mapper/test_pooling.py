@@ -32,17 +32,19 @@ def by_multiplier(sums: np.ndarray, count: int) -> np.ndarray:
 
 @pytest.mark.parametrize("counts", [range(1, 300), [7 * 7, 14 * 14, 32 * 32, 3 * 1023]])
 def test_every_sum(counts: list[int]) -> None:
+    """Up to those of uint8."""
     for count in counts:
-        sums = np.arange(-128 * count, 128 * count + 1)
+        sums = np.arange(-128 * count, 255 * count + 1)
         assert np.array_equal(by_multiplier(sums, count), exact(sums, count)), count
 
 
 def test_large_counts_at_every_step() -> None:
     """Results change only at half steps, so the sums on both sides of each tell all."""
-    for count in (2**22 - 1, 2**21, 3_000_001, 1_234_566):
-        steps = np.arange(-128, 128)
+    for count in (2**22 - 1, 2**21, 3_000_001, 1_234_566, 2**21 - 1, 2**21 - 2):
+        most = 255 if count < 2**21 else 128
+        steps = np.arange(-most, most)
         around = (steps[:, None] * 2 + 1) * count // 2 + np.arange(-2, 3)
-        sums = np.clip(around, -128 * count, 128 * count).ravel()
+        sums = np.clip(around, -most * count, most * count).ravel()
         assert np.array_equal(by_multiplier(sums, count), exact(sums, count)), count
 
 

@@ -76,7 +76,7 @@ def test_arithmetic_that_is_not_built_in() -> None:
         assert f"layer {layer}: {reason}" in text
     assert "'op2'" not in text  # an Add that ends in 'single'
     assert (
-        "'op0' (Conv2D): the weights' zero point is 3, configuration field weight_zero_points is false; quantize the "
+        "'op0' (Conv2D): the weights' zero point is 3 (of uint8 131), configuration field weight_zero_points is false; quantize the "
         in text
     )
     assert "symmetrically, or set weight_zero_points: true" in text

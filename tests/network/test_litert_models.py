@@ -28,6 +28,7 @@ pytestmark = [pytest.mark.conformance, needs_shared]
         "tinymaix_mnist_dw_q",
         "tinymaix_mnist_resnet_q",
         "tinymaix_mnist_valid_q",
+        "coral_mobilenet_v1_025_128_uint8",
     ],
 )
 def test_every_tensor_equals_litert(name: str) -> None:
@@ -77,14 +78,8 @@ def test_what_is_not_supported_is_listed(name: str, operator: str, reason: str) 
                 "READ_VARIABLE",
                 "ASSIGN_VARIABLE",
                 "LOGISTIC",
-                "QUANTIZE",
             },
-            ["state that lasts between inferences", "only the network's inputs or outputs are uint8"],
-        ),
-        (
-            "coral_mobilenet_v1_025_128_uint8",
-            {"CONV_2D", "DEPTHWISE_CONV_2D", "AVERAGE_POOL_2D", "RESHAPE", "SOFTMAX", "input"},
-            ["quantized by the old uint8 scheme"],
+            ["state that lasts between inferences"],
         ),
         (
             "tflm_keyword_scrambled_8bit",

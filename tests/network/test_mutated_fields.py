@@ -52,9 +52,11 @@ def test_onnx(tmp_path: Path, seed: int) -> None:
     assert 0 < ran < TRIALS
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(5))
 def test_tflite(tmp_path: Path, seed: int) -> None:
-    whole = random_network(seed, tmp_path / "m.tflite", edges=seed == 1).path.read_bytes()
+    """Seeds 3 and 4 have uint8, throughout and at the edges."""
+    uint8 = {3: "throughout", 4: "edges"}.get(seed, "")
+    whole = random_network(seed, tmp_path / "m.tflite", edges=seed == 1, uint8=uint8).path.read_bytes()
     path, ran, tried = tmp_path / "changed.tflite", 0, 0
     for trial in range(TRIALS):
         rng = np.random.default_rng([seed, trial])

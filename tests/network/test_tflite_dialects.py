@@ -121,24 +121,39 @@ def edges(path: Path, inside: Any, outer: Any = np.uint8) -> Path:
     x = file.tensor("x", (1, 4, 4, 2), outer, 0.5, 128)
     a, b = (file.tensor(n, (1, 4, 4, c), inside, 0.5) for n, c in (("a", 2), ("b", 3)))
     w = file.tensor("w", (3, 1, 1, 2), inside, 0.1, data=np.ones((3, 1, 1, 2)))
+    bias = file.tensor("bias", (3,), np.int32, 0.05, data=np.arange(3))
     y = file.tensor("y", (1, 4, 4, 3), outer, 0.5, 128)
     file.operator("QUANTIZE", [x], [a])
-    file.operator("CONV_2D", [a, w], [b], **conv())
+    file.operator("CONV_2D", [a, w, bias], [b], **conv())
     file.operator("QUANTIZE", [b], [y])
     return file.write(path, [x], [y])
 
 
 def test_other_types_only_at_the_edges(tmp_path: Path) -> None:
-    found = refusals(edges(tmp_path / "m.tflite", np.int8))
+    """uint8 is taken; int16 is told apart from a network of it."""
+    path = edges(tmp_path / "m.tflite", np.int8)
+    assert [op.kind for op in load(path).operators] == ["Reshape", "Conv2D", "Reshape"]
+    equals_litert(path)
+    found = refusals(edges(tmp_path / "n.tflite", np.int8, np.int16))
     assert len(found) == 3 and "input 'x'" in found[2]
-    assert all("only the network's inputs or outputs are uint8, its layers are int8" in line for line in found)
-    assert all("inference_input_type" in line and "uint8 numbers less 128" in line for line in found)
-    assert "inputs or outputs are int16" in refusals(edges(tmp_path / "n.tflite", np.int8, np.int16))[0]
+    assert all("only the network's inputs or outputs are int16, its layers are int8" in line for line in found)
+    assert all("inference_input_type" in line for line in found)
 
 
 def test_uint8_throughout(tmp_path: Path) -> None:
-    found = refusals(edges(tmp_path / "m.tflite", np.uint8))
-    assert all("quantized by the old uint8 scheme" in line and "int8 scheme" in line for line in found)
+    path = edges(tmp_path / "m.tflite", np.uint8)
+    graph = load(path)
+    assert [op.kind for op in graph.operators] == ["Rescale", "Conv2D", "Rescale"]
+    assert {str(graph.tensors[name].file_dtype) for name in "xaby"} == {"uint8"}
+    equals_litert(path)
+
+
+def test_int8_and_uint8_in_one_operator(tmp_path: Path) -> None:
+    file = FileBuilder()
+    x, y = file.tensor("x", (1, 4), np.uint8, 1.0, 3), file.tensor("y", (1, 4), scale=1.0)
+    file.operator("RELU", [x], [y])
+    (line,) = refusals(file.write(tmp_path / "m.tflite", [x], [y]))
+    assert "tensor 'x': it is uint8, and the output 'y' int8; give both one type, with a QUANTIZE between them" in line
 
 
 def test_a_scale_without_zero_point(tmp_path: Path) -> None:
@@ -159,7 +174,7 @@ def test_a_scale_without_zero_point(tmp_path: Path) -> None:
         ("INT16", "int16 activations are not supported yet"),
         ("FLOAT16", "quantize the network to int8"),
         ("RESOURCE", "state"),
-        ("INT64", "use int8 here"),
+        ("INT64", "use int8 or uint8 here"),
     ],
 )
 @pytest.mark.parametrize("position", [0, 1])

@@ -60,7 +60,14 @@ def test_the_unchanged_file_loads(tmp_path: Path) -> None:
     ("changes", "parts"),
     [
         ({"dtype": np.float32, "scale": None, "out_scale": None}, ["'x'", "float32", "quantize the network"]),
-        ({"dtype": np.uint8}, ["'x'", "uint8", "old uint8 scheme"]),
+        ({"dtype": np.uint8}, ["'w'", "int8, not uint8", "export uint8 weights"]),
+        ({"dtype": np.uint8, "weight_type": np.uint8}, ["'w'", "3 scales", "LiteRT takes one"]),
+        (
+            {"dtype": np.uint8, "weight_type": np.uint8, "weight_scale": 0.1, "out_scale": 0.2},
+            ["'b'", "scale 1,", "0.05"],
+        ),
+        ({"dtype": np.uint8, "zero_point": -1}, ["'x'", "outside 0..255"]),
+        ({"dtype": np.uint8, "weight_type": np.uint8, "weight_zero": 256}, ["'w'", "outside 0..255"]),
         ({"dtype": np.int16}, ["'x'", "int16", "int8"]),
         ({"scale": None}, ["'x'", "no scale"]),
         ({"scale": 0.0}, ["'x'", "not finite and positive"]),
@@ -141,7 +148,7 @@ def test_everything_is_listed_at_once(tmp_path: Path) -> None:
     file.operator("LOGISTIC", [names[0]], [names[1]])
     file.operator("RELU", [names[1]], [names[2]])
     file.operator("TANH", [names[2]], [names[3]])
-    spare = file.tensor("spare", (1, 4), np.uint8, scale=1.0)
+    spare = file.tensor("spare", (1, 4), np.int16, scale=1.0)
     with pytest.raises(InputError) as error:
         load_tflite(file.write(tmp_path / "model.tflite", [names[0], spare], [names[3]]))
     lines = str(error.value).splitlines()
@@ -155,7 +162,7 @@ def test_padding_that_changes_the_scale(tmp_path: Path) -> None:
     amounts = file.tensor("amounts", (4, 2), np.int32, data=np.array([0, 0, 1, 1, 1, 1, 0, 0]))
     y = file.tensor("y", (1, 4, 4, 1), scale=2.0)
     file.operator("PAD", [x, amounts], [y], options="PadOptions")
-    with pytest.raises(InputError, match="its scale 1 and zero point 0 are not those of 'y', 2 and 0"):
+    with pytest.raises(InputError, match="its scale 1 and zero point 0 are not those of 'y', 2 and 0 \\(int8, int8\\)"):
         load_tflite(file.write(tmp_path / "model.tflite", [x], [y]))
 
 

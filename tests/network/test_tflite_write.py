@@ -146,3 +146,40 @@ def test_refusals():
         b.quantize(x, 0.1, 128)
     with pytest.raises(ValueError, match="its input must be int8"):
         b.reshape(b.float_input((1, 4)), (4,))
+
+
+def test_uint8_is_int8_with_128_more():
+    """The same calls in both types: LiteRT's results differ by 128 where the two kernels' arithmetic is one."""
+    found = []
+    for dtype in ("int8", "uint8"):
+        rng = np.random.default_rng(4)
+        b = TfliteBuilder("types")
+        x = b.input((1, 5, 6, 4), 0.02, -5, dtype=dtype)
+        weights = rng.integers(-127, 128, (5, 3, 3, 4)).astype(np.int8)
+        y = b.conv2d(x, weights, np.arange(5, dtype=np.int32), np.float32([2**-8]), 0.25, 3)
+        depthwise = b.depthwise_conv2d(y, weights[:, :, :, :1], np.arange(5, dtype=np.int32), np.float32([2**-8]), 1, 2)
+        ends = [b.max_pool(depthwise, (2, 2), (1, 1)), b.quantize(b.relu(y, 0.25, -100), 0.3, 7, dtype="int8")]
+        pixels = rng.integers(-128, 128, (1, 5, 6, 4)).astype(np.int8)
+        found.append(run(b, ends, [pixels if dtype == "int8" else (pixels ^ np.int8(-128)).view(np.uint8)]))
+    (pooled, quantized), (unsigned, same) = found
+    assert unsigned.dtype == np.uint8 and same.dtype == np.int8
+    np.testing.assert_array_equal(unsigned.astype(int), pooled.astype(int) + 128)
+    np.testing.assert_array_equal(same, quantized)
+
+
+def test_a_weight_zero_point_is_uint8_s_alone():
+    b = TfliteBuilder("types")
+    signed, unsigned = b.input((1, 4), 0.02, 0), b.input((1, 4), 0.02, 0, dtype="uint8")
+    weights, bias = int8(2, 4), np.zeros(2, np.int32)
+    for x, scales, point in ((signed, [0.1], 1), (unsigned, [0.1, 0.2], 0)):
+        with pytest.raises(ValueError, match="uint8 weights have one scale, int8 ones zero point 0"):
+            b.fully_connected(x, weights, bias, np.float32(scales), 0.1, 0, weight_zero_point=point)
+    y = b.fully_connected(unsigned, weights, bias, np.float32([0.1]), 0.1, 0, weight_zero_point=3)
+    (found,) = run(b, [y], [np.zeros((1, 4), np.int8), np.full((1, 4), 129, np.uint8)])
+    expected = np.rint((weights.astype(int) - 3).sum(axis=1) * 0.02).clip(-128, 127) + 128
+    assert np.abs(found - expected).max() <= 1
+
+
+def test_types_that_are_neither():
+    with pytest.raises(ValueError, match="int16 is neither int8 nor uint8"):
+        TfliteBuilder("types").input((1, 4), 0.02, 0, dtype="int16")

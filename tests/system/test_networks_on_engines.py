@@ -9,9 +9,11 @@ import pytest
 from intaglio import data
 from intaglio.machine.config_files import load_config
 from intaglio.network import execute, extreme_inputs, load, random_inputs
+from intaglio.network.graph import Conv2D, FullyConnected
 from intaglio.network.tflite.oracle import LiteRTOracle
 from intaglio.network.tflite.write import TfliteBuilder
 from intaglio.session import NetworkRun, Session
+from intaglio.verify import verify
 from tests.networks import random_network
 from tests.onnx_arithmetic import in_onnx_arithmetic
 
@@ -109,7 +111,14 @@ def test_every_tensor_of_the_rtl_equals_litert(path):
 
 
 @pytest.mark.conformance
-@pytest.mark.parametrize("name", ["mlptiny_kws_int8", pytest.param("tflm_person_detect_int8_patched", marks=slow)])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mlptiny_kws_int8",
+        pytest.param("tflm_person_detect_int8_patched", marks=slow),
+        pytest.param("coral_mobilenet_v1_025_128_uint8", marks=slow),
+    ],
+)
 def test_depthwise_networks(name):
     path = SHARED / "models" / f"{name}.tflite"
     if not path.exists():
@@ -158,12 +167,14 @@ RANDOM_MACHINES = [
 ]
 
 
-def run_random_network(seed: int, folder: Path) -> None:
+def run_random_network(seed: int, folder: Path, uint8: str = "") -> None:
     """A network, a machine and a memory by the seed: host, RTL and LiteRT agree."""
     rng = np.random.default_rng(seed)
     path = folder / f"random{seed}.tflite"
-    network = random_network(seed, path, edges=bool(seed % 2))
+    network = random_network(seed, path, bool(seed % 2) and uint8 != "edges", uint8)
     name, overrides = RANDOM_MACHINES[seed % len(RANDOM_MACHINES)]
+    if any(op.weight_zero_point for op in load(path).operators if isinstance(op, Conv2D | FullyConnected)):
+        name, overrides = RANDOM_MACHINES[seed % 3]  # TFLITE_ONLY has symmetric weights
     memory = (f"memory.bytes_per_cycle={rng.integers(1, 9)}", f"memory.latency={rng.choice([1, 7, 32, 200])}")
     print(f"seed {seed}: {name} {overrides} {memory}: {network.description}")
     graph = load(path)
@@ -181,6 +192,41 @@ def run_random_network(seed: int, folder: Path) -> None:
 def test_random_networks(block, tmp_path):
     for seed in range(20 * block, 20 * block + 20):
         run_random_network(seed, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["tiny16", "edge64"])
+def test_a_uint8_network_is_verified(name, tmp_path):
+    """Convolutions with a stride and a residual, depthwise, pooled both ways, classified; scales of real weights."""
+    rng = np.random.default_rng(11)
+    builder = TfliteBuilder("uint8")
+
+    def weights(*shape):
+        return rng.normal(10, 40, shape).clip(-128, 127).astype(np.int8)
+
+    def parameters(count, scale, zero_point, of):
+        return rng.integers(-3000, 3000, count).astype(np.int32), np.float32([of]), scale, zero_point
+
+    x = builder.input((1, 17, 15, 3), 1 / 128, 0, dtype="uint8")
+    more = {"activation": "RELU6", "weight_zero_point": 10}
+    a = builder.conv2d(x, weights(16, 3, 3, 3), *parameters(16, 0.0235, -128, 0.004), stride=(2, 2), **more)
+    b = builder.depthwise_conv2d(a, weights(16, 3, 3, 1), *parameters(16, 0.0235, -128, 0.01), **more)
+    c = builder.conv2d(b, weights(16, 1, 1, 16), *parameters(16, 0.05, 4, 0.004), weight_zero_point=-31)
+    d = builder.max_pool(builder.add(a, c, 0.06, -9), (2, 2), (1, 1), "SAME")
+    e = builder.average_pool(d, (3, 2), (2, 2), "SAME")
+    f = builder.mean(builder.relu(e, 0.03, -128), 0.03, -101)
+    g = builder.fully_connected(f, weights(10, 16), *parameters(10, 0.1, 2, 0.01), weight_zero_point=9)
+    path = tmp_path / "uint8.tflite"
+    builder.write(path, [builder.dequantize(builder.softmax(g)), e])
+    graph = load(path)
+    assert {str(graph.tensors[name].file_dtype) for name in (*graph.inputs, *graph.outputs)} == {"uint8", "float32"}
+    found = verify(path, graph, load_config(name))
+    assert found.difference is None and found.reference == "LiteRT" and found.tensors == 11
+
+
+@pytest.mark.parametrize("uint8", ["throughout", "edges"])
+def test_random_networks_of_uint8(uint8, tmp_path):
+    for seed in range(24):
+        run_random_network(seed, tmp_path, uint8)
 
 
 def run_onnx_arithmetic(seed: int, folder: Path) -> None:

@@ -151,3 +151,17 @@ void intaglio_softmax(const int8_t *from, uint32_t rows, uint32_t length, int32_
         }
     }
 }
+
+/* The same with 128 more on both sides: differences count alone. */
+void intaglio_softmax_unsigned(const uint8_t *from, uint32_t rows, uint32_t length, int32_t multiplier,
+                               int32_t left_shift, uint8_t *to) {
+    int8_t *const elements = (int8_t *)to;
+    uint32_t i;
+    for (i = 0; i < rows * length; ++i) {
+        to[i] = (uint8_t)(from[i] ^ 128u);
+    }
+    intaglio_softmax(elements, rows, length, multiplier, left_shift, elements);
+    for (i = 0; i < rows * length; ++i) {
+        to[i] = (uint8_t)(to[i] ^ 128u);
+    }
+}

@@ -21,10 +21,13 @@ void intaglio_quantize_even(const intaglio_quantization *to, const float *reals,
 /* scale * (element - zero_point), rounded once. */
 void intaglio_dequantize(const intaglio_quantization *of, const void *elements, uint32_t count, float *reals);
 
-/* TFLite's int8 softmax of `rows` rows of `length` elements (1 to 4095), in fixed point: results have scale 1/256 and
- * zero point -128. multiplier, left_shift: beta times the input's scale, see intaglio_network.h. In place is allowed. */
+/* TFLite's softmax of `rows` rows of `length` elements (1 to 4095), in fixed point: results have scale 1/256 and
+ * zero point -128, or of uint8 0. multiplier, left_shift: beta times the input's scale, see intaglio_network.h. In place
+ * is allowed. */
 void intaglio_softmax(const int8_t *from, uint32_t rows, uint32_t length, int32_t multiplier, int32_t left_shift,
                       int8_t *to);
+void intaglio_softmax_unsigned(const uint8_t *from, uint32_t rows, uint32_t length, int32_t multiplier,
+                               int32_t left_shift, uint8_t *to);
 
 #ifdef __cplusplus
 }

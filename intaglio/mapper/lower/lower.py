@@ -300,11 +300,12 @@ class _Lowering:
                 window, stride, top, left = op.filter, op.stride, op.padding.top, op.padding.left
                 out_rows = self.graph.tensors[op.outputs[0]].shape[1]
                 requantize, zero_points, layout = None, (0, 0), None
-                if isinstance(op, MaxPool2D):
+                if isinstance(op, AveragePool2D):
+                    zero_points = op.input_zero_point, op.output_zero_point
+                    requantize = None if op.rescale is None else partial(average_scale, op)
+                else:
                     (multiplier, shift), rounding = IDENTITY, Rounding(self.config.rounding[0])
                     requantize = _always(Requantize(np.array([multiplier]), np.array([shift]), rounding))
-                elif op.rescale is not None:
-                    requantize, zero_points = partial(average_scale, op), (op.input_zero_point, op.output_zero_point)
         return PoolTask(
             index,
             op.name,

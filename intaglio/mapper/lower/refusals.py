@@ -75,7 +75,8 @@ def refusals(graph: Graph, op: Operator, config: Config) -> list[Why]:
     if isinstance(op, Conv2D | FullyConnected) and op.weight_zero_point:
         if not config.weight_zero_points:
             reason = (
-                f"the weights' zero point is {op.weight_zero_point}, configuration field weight_zero_points is false"
+                f"the weights' zero point is {op.weight_zero_point} (of uint8 {op.weight_zero_point + 128}), configuration "
+                "field weight_zero_points is false"
             )
             out.append((reason, "quantize the weights symmetrically, or set weight_zero_points: true"))
         if not -128 <= op.weight_zero_point <= 127:
@@ -139,8 +140,9 @@ def _shape_refusals(graph: Graph, op: Operator) -> list[Why]:
             p = op.padding
             if max(p.top, p.bottom) >= op.filter[0] or max(p.left, p.right) >= op.filter[1]:
                 return [("padding as large as the window", "reduce it")]
-            if min(op.filter[0], source[1]) * min(op.filter[1], source[2]) >= 1 << 22:
-                return [("windows of more than 4194303 elements", "use smaller ones")]
+            most = 1 << (21 if op.rescale is None and op.input_zero_point else 22)  # see pooling.division
+            if min(op.filter[0], source[1]) * min(op.filter[1], source[2]) >= most:
+                return [(f"windows of more than {most - 1} elements", "use smaller ones")]
         case MaxPool2D():
             span = [(k - 1) * d + 1 for k, d in zip(op.filter, op.dilation, strict=True)]
             shape = _window_shape(source, span, op.stride, op.padding)

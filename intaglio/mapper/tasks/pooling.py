@@ -29,9 +29,9 @@ from intaglio.program.layout import Region, View, split
 def division(count: int) -> tuple[int, int]:
     """(multiplier, shift) with which AWAY rounding divides exactly, ties away from zero, by count.
 
-    For |sum| <= 128 * count and count < 2**22. The multiplier is rounded up, so m * |sum| / 2**s exceeds
-    |sum| / count by at most 2**-23: a tie stays at or above its half, and nothing below a half, which is
-    at least 1 / (2 * count) away, reaches it.
+    For |sum| <= 255 * count and count < 2**21, or |sum| <= 128 * count and count < 2**22. The multiplier is rounded up,
+    so m * |sum| / 2**s exceeds |sum| / count by less than 2**-22, or at most 2**-23: a tie stays at or above its half,
+    and nothing below a half, which is at least 1 / (2 * count) away, reaches it.
     """
     _, shift = math.frexp(1.0 / count)
     return -(-(1 << (31 - shift)) // count), shift
@@ -109,8 +109,8 @@ def _sizes_in_blocks(
 class PoolTask(Task):
     """Windows over images of in_rows x in_cols pixels of `channels` elements.
 
-    requantize: None divides by the window's size (average pooling); else how sums of (input - input_zero_point)
-    over a window of so many elements inside the image are scaled. maximum: the greatest element in place of the sum.
+    requantize: None divides sums of (input - input_zero_point) by the window's size (average pooling); else how sums over a
+    window of so many elements inside the image are scaled. maximum: the greatest element in place of the sum.
     """
 
     tag: int
@@ -352,7 +352,7 @@ class PoolTask(Task):
     def _scale(self, count: int) -> tuple[int, int, Rounding, int]:
         """(multiplier, shift, rounding, bias) of sums of `count` elements."""
         if self.requantize is None:
-            return *division(count), Rounding.AWAY, 0
+            return *division(count), Rounding.AWAY, -self.input_zero_point * count
         how = self.requantize(count)
         return int(how.multiplier[0]), int(how.shift[0]), how.rounding, -self.input_zero_point * count
 

@@ -12,6 +12,7 @@ from intaglio.network.graph import (
     Operator,
     Quantize,
     Rescale,
+    Reshape,
     Rounding,
     Softmax,
 )
@@ -19,6 +20,7 @@ from intaglio.network.quantized_multiplier import requantize_by
 from intaglio.network.tflite.file import FileOperator
 from intaglio.network.tflite.prepare import clamp, operand, options_of, requantize, result
 from intaglio.network.tflite.tensors import (
+    OFFSETS,
     Scope,
     Unsupported,
     activation,
@@ -31,7 +33,8 @@ from intaglio.network.tflite.tensors import (
 def add(scope: Scope, op: FileOperator) -> Operator:
     """add.cc: both operands to twice the larger scale with 20 fractional bits, then to the output's."""
     inputs_and_outputs(op, (2,))
-    a, b, y = operand(scope, op, 0), operand(scope, op, 1), result(scope, op)
+    a, b = operand(scope, op, 0), operand(scope, op, 1)
+    y = result(scope, op, a, b)
     if a.shape != b.shape:
         raise Unsupported(
             b.name,
@@ -59,7 +62,8 @@ def add(scope: Scope, op: FileOperator) -> Operator:
 
 
 def quantize(scope: Scope, op: FileOperator) -> Operator:
-    """quantize.cc: float32 to int8 on the host, int8 to int8 as a Rescale."""
+    """quantize.cc: float32 to 8 bits on the host, 8 bits to 8 bits as a Rescale. Nothing but the type changes where
+    scales agree and zero points lie as far from the least integer: a Reshape, since the graph has int8 either way."""
     inputs_and_outputs(op, (1,))
     source, y = scope.tensor(op, 0), result(scope, op)
     expect_shape(y, source.shape)
@@ -67,12 +71,14 @@ def quantize(scope: Scope, op: FileOperator) -> Operator:
         run_time(source, "FLOAT32")
         return Quantize(y.name, (source.name,), (y.name,))
     x = activation(source)
+    if x.type != y.type and x.scale == y.scale and x.zero_point == y.zero_point:
+        return Reshape(y.name, (x.name,), (y.name,))
     how = requantize([float(x.scale) / float(y.scale)], y)
     return Rescale(y.name, (x.name,), (y.name,), x.zero_point, y.zero_point, how, (-128, 127))
 
 
 def dequantize(scope: Scope, op: FileOperator) -> Operator:
-    """dequantize.cc: int8 to float32 on the host."""
+    """dequantize.cc: 8 bits to float32 on the host."""
     inputs_and_outputs(op, (1,))
     x, y = operand(scope, op), scope.model.tensors[op.outputs[0]]
     run_time(y, "FLOAT32")
@@ -85,7 +91,8 @@ def relu(code: int) -> Callable[[Scope, FileOperator], Operator]:
 
     def rule(scope: Scope, op: FileOperator) -> Operator:
         inputs_and_outputs(op, (1,))
-        x, y = operand(scope, op), result(scope, op)
+        x = operand(scope, op)
+        y = result(scope, op, x)
         expect_shape(y, x.shape)
         how = requantize([float(x.scale / y.scale)], y)
         return Rescale(y.name, (x.name,), (y.name,), x.zero_point, y.zero_point, how, clamp(code, y))
@@ -94,12 +101,16 @@ def relu(code: int) -> Callable[[Scope, FileOperator], Operator]:
 
 
 def softmax(scope: Scope, op: FileOperator) -> Operator:
-    """activations.cc, SoftmaxPrepare: the output is fixed at scale 1/256 and zero point -128."""
+    """activations.cc, SoftmaxPrepare: the output is fixed at scale 1/256 and the least integer as zero point."""
     inputs_and_outputs(op, (1,))
-    x, y = operand(scope, op), result(scope, op)
+    x = operand(scope, op)
+    y = result(scope, op, x)
     expect_shape(y, x.shape)
     if y.zero_point != -128 or abs(float(y.scale) - 1 / 256) > 0.001 / 256:
-        reason = f"a softmax has scale 1/256 and zero point -128, here {told_apart(float(y.scale), 1 / 256)[0]} and {y.zero_point}"
+        reason = (
+            f"a softmax has scale 1/256 and zero point {OFFSETS[y.type] - 128}, here "
+            f"{told_apart(float(y.scale), 1 / 256)[0]} and {y.file_zero_point}"
+        )
         raise Unsupported(y.name, reason, "quantize the network again")
     beta = float(options_of(op)["Beta"])
     if not beta * float(x.scale) * 2.0**26 > 1.0 or not math.isfinite(beta):

@@ -66,8 +66,8 @@ OPTIONS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
 
 CONTROL_FLOW = ("IF", "WHILE", "CALL", "CALL_ONCE")
 """Operators that run another subgraph."""
-EDGE_TYPES = ("UINT8", "INT16")
-"""Quantized types that an int8 network may have at its inputs and outputs."""
+EDGE_TYPES = ("INT16",)
+"""Types that are not taken and that an int8 network may have at its inputs and outputs."""
 PRODUCTS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 """Operators whose second input is weights."""
 SPARSE, VARIABLE = "stored sparse", "a variable (state that lasts between inferences)"

@@ -9,12 +9,12 @@ import numpy as np
 
 from intaglio.errors import Refusal
 from intaglio.network.advice import advice
-from intaglio.network.graph import Graph, Operator, Tensor
+from intaglio.network.graph import FileForm, Graph, Operator, Tensor
 from intaglio.network.survey import UNREAD, Refused, Step, Survey
 from intaglio.network.tflite.file import FileOperator, FileTensor, ModelFile, read_model_file
 from intaglio.network.tflite.moves import foldable_pads
 from intaglio.network.tflite.ops import RULES
-from intaglio.network.tflite.tensors import Scope, Unsupported, activation, checked_quantization, run_time
+from intaglio.network.tflite.tensors import OFFSETS, Scope, Unsupported, activation, checked_quantization, run_time
 
 SUPPORTED = f"use operators out of {', '.join(RULES)}"
 WEIGHT_AXIS = {"CONV_2D": 0, "FULLY_CONNECTED": 0, "DEPTHWISE_CONV_2D": 3}
@@ -129,7 +129,7 @@ def macs_of(model: ModelFile, op: FileOperator) -> int:
 
 
 def check_input(tensor: FileTensor) -> None:
-    """Refuses a network input that is neither int8 nor float32; operators check what they read themselves."""
+    """Refuses a network input that is neither of 8 bits nor float32; operators check what they read themselves."""
     if tensor.data is not None:
         raise Unsupported(tensor.name, "it is a constant", "remove it from the inputs")
     if tensor.type == "FLOAT32":
@@ -140,10 +140,13 @@ def check_input(tensor: FileTensor) -> None:
 
 def graph_tensor(tensor: FileTensor) -> Tensor:
     """A run-time tensor. The rules have checked those that operators touch, so a fault here was refused there."""
-    if tensor.type != "INT8":
+    if tensor.type not in OFFSETS:
         return Tensor(tensor.name, tensor.shape, np.dtype(np.float32))
     try:
         quantization = checked_quantization(tensor)
     except Unsupported:
         quantization = None
-    return Tensor(tensor.name, tensor.shape, np.dtype(np.int8), quantization)
+    form = None
+    if tensor.type == "UINT8":
+        form = FileForm(tensor.shape, tuple(range(len(tensor.shape))), tensor.shape, np.dtype(np.uint8))
+    return Tensor(tensor.name, tensor.shape, np.dtype(np.int8), quantization, form=form)

@@ -24,7 +24,8 @@ from intaglio.network.tflite.views import padded
 
 def same_elements(scope: Scope, op: FileOperator, shape: tuple[int, ...]) -> Operator:
     """A Reshape to `shape`, which the file must also declare."""
-    x, y = operand(scope, op), result(scope, op)
+    x = operand(scope, op)
+    y = result(scope, op, x)
     expect_shape(y, shape)
     if math.prod(x.shape) != math.prod(y.shape):
         raise Unsupported(y.name, f"{list(x.shape)} and {list(y.shape)} differ in size", "export the model again")
@@ -73,7 +74,8 @@ def pad(scope: Scope, op: FileOperator) -> Operator | None:
     inputs_and_outputs(op, (2,))
     if op.outputs[0] not in scope.padded:
         return padded(scope, op)
-    x, y = image(operand(scope, op)), image(result(scope, op))
+    x = image(operand(scope, op))
+    y = image(result(scope, op, x))
     around = scope.padded[op.outputs[0]][1]
     n, height, width, channels = x.shape
     expect_shape(y, (n, height + around.top + around.bottom, width + around.left + around.right, channels))

@@ -40,13 +40,21 @@ def options_of(op: FileOperator) -> dict[str, Any]:
 
 
 def operand(scope: Scope, op: FileOperator, position: int = 0) -> Activation:
-    """The int8 tensor at an input."""
+    """The 8-bit tensor at an input."""
     return activation(scope.tensor(op, position))
 
 
-def result(scope: Scope, op: FileOperator) -> Activation:
-    """The int8 tensor at the output."""
-    return activation(scope.model.tensors[op.outputs[0]])
+def result(scope: Scope, op: FileOperator, *operands: Activation) -> Activation:
+    """The 8-bit tensor at the output; refuses operands of another type than its."""
+    y = activation(scope.model.tensors[op.outputs[0]])
+    for x in operands:
+        if x.type != y.type:
+            raise Unsupported(
+                x.name,
+                f"it is {x.type.lower()}, and the output {y.name!r} {y.type.lower()}",
+                "give both one type, with a QUANTIZE between them",
+            )
+    return y
 
 
 def image(tensor: Activation) -> Activation:
@@ -71,7 +79,8 @@ def quantized_limit(real: float, output: Activation) -> int:
 
 
 def clamp(code: int, output: Activation) -> tuple[int, int]:
-    """kernel_util.cc, CalculateActivationRangeQuantized: the fused activation as lowest and highest int8."""
+    """kernel_util.cc, CalculateActivationRangeQuantized: the fused activation as lowest and highest int8 of
+    the graph."""
     if code not in ACTIVATIONS:
         raise Unsupported(
             output.name,
@@ -118,7 +127,8 @@ def window(
 
 def requantize(reals: list[float], output: Activation) -> Requantize:
     """Double rounding; refuses scales of 2**30 and more, which no shift can hold."""
-    how = requantize_by(reals, Rounding.DOUBLE)
-    if how.shift.max() > 30:
-        raise Unsupported(output.name, f"the scale {max(reals):g} is too large", "quantize the network again")
-    return how
+    if max(reals) < 2.0**31:
+        how = requantize_by(reals, Rounding.DOUBLE)
+        if how.shift.max() <= 30:
+            return how
+    raise Unsupported(output.name, f"the scale {max(reals):g} is too large", "quantize the network again")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -17,12 +19,13 @@ from intaglio.network.graph import (
     Rounding,
 )
 from intaglio.network.quantized_multiplier import quantize_multiplier
-from intaglio.network.tflite.file import FileOperator
+from intaglio.network.tflite.file import FileOperator, FileTensor
 from intaglio.network.tflite.prepare import clamp, image, operand, options_of, requantize, result, window
 from intaglio.network.tflite.tensors import (
     Activation,
     Scope,
     Unsupported,
+    Weights,
     activation,
     bias,
     expect_shape,
@@ -36,22 +39,28 @@ BIAS_SCALE_TOLERANCE = 0.02
 
 def conv_2d(scope: Scope, op: FileOperator) -> Operator:
     """conv.cc; as many groups as the weights' input channels fit into the input's."""
-    kernel, scales = weights(scope.tensor(op, 1), 4)
-    return convolution(scope, op, kernel, scales)
+    return convolution(scope, op, lambda tensor, kind: weights(tensor, 4, kind))
 
 
 def depthwise_conv_2d(scope: Scope, op: FileOperator) -> Operator:
     """depthwise_conv.cc: weights [1, KH, KW, O], output channel o reads input channel o // (O / I). The kernel
     takes O / I for the depth multiplier, whatever the options say."""
-    tensor = scope.tensor(op, 1)
-    kernel, scales = weights(tensor, 4, axis=3)
-    if kernel.shape[0] != 1:
-        raise Unsupported(tensor.name, f"depthwise weights of shape {list(kernel.shape)}", "export the model again")
-    return convolution(scope, op, np.ascontiguousarray(kernel.transpose(3, 1, 2, 0)), scales)
+    return convolution(scope, op, depthwise_weights)
 
 
-def convolution(scope: Scope, op: FileOperator, kernel: np.ndarray, scales: np.ndarray) -> Operator:
-    """Double rounding, the scale in double precision for each output channel. kernel: [O, KH, KW, I / groups]."""
+def depthwise_weights(tensor: FileTensor, kind: str) -> Weights:
+    """Weights [1, KH, KW, O] of the type `kind`, as [O, KH, KW, 1]."""
+    found = weights(tensor, 4, kind, axis=3)
+    if found.values.shape[0] != 1:
+        shape = list(found.values.shape)
+        raise Unsupported(tensor.name, f"depthwise weights of shape {shape}", "export the model again")
+    return replace(found, values=np.ascontiguousarray(found.values.transpose(3, 1, 2, 0)))
+
+
+def convolution(scope: Scope, op: FileOperator, read: Callable[[FileTensor, str], Weights]) -> Operator:
+    """Double rounding, the scale in double precision for each output channel. read: gives weights of a type, [O, KH, KW,
+    I / groups]. LiteRT computes uint8's one scale elsewhere (kernel_util.cc, GetQuantizedConvolutionMultipler): from the
+    product of input scale and weight scale in float32, which it also compares with the bias's scale."""
     inputs_and_outputs(op, (2, 3))
     source = op.inputs[0]
     folded = Padding()
@@ -59,8 +68,10 @@ def convolution(scope: Scope, op: FileOperator, kernel: np.ndarray, scales: np.n
         source, folded = scope.padded[source]
     if source < 0:
         raise Unsupported("", "its input is missing", "export the model again")
-    x, y = image(activation(scope.model.tensors[source])), image(result(scope, op))
-    channels, rows, columns, depth = kernel.shape
+    x = image(activation(scope.model.tensors[source]))
+    y = image(result(scope, op, x))
+    kernel = read(scope.tensor(op, 1), x.type)
+    channels, rows, columns, depth = kernel.values.shape
     n, height, width, c = x.shape
     groups, rest = divmod(c, depth)
     if rest or not groups or channels % groups:
@@ -75,12 +86,17 @@ def convolution(scope: Scope, op: FileOperator, kernel: np.ndarray, scales: np.n
     padded = (n, height + folded.top + folded.bottom, width + folded.left + folded.right, c)
     padding, (out_rows, out_columns) = window(op, (rows, columns), padded, stride, dilation)
     expect_shape(y, (n, out_rows, out_columns, channels))
-    reals = [float(x.scale) * float(s) / float(y.scale) for s in scales]
+    if y.type == "UINT8":
+        check_bias_scale(scope, op, x, y, kernel.scale[0])
+        with np.errstate(over="ignore", under="ignore"):
+            reals = [float(x.scale * kernel.scale[0]) / float(y.scale)]
+    else:
+        reals = [float(x.scale) * float(s) / float(y.scale) for s in kernel.scale]
     return Conv2D(
         y.name,
         (x.name,),
         (y.name,),
-        kernel,
+        kernel.values,
         bias(scope, op, channels),
         stride,
         dilation,
@@ -89,16 +105,18 @@ def convolution(scope: Scope, op: FileOperator, kernel: np.ndarray, scales: np.n
         y.zero_point,
         requantize(reals, y),
         clamp(options["FusedActivationFunction"], y),
-        groups=groups,
+        kernel.zero_point,
+        groups,
     )
 
 
 def fully_connected(scope: Scope, op: FileOperator) -> Operator:
-    """fully_connected.cc: the reference rounds double(sum) * scale, half away from zero."""
+    """fully_connected.cc: the reference rounds double(sum) * scale, half away from zero, of int8 as of uint8."""
     inputs_and_outputs(op, (2, 3))
-    x, y = operand(scope, op), result(scope, op)
-    kernel, scales = weights(scope.tensor(op, 1), 2)
-    units, depth = kernel.shape
+    x = operand(scope, op)
+    y = result(scope, op, x)
+    kernel = weights(scope.tensor(op, 1), 2, x.type)
+    units, depth = kernel.values.shape
     options = op.options or {}
     if options.get("WeightsFormat", 0) != 0:
         raise Unsupported(scope.tensor(op, 1).name, "weights are stored shuffled", "export the default weights format")
@@ -109,13 +127,25 @@ def fully_connected(scope: Scope, op: FileOperator) -> Operator:
             x.name, f"shape {list(x.shape)} does not fit weights of {depth} inputs", "export the model again"
         )
     expect_shape(y, (*x.shape[:-1], units) if keep else (elements // depth, units))
-    if len(scales) == 1:
-        check_bias_scale(scope, op, x, y, scales[0])
+    if len(kernel.scale) == 1:
+        check_bias_scale(scope, op, x, y, kernel.scale[0])
     offsets = bias(scope, op, units)
     limits = clamp(options.get("FusedActivationFunction", 0), y)
-    reals = [float(x.scale) * float(s) / float(y.scale) for s in scales]
-    how = fully_connected_requantize(scope, reals, reach(kernel, offsets, x.zero_point), y, limits)
-    return FullyConnected(y.name, (x.name,), (y.name,), kernel, offsets, x.zero_point, y.zero_point, how, limits)
+    reals = [float(x.scale) * float(s) / float(y.scale) for s in kernel.scale]
+    sums = reach(kernel.values.astype(np.int16) - kernel.zero_point, offsets, x.zero_point)
+    how = fully_connected_requantize(scope, reals, sums, y, limits)
+    return FullyConnected(
+        y.name,
+        (x.name,),
+        (y.name,),
+        kernel.values,
+        offsets,
+        x.zero_point,
+        y.zero_point,
+        how,
+        limits,
+        kernel.zero_point,
+    )
 
 
 def check_bias_scale(scope: Scope, op: FileOperator, x: Activation, y: Activation, weight_scale: np.float32) -> None:

@@ -11,6 +11,8 @@ from intaglio.network.graph import Padding, Quantization
 from intaglio.network.tflite.file import MAX_ELEMENTS, FileOperator, FileTensor, ModelFile
 
 MAX_RANK = 8
+OFFSETS = {"INT8": 0, "UINT8": 128}
+"""8-bit type of the file -> its integers and zero points less the graph's, which are int8."""
 FLOAT = "quantize the network to int8 first (full integer quantization, int8 inputs and outputs)"
 PACKED = "export 8-bit weights and activations; packed types of fewer bits are not supported yet"
 STATE = (
@@ -22,7 +24,6 @@ REMEDY_BY_TYPE = {
     "FLOAT16": FLOAT,
     "BFLOAT16": FLOAT,
     "FLOAT64": FLOAT,
-    "UINT8": "the network is quantized by the old uint8 scheme, which is not supported yet: quantize it again with the int8 scheme",
     "INT16": "quantize activations to int8; int16 activations are not supported yet",
     "INT4": PACKED,
     "UINT4": PACKED,
@@ -36,15 +37,14 @@ REMEDY_BY_TYPE = {
 }
 AT_EDGE = (
     "only the network's inputs or outputs are {kind}, its layers are int8: convert it again with int8 at both ends "
-    "(inference_input_type = inference_output_type = tf.int8){hint}"
+    "(inference_input_type = inference_output_type = tf.int8)"
 )
 
 
 def remedy_for(tensor: FileTensor, otherwise: str) -> str:
     """The remedy for a tensor of a type that is not taken."""
     if tensor.at_edge:
-        hint = ", and give it uint8 numbers less 128" if tensor.type == "UINT8" else ""
-        return AT_EDGE.format(kind=tensor.type.lower(), hint=hint)
+        return AT_EDGE.format(kind=tensor.type.lower())
     return REMEDY_BY_TYPE.get(tensor.type, otherwise)
 
 
@@ -62,12 +62,30 @@ class Unsupported(Exception):
 
 @dataclass(frozen=True)
 class Activation:
-    """A run-time int8 tensor of the file with its one scale and zero point."""
+    """A run-time 8-bit tensor of the file with its one scale and zero point, the latter as the graph has it: int8.
+    type: one of OFFSETS."""
 
     name: str
     shape: tuple[int, ...]
     scale: np.float32
     zero_point: int
+    type: str
+
+    @property
+    def file_zero_point(self) -> int:
+        """The zero point as the file has it."""
+        return self.zero_point + OFFSETS[self.type]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Constant weights as the graph has them: int8, real = scale * (integer - zero_point). scale: float32 [1] or [O].
+    type: the file's."""
+
+    values: np.ndarray
+    scale: np.ndarray
+    zero_point: int
+    type: str
 
 
 @dataclass
@@ -106,13 +124,14 @@ def check_shape(tensor: FileTensor) -> None:
         raise Unsupported(tensor.name, f"it has {elements} elements", f"stay at or below {MAX_ELEMENTS}")
 
 
-def run_time(tensor: FileTensor, kind: str) -> None:
-    """Refuses a tensor that is not a run-time value of the type `kind`."""
-    if tensor.type != kind:
+def run_time(tensor: FileTensor, *kinds: str) -> None:
+    """Refuses a tensor that is not a run-time value of one of the types `kinds`."""
+    if tensor.type not in kinds:
+        wanted = " or ".join(kinds).lower()
         raise Unsupported(
             tensor.name,
-            f"its type is {tensor.type.lower()}, not {kind.lower()}",
-            remedy_for(tensor, f"use {kind.lower()} here"),
+            f"its type is {tensor.type.lower()}, not {wanted}",
+            remedy_for(tensor, f"use {wanted} here"),
         )
     if tensor.unusual:
         remedy = STATE if tensor.is_variable else "export the model with dense tensors, one scale each, all in one file"
@@ -123,8 +142,8 @@ def run_time(tensor: FileTensor, kind: str) -> None:
 
 
 def activation(tensor: FileTensor) -> Activation:
-    """A run-time int8 tensor, quantized per tensor."""
-    run_time(tensor, "INT8")
+    """A run-time int8 or uint8 tensor, quantized per tensor."""
+    run_time(tensor, *OFFSETS)
     quantization = checked_quantization(tensor)
     if len(quantization.scale) != 1:
         raise Unsupported(
@@ -132,11 +151,12 @@ def activation(tensor: FileTensor) -> Activation:
             f"an activation has {len(quantization.scale)} scales, TFLite allows one",
             "quantize activations per tensor",
         )
-    return Activation(tensor.name, tensor.shape, quantization.scale[0], int(quantization.zero_point[0]))
+    return Activation(tensor.name, tensor.shape, quantization.scale[0], int(quantization.zero_point[0]), tensor.type)
 
 
 def checked_quantization(tensor: FileTensor) -> Quantization:
-    """Scales finite and above 0, zero points within int8, one or as many as scales, a valid axis."""
+    """Scales finite and above 0, zero points within the tensor's 8 bits, one or as many as scales, a valid axis. The
+    result's zero points are the graph's."""
     if tensor.quantization is None:
         raise Unsupported(tensor.name, "it has no scale", "quantize the network to int8 first")
     scale, zero_point = tensor.quantization.scale, tensor.quantization.zero_point
@@ -154,8 +174,10 @@ def checked_quantization(tensor: FileTensor) -> Quantization:
             f"it has {len(scale)} scales and {len(zero_point)} zero points",
             "export the model again",
         )
-    if zero_point.min() < -128 or zero_point.max() > 127:
-        raise Unsupported(tensor.name, "a zero point is outside -128..127", "quantize the network again")
+    offset = OFFSETS.get(tensor.type, 0)
+    if zero_point.min() < offset - 128 or zero_point.max() > offset + 127:
+        reason = f"a zero point is outside {offset - 128}..{offset + 127}"
+        raise Unsupported(tensor.name, reason, "quantize the network again")
     axis = None
     if len(scale) > 1:
         axis = tensor.quantization.axis
@@ -165,17 +187,17 @@ def checked_quantization(tensor: FileTensor) -> Quantization:
                 f"{len(scale)} scales do not fit axis {axis} of shape {list(tensor.shape)}",
                 "export the model again",
             )
-    return Quantization(scale, np.broadcast_to(zero_point, scale.shape).copy(), axis)
+    return Quantization(scale, np.broadcast_to(zero_point - offset, scale.shape).copy(), axis)
 
 
-def weights(tensor: FileTensor, rank: int, axis: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Constant int8 weights and their scales float32 [1] or [O]; symmetric, per output channel. axis: that of the O
-    output channels."""
-    if tensor.type != "INT8":
+def weights(tensor: FileTensor, rank: int, kind: str, axis: int = 0) -> Weights:
+    """Constant weights of the activations' type `kind`: int8, symmetric, one scale or one for each output channel; or
+    uint8, of one scale and any zero point. axis: that of the output channels."""
+    if tensor.type != kind:
         raise Unsupported(
             tensor.name,
-            f"weights are {tensor.type.lower()}, not int8",
-            remedy_for(tensor, "export int8 weights"),
+            f"weights are {tensor.type.lower()}, not {kind.lower()}",
+            remedy_for(tensor, f"export {kind.lower()} weights"),
         )
     if tensor.unusual:
         raise Unsupported(
@@ -189,6 +211,8 @@ def weights(tensor: FileTensor, rank: int, axis: int = 0) -> tuple[np.ndarray, n
     if len(tensor.shape) != rank:
         raise Unsupported(tensor.name, f"weights have shape {list(tensor.shape)}, not rank {rank}", "export it again")
     quantization = checked_quantization(tensor)
+    if kind == "UINT8":
+        return unsigned_weights(tensor, quantization)
     if quantization.zero_point.any():
         raise Unsupported(
             tensor.name,
@@ -201,7 +225,23 @@ def weights(tensor: FileTensor, rank: int, axis: int = 0) -> tuple[np.ndarray, n
             f"scales are given along axis {quantization.axis}, not for each output channel (axis {axis})",
             "quantize per output channel",
         )
-    return tensor.data, quantization.scale
+    return Weights(tensor.data, quantization.scale, 0, kind)
+
+
+def unsigned_weights(tensor: FileTensor, quantization: Quantization) -> Weights:
+    """uint8 weights, as symmetric ones where their distances from the zero point are int8: every machine has these."""
+    assert tensor.data is not None
+    if len(quantization.scale) > 1:
+        raise Unsupported(
+            tensor.name,
+            f"uint8 weights have {len(quantization.scale)} scales; LiteRT takes one",
+            "quantize uint8 weights per tensor, or the network to int8",
+        )
+    values, zero_point = (tensor.data ^ np.uint8(128)).view(np.int8), int(quantization.zero_point[0])
+    distances = values.astype(np.int16) - zero_point
+    if distances.min() >= -128 and distances.max() <= 127:
+        values, zero_point = distances.astype(np.int8), 0
+    return Weights(values, quantization.scale, zero_point, tensor.type)
 
 
 def bias(scope: Scope, op: FileOperator, channels: int) -> np.ndarray:

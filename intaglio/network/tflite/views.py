@@ -13,6 +13,7 @@ from intaglio.network.moves import CONSTANT, by_axis, concatenated, permuted
 from intaglio.network.tflite.file import FileOperator
 from intaglio.network.tflite.prepare import image, operand, options_of
 from intaglio.network.tflite.tensors import (
+    OFFSETS,
     Activation,
     Scope,
     Unsupported,
@@ -28,7 +29,7 @@ AGAIN = "export the model again"
 
 
 def output(scope: Scope, op: FileOperator, number: int = 0) -> Activation:
-    """One of the operator's outputs, which must be int8."""
+    """One of the operator's outputs, which must be of 8 bits."""
     return activation(scope.model.tensors[op.outputs[number]])
 
 
@@ -36,11 +37,11 @@ def move(what: str, sources: Sequence[Activation], y: Activation, boxes: Sequenc
     """An operator of boxes. shape: as they give it. Inputs and output must share their quantization, as in LiteRT."""
     expect_shape(y, tuple(shape))
     for x in sources:
-        if (x.scale, x.zero_point) != (y.scale, y.zero_point):
+        if (x.type, x.scale, x.zero_point) != (y.type, y.scale, y.zero_point):
             raise Unsupported(
                 x.name,
-                f"its scale {x.scale:g} and zero point {x.zero_point} are not those of {y.name!r}, "
-                f"{y.scale:g} and {y.zero_point}",
+                f"its scale {x.scale:g} and zero point {x.file_zero_point} are not those of {y.name!r}, "
+                f"{y.scale:g} and {y.file_zero_point} ({x.type.lower()}, {y.type.lower()})",
                 "quantize the network again, so that what only moves elements keeps their quantization",
             )
     if len(boxes) > MOST_BOXES:
@@ -236,9 +237,9 @@ def padded(scope: Scope, op: FileOperator) -> Operator:
     value = y.zero_point
     if len(op.inputs) == 3 and op.inputs[2] >= 0:
         given = scope.tensor(op, 2)
-        if given.data is None or given.type != "INT8" or given.data.size != 1 or given.unusual:
-            raise Unsupported(given.name, "the value to pad with must be one constant of int8", AGAIN)
-        value = int(given.data.reshape(-1)[0])
+        if given.data is None or given.type != x.type or given.data.size != 1 or given.unusual:
+            raise Unsupported(given.name, f"the value to pad with must be one constant {x.type.lower()}", AGAIN)
+        value = int(given.data.reshape(-1)[0]) - OFFSETS[x.type]
     pairs = paddings(scope, op, x)
     indices = {
         axis: [CONSTANT] * before + list(range(n)) + [CONSTANT] * after

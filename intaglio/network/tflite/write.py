@@ -1,4 +1,4 @@
-"""Write int8 networks as .tflite files: their operators, one call each.
+"""Write int8 and uint8 networks as .tflite files: their operators, one call each.
 
     b = TfliteBuilder("net")
     x = b.input((1, 8, 8, 3), scale=0.02, zero_point=-1)
@@ -8,6 +8,9 @@
 Tensors are NHWC; pairs are (rows, columns); padding is "SAME" or "VALID"; an activation is None, "RELU",
 "RELU6" or "RELU_N1_TO_1". scale and zero_point are those of the result: real = scale * (q - zero_point),
 zero_point -128..127. The same calls give the same bytes.
+
+An operator's result has its input's type: int8, or uint8 behind an input or a quantize of dtype "uint8". The calls take
+the same numbers for both: int8, of which the file has 128 more where it is uint8, zero points and weights included.
 """
 
 from __future__ import annotations
@@ -22,17 +25,20 @@ from intaglio.network.float_network import output_size
 from intaglio.network.tflite.contents import Contents, schema
 
 SOFTMAX_SCALE, SOFTMAX_ZERO_POINT = 1 / 256, -128
-"""The only output quantization that TFLite's int8 softmax accepts."""
+"""The only output quantization that TFLite's softmax accepts."""
+OFFSETS = {"int8": 0, "uint8": 128}
+"""The file's integers less those of the calls."""
 
 
 @dataclass(frozen=True)
 class Value:
-    """A tensor of the file. scale and zero_point are None for float32."""
+    """A tensor of the file. scale and zero_point (of the calls' int8) are None for float32."""
 
     index: int
     shape: tuple[int, ...]
     scale: float | None = None
     zero_point: int | None = None
+    dtype: str = "float32"
 
 
 class TfliteBuilder:
@@ -41,9 +47,11 @@ class TfliteBuilder:
     def __init__(self, name: str) -> None:
         self._file = Contents(name)
 
-    def input(self, shape: Sequence[int], scale: float, zero_point: int, name: str = "input") -> Value:
-        """An int8 input of the network."""
-        value = self._activation(name, shape, scale, zero_point)
+    def input(
+        self, shape: Sequence[int], scale: float, zero_point: int, name: str = "input", dtype: str = "int8"
+    ) -> Value:
+        """An input of the network, int8 or uint8."""
+        value = self._activation(name, shape, scale, zero_point, dtype)
         self._file.inputs.append(value.index)
         return value
 
@@ -66,9 +74,11 @@ class TfliteBuilder:
         padding: str = "SAME",
         activation: str | None = None,
         name: str | None = None,
+        weight_zero_point: int = 0,
     ) -> Value:
         """x [N, H, W, I]; weights int8 [O, KH, KW, I]; bias int32 [O] at scale x.scale * weight_scales;
-        weight_scales float32 [O], or [1] for all channels."""
+        weight_scales float32 [O], or [1] for all channels. uint8 has one scale, and a weight_zero_point that int8 has
+        not."""
         sizes = self._window_sizes(x, weights.shape[1:3], stride, dilation, padding)
         options = schema.Conv2DOptionsT(
             padding=getattr(schema.Padding, padding),
@@ -79,8 +89,8 @@ class TfliteBuilder:
             fusedActivationFunction=_activation_code(activation),
         )
         name = name or self._new_name("conv2d")
-        inputs = [x.index, *self._parameters(name, x, weights, bias, weight_scales)]
-        y = self._activation(name, (x.shape[0], *sizes, len(weights)), scale, zero_point)
+        inputs = [x.index, *self._parameters(name, x, weights, bias, weight_scales, weight_zero_point)]
+        y = self._activation(name, (x.shape[0], *sizes, len(weights)), scale, zero_point, x.dtype)
         return self._operator("CONV_2D", inputs, y, options)
 
     def depthwise_conv2d(
@@ -96,6 +106,7 @@ class TfliteBuilder:
         padding: str = "SAME",
         activation: str | None = None,
         name: str | None = None,
+        weight_zero_point: int = 0,
     ) -> Value:
         """x [N, H, W, I]; weights int8 [O, KH, KW, 1], where output channel o reads input channel o // (O / I);
         the rest as for conv2d."""
@@ -110,8 +121,8 @@ class TfliteBuilder:
             fusedActivationFunction=_activation_code(activation),
         )
         name = name or self._new_name("depthwise_conv2d")
-        inputs = [x.index, *self._parameters(name, x, weights, bias, weight_scales, last=True)]
-        y = self._activation(name, (x.shape[0], *sizes, len(weights)), scale, zero_point)
+        inputs = [x.index, *self._parameters(name, x, weights, bias, weight_scales, weight_zero_point, last=True)]
+        y = self._activation(name, (x.shape[0], *sizes, len(weights)), scale, zero_point, x.dtype)
         return self._operator("DEPTHWISE_CONV_2D", inputs, y, options)
 
     def fully_connected(
@@ -124,14 +135,16 @@ class TfliteBuilder:
         zero_point: int,
         activation: str | None = None,
         name: str | None = None,
+        weight_zero_point: int = 0,
     ) -> Value:
         """x of N * I elements; weights int8 [O, I]; bias int32 [O] at scale x.scale * weight_scales;
-        weight_scales float32 [1], or [O] for per-channel weights. The result is [N, O]."""
+        weight_scales float32 [1], or [O] for per-channel weights; weight_zero_point as for conv2d. The result is
+        [N, O]."""
         options = schema.FullyConnectedOptionsT(fusedActivationFunction=_activation_code(activation))
         name = name or self._new_name("fully_connected")
-        inputs = [x.index, *self._parameters(name, x, weights, bias, weight_scales)]
+        inputs = [x.index, *self._parameters(name, x, weights, bias, weight_scales, weight_zero_point)]
         batch = int(np.prod(x.shape)) // weights.shape[1]
-        y = self._activation(name, (batch, len(weights)), scale, zero_point)
+        y = self._activation(name, (batch, len(weights)), scale, zero_point, x.dtype)
         return self._operator("FULLY_CONNECTED", inputs, y, options)
 
     def add(
@@ -145,7 +158,7 @@ class TfliteBuilder:
     ) -> Value:
         """Element-wise sum of two tensors of one shape."""
         options = schema.AddOptionsT(fusedActivationFunction=_activation_code(activation), potScaleInt16=False)
-        y = self._activation(name or self._new_name("add"), a.shape, scale, zero_point)
+        y = self._activation(name or self._new_name("add"), a.shape, scale, zero_point, a.dtype)
         return self._operator("ADD", [a.index, b.index], y, options)
 
     def average_pool(
@@ -200,7 +213,7 @@ class TfliteBuilder:
         name = name or self._new_name("mean")
         axes = self._file.tensor(f"{name}/axes", (2,), "int32", data=np.array([1, 2], np.int32))
         shape = (x.shape[0], 1, 1, x.shape[3]) if keep_dims else (x.shape[0], x.shape[3])
-        y = self._activation(name, shape, scale, zero_point)
+        y = self._activation(name, shape, scale, zero_point, x.dtype)
         return self._operator("MEAN", [x.index, axes], y, schema.ReducerOptionsT(keepDims=keep_dims))
 
     def reshape(self, x: Value, shape: Sequence[int], name: str | None = None) -> Value:
@@ -213,22 +226,27 @@ class TfliteBuilder:
 
     def relu(self, x: Value, scale: float, zero_point: int, kind: str = "RELU", name: str | None = None) -> Value:
         """A stand-alone "RELU" or "RELU6"; the result has its own quantization."""
-        y = self._activation(name or self._new_name(kind.lower()), x.shape, scale, zero_point)
+        y = self._activation(name or self._new_name(kind.lower()), x.shape, scale, zero_point, x.dtype)
         return self._operator(kind, [x.index], y, None)
 
-    def quantize(self, x: Value, scale: float, zero_point: int, name: str | None = None) -> Value:
-        """float32 to int8, or int8 to int8 of another scale and zero point."""
-        y = self._activation(name or self._new_name("quantize"), x.shape, scale, zero_point)
+    def quantize(
+        self, x: Value, scale: float, zero_point: int, name: str | None = None, dtype: str | None = None
+    ) -> Value:
+        """float32, int8 or uint8 to int8 or uint8 of another scale and zero point; dtype: x's, or int8 of float32, where
+        it is None."""
+        dtype = dtype or ("int8" if x.scale is None else x.dtype)
+        y = self._activation(name or self._new_name("quantize"), x.shape, scale, zero_point, dtype)
         return self._operator("QUANTIZE", [x.index], y, schema.QuantizeOptionsT())
 
     def dequantize(self, x: Value, name: str | None = None) -> Value:
-        """int8 to float32."""
+        """int8 or uint8 to float32."""
         y = Value(self._file.tensor(name or self._new_name("dequantize"), x.shape, "float32"), x.shape)
         return self._operator("DEQUANTIZE", [x.index], y, schema.DequantizeOptionsT())
 
     def softmax(self, x: Value, beta: float = 1.0, name: str | None = None) -> Value:
-        """Softmax over the last axis; int8 out at scale 1/256, zero point -128."""
-        y = self._activation(name or self._new_name("softmax"), x.shape, SOFTMAX_SCALE, SOFTMAX_ZERO_POINT)
+        """Softmax over the last axis; out at scale 1/256, zero point -128."""
+        name = name or self._new_name("softmax")
+        y = self._activation(name, x.shape, SOFTMAX_SCALE, SOFTMAX_ZERO_POINT, x.dtype)
         return self._operator("SOFTMAX", [x.index], y, schema.SoftmaxOptionsT(beta=beta))
 
     def to_bytes(self, outputs: Sequence[Value]) -> bytes:
@@ -246,6 +264,7 @@ class TfliteBuilder:
         weights: np.ndarray,
         bias: np.ndarray,
         weight_scales: np.ndarray,
+        weight_zero_point: int,
         last: bool = False,
     ) -> list[int]:
         """Weight and bias tensors' indices; the bias's scale is x.scale * weight_scales in float32. last: the file
@@ -254,13 +273,18 @@ class TfliteBuilder:
             raise TypeError(f"{name}: weights {weights.dtype}, bias {bias.dtype}; int8 and int32 needed")
         scales = np.asarray(weight_scales, np.float32)
         if x.scale is None or bias.shape != (len(weights),) or scales.shape not in ((1,), bias.shape):
-            raise ValueError(f"{name}: x must be int8; bias [{len(weights)}], weight_scales [1] or as many")
+            raise ValueError(f"{name}: x must be int8 or uint8; bias [{len(weights)}], weight_scales [1] or as many")
+        if (x.dtype == "uint8" and len(scales) > 1) or (x.dtype == "int8" and weight_zero_point):
+            raise ValueError(f"{name}: uint8 weights have one scale, int8 ones zero point 0")
         bias_scales = np.float32(x.scale) * scales
         zeros = np.zeros(len(scales), np.int64)
         axis = weights.ndim - 1 if last else 0
         weights = weights.swapaxes(0, axis)
+        if x.dtype == "uint8":
+            weights = (weights ^ np.int8(-128)).view(np.uint8)
+        points = zeros + weight_zero_point + OFFSETS[x.dtype]
         return [
-            self._file.tensor(f"{name}/weights", weights.shape, "int8", scales, zeros, weights, axis),
+            self._file.tensor(f"{name}/weights", weights.shape, x.dtype, scales, points, weights, axis),
             self._file.tensor(f"{name}/bias", bias.shape, "int32", bias_scales, zeros, bias),
         ]
 
@@ -281,15 +305,17 @@ class TfliteBuilder:
 
     def _like(self, x: Value, name: str, shape: Sequence[int]) -> Value:
         if x.scale is None or x.zero_point is None:
-            raise ValueError(f"{name}: its input must be int8")
-        return self._activation(name, shape, x.scale, x.zero_point)
+            raise ValueError(f"{name}: its input must be int8 or uint8")
+        return self._activation(name, shape, x.scale, x.zero_point, x.dtype)
 
-    def _activation(self, name: str, shape: Sequence[int], scale: float, zero_point: int) -> Value:
+    def _activation(self, name: str, shape: Sequence[int], scale: float, zero_point: int, dtype: str) -> Value:
+        if dtype not in OFFSETS:
+            raise ValueError(f"{name}: {dtype} is neither int8 nor uint8")
         if not -128 <= zero_point <= 127:
             raise ValueError(f"{name}: zero point {zero_point} outside -128..127")
-        scales = np.array([scale], np.float32)
-        index = self._file.tensor(name, shape, "int8", scales, np.array([zero_point], np.int64))
-        return Value(index, tuple(shape), float(scales[0]), zero_point)
+        scales, points = np.array([scale], np.float32), np.array([zero_point + OFFSETS[dtype]], np.int64)
+        index = self._file.tensor(name, shape, dtype, scales, points)
+        return Value(index, tuple(shape), float(scales[0]), zero_point, dtype)
 
     def _operator(self, kind: str, inputs: list[int], y: Value, options: object | None) -> Value:
         self._file.operator(kind, inputs, [y.index], options)
