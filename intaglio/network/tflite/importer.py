@@ -10,8 +10,9 @@ import numpy as np
 from intaglio.errors import Refusal
 from intaglio.network.advice import advice
 from intaglio.network.graph import Graph, Operator, Tensor
-from intaglio.network.survey import Refused, Step, Survey
+from intaglio.network.survey import CONSTANT, Refused, Step, Survey
 from intaglio.network.tflite.file import FileOperator, FileTensor, ModelFile, read_model_file
+from intaglio.network.tflite.fold import fold
 from intaglio.network.tflite.moves import foldable_pads
 from intaglio.network.tflite.ops import RULES
 from intaglio.network.tflite.tensors import Scope, Unsupported, activation, checked_quantization, run_time
@@ -33,13 +34,17 @@ def load_tflite(path: str | Path) -> Graph:
 def survey_tflite(path: str | Path) -> Survey:
     """A survey of the file: what can be imported and what not. InputError for a file that cannot be read."""
     path = Path(path)
-    model = read_model_file(path)
+    file = read_model_file(path)
+    model, constants = fold(file)
     scope = Scope(model, foldable_pads(model), list(model.notes))
     operators: list[Operator] = []
     refusals: list[Refusal] = []
     steps = []
-    for op in model.operators:
+    for op in file.operators:
         name = model.name_of(op)
+        if op.index in constants:
+            steps.append(Step(name, op.code, "", why=CONSTANT))
+            continue
         became, folded = name, False
         try:
             check_supported(model, op)

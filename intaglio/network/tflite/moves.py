@@ -67,10 +67,14 @@ def expand_dims(scope: Scope, op: FileOperator) -> Operator:
     return same_elements(scope, op, (*x.shape[:axis], 1, *x.shape[axis:]))
 
 
-def pad(scope: Scope, op: FileOperator) -> None:
-    """pad.cc: adds zero points, so it becomes the padding of a following VALID convolution; nothing else."""
+def pad(scope: Scope, op: FileOperator) -> Operator | None:
+    """pad.cc: adds zero points, so it becomes the padding of a following VALID convolution; one that adds nothing is a
+    Reshape."""
     inputs_and_outputs(op, (2,))
-    x, y = image(operand(scope, op)), image(result(scope, op))
+    x, y = operand(scope, op), result(scope, op)
+    if op.outputs[0] not in scope.padded and pads_nothing(scope, op):
+        return same_elements(scope, op, x.shape)
+    x, y = image(x), image(y)
     if op.outputs[0] not in scope.padded:
         raise Unsupported(
             y.name,
@@ -80,6 +84,15 @@ def pad(scope: Scope, op: FileOperator) -> None:
     around = scope.padded[op.outputs[0]][1]
     n, height, width, channels = x.shape
     expect_shape(y, (n, height + around.top + around.bottom, width + around.left + around.right, channels))
+    return None
+
+
+def pads_nothing(scope: Scope, op: FileOperator) -> bool:
+    """True for a PAD of no elements along any axis that keeps scale and zero point."""
+    x, y, amounts = operand(scope, op), result(scope, op), scope.tensor(op, 1)
+    if amounts.data is None or amounts.shape != (len(x.shape), 2) or any(constant_integers(amounts)):
+        return False
+    return (x.scale, x.zero_point) == (y.scale, y.zero_point)
 
 
 def foldable_pads(model: ModelFile) -> dict[int, tuple[int, Padding]]:
