@@ -13,8 +13,10 @@ from intaglio.network.graph import Graph, Operator, Tensor
 from intaglio.network.survey import CONSTANT, Refused, Step, Survey
 from intaglio.network.tflite.file import FileOperator, FileTensor, ModelFile, read_model_file
 from intaglio.network.tflite.fold import fold
+from intaglio.network.tflite.host import HOST_TYPES, LiteRTHost
 from intaglio.network.tflite.moves import foldable_pads
 from intaglio.network.tflite.ops import RULES
+from intaglio.network.tflite.tail import host_tail
 from intaglio.network.tflite.tensors import Scope, Unsupported, activation, checked_quantization, run_time
 
 SUPPORTED = f"use operators out of {', '.join(RULES)}"
@@ -37,6 +39,8 @@ def survey_tflite(path: str | Path) -> Survey:
     file = read_model_file(path)
     model, constants = fold(file)
     scope = Scope(model, foldable_pads(model), list(model.notes))
+    taken, faults = ruled(scope)
+    ends = host_tail(model, taken, {op.index: macs_of(model, op) for op in model.operators})
     operators: list[Operator] = []
     refusals: list[Refusal] = []
     steps = []
@@ -45,20 +49,22 @@ def survey_tflite(path: str | Path) -> Survey:
         if op.index in constants:
             steps.append(Step(name, op.code, "", why=CONSTANT))
             continue
-        became, folded = name, False
-        try:
-            check_supported(model, op)
-            converted = RULES[op.code](scope, op)
-        except Unsupported as fault:
+        end = ends.get(op.index)
+        if isinstance(end, LiteRTHost):
+            operators.append(end)
+            if op.code in WEIGHT_AXIS:
+                scope.notes.append(on_host(op, end, faults[op.index]))
+        elif op.index in faults:
+            fault = end or faults[op.index]
             refusals.append(Refusal(name, op.code, fault.described(), fault.remedy, op.index))
             operators.append(refused(model, op))
+        elif (converted := taken[op.index]) is not None:
+            operators.append(converted)
         else:
-            if converted is None:
-                reader = next(o for o in model.operators if op.outputs[0] in o.inputs)
-                became, folded = model.name_of(reader), True
-            else:
-                operators.append(converted)
-        steps.append(Step(name, op.code, became, folded))
+            reader = next(o for o in model.operators if op.outputs[0] in o.inputs)
+            steps.append(Step(name, op.code, model.name_of(reader), folded=True))
+            continue
+        steps.append(Step(name, op.code, name))
     inputs, outputs = tuple(dict.fromkeys(model.inputs)), tuple(dict.fromkeys(model.outputs))
     for i in inputs:
         try:
@@ -80,6 +86,26 @@ def survey_tflite(path: str | Path) -> Survey:
         scope.notes,
     )
     return Survey(graph, tuple(steps), tuple(refusals))
+
+
+def ruled(scope: Scope) -> tuple[dict[int, Operator | None], dict[int, Unsupported]]:
+    """The rules' results by the operators' indices: operators (None for one that is folded into another), and refusals."""
+    taken: dict[int, Operator | None] = {}
+    faults = {}
+    for op in scope.model.operators:
+        try:
+            check_supported(scope.model, op)
+            taken[op.index] = RULES[op.code](scope, op)
+        except Unsupported as fault:
+            faults[op.index] = fault
+    return taken, faults
+
+
+def on_host(op: FileOperator, end: LiteRTHost, fault: Unsupported) -> str:
+    """A note on an operator with weights that the host runs."""
+    return (
+        f"{op.code} {end.name!r} runs on the host, not on the array: {fault.described()}; for the array {fault.remedy}"
+    )
 
 
 def check_supported(model: ModelFile, op: FileOperator) -> None:
@@ -143,7 +169,7 @@ def check_input(tensor: FileTensor) -> None:
 def graph_tensor(tensor: FileTensor) -> Tensor:
     """A run-time tensor. The rules have checked those that operators touch, so a fault here was refused there."""
     if tensor.type != "INT8":
-        return Tensor(tensor.name, tensor.shape, np.dtype(np.float32))
+        return Tensor(tensor.name, tensor.shape, HOST_TYPES.get(tensor.type, np.dtype(np.float32)))
     try:
         quantization = checked_quantization(tensor)
     except Unsupported:
