@@ -66,8 +66,8 @@ def host_tail(
 
 
 def _at_the_end(model: ModelFile, taken: Mapping[int, Operator | None]) -> list[int]:
-    """The refused operators that LiteRT may run alone, behind an operator of the array, and before none and before nothing that
-    stays refused; constants of theirs too."""
+    """The refused operators that LiteRT may run alone: behind an operator of the array, with nothing behind them that is on the
+    array or stays refused. Operators that make constants for them are the host's too."""
     behind: set[int] = set()
     for op in model.operators:
         if _on_array(op, taken) or not behind.isdisjoint(op.inputs):
