@@ -153,7 +153,8 @@ def other_types(f: Tail) -> Ends:
     wide = f.put("QUANTIZE", [f.real()], (1, 4, 4, 3), np.int16, scale=0.001)
     truth = f.put("GREATER", [f.real(), f.constant([1.5], np.float32)], (1, 4, 4, 3), np.bool_)
     whole = f.put("CAST", [truth], (1, 4, 4, 3), np.int32, options="CastOptions", inDataType=6, outDataType=2)
-    return [old, wide, truth, whole]
+    bare = f.put("CAST", [whole], (1, 4, 4, 3), np.int8, options="CastOptions", inDataType=2, outDataType=9)
+    return [old, wide, truth, whole, bare]
 
 
 def split(f: Tail) -> Ends:
@@ -162,10 +163,11 @@ def split(f: Tail) -> Ends:
     return parts
 
 
-def half_constants(f: Tail) -> Ends:
-    """A constant of float16, widened by the file, and one that only LiteRT computes."""
+def computed_constants(f: Tail) -> Ends:
+    """A constant of float16, widened by the file, and one that only LiteRT computes, by two operators."""
     factor = f.put("DEQUANTIZE", [f.constant([0.1, 0.2, 0.3], np.float16)], (3,), np.float32)
-    addend = f.put("COS", [f.constant([1, 2, 3], np.float32)], (3,), np.float32)
+    cosine = f.put("COS", [f.constant([1, 2, 3], np.float32)], (3,), np.float32)
+    addend = f.put("SQUARE", [cosine], (3,), np.float32)
     product = f.put("MUL", [f.real(), factor], (1, 4, 4, 3), np.float32, options="MulOptions")
     return [f.put("ADD", [product, addend], (1, 4, 4, 3), np.float32, options="AddOptions")]
 
@@ -201,9 +203,9 @@ TAILS: list[tuple[Callable[[Tail], Ends], list[str]]] = [
     (reshaped, ["LOGISTIC"]),
     (two_heads, ["CONCATENATION", "ARG_MAX", "LOGISTIC"]),
     (padded, ["PAD"]),
-    (other_types, ["QUANTIZE", "QUANTIZE", "GREATER", "CAST"]),
+    (other_types, ["QUANTIZE", "QUANTIZE", "GREATER", "CAST", "CAST"]),
     (split, ["SPLIT"]),
-    (half_constants, ["COS", "MUL", "ADD"]),
+    (computed_constants, ["MUL", "ADD"]),
     (float_layer, ["CONV_2D"]),
     (enlarged, ["RESIZE_BILINEAR"]),
     (twice_read, ["MUL"]),
@@ -233,6 +235,16 @@ def test_every_tensor_equals_litert(tmp_path: Path, build: Callable[[Tail], Ends
         assert ran.keys() >= set(graph.outputs)
     rows = check(path, load_config("tiny16"))
     assert rows.would_run and [row.place for row in rows.operators if row.op in kinds].count("host") >= len(kinds)
+
+
+def test_computed_constants_are_part_of_who_reads_them(tmp_path: Path) -> None:
+    file = Tail()
+    path = file.save(tmp_path, computed_constants(file))
+    graph = load(path)
+    rows = check(path, load_config("tiny16")).operators
+    shown = [(row.op, row.place, row.why.split(" ")[0]) for row in rows if row.place == "fused"]
+    assert shown == [("DEQUANTIZE", "fused", "a"), ("COS", "fused", "part"), ("SQUARE", "fused", "part")]
+    assert all(op.inputs for op in graph.operators)
 
 
 def refused(file: Tail, path: Path, outputs: list[int]) -> str:

@@ -24,11 +24,13 @@ SCHEMA_VERSION = 3
 
 _VERSIONS = {
     "ADD": 2,
+    "ARG_MAX": 2,
     "AVERAGE_POOL_2D": 2,
     "CONV_2D": 3,
     "DEPTHWISE_CONV_2D": 3,
     "DEQUANTIZE": 2,
     "FULLY_CONNECTED": 4,
+    "LOGISTIC": 2,
     "MAX_POOL_2D": 2,
     "MEAN": 2,
     "QUANTIZE": 1,

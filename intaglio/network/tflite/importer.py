@@ -49,13 +49,15 @@ def survey_tflite(path: str | Path) -> Survey:
         if op.index in constants:
             steps.append(Step(name, op.code, "", why=CONSTANT))
             continue
-        end = ends.get(op.index)
-        if isinstance(end, LiteRTHost):
+        if op.index in ends.parts:
+            steps.append(Step(name, op.code, ends.parts[op.index], folded=True))
+            continue
+        if (end := ends.operators.get(op.index)) is not None:
             operators.append(end)
             if op.code in WEIGHT_AXIS:
                 scope.notes.append(on_host(op, end, faults[op.index]))
         elif op.index in faults:
-            fault = end or faults[op.index]
+            fault = ends.faults.get(op.index, faults[op.index])
             refusals.append(Refusal(name, op.code, fault.described(), fault.remedy, op.index))
             operators.append(refused(model, op))
         elif (converted := taken[op.index]) is not None:

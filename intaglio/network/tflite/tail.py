@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from intaglio.network.graph import HostOperator, Operator, Reshape
@@ -33,56 +34,90 @@ SPARE = 1 << 20
 """Bytes that they have beyond that."""
 
 
-def host_tail(
-    model: ModelFile, taken: Mapping[int, Operator | None], macs: Mapping[int, int]
-) -> dict[int, LiteRTHost | Unsupported]:
-    """The refused operators that are the host's by their places, by index: as LiteRT runs each, or why it does not. taken: what
-    the rules made of the others. macs: of each."""
-    found: dict[int, LiteRTHost | Unsupported] = {}
+@dataclass(frozen=True)
+class HostTail:
+    """The refused operators at a network's end, by index. operators: as LiteRT runs them. faults: why it does not. parts: those
+    that make constants for one of `operators`, whose name it is."""
+
+    operators: dict[int, LiteRTHost] = field(default_factory=dict)
+    faults: dict[int, Unsupported] = field(default_factory=dict)
+    parts: dict[int, str] = field(default_factory=dict)
+
+
+def host_tail(model: ModelFile, taken: Mapping[int, Operator | None], macs: Mapping[int, int]) -> HostTail:
+    """The operators that the rules refused and that are the host's by their places. taken: what the rules made of the others.
+    macs: of each."""
+    found = HostTail()
     made: dict[int, bytes] = {}
     room = COPIES * len(model.content) + SPARE
-    ops = {op.index: op for op in model.operators}
-    for index in _at_the_end(model, taken):
+    makers = _makers(model, taken)
+    groups = {op.index: _with_makers(op, makers) for op in _at_the_end(model, taken, makers)}
+    for index, ops in groups.items():
         try:
-            content = alone(model, ops[index])
+            content = alone(model, ops)
             room -= len(content)
             if room < 0:
                 reason = "the operators at the network's end share more constants than the host copies"
                 raise Unsupported("", reason, LEAVE_OUT)
             made[index] = content
         except Unsupported as fault:
-            found[index] = fault
+            found.faults[index] = fault
     for (index, content), verdict in zip(made.items(), tried(tuple(made.values())), strict=True):
-        op = ops[index]
+        ops, op = groups[index], groups[index][-1]
         try:
             _check(model, op, verdict)
         except Unsupported as fault:
-            found[index] = fault
+            found.faults[index] = fault
             continue
-        inputs = tuple(t.name for t in run_time_inputs(model, op))
+        name = model.name_of(op)
+        inputs = tuple(t.name for t in run_time_inputs(model, ops))
         outputs = tuple(model.tensors[i].name for i in op.outputs)
-        found[index] = LiteRTHost(model.name_of(op), inputs, outputs, content, op.code, macs[index])
+        found.operators[index] = LiteRTHost(name, inputs, outputs, content, op.code, macs[index])
+        for maker in ops[:-1]:
+            found.parts.setdefault(maker.index, name)
     return found
 
 
-def _at_the_end(model: ModelFile, taken: Mapping[int, Operator | None]) -> list[int]:
+def _makers(model: ModelFile, taken: Mapping[int, Operator | None]) -> dict[int, FileOperator]:
+    """The refused operators that only LiteRT computes and that are constants, by the tensors that they make; none that is an
+    output of the network."""
+    found: dict[int, FileOperator] = {}
+    for op in model.operators:
+        known = all(i < 0 or model.tensors[i].data is not None or i in found for i in op.inputs)
+        if known and op.index not in taken and _may_run_alone(model, op) and set(op.outputs).isdisjoint(model.outputs):
+            found.update((i, op) for i in op.outputs)
+    return found
+
+
+def _with_makers(op: FileOperator, makers: Mapping[int, FileOperator]) -> list[FileOperator]:
+    """An operator behind all that make constants for it, in the file's order."""
+    found = {op.index: op}
+    left = [op]
+    while left:
+        for i in left.pop().inputs:
+            if i in makers and makers[i].index not in found:
+                found[makers[i].index] = makers[i]
+                left.append(makers[i])
+    return [found[index] for index in sorted(found)]
+
+
+def _at_the_end(
+    model: ModelFile, taken: Mapping[int, Operator | None], makers: Mapping[int, FileOperator]
+) -> list[FileOperator]:
     """The refused operators that LiteRT may run alone: behind an operator of the array, with nothing behind them that is on the
-    array or stays refused. Operators that make constants for them are the host's too."""
+    array or stays refused."""
     behind: set[int] = set()
     for op in model.operators:
         if _on_array(op, taken) or not behind.isdisjoint(op.inputs):
             behind.update(i for i in op.outputs if i >= 0)
     needed: set[int] = set()
-    wanted: set[int] = set()
     hosted = []
     for op in reversed(model.operators):
         if _on_array(op, taken) or not needed.isdisjoint(op.outputs):
             needed.update(op.inputs)
-        elif op.index not in taken:
-            constant = not run_time_inputs(model, op) and not wanted.isdisjoint(op.outputs)
-            if _may_run_alone(model, op) and (constant or not behind.isdisjoint(op.inputs)):
-                hosted.append(op.index)
-                wanted.update(op.inputs)
+        elif op.index not in taken and not any(i in makers for i in op.outputs):
+            if _may_run_alone(model, op) and not behind.isdisjoint(op.inputs):
+                hosted.append(op)
             else:
                 needed.update(op.inputs)
     return hosted[::-1]

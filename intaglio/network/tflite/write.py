@@ -22,12 +22,12 @@ from intaglio.network.float_network import output_size
 from intaglio.network.tflite.contents import Contents, schema
 
 SOFTMAX_SCALE, SOFTMAX_ZERO_POINT = 1 / 256, -128
-"""The only output quantization that TFLite's int8 softmax accepts."""
+"""The only output quantization that TFLite's int8 softmax and logistic accept."""
 
 
 @dataclass(frozen=True)
 class Value:
-    """A tensor of the file. scale and zero_point are None for float32."""
+    """A tensor of the file. scale and zero_point are None for float32 and int32."""
 
     index: int
     shape: tuple[int, ...]
@@ -230,6 +230,23 @@ class TfliteBuilder:
         """Softmax over the last axis; int8 out at scale 1/256, zero point -128."""
         y = self._activation(name or self._new_name("softmax"), x.shape, SOFTMAX_SCALE, SOFTMAX_ZERO_POINT)
         return self._operator("SOFTMAX", [x.index], y, schema.SoftmaxOptionsT(beta=beta))
+
+    def logistic(self, x: Value, name: str | None = None) -> Value:
+        """1 / (1 + exp(-x)); of int8 at scale 1/256, zero point -128, as TFLite demands, else float32."""
+        name = name or self._new_name("logistic")
+        if x.scale is None:
+            y = Value(self._file.tensor(name, x.shape, "float32"), x.shape)
+        else:
+            y = self._activation(name, x.shape, SOFTMAX_SCALE, SOFTMAX_ZERO_POINT)
+        return self._operator("LOGISTIC", [x.index], y, None)
+
+    def arg_max(self, x: Value, name: str | None = None) -> Value:
+        """The place of the greatest value along the last axis, int32; of equal ones the first."""
+        name = name or self._new_name("arg_max")
+        axis = self._file.tensor(f"{name}/axis", (), "int32", data=np.array(-1, np.int32))
+        y = Value(self._file.tensor(name, x.shape[:-1], "int32"), x.shape[:-1])
+        options = schema.ArgMaxOptionsT(outputType=schema.TensorType.INT32)
+        return self._operator("ARG_MAX", [x.index, axis], y, options)
 
     def to_bytes(self, outputs: Sequence[Value]) -> bytes:
         """The file's contents, with outputs as the network's outputs."""
