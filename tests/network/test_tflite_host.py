@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -253,6 +254,18 @@ def refused(file: Tail, path: Path, outputs: list[int]) -> str:
         load(file.save(path, outputs))
     (refusal,) = error.value.refusals
     return str(refusal)
+
+
+def test_many_threads(tmp_path: Path) -> None:
+    """As accuracy over many samples runs a network."""
+    file = Tail()
+    graph = load(file.save(tmp_path, float_tail(file)))
+    given = [random_inputs(graph, seed) for seed in range(40)]
+    alone = [execute(graph, inputs) for inputs in given]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda inputs: execute(graph, inputs), given * 5))
+    for one, many in zip(alone * 5, together, strict=True):
+        assert all((bits(one[name]) == bits(many[name])).all() for name in graph.outputs)
 
 
 def test_macs_on_the_host_are_not_the_array_s(tmp_path: Path) -> None:

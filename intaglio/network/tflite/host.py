@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -64,10 +65,11 @@ def interpreter_of(**source: Any) -> Any:
 
 
 @functools.lru_cache(maxsize=KEPT)
-def _prepared(model: bytes) -> Any:
+def _prepared(model: bytes) -> tuple[Any, threading.Lock]:
+    """An interpreter, and the lock that a thread holds while it uses its tensors."""
     interpreter = interpreter_of(model_content=model)
     interpreter.allocate_tensors()
-    return interpreter
+    return interpreter, threading.Lock()
 
 
 def start(op: LiteRTHost) -> None:
@@ -93,9 +95,10 @@ def run(
 ) -> list[np.ndarray]:
     """LiteRT's results for the graph's arrays."""
     with _told(op):
-        interpreter = _prepared(op.model)
-        for at, tensor, value in zip(interpreter.get_input_details(), inputs, values, strict=True):
-            interpreter.set_tensor(at["index"], tensor.to_file(value))
-        interpreter.invoke()
-        results = [interpreter.get_tensor(at["index"]) for at in interpreter.get_output_details()]
+        interpreter, lock = _prepared(op.model)
+        with lock:
+            for at, tensor, value in zip(interpreter.get_input_details(), inputs, values, strict=True):
+                interpreter.set_tensor(at["index"], tensor.to_file(value))
+            interpreter.invoke()
+            results = [interpreter.get_tensor(at["index"]) for at in interpreter.get_output_details()]
     return [tensor.from_file(np.asarray(value)) for tensor, value in zip(outputs, results, strict=True)]
