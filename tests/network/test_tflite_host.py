@@ -178,6 +178,15 @@ def float_layer(f: Tail) -> Ends:
     return [f.put("CONV_2D", [f.real(), w, b], (1, 4, 4, 2), np.float32, **conv())]
 
 
+def padded_layer(f: Tail) -> Ends:
+    """A PAD before a convolution that a rule refuses: no part of it, the host runs both."""
+    amounts = f.constant([[0, 0], [1, 1], [1, 1], [0, 0]])
+    wide = f.put("PAD", [f.y, amounts], (1, 6, 6, 3), scale=0.25, zero_point=-3)
+    w = f.constant(np.arange(54).reshape(2, 3, 3, 3), np.int8, scale=0.1)
+    b = f.constant([1, 2], np.int32, scale=0.025)
+    return [f.put("CONV_2D", [wide, w, b], (1, 4, 4, 2), scale=3.0, **conv(activation="TANH"))]
+
+
 def enlarged(f: Tail) -> Ends:
     size = f.constant([7, 9])
     return [
@@ -208,6 +217,7 @@ TAILS: list[tuple[Callable[[Tail], Ends], list[str]]] = [
     (split, ["SPLIT"]),
     (computed_constants, ["MUL", "ADD"]),
     (float_layer, ["CONV_2D"]),
+    (padded_layer, ["PAD", "CONV_2D"]),
     (enlarged, ["RESIZE_BILINEAR"]),
     (twice_read, ["MUL"]),
 ]

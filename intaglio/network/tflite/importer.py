@@ -56,8 +56,7 @@ def survey_tflite(path: str | Path) -> Survey:
             operators.append(end)
             if op.code in WEIGHT_AXIS:
                 scope.notes.append(on_host(op, end, faults[op.index]))
-        elif op.index in faults:
-            fault = ends.faults.get(op.index, faults[op.index])
+        elif (fault := ends.faults.get(op.index, faults.get(op.index))) is not None:
             refusals.append(Refusal(name, op.code, fault.described(), fault.remedy, op.index))
             operators.append(refused(model, op))
         elif (converted := taken[op.index]) is not None:

@@ -48,6 +48,7 @@ def host_tail(model: ModelFile, taken: Mapping[int, Operator | None], macs: Mapp
     """The operators that the rules refused and that are the host's by their places. taken: what the rules made of the others.
     macs: of each."""
     found = HostTail()
+    taken = _without_parts_of_refused(model, taken)
     made: dict[int, bytes] = {}
     room = COPIES * len(model.content) + SPARE
     makers = _makers(model, taken)
@@ -76,6 +77,13 @@ def host_tail(model: ModelFile, taken: Mapping[int, Operator | None], macs: Mapp
         for maker in ops[:-1]:
             found.parts.setdefault(maker.index, name)
     return found
+
+
+def _without_parts_of_refused(model: ModelFile, taken: Mapping[int, Operator | None]) -> dict[int, Operator | None]:
+    """The rules' results without operators that are folded into one that they refused: the host runs both, or none."""
+    refused = {i for op in model.operators if op.index not in taken for i in op.inputs}
+    ops = {op.index: op for op in model.operators}
+    return {i: op for i, op in taken.items() if op is not None or refused.isdisjoint(ops[i].outputs)}
 
 
 def _makers(model: ModelFile, taken: Mapping[int, Operator | None]) -> dict[int, FileOperator]:

@@ -81,7 +81,7 @@ def tried(models: tuple[bytes, ...]) -> tuple[Verdict, ...]:
 def _session(models: Sequence[bytes]) -> tuple[list[Verdict], str]:
     """The verdicts of one process, and why it told no more of them."""
     given = b"".join(len(model).to_bytes(8, "little") + model for model in models)
-    command, pipe = [sys.executable, "-c", CHILD, str(MEMORY)], subprocess.PIPE
+    command, pipe = [sys.executable, "-P", "-c", CHILD, str(MEMORY)], subprocess.PIPE
     try:
         done = run_program(command, given, SECONDS, stdout=pipe, stderr=subprocess.DEVNULL)
         lines, reason = done.stdout, _ended(done.returncode)
