@@ -354,6 +354,14 @@ def test_sizes(tmp_path: Path, shape: tuple[int, ...]) -> None:
     assert ("not fixed and positive" if min(shape) < 1 else "stay at or below") in line
 
 
+def test_all_tensors_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tail, "MAX_ELEMENTS", 4 * 48)
+    file = Tail()
+    path = file.save(tmp_path, [*logistic(file), *logistic(file), *logistic(file)])
+    (refusal,) = survey(path).refusals
+    assert "have more than 192 elements together; leave it out" in str(refusal)
+
+
 def test_an_operator_that_ends_litert_s_process(tmp_path: Path) -> None:
     """LiteRT's sum of exponentials overflows: it aborts."""
     file = Tail()

@@ -12,7 +12,7 @@ from intaglio.network.tflite.file import FileOperator, FileTensor, ModelFile
 from intaglio.network.tflite.tensors import Unsupported
 
 MAX_ELEMENTS = 2**26
-"""Elements of a tensor that an operator on the host computes or reads at run time."""
+"""Elements of a tensor that an operator on the host computes or reads at run time, and of all that those of a file do."""
 
 
 def run_time_inputs(model: ModelFile, ops: Sequence[FileOperator]) -> list[FileTensor]:
@@ -22,10 +22,15 @@ def run_time_inputs(model: ModelFile, ops: Sequence[FileOperator]) -> list[FileT
     return [model.tensors[i] for i in read if model.tensors[i].data is None]
 
 
+def results(model: ModelFile, ops: Sequence[FileOperator]) -> list[FileTensor]:
+    """The outputs of the last operator."""
+    return [model.tensors[i] for i in ops[-1].outputs]
+
+
 def alone(model: ModelFile, ops: Sequence[FileOperator]) -> bytes:
     """A .tflite file of the last operator, the ones before it make constants for it: their run-time inputs, and its outputs in
     their order. Unsupported for tensors that have no fixed size, or a very large one, and for what cannot be copied."""
-    inputs, outputs = run_time_inputs(model, ops), [model.tensors[i] for i in ops[-1].outputs]
+    inputs, outputs = run_time_inputs(model, ops), results(model, ops)
     for tensor in (*inputs, *outputs):
         if min(tensor.shape, default=1) < 1:
             raise Unsupported(

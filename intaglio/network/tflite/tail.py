@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from intaglio.network.graph import HostOperator, Operator, Reshape
 from intaglio.network.tflite.file import CONTROL_FLOW, FileOperator, ModelFile
 from intaglio.network.tflite.host import HOST_TYPES, LiteRTHost
-from intaglio.network.tflite.single import alone, run_time_inputs
+from intaglio.network.tflite.single import MAX_ELEMENTS, alone, results, run_time_inputs
 from intaglio.network.tflite.tensors import Unsupported
 from intaglio.network.tflite.trial import Verdict, tried
 
@@ -50,12 +51,16 @@ def host_tail(model: ModelFile, taken: Mapping[int, Operator | None], macs: Mapp
     found = HostTail()
     taken = _without_parts_of_refused(model, taken)
     made: dict[int, bytes] = {}
-    room = COPIES * len(model.content) + SPARE
+    room, elements = COPIES * len(model.content) + SPARE, MAX_ELEMENTS
     makers = _makers(model, taken)
     groups = {op.index: _with_makers(op, makers) for op in _at_the_end(model, taken, makers)}
     for index, ops in groups.items():
         try:
             content = alone(model, ops)
+            elements -= sum(math.prod(t.shape) for t in (*run_time_inputs(model, ops), *results(model, ops)))
+            if elements < 0:
+                reason = f"the operators at the network's end have more than {MAX_ELEMENTS} elements together"
+                raise Unsupported("", reason, LEAVE_OUT)
             room -= len(content)
             if room < 0:
                 reason = "the operators at the network's end share more constants than the host copies"
@@ -72,7 +77,7 @@ def host_tail(model: ModelFile, taken: Mapping[int, Operator | None], macs: Mapp
             continue
         name = model.name_of(op)
         inputs = tuple(t.name for t in run_time_inputs(model, ops))
-        outputs = tuple(model.tensors[i].name for i in op.outputs)
+        outputs = tuple(t.name for t in results(model, ops))
         found.operators[index] = LiteRTHost(name, inputs, outputs, content, op.code, macs[index])
         for maker in ops[:-1]:
             found.parts.setdefault(maker.index, name)
