@@ -15,6 +15,7 @@ from intaglio.network import survey
 from intaglio.network.graph import Conv2D, FullyConnected, Graph, Operator, Reshape
 from intaglio.network.placement import host_operators
 from intaglio.network.survey import BEHIND, UNTOLD, Refused, Step, Survey
+from intaglio.network.tflite.host import LiteRTHost
 from intaglio.program.layout import layout_of
 
 ACCELERATOR, HOST, FUSED, REFUSED = PLACES = ("accelerator", "host", "fused", "refused")
@@ -164,7 +165,7 @@ def _why_host(op: Operator) -> str:
 
 def _macs(graph: Graph, op: Operator) -> int:
     """As LayerFigures.macs: output elements times the whole kernel."""
-    if isinstance(op, Refused):
+    if isinstance(op, Refused | LiteRTHost):
         return op.macs
     if isinstance(op, Conv2D | FullyConnected):
         return math.prod(graph.tensors[op.outputs[0]].shape) * math.prod(op.weights.shape[1:])

@@ -138,9 +138,9 @@ def edges_of(session: Session) -> Edges:
 
 def _edge_tensor(tensor: Tensor, identifier: str) -> EdgeTensor:
     shape, dtype = tensor.file_shape, tensor.file_dtype
-    if tensor.dtype != np.int8 or dtype not in (np.int8, np.uint8):
+    q = tensor.quantization
+    if tensor.dtype != np.int8 or dtype not in (np.int8, np.uint8) or q is None or len(q.scale) != 1:
         return EdgeTensor(tensor.name, identifier, shape, dtype, None, None)
-    q = host_ops.per_tensor(tensor)
     zero_point = int(q.zero_point[0]) + (128 if dtype == np.uint8 else 0)
     return EdgeTensor(tensor.name, identifier, shape, dtype, float(q.scale[0]), zero_point)
 

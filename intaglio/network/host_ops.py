@@ -22,6 +22,8 @@ from intaglio.network.graph import Dequantize, Operator, Quantization, Quantize,
 from intaglio.network.onnx import host as onnx_host
 from intaglio.network.onnx.host import OnnxHost
 from intaglio.network.quantized_multiplier import quantize_multiplier
+from intaglio.network.tflite import host as litert_host
+from intaglio.network.tflite.host import LiteRTHost
 
 SCALED_DIFFERENCE_BITS = 5
 """Integer bits of the exponent's argument (Q5.26)."""
@@ -149,6 +151,8 @@ def prepare(op: Operator) -> None:
     """Starts what a host operator needs before it can run, so that `run` takes the operator's own time."""
     if isinstance(op, OnnxHost):
         onnx_host.start(op)
+    elif isinstance(op, LiteRTHost):
+        litert_host.start(op)
 
 
 def run(
@@ -158,6 +162,8 @@ def run(
     match op:
         case OnnxHost():
             return onnx_host.run(op, values, inputs, outputs)
+        case LiteRTHost():
+            return litert_host.run(op, values, inputs, outputs)
         case Quantize():
             result = in_graph(quantize(values[0], per_tensor(outputs[0]), op.half_even), outputs[0])
         case Dequantize():

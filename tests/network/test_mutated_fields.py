@@ -12,6 +12,7 @@ pytest.importorskip("ai_edge_litert")
 pytest.importorskip("onnxruntime")
 
 from mutations import mutate_message, mutate_tree, packed, unpacked
+from test_tflite_host import TAILS, Tail
 
 from intaglio.check import check
 from intaglio.errors import InputError
@@ -69,6 +70,24 @@ def test_tflite(tmp_path: Path, seed: int) -> None:
             tried += 1
             ran += answered(path)
     assert 0 < ran < tried and tried > TRIALS // 2
+
+
+def test_tflite_tail(tmp_path: Path) -> None:
+    """Operators that LiteRT runs on the host."""
+    path, ran, tried = tmp_path / "changed.tflite", 0, 0
+    for trial in range(3 * len(TAILS)):
+        rng = np.random.default_rng(trial)
+        file = Tail()
+        whole = file.save(tmp_path, TAILS[trial % len(TAILS)][0](file)).read_bytes()
+        model = unpacked(whole)
+        changes = [mutate_tree(model, rng) for _ in range(int(rng.integers(1, 3)))]
+        print(f"{trial}: {changes}")
+        content = packed(model)
+        if content is not None:
+            path.write_bytes(content)
+            tried += 1
+            ran += answered(path)
+    assert 0 < ran < tried and tried > len(TAILS)
 
 
 def test_quantize(tmp_path: Path) -> None:

@@ -144,13 +144,12 @@ def test_refused_operators(
 
 def test_everything_is_listed_at_once(tmp_path: Path) -> None:
     file = FileBuilder()
-    names = [file.tensor(f"t{i}", (1, 4), scale=1.0) for i in range(4)]
-    file.operator("LOGISTIC", [names[0]], [names[1]])
-    file.operator("RELU", [names[1]], [names[2]])
-    file.operator("TANH", [names[2]], [names[3]])
+    names = [file.tensor(f"t{i}", (1, 4), scale=1.0) for i in range(5)]
+    for number, code in enumerate(("LOGISTIC", "RELU", "TANH", "RELU")):
+        file.operator(code, [names[number]], [names[number + 1]])
     spare = file.tensor("spare", (1, 4), np.int16, scale=1.0)
     with pytest.raises(InputError) as error:
-        load_tflite(file.write(tmp_path / "model.tflite", [names[0], spare], [names[3]]))
+        load_tflite(file.write(tmp_path / "model.tflite", [names[0], spare], [names[4]]))
     lines = str(error.value).splitlines()
     assert len(lines) == 4
     assert "#0 LOGISTIC 't1'" in lines[1] and "#2 TANH 't3'" in lines[2] and "input 'spare'" in lines[3]

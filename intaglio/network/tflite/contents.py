@@ -18,17 +18,19 @@ except ImportError as error:
         f"writing .tflite files needs LiteRT's schema, which is not installed; {install('litert')}"
     ) from error
 
-__all__ = ["Contents", "schema"]
+__all__ = ["AlignedBuffer", "Contents", "finished", "schema"]
 
 SCHEMA_VERSION = 3
 
 _VERSIONS = {
     "ADD": 2,
+    "ARG_MAX": 2,
     "AVERAGE_POOL_2D": 2,
     "CONV_2D": 3,
     "DEPTHWISE_CONV_2D": 3,
     "DEQUANTIZE": 2,
     "FULLY_CONNECTED": 4,
+    "LOGISTIC": 2,
     "MAX_POOL_2D": 2,
     "MEAN": 2,
     "QUANTIZE": 1,
@@ -70,7 +72,7 @@ class Contents:
         buffer = 0
         if data is not None:
             buffer = len(self._buffers)
-            self._buffers.append(_AlignedBuffer(np.frombuffer(data.tobytes(), np.uint8)))
+            self._buffers.append(AlignedBuffer(np.frombuffer(data.tobytes(), np.uint8)))
         quantization = schema.QuantizationParametersT(scale=scale, zeroPoint=zero_point, quantizedDimension=axis)
         self._tensors.append(
             schema.TensorT(
@@ -116,12 +118,17 @@ class Contents:
             description=self._name,
             buffers=self._buffers,
         )
-        builder = flatbuffers.Builder(1 << 16)
-        builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
-        return bytes(builder.Output())
+        return finished(model)
 
 
-class _AlignedBuffer(schema.BufferT):
+def finished(model: Any) -> bytes:
+    """The file of a ModelT."""
+    builder = flatbuffers.Builder(1 << 16)
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    return bytes(builder.Output())
+
+
+class AlignedBuffer(schema.BufferT):
     """A constant's bytes, aligned to 16: the schema asks for that, the generated Pack does not do it."""
 
     def Pack(self, builder: Any) -> int:

@@ -60,6 +60,9 @@ OPTIONS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "SPACE_TO_DEPTH": ("SpaceToDepthOptions", ("BlockSize",), ()),
     "DEPTH_TO_SPACE": ("DepthToSpaceOptions", ("BlockSize",), ()),
     "RESIZE_NEAREST_NEIGHBOR": ("ResizeNearestNeighborOptions", ("AlignCorners", "HalfPixelCenters"), ()),
+    "SUB": ("SubOptions", ("FusedActivationFunction",), ()),
+    "MUL": ("MulOptions", ("FusedActivationFunction",), ()),
+    "REDUCE_PROD": ("ReducerOptions", ("KeepDims",), ()),
 }
 """Operator -> its options table in the schema, the scalar fields and the integer vectors we read."""
 
@@ -129,6 +132,8 @@ class ModelFile:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     notes: list[str] = field(default_factory=list)
+    content: bytes = field(default=b"", repr=False)
+    """The whole file."""
 
     def name_of(self, op: FileOperator) -> str:
         """An operator's name: its first output tensor's, or 'CALL_ONCE#3' where it has none."""
@@ -217,7 +222,7 @@ class Decoder:
                 f"the file has {model.SubgraphsLength()} subgraphs; the first is taken, which a runtime invokes unless it is told "
                 "otherwise"
             )
-        return ModelFile(with_edges(tensors, operators), operators, inputs, outputs, notes)
+        return ModelFile(with_edges(tensors, operators), operators, inputs, outputs, notes, self.data)
 
     def indices(self, table: Any, name: str, count: int, owner: str) -> tuple[int, ...]:
         """Tensor indices, each -1 (absent) or below count."""

@@ -10,10 +10,13 @@ import numpy as np
 from intaglio.errors import Refusal
 from intaglio.network.advice import advice
 from intaglio.network.graph import FileForm, Graph, Operator, Tensor
-from intaglio.network.survey import UNREAD, Refused, Step, Survey
+from intaglio.network.survey import CONSTANT, UNREAD, Refused, Step, Survey
 from intaglio.network.tflite.file import FileOperator, FileTensor, ModelFile, read_model_file
+from intaglio.network.tflite.fold import fold
+from intaglio.network.tflite.host import HOST_TYPES, LiteRTHost
 from intaglio.network.tflite.moves import foldable_pads
-from intaglio.network.tflite.ops import RULES
+from intaglio.network.tflite.ops import RULES, Ruled
+from intaglio.network.tflite.tail import host_tail
 from intaglio.network.tflite.tensors import OFFSETS, Scope, Unsupported, activation, checked_quantization, run_time
 
 SUPPORTED = f"use operators out of {', '.join(RULES)}"
@@ -33,30 +36,41 @@ def load_tflite(path: str | Path) -> Graph:
 def survey_tflite(path: str | Path) -> Survey:
     """A survey of the file: what can be imported and what not. InputError for a file that cannot be read."""
     path = Path(path)
-    model = read_model_file(path)
+    file = read_model_file(path)
+    model, constants = fold(file)
     scope = Scope(model, foldable_pads(model), list(model.notes))
+    taken, faults = ruled(scope)
+    ends = host_tail(model, taken, {op.index: macs_of(model, op) for op in model.operators})
     operators: list[Operator] = []
     refusals: list[Refusal] = []
     steps = []
-    for op in model.operators:
+    for op in file.operators:
         name = model.name_of(op)
-        became, folded, why = name, False, ""
-        try:
-            check_supported(model, op)
-            converted = RULES[op.code](scope, op)
-        except Unsupported as fault:
+        if op.index in constants:
+            steps.append(Step(name, op.code, "", why=CONSTANT))
+            continue
+        if op.index in ends.parts:
+            steps.append(Step(name, op.code, ends.parts[op.index], folded=True))
+            continue
+        if (end := ends.operators.get(op.index)) is not None:
+            operators.append(end)
+            if op.code in WEIGHT_AXIS:
+                scope.notes.append(on_host(op, end, faults[op.index]))
+        elif (fault := ends.faults.get(op.index, faults.get(op.index))) is not None:
             refusals.append(Refusal(name, op.code, fault.described(), fault.remedy, op.index))
             operators.append(refused(model, op))
+        elif isinstance(converted := taken[op.index], list):
+            operators += converted
+            became, why = (converted[0].name, "") if converted else ("", UNREAD)
+            steps.append(Step(name, op.code, became, why=why))
+            continue
+        elif converted is not None:
+            operators.append(converted)
         else:
-            if isinstance(converted, list):
-                operators += converted
-                became, why = (converted[0].name, "") if converted else ("", UNREAD)
-            elif converted is None:
-                reader = next(o for o in model.operators if op.outputs[0] in o.inputs)
-                became, folded = model.name_of(reader), True
-            else:
-                operators.append(converted)
-        steps.append(Step(name, op.code, became, folded, why))
+            reader = next(o for o in model.operators if op.outputs[0] in o.inputs)
+            steps.append(Step(name, op.code, model.name_of(reader), folded=True))
+            continue
+        steps.append(Step(name, op.code, name))
     inputs, outputs = tuple(dict.fromkeys(model.inputs)), tuple(dict.fromkeys(model.outputs))
     for i in inputs:
         try:
@@ -78,6 +92,26 @@ def survey_tflite(path: str | Path) -> Survey:
         scope.notes,
     )
     return Survey(graph, tuple(steps), tuple(refusals))
+
+
+def ruled(scope: Scope) -> tuple[dict[int, Ruled], dict[int, Unsupported]]:
+    """The rules' results by the operators' indices: what became of it, and refusals."""
+    taken: dict[int, Ruled] = {}
+    faults = {}
+    for op in scope.model.operators:
+        try:
+            check_supported(scope.model, op)
+            taken[op.index] = RULES[op.code](scope, op)
+        except Unsupported as fault:
+            faults[op.index] = fault
+    return taken, faults
+
+
+def on_host(op: FileOperator, end: LiteRTHost, fault: Unsupported) -> str:
+    """A note on an operator with weights that the host runs."""
+    return (
+        f"{op.code} {end.name!r} runs on the host, not on the array: {fault.described()}; for the array {fault.remedy}"
+    )
 
 
 def check_supported(model: ModelFile, op: FileOperator) -> None:
@@ -141,7 +175,7 @@ def check_input(tensor: FileTensor) -> None:
 def graph_tensor(tensor: FileTensor) -> Tensor:
     """A run-time tensor. The rules have checked those that operators touch, so a fault here was refused there."""
     if tensor.type not in OFFSETS:
-        return Tensor(tensor.name, tensor.shape, np.dtype(np.float32))
+        return Tensor(tensor.name, tensor.shape, HOST_TYPES.get(tensor.type, np.dtype(np.float32)))
     try:
         quantization = checked_quantization(tensor)
     except Unsupported:

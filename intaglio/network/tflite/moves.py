@@ -70,8 +70,11 @@ def expand_dims(scope: Scope, op: FileOperator) -> Operator:
 
 
 def pad(scope: Scope, op: FileOperator) -> Operator | None:
-    """pad.cc: adds zero points; so it becomes the padding of a VALID convolution where that alone reads it."""
+    """pad.cc: adds zero points, so it becomes the padding of a VALID convolution where that alone reads it; one that adds
+    nothing is a Reshape."""
     inputs_and_outputs(op, (2,))
+    if op.outputs[0] not in scope.padded and pads_nothing(scope, op):
+        return same_elements(scope, op, operand(scope, op).shape)
     if op.outputs[0] not in scope.padded:
         return padded(scope, op)
     x = image(operand(scope, op))
@@ -80,6 +83,14 @@ def pad(scope: Scope, op: FileOperator) -> Operator | None:
     n, height, width, channels = x.shape
     expect_shape(y, (n, height + around.top + around.bottom, width + around.left + around.right, channels))
     return None
+
+
+def pads_nothing(scope: Scope, op: FileOperator) -> bool:
+    """True for a PAD of no elements along any axis that keeps scale and zero point."""
+    x, y, amounts = operand(scope, op), result(scope, op), scope.tensor(op, 1)
+    if amounts.data is None or amounts.shape != (len(x.shape), 2) or any(constant_integers(amounts)):
+        return False
+    return (x.scale, x.zero_point) == (y.scale, y.zero_point)
 
 
 def foldable_pads(model: ModelFile) -> dict[int, tuple[int, Padding]]:

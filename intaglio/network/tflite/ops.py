@@ -18,7 +18,9 @@ from intaglio.network.tflite.products import conv_2d, depthwise_conv_2d, fully_c
 from intaglio.network.tflite.tensors import Scope
 from intaglio.network.tflite.views import RULES as VIEWS
 
-RULES: dict[str, Callable[[Scope, FileOperator], Operator | list[Operator] | None]] = {
+Ruled = Operator | list[Operator] | None
+"""What a rule gives: an operator, or one for each output that is read; None for one that is folded into another."""
+RULES: dict[str, Callable[[Scope, FileOperator], Ruled]] = {
     "CONV_2D": conv_2d,
     "DEPTHWISE_CONV_2D": depthwise_conv_2d,
     "FULLY_CONNECTED": fully_connected,

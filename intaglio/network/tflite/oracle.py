@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from intaglio.errors import InputError
-from intaglio.extras import install
 from intaglio.network.reference import NoReference
 from intaglio.network.tflite.file import read_model_file
+from intaglio.network.tflite.host import interpreter_of
 
 
 class LiteRTOracle:
@@ -30,16 +29,7 @@ class LiteRTOracle:
         path = Path(path)
         model = read_model_file(path)
         try:
-            from ai_edge_litert.interpreter import Interpreter, OpResolverType
-        except ImportError as error:
-            raise InputError(f"the reference needs LiteRT, which is not installed; {install('litert')}") from error
-        try:
-            self.interpreter = Interpreter(
-                str(path),
-                num_threads=1,
-                experimental_op_resolver_type=OpResolverType.BUILTIN_REF,
-                experimental_preserve_all_tensors=True,
-            )
+            self.interpreter = interpreter_of(model_path=str(path))
             self.interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise NoReference(path, f"{self.name} {version('ai-edge-litert')}", error) from error

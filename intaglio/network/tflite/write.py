@@ -25,14 +25,14 @@ from intaglio.network.float_network import output_size
 from intaglio.network.tflite.contents import Contents, schema
 
 SOFTMAX_SCALE, SOFTMAX_ZERO_POINT = 1 / 256, -128
-"""The only output quantization that TFLite's softmax accepts."""
+"""The only output quantization that TFLite's softmax and logistic accept."""
 OFFSETS = {"int8": 0, "uint8": 128}
 """The file's integers less those of the calls."""
 
 
 @dataclass(frozen=True)
 class Value:
-    """A tensor of the file. scale and zero_point (of the calls' int8) are None for float32."""
+    """A tensor of the file. scale and zero_point (of the calls' int8) are None for float32 and int32."""
 
     index: int
     shape: tuple[int, ...]
@@ -248,6 +248,23 @@ class TfliteBuilder:
         name = name or self._new_name("softmax")
         y = self._activation(name, x.shape, SOFTMAX_SCALE, SOFTMAX_ZERO_POINT, x.dtype)
         return self._operator("SOFTMAX", [x.index], y, schema.SoftmaxOptionsT(beta=beta))
+
+    def logistic(self, x: Value, name: str | None = None) -> Value:
+        """1 / (1 + exp(-x)); of int8 at scale 1/256, zero point -128, as TFLite demands, else float32."""
+        name = name or self._new_name("logistic")
+        if x.scale is None:
+            y = Value(self._file.tensor(name, x.shape, "float32"), x.shape)
+        else:
+            y = self._activation(name, x.shape, SOFTMAX_SCALE, SOFTMAX_ZERO_POINT, x.dtype)
+        return self._operator("LOGISTIC", [x.index], y, None)
+
+    def arg_max(self, x: Value, name: str | None = None) -> Value:
+        """The place of the greatest value along the last axis, int32; of equal ones the first."""
+        name = name or self._new_name("arg_max")
+        axis = self._file.tensor(f"{name}/axis", (), "int32", data=np.array(-1, np.int32))
+        y = Value(self._file.tensor(name, x.shape[:-1], "int32"), x.shape[:-1])
+        options = schema.ArgMaxOptionsT(outputType=schema.TensorType.INT32)
+        return self._operator("ARG_MAX", [x.index, axis], y, options)
 
     def to_bytes(self, outputs: Sequence[Value]) -> bytes:
         """The file's contents, with outputs as the network's outputs."""
