@@ -73,7 +73,7 @@ def check(path: str | Path, config: Config) -> Check:
 def check_survey(found: Survey, config: Config) -> Check:
     """As check, of a model that is read already."""
     graph = found.graph
-    host = host_operators(graph)
+    host = host_operators(graph, config)
     gaps = {i for i, op in enumerate(graph.operators) if isinstance(op, Refused)}
     tasks, refused = examined(graph, config, gaps)
     by_tag = {task.tag: task for task in tasks}

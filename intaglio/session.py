@@ -15,7 +15,7 @@ from intaglio.machine.config import Config
 from intaglio.machine.counters import Counter
 from intaglio.mapper import Certificate, Objective, map_network, map_proven
 from intaglio.mapper.search.objective import check_goal
-from intaglio.network import Graph, check_inputs, execute, host_ops
+from intaglio.network import Graph, arithmetic, check_inputs, execute, host_ops
 from intaglio.network.execute import graph_inputs
 from intaglio.network.graph import Operator
 from intaglio.network.placement import host_operators
@@ -123,7 +123,7 @@ class Session:
     def _begun(self, inputs: Mapping[str, np.ndarray]) -> tuple[_Edges, dict[str, np.ndarray]]:
         """Runs what comes before the accelerator; returns the edges and the Program's inputs."""
         check_inputs(self.graph, inputs)
-        edges = _Edges(self.graph, inputs)
+        edges = _Edges(self.graph, self.config, inputs)
         edges.advance()
         return edges, {name: edges.values[name] for name in self.program.inputs}
 
@@ -168,11 +168,11 @@ def every_tensor(
 class _Edges:
     """Runs host operators as soon as their operands are known, and times them."""
 
-    def __init__(self, graph: Graph, inputs: Mapping[str, np.ndarray]):
+    def __init__(self, graph: Graph, config: Config, inputs: Mapping[str, np.ndarray]):
         self.values = graph_inputs(graph, inputs)
         self.seconds: dict[int, float] = {}
         self._graph = graph
-        self._host = sorted(host_operators(graph))
+        self._host = sorted(host_operators(graph, config))
 
     def advance(self) -> None:
         """Runs every host operator that can run and has not."""
@@ -193,4 +193,6 @@ class _Edges:
         operands = [self.values[name] for name in op.inputs]
         if op.on_host:
             return dict(zip(op.outputs, host_ops.run(op, operands, sources, targets), strict=True))
-        return {op.outputs[0]: operands[0].reshape(targets[0].shape)}  # a Reshape at the edge
+        return dict(
+            zip(op.outputs, arithmetic.run(op, operands, targets), strict=True)
+        )  # a Reshape or a table at the edge

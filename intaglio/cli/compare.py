@@ -106,7 +106,7 @@ def compare_command(
             "fp32": None if float_model is None else _fp32_accuracy(float_model, float_data or data, tell),
         }
         tell.step(f"counting the actions of {graph.name}")
-        timed = session.run(random_inputs(graph, SEED)).host_seconds if host_operators(graph) else None
+        timed = session.run(random_inputs(graph, SEED)).host_seconds if host_operators(graph, session.config) else None
         compared = compare(settings, layer_counts(session, timed), prices)
     document = compare_document(model, compared, accuracy, measured(fingerprint(session)), graph.notes)
     write_json(json, document)

@@ -98,7 +98,7 @@ class Edges:
 def edges_of(session: Session) -> Edges:
     """InputError if the driver cannot move one of the accelerator's inputs or outputs."""
     graph, program = session.graph, session.program
-    host = [graph.operators[index] for index in sorted(host_operators(graph))]
+    host = [graph.operators[index] for index in sorted(host_operators(graph, session.config))]
     order = [*graph.inputs, *program.inputs, *program.outputs, *graph.outputs]
     order += [name for op in host for name in (*op.inputs, *op.outputs)]
     names = identifiers(order)

@@ -22,10 +22,10 @@ NOTHING_TO_RUN: Why = ("no operator runs on the accelerator", "give a network wi
 def accepted(graph: Graph, config: Config, copied: AbstractSet[str] = frozenset()) -> Lowered:
     """Raises RefusedError with every operator that this configuration cannot run, and the remedies. Of a network that could be
     lowered, the operators that do not fit are left to the schedulers, which find them anyway. copied: as `lower` takes it."""
-    host = host_operators(graph)
+    host = host_operators(graph, config)
     if not refused_operators(graph, config, host) and len(host) < len(graph.operators):
-        lowered, late = lower(graph, config, host, copied)
-        if not late and not beyond_counting(graph, config, lowered):
+        lowered = lower(graph, config, host, copied)
+        if not beyond_counting(graph, config, lowered):
             return lowered
     _, refused = examined(graph, config)
     found = [refusal for i in sorted(refused) for refusal in refused[i]]
@@ -39,11 +39,11 @@ def examined(
 ) -> tuple[Sequence[Task], dict[int, list[Refusal]]]:
     """The tasks of what the rules do not exclude, and every refusal by index into graph.operators, without a schedule. gaps:
     operators that are told of elsewhere."""
-    host = host_operators(graph)
+    host = host_operators(graph, config)
     refused = {i: found for i, found in refused_operators(graph, config, host).items() if i not in gaps}
-    lowered, late = lower(graph, config, host | gaps | refused.keys())
+    lowered = lower(graph, config, host | gaps | refused.keys())
     # Whether a piece fits is not asked of networks that are too large as a whole: they have more pieces than are worth a look.
-    late += beyond_counting(graph, config, lowered) or _too_large(graph, lowered.tasks, config)
+    late = beyond_counting(graph, config, lowered) or _too_large(graph, lowered.tasks, config)
     index_of = {op.name: i for i, op in enumerate(graph.operators)}
     for refusal in late:
         refused.setdefault(index_of[refusal.layer], []).append(refusal)
@@ -51,7 +51,7 @@ def examined(
 
 
 def refused_operators(graph: Graph, config: Config, host: AbstractSet[int]) -> dict[int, list[Refusal]]:
-    """Operators that cannot run whatever their size, by index into graph.operators. host: host_operators(graph)."""
+    """Operators that cannot run whatever their size, by index into graph.operators. host: host_operators(graph, config)."""
     out: dict[int, list[Refusal]] = {}
     for index, op in enumerate(graph.operators):
         if index not in host:

@@ -50,14 +50,10 @@ MOST_PARTS = 1 << 17
 """Parts that all windows of a layer may come in at least, where one does not fit on chip: each takes commands of its own."""
 
 
-def lower(
-    graph: Graph, config: Config, left_out: set[int], copied: AbstractSet[str] = frozenset()
-) -> tuple[Lowered, list[Refusal]]:
+def lower(graph: Graph, config: Config, left_out: set[int], copied: AbstractSet[str] = frozenset()) -> Lowered:
     """The tasks of a graph without the operators `left_out` (indices; whatever else is no task among them), each as in the whole
-    graph, and the refusals that show only here. With such, or where more is left out than the host's, the result is for reports
-    only. accept.py decides what may run. copied: outputs of moves whose inputs are not written where the output has them."""
-    lowering = _Lowering(graph, config, left_out, copied)
-    return lowering.run(), lowering.refusals
+    graph. Where more is left out than the host's, the result is for reports only. accept.py decides what may run. copied: outputs of moves whose inputs are not written where the output has them."""
+    return _Lowering(graph, config, left_out, copied).run()
 
 
 def beyond_counting(graph: Graph, config: Config, lowered: Lowered) -> list[Refusal]:
@@ -92,7 +88,7 @@ def beyond_counting(graph: Graph, config: Config, lowered: Lowered) -> list[Refu
 
 
 class _Lowering:
-    """One pass over the operators. refusals: what turns out on the way; the result is then for reports only."""
+    """One pass over the operators."""
 
     def __init__(self, graph: Graph, config: Config, host: set[int], copied: AbstractSet[str]):
         self.graph, self.config, self.host = graph, config, host
@@ -101,7 +97,6 @@ class _Lowering:
         self.operands: dict[str, Operand] = {}
         self.inputs: list[str] = []
         self.layers: list[Layer] = []
-        self.refusals: list[Refusal] = []
         accelerated = [op for i, op in enumerate(graph.operators) if i not in host]
         wanted = {*graph.outputs, *(n for i, op in enumerate(graph.operators) if i in host for n in op.inputs)}
         self.outputs = tuple(name for op in accelerated for name in op.outputs if name in wanted)

@@ -19,6 +19,7 @@ from intaglio.network.graph import (
 from intaglio.network.quantized_multiplier import requantize_by
 from intaglio.network.tflite.file import FileOperator
 from intaglio.network.tflite.prepare import clamp, operand, options_of, requantize, result
+from intaglio.network.tflite.tables import table
 from intaglio.network.tflite.tensors import (
     OFFSETS,
     Scope,
@@ -33,6 +34,8 @@ from intaglio.network.tflite.tensors import (
 def add(scope: Scope, op: FileOperator) -> Operator:
     """add.cc: both operands to twice the larger scale with 20 fractional bits, then to the output's."""
     inputs_and_outputs(op, (2,))
+    if any(scope.tensor(op, i).data is not None for i in (0, 1)):
+        return table("Add")(scope, op)
     a, b = operand(scope, op, 0), operand(scope, op, 1)
     y = result(scope, op, a, b)
     if a.shape != b.shape:

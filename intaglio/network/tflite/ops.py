@@ -15,6 +15,7 @@ from intaglio.network.tflite.file import FileOperator
 from intaglio.network.tflite.moves import expand_dims, pad, reshape, squeeze
 from intaglio.network.tflite.pools import mean, pool_2d
 from intaglio.network.tflite.products import conv_2d, depthwise_conv_2d, fully_connected
+from intaglio.network.tflite.tables import RULES as TABLES
 from intaglio.network.tflite.tensors import Scope
 from intaglio.network.tflite.views import RULES as VIEWS
 
@@ -39,5 +40,6 @@ RULES: dict[str, Callable[[Scope, FileOperator], Ruled]] = {
     "EXPAND_DIMS": expand_dims,
     "PAD": pad,
     **VIEWS,
+    **TABLES,
 }
 """Operator of the file -> its rule; several operators of ours for one that has several outputs. What is not here is refused by name."""

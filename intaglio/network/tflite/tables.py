@@ -1,0 +1,103 @@
+"""Rules of functions of one element: LiteRT's own kernel tells the result of every value, which become a table.
+
+The operator runs alone, on a row of all 256 values, in its file's quantization (`single.py`); so the table is the reference's
+arithmetic whatever it is: sigmoids, activations, operators of a tensor and one constant.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import numpy as np
+
+from intaglio.network.graph import Operator, Table
+from intaglio.network.tflite.file import OPTIONS, FileOperator
+from intaglio.network.tflite.host import interpreter_of
+from intaglio.network.tflite.prepare import options_of
+from intaglio.network.tflite.single import alone, run_time_inputs
+from intaglio.network.tflite.tensors import OFFSETS, Scope, Unsupported, activation, expect_shape, inputs_and_outputs
+
+UNARY = {
+    "LOGISTIC": "Logistic",
+    "TANH": "Tanh",
+    "HARD_SWISH": "HardSwish",
+    "LEAKY_RELU": "LeakyRelu",
+    "ELU": "Elu",
+    "GELU": "Gelu",
+    "EXP": "Exp",
+    "LOG": "Log",
+    "ABS": "Abs",
+    "NEG": "Neg",
+    "SQUARE": "Square",
+    "SQRT": "Sqrt",
+    "RSQRT": "Rsqrt",
+    "SIN": "Sin",
+    "COS": "Cos",
+    "RELU_0_TO_1": "Relu0To1",
+}
+"""Functions of an element, and their names in reports."""
+WITH_CONSTANT = {
+    "MUL": "Mul",
+    "SUB": "Sub",
+    "DIV": "Div",
+    "MAXIMUM": "Maximum",
+    "MINIMUM": "Minimum",
+    "SQUARED_DIFFERENCE": "SquaredDifference",
+    "PRELU": "PRelu",
+}
+"""Operators of two tensors that are functions of an element where one of them is one constant."""
+
+
+def table(what: str) -> Callable[[Scope, FileOperator], Operator]:
+    """The rule of an operator with one tensor that is computed; others must be constants of one element."""
+
+    def rule(scope: Scope, op: FileOperator) -> Operator:
+        inputs_and_outputs(op, (1, 2))
+        if op.code in OPTIONS:
+            options_of(op)
+        computed = run_time_inputs(scope.model, [op])
+        if len(computed) != 1 or computed[0].index not in op.inputs or op.inputs.count(computed[0].index) != 1:
+            raise Unsupported("", "it has two tensors that are computed", "use an ADD, or a convolution")
+        for i in op.inputs:
+            constant = scope.model.tensors[i]
+            if constant is not computed[0] and constant.data is not None and constant.data.size != 1:
+                reason = f"a constant of shape {list(constant.shape)}; it must be one element"
+                raise Unsupported(constant.name, reason, "fold it into the convolution before it")
+        x, y = activation(computed[0]), activation(scope.model.tensors[op.outputs[0]])
+        if x.type != y.type:
+            raise Unsupported(x.name, f"it is {x.type.lower()}, and the output {y.type.lower()}", "give both one type")
+        expect_shape(y, x.shape)
+        try:
+            values = _values(alone(scope.model, [op]), len(x.shape), OFFSETS[x.type])
+        except (ValueError, RuntimeError) as error:
+            reason = f"LiteRT cannot compute it: {' '.join(str(error).split())[:300]}"
+            raise Unsupported(y.name, reason, "export the model again") from error
+        return Table(y.name, (x.name,), (y.name,), values, what)
+
+    return rule
+
+
+@functools.lru_cache(maxsize=256)
+def _values(content: bytes, rank: int, offset: int) -> np.ndarray:
+    """int8 [256]: LiteRT's results of the graph's values -128 to 127. content: a file of the operator alone. offset: of the
+    file's values."""
+    from intaglio.network.tflite.contents import finished, schema
+
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    (graph,) = model.subgraphs
+    shape = np.array([1] * (rank - 1) + [256], np.int32)
+    for index in (*graph.inputs, *graph.outputs):
+        graph.tensors[index].shape = shape
+    interpreter = interpreter_of(model_content=finished(model))
+    interpreter.allocate_tensors()
+    (given,), (found,) = interpreter.get_input_details(), interpreter.get_output_details()
+    row = (np.arange(-128, 128) + offset).astype(given["dtype"]).reshape(shape)
+    interpreter.set_tensor(given["index"], row)
+    interpreter.invoke()
+    results = interpreter.get_tensor(found["index"]).reshape(-1).astype(np.int64) - offset
+    values: np.ndarray = results.astype(np.int8)
+    return values
+
+
+RULES = {code: table(what) for code, what in {**UNARY, **WITH_CONSTANT}.items()}
