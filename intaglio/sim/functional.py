@@ -61,9 +61,8 @@ class _Machine:
         self._activation = self._local[LocalMemory.ACTIVATION].view(np.int8)
         self._weight = self._local[LocalMemory.WEIGHT].view(np.int8)
         self._channel = self._local[LocalMemory.CHANNEL].view(np.int32)
-        words = self._local[LocalMemory.TABLE].reshape(-1, config.bus_bytes)
-        self._table_words = words[:, :TABLE_ENTRIES]
-        self._tables = np.zeros(self._table_words.size, np.int8)
+        words = self._local[LocalMemory.TABLE].view(np.int8).reshape(-1, config.bus_bytes)
+        self._tables = words[:, :TABLE_ENTRIES]
         self._partial = np.zeros(config.partial_words * config.requantizers, np.int32)
         self._window_sums = np.zeros(config.slab_channels, np.int64)
 
@@ -76,8 +75,6 @@ class _Machine:
             raise IndexError(f"no memory {c.memory}")
         to = self._local[c.memory]
         copy_rows(c.rows, c.row_bytes, self.external, c.external, c.external_stride, to, c.local, c.local_stride)
-        if c.memory == LocalMemory.TABLE:
-            self._tables[:] = self._table_words.reshape(-1).view(np.int8)
         count_load(c, self._sizes, ledger)
 
     def store(self, c: Any, ledger: np.ndarray) -> None:

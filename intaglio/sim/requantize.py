@@ -130,14 +130,16 @@ def scales_of(bias: np.ndarray, multiplier: np.ndarray, shift: np.ndarray, round
 
 @compiled(error_model="numpy")
 def looked_up(out: np.ndarray, table: int, tables: np.ndarray) -> None:
-    """Puts results int8 [n] through a table. table: as a command has it, 0 for none. tables: int8 [bytes], the memory's entries
-    one after the other. IndexError for a table that is not there."""
+    """Puts results int8 [n] through a table. table: as a command has it, 0 for none. tables: int8 [words, entries of a word],
+    those of all tables one after the other. IndexError for a table that is not there."""
     if table:
         if 256 * table > tables.size:
             raise IndexError("no such table")
-        entries = tables[256 * (table - 1) : 256 * table]
+        width = tables.shape[1]
+        first = (table - 1) * (256 // width)
         for i in range(out.size):
-            out[i] = entries[np.int64(out[i]) & 255]
+            entry = np.int64(out[i]) & 255
+            out[i] = tables[first + entry // width, entry % width]
 
 
 @compiled(error_model="numpy")

@@ -12,7 +12,7 @@ from intaglio.machine.config import Config, MemoryConfig
 
 SHAPES = {
     "4x4": dict(rows=4, cols=4, requantizers=2, bus_bytes=8),
-    "2x5": dict(rows=2, cols=5, requantizers=3, bus_bytes=4, axi_cache=3, write_after_address=True),
+    "2x5": dict(rows=2, cols=5, requantizers=3, bus_bytes=4, axi_cache=3, write_after_address=True, tables=2),
     "8x8": dict(rows=8, cols=8, requantizers=4, bus_bytes=16),
 }
 HEAVY = {"8x8"}

@@ -12,6 +12,7 @@ from intaglio.hw.array import Array
 from intaglio.hw.load import Load
 from intaglio.hw.scale import Requantizer
 from intaglio.hw.store import Store
+from intaglio.hw.tables import Tables
 from intaglio.machine import latency
 from intaglio.machine.config import Config, MemoryConfig
 from intaglio.machine.row_product import row_products
@@ -36,6 +37,13 @@ def test_requantizer(tmp_path: Path) -> None:
 @pytest.mark.parametrize("multipliers", [True, False])
 def test_operand_scale(multipliers: bool, tmp_path: Path) -> None:
     run_bench(Operand(multipliers), "bench_operand_scale", tmp_path)
+
+
+@pytest.mark.parametrize(("tables", "requantizers", "bus_bytes"), [(1, 1, 4), (2, 3, 8), (8, 4, 16)])
+def test_tables(tables: int, requantizers: int, bus_bytes: int, tmp_path: Path) -> None:
+    memory = MemoryConfig(bytes_per_cycle=4)
+    config = Config(rows=4, cols=4, tables=tables, requantizers=requantizers, bus_bytes=bus_bytes, memory=memory)
+    run_bench(Tables(config), "bench_tables", tmp_path, config=config.to_dict())
 
 
 @pytest.mark.parametrize(("bus", "outstanding"), [(8, 4), (16, 1)])

@@ -123,6 +123,7 @@ def _rest(rng: np.random.Generator, fields: Fields, size: Callable[[str, int, in
     rng = deepcopy(rng)
     fields["counters"], fields["add_multipliers"] = (rng.random(2) < (0.9, 0.6)).tolist()
     fields["multipliers"] = _multipliers(rng, fields["rows"])
+    fields["tables"] = int(rng.choice([0, 1, 2, 4, 8]))
     return fields
 
 

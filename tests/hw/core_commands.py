@@ -34,6 +34,14 @@ def output_fields(
     }
 
 
+def with_tables(config: Config, rng: np.random.Generator, commands: list[Command]) -> list[Command]:
+    """The commands, half of their results through some table where there are any."""
+    if not config.tables:
+        return commands
+    tables = rng.integers(1, config.tables + 1, len(commands)) * rng.integers(0, 2, len(commands))
+    return [Command(c.opcode, {**c.fields, "table": int(t)}) for c, t in zip(commands, tables, strict=True)]
+
+
 def random_rows(rng: np.random.Generator, rows: int, stride: int, room: int) -> tuple[int, int, int]:
     """(base, wrap, wrap_bytes): where rows lie within `room` bytes, row r at base + r * stride, and half the time from row `wrap`
     on elsewhere, wrap_bytes (of a wrapping 32-bit sum) lower."""

@@ -20,27 +20,28 @@ from tests.hw.core_commands import (
     random_maximum,
     random_pool,
     split_window,
+    with_tables,
 )
 from tests.hw.depthwise_commands import random_depthwise
 from tests.hw.split_commands import random_split, random_split_chain
 
 SHAPES = [
-    dict(rows=2, cols=3, requantizers=2, bus_bytes=4),
+    dict(rows=2, cols=3, requantizers=2, bus_bytes=4, tables=1),
     dict(rows=4, cols=2, requantizers=1, bus_bytes=8, add_multipliers=False, multipliers=2),
     dict(rows=1, cols=4, requantizers=4, bus_bytes=8),
-    dict(rows=3, cols=3, requantizers=3, bus_bytes=16, add_multipliers=False),
+    dict(rows=3, cols=3, requantizers=3, bus_bytes=16, add_multipliers=False, tables=4),
     dict(rows=2, cols=2, requantizers=2, bus_bytes=4, rounding=("double", "single", "away"), weight_zero_points=False),
     dict(rows=3, cols=2, requantizers=1, bus_bytes=4, rounding=("float",)),
     dict(rows=5, cols=3, requantizers=2, bus_bytes=4, weight_lanes=1, multipliers="packed"),
 ]
 WITH_PATCHES = [
-    dict(rows=4, cols=4, requantizers=2, bus_bytes=4),
+    dict(rows=4, cols=4, requantizers=2, bus_bytes=4, tables=2),
     dict(rows=6, cols=3, requantizers=1, bus_bytes=8, depthwise_delay=8, multipliers="lut"),
     dict(rows=3, cols=6, requantizers=4, bus_bytes=8, depthwise_delay=2),
     dict(rows=8, cols=3, requantizers=3, bus_bytes=8, multipliers="packed"),
 ]
 SPLITTING = [
-    dict(rows=2, cols=4, requantizers=3, bus_bytes=4),
+    dict(rows=2, cols=4, requantizers=3, bus_bytes=4, tables=8),
     dict(rows=4, cols=5, requantizers=2, bus_bytes=8, weight_zero_points=False, multipliers="lut"),
     dict(rows=2, cols=3, requantizers=1, bus_bytes=16, depthwise_delay=0),
     dict(rows=8, cols=8, requantizers=4, bus_bytes=4, multipliers="packed"),
@@ -147,10 +148,12 @@ def channel_memory(config: Config, rng: np.random.Generator) -> np.ndarray:
 
 
 def check(config: Config, commands, rng: np.random.Generator) -> None:
+    commands = with_tables(config, rng, commands)
     memories = {
         LocalMemory.ACTIVATION: rng.integers(0, 256, config.activation_bytes, dtype=np.uint8),
         LocalMemory.WEIGHT: rng.integers(0, 256, config.weight_bytes, dtype=np.uint8),
         LocalMemory.CHANNEL: channel_memory(config, rng),
+        LocalMemory.TABLE: rng.integers(0, 256, config.table_bytes, dtype=np.uint8),
     }
     host = _Machine(config, np.zeros(16, np.uint8))
     for memory, content in memories.items():

@@ -3,6 +3,7 @@ number."""
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import pkgutil
 import re
@@ -17,7 +18,7 @@ import intaglio.hw
 from intaglio.machine.counters import Counter
 from intaglio.machine.row_product import RowProduct
 
-CONFIG = small_config(8)
+CONFIG = dataclasses.replace(small_config(8), tables=2)
 ARGUMENTS = {
     "ArrayRow": (4, 9, True, RowProduct.PACKED, True),
     "Array": (4, 4, True, 16, 2),

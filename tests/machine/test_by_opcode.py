@@ -37,6 +37,7 @@ PARTS = {
     "tiles on the trace",
     "count of tiles",
     "brief on the trace",
+    "bytes touched",
 }
 
 

@@ -90,6 +90,7 @@ BLOCKS: dict[str, list[str]] = {
     "chips": ["tests/fpga/test_blocks.py", "tests/machine/test_clock.py"],
     "config_files": ["tests/machine/test_config.py", "tests/cli/test_read_and_written_files.py"],
     "target": ["tests/hw/test_mult18x18d.py"],
+    "tables": [verilated("tables"), *core(MIXED)],
     "tile_pacing": core(f"{CONV} patches"),
     "timing": [
         "tests/machine/test_timing.py",

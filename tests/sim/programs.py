@@ -9,7 +9,7 @@ import numpy as np
 from intaglio.machine.config import Config
 from intaglio.machine.isa import WORDS_OF, Command, Engine, LocalMemory, Opcode, token_bit
 from intaglio.program.program import BASE_ALIGNMENT, Place, Program
-from tests.hw.core_commands import random_add, random_chain, random_conv, random_maximum, random_pool
+from tests.hw.core_commands import random_add, random_chain, random_conv, random_maximum, random_pool, with_tables
 from tests.hw.depthwise_commands import random_depthwise
 from tests.hw.split_commands import random_split
 
@@ -53,12 +53,14 @@ def random_commands(config: Config, rng: np.random.Generator, count: int) -> lis
             continue
         for part in random_chain(config, rng, small=True):
             out += [part, another()] if rng.random() < 0.4 else [part]
+    out = with_tables(config, rng, out)
     return [Command(command.opcode, {**command.fields, "tag": tag}) for tag, command in enumerate(out)]
 
 
 def random_image(config: Config, rng: np.random.Generator) -> list[np.ndarray]:
-    """Contents of the local memories in LocalMemory order, uint8; channel records with sensible scales."""
+    """Contents of the local memories that are built in, in LocalMemory order, uint8; channel records with sensible scales."""
     sizes = [config.activation_bytes, config.weight_bytes, config.channel_bytes]
+    sizes += [config.table_bytes] if config.tables else []
     images = [rng.integers(0, 256, size, np.uint8) for size in sizes]
     records = images[LocalMemory.CHANNEL].view(np.int32).reshape(-1, 4)
     records[:, 0] = rng.integers(-1000, 1000, len(records))
@@ -69,10 +71,10 @@ def random_image(config: Config, rng: np.random.Generator) -> list[np.ndarray]:
 
 def program_of(config: Config, compute: list[Command], images: list[np.ndarray]) -> Program:
     """Loads the images, runs the compute commands one after the other and stores all activations as tensor "all"."""
-    size = 4 * sum(WORDS_OF[c.opcode] for c in compute) + 4 * 8 * 4
+    size = 4 * sum(WORDS_OF[c.opcode] for c in compute) + 4 * 8 * (len(images) + 1)
     at = -(-size // BASE_ALIGNMENT) * BASE_ALIGNMENT
     commands, data = [], []
-    for memory, image in zip(LocalMemory, images, strict=True):
+    for memory, image in enumerate(images):
         commands.append(
             Command(
                 Opcode.LOAD,
@@ -82,7 +84,7 @@ def program_of(config: Config, compute: list[Command], images: list[np.ndarray])
                     "row_bytes": image.size,
                     "rows": 1,
                     "tag": 0,
-                    "signal": token(Engine.LOAD, Engine.COMPUTE) if memory == LocalMemory.CHANNEL else 0,
+                    "signal": token(Engine.LOAD, Engine.COMPUTE) if memory == len(images) - 1 else 0,
                 },
             )
         )

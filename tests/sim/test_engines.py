@@ -50,6 +50,14 @@ def test_hardware_that_does_not_count_nor_multiply_in_add() -> None:
         equal(dataclasses.replace(host, counters={}), rtl)
 
 
+@pytest.mark.parametrize("tables", [1, 4])
+def test_results_through_tables(tables: int) -> None:
+    config = dataclasses.replace(SMALL, tables=tables)
+    for seed in range(20):
+        program = random_program(config, seed)
+        equal(run_program(config, program, {}, "host"), run_program(config, program, {}, "rtl"))
+
+
 @pytest.mark.parametrize("multipliers", ["lut", 2])
 def test_products_out_of_look_up_tables(multipliers: str | int) -> None:
     """Outputs, memory and cycles: as those of multipliers."""

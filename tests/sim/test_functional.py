@@ -505,7 +505,8 @@ def test_transfers_move_rows_and_count_words():
         (Opcode.POOL, {"in_base": 2047, "channels": 2}, "activation memory"),
         (Opcode.POOL, {"shift_out": -40}, "shift"),
         (Opcode.LOAD, {"external": 2**31}, "memory"),
-        (Opcode.LOAD, {"memory": 3}, "no memory 3"),
+        (Opcode.LOAD, {"memory": 3}, "memory"),
+        (Opcode.POOL, {"table": 1}, "no such table"),
         (Opcode.STORE, {"local": 2048}, "memory"),
     ],
 )

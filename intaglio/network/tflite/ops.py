@@ -20,7 +20,7 @@ from intaglio.network.tflite.tensors import Scope
 from intaglio.network.tflite.views import RULES as VIEWS
 
 Ruled = Operator | list[Operator] | None
-"""What a rule gives: an operator, or one for each output that is read; None for one that is folded into another."""
+"""Results of a rule: an operator, or one for each output that is read; None for one that is folded into another."""
 RULES: dict[str, Callable[[Scope, FileOperator], Ruled]] = {
     "CONV_2D": conv_2d,
     "DEPTHWISE_CONV_2D": depthwise_conv_2d,
