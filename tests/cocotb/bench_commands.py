@@ -29,11 +29,11 @@ class Refused:
 
 
 def refused(command: Command) -> Refused:
-    """The command with one random fault."""
+    """The command with one random fault, for a machine without tables."""
     words = command.words()
     transfer = command.engine != Engine.COMPUTE
     unnamed = [(i, bit) for i, mask in enumerate(zero_bits(command.opcode)) for bit in range(32) if mask >> bit & 1]
-    match random.choice(["opcode", "unnamed", "transfer" if transfer else "short"]):
+    match random.choice(["opcode", "unnamed", *(["transfer"] if transfer else ["short", "table"])]):
         case "opcode":
             words[0] = words[0] & ~0xFF | random.choice([code for code in range(256) if code not in list(Opcode)])
             return Refused(words, 0, Fault.BAD_OPCODE)
@@ -41,8 +41,13 @@ def refused(command: Command) -> Refused:
             at, bit = random.choice(unnamed)
             words[at] |= 1 << bit
             return Refused(words, at, Fault.BAD_FIELD)
+        case "table":
+            words[0] |= random.randint(1, 15) << field_of(command.opcode, "table").lsb
+            return Refused(words, 0, Fault.BAD_FIELD)
         case "transfer":
-            name, value = random.choice([("rows", 0), ("row_bytes", 0), ("memory", len(LocalMemory)), ("local", 2)])
+            name, value = random.choice(
+                [("rows", 0), ("row_bytes", 0), ("memory", int(LocalMemory.TABLE)), ("local", 2)]
+            )
             f = field_of(command.opcode, name)
             words[f.word] = words[f.word] & ~(((1 << f.width) - 1) << f.lsb) | value << f.lsb
             return Refused(words, f.word, Fault.BAD_FIELD)

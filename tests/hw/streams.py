@@ -56,7 +56,9 @@ def _transfer(rng: random.Random, config: Config, engine: Engine) -> dict[str, i
         "rows": rows,
     }
     if engine == Engine.LOAD:
-        fields["memory"] = int(rng.choice(list(LocalMemory)))
+        fields["memory"] = int(
+            rng.choice([memory for memory in LocalMemory if memory != LocalMemory.TABLE or config.tables])
+        )
     return fields
 
 
