@@ -23,20 +23,16 @@ UNARY = {
     "TANH": "Tanh",
     "HARD_SWISH": "HardSwish",
     "LEAKY_RELU": "LeakyRelu",
-    "ELU": "Elu",
     "GELU": "Gelu",
     "EXP": "Exp",
     "LOG": "Log",
     "ABS": "Abs",
     "NEG": "Neg",
-    "SQUARE": "Square",
     "SQRT": "Sqrt",
     "RSQRT": "Rsqrt",
-    "SIN": "Sin",
-    "COS": "Cos",
     "RELU_0_TO_1": "Relu0To1",
 }
-"""Functions of an element, and their names in reports."""
+"""Functions of an element that LiteRT's reference has in 8 bits, and their names in reports."""
 WITH_CONSTANT = {
     "MUL": "Mul",
     "SUB": "Sub",
@@ -69,19 +65,24 @@ def table(what: str) -> Callable[[Scope, FileOperator], Operator]:
             raise Unsupported(x.name, f"it is {x.type.lower()}, and the output {y.type.lower()}", "give both one type")
         expect_shape(y, x.shape)
         try:
-            values = _values(alone(scope.model, [op]), len(x.shape), OFFSETS[x.type])
+            values, undefined = _values(alone(scope.model, [op]), len(x.shape), OFFSETS[x.type])
         except (ValueError, RuntimeError) as error:
             reason = f"LiteRT cannot compute it: {' '.join(str(error).split())[:300]}"
             raise Unsupported(y.name, reason, "export the model again") from error
+        if undefined:
+            scope.notes.append(
+                f"{op.code} {y.name!r}: LiteRT ends with an error for {undefined} of the 256 values of {x.name!r}, such as "
+                "negative ones; here they give what the nearest other value gives"
+            )
         return Table(y.name, (x.name,), (y.name,), values, what)
 
     return rule
 
 
 @functools.lru_cache(maxsize=256)
-def _values(content: bytes, rank: int, offset: int) -> np.ndarray:
-    """int8 [256]: LiteRT's results of the graph's values -128 to 127. content: a file of the operator alone. offset: of the
-    file's values."""
+def _values(content: bytes, rank: int, offset: int) -> tuple[np.ndarray, int]:
+    """int8 [256]: LiteRT's results of the graph's values -128 to 127; and how many of these it has none for. content: a file of
+    the operator alone. offset: of the file's values."""
     from intaglio.network.tflite.contents import finished, schema
 
     model = schema.ModelT.InitFromPackedBuf(content, 0)
@@ -92,12 +93,29 @@ def _values(content: bytes, rank: int, offset: int) -> np.ndarray:
     interpreter = interpreter_of(model_content=finished(model))
     interpreter.allocate_tensors()
     (given,), (found,) = interpreter.get_input_details(), interpreter.get_output_details()
-    row = (np.arange(-128, 128) + offset).astype(given["dtype"]).reshape(shape)
-    interpreter.set_tensor(given["index"], row)
-    interpreter.invoke()
-    results = interpreter.get_tensor(found["index"]).reshape(-1).astype(np.int64) - offset
-    values: np.ndarray = results.astype(np.int8)
-    return values
+
+    def run(row: np.ndarray) -> np.ndarray:
+        interpreter.set_tensor(given["index"], (row + offset).astype(given["dtype"]).reshape(shape))
+        interpreter.invoke()
+        results = interpreter.get_tensor(found["index"]).reshape(-1).astype(np.int64) - offset
+        values: np.ndarray = results.astype(np.int8)
+        return values
+
+    every = np.arange(-128, 128)
+    try:
+        return run(every), 0
+    except RuntimeError as error:
+        last = error
+    known: dict[int, int] = {}
+    for value in every:
+        try:
+            known[int(value)] = int(run(np.full(256, value))[0])
+        except RuntimeError as error:
+            last = error
+    if not known:
+        raise last
+    nearest = [min(known, key=lambda other: abs(other - int(value))) for value in every]
+    return np.array([known[value] for value in nearest], np.int8), 256 - len(known)
 
 
 RULES = {code: table(what) for code, what in {**UNARY, **WITH_CONSTANT}.items()}
