@@ -12,6 +12,7 @@ from intaglio.cli.compare import compare_command
 from intaglio.cli.configs import configs
 from intaglio.cli.export import export
 from intaglio.cli.map import map_command
+from intaglio.cli.operators import operators
 from intaglio.cli.quantize import quantize_command
 from intaglio.cli.run import run
 from intaglio.cli.synth import synth_command
@@ -35,6 +36,7 @@ app.command("check")(check_command)
 app.command("compare")(compare_command)
 app.command("quantize")(quantize_command)
 app.command("configs")(configs)
+app.command("operators")(operators)
 app.command("verilog")(verilog)
 app.command("synth")(synth_command)
 app.command("export")(export)

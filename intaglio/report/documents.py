@@ -16,6 +16,7 @@ from intaglio.machine.config import Config
 from intaglio.machine.counters import Counter
 from intaglio.machine.isa import Engine
 from intaglio.mapper import Certificate
+from intaglio.network.operators import Known
 from intaglio.program.program import Program
 from intaglio.schema import SCHEMA_VERSION
 from intaglio.verify import Verification
@@ -28,6 +29,15 @@ def _head(model: Path, config: Config) -> dict[str, Any]:
         "intaglio_version": __version__,
         "model": str(model),
         "config": config.to_dict(),
+    }
+
+
+def operators_document(known: Sequence[Known]) -> dict[str, Any]:
+    """The operators that are supported."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "intaglio_version": __version__,
+        "operators": [operator.to_dict() for operator in known],
     }
 
 

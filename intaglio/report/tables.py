@@ -10,6 +10,7 @@ from typing import Any
 from intaglio.analysis.recheck import Recheck
 from intaglio.machine.clock import clock_text
 from intaglio.machine.config import Config
+from intaglio.network.operators import Known
 from intaglio.report.table import LONGEST_NAME, Column, Kind, Table, grouped, shortened
 from intaglio.report.terminal import Terminal
 
@@ -265,6 +266,25 @@ def _short_quotes(text: str) -> str:
 
 def _at(layer: str | None) -> str:
     return "" if layer is None else f" (at {short(layer)})"
+
+
+def print_operators(out: Terminal, known: Sequence[Known]) -> None:
+    """The operators that are supported."""
+    table = Table(
+        [
+            Column("operator", Kind.TEXT),
+            Column("TFLite", Kind.TEXT),
+            Column("ONNX", Kind.TEXT, leave=3),
+            Column("runs on", Kind.WORD),
+            Column("result", Kind.TEXT, leave=4),
+            Column("what is taken", Kind.TEXT, leave=5),
+        ],
+        "docs/operators.md has them, with the tests",
+    )
+    for operator in known:
+        files = (", ".join(names) or "no" for names in (operator.tflite, operator.onnx))
+        table.add(operator.name, *files, operator.where, operator.result, operator.limits)
+    out.table(table)
 
 
 def print_configs(out: Terminal, configs: Sequence[Config]) -> None:
