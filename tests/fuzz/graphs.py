@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from intaglio.network import moves
 from intaglio.network.graph import (
     Add,
     AveragePool2D,
+    Box,
     Conv2D,
     Dequantize,
     FileForm,
@@ -18,6 +20,7 @@ from intaglio.network.graph import (
     Graph,
     MaxPool2D,
     Mean,
+    Move,
     Operator,
     Padding,
     Quantization,
@@ -27,11 +30,12 @@ from intaglio.network.graph import (
     Reshape,
     Rounding,
     Softmax,
+    Table,
     Tensor,
 )
 from intaglio.network.quantized_multiplier import mean_multiplier, requantize_by
 from intaglio.network.survey import Step, Survey
-from tests.fuzz.recipe import Layer, Recipe, Shape, explicit_padding, shapes_of
+from tests.fuzz.recipe import MOVES, Layer, Recipe, Shape, explicit_padding, shapes_of
 from tests.onnx_arithmetic import in_onnx_arithmetic
 
 FULL = (-128, 127)
@@ -87,8 +91,10 @@ def scalings_of(recipe: Recipe) -> dict[str, Scaling]:
     for layer in recipe.layers:
         if layer.kind == "softmax":
             out[layer.name] = Scaling(*SOFTMAX_SCALING)
-        elif layer.kind in ("average", "maximum", "reshape", "dequantize"):
+        elif layer.kind in ("average", "maximum", "reshape", "dequantize", *MOVES):
             out[layer.name] = out[layer.inputs[0]]
+        elif layer.options.get("like") in out:
+            out[layer.name] = out[layer["like"]]
         else:
             out[layer.name] = _drawn(recipe, layer.name)
     return out
@@ -230,7 +236,32 @@ def _operator(recipe: Recipe, layer: Layer, shapes: dict[str, Shape], scalings: 
             return Dequantize(name, ins, outs)
         case "softmax":
             return Softmax(name, ins, outs, 1.0)
+        case "table":
+            values = random_of(recipe, f"{name} table").integers(-128, 128, 256, np.int8)
+            return Table(name, ins, outs, values, layer["function"])
+        case "concat" | "slice" | "pad" | "shuffle" | "twice":
+            boxes = boxes_of(layer, [shapes[source] for source in ins], x.zero_point)
+            return Move(name, ins, outs, boxes, layer.kind)
     raise ValueError(layer.kind)
+
+
+def boxes_of(layer: Layer, inputs: list[Shape], value: int) -> tuple[Box, ...]:
+    """value: of what a pad adds."""
+    first = inputs[0]
+    if layer.kind == "concat":
+        return moves.concatenated(inputs, layer["axis"])
+    if layer.kind == "shuffle":
+        groups = layer["groups"]
+        return moves.permuted((*first[:3], groups, first[3] // groups), (0, 1, 2, 4, 3))
+    length = first[layer["axis"]]
+    if layer.kind == "slice":
+        begin, step = layer["first"], layer["step"]
+        indices = list(range(begin, begin + layer["count"] * step, step))
+    elif layer.kind == "pad":
+        indices = [moves.CONSTANT] * layer["before"] + list(range(length)) + [moves.CONSTANT] * layer["after"]
+    else:
+        indices = [i // 2 for i in range(2 * length)]
+    return moves.by_axis(first, {layer["axis"]: indices}, value)
 
 
 def scales_of(recipe: Recipe, layer: Layer, weights: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ import numpy as np
 
 from intaglio.machine.config import Config
 from tests.fuzz.machines import log_uniform
-from tests.fuzz.recipe import BadRecipe, Layer, Recipe, Shape, macs_of, output_shape, pruned, weight_count
+from tests.fuzz.recipe import FUNCTIONS, BadRecipe, Layer, Recipe, Shape, macs_of, output_shape, pruned, weight_count
 
 LARGEST_SIDE, LARGEST_CHANNELS, MOST_LAYERS = 1920, 2048, 60
 LARGEST_SOFTMAX = 1000
@@ -87,14 +87,31 @@ def padded_bytes(config: Config, shape: Shape) -> int:
 
 
 FAMILIES: dict[str, tuple[float, dict[str, float]]] = {
-    "residual": (0.25, {"residual": 6, "bottleneck": 2, "conv": 1, "pool": 0.7}),
-    "mobile": (0.17, {"inverted": 6, "separable": 3, "conv": 1, "pool": 0.3}),
+    "residual": (0.17, {"residual": 6, "bottleneck": 2, "conv": 1, "pool": 0.7}),
+    "mobile": (0.15, {"inverted": 6, "separable": 3, "conv": 1, "pool": 0.3}),
     "plain": (0.13, {"conv": 6, "pool": 2, "grouped": 1, "rescale": 0.3}),
+    "parts": (
+        0.15,
+        {
+            "split": 3,
+            "dense_block": 3,
+            "conv": 2,
+            "shuffle": 1,
+            "pad": 1,
+            "twice": 0.5,
+            "table": 2,
+            "residual": 1,
+            "pool": 0.5,
+        },
+    ),
     "dense": (0.08, {"dense": 6, "rescale": 1, "add": 2}),
     "graph": (
-        0.25,
+        0.20,
         {
             "conv": 3,
+            "split": 0.5,
+            "dense_block": 0.5,
+            "table": 0.5,
             "grouped": 2,
             "pool": 2,
             "add": 3,
@@ -212,10 +229,18 @@ class _Sketch:
             "inverted": self._inverted,
             "separable": self._separable,
             "branches": self._branches,
+            "split": self._split,
+            "dense_block": self._dense_block,
+            "shuffle": self._shuffle,
+            "pad": self._pad,
+            "twice": lambda: self._add_layer("twice", (self.x,), {"axis": self._pick([1, 2])}),
+            "table": self._table,
         }
         names = list(odds)
         if len(self.shapes[self.x]) == 2:
-            names = [name for name in names if name in ("dense", "add", "rescale", "relu", "reshape")] or ["dense"]
+            names = [name for name in names if name in ("dense", "add", "rescale", "relu", "reshape", "table")] or [
+                "dense"
+            ]
         weights = np.array([odds.get(name, 1.0) for name in names])
         blocks[str(self.rng.choice(names, p=weights / weights.sum()))]()
 
@@ -305,6 +330,41 @@ class _Sketch:
                 break
             ends = [total, *ends[2:]]
 
+    def _split(self) -> None:
+        """Two parts along an axis, the second through a convolution, put together again, as ShuffleNet and CSP blocks have it."""
+        begin, shape = self.x, self.shapes[self.x]
+        axis = self._pick([3, 3, 3, 1, 2])
+        if shape[axis] < 2:
+            return
+        cut = self._pick([shape[axis] // 2, int(self.rng.integers(1, shape[axis]))])
+        first = self._add_layer("slice", (begin,), {"axis": axis, "first": 0, "count": cut, "step": 1})
+        rest = {"axis": axis, "first": cut, "count": shape[axis] - cut, "step": 1}
+        second = self._add_layer("slice", (begin,), rest)
+        made = second and self._conv_of(second, self.shapes[second][3], self._pick([(1, 1), (3, 3)]), (1, 1), begin)
+        if first and made:
+            self._add_layer("concat", (first, made) if self._happens(0.7) else (made, first), {"axis": axis})
+
+    def _dense_block(self) -> None:
+        """Convolutions that each read all before them."""
+        begin = self.x
+        for _ in range(int(self.rng.integers(1, 4))):
+            before = self.x
+            made = self._conv_of(before, self._pick([4, 8, 12, 16]), self._pick([(1, 1), (3, 3)]), (1, 1), begin)
+            if not made or not self._add_layer("concat", (before, made), {"axis": 3}):
+                return
+
+    def _shuffle(self) -> None:
+        channels = self.shapes[self.x][3]
+        self._add_layer("shuffle", (self.x,), {"groups": self._pick([g for g in (2, 3, 4, 1) if channels % g == 0])})
+
+    def _pad(self) -> None:
+        before, after = self.rng.integers(0, 3, 2).tolist()
+        self._add_layer("pad", (self.x,), {"axis": self._pick([1, 2, 3]), "before": before, "after": after})
+
+    def _table(self) -> None:
+        if self.config.tables:
+            self._add_layer("table", (self.x,), {"function": self._pick(FUNCTIONS)})
+
     def _conv(self) -> None:
         """A convolution with anything in it; where that is too much, a 1x1 or nothing."""
         shape = self.shapes[self.x]
@@ -358,8 +418,10 @@ class _Sketch:
         }
         return self._add_layer("conv", (source,), options)
 
-    def _conv_of(self, source: str, width: int, kernel: tuple[int, int], stride: tuple[int, int]) -> str:
-        """One of SAME padding; "" where the budget does not allow it."""
+    def _conv_of(
+        self, source: str, width: int, kernel: tuple[int, int], stride: tuple[int, int], like: str = ""
+    ) -> str:
+        """One of SAME padding; "" where the budget does not allow it. like: a tensor of the same scale."""
         options = {
             "outputs": width,
             "kernel": kernel,
@@ -367,6 +429,7 @@ class _Sketch:
             "dilation": (1, 1),
             "padding": "SAME",
             "groups": 1,
+            **({"like": like} if like else {}),
         }
         return self._add_layer("conv", (source,), options)
 

@@ -18,6 +18,8 @@ Shape = tuple[int, ...]
 STYLES = ("tflite", "onnx")
 """Whose arithmetic: TFLite's fixed-point roundings, or onnxruntime's float32."""
 WINDOWED = ("conv", "average", "maximum")
+MOVES = ("concat", "slice", "pad", "shuffle", "twice")
+FUNCTIONS = ("hard_swish", "leaky_relu", "gelu")
 
 
 class BadRecipe(ValueError):
@@ -27,11 +29,14 @@ class BadRecipe(ValueError):
 @dataclass(frozen=True)
 class Layer:
     """One operator. name: its output's. kind: conv, dense, add, average, maximum, mean, reshape, relu, rescale, quantize,
-    dequantize or softmax. inputs: names of layers or of the network's inputs. options, by kind:
+    dequantize, softmax, concat, slice, pad, shuffle, twice or table. inputs: names of layers or of the network's inputs. options, by kind:
 
     conv: outputs, kernel, stride, dilation, padding, groups. average, maximum: kernel, stride, padding; maximum: dilation.
     dense: outputs; pixels: the last axis alone is reduced. mean: keep (the axes of 1). reshape: to, one of "flat" ([N, rest]),
     "row" ([N, 1, H * W, C]), "column" ([N, H * W, 1, C]), "pixel" ([N, 1, 1, rest]).
+    concat: axis. slice: axis, first, count, step. pad: axis, before, after. shuffle: groups of channels, interleaved. twice:
+    axis, along which each index comes two times. table: function, of FUNCTIONS.
+    like: of any, a tensor whose scale and zero point the output has.
     padding: "SAME", "VALID" or (top, bottom, left, right); pairs are (rows, columns).
     """
 
@@ -126,9 +131,31 @@ def output_shape(layer: Layer, inputs: Sequence[Shape]) -> Shape:
                 pixels = first[1] * first[2]
                 return (first[0], 1, pixels, first[3]) if layer["to"] == "row" else (first[0], pixels, 1, first[3])
             return (first[0], rest) if layer["to"] == "flat" else (first[0], 1, 1, rest)
-        case "relu" | "rescale" | "quantize" | "dequantize" | "softmax":
+        case "relu" | "rescale" | "quantize" | "dequantize" | "softmax" | "table":
             return first
+        case "concat" | "slice" | "pad" | "shuffle" | "twice":
+            return _moved_shape(layer, inputs)
     raise BadRecipe(f"{layer.name}: kind {layer.kind}")
+
+
+def _moved_shape(layer: Layer, inputs: Sequence[Shape]) -> Shape:
+    first = inputs[0]
+    _expect(layer, all(len(shape) == 4 for shape in inputs))
+    if layer.kind == "shuffle":
+        _expect(layer, first[3] % layer["groups"] == 0)
+        return first
+    axis = layer["axis"]
+    if layer.kind == "concat":
+        _expect(layer, all(a == b for s in inputs for i, (a, b) in enumerate(zip(s, first, strict=True)) if i != axis))
+        length = sum(shape[axis] for shape in inputs)
+    elif layer.kind == "slice":
+        length = layer["count"]
+        _expect(layer, layer["first"] + (length - 1) * layer["step"] < first[axis] and length >= 1)
+    elif layer.kind == "pad":
+        length = first[axis] + layer["before"] + layer["after"]
+    else:
+        length = 2 * first[axis]
+    return tuple(length if i == axis else n for i, n in enumerate(first))
 
 
 def _expect(layer: Layer, holds: bool) -> None:

@@ -19,6 +19,7 @@ def fits_tflite(recipe: Recipe) -> bool:
         isinstance(x.options.get("padding", "SAME"), str)
         and (x.kind != "maximum" or tuple(x["dilation"]) == (1, 1))
         and (x.kind != "dense" or not x["pixels"])
+        and (x.kind != "twice" or x["axis"] in (1, 2))
         for x in recipe.layers
     )
 
@@ -79,4 +80,23 @@ def _layer(builder: TfliteBuilder, recipe: Recipe, layer: Layer, x: list[Value],
             return builder.dequantize(first, name)
         case "softmax":
             return builder.softmax(first, name=name)
+        case "table":
+            return builder.function(first, layer["function"], *scale, name=name)
+        case "concat":
+            return builder.concatenation(x, layer["axis"], name)
+        case "slice":
+            axes = [(0, n, 1) for n in first.shape]
+            axes[layer["axis"]] = (layer["first"], layer["first"] + layer["count"] * layer["step"], layer["step"])
+            return builder.strided_slice(first, axes, name)
+        case "pad":
+            around = [(0, 0)] * 4
+            around[layer["axis"]] = (layer["before"], layer["after"])
+            return builder.pad(first, around, name)
+        case "shuffle":
+            *outer, channels = first.shape
+            parts = builder.reshape(first, (*outer, layer["groups"], channels // layer["groups"]))
+            return builder.reshape(builder.transpose(parts, (0, 1, 2, 4, 3)), first.shape, name)
+        case "twice":
+            sizes = [first.shape[axis] * (2 if axis == layer["axis"] else 1) for axis in (1, 2)]
+            return builder.resize_nearest(first, (sizes[0], sizes[1]), name)
     raise ValueError(layer.kind)

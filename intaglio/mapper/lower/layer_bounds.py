@@ -46,7 +46,7 @@ def moved_of(
             out[tag] = out.get(tag, 0) + form.bytes_of(needs[value.name].elements)
         elif value.producer is not None and value.name in stored:
             for task in (tasks[i] for i in value.writers):
-                out[task.tag] = out.get(task.tag, 0) + task.output.layout.format.bytes_of(task.output.layout.elements)
+                out[task.tag] = out.get(task.tag, 0) + task.output.layout.format.bytes_of(task.written)
     return out
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -208,8 +209,12 @@ class MoveTask(Task):
     def column_kind(self, region: Region) -> object:
         return region.x0, region.x1
 
+    @property
+    def written(self) -> int:
+        return sum(math.prod(box.sizes) for box in self.moved)
+
     def least_cycles(self, config: Config, need: Need) -> int:
-        return -(-need.elements // config.requantizers)
+        return -(-self.written // config.requantizers)
 
     def commands(self, config: Config, job: Job) -> list[isa.Command]:
         out = []

@@ -106,6 +106,11 @@ class Task(ABC):
         return 0, 0
 
     @property
+    def written(self) -> int:
+        """Elements of the output that it writes."""
+        return self.output.layout.elements
+
+    @property
     def windowed(self) -> bool:
         return self.image_rows[0] > 0
 

@@ -21,23 +21,33 @@ except ImportError as error:
 __all__ = ["AlignedBuffer", "Contents", "finished", "schema"]
 
 SCHEMA_VERSION = 3
+LAST_OLD_CODE = 127
+"""The greatest code of the older field, which stands for all that are greater."""
 
 _VERSIONS = {
     "ADD": 2,
     "ARG_MAX": 2,
     "AVERAGE_POOL_2D": 2,
+    "CONCATENATION": 2,
     "CONV_2D": 3,
     "DEPTHWISE_CONV_2D": 3,
     "DEQUANTIZE": 2,
     "FULLY_CONNECTED": 4,
+    "GELU": 2,
+    "HARD_SWISH": 1,
+    "LEAKY_RELU": 2,
     "LOGISTIC": 2,
     "MAX_POOL_2D": 2,
     "MEAN": 2,
+    "PAD": 2,
     "QUANTIZE": 1,
     "RELU": 2,
     "RELU6": 2,
     "RESHAPE": 1,
+    "RESIZE_NEAREST_NEIGHBOR": 2,
     "SOFTMAX": 2,
+    "STRIDED_SLICE": 2,
+    "TRANSPOSE": 2,
 }
 """Operator -> the version that introduced its int8 form."""
 
@@ -108,7 +118,9 @@ class Contents:
             name=self._name,
         )
         codes = [
-            schema.OperatorCodeT(deprecatedBuiltinCode=code, builtinCode=code, version=_VERSIONS[kind])
+            schema.OperatorCodeT(
+                deprecatedBuiltinCode=min(code, LAST_OLD_CODE), builtinCode=code, version=_VERSIONS[kind]
+            )
             for kind, code in ((kind, getattr(schema.BuiltinOperator, kind)) for kind in self._codes)
         ]
         model = schema.ModelT(

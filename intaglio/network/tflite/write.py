@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -257,6 +258,60 @@ class TfliteBuilder:
         else:
             y = self._activation(name, x.shape, SOFTMAX_SCALE, SOFTMAX_ZERO_POINT, x.dtype)
         return self._operator("LOGISTIC", [x.index], y, None)
+
+    def function(
+        self, x: Value, kind: str, scale: float, zero_point: int, alpha: float = 0.1, name: str | None = None
+    ) -> Value:
+        """A function of each element: kind "hard_swish", "gelu", or "leaky_relu" with its slope alpha below 0."""
+        options = {
+            "leaky_relu": schema.LeakyReluOptionsT(alpha=alpha),
+            "gelu": schema.GeluOptionsT(approximate=False),
+        }
+        y = self._activation(name or self._new_name(kind), x.shape, scale, zero_point, x.dtype)
+        return self._operator(kind.upper(), [x.index], y, options.get(kind))
+
+    def concatenation(self, sources: Sequence[Value], axis: int, name: str | None = None) -> Value:
+        """Tensors of one scale and zero point, one behind the other along an axis."""
+        first = sources[0]
+        shape = [sum(x.shape[axis] for x in sources) if a == axis else n for a, n in enumerate(first.shape)]
+        y = self._like(first, name or self._new_name("concatenation"), shape)
+        return self._operator("CONCATENATION", [x.index for x in sources], y, schema.ConcatenationOptionsT(axis=axis))
+
+    def strided_slice(self, x: Value, axes: Sequence[tuple[int, int, int]], name: str | None = None) -> Value:
+        """(first, end, step) of each axis, all from 0 on."""
+        name = name or self._new_name("strided_slice")
+        given = [
+            self._integers(f"{name}/{what}", column)
+            for what, column in zip(("begin", "end", "strides"), zip(*axes, strict=True), strict=True)
+        ]
+        y = self._like(x, name, [len(range(*axis)) for axis in axes])
+        return self._operator("STRIDED_SLICE", [x.index, *given], y, schema.StridedSliceOptionsT())
+
+    def pad(self, x: Value, around: Sequence[tuple[int, int]], name: str | None = None) -> Value:
+        """So many zero points before and behind each axis."""
+        name = name or self._new_name("pad")
+        amounts = self._integers(f"{name}/amounts", around)
+        y = self._like(x, name, [n + a + b for n, (a, b) in zip(x.shape, around, strict=True)])
+        return self._operator("PAD", [x.index, amounts], y, schema.PadOptionsT())
+
+    def transpose(self, x: Value, order: Sequence[int], name: str | None = None) -> Value:
+        """Axis a of the result is axis order[a]."""
+        name = name or self._new_name("transpose")
+        given = self._integers(f"{name}/perm", order)
+        y = self._like(x, name, [x.shape[a] for a in order])
+        return self._operator("TRANSPOSE", [x.index, given], y, schema.TransposeOptionsT())
+
+    def resize_nearest(self, x: Value, size: tuple[int, int], name: str | None = None) -> Value:
+        """x [N, H, W, C] with so many rows and columns."""
+        name = name or self._new_name("resize")
+        given = self._integers(f"{name}/size", size)
+        y = self._like(x, name, (x.shape[0], *size, x.shape[3]))
+        return self._operator("RESIZE_NEAREST_NEIGHBOR", [x.index, given], y, schema.ResizeNearestNeighborOptionsT())
+
+    def _integers(self, name: str, values: Any) -> int:
+        """A constant of int32."""
+        data = np.asarray(values, np.int32)
+        return self._file.tensor(name, data.shape, "int32", data=data)
 
     def arg_max(self, x: Value, name: str | None = None) -> Value:
         """The place of the greatest value along the last axis, int32; of equal ones the first."""
