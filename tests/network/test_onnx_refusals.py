@@ -95,7 +95,6 @@ def two_convs(build: OnnxBuilder, middle_op: str, **attributes: Any) -> list[str
 @pytest.mark.parametrize(
     ("op", "attributes", "reason"),
     [
-        ("Sigmoid", {}, "in the middle of the network"),
         ("Softmax", {"axis": 1}, "in the middle of the network"),
         ("Transpose", {"perm": [0, 1, 3, 2]}, "would have to move"),
         ("AveragePool", {"kernel_shape": [3, 3], "strides": [2, 2], "ceil_mode": 1}, "ceil_mode"),

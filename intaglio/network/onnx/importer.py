@@ -147,6 +147,7 @@ def import_nodes(file: OnnxFile, images: frozenset[str]) -> tuple[Scope, list[Re
     readers = Counter(name for node in file.nodes for name in node.inputs if name)
     readers.update(file.outputs)
     scope = Scope(file, images, readers)
+    scope.makers.update((name, node) for node in file.nodes for name in node.outputs if name)
     middle = _leads_to_products(file)
     refusals: dict[tuple[str, str], Refusal] = {}
     for name in file.inputs:
@@ -178,7 +179,19 @@ def import_nodes(file: OnnxFile, images: frozenset[str]) -> tuple[Scope, list[Re
             reason = f"output {name!r}: {fault.reason}"
             refusals["output", name] = Refusal(file.path.stem, "network", reason, fault.remedy)
     close_gaps(scope)
+    _drop_tables(scope)
     return scope, list(refusals.values())
+
+
+def _drop_tables(scope: Scope) -> None:
+    """Leaves out tables that only tables read which have taken them in."""
+    for made in reversed(scope.tables):
+        if made in scope.file.outputs or any(made in op.inputs for op in scope.operators):
+            continue
+        if scope.readers.get(made):
+            scope.operators = [op for op in scope.operators if op.outputs != (made,)]
+            if made in scope.inexact:
+                scope.inexact.remove(made)
 
 
 def _names(file: OnnxFile) -> dict[int, str]:

@@ -8,9 +8,14 @@ import numpy as np
 
 from intaglio.network.onnx.file import Node
 from intaglio.network.onnx.scope import Scope
-from intaglio.network.onnx.values import Unsupported
+from intaglio.network.onnx.values import Stored, Unsupported
 
 MOVES = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose")
+
+
+def moved(scope: Scope, node: Node, stored: Stored) -> Stored:
+    """The value behind the node."""
+    return stored.moved(move_order(scope, node, stored.order()))
 
 
 def move_order(scope: Scope, node: Node, order: np.ndarray) -> np.ndarray:

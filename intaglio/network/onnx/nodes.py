@@ -10,17 +10,20 @@ import numpy as np
 from intaglio.network.advice import advice
 from intaglio.network.graph import Padding
 from intaglio.network.onnx.file import MICROSOFT, QUANTIZED, Node
+from intaglio.network.onnx.functions import ACTIVATIONS, OF_ONE, function
 from intaglio.network.onnx.gaps import fill
 from intaglio.network.onnx.maxima import maxima
-from intaglio.network.onnx.moves import MOVES, move_order
+from intaglio.network.onnx.moves import MOVES, moved
 from intaglio.network.onnx.ops import RULES, rescale
 from intaglio.network.onnx.output import Output
 from intaglio.network.onnx.scope import PRODUCTS, Scope
+from intaglio.network.onnx.tables import table
 from intaglio.network.onnx.values import (
     INT8,
     UINT8,
     Constant,
     Edge,
+    Function,
     Pending,
     Real,
     Stored,
@@ -59,7 +62,7 @@ NEVER = {
 }
 """Refused wherever they stand: the network's own work, or nothing that repeats."""
 SAME = ("Identity", "Dropout")
-ACTIVATIONS = ("Relu", "Clip")
+AROUND = "let the quantizer put QuantizeLinear and DequantizeLinear before and behind it"
 
 
 def unsupported_kind(node: Node) -> Unsupported | None:
@@ -106,6 +109,9 @@ def _value(scope: Scope, node: Node, values: tuple[Value, ...], middle: set[str]
         raise Unsupported("it computes a constant that was not folded", "fold it when exporting (onnxsim)")
     if node.op in MOVES and isinstance(first, Stored | Real) and not _is_late(first):
         return _move(scope, node, first)
+    if node.op in MOVES and isinstance(first, Function):
+        stored = moved(scope, node, first.stored)
+        return dataclasses.replace(first, stored=stored, nodes=(*first.nodes, node))
     if node.op == "MaxPool" and isinstance(first, Stored) and not _is_late(first):
         return maxima(scope, node, first, node.outputs[0], (-128, 127))
     if node.op == "Pad" and isinstance(first, Stored | Real):
@@ -119,6 +125,8 @@ def _value(scope: Scope, node: Node, values: tuple[Value, ...], middle: set[str]
         return _activation(scope, node, first)
     if node.op == "Add" and (biased := _bias(node, values)) is not None:
         return biased
+    if (found := function(scope, node, values)) is not None:
+        return found
     if node.op in RULES and any(isinstance(value, Real) for value in values):
         return Pending((node,), values)
     if node.op in PRODUCTS:
@@ -173,6 +181,8 @@ def _quantize(scope: Scope, node: Node, value: Value) -> Value:
             return scope.copy(value.stored, out.name)
         case Real():
             return rescale(scope, value, out)
+        case Function():
+            return table(scope, value, out)
         case Pending():
             return _quantize_pending(scope, node, value, out)
     raise Unsupported("its input is not float", "export the model again")
@@ -255,11 +265,9 @@ def _quantize_constant(scope: Scope, node: Node, real: np.ndarray) -> Value:
 
 
 def _move(scope: Scope, node: Node, value: Stored | Real) -> Value:
-    stored = value if isinstance(value, Stored) else value.stored
-    moved = stored.moved(move_order(scope, node, stored.order()))
     if isinstance(value, Stored):
-        return scope.copy(moved, node.outputs[0])
-    return dataclasses.replace(value, stored=moved, moves=(*value.moves, node))
+        return scope.copy(moved(scope, node, value), node.outputs[0])
+    return dataclasses.replace(value, stored=moved(scope, node, value.stored), moves=(*value.moves, node))
 
 
 def _pad(scope: Scope, node: Node, value: Stored | Real) -> Value:
@@ -348,6 +356,7 @@ def _host(scope: Scope, node: Node, values: tuple[Value, ...], middle: set[str])
         raise Unsupported(
             "it would run in float32 on the host in the middle of the network",
             _gate(scope, node)
+            or (AROUND if node.op in OF_ONE else "")
             or advice(node.op, "only the network's first and last operators may; remove or replace it"),
         )
     if any(isinstance(value, Weights) for value in run_time):

@@ -17,6 +17,7 @@ from intaglio.network.onnx.values import (
     UINT8,
     Constant,
     Edge,
+    Function,
     Pending,
     Real,
     Stored,
@@ -50,6 +51,10 @@ class Scope:
     entries: list[str] = dataclasses.field(default_factory=list)
     origin: dict[str, int] = dataclasses.field(default_factory=dict)
     """Operator of the graph -> number of the file's node that it is, where that is not the one that writes its output."""
+    tables: dict[str, tuple[Function, Node]] = dataclasses.field(default_factory=dict)
+    """Tensor that a Table makes -> the function and the QuantizeLinear that it is."""
+    makers: dict[str, Node] = dataclasses.field(default_factory=dict)
+    """Each value of the file -> its node."""
     gaps: dict[str, Unknown] = dataclasses.field(default_factory=dict)
     """Float results of refused nodes that no Refused operator stands for yet."""
 
@@ -207,6 +212,8 @@ class Scope:
                 return value.tensor
             case Real():
                 return self._real_to_host(value)
+            case Function():
+                return self._function_to_host(value)
             case Pending():
                 return self._pending_to_host(value)
         raise Unsupported("its input cannot be computed on the host", "export the model again")
@@ -225,6 +232,13 @@ class Scope:
             self.run_on_host([node], [name])
             name = node.outputs[0]
         return name
+
+    def _function_to_host(self, function: Function) -> str:
+        for real in function.sources:
+            self._real_to_host(dataclasses.replace(real, stored=real.origin, moves=()))
+        for node in function.nodes:
+            self.run_on_host([node], [n for n in node.inputs if n and n not in self.file.constants])
+        return function.nodes[-1].outputs[0]
 
     def _pending_to_host(self, pending: Pending) -> str:
         first = pending.nodes[0]

@@ -93,6 +93,19 @@ class Real:
 
 
 @dataclass(frozen=True)
+class Function:
+    """A float value of which each element is a function of the same element of one 8-bit tensor.
+
+    stored: that tensor, moved as the value is. sources: what DequantizeLinear makes of it, once or several times.
+    nodes: what computes the value from those, in order; some only move elements, which is done in `stored` already.
+    """
+
+    stored: Stored
+    sources: tuple[Real, ...]
+    nodes: tuple[Node, ...]
+
+
+@dataclass(frozen=True)
 class Pending:
     """A float value that an operator computes from dequantized ones, until QuantizeLinear says what becomes of it.
 
@@ -114,7 +127,7 @@ class Edge:
     late: str = ""
 
 
-Value = Unknown | Constant | Weights | Stored | Real | Pending | Edge
+Value = Unknown | Constant | Weights | Stored | Real | Function | Pending | Edge
 
 
 def identity(shape: tuple[int, ...], dtype: np.dtype) -> FileForm:
