@@ -6,7 +6,9 @@ each element of the file's tensor, which element of the graph's tensor it is.
 
 from __future__ import annotations
 
+import itertools
 import math
+import operator
 from dataclasses import dataclass
 
 import numpy as np
@@ -202,3 +204,9 @@ def same_order(a: FileForm, b: FileForm) -> bool:
     """True if two tensors of one shape in the file have their elements in the same order in the graph."""
     plainly = (a.unfolded, a.permutation, a.shape) == (b.unfolded, b.permutation, b.shape)
     return plainly or np.array_equal(a.order(), b.order())
+
+
+def refines(parts: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    """True if axes are those of a shape, some of them in parts."""
+    ends = set(itertools.accumulate(parts, operator.mul, initial=1))
+    return all(end in ends for end in itertools.accumulate(shape, operator.mul, initial=1))
