@@ -78,7 +78,7 @@ def test_a_detector(tmp_path: Path, dtype: type) -> None:
     path = Detector(dtype, 5).model_of(tmp_path / "m.onnx")
     graph = load_onnx(path)
     kinds = {op.kind for op in graph.operators}
-    assert {"Conv2D", "Concat", "Split", "Transpose", "Resize", "Sigmoid", "Sigmoid+Mul"} <= kinds
+    assert {"Conv2D", "Concat", "Split", "Transpose", "Resize", "Sigmoid", "SiLU"} <= kinds
     assert graph.inexact == ()
     found = verify(path, graph, load_config("tiny16", ["tables=4"]), 2, 0, lambda text: None, lambda text: None)
     assert found.difference is None and found.reference == "onnxruntime"

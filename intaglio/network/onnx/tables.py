@@ -13,7 +13,7 @@ import numpy as np
 
 from intaglio.errors import InputError
 from intaglio.network.graph import FileForm, Table
-from intaglio.network.onnx.file import Node, onnx_module
+from intaglio.network.onnx.file import QUANTIZED, Node, onnx_module
 from intaglio.network.onnx.functions import MOST_NODES
 from intaglio.network.onnx.host import session_of
 from intaglio.network.onnx.moves import MOVES
@@ -21,6 +21,8 @@ from intaglio.network.onnx.output import Output
 from intaglio.network.onnx.scope import Scope
 from intaglio.network.onnx.values import UINT8, Function, Real, Stored, Unsupported, Weights
 
+GATES = {"Sigmoid": "SiLU", "HardSigmoid": "HardSwish"}
+"""Function -> its product with its own argument."""
 CODES = "every code"
 """Input of the small model."""
 
@@ -28,7 +30,6 @@ CODES = "every code"
 def table(scope: Scope, value: Function, out: Output) -> Stored:
     """Emits the Table of a function behind which a QuantizeLinear stands."""
     scope.accelerated(value.stored)
-    kinds = list(dict.fromkeys(n.op for n in value.nodes if n.op not in (*MOVES, "QuantizeLinear", "DequantizeLinear")))
     source = value.sources[0].origin.form.dtype
     model = _alone(scope, value, out)
     try:
@@ -47,7 +48,17 @@ def table(scope: Scope, value: Function, out: Output) -> Stored:
     if len(scope.tables) < MOST_NODES:
         scope.tables[out.name] = value, out.node
     scope.origin[out.name] = value.nodes[-1].number
-    return emit_table(scope, value.stored, out, values, "+".join(kinds[:4]) or "Table")
+    return emit_table(scope, value.stored, out, values, name_of(value))
+
+
+def name_of(value: Function) -> str:
+    """A name for what a function's nodes compute: the operators', or the whole's where it has one of its own."""
+    own = [node for node in value.nodes if node.op not in (*MOVES, *QUANTIZED)]
+    kinds = list(dict.fromkeys(node.op for node in own))
+    computed = {real.name for real in value.sources} | {node.outputs[0] for node in value.nodes}
+    if len(own) == 2 and kinds[1:] == ["Mul"] and kinds[0] in GATES and computed.issuperset(own[1].inputs):
+        return GATES[kinds[0]]
+    return "+".join(kinds[:4]) or "Table"
 
 
 def emit_table(scope: Scope, stored: Stored, out: Output, values: np.ndarray, what: str) -> Stored:
