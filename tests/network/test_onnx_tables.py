@@ -129,6 +129,12 @@ def from_two_dequantized(case: Case) -> str:
     return case.node("Mul", [again, case.node("Sigmoid", [case.x], "gate")], "y")
 
 
+def padded(case: Case) -> str:
+    """Zeros around it, which a convolution would have taken in."""
+    amounts = case.constant("amounts", [0, 0, 1, 0, 0, 0, 2, 1], np.int64)
+    return case.node("Tanh", [case.node("Pad", [case.x, amounts], "padded")], "y")
+
+
 NETWORKS: list[Callable[[Case], str]] = [
     silu, hard_swish, clip_first, gelu_of_erf, square_root_of_square, where, relu_of_a_function, moved,
     dequantized_constant, added_dequantized_constant, slope, from_two_dequantized,
@@ -188,6 +194,21 @@ def test_behind_a_convolution_and_before_one(tmp_path: Path) -> None:
 
 def case_channels(case: Case) -> int:
     return int(case.inputs[0].type.tensor_type.shape.dim[1].dim_value)
+
+
+def test_a_pad_before_a_function(tmp_path: Path) -> None:
+    case = Case("padded")
+    graph = compare(case.path_of(tmp_path / "m.onnx", padded(case)))
+    assert [op.kind for op in graph.operators] == ["Quantize", "Pad", "Tanh", "Dequantize"]
+    on_machine(graph, "tiny16", ["tables=1"])
+
+
+def test_at_the_end_the_host_has_the_table_of_a_machine_without(tmp_path: Path) -> None:
+    case = Case("without")
+    w = case.weights("w", case.rng.integers(-128, 128, (5, case_channels(case), 1, 1)), 0.01)
+    x = case.qdq(case.node("Conv", [case.x, w], "conv"), 0.05, 3)
+    graph = compare(case.path_of(tmp_path / "m.onnx", case.node("Sigmoid", [x], "y")))
+    assert "conv_q" in on_machine(graph, "edge64").outputs
 
 
 def test_float_at_the_end_stays_with_the_host(tmp_path: Path) -> None:

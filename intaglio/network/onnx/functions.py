@@ -85,7 +85,7 @@ def function(scope: Scope, node: Node, values: tuple[Value, ...]) -> Function | 
     Relu or Clip of a tensor, and sums of tensors alone."""
     if node.op not in OF_ONE and node.op not in OF_SEVERAL:
         return None
-    given = [_part(value) for value in values if not _is_number(scope, value)]
+    given = [_part(scope, value) for value in values if not _is_number(scope, value)]
     parts = [part for part in given if part is not None]
     if len(parts) < len(given) or not parts or len([name for name in node.outputs if name]) != 1:
         return None
@@ -107,15 +107,18 @@ def _is_number(scope: Scope, value: Value) -> bool:
     return isinstance(value, Weights) and value.raw.size == 1 and value.raw.dtype in (np.int8, np.uint8)
 
 
-def _part(value: Value) -> Function | None:
+def _part(scope: Scope, value: Value) -> Function | None:
     """An operand as a function of a tensor, the tensor itself among them."""
     match value:
         case Function():
             return value
-        case Real() if not value.stored.late and not value.stored.pad:
+        case Real() if not value.stored.late and value.stored.pad:
+            stored = scope.solid(value)
+            return Function(stored, (dataclasses.replace(value, stored=stored, origin=stored),), ())
+        case Real() if not value.stored.late:
             return Function(value.stored, (dataclasses.replace(value, stored=value.origin, moves=()),), value.moves)
         case Pending() if all(node.op in ACTIVATIONS for node in value.nodes) and len(value.operands) == 1:
-            inner = _part(value.operands[0])
+            inner = _part(scope, value.operands[0])
             return None if inner is None else dataclasses.replace(inner, nodes=(*inner.nodes, *value.nodes))
     return None
 

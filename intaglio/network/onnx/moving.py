@@ -104,8 +104,7 @@ def _as_image(values: Sequence[Stored]) -> bool:
     if len(values[0].shape) != 4:
         return False
     images = [image_shape(value.form) is not None for value in values]
-    plain = [_in_order(value.form) for value in values]
-    return all(images) or not all(plain)
+    return all(images) or not all(_in_order(value.form) for value in values)
 
 
 def _in_order(form: FileForm) -> bool:

@@ -344,7 +344,7 @@ def _host(scope: Scope, node: Node, values: tuple[Value, ...], middle: set[str])
         raise Unsupported(
             "it would run in float32 on the host in the middle of the network",
             _gate(scope, node)
-            or (AROUND if node.op in OF_ONE or node.op in ALONG_AXES else "")
+            or (AROUND if node.op in OF_ONE or node.op in (*ALONG_AXES, "Concat") else "")
             or advice(node.op, "only the network's first and last operators may; remove or replace it"),
         )
     if any(isinstance(value, Weights) for value in run_time):

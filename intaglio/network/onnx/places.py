@@ -10,14 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from intaglio.network.moves import CONSTANT
-from intaglio.network.onnx.file import MAX_ELEMENTS, Node
+from intaglio.network.onnx.file import LONGEST, MAX_ELEMENTS, Node
 from intaglio.network.onnx.resize import resize
 from intaglio.network.onnx.scope import Scope
 from intaglio.network.onnx.values import Unsupported
 
 AGAIN = "export the model again"
-LONGEST = 2**18
-"""Indices of an axis at most."""
 
 
 @dataclass(frozen=True)

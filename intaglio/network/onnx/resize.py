@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from intaglio.errors import InputError
-from intaglio.network.onnx.file import MAX_ELEMENTS, Node, onnx_module
+from intaglio.network.onnx.file import LONGEST, Node, onnx_module
 from intaglio.network.onnx.host import session_of
 from intaglio.network.onnx.scope import Scope
 from intaglio.network.onnx.values import Unsupported
@@ -42,7 +42,7 @@ def resize(scope: Scope, node: Node, shape: tuple[int, ...]) -> dict[int, list[i
     for i, axis in enumerate(axes):
         value, n = float(given[i]), shape[axis]
         length = value if scales is None else value * n
-        if not math.isfinite(value) or not 1 <= length <= MAX_ELEMENTS**0.5 * 2:
+        if not math.isfinite(value) or not 1 <= length <= LONGEST:
             raise Unsupported(f"{n} elements become {length:g} along axis {axis}", AGAIN)
         region = (float(roi[i]), float(roi[i + len(axes)])) if needs_roi and roi is not None else None
         content = _axis_model(scope, node, value, scales is None, region)

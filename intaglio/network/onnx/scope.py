@@ -11,7 +11,7 @@ import numpy as np
 from intaglio.network.advice import advice
 from intaglio.network.graph import Dequantize, FileForm, Move, Operator, Quantization, Quantize, Reshape, Tensor
 from intaglio.network.moves import CONSTANT, by_axis, permuted
-from intaglio.network.onnx.file import MAX_ELEMENTS, Node, OnnxFile
+from intaglio.network.onnx.file import LONGEST, MAX_ELEMENTS, Node, OnnxFile
 from intaglio.network.onnx.host import host_operator
 from intaglio.network.onnx.scale import SMALLEST
 from intaglio.network.onnx.values import (
@@ -204,6 +204,8 @@ class Scope:
             return stored
         source, shape = self.tensors[stored.tensor], image_shape(stored.form)
         assert shape is not None and source.quantization is not None
+        if max(shape) > LONGEST:
+            raise Unsupported(f"its input is padded by {stored.pad}", "pad directly before a convolution")
         zero = int(source.quantization.zero_point[0])
         if isinstance(value, Real):
             zero = value.zero_point - 128 * (stored.form.dtype == UINT8)
