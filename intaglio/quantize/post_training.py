@@ -31,7 +31,27 @@ LEVELS = {"int8": 255, "uint8": 255, "int16": 65534}
 LAST_IN_FLOAT = ("Softmax", "LogSoftmax", "Sigmoid", "ArgMax", "TopK")
 """At a network's end these stay float: they only rank or rescale the scores, on the host."""
 MOVES = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity")
-OP_TYPES = sorted({*QDQRegistry, *QLinearOpsRegistry} - {"BatchNormalization"})
+FUNCTIONS = (
+    *(
+        "Abs",
+        "Celu",
+        "Div",
+        "Elu",
+        "Erf",
+        "Gelu",
+        "HardSigmoid",
+        "HardSwish",
+        "Mish",
+        "Neg",
+        "PRelu",
+        "Selu",
+        "Softplus",
+    ),
+    *("Softsign", "Sqrt", "Sub", "Tanh"),
+)
+"""Operators of which onnxruntime's quantizer knows nothing, quantized as any other: they become tables."""
+MOVED = ("DepthToSpace", "SpaceToDepth", "Tile", "Expand")
+OP_TYPES = sorted({*QDQRegistry, *QLinearOpsRegistry, *FUNCTIONS, *MOVED} - {"BatchNormalization"})
 
 Bar = Callable[[str, int, int], None]
 

@@ -49,6 +49,14 @@ def test_a_last_layer_without_quantize() -> None:
     assert found["totals"]["macs"] == 6912
 
 
+@pytest.mark.parametrize("name", ["resize_nearest", "brevitas436_qcdq_clip"])
+def test_operators_that_were_refused(name: str, tmp_path: Path) -> None:
+    done = intaglio("verify", CASES / f"{name}.onnx", "--inputs", 1, "--json", tmp_path / "V.json")
+    assert done.status == 0, done.err
+    found = json.loads((tmp_path / "V.json").read_text())
+    assert found["equal"] and found["reference"] is not None
+
+
 @pytest.mark.slow
 def test_verify_of_the_model_that_litert_refuses(tmp_path: Path) -> None:
     model = SHARED / "models" / "tflm_person_detect_int8_original.tflite"

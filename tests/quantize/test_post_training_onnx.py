@@ -16,7 +16,9 @@ import onnxruntime
 
 from intaglio import data
 from intaglio.dataset import read_dataset
+from intaglio.network import execute, load_onnx, random_inputs
 from intaglio.network.float_network import FloatNetwork
+from intaglio.network.onnx.oracle import OnnxOracle
 from intaglio.quantize.measure import accuracy
 from intaglio.quantize.model_file import input_forms
 from intaglio.quantize.post_training import Quantized, Settings, quantize
@@ -138,12 +140,40 @@ def test_a_softmax_at_the_end_stays_float(tmp_path: Path) -> None:
 def test_operators_without_an_integer_form_are_named(tmp_path: Path) -> None:
     b = Builder((1, 4, 6, 6), 1)
     x = b.node("Conv", ["image", b.weight(4, 4, 1, 1)], "c", name="first")
-    x = b.node("Erf", [x], "e", name="odd")
+    x = b.node("LpNormalization", [x], "e", name="odd", axis=1)
     x = b.node("Conv", [x, b.weight(3, 4, 1, 1)], "d", name="last")
     save(b.model(x), tmp_path / "m.onnx")
     np.savez(tmp_path / "c.npz", inputs=samples(shape=(4, 6, 6)))
     made = quantize(tmp_path / "m.onnx", tmp_path / "c.npz", Settings(), silent)
-    assert made.stays_float == [("odd", "Erf")]
+    assert made.stays_float == [("odd", "LpNormalization")]
+
+
+@pytest.mark.parametrize("activations", ["int8", "uint8"])
+def test_tables_and_moves_are_quantized_and_imported(tmp_path: Path, activations: str) -> None:
+    """Gates, functions, a Concat of two scales, a Resize and blocks: all on the accelerator, as onnxruntime has them."""
+    b = Builder((1, 4, 6, 6), 1)
+    x = b.node("Conv", ["image", b.weight(8, 4, 1, 1)], "c")
+    x = b.node("Mul", [x, b.node("Sigmoid", [x], "gate")], "silu")
+    y = b.node("HardSwish", [b.node("Conv", [x, b.weight(8, 8, 1, 1)], "d")], "swish")
+    y = b.node(
+        "Concat", [b.node("Tanh", [y], "tanh"), x, b.node("LeakyRelu", [y], "leaky", alpha=0.1)], "joined", axis=1
+    )
+    y = b.node("DepthToSpace", [b.node("Conv", [y, b.weight(8, 24, 1, 1)], "e")], "blocks", blocksize=2)
+    scales = b.constant(np.array([1, 1, 2, 2], np.float32))
+    y = b.node("Resize", [y, "", scales], "wide", mode="nearest")
+    y = b.node("Conv", [b.node("Elu", [y], "elu"), b.weight(3, 2, 3, 3)], "f", strides=[2, 2])
+    save(b.model(y), tmp_path / "m.onnx")
+    np.savez(tmp_path / "c.npz", inputs=samples(shape=(4, 6, 6)))
+    made = quantize(tmp_path / "m.onnx", tmp_path / "c.npz", Settings(activations=activations), silent)
+    assert made.stays_float == []
+    (tmp_path / "q.onnx").write_bytes(made.content)
+    graph = load_onnx(tmp_path / "q.onnx")
+    assert [op.on_host for op in graph.operators] == [True, *[False] * (len(graph.operators) - 2), True]
+    oracle, inputs = OnnxOracle(tmp_path / "q.onnx", graph.inexact), random_inputs(graph, 0)
+    ours = execute(graph, inputs)
+    theirs = oracle.run(inputs, ours)
+    for name in set(ours) & set(theirs) - set(graph.inexact):
+        np.testing.assert_array_equal(ours[name], theirs[name], name)
 
 
 def test_a_reshape_of_the_input_is_quantized(tmp_path: Path) -> None:

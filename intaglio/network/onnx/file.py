@@ -19,6 +19,8 @@ from intaglio.files import first_bytes
 
 MAX_ELEMENTS = 2**26
 """Elements of the largest tensor that is computed; a constant may have what the file's bytes hold."""
+LONGEST = 2**18
+"""Indices of an axis of what is moved index by index."""
 MAX_FOLDED = 2**22
 """Elements of the largest constant that is computed here."""
 MICROSOFT = "com.microsoft"

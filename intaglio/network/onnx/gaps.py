@@ -10,6 +10,7 @@ from intaglio.network.onnx.values import (
     INT8,
     UINT8,
     Edge,
+    Function,
     Pending,
     Real,
     Stored,
@@ -65,7 +66,7 @@ def _tensors_of(value: Value) -> tuple[str, ...]:
     match value:
         case Stored():
             return (value.tensor,)
-        case Real():
+        case Real() | Function():
             return (value.stored.tensor,)
         case Edge():
             return (value.name,)

@@ -32,7 +32,6 @@ from intaglio.network.onnx.values import (
     UINT8,
     Constant,
     Edge,
-    Stored,
     Unknown,
     Unsupported,
     Weights,
@@ -64,13 +63,13 @@ def survey_onnx(path: str | Path) -> Survey:
         return _blind(path, model, notes, faults)
     check(path, model)
     file = read_onnx(path, model, notes)
-    scope, refusals = import_nodes(file, frozenset())
+    scope, refusals = import_nodes(file, None)
     for images in _layouts(list(dict.fromkeys(scope.entries))):
-        other, faults = import_nodes(file, images)
-        if len(faults) < len(refusals) or (images and len(faults) == len(refusals)):
-            scope, refusals = other, faults
-        if not refusals:
+        if not refusals and not scope.rearranged:
             break
+        other, faults = import_nodes(file, images)
+        if (len(faults), other.rearranged) < (len(refusals), scope.rearranged):
+            scope, refusals = other, faults
     used = {name for op in scope.operators for name in (*op.inputs, *op.outputs)} | {*file.inputs, *file.outputs}
     for name in used - set(scope.tensors):  # around what was refused
         dtype = file.types.get(name, np.dtype(np.float32))
@@ -90,11 +89,11 @@ def survey_onnx(path: str | Path) -> Survey:
 
 
 def _layouts(entries: list[str]) -> list[frozenset[str]]:
-    """Choices of the entries that are images: all first, since most are, then every other choice."""
+    """Choices of the entries that are images, but for all, which comes first, since most are."""
     if len(entries) > MOST_LAYOUTS:
-        return [frozenset(entries), frozenset()]
+        return [frozenset()]
     choices = itertools.product((True, False), repeat=len(entries))
-    return [frozenset(itertools.compress(entries, choice)) for choice in choices]
+    return [frozenset(itertools.compress(entries, choice)) for choice in choices][1:]
 
 
 def _blind(path: Path, model: Any, notes: list[str], faults: list[Refusal]) -> Survey:
@@ -142,11 +141,12 @@ def read_onnx(path: Path, model: Any, notes: list[str]) -> OnnxFile:
     return OnnxFile(path, nodes, constants, shapes, types, inputs, outputs, opsets, notes, faults)
 
 
-def import_nodes(file: OnnxFile, images: frozenset[str]) -> tuple[Scope, list[Refusal]]:
-    """One pass over the nodes. images: entries that the graph keeps as NHWC."""
+def import_nodes(file: OnnxFile, images: frozenset[str] | None) -> tuple[Scope, list[Refusal]]:
+    """One pass over the nodes. images: entries that the graph keeps as NHWC, None for all of rank 4."""
     readers = Counter(name for node in file.nodes for name in node.inputs if name)
     readers.update(file.outputs)
     scope = Scope(file, images, readers)
+    scope.makers.update((name, node) for node in file.nodes for name in node.outputs if name)
     middle = _leads_to_products(file)
     refusals: dict[tuple[str, str], Refusal] = {}
     for name in file.inputs:
@@ -178,7 +178,19 @@ def import_nodes(file: OnnxFile, images: frozenset[str]) -> tuple[Scope, list[Re
             reason = f"output {name!r}: {fault.reason}"
             refusals["output", name] = Refusal(file.path.stem, "network", reason, fault.remedy)
     close_gaps(scope)
+    _drop_tables(scope)
     return scope, list(refusals.values())
+
+
+def _drop_tables(scope: Scope) -> None:
+    """Leaves out tables that only tables read which have taken them in."""
+    for made in reversed(scope.tables):
+        if made in scope.file.outputs or any(made in op.inputs for op in scope.operators):
+            continue
+        if scope.readers.get(made):
+            scope.operators = [op for op in scope.operators if op.outputs != (made,)]
+            if made in scope.inexact:
+                scope.inexact.remove(made)
 
 
 def _names(file: OnnxFile) -> dict[int, str]:
@@ -225,8 +237,6 @@ def _output(scope: Scope, name: str) -> None:
         return
     if isinstance(value, Constant | Weights):
         raise Unsupported("it is a constant", "remove it from the outputs")
-    if isinstance(value, Stored) and value.pad:
-        raise Unsupported(f"it is padded by {value.pad}", "pad directly before a convolution")
     held = scope.to_host(value)
     if held == name:
         return

@@ -14,8 +14,7 @@ def maxima(scope: Scope, node: Node, stored: Stored, name: str, clamp: tuple[int
     """Emits the MaxPool2D of an 8-bit tensor; the result, called `name`, keeps its type, scale and zero point."""
     if any(node.outputs[1:]):
         raise Unsupported("it gives the places of its maxima (Indices) too", "remove its second output")
-    if stored.pad:
-        raise Unsupported(f"its input is padded by {stored.pad}", "pad directly before a convolution")
+    stored = scope.solid(stored)
     source, shape = scope.image(stored), stored.shape
     size = pair(node.attributes.get("kernel_shape", ()), "kernel_shape")
     stride, dilation, padding, _ = window(node, shape, size, Padding())

@@ -8,9 +8,20 @@ import numpy as np
 
 from intaglio.network.onnx.file import Node
 from intaglio.network.onnx.scope import Scope
-from intaglio.network.onnx.values import Unsupported
+from intaglio.network.onnx.values import Stored, Unsupported, identity
 
-MOVES = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose")
+MOVES = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "DepthToSpace", "SpaceToDepth")
+
+
+def moved(scope: Scope, node: Node, stored: Stored) -> Stored:
+    """The value behind the node: the same elements of the graph, which are copied in another order only where no
+    reshape and transposition of them tells the new one."""
+    order = move_order(scope, node, stored.order())
+    try:
+        return stored.moved(order)
+    except Unsupported:
+        plain = scope.arranged(stored, identity(stored.shape, stored.form.dtype))
+        return plain.moved(move_order(scope, node, plain.order()))
 
 
 def move_order(scope: Scope, node: Node, order: np.ndarray) -> np.ndarray:
@@ -20,10 +31,34 @@ def move_order(scope: Scope, node: Node, order: np.ndarray) -> np.ndarray:
         if sorted(permutation) != list(range(order.ndim)):
             raise Unsupported(f"perm {list(permutation)} does not fit {list(order.shape)}", "export the model again")
         return order.transpose(permutation)
+    if node.op in ("DepthToSpace", "SpaceToDepth"):
+        return _blocks(node, order)
     shape = _shape(scope, node, order.shape)
     if math.prod(shape) != order.size or min(shape, default=1) < 1:
         raise Unsupported(f"{list(order.shape)} does not become {list(shape)}", "export the model again")
     return order.reshape(shape)
+
+
+def _blocks(node: Node, order: np.ndarray) -> np.ndarray:
+    """Channels as blocks of pixels, by DCR or CRD, or blocks of pixels as channels."""
+    block, mode = node.attributes.get("blocksize", 0), node.attributes.get("mode", "DCR")
+    if order.ndim != 4 or not isinstance(block, int) or block < 1 or mode not in ("DCR", "CRD"):
+        reason = f"blocks of {block} ({mode}) of {list(order.shape)}"
+        raise Unsupported(reason, "use images [N, C, H, W], blocks of at least 1")
+    n, c, h, w = order.shape
+    if node.op == "SpaceToDepth":
+        if h % block or w % block:
+            raise Unsupported(f"blocks of {block} in {h} x {w} pixels", "export the model again")
+        parts = order.reshape(n, c, h // block, block, w // block, block).transpose(0, 3, 5, 1, 2, 4)
+        return parts.reshape(n, c * block * block, h // block, w // block)
+    if c % (block * block):
+        raise Unsupported(f"blocks of {block} of {c} channels", "export the model again")
+    c //= block * block
+    if mode == "DCR":
+        parts = order.reshape(n, block, block, c, h, w).transpose(0, 3, 4, 1, 5, 2)
+    else:
+        parts = order.reshape(n, c, block, block, h, w).transpose(0, 1, 4, 2, 5, 3)
+    return parts.reshape(n, c, h * block, w * block)
 
 
 def _shape(scope: Scope, node: Node, shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
 from intaglio.network.advice import advice
-from intaglio.network.graph import Padding
 from intaglio.network.onnx.file import MICROSOFT, QUANTIZED, Node
+from intaglio.network.onnx.functions import ACTIVATIONS, OF_ONE, function
 from intaglio.network.onnx.gaps import fill
 from intaglio.network.onnx.maxima import maxima
-from intaglio.network.onnx.moves import MOVES, move_order
-from intaglio.network.onnx.ops import RULES, rescale
+from intaglio.network.onnx.moves import MOVES, moved
+from intaglio.network.onnx.moving import concat, concat_values, taken_values
+from intaglio.network.onnx.ops import RULES as OPERATORS
+from intaglio.network.onnx.ops import limited, rescale
 from intaglio.network.onnx.output import Output
+from intaglio.network.onnx.padding import padded
+from intaglio.network.onnx.places import ALONG_AXES
 from intaglio.network.onnx.scope import PRODUCTS, Scope
+from intaglio.network.onnx.tables import table
 from intaglio.network.onnx.values import (
     INT8,
     UINT8,
     Constant,
     Edge,
+    Function,
     Pending,
     Real,
     Stored,
@@ -34,7 +41,6 @@ from intaglio.network.onnx.values import (
 NEVER = {
     "Attention",
     "Bernoulli",
-    "Concat",
     "ConvInteger",
     "ConvTranspose",
     "DynamicQuantizeLinear",
@@ -51,15 +57,13 @@ NEVER = {
     "RandomNormalLike",
     "RandomUniform",
     "RandomUniformLike",
-    "Resize",
     "Scan",
     "SequenceMap",
-    "Split",
-    "Upsample",
 }
 """Refused wherever they stand: the network's own work, or nothing that repeats."""
+RULES = OPERATORS | {"Concat": concat}
 SAME = ("Identity", "Dropout")
-ACTIVATIONS = ("Relu", "Clip")
+AROUND = "let the quantizer put QuantizeLinear and DequantizeLinear before and behind it"
 
 
 def unsupported_kind(node: Node) -> Unsupported | None:
@@ -76,7 +80,7 @@ def unsupported_kind(node: Node) -> Unsupported | None:
     return Unsupported(reason, advice(node.op, "export the model in QDQ form with ONNX's own operators"))
 
 
-def node_values(scope: Scope, node: Node, middle: set[str]) -> dict[str, Value]:
+def node_values(scope: Scope, node: Node, middle: set[str]) -> Mapping[str, Value]:
     """The values of a node's outputs."""
     if (fault := unsupported_kind(node)) is not None:
         raise fault
@@ -89,7 +93,30 @@ def node_values(scope: Scope, node: Node, middle: set[str]) -> dict[str, Value]:
         return {behind: fill(scope, behind, unknown) if node.op == "QuantizeLinear" else unknown}
     if any(name in scope.tensors and name not in scope.file.inputs for name in node.outputs):
         raise Unsupported("its output's name is used twice", "export the model again")
-    return {node.outputs[0]: _value(scope, node, values, middle)}
+    if (found := _moved_values(scope, node, values, middle)) is not None:
+        return found
+    value = _value(scope, node, values, middle)
+    if isinstance(value, Edge) and value.name == node.outputs[0]:
+        return {name: Edge(name, value.late) for name in node.outputs if name}
+    return {node.outputs[0]: value}
+
+
+def _moved_values(scope: Scope, node: Node, values: tuple[Value, ...], middle: set[str]) -> Mapping[str, Value] | None:
+    """The outputs of an operator that takes elements elsewhere; None where it does not, or where the host does it."""
+    first = values[0] if values else None
+    if not isinstance(first, Stored | Real) or _is_late(first):
+        return None
+    try:
+        if node.op == "Pad" and (around := padded(scope, node, first)) is not None:
+            return {node.outputs[0]: around}
+        if node.op in ALONG_AXES:
+            return taken_values(scope, node, first)
+        if node.op == "Concat":
+            return concat_values(scope, node, values)
+    except Unsupported:
+        if isinstance(first, Stored) or any(name in middle for name in node.outputs):
+            raise
+    return None
 
 
 def _value(scope: Scope, node: Node, values: tuple[Value, ...], middle: set[str]) -> Value:
@@ -106,19 +133,21 @@ def _value(scope: Scope, node: Node, values: tuple[Value, ...], middle: set[str]
         raise Unsupported("it computes a constant that was not folded", "fold it when exporting (onnxsim)")
     if node.op in MOVES and isinstance(first, Stored | Real) and not _is_late(first):
         return _move(scope, node, first)
+    if node.op in MOVES and isinstance(first, Function):
+        stored = moved(scope, node, first.stored)
+        return dataclasses.replace(first, stored=stored, nodes=(*first.nodes, node))
     if node.op == "MaxPool" and isinstance(first, Stored) and not _is_late(first):
         return maxima(scope, node, first, node.outputs[0], (-128, 127))
-    if node.op == "Pad" and isinstance(first, Stored | Real):
-        return _pad(scope, node, first)
-    if node.op in ACTIVATIONS and isinstance(first, Stored):
-        raise Unsupported(
-            "it works on quantized integers, between QuantizeLinear and DequantizeLinear; that is not supported yet",
-            "move it before QuantizeLinear, or leave it out where the integers' range is 8 bits",
-        )
+    if node.op in ACTIVATIONS and isinstance(first, Stored) and not _is_late(first):
+        return limited(scope, node, first, *_limits(scope, node))
     if node.op in ACTIVATIONS and isinstance(first, Pending | Real):
         return _activation(scope, node, first)
     if node.op == "Add" and (biased := _bias(node, values)) is not None:
         return biased
+    if (found := function(scope, node, values)) is not None:
+        return found
+    if node.op == "Concat" and any(isinstance(value, Real | Function | Pending) for value in values):
+        return Pending((node,), values)
     if node.op in RULES and any(isinstance(value, Real) for value in values):
         return Pending((node,), values)
     if node.op in PRODUCTS:
@@ -173,6 +202,8 @@ def _quantize(scope: Scope, node: Node, value: Value) -> Value:
             return scope.copy(value.stored, out.name)
         case Real():
             return rescale(scope, value, out)
+        case Function():
+            return table(scope, value, out)
         case Pending():
             return _quantize_pending(scope, node, value, out)
     raise Unsupported("its input is not float", "export the model again")
@@ -255,68 +286,33 @@ def _quantize_constant(scope: Scope, node: Node, real: np.ndarray) -> Value:
 
 
 def _move(scope: Scope, node: Node, value: Stored | Real) -> Value:
-    stored = value if isinstance(value, Stored) else value.stored
-    moved = stored.moved(move_order(scope, node, stored.order()))
     if isinstance(value, Stored):
-        return scope.copy(moved, node.outputs[0])
-    return dataclasses.replace(value, stored=moved, moves=(*value.moves, node))
+        return scope.copy(moved(scope, node, value), node.outputs[0])
+    return dataclasses.replace(value, stored=moved(scope, node, value.stored), moves=(*value.moves, node))
 
 
-def _pad(scope: Scope, node: Node, value: Stored | Real) -> Value:
-    """Zero points around rows and columns, for a following convolution to take in."""
-    stored = value if isinstance(value, Stored) else value.stored
-    scope.accelerated(stored)
-    amounts = scope.integers(node, "pads", 1) or ()
-    rank = len(stored.shape)
-    axes = [axis % rank for axis in scope.integers(node, "axes", 3) or range(rank)] if rank else []
-    if (mode := node.attributes.get("mode", "constant")) != "constant":
-        raise Unsupported(f"its mode is {mode!r}", "pad with zeros (mode 'constant')")
-    if stored.pad:
-        raise Unsupported(f"its input is padded already by {stored.pad}", "pad once, directly before a convolution")
-    if len(amounts) != 2 * len(axes):
-        raise Unsupported(f"it has {len(amounts)} pads for {len(axes)} dimensions", "export the model again")
-    fill = np.atleast_1d(np.asarray(node.attributes.get("value", 0.0)))  # opset < 11
-    if len(node.inputs) > 2 and node.inputs[2]:
-        fill = scope.constant(node, 2)
-    wanted = 0
-    if isinstance(value, Stored):
-        quantization = scope.tensors[stored.tensor].quantization
-        if quantization is None:
-            raise Unsupported("it pads integers whose zero point is not known", "pad in float, between Q and DQ nodes")
-        wanted = int(quantization.zero_point[0]) + 128 * (stored.form.dtype == UINT8)
-    before, after = [0] * 4, [0] * 4
-    for axis, begin, end in zip(axes, amounts[: len(axes)], amounts[len(axes) :], strict=True):
-        if begin < 0 or end < 0 or max(begin, end) >= 2**16 or (axis < rank - 2 and begin + end) or rank != 4:
-            raise Unsupported(
-                f"it pads by {list(amounts)}", "pad rows and columns of [N, C, H, W] only, and not by less than 0"
-            )
-        before[axis], after[axis] = begin, end
-    if fill.size != 1 or fill.reshape(-1)[0] != wanted:
-        raise Unsupported(f"it pads with {fill.reshape(-1)[:1]}", "pad with the number that stands for 0")
-    padding = Padding(before[2], after[2], before[3], after[3])
-    padded = dataclasses.replace(stored, padding=padding, pad=node.label)
-    if isinstance(value, Stored):
-        return padded
-    return dataclasses.replace(value, stored=padded)
+def _limits(scope: Scope, node: Node) -> tuple[float, float]:
+    """The least and the greatest number that a Relu or Clip leaves."""
+    if node.op == "Relu":
+        return 0.0, math.inf
+    limits = [
+        float(node.attributes.get(name, limit)) for name, limit in (("min", -math.inf), ("max", math.inf))
+    ]  # opset < 11
+    for position in (1, 2):
+        if position < len(node.inputs) and node.inputs[position]:
+            limit = scope.constant(node, position)
+            if limit.size != 1 or np.isnan(limit).any():
+                raise Unsupported(f"its limit {node.inputs[position]!r} is no number", "export the model again")
+            limits[position - 1] = float(limit.reshape(-1)[0])
+    low, high = limits
+    if low > high:
+        raise Unsupported(f"its limits {low:g} and {high:g} leave nothing", "export the model again")
+    return low, high
 
 
 def _activation(scope: Scope, node: Node, value: Pending | Real) -> Value:
     """Relu or Clip taken into the operator before it."""
-    if node.op == "Relu":
-        low, high = 0.0, math.inf
-    else:
-        limits = [
-            float(node.attributes.get(name, limit)) for name, limit in (("min", -math.inf), ("max", math.inf))
-        ]  # opset < 11
-        for position in (1, 2):
-            if position < len(node.inputs) and node.inputs[position]:
-                limit = scope.constant(node, position)
-                if limit.size != 1 or np.isnan(limit).any():
-                    raise Unsupported(f"its limit {node.inputs[position]!r} is no number", "export the model again")
-                limits[position - 1] = float(limit.reshape(-1)[0])
-        low, high = limits
-        if low > high:
-            raise Unsupported(f"its limits {low:g} and {high:g} leave nothing", "export the model again")
+    low, high = _limits(scope, node)
     if isinstance(value, Real):
         return Pending((node,), (value,), low, high)
     first = value.nodes[0]
@@ -348,11 +344,12 @@ def _host(scope: Scope, node: Node, values: tuple[Value, ...], middle: set[str])
         raise Unsupported(
             "it would run in float32 on the host in the middle of the network",
             _gate(scope, node)
+            or (AROUND if node.op in OF_ONE or node.op in (*ALONG_AXES, "Concat") else "")
             or advice(node.op, "only the network's first and last operators may; remove or replace it"),
         )
     if any(isinstance(value, Weights) for value in run_time):
         raise Unsupported("it reads quantized constants in float32", "quantize it, or store them as float32")
-    if len(node.inputs) and all(isinstance(value, Real) for value in run_time):
+    if node.inputs and len(node.outputs) == 1 and all(isinstance(value, Real) for value in run_time):
         return Pending((node,), values)
     held = [scope.to_host(scope.value(name)) for name in names]
     if held != names:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -53,10 +53,18 @@ def run_time(value: Value, scope: Scope) -> Real:
 
 
 def unpadded(value: Value, scope: Scope) -> Real:
+    """The same; zero points around it are elements of its tensor."""
     real = run_time(value, scope)
-    if real.stored.pad:
-        raise Unsupported(f"its input is padded by {real.stored.pad}", "pad directly before a convolution")
-    return real
+    if not real.stored.pad:
+        return real
+    stored = scope.solid(real)
+    return replace(real, stored=stored, origin=stored)
+
+
+def is_moved(scope: Scope, real: Real) -> bool:
+    """True if operators that only move elements stand behind the value's DequantizeLinear."""
+    maker = scope.makers.get(real.name)
+    return maker is not None and maker.op != "DequantizeLinear" and not real.stored.pad
 
 
 def centre(real: Real) -> int:
@@ -70,8 +78,8 @@ def why_float(scope: Scope, pending: Pending, out: Output, *extra: str) -> None:
     types = {v.stored.form.dtype for v in pending.operands if isinstance(v, Real)} | {out.dtype}
     if len(types) > 1:
         reasons.append("input and output have different types")
-    if any(v.moves for v in pending.operands if isinstance(v, Real)):
-        reasons.append("its input is reshaped between DequantizeLinear and it")
+    if any(v.moves or is_moved(scope, v) for v in pending.operands if isinstance(v, Real)):
+        reasons.append("its input is moved between DequantizeLinear and it")
     if any(scope.readers.get(node.outputs[0], 0) != 1 for node in pending.nodes):
         reasons.append("its float result is read elsewhere too")
     if out.clamp(pending) != (-128, 127):

@@ -97,14 +97,15 @@ def reduce_mean(scope: Scope, pending: Pending, out: Output) -> Stored:
         raise Unsupported(f"a mean over axes {list(axes)} of {list(shape)}", "take the mean over rows and columns")
     channel = ({1, 2, 3} - set(named)).pop()
     order = real.stored.order().transpose(0, channel, *named)
-    if not is_channels_last(order):
-        raise Unsupported("its input's elements would have to move in memory", "take the mean over rows and columns")
     n, c, h, w = order.shape
+    stored = real.stored
+    if not is_channels_last(order):
+        stored = scope.arranged(stored.moved(order), channels_last((n, c, h, w), stored.form.dtype))
     keep = bool(node.attributes.get("keepdims", 1))
     kept = tuple(1 if axis in named else length for axis, length in enumerate(shape)) if keep else (n, c)
     scope.in_float(node, out.name, "it has no integer kernel for ReduceMean")
     how = mean_scale(real.scale, out.scale, h * w)
-    image = scope.reshaped(real.stored, (n, h, w, c))
+    image = scope.reshaped(stored, (n, h, w, c))
     return _mean(scope, pending, out, real, image, how, FileForm((n, c), (0, 1), kept, out.dtype))
 
 

@@ -164,11 +164,10 @@ def gemm(scope: Scope, pending: Pending, out: Output) -> Stored:
             f"weights {list(raw.shape)} do not fit the input {list(order.shape)}", "export the model again"
         )
     rows = order.reshape(-1, depth)
-    columns = rows[0]
+    columns, source = rows[0], real.stored.tensor
     if not np.array_equal(rows - columns, np.broadcast_to(np.arange(len(rows))[:, None] * depth, rows.shape)):
-        raise Unsupported(
-            "its input's elements would have to move in memory", "leave out the reshape or transpose before it"
-        )
+        source = scope.arranged(real.stored.moved(order), identity(order.shape, real.stored.form.dtype)).tensor
+        columns = np.arange(depth)
     weights = np.empty((units, depth), np.int8)
     weights[:, columns] = matrix
     alpha, beta = (float(attributes.get(name, 1.0)) for name in ("alpha", "beta"))
@@ -183,7 +182,7 @@ def gemm(scope: Scope, pending: Pending, out: Output) -> Stored:
     why_float(scope, pending, out, _weight_types(pending), unusual, added)
     op = FullyConnected(
         out.name,
-        (real.stored.tensor,),
+        (source,),
         (out.name,),
         weights,
         bias,

@@ -29,7 +29,13 @@ PRODUCTS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 LAYOUT = {"com.microsoft.QLinearAveragePool", "com.microsoft.QLinearGlobalAveragePool"}
 
-EXPANDED = {*UNARY, *PRODUCTS, "com.microsoft.QLinearAdd", "com.microsoft.QLinearReduceMean"}
+EXPANDED = {
+    *UNARY,
+    *PRODUCTS,
+    "com.microsoft.QLinearAdd",
+    "com.microsoft.QLinearConcat",
+    "com.microsoft.QLinearReduceMean",
+}
 """Operators that `expand` takes, in most of their forms."""
 
 
@@ -40,7 +46,7 @@ def expand(node: Node, model: Any, constants: dict[str, np.ndarray], opset: int)
         return []
     try:
         return Expander(node, model, constants, opset).expand()
-    except (TypeError, ValueError) as error:  # no checker knows these operators' attributes
+    except (KeyError, TypeError, ValueError) as error:  # no checker knows these operators' attributes
         raise Unsupported(f"its attributes or inputs are unusual ({error})", "export the model again") from error
 
 
@@ -100,6 +106,9 @@ class Expander:
         elif op == "com.microsoft.QLinearAdd":
             operands = [self.real(0, 1, 2), self.real(3, 4, 5)]
             self.quantized(self.emit("Add", operands, f"{output}::real"), 6, 7)
+        elif op == "com.microsoft.QLinearConcat":
+            parts = [self.real(i, i + 1, i + 2) for i in range(2, len(self.node.inputs), 3)]
+            self.quantized(self.emit("Concat", parts, f"{output}::real", axis=self.node.attributes["axis"]), 0, 1)
         elif op == "com.microsoft.QLinearReduceMean":
             kept = self._kept(("keepdims",))
             axes = list(self.node.attributes.get("axes", ()))

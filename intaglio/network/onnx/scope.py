@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 
 import numpy as np
 
 from intaglio.network.advice import advice
-from intaglio.network.graph import Dequantize, FileForm, Operator, Quantization, Quantize, Reshape, Tensor
-from intaglio.network.onnx.file import MAX_ELEMENTS, Node, OnnxFile
+from intaglio.network.graph import Dequantize, FileForm, Move, Operator, Quantization, Quantize, Reshape, Tensor
+from intaglio.network.moves import CONSTANT, by_axis, permuted
+from intaglio.network.onnx.file import LONGEST, MAX_ELEMENTS, Node, OnnxFile
 from intaglio.network.onnx.host import host_operator
 from intaglio.network.onnx.scale import SMALLEST
 from intaglio.network.onnx.values import (
@@ -17,6 +19,7 @@ from intaglio.network.onnx.values import (
     UINT8,
     Constant,
     Edge,
+    Function,
     Pending,
     Real,
     Stored,
@@ -25,9 +28,11 @@ from intaglio.network.onnx.values import (
     Value,
     Weights,
     channels_last,
+    form_of,
     graph_shape,
     identity,
     image_shape,
+    refines,
 )
 
 PRODUCTS = ("Conv", "Gemm", "MatMul")
@@ -36,11 +41,11 @@ PRODUCTS = ("Conv", "Gemm", "MatMul")
 
 @dataclasses.dataclass
 class Scope:
-    """images: entries (8-bit tensors that the host makes) that the graph holds as NHWC; entries: all of rank 4
+    """images: entries (8-bit tensors that the host makes) that the graph holds as NHWC, None for all; entries: all of rank 4
     that were met. readers: how often each value of the file is read, as an output too."""
 
     file: OnnxFile
-    images: frozenset[str]
+    images: frozenset[str] | None
     readers: dict[str, int]
     values: dict[str, Value] = dataclasses.field(default_factory=dict)
     tensors: dict[str, Tensor] = dataclasses.field(default_factory=dict)
@@ -50,6 +55,14 @@ class Scope:
     entries: list[str] = dataclasses.field(default_factory=list)
     origin: dict[str, int] = dataclasses.field(default_factory=dict)
     """Operator of the graph -> number of the file's node that it is, where that is not the one that writes its output."""
+    tables: dict[str, tuple[Function, Node]] = dataclasses.field(default_factory=dict)
+    """Tensor that a Table makes -> the function and the QuantizeLinear that it is."""
+    arrangements: dict[tuple[object, ...], Stored] = dataclasses.field(default_factory=dict)
+    """Copies of tensors in another order, or padded, by what they were made from."""
+    rearranged: int = 0
+    """Elements that such copies move."""
+    makers: dict[str, Node] = dataclasses.field(default_factory=dict)
+    """Each value of the file -> its node."""
     gaps: dict[str, Unknown] = dataclasses.field(default_factory=dict)
     """Float results of refused nodes that no Refused operator stands for yet."""
 
@@ -130,7 +143,7 @@ class Scope:
         form = identity(shape, dtype)
         if len(shape) == 4:
             self.entries.append(name)
-            if name in self.images:
+            if self.images is None or name in self.images:
                 form = channels_last(shape, dtype)
         self.tensors[name] = int8_tensor(name, form.unfolded or (1,), form)
         return Stored(name, form)
@@ -158,6 +171,58 @@ class Scope:
             self.emit(Reshape(name, (tensor.name,), (name,)), Tensor(name, shape, INT8, tensor.quantization))
         return name
 
+    def unused(self, name: str) -> str:
+        """A name that no tensor of the graph or the file has."""
+        known = self.tensors.keys() | self.makers.keys()
+        return next(n for n in itertools.chain([name], (f"{name} {i}" for i in itertools.count(2))) if n not in known)
+
+    def arranged(self, stored: Stored, form: FileForm) -> Stored:
+        """The same value of the file in another order in the graph: a Move of its elements, made once."""
+        self.accelerated(stored)
+        key = (stored.tensor, stored.form, form)
+        if key not in self.arrangements:
+            folded = stored.order().reshape(tuple(form.unfolded[axis] for axis in form.permutation))
+            order = folded.transpose(np.argsort(form.permutation)).reshape(form.unfolded or (1,))
+            parts = form_of(order, stored.form.dtype)
+            source = self.tensors[stored.tensor]
+            held = stored.tensor if refines(parts.unfolded, source.shape) else self.reshaped(stored, parts.unfolded)
+            name = self.unused(f"{stored.tensor} in another order")
+            boxes = permuted(parts.unfolded, parts.permutation)
+            self.rearranged += order.size
+            self.emit(
+                Move(name, (held,), (name,), boxes, "Transpose"),
+                int8_tensor(name, form.unfolded or (1,), form, source.quantization),
+            )
+            self.arrangements[key] = Stored(name, form)
+        return self.arrangements[key]
+
+    def solid(self, value: Stored | Real) -> Stored:
+        """The 8-bit tensor of a value with the zero points around it, where it has such, as elements: a Move."""
+        stored = value if isinstance(value, Stored) else value.stored
+        self.accelerated(stored)
+        if not stored.pad:
+            return stored
+        source, shape = self.tensors[stored.tensor], image_shape(stored.form)
+        assert shape is not None and source.quantization is not None
+        if max(shape) > LONGEST:
+            raise Unsupported(f"its input is padded by {stored.pad}", "pad directly before a convolution")
+        zero = int(source.quantization.zero_point[0])
+        if isinstance(value, Real):
+            zero = value.zero_point - 128 * (stored.form.dtype == UINT8)
+        key = (stored.tensor, stored.form, stored.padding, zero)
+        if key not in self.arrangements:
+            p, (n, h, w, c) = stored.padding, shape
+            indices = {
+                1: [CONSTANT] * p.top + list(range(h)) + [CONSTANT] * p.bottom,
+                2: [CONSTANT] * p.left + list(range(w)) + [CONSTANT] * p.right,
+            }
+            form = channels_last((n, c, len(indices[1]), len(indices[2])), stored.form.dtype)
+            name = self.unused(f"{stored.tensor} padded")
+            move = Move(name, (self.reshaped(stored, shape),), (name,), by_axis(shape, indices, zero), "Pad")
+            self.emit(move, int8_tensor(name, form.unfolded, form, source.quantization))
+            self.arrangements[key] = Stored(name, form)
+        return self.arrangements[key]
+
     def copy(self, stored: Stored, name: str) -> Stored:
         """The same elements under the name of the file's next tensor: a Reshape."""
         self.accelerated(stored)
@@ -182,9 +247,8 @@ class Scope:
             raise Unsupported(f"its input has shape {list(stored.shape)}", "use two-dimensional images [N, C, H, W]")
         shape = image_shape(stored.form)
         if shape is None:
-            raise Unsupported(
-                "its input's elements would have to move in memory", "leave out the reshape or transpose before it"
-            )
+            form = channels_last(stored.shape, stored.form.dtype)
+            return self.arranged(stored, form).tensor
         return self.reshaped(stored, shape)
 
     def may_differ(self, node: Node, tensor: str, why: str) -> None:
@@ -204,16 +268,19 @@ class Scope:
             case Edge():
                 return value.name
             case Stored():
-                return value.tensor
+                return self.solid(value).tensor if value.pad else value.tensor
             case Real():
                 return self._real_to_host(value)
+            case Function():
+                return self._function_to_host(value)
             case Pending():
                 return self._pending_to_host(value)
         raise Unsupported("its input cannot be computed on the host", "export the model again")
 
     def _real_to_host(self, real: Real) -> str:
         if real.stored.pad:
-            raise Unsupported(f"its input is padded by {real.stored.pad}", "pad directly before a convolution")
+            stored = self.solid(real)
+            real = dataclasses.replace(real, stored=stored, origin=stored)
         if real.name not in self.tensors:
             self.values.setdefault(real.name, real)
             tensor = Tensor(real.name, real.origin.shape or (1,), np.dtype(np.float32))
@@ -225,6 +292,13 @@ class Scope:
             self.run_on_host([node], [name])
             name = node.outputs[0]
         return name
+
+    def _function_to_host(self, function: Function) -> str:
+        for real in function.sources:
+            self._real_to_host(dataclasses.replace(real, stored=real.origin, moves=()))
+        for node in function.nodes:
+            self.run_on_host([node], [n for n in node.inputs if n and n not in self.file.constants])
+        return function.nodes[-1].outputs[0]
 
     def _pending_to_host(self, pending: Pending) -> str:
         first = pending.nodes[0]

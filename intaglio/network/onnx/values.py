@@ -6,7 +6,9 @@ each element of the file's tensor, which element of the graph's tensor it is.
 
 from __future__ import annotations
 
+import itertools
 import math
+import operator
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,6 +95,19 @@ class Real:
 
 
 @dataclass(frozen=True)
+class Function:
+    """A float value of which each element is a function of the same element of one 8-bit tensor.
+
+    stored: that tensor, moved as the value is. sources: what DequantizeLinear makes of it, once or several times.
+    nodes: what computes the value from those, in order; some only move elements, which is done in `stored` already.
+    """
+
+    stored: Stored
+    sources: tuple[Real, ...]
+    nodes: tuple[Node, ...]
+
+
+@dataclass(frozen=True)
 class Pending:
     """A float value that an operator computes from dequantized ones, until QuantizeLinear says what becomes of it.
 
@@ -114,7 +129,7 @@ class Edge:
     late: str = ""
 
 
-Value = Unknown | Constant | Weights | Stored | Real | Pending | Edge
+Value = Unknown | Constant | Weights | Stored | Real | Function | Pending | Edge
 
 
 def identity(shape: tuple[int, ...], dtype: np.dtype) -> FileForm:
@@ -189,3 +204,9 @@ def same_order(a: FileForm, b: FileForm) -> bool:
     """True if two tensors of one shape in the file have their elements in the same order in the graph."""
     plainly = (a.unfolded, a.permutation, a.shape) == (b.unfolded, b.permutation, b.shape)
     return plainly or np.array_equal(a.order(), b.order())
+
+
+def refines(parts: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    """True if axes are those of a shape, some of them in parts."""
+    ends = set(itertools.accumulate(parts, operator.mul, initial=1))
+    return all(end in ends for end in itertools.accumulate(shape, operator.mul, initial=1))
