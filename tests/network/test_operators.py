@@ -11,18 +11,9 @@ from intaglio.network.operators import OPERATORS, document
 from tests.cli.command import intaglio, validate
 
 ROOT = Path(__file__).resolve().parents[2]
-BESIDE_RULES = {
-    "Relu",
-    "Clip",
-    "Reshape",
-    "Flatten",
-    "Squeeze",
-    "Unsqueeze",
-    "Transpose",
-    "QuantizeLinear",
-    "DequantizeLinear",
-}
-"""Operators of ONNX that no rule of its own is for: parts of others, and changes of an order."""
+
+
+EDGES = ("QuantizeLinear", "DequantizeLinear")
 
 
 def listed(form: str) -> list[str]:
@@ -38,9 +29,13 @@ def test_every_rule_of_tflite_is_listed_once() -> None:
 
 def test_every_rule_of_onnx_is_listed_once() -> None:
     pytest.importorskip("onnx")
-    from intaglio.network.onnx.ops import RULES
+    from intaglio.network.onnx.functions import OF_ONE, OF_SEVERAL
+    from intaglio.network.onnx.moves import MOVES
+    from intaglio.network.onnx.nodes import RULES
+    from intaglio.network.onnx.ops import RULES as BETWEEN
+    from intaglio.network.onnx.places import ALONG_AXES
 
-    assert sorted(listed("onnx")) == sorted({*RULES, *BESIDE_RULES})
+    assert sorted(listed("onnx")) == sorted({*RULES, *BETWEEN, *MOVES, *ALONG_AXES, *OF_ONE, *OF_SEVERAL, *EDGES})
 
 
 def test_the_document() -> None:
