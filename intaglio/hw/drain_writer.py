@@ -36,7 +36,8 @@ class DrainWriter(wiring.Component):
         From the next cycle on column 0's sums may be read in turn: from a CONV's first sum on; a DEPTHWISE's rows
         finish some cycles apart, so that it is the last sum there, and with `split` the second one.
 
-    No flow control; outputs in the cycle of row0_done.
+    No flow control; outputs in the cycle of row0_done. Tiles' last sums are latency.LEAST_TILE cycles apart, but for the
+    command's last one, which may follow at once (timing.least_tile_cycles, least_idle_cycles).
     """
 
     def __init__(self, config: Config):

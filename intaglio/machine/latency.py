@@ -28,7 +28,7 @@ COMMAND_START = 5
 follows from its fields, the loops, what they step. At least 5."""
 LEAST_TILE = 2
 """Cycles from the beginning of a tile of CONV's or DEPTHWISE's to that of the next one, at least: the registers of what comes
-after that one are stepped meanwhile (hw.nest.Ahead). At least 2."""
+after that one are stepped meanwhile (hw.nest.Ahead). As many from a tile's last sum to that of the next one. At least 2."""
 LEAST_SLAB = 2
 """Cycles from the beginning of a slab of POOL's to that of the next one, at least, as LEAST_TILE. At least 2."""
 SEQUENCER_STEP = 1

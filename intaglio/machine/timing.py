@@ -38,14 +38,22 @@ def write_end(config: Config, c: Fields) -> int:
     return latency.write_end(config.rounding, c["table"] > 0)
 
 
-def least_tile_cycles(config: Config, pixels: int, groups: int) -> int:
-    """The fewest cycles (slots and idle) of a tile of `pixels` rows in use and `groups` requantizer passes a row.
+def least_tile_cycles(config: Config, c: Fields) -> int:
+    """The fewest cycles (slots and idle) of a tile of a CONV; only split, pixel_tiles, rows_per_tile, last_pixels,
+    channel_tiles and last_channels are read.
 
-    Its passes must fit; its sums wait cols + 1 cycles for the last column, in one of the drain memory's two halves, which
-    the tile after the next one overwrites; and latency.LEAST_TILE.
+    (1) A tile's passes must fit. (2) Its sums wait cols + 1 cycles for the last column, in one of the drain memory's two
+    halves, which the tile after the next one overwrites. (3) From the last sum of a tile to that of the next one
+    (hw.drain_writer counts by them) are latency.LEAST_TILE cycles: a channel tile's last tile of pixels, whose rows in use
+    are fewer, has its last sum so many cycles sooner. Behind the command's own last one nothing follows.
     """
+    rows = c["rows_per_tile"] if c["pixel_tiles"] > 1 else c["last_pixels"]
+    pixels = 1 if c["split"] else rows
+    several = c["channel_tiles"] > 1
+    groups = -(-(config.cols if several else c["last_channels"]) // config.requantizers)
     wait = config.cols + 1 + (pixels - 1) * (groups - 1)
-    return max(pixels * groups, -(-wait // 2), latency.LEAST_TILE)
+    sooner = rows - c["last_pixels"] if several else 0
+    return max(pixels * groups, -(-wait // 2), latency.LEAST_TILE + sooner)
 
 
 _CONV_FIELDS = (

@@ -213,8 +213,7 @@ def _conv(config: Config, c: Command) -> Iterator[str]:
             yield f"{slot} = {c[slot]} is below {max(pixels, c[chunk])}, its pixels or {chunk}"
     runs = c["kernel_rows"] * c["kernel_cols"]
     cycles = runs * ((c["chunks"] - 1) * c["slot_cycles"] + c["last_slot_cycles"]) + c["idle_cycles"]
-    channels = config.cols if c["channel_tiles"] > 1 else c["last_channels"]
-    least = least_tile_cycles(config, 1 if c["split"] else pixels, max(1, -(-channels // config.requantizers)))
+    least = least_tile_cycles(config, c)
     if cycles < least:
         yield f"a tile lasts {cycles} cycles, its results need {least}"
     stride, rest = divmod(c["kernel_row_step"], c["dilation_rows"])

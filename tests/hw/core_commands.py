@@ -91,8 +91,7 @@ def random_conv(config: Config, rng: np.random.Generator, small: bool = False) -
     last = run - (chunks - 1) * chunk
     slot, last_slot = max(per_tile, chunk) + int(rng.integers(0, 2)), max(per_tile, last) + int(rng.integers(0, 2))
     slots = kh * (1 if merged else kw) * ((chunks - 1) * slot + last_slot)
-    groups = min(config.channel_groups, -(-outputs // config.requantizers))
-    idle = max(0, least_tile_cycles(config, per_tile, groups) - slots) + int(rng.integers(0, 3))
+    more = int(rng.integers(0, 3))
     iy, x = -int(pad[0]), -int(pad[2]) * channels
     origin = (base + iy * row_stride + x) % (1 << 32)
     fields = {
@@ -114,7 +113,6 @@ def random_conv(config: Config, rng: np.random.Generator, small: bool = False) -
         "last_chunk_bytes": last,
         "slot_cycles": slot,
         "last_slot_cycles": last_slot,
-        "idle_cycles": idle,
         "weight_base": int(rng.integers(0, config.weight_bytes // config.weight_word_bytes - tiles * steps + 1)),
         "channel_base": int(
             rng.integers(0, config.channel_bytes // config.channel_word_bytes - tiles * config.channel_groups + 1)
@@ -142,6 +140,7 @@ def random_conv(config: Config, rng: np.random.Generator, small: bool = False) -
             random_rounding(config, rng),
         ),
     }
+    fields["idle_cycles"] = max(0, least_tile_cycles(config, Command(Opcode.CONV, fields)) - slots) + more
     return Command(Opcode.CONV, fields)
 
 
@@ -183,9 +182,7 @@ def part_of(
     f["rows_per_tile"] = per_tile
     f["last_pixels"] = pixels - (f["pixel_tiles"] - 1) * per_tile
     slots = f["kernel_rows"] * f["kernel_cols"] * ((f["chunks"] - 1) * f["slot_cycles"] + f["last_slot_cycles"])
-    channels = config.cols if f["channel_tiles"] > 1 else f["last_channels"]
-    least = least_tile_cycles(config, per_tile, -(-channels // config.requantizers))
-    f["idle_cycles"] = max(0, least - slots) + int(rng.integers(0, 3))
+    f["idle_cycles"] = max(0, least_tile_cycles(config, Command(Opcode.CONV, f)) - slots) + int(rng.integers(0, 3))
     return Command(Opcode.CONV, f)
 
 

@@ -40,9 +40,8 @@ def random_split(config: Config, rng: np.random.Generator) -> Command:
     last = run - (chunks - 1) * chunk
     slot, last_slot = max(2, chunk) + int(rng.integers(0, 2)), max(2, last) + int(rng.integers(0, 2))
     slots = kh * kw * ((chunks - 1) * slot + last_slot)
-    groups = min(config.channel_groups, -(-outputs // config.requantizers))
-    idle = max(0, least_tile_cycles(config, 1, groups) - slots) + int(rng.integers(0, 2)) * int(rng.integers(0, 4))
-    return Command(
+    more = int(rng.integers(0, 2)) * int(rng.integers(0, 4))
+    command = Command(
         Opcode.CONV,
         {
             "origin": (base + iy * row_stride + x) % (1 << 32),
@@ -63,7 +62,6 @@ def random_split(config: Config, rng: np.random.Generator) -> Command:
             "last_chunk_bytes": last,
             "slot_cycles": slot,
             "last_slot_cycles": last_slot,
-            "idle_cycles": idle,
             "weight_base": 2 * int(rng.integers(0, words[0] // 2 - tiles * kh * kw * run + 1)),
             "channel_base": int(rng.integers(0, words[1] - tiles * config.channel_groups + 1)),
             "early_pixels": int(rng.integers(0, 2)),
@@ -89,6 +87,8 @@ def random_split(config: Config, rng: np.random.Generator) -> Command:
             ),
         },
     )
+    idle = max(0, least_tile_cycles(config, command) - slots) + more
+    return Command(Opcode.CONV, {**command.fields, "idle_cycles": idle})
 
 
 def random_split_chain(config: Config, rng: np.random.Generator) -> list[Command]:

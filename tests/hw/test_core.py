@@ -13,6 +13,7 @@ from intaglio.machine.counters import Counter
 from intaglio.machine.isa import Command, LocalMemory, Opcode
 from intaglio.machine.timing import compute_cycles, lead_cycles, least_idle_cycles, least_tile_cycles
 from intaglio.sim.functional import _Machine
+from intaglio.verifier.legality import rules
 from tests.hw.core_commands import (
     random_add,
     random_chain,
@@ -33,12 +34,14 @@ SHAPES = [
     dict(rows=2, cols=2, requantizers=2, bus_bytes=4, rounding=("double", "single", "away"), weight_zero_points=False),
     dict(rows=3, cols=2, requantizers=1, bus_bytes=4, rounding=("float",)),
     dict(rows=5, cols=3, requantizers=2, bus_bytes=4, weight_lanes=1, multipliers="packed"),
+    dict(rows=4, cols=1, requantizers=1, bus_bytes=4),
 ]
 WITH_PATCHES = [
     dict(rows=4, cols=4, requantizers=2, bus_bytes=4, tables=2),
     dict(rows=6, cols=3, requantizers=1, bus_bytes=8, depthwise_delay=8, multipliers="lut"),
     dict(rows=3, cols=6, requantizers=4, bus_bytes=8, depthwise_delay=2),
     dict(rows=8, cols=3, requantizers=3, bus_bytes=8, multipliers="packed"),
+    dict(rows=8, cols=1, requantizers=1, bus_bytes=4),
 ]
 SPLITTING = [
     dict(rows=2, cols=4, requantizers=3, bus_bytes=4, tables=8),
@@ -46,6 +49,7 @@ SPLITTING = [
     dict(rows=2, cols=3, requantizers=1, bus_bytes=16, depthwise_delay=0),
     dict(rows=8, cols=8, requantizers=4, bus_bytes=4, multipliers="packed"),
     dict(rows=3, cols=2, requantizers=2, bus_bytes=4, weight_bytes=1024),
+    dict(rows=4, cols=1, requantizers=1, bus_bytes=4),
 ]
 """Buses of half a weight word, of one, of two and of four."""
 
@@ -262,7 +266,6 @@ def test_short_kept_tiles():
     rng = np.random.default_rng(5)
     config = with_sums(dict(rows=2, cols=5, requantizers=2, bus_bytes=4), 60)
     pixels, steps, tiles = 5, 2, 3
-    idle = least_tile_cycles(config, 1, config.channel_groups) - steps
     conv = {
         **random_conv(config, rng, True).fields,
         "origin": 0,
@@ -279,7 +282,6 @@ def test_short_kept_tiles():
         "last_chunk_bytes": steps,
         "slot_cycles": steps,
         "last_slot_cycles": steps,
-        "idle_cycles": idle,
         "region_width": pixels,
         "pixel_tiles": pixels,
         "rows_per_tile": 1,
@@ -294,6 +296,7 @@ def test_short_kept_tiles():
         "out_pixel_stride": 16,
         "partial_base": 9,
     }
+    conv["idle_cycles"] = least_tile_cycles(config, Command(Opcode.CONV, conv)) - steps
     order = [{"start": 1, "drain_from": 5}, {"start": 0, "drain_from": 9}, {"start": 0, "drain_from": 0}]
     check(config, [Command(Opcode.CONV, {**conv, **fields}) for fields in order], rng)
 
@@ -379,7 +382,6 @@ def test_short_tiles_of_one_pixel(cols):
     config = small(rows=2, cols=cols, requantizers=2, bus_bytes=4)
     conv = random_conv(config, rng, True)
     steps, tiles = 2, 6
-    idle = least_tile_cycles(config, 1, config.channel_groups) - steps
     conv = Command(
         Opcode.CONV,
         {
@@ -397,7 +399,6 @@ def test_short_tiles_of_one_pixel(cols):
             "last_chunk_bytes": steps,
             "slot_cycles": steps,
             "last_slot_cycles": steps,
-            "idle_cycles": idle,
             "region_width": 1,
             "pixel_tiles": 1,
             "rows_per_tile": 1,
@@ -412,7 +413,58 @@ def test_short_tiles_of_one_pixel(cols):
             "out_pixel_stride": 64,
         },
     )
+    conv.fields["idle_cycles"] = least_tile_cycles(config, conv) - steps
     check(config, [conv], rng)
+
+
+@pytest.mark.parametrize("cols", [1, 4])
+def test_last_tile_of_fewer_pixels(cols):
+    """A channel tile's last tile, of one pixel, has its last sum sooner than a tile of more: with the fewest cycles of a tile
+    the next channel tile's follow right, with one less they do not."""
+    rng = np.random.default_rng(cols)
+    config = small(rows=3, cols=cols, requantizers=cols, bus_bytes=4)
+    pixels, fields = 7, dict(random_conv(config, rng, True).fields)
+    fields |= {
+        "origin": 0,
+        "wrap_bytes": 0,
+        "in_row_bytes": pixels,
+        "iy_start": 0,
+        "x_start": 0,
+        "in_rows": 1,
+        "x_step": 1,
+        "kernel_rows": 1,
+        "kernel_cols": 1,
+        "chunks": 1,
+        "chunk_bytes": 1,
+        "last_chunk_bytes": 1,
+        "slot_cycles": 3,
+        "last_slot_cycles": 3,
+        "idle_cycles": latency.LEAST_TILE - 2,
+        "region_width": pixels,
+        "pixel_tiles": 3,
+        "rows_per_tile": 3,
+        "last_pixels": 1,
+        "channel_tiles": 3,
+        "last_channels": cols,
+        "weight_base": 0,
+        "channel_base": 0,
+        "early_base": 0,
+        "out_base": 1024,
+        "out_row_stride": 512,
+        "out_pixel_stride": 3 * cols,
+        "clamp_min": -128,
+        "clamp_max": 127,
+    }
+    short = Command(Opcode.CONV, fields)
+    least = least_tile_cycles(config, short)
+    assert least == latency.LEAST_TILE + 2
+    assert f"a tile lasts {least - 1} cycles, its results need {least}" in list(rules(config, short))
+    longer = ({"idle_cycles": least - 3}, {"last_pixels": 2}, {"channel_tiles": 1})
+    commands = [Command(Opcode.CONV, {**fields, **more}) for more in longer]
+    assert not any(list(rules(config, command)) for command in commands)
+    check(config, commands, rng)
+    with pytest.raises(AssertionError):
+        check(config, [short], rng)
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def conv(**fields: int) -> Command:
     f.setdefault("slot_cycles", max(f["rows_per_tile"], f["chunk_bytes"]))
     f.setdefault("last_slot_cycles", max(f["rows_per_tile"], f["last_chunk_bytes"]))
     slots = f["kernel_rows"] * f["kernel_cols"] * ((f["chunks"] - 1) * f["slot_cycles"] + f["last_slot_cycles"])
-    f.setdefault("idle_cycles", max(0, least_tile_cycles(LARGE, f["rows_per_tile"], LARGE.channel_groups) - slots))
+    f.setdefault("idle_cycles", max(0, least_tile_cycles(LARGE, Command(Opcode.CONV, f)) - slots))
     return Command(Opcode.CONV, f)
 
 

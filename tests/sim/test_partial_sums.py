@@ -24,7 +24,7 @@ def convolution(kernel_rows: range, rows: range, **fields: int) -> Command:
     tiles = -(-pixels // SMALL.rows)
     slot = max(SMALL.rows, CHANNELS)
     slots = len(kernel_rows) * 3 * slot
-    return Command(
+    command = Command(
         Opcode.CONV,
         {
             "origin": (iy * stride + x) % (1 << 32),
@@ -45,7 +45,6 @@ def convolution(kernel_rows: range, rows: range, **fields: int) -> Command:
             "last_chunk_bytes": CHANNELS,
             "slot_cycles": slot,
             "last_slot_cycles": slot,
-            "idle_cycles": max(0, least_tile_cycles(SMALL, SMALL.rows, GROUPS) - slots),
             "weight_base": 3 * CHANNELS * kernel_rows.start,
             "channel_base": 0,
             "region_width": SIDE,
@@ -63,6 +62,8 @@ def convolution(kernel_rows: range, rows: range, **fields: int) -> Command:
             **fields,
         },
     )
+    idle = max(0, least_tile_cycles(SMALL, command) - slots)
+    return Command(Opcode.CONV, {**command.fields, "idle_cycles": idle})
 
 
 @pytest.mark.parametrize("engine", ["host", "rtl"])

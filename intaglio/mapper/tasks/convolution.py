@@ -284,8 +284,7 @@ class ConvTask(Task):
         pixel_tiles = -(-pixels // config.rows)
         each = -(-pixels // pixel_tiles)
         chunks = chunks_of(part.elements, each, config.feed_bytes)
-        groups = -(-self._most_channels(config, tiles) // config.requantizers)
-        return _ALL_ZERO | {
+        fields = _ALL_ZERO | {
             "tag": self.tag,
             "in_row_bytes": g.in_cols * g.channels,
             "in_rows": g.in_rows,
@@ -300,7 +299,6 @@ class ConvTask(Task):
             "last_chunk_bytes": chunks.last,
             "slot_cycles": chunks.slot,
             "last_slot_cycles": chunks.last_slot,
-            "idle_cycles": max(0, least_tile_cycles(config, each, groups) - part.rows * part.cols * chunks.cycles),
             "region_width": width,
             "pixel_tiles": pixel_tiles,
             "rows_per_tile": each,
@@ -312,6 +310,8 @@ class ConvTask(Task):
             "start": 1,
             **output_fields(0, 0, 0, self.output_zero_point, self.clamp, self.requantize.rounding, self.table),
         }
+        fields["idle_cycles"] = max(0, least_tile_cycles(config, fields) - part.rows * part.cols * chunks.cycles)
+        return fields
 
     def padding_kind(self, region: Region) -> int | None:
         """A key that tells which kernel rows lie in the padding for the rows of a region of one image, beside how many these are: None where

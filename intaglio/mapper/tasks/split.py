@@ -37,8 +37,7 @@ class SplitTask(ConvTask):
             return whole
         half = part.elements // LANES
         chunks = chunks_of(half, LANES, config.feed_bytes)
-        least = least_tile_cycles(config, 1, -(-self._most_channels(config, tiles) // config.requantizers))
-        return whole | {
+        fields = whole | {
             "split": 1,
             "x_step": half,
             "chunks": chunks.count,
@@ -46,11 +45,12 @@ class SplitTask(ConvTask):
             "last_chunk_bytes": chunks.last,
             "slot_cycles": chunks.slot,
             "last_slot_cycles": chunks.last_slot,
-            "idle_cycles": max(0, least - part.rows * chunks.cycles),
             "region_width": LANES,
             "rows_per_tile": LANES,
             "last_pixels": LANES,
         }
+        fields["idle_cycles"] = max(0, least_tile_cycles(config, fields) - part.rows * chunks.cycles)
+        return fields
 
     def weight_block(self, config: Config, tiles: range, part: Part) -> bytes:
         """Weight words, of a part in halves those of the first half's steps and of the second's in turn. Behind a run of odd length
