@@ -99,7 +99,8 @@ def quantize(path: str | Path, data_file: str | Path, settings: Settings, bar: B
     try_out(model, path, data.sample(0))
     prepared = prepare(model, path, OPSET_16_BITS if settings.activations == "int16" else OPSET)
     excluded = float_tail(prepared)
-    if not any(node.op_type in OP_TYPES and node.name not in excluded for node in prepared.graph.node):
+    known = {*OP_TYPES} - {*FUNCTIONS, *MOVED}
+    if not any(node.op_type in known and node.name not in excluded for node in prepared.graph.node):
         raise _nothing(path, prepared)
     if data.labels is not None:
         _check_labels(model, prepared, data_file, data)
