@@ -52,7 +52,7 @@ def test_real_numbers_for_a_quantized_input(tmp_path: Path) -> None:
 
 def test_quantizing_equals_litert_and_onnx() -> None:
     """Halves and their neighbours, over the whole range, against the formats' own rules."""
-    from intaglio.network.host_ops import quantize
+    from intaglio.network.affine import quantize
 
     values = np.concatenate([np.arange(-70, 70, 0.25), RANDOM.normal(0, 30, 2000)]).astype(np.float32)
     assert np.array_equal(quantize_real(values, InputForm((1,), I8, SCALE, half_even=False)), quantize(values, SCALE))

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from intaglio.network.affine import dequantize, quantize
 from intaglio.network.arithmetic import (
     INT32_MAX,
     INT32_MIN,
@@ -41,25 +42,6 @@ def per_tensor(tensor: Tensor) -> Quantization:
     if tensor.quantization is None or len(tensor.quantization.scale) != 1:
         raise ValueError(f"tensor {tensor.name!r} has no per-tensor quantization")
     return tensor.quantization
-
-
-def quantize(x: np.ndarray, to: Quantization, half_even: bool = False) -> np.ndarray:
-    """reference_ops::AffineQuantize. x float32, finite -> int8: round(x / scale), half away from zero, or half to
-    even (onnxruntime's QuantizeLinear).
-
-    The division is float32's. Beyond 32 bits the reference is undefined; here it saturates.
-    """
-    with np.errstate(over="ignore"):
-        ratio = (x.astype(np.float32) / np.float32(to.scale[0])).astype(np.float64)
-    whole = np.rint(ratio) if half_even else np.sign(ratio) * np.floor(np.abs(ratio) + 0.5)
-    rounded = np.clip(whole, -(2.0**31), 2.0**31)
-    return np.clip(rounded.astype(np.int64) + int(to.zero_point[0]), -128, 127).astype(np.int8)
-
-
-def dequantize(x: np.ndarray, of: Quantization) -> np.ndarray:
-    """reference_ops::Dequantize. x int8 -> float32, rounded once."""
-    real = np.float64(of.scale[0]) * (x.astype(np.int64) - int(of.zero_point[0]))
-    return real.astype(np.float32)
 
 
 def in_graph(x: np.ndarray, tensor: Tensor) -> np.ndarray:

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from intaglio.network.affine import dequantize, quantize
 from intaglio.network.graph import Quantization
-from intaglio.network.host_ops import dequantize, quantize
 from intaglio.network.tflite.file import ITEM_TYPES, FileOperator, FileTensor, ModelFile
 
 MAX_FOLDED = 2**22
