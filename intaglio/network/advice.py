@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-_RELU6 = "replace it by Relu6 and train on (it is not supported yet)"
-_RELU = "replace it by Relu or Relu6 and train on (it is not supported yet)"
-_GATE = (
-    "at the network's end leave it out and apply it to the outputs yourself; inside (as a gate, or as SiLU or Swish with a "
-    "product behind it) replace it by Relu6 and train on"
-)
+_RELU = "replace it by Relu6, LeakyRelu or HardSwish and train on (it is not supported yet)"
 _FACTOR = (
-    "fold a constant into the convolution or matrix before or behind it, as BatchNorm is folded, or scale the network's input "
-    "yourself; products of two computed tensors are not supported yet"
+    "fold a constant by channel into the convolution or matrix before or behind it, as BatchNorm is folded; products of two "
+    "computed tensors are not supported yet"
 )
 _NORM = "put BatchNorm directly behind a convolution, before its activation: then exporters fold it (it is not supported by itself)"
 _OTHER_NORM = "not supported yet: use BatchNorm directly behind a convolution in its place, which exporters fold"
 _WHOLE = "replace it by MaxPool over the whole image"
-_JOIN = "not supported yet: use an Add of tensors of one shape in its place, or split the network there"
 _PART = "not supported yet: make the parts inputs or outputs of the network, or split the network there"
 _RESIZE = "not supported yet: at the network's ends do it outside, inside split the network there"
 _STATE = (
@@ -32,27 +26,7 @@ _ATTENTION = "attention, and products of two computed tensors, are not supported
 _OPTIMIZED = "give the file from before onnxruntime's optimizer wrote it"
 
 _BY_KIND: dict[str, tuple[str, ...]] = {
-    _RELU6: ("hardswish", "hardsigmoid"),
-    _RELU: (
-        "leakyrelu",
-        "prelu",
-        "elu",
-        "selu",
-        "celu",
-        "gelu",
-        "mish",
-        "softplus",
-        "softsign",
-        "swish",
-        "thresholdedrelu",
-        "erf",
-        "fastgelu",
-        "biasgelu",
-        "quickgelu",
-        "qlinearleakyrelu",
-        "relu0to1",
-    ),
-    _GATE: ("sigmoid", "logistic", "tanh", "qlinearsigmoid"),
+    _RELU: ("prelu", "elu", "fastgelu", "biasgelu", "quickgelu"),
     _FACTOR: ("mul", "sub", "div", "qlinearmul"),
     _NORM: ("batchnormalization",),
     _OTHER_NORM: (
@@ -68,9 +42,8 @@ _BY_KIND: dict[str, tuple[str, ...]] = {
         "skiplayernormalization",
     ),
     _WHOLE: ("globalmaxpool",),
-    _JOIN: ("concat", "concatenation", "pack", "qlinearconcat"),
-    _PART: ("stridedslice", "slice", "split", "splitv", "unpack", "gather", "gathernd"),
-    _RESIZE: ("resize", "resizebilinear", "resizenearestneighbor", "upsample", "convtranspose", "transposeconv"),
+    _PART: ("gather", "gathernd"),
+    _RESIZE: ("resize", "resizebilinear", "convtranspose", "transposeconv"),
     _STATE: ("varhandle", "readvariable", "assignvariable", "callonce"),
     _RECURRENT: (
         "lstm",

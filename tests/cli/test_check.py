@@ -69,7 +69,7 @@ def bad_network(path: Path) -> Path:
     file.operator("CONV_2D", [x, weights("wa", (4, 1, 1, 2))], [a], **conv())
     file.operator("SOFTMAX", [a], [s], "SoftmaxOptions", beta=1.0)
     file.operator("CONV_2D", [s, weights("wg", (4, 3, 3, 3))], [g], **conv("SAME"))
-    file.operator("TANH", [g], [t])
+    file.operator("ELU", [g], [t])
     file.operator("CONV_2D", [t, weights("ww", (600, 1, 1, 4))], [wide], **conv())
     return file.write(path, [x], [wide])
 
@@ -89,7 +89,7 @@ def test_everything_refused_at_once(tmp_path: Path) -> None:
     why = {op["name"]: [r["reason"] + "; " + r["remedy"] for r in op["refusals"]] for op in found["operators"]}
     assert "in the middle of the network, before 'grouped'" in why["soft"][0] and "split the network" in why["soft"][0]
     assert "3 input channels do not fit an input of 4; export the model again" in why["grouped"][0]
-    assert "not supported; at the network's end leave it out" in why["tanh"][0]
+    assert "not supported; replace it by Relu6" in why["tanh"][0]
     assert "activation_bytes = 512 is too small" in why["wide"][0] and "raise activation_bytes" in why["wide"][0]
     assert [len(reasons) for reasons in why.values()] == [0, 1, 1, 1, 1] and found["other_refusals"] == []
     totals = found["totals"]

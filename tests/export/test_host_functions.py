@@ -10,7 +10,7 @@ import pytest
 from intaglio.errors import InputError
 from intaglio.export import templates
 from intaglio.export.loops import addresses, loops_of
-from intaglio.network import host_ops
+from intaglio.network import affine, host_ops
 from intaglio.network.graph import FileForm, Quantization, Tensor
 from intaglio.program.program import Place
 from tests.export.exported import gcc, need_compilers
