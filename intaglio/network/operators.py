@@ -44,6 +44,15 @@ OPERATORS: tuple[Known, ...] = (
         (_LITERT, _ONNX),
     ),
     Known(
+        "TransposeConv",
+        ("TRANSPOSE_CONV",),
+        (),
+        ARRAY,
+        EXACT,
+        "int8, constant weights; strides of up to 64 phases: each is a convolution whose outputs are written interleaved",
+        ("network/test_litert_transpose_conv.py",),
+    ),
+    Known(
         "FullyConnected",
         ("FULLY_CONNECTED",),
         ("Gemm", "MatMul"),

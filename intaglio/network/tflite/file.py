@@ -60,6 +60,7 @@ OPTIONS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "SPACE_TO_DEPTH": ("SpaceToDepthOptions", ("BlockSize",), ()),
     "DEPTH_TO_SPACE": ("DepthToSpaceOptions", ("BlockSize",), ()),
     "RESIZE_NEAREST_NEIGHBOR": ("ResizeNearestNeighborOptions", ("AlignCorners", "HalfPixelCenters"), ()),
+    "TRANSPOSE_CONV": ("TransposeConvOptions", ("Padding", "StrideH", "StrideW", "FusedActivationFunction"), ()),
     "LEAKY_RELU": ("LeakyReluOptions", ("Alpha",), ()),
     "DIV": ("DivOptions", ("FusedActivationFunction",), ()),
     "SUB": ("SubOptions", ("FusedActivationFunction",), ()),

@@ -85,7 +85,7 @@ def survey_tflite(path: str | Path) -> Survey:
     used |= {model.tensors[i].name for i in inputs + outputs}
     graph = Graph(
         path.stem,
-        {t.name: graph_tensor(t) for t in model.tensors if t.name in used},
+        {t.name: t for t in scope.between} | {t.name: graph_tensor(t) for t in model.tensors if t.name in used},
         tuple(model.tensors[i].name for i in inputs),
         tuple(model.tensors[i].name for i in outputs),
         operators,

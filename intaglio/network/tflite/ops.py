@@ -17,6 +17,7 @@ from intaglio.network.tflite.pools import mean, pool_2d
 from intaglio.network.tflite.products import conv_2d, depthwise_conv_2d, fully_connected
 from intaglio.network.tflite.tables import RULES as TABLES
 from intaglio.network.tflite.tensors import Scope
+from intaglio.network.tflite.transpose_conv import transpose_conv
 from intaglio.network.tflite.views import RULES as VIEWS
 
 Ruled = Operator | list[Operator] | None
@@ -25,6 +26,7 @@ RULES: dict[str, Callable[[Scope, FileOperator], Ruled]] = {
     "CONV_2D": conv_2d,
     "DEPTHWISE_CONV_2D": depthwise_conv_2d,
     "FULLY_CONNECTED": fully_connected,
+    "TRANSPOSE_CONV": transpose_conv,
     "ADD": add,
     "AVERAGE_POOL_2D": partial(pool_2d, AveragePool2D),
     "MAX_POOL_2D": partial(pool_2d, MaxPool2D),

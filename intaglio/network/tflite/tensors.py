@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from intaglio.network.graph import Padding, Quantization
+from intaglio.network.graph import Padding, Quantization, Tensor
 from intaglio.network.tflite.file import MAX_ELEMENTS, FileOperator, FileTensor, ModelFile
 
 MAX_RANK = 8
@@ -90,11 +90,13 @@ class Weights:
 
 @dataclass
 class Scope:
-    """The file as the operators' rules see it. padded: tensor of a folded PAD -> its input and the padding."""
+    """The file as the operators' rules see it. padded: tensor of a folded PAD -> its input and the padding. between: tensors of the
+    graph that the file does not have, within operators that become several."""
 
     model: ModelFile
     padded: dict[int, tuple[int, Padding]]
     notes: list[str]
+    between: list[Tensor] = field(default_factory=list)
 
     def tensor(self, op: FileOperator, position: int) -> FileTensor:
         """The tensor of an input that must be there."""
