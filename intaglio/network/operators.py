@@ -46,11 +46,11 @@ OPERATORS: tuple[Known, ...] = (
     Known(
         "TransposeConv",
         ("TRANSPOSE_CONV",),
-        (),
+        ("ConvTranspose",),
         ARRAY,
-        EXACT,
-        "int8, constant weights; strides of up to 64 phases: each is a convolution whose outputs are written interleaved",
-        ("network/test_litert_transpose_conv.py",),
+        "TFLite: exact; ONNX: within 1 of onnxruntime's float32, which a note tells",
+        "constant weights (TFLite: int8); strides of up to 64 phases: each is a convolution whose outputs are written interleaved",
+        ("network/test_litert_transpose_conv.py", "network/test_onnx_conv_transpose.py"),
     ),
     Known(
         "FullyConnected",

@@ -42,7 +42,6 @@ NEVER = {
     "Attention",
     "Bernoulli",
     "ConvInteger",
-    "ConvTranspose",
     "DynamicQuantizeLinear",
     "GRU",
     "If",

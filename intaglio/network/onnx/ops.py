@@ -13,6 +13,7 @@ import numpy as np
 
 from intaglio.network.graph import Add, FileForm, Rescale
 from intaglio.network.onnx.add import LEFT_SHIFT, Scaling, integer_add
+from intaglio.network.onnx.conv_transpose import conv_transpose
 from intaglio.network.onnx.file import Node
 from intaglio.network.onnx.maxima import maxima
 from intaglio.network.onnx.output import Output, centre, is_moved, unpadded, why_float
@@ -145,6 +146,7 @@ def max_pool(scope: Scope, pending: Pending, out: Output) -> Stored:
 
 RULES: dict[str, Callable[[Scope, Pending, Output], Stored]] = {
     "Conv": conv,
+    "ConvTranspose": conv_transpose,
     "Gemm": gemm,
     "MatMul": gemm,
     "Add": add,

@@ -35,7 +35,7 @@ from intaglio.network.onnx.values import (
     refines,
 )
 
-PRODUCTS = ("Conv", "Gemm", "MatMul")
+PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 """Never left to the host: they are the network."""
 
 
