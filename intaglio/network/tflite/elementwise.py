@@ -31,7 +31,7 @@ from intaglio.network.tflite.tensors import (
 )
 
 
-def add(scope: Scope, op: FileOperator) -> Operator:
+def add(scope: Scope, op: FileOperator) -> Operator | list[Operator]:
     """add.cc: both operands to twice the larger scale with 20 fractional bits, then to the output's."""
     inputs_and_outputs(op, (2,))
     if any(scope.tensor(op, i).data is not None for i in (0, 1)):

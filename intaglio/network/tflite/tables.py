@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from intaglio.network.graph import Operator, Table
+from intaglio.network.tflite.by_channel import CODES_TAKEN, FOLD, by_channel, is_by_channel
 from intaglio.network.tflite.file import OPTIONS, FileOperator
 from intaglio.network.tflite.host import interpreter_of
 from intaglio.network.tflite.prepare import options_of
@@ -45,25 +46,28 @@ WITH_CONSTANT = {
 """Operators of two tensors that are functions of an element where one of them is one constant."""
 
 
-def table(what: str) -> Callable[[Scope, FileOperator], Operator]:
-    """The rule of an operator with one tensor that is computed; others must be constants of one element."""
+def table(what: str) -> Callable[[Scope, FileOperator], Operator | list[Operator]]:
+    """The rule of an operator with one tensor that is computed; others must be constants of one element, or
+    of a product or sum one for each channel."""
 
-    def rule(scope: Scope, op: FileOperator) -> Operator:
+    def rule(scope: Scope, op: FileOperator) -> Operator | list[Operator]:
         inputs_and_outputs(op, (1, 2))
         if op.code in OPTIONS:
             options_of(op)
         computed = run_time_inputs(scope.model, [op])
         if len(computed) != 1 or computed[0].index not in op.inputs or op.inputs.count(computed[0].index) != 1:
             raise Unsupported("", "it has two tensors that are computed", "use an ADD, or a convolution")
-        for i in op.inputs:
-            constant = scope.model.tensors[i]
-            if constant is not computed[0] and constant.data is not None and constant.data.size != 1:
-                reason = f"a constant of shape {list(constant.shape)}; it must be one element"
-                raise Unsupported(constant.name, reason, "fold it into the convolution before it")
         x, y = activation(computed[0]), activation(scope.model.tensors[op.outputs[0]])
         if x.type != y.type:
             raise Unsupported(x.name, f"it is {x.type.lower()}, and the output {y.type.lower()}", "give both one type")
         expect_shape(y, x.shape)
+        for i in op.inputs:
+            constant = scope.model.tensors[i]
+            if constant is not computed[0] and constant.data is not None and constant.data.size != 1:
+                if op.code in CODES_TAKEN and is_by_channel(x, constant):
+                    return by_channel(scope, op, x, y, constant)
+                reason = f"a constant of shape {list(constant.shape)}; it must be one element"
+                raise Unsupported(constant.name, reason, FOLD)
         try:
             values, undefined = _values(alone(scope.model, [op]), len(x.shape), OFFSETS[x.type])
         except (ValueError, RuntimeError) as error:
