@@ -19,7 +19,7 @@ AGAIN = "export the model again"
 MOST_PHASES = 64
 """Phases of the strides, rows times columns: each is a convolution."""
 LARGEST = 1 << 16
-"""Of an attribute."""
+"""The greatest stride, dilation or padding of the attributes."""
 
 
 def conv_transpose(scope: Scope, pending: Pending, out: Output) -> Stored:
