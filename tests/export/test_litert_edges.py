@@ -41,10 +41,10 @@ def test_what_the_driver_leaves_to_the_caller(tmp_path: Path) -> None:
         ("ARG_MAX", "after", None),
         ("Dequantize", "after", "intaglio_dequantize"),
         ("LOGISTIC", "after", None),
-        ("LOGISTIC", "after", None),
+        ("Logistic", "after", None),
     ]
     main = bundle.files["main.c"].decode()
-    assert "/* ARG_MAX class is left to you" in main and "/* LOGISTIC share is left to you" in main
+    assert "/* ARG_MAX class is left to you" in main and "/* Logistic share is left to you" in main
     assert 'output("scores", data_scores, KNOWN(intaglio_test_scores)' in main
     assert "| after | ARG_MAX | scores, int8 (1, 5) | class, int32 (1) | left to you |" in (
         bundle.files["README.md"].decode()
@@ -64,4 +64,4 @@ def test_the_commands(tmp_path: Path) -> None:
         "twice": ("float32", (1, 5)),
     }
     out = intaglio("export", model, "--config", "tiny16", "-o", tmp_path / "out")
-    assert out.status == 0 and "left to you: 'share' (LOGISTIC), 'twice' (LOGISTIC), 'class' (ARG_MAX)" in out.out
+    assert out.status == 0 and "left to you: 'share' (Logistic), 'twice' (LOGISTIC), 'class' (ARG_MAX)" in out.out

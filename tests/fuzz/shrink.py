@@ -88,11 +88,16 @@ def _recipes(recipe: Recipe) -> Iterator[Recipe]:
     for layer in recipe.layers:  # one layer left out
         for source in layer.inputs:
             yield _without(recipe, layer, source)
+    alike: dict[tuple[int, ...], list[str]] = {}
     for name, shape in recipe.inputs.items():
-        for axis, size in enumerate(shape):
-            for less in dict.fromkeys((1, size // 2, size - 1)):
-                if 0 < less < size:
-                    yield replace(recipe, inputs={**recipe.inputs, name: (*shape[:axis], less, *shape[axis + 1 :])})
+        alike.setdefault(shape, []).append(name)
+    for shape, names in alike.items():
+        for some in dict.fromkeys(((*names,), *((name,) for name in names))):  # an Add's operands must stay alike
+            for axis, size in enumerate(shape):
+                for less in dict.fromkeys((1, size // 2, size - 1)):
+                    if 0 < less < size:
+                        smaller = dict.fromkeys(some, (*shape[:axis], less, *shape[axis + 1 :]))
+                        yield replace(recipe, inputs={**recipe.inputs, **smaller})
     for index, layer in enumerate(recipe.layers):
         for options in _options(layer):
             changed = replace(layer, options=options)

@@ -29,6 +29,12 @@ KINDS = {
     "quantize",
     "dequantize",
     "softmax",
+    "concat",
+    "slice",
+    "pad",
+    "shuffle",
+    "twice",
+    "table",
 }
 
 

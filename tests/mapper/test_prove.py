@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mapper_check import check, check_program
-from mapper_graphs import MACHINES, Builder, mixed
+from mapper_graphs import MACHINES, SAME, Builder, mixed
 
 from intaglio.machine.config_files import load_config
 from intaglio.mapper import map_network, map_proven
@@ -23,6 +23,7 @@ from intaglio.network.tflite.importer import load_tflite
 from intaglio.sim.engines import clock_of, cycles_of
 from intaglio.sim.functional import execute_program
 from intaglio.sim.tensors import values_at
+from tests.mapper.test_moves import Mover
 from tests.networks import random_network
 
 
@@ -42,6 +43,17 @@ def test_no_plan_of_the_space_is_better(machine: int) -> None:
         bounds = (_least(replace(layer, plan=plan)) for plan in plans)
         assert all(bound <= cycles for bound, cycles in zip(bounds, times, strict=True))
         assert certificate.bound <= certificate.best and certificate.gap_to_bound >= 0
+
+
+def test_a_copy_and_its_reader_have_bounds_of_their_own() -> None:
+    """A convolution of a part of a concatenated tensor, whose copy without gaps belongs to the same layer."""
+    b = Mover(3)
+    x = b.conv(b.input(1, 7, 15, 8), 8, (1, 1))
+    z = b.concat([x, b.conv(x, 16, (3, 3), padding=SAME)], 3)
+    graph = b.graph(b.concat([z, b.conv(z, 12, (1, 1))], 3))
+    _, certificates = map_proven(graph, load_config("edge256"), cycles_of)
+    assert len({c.tags for c in certificates}) < len(certificates)
+    assert all(0 < c.bound <= c.best for c in certificates)
 
 
 @pytest.mark.parametrize("seed", [301, 302, 303, 304])

@@ -220,7 +220,7 @@ def test_functions_of_what_is_not_quantized(tmp_path: Path, op: str) -> None:
     ("op", "domain", "reason", "remedy"),
     [
         ("Quant", "onnx.brevitas", "a custom operator of the domain 'onnx.brevitas'", "export_onnx_qcdq"),
-        ("Gelu", "com.microsoft", "onnxruntime's own (com.microsoft)", "Relu or Relu6"),
+        ("Gelu", "com.microsoft", "onnxruntime's own (com.microsoft)", "ONNX's own operators"),
         ("Conv", "com.microsoft.nchwc", "onnxruntime's own (com.microsoft.nchwc)", "ONNX's own operators"),
         ("MatMulNBits", "com.microsoft", "onnxruntime's own", "8-bit weights"),
         ("Mine", "my.company", "Mine is a custom operator of the domain 'my.company'", "ONNX's own operators"),

@@ -89,7 +89,7 @@ def log_softmax(f: Tail) -> Ends:
 
 
 def scaled(f: Tail) -> Ends:
-    """A product by a constant and a difference from one, both broadcast."""
+    """A product by a constant for each channel and a difference from one constant."""
     factor = f.constant([[[[3, -5, 7]]]], np.int8, scale=0.1)
     product = f.put("MUL", [f.y, factor], (1, 4, 4, 3), scale=0.5, options="MulOptions")
     return [f.put("SUB", [product, f.constant([9], np.int8, scale=0.5)], (1, 4, 4, 3), scale=0.5, options="SubOptions")]
@@ -127,8 +127,8 @@ def moved(f: Tail) -> Ends:
 def reshaped(f: Tail) -> Ends:
     """An int8 Reshape behind an operator of the host, and one before it."""
     flat = f.put("RESHAPE", [f.y, f.constant([1, 48])], (1, 48), scale=0.25, zero_point=-3)
-    steep = f.put("LOGISTIC", [flat], (1, 48), scale=1 / 256, zero_point=-128)
-    return [f.put("RESHAPE", [steep, f.constant([4, 12])], (4, 12), scale=1 / 256, zero_point=-128)]
+    soft = f.put("LOG_SOFTMAX", [flat], (1, 48), scale=16 / 256, zero_point=127)
+    return [f.put("RESHAPE", [soft, f.constant([4, 12])], (4, 12), scale=16 / 256, zero_point=127)]
 
 
 def two_heads(f: Tail) -> Ends:
@@ -136,7 +136,7 @@ def two_heads(f: Tail) -> Ends:
     other = f.layer("other")
     joined = f.put("CONCATENATION", [f.y, other], (1, 4, 4, 6), scale=0.25, zero_point=-3, **joined_last())
     classes = f.put("ARG_MAX", [other, f.constant(3)], (1, 4, 4), np.int32, options="ArgMaxOptions", outputType=2)
-    return [joined, classes, *logistic(f)]
+    return [joined, classes, *log_softmax(f)]
 
 
 def joined_last() -> dict[str, Any]:
@@ -201,20 +201,20 @@ def twice_read(f: Tail) -> Ends:
 TAILS: list[tuple[Callable[[Tail], Ends], list[str]]] = [
     (arg_max(np.int32), ["ARG_MAX"]),
     (arg_max(np.int64), ["ARG_MAX"]),
-    (logistic, ["LOGISTIC"]),
-    (logistic_dequantized, ["LOGISTIC"]),
-    (tanh, ["TANH"]),
+    (logistic, []),
+    (logistic_dequantized, []),
+    (tanh, []),
     (log_softmax, ["LOG_SOFTMAX"]),
-    (scaled, ["MUL", "SUB"]),
+    (scaled, []),
     (float_tail, ["LOGISTIC", "MUL", "LOG", "SOFTMAX", "ARG_MIN"]),
     (not_a_number, ["SQRT"]),
     (top_k, ["TOPK_V2"]),
     (moved, ["RESHAPE", "TRANSPOSE", "REDUCE_MAX", "EXPAND_DIMS", "CONCATENATION"]),
-    (reshaped, ["LOGISTIC"]),
-    (two_heads, ["CONCATENATION", "ARG_MAX", "LOGISTIC"]),
-    (padded, ["PAD"]),
-    (other_types, ["QUANTIZE", "QUANTIZE", "GREATER", "CAST", "CAST"]),
-    (split, ["SPLIT"]),
+    (reshaped, ["LOG_SOFTMAX"]),
+    (two_heads, ["ARG_MAX", "LOG_SOFTMAX"]),
+    (padded, []),
+    (other_types, ["QUANTIZE", "GREATER", "CAST", "CAST"]),
+    (split, []),
     (computed_constants, ["MUL", "ADD"]),
     (float_layer, ["CONV_2D"]),
     (padded_layer, ["PAD", "CONV_2D"]),
@@ -289,20 +289,20 @@ def test_macs_on_the_host_are_not_the_array_s(tmp_path: Path) -> None:
 def test_in_the_middle(tmp_path: Path) -> None:
     """An operator of the array reads what follows from it: refused as ever."""
     file = Tail()
-    real = file.put("LOGISTIC", [file.real()], (1, 4, 4, 3), np.float32)
+    real = file.put("COS", [file.real()], (1, 4, 4, 3), np.float32)
     back = file.put("QUANTIZE", [real], (1, 4, 4, 3), scale=0.25)
     end = file.put("RELU", [back], (1, 4, 4, 3), scale=0.25)
-    assert "LOGISTIC 't5': this operator is not supported; at the network's end leave it out" in refused(
-        file, tmp_path, [end]
-    ).replace(f"'t{real}'", "'t5'")
+    assert "COS 't5': this operator is not supported; use operators out of" in refused(file, tmp_path, [end]).replace(
+        f"'t{real}'", "'t5'"
+    )
 
 
 def test_before_the_first_layer(tmp_path: Path) -> None:
     file = FileBuilder()
-    x, y = file.tensor("x", (1, 4), scale=1.0), file.tensor("y", (1, 4), scale=1 / 256, zero_point=-128)
-    file.operator("LOGISTIC", [x], [y])
+    x, y = file.tensor("x", (1, 4), scale=1.0), file.tensor("y", (1, 4), scale=16 / 256, zero_point=127)
+    file.operator("LOG_SOFTMAX", [x], [y])
     file.operator("RELU", [x], [file.tensor("z", (1, 4), scale=1.0)])
-    with pytest.raises(RefusedError, match="LOGISTIC 'y': this operator is not supported"):
+    with pytest.raises(RefusedError, match="LOG_SOFTMAX 'y': this operator is not supported"):
         load(file.write(tmp_path / "m.tflite", [x], [y, 2]))
 
 
@@ -317,12 +317,12 @@ def test_operators_with_state(tmp_path: Path, code: str) -> None:
 
 def test_custom_operators_and_what_they_read(tmp_path: Path) -> None:
     file = Tail()
-    steep = logistic(file)
-    end = file.put("CUSTOM", steep, (1, 10), np.float32)
+    soft = log_softmax(file)
+    end = file.put("CUSTOM", soft, (1, 10), np.float32)
     file.model.operatorCodes[-1].customCode = b"TFLite_Detection_PostProcess"
     with pytest.raises(RefusedError) as error:
         load(file.save(tmp_path, [end]))
-    assert [r.operator for r in error.value.refusals] == ["LOGISTIC", "CUSTOM:TFLite_Detection_PostProcess"]
+    assert [r.operator for r in error.value.refusals] == ["LOG_SOFTMAX", "CUSTOM:TFLite_Detection_PostProcess"]
 
 
 def test_litert_s_own_refusal(tmp_path: Path) -> None:
@@ -357,7 +357,7 @@ def test_sizes(tmp_path: Path, shape: tuple[int, ...]) -> None:
 def test_all_tensors_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tail, "MAX_ELEMENTS", 4 * 48)
     file = Tail()
-    path = file.save(tmp_path, [*logistic(file), *logistic(file), *logistic(file)])
+    path = file.save(tmp_path, [*log_softmax(file), *log_softmax(file), *log_softmax(file)])
     (refusal,) = survey(path).refusals
     assert "have more than 192 elements together; leave it out" in str(refusal)
 
@@ -414,7 +414,7 @@ def test_shared_constants_are_not_copied_without_end(tmp_path: Path, monkeypatch
 def test_damaged_words(tmp_path: Path) -> None:
     """Each word of a file is changed, one at a time: an answer, or an InputError."""
     file = Tail()
-    path = file.save(tmp_path, logistic(file))
+    path = file.save(tmp_path, log_softmax(file))
     whole = bytearray(path.read_bytes())
     found = []
     for at in range(0, len(whole) - 4, 4):
@@ -443,7 +443,7 @@ def test_an_operator_that_fails_at_run_time(tmp_path: Path) -> None:
 
 def test_without_litert_s_interpreter_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = Tail()
-    graph = load(file.save(tmp_path, logistic(file)))
+    graph = load(file.save(tmp_path, log_softmax(file)))
     real_import = builtins.__import__
 
     def no_litert(name: str, *args: Any) -> Any:

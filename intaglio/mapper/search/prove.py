@@ -150,7 +150,7 @@ def _read_here_alone(network: Lowered, layer: Placed) -> list[str]:
 
 def _bounds(network: Lowered, config: Config, layer: Placed) -> Iterator[int]:
     """Cycles of computing, then of bytes."""
-    yield sum(network.layers[task.tag].compute_cycles for task in layer.chain.tasks)
+    yield sum(task.least_cycles(config, network.need_of(task)) for task in layer.chain.tasks)
     free = _read_here_alone(network, layer)
     moved = sum(
         network.needs[name].elements if name in free else network.values[name].size for name, _ in layer.fetched
