@@ -312,7 +312,12 @@ def test_limits_of_integers(tmp_path: Path, op: str, dtype: type) -> None:
         ("Slice", {"s": [0], "e": [5], "a": [1], "t": [0]}, {}, "not a usable ONNX model"),
         ("Gather", {"i": [9]}, {"axis": 1}, "not within"),
         ("Tile", {"t": [1, 1, 2**40, 1]}, {}, "its output has shape"),
-        ("Tile", {"t": [1, 1, 2**62, 2**62]}, {}, "not a usable ONNX model"),
+        (
+            "Tile",
+            {"t": [1, 1, 2**62, 2**62]},
+            {},
+            "not a usable ONNX model|its output has shape",
+        ),  # older onnx infers none
         ("Expand", {"s": [1, 4, 2**40, 8]}, {}, ""),
         ("Pad", {"p": [0, 0, 0, 2**40, 0, 0, 0, 0]}, {}, "its output has shape"),
         ("Pad", {"p": [0, 0, -9, 0, 0, 0, 0, 0]}, {}, "its output has shape"),
@@ -328,6 +333,5 @@ def test_refusals(tmp_path: Path, op: str, inputs: dict[str, Any], attributes: d
     y = build.qdq(build.node(op, [x, *lists], "y", **attributes), 0.02, 0)
     v = build.weights("v", np.ones((4, 4, 1, 1)), 0.01)
     path = build.write(tmp_path / "m.onnx", [build.qdq(build.node("Conv", [y, v], "z"), 0.02, 0)])
-    with pytest.raises(InputError) as error:
+    with pytest.raises(InputError, match=reason):
         load_onnx(path)
-    assert reason in str(error.value), error.value

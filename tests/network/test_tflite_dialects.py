@@ -135,6 +135,8 @@ def test_other_types_only_at_the_edges(tmp_path: Path) -> None:
     assert [op.kind for op in load(path).operators] == ["Reshape", "Conv2D", "Reshape"]
     equals_litert(path)
     found = refusals(edges(tmp_path / "n.tflite", np.int8, np.int16))
+    if "#2 QUANTIZE 'y'" in found[1]:  # older releases of LiteRT have no such kernel
+        assert "LiteRT cannot run it on the host: " in found.pop(1)
     assert len(found) == 2 and "input 'x'" in found[1]
     assert all("only the network's inputs or outputs are int16, its layers are int8" in line for line in found)
     assert all("inference_input_type" in line for line in found)
