@@ -32,6 +32,7 @@ pytestmark = [pytest.mark.conformance, needs_shared]
         "tinymaix_mnist_resnet_q",
         "tinymaix_mnist_valid_q",
         "coral_mobilenet_v1_025_128_uint8",
+        "cfu_mobilenetv2_160_035",
     ],
 )
 def test_every_tensor_equals_litert(name: str) -> None:
@@ -89,7 +90,6 @@ def test_what_is_not_supported_is_listed(name: str, operator: str, reason: str) 
             {"SVDF", "QUANTIZE", "input"},
             ["recurrent layers", "only the network's inputs or outputs are int16"],
         ),
-        ("cfu_mobilenetv2_160_035", {"MUL", "SUB"}, ["fold a constant"]),
     ],
 )
 def test_valid_files_are_named_for_what_they_are(name: str, kinds: set[str], words: list[str]) -> None:
