@@ -179,9 +179,14 @@ class Config:
         return 256 // TABLE_ENTRIES
 
     @property
+    def one_table_bytes(self) -> int:
+        """Bytes of one table as LOAD takes it: whole bus words."""
+        return self.table_words * self.bus_bytes
+
+    @property
     def table_bytes(self) -> int:
-        """Bytes that the memory of tables counts, as LOAD fills it: whole bus words."""
-        return self.tables * self.table_words * self.bus_bytes
+        """Bytes that the memory of tables counts, as LOAD fills it."""
+        return self.tables * self.one_table_bytes
 
     @property
     def partial_word_bytes(self) -> int:

@@ -19,6 +19,7 @@ _WEIGHTS = range(127, 31, -1)
 """Weights that are tried: the larger, the finer a bias is beside a step of the input."""
 _NEAR = 160
 """Multipliers that are tried on either side of the nominal one, the last half a result's step off over the range."""
+_NEARER_FIRST = sorted(range(-_NEAR, _NEAR + 1), key=abs)
 
 
 @dataclass(frozen=True)
@@ -57,15 +58,13 @@ def _line(
     # Of the results each that is not the least possible bounds the bias from below, and each not the greatest from above.
     rising, falling = values > clamp[0], values < clamp[1]
     steps = CODES - input_zero
+    sign, reach = (1 if slope > 0 else -1), 0.5 / float(np.abs(steps).max())
     for weight in _WEIGHTS:
-        sign = 1 if slope > 0 else -1
-        nominal = abs(slope) / weight
-        reach = 0.5 / max(float(np.abs(steps).max()), 1.0) / weight
-        for near in sorted(range(-_NEAR, _NEAR + 1), key=abs):
-            scale = nominal + near * reach / _NEAR
+        sums = sign * weight * steps
+        for near in _NEARER_FIRST:
+            scale = (abs(slope) + near * reach / _NEAR) / weight
             if not 2.0**-31 < scale < 2.0**20:
                 continue
-            sums = sign * weight * steps
             lower = ((values - output_zero - 0.5) / scale - sums)[rising].max()
             upper = ((values - output_zero + 0.5) / scale - sums)[falling].min()
             multiplier, shift = quantize_multiplier(scale)

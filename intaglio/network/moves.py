@@ -13,6 +13,8 @@ from intaglio.network.graph import Box
 
 CONSTANT = -1
 """An index of an axis at which a constant stands."""
+MOST_BOXES = 1 << 14
+"""Boxes of an operator of a file at most: each takes commands of its own."""
 
 
 class Run(NamedTuple):

@@ -6,6 +6,7 @@ a phase p the same taps on neighbouring inputs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -15,6 +16,14 @@ import numpy as np
 
 from intaglio.network.graph import Box, Conv2D, Move, Operator, Padding, Tensor
 from intaglio.network.moves import by_axis, strides
+
+MOST_PHASES = 64
+"""Phases of the strides at most, rows times columns: each is a convolution."""
+
+
+def phases(stride: Sequence[int], image: Sequence[int]) -> int:
+    """The phases of strides over outputs of so many rows and columns."""
+    return math.prod(min(s, n) for s, n in zip(stride, image, strict=True))
 
 
 class _Phase(NamedTuple):

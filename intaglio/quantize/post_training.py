@@ -32,22 +32,23 @@ LAST_IN_FLOAT = ("Softmax", "LogSoftmax", "Sigmoid", "ArgMax", "TopK")
 """At a network's end these stay float: they only rank or rescale the scores, on the host."""
 MOVES = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity")
 FUNCTIONS = (
-    *(
-        "Abs",
-        "Celu",
-        "Div",
-        "Elu",
-        "Erf",
-        "Gelu",
-        "HardSigmoid",
-        "HardSwish",
-        "Mish",
-        "Neg",
-        "PRelu",
-        "Selu",
-        "Softplus",
-    ),
-    *("Softsign", "Sqrt", "Sub", "Tanh"),
+    "Abs",
+    "Celu",
+    "Div",
+    "Elu",
+    "Erf",
+    "Gelu",
+    "HardSigmoid",
+    "HardSwish",
+    "Mish",
+    "Neg",
+    "PRelu",
+    "Selu",
+    "Softplus",
+    "Softsign",
+    "Sqrt",
+    "Sub",
+    "Tanh",
 )
 """Operators of which onnxruntime's quantizer knows nothing, quantized as any other: they become tables."""
 MOVED = ("DepthToSpace", "SpaceToDepth", "Tile", "Expand")

@@ -121,8 +121,7 @@ class _Sizes(NamedTuple):
     channel_groups: int
     weight_word_bytes: int
     channel_word_bytes: int
-    table_words: int
-    bus_bytes: int
+    one_table_bytes: int
 
     @staticmethod
     def of(config: Config) -> _Sizes:
@@ -341,7 +340,7 @@ def _rows(starts: np.ndarray, ends: np.ndarray, n: int, base: int, rows: int, st
 @compiled()
 def _table(starts: np.ndarray, ends: np.ndarray, n: int, table: int, sizes: _Sizes) -> int:
     """The table that a command's results go through, if there is one."""
-    size = sizes.table_words * sizes.bus_bytes
+    size = sizes.one_table_bytes
     return _row(starts, ends, n, (table - 1) * size, size) if table else n
 
 

@@ -57,7 +57,7 @@ def accesses_of(config: Config, table: Table) -> tuple[np.ndarray, np.ndarray]:
         config.channel_groups,
         config.weight_word_bytes,
         config.channel_word_bytes,
-        config.table_words * config.bus_bytes,
+        config.one_table_bytes,
     )
     for opcode, at in table.at.items():
         _FILL[opcode](table.records[opcode], at, sizes, found, count)

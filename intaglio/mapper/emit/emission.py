@@ -66,8 +66,8 @@ class Emission:
                             end = self._add_records(end, task, range(tile, tile + 1), without)
             for any_task in layer.chain.tasks:
                 if any_task.lookup is not None:
-                    size = self.config.table_words * self.config.bus_bytes
-                    end = self._add_block(end, ("table", any_task.tag), size, partial(self._table, any_task.lookup))
+                    size, make = self.config.one_table_bytes, partial(self._table, any_task.lookup)
+                    end = self._add_block(end, ("table", any_task.tag), size, make)
         self.constant_bytes = end
         end = self.values_at = align_up(end, BASE_ALIGNMENT)
         for name in self.network.values:
@@ -96,7 +96,7 @@ class Emission:
 
     def tables(self, tasks: Sequence[Task]) -> None:
         """Loads the tables of a layer or of a chain's."""
-        size = self.config.table_words * self.config.bus_bytes
+        size = self.config.one_table_bytes
         for task in tasks:
             if task.lookup is not None:
                 source, at = self._blocks["table", task.tag], (task.lookup.slot - 1) * size

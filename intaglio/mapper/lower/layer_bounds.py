@@ -61,6 +61,6 @@ def layer_of(config: Config, op: Operator, task: Task | None, needs: Mapping[str
         macs = g.images * g.out_rows * g.out_cols * conv.useful_weights
         moved += conv.useful_weights // g.kernel_rows * g.used_rows + g.out_channels * CHANNEL_RECORD_BYTES
     if task is not None and task.lookup is not None:
-        moved += config.table_words * config.bus_bytes
+        moved += config.one_table_bytes
     memory = config.memory.cost.least_cycles(moved)
     return Layer(op.name, op.kind, "accelerator", macs, cycles, moved, memory)

@@ -52,7 +52,8 @@ MOST_PARTS = 1 << 17
 
 def lower(graph: Graph, config: Config, left_out: set[int], copied: AbstractSet[str] = frozenset()) -> Lowered:
     """The tasks of a graph without the operators `left_out` (indices; whatever else is no task among them), each as in the whole
-    graph. Where more is left out than the host's, the result is for reports only. accept.py decides what may run. copied: outputs of moves whose inputs are not written where the output has them."""
+    graph. Where more is left out than the host's, the result is for reports only. accept.py decides what may run. copied: outputs
+    of moves whose inputs are not written where the output has them."""
     return _Lowering(graph, config, left_out, copied).run()
 
 
@@ -261,7 +262,7 @@ class _Lowering:
             target = Operand(op.outputs[0], "", layout)
             packed = layout_of((source.layout.rows, source.layout.row_elements), self.config.bus_bytes)
             alone = replace(source, layout=packed)
-            copy = self._copy(index, op, source, replace(source, layout=packed))
+            copy = self._copy(index, op, source, alone)
             cycles = sum(_cycles(self.config, task) for task in (make(alone, target), copy))
             if cycles < _cycles(self.config, make(source, target)) or not splits_evenly(op, source.layout):
                 source = self._copied(index, op, source, packed)

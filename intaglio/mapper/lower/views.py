@@ -31,8 +31,6 @@ from intaglio.program.layout import Layout
 
 MAKERS = (Conv2D, Add, AveragePool2D, MaxPool2D, Mean, Rescale, Move, Table)
 """Operators whose output may be written anywhere."""
-
-
 SCALED = (Conv2D, FullyConnected, Add, AveragePool2D, MaxPool2D, Mean, Rescale)
 """Operators whose results leave the requantizers, and may go through a table there."""
 
@@ -86,10 +84,9 @@ def _joined(axes: list[Axis], side: str) -> list[Axis]:
 
 def _pixels(axes: list[Axis], first: int, whole: Layout, own: Layout) -> tuple[int, int, int] | None:
     """Elements of a pixel, bytes between pixels, and bytes before the first, of rows that begin with an element of `whole`."""
-    at = first if whole.pixel == 1 else first // whole.pixel * whole.pitch + first % whole.pixel
-    at = at * whole.pitch if whole.pixel == 1 else at
     if whole.pixel == 1 and whole.pitch != 1:
         return None
+    at = first // whole.pixel * whole.pitch + first % whole.pixel
     if not axes:
         return 1, 1, at
     run = axes[0]
@@ -105,8 +102,7 @@ def _pixels(axes: list[Axis], first: int, whole: Layout, own: Layout) -> tuple[i
         return (whole.pixel, whole.pitch, at) if first % whole.pixel == run.length % whole.pixel == 0 else None
     if not inside or apart.in_x % whole.pixel:
         return None
-    pitch = apart.in_x if whole.pixel == 1 else apart.in_x // whole.pixel * whole.pitch
-    return run.length, pitch, at
+    return run.length, apart.in_x // whole.pixel * whole.pitch, at
 
 
 def fused_tables(graph: Graph, host: AbstractSet[int], outputs: Sequence[str]) -> dict[str, Table]:
@@ -140,11 +136,10 @@ def parts_of(
 ) -> dict[str, Part]:
     """The tensors that are written within others. layout: of a tensor alone. host: operators that are none of the accelerator's.
     outputs: of the accelerator, which lie by themselves. copied: outputs of moves that take copies."""
-    made = {
-        op.outputs[0]: op for i, op in enumerate(graph.operators) if i not in host and isinstance(op, MAKERS)
-    }  # fmt: skip
+    mine = [op for i, op in enumerate(graph.operators) if i not in host]
+    made = {op.outputs[0]: op for op in mine if isinstance(op, MAKERS)}
     found: dict[str, Part] = {}
-    for op in reversed([op for i, op in enumerate(graph.operators) if i not in host and isinstance(op, Move)]):
+    for op in reversed([op for op in mine if isinstance(op, Move)]):
         name = op.outputs[0]
         whole = found[name].layout if name in found else layout(name)
         if name in copied or whole.size > config.activation_bytes:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from intaglio.network.graph import Conv2D, Padding
@@ -13,11 +11,9 @@ from intaglio.network.onnx.products import int32_bias
 from intaglio.network.onnx.scale import product_scale
 from intaglio.network.onnx.scope import Scope
 from intaglio.network.onnx.values import Pending, Stored, Unsupported, Weights, channels_last
-from intaglio.network.transposed import transposed
+from intaglio.network.transposed import MOST_PHASES, phases, transposed
 
 AGAIN = "export the model again"
-MOST_PHASES = 64
-"""Phases of the strides, rows times columns: each is a convolution."""
 LARGEST = 1 << 16
 """The greatest stride, dilation or padding of the attributes."""
 
@@ -44,7 +40,7 @@ def conv_transpose(scope: Scope, pending: Pending, out: Output) -> Stored:
         raise Unsupported(f"stride {list(stride)} and dilation {list(dilation)}", AGAIN)
     span = tuple((k - 1) * d + 1 for k, d in zip(size, dilation, strict=True))
     before, image = _places(node, shape[2:], span, stride)
-    if math.prod(min(s, n) for s, n in zip(stride, image, strict=True)) > MOST_PHASES:
+    if phases(stride, image) > MOST_PHASES:
         raise Unsupported(f"a stride of {list(stride)}", f"at most {MOST_PHASES} phases, rows times columns")
     sums = real.scale * scales
     bias = int32_bias(scope, pending.operands[2] if len(pending.operands) > 2 else None, channels, sums)

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from intaglio.network.graph import FileForm, Move
-from intaglio.network.moves import CONSTANT, by_axis, concatenated, runs_of
+from intaglio.network.moves import CONSTANT, MOST_BOXES, by_axis, concatenated, runs_of
 from intaglio.network.onnx.file import Node
 from intaglio.network.onnx.ops import rescale
 from intaglio.network.onnx.output import Output, centre
-from intaglio.network.onnx.places import ALONG_AXES, Taken, axis_of
+from intaglio.network.onnx.places import ALONG_AXES, Taken, axis_of, pad_value
 from intaglio.network.onnx.scope import Scope, int8_tensor
 from intaglio.network.onnx.tables import requantized, table
 from intaglio.network.onnx.values import (
@@ -29,9 +29,6 @@ from intaglio.network.onnx.values import (
     identity,
     image_shape,
 )
-
-MOST_BOXES = 1 << 14
-"""Boxes of an operator at most: each takes commands of its own."""
 
 
 def taken_values(scope: Scope, node: Node, value: Stored | Real) -> dict[str, Value]:
@@ -78,9 +75,7 @@ def take(scope: Scope, node: Node, stored: Stored, part: Taken, name: str, fill:
 
 def _fill(scope: Scope, node: Node, value: Stored | Real) -> int:
     """The integer, as the graph has it, that a Pad puts around a tensor."""
-    fill = np.atleast_1d(np.asarray(node.attributes.get("value", 0.0)))  # opset < 11
-    if len(node.inputs) > 2 and node.inputs[2]:
-        fill = scope.constant(node, 2)
+    fill = pad_value(scope, node)
     if fill.size != 1:
         raise Unsupported(f"it pads with {fill.size} numbers", "pad with one")
     number = fill.reshape(-1)[0]

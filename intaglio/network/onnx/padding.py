@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
-import numpy as np
-
 from intaglio.network.graph import Padding
 from intaglio.network.onnx.file import Node
-from intaglio.network.onnx.places import pad_amounts
+from intaglio.network.onnx.places import pad_amounts, pad_value
 from intaglio.network.onnx.scope import Scope
 from intaglio.network.onnx.values import UINT8, Real, Stored, image_shape
 
@@ -24,9 +22,7 @@ def padded(scope: Scope, node: Node, value: Stored | Real) -> Stored | Real | No
     amounts = pad_amounts(scope, node, stored.shape)
     if any(a or b for a, b in amounts[:2]) or not all(0 <= n < LARGEST for pair in amounts for n in pair):
         return None
-    fill = np.atleast_1d(np.asarray(node.attributes.get("value", 0.0)))  # opset < 11
-    if len(node.inputs) > 2 and node.inputs[2]:
-        fill = scope.constant(node, 2)
+    fill = pad_value(scope, node)
     wanted = 0
     if isinstance(value, Stored):
         quantization = scope.tensors[stored.tensor].quantization

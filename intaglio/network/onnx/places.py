@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +28,7 @@ class Taken:
     after: tuple[int, ...]
 
 
-def taken(indices: dict[int, Sequence[int]], shape: tuple[int, ...], after: tuple[int, ...] | None = None) -> Taken:
+def taken(indices: Mapping[int, Sequence[int]], shape: tuple[int, ...], after: tuple[int, ...] | None = None) -> Taken:
     """An output of a shape that follows, unless it is given."""
     found = tuple(len(indices.get(axis, range(n))) for axis, n in enumerate(shape))
     if 0 in found:
@@ -110,7 +110,7 @@ def tile(scope: Scope, node: Node, shape: tuple[int, ...]) -> list[Taken]:
         raise Unsupported(f"{list(times)} repeats of {list(shape)}", AGAIN)
     bounded([n * t for n, t in zip(shape, times, strict=True)])
     indices = {axis: list(range(n)) * t for axis, (n, t) in enumerate(zip(shape, times, strict=True)) if t > 1}
-    return [taken({axis: at for axis, at in indices.items()}, shape)]
+    return [taken(indices, shape)]
 
 
 def expand(scope: Scope, node: Node, shape: tuple[int, ...]) -> list[Taken]:
@@ -123,7 +123,7 @@ def expand(scope: Scope, node: Node, shape: tuple[int, ...]) -> list[Taken]:
         raise Unsupported(f"{list(shape)} does not become {list(wanted)}", AGAIN)
     bounded([max(n, m) if m else 0 for n, m in zip(before, target, strict=True)])
     indices = {a: [0] * m for a, (n, m) in enumerate(zip(before, target, strict=True)) if n == 1 and m > 1}
-    return [taken({axis: at for axis, at in indices.items()}, before)]
+    return [taken(indices, before)]
 
 
 def pad_amounts(scope: Scope, node: Node, shape: tuple[int, ...]) -> list[tuple[int, int]]:
@@ -141,6 +141,13 @@ def pad_amounts(scope: Scope, node: Node, shape: tuple[int, ...]) -> list[tuple[
     if any(min(pair) < -n or max(pair) > LONGEST for n, pair in zip(shape, found, strict=True)):
         raise Unsupported(f"it pads by {list(amounts)}", AGAIN)
     return found
+
+
+def pad_value(scope: Scope, node: Node) -> np.ndarray:
+    """The number, as a rule one, that a Pad puts around a tensor."""
+    if len(node.inputs) > 2 and node.inputs[2]:
+        return scope.constant(node, 2)
+    return np.atleast_1d(np.asarray(node.attributes.get("value", 0.0)))  # opset < 11
 
 
 def pad(scope: Scope, node: Node, shape: tuple[int, ...]) -> list[Taken]:
@@ -170,7 +177,7 @@ def pad(scope: Scope, node: Node, shape: tuple[int, ...]) -> list[Taken]:
 
 def resized(scope: Scope, node: Node, shape: tuple[int, ...]) -> list[Taken]:
     """The nearest of the input's elements."""
-    return [taken({axis: at for axis, at in resize(scope, node, shape).items()}, shape)]
+    return [taken(resize(scope, node, shape), shape)]
 
 
 ALONG_AXES: dict[str, Callable[[Scope, Node, tuple[int, ...]], list[Taken]]] = {

@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 
-from intaglio.network.by_channel import CODES, Lines, fitted
-from intaglio.network.graph import Conv2D, Operator, Padding, Quantization, Reshape, Tensor
+from intaglio.network.by_channel import Lines, fitted
+from intaglio.network.graph import Conv2D, Operator, Padding, Reshape
 from intaglio.network.tflite.file import FileOperator, FileTensor
-from intaglio.network.tflite.host import interpreter_of
+from intaglio.network.tflite.kernel import CODES, computed, runner
 from intaglio.network.tflite.prepare import clamp, options_of, requantize
 from intaglio.network.tflite.single import alone
 from intaglio.network.tflite.tensors import OFFSETS, Activation, Scope, Unsupported, checked_quantization
@@ -23,8 +23,7 @@ def is_by_channel(x: Activation, constant: FileTensor) -> bool:
     shape = constant.shape
     return (
         constant.data is not None
-        and len(shape) >= 1
-        and len(shape) <= len(x.shape)
+        and 1 <= len(shape) <= len(x.shape)
         and shape[-1] == x.shape[-1]
         and math.prod(shape[:-1]) == 1
     )
@@ -48,11 +47,8 @@ def by_channel(scope: Scope, op: FileOperator, x: Activation, y: Activation, con
         return _convolution(scope, x, y, lines, limits, 0 if symmetric else point)
     sign = -1 if op.code == "SUB" and scope.tensor(op, 1).index != constant.index else 1
     slope = sign * float(x.scale) / float(y.scale)
-    try:
+    with computed(y.name):
         results = _results(alone(scope.model, [op]), max(len(x.shape), 2), channels, OFFSETS[x.type])
-    except (ValueError, RuntimeError) as error:
-        reason = f"LiteRT cannot compute it: {' '.join(str(error).split())[:300]}"
-        raise Unsupported(y.name, reason, "export the model again") from error
     found = fitted(results, slope, x.zero_point, y.zero_point, limits)
     if isinstance(found, int):
         raise Unsupported(y.name, f"no integers were found that give LiteRT's results of channel {found}", FOLD)
@@ -61,22 +57,8 @@ def by_channel(scope: Scope, op: FileOperator, x: Activation, y: Activation, con
 
 def _results(content: bytes, rank: int, channels: int, offset: int) -> np.ndarray:
     """int8 [channels, 256]: LiteRT's results of the graph's values -128 to 127. content: a file of the operator alone."""
-    from intaglio.network.tflite.contents import finished, schema
-
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
-    (graph,) = model.subgraphs
-    shape = np.array([1] * (rank - 2) + [256, channels], np.int32)
-    for index in (*graph.inputs, *graph.outputs):
-        graph.tensors[index].shape = shape
-    interpreter = interpreter_of(model_content=finished(model))
-    interpreter.allocate_tensors()
-    (given,), (found,) = interpreter.get_input_details(), interpreter.get_output_details()
-    rows = np.repeat(CODES + offset, channels).astype(given["dtype"]).reshape(shape)
-    interpreter.set_tensor(given["index"], rows)
-    interpreter.invoke()
-    results = interpreter.get_tensor(found["index"]).reshape(256, channels).astype(np.int64) - offset
-    values: np.ndarray = results.T.astype(np.int8)
-    return values
+    run = runner(content, [1] * (rank - 2) + [256, channels], offset)
+    return run(np.repeat(CODES, channels)).reshape(256, channels).T
 
 
 def _convolution(
@@ -89,7 +71,7 @@ def _convolution(
     shape = (1, 1, math.prod(x.shape[:-1]), channels)
     if not plain:
         source, target = f"{y.name} input", f"{y.name} pixels"
-        scope.between += [_tensor(source, shape, x), _tensor(target, shape, y)]
+        scope.between += [x.tensor(source, shape), y.tensor(target, shape)]
     conv = Conv2D(
         target,
         (source,),
@@ -109,8 +91,3 @@ def _convolution(
     if plain:
         return [conv]
     return [Reshape(source, (x.name,), (source,)), conv, Reshape(y.name, (target,), (y.name,))]
-
-
-def _tensor(name: str, shape: tuple[int, ...], like: Activation) -> Tensor:
-    quantization = Quantization(np.array([like.scale], np.float32), np.array([like.zero_point], np.int64))
-    return Tensor(name, shape, np.dtype(np.int8), quantization)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 
 from intaglio.network.graph import AveragePool2D, MaxPool2D, Operator
+from intaglio.network.tflite.blocks import RULES as BLOCKS
 from intaglio.network.tflite.elementwise import add, dequantize, quantize, relu, softmax
 from intaglio.network.tflite.file import FileOperator
 from intaglio.network.tflite.moves import expand_dims, pad, reshape, squeeze
@@ -42,6 +43,7 @@ RULES: dict[str, Callable[[Scope, FileOperator], Ruled]] = {
     "EXPAND_DIMS": expand_dims,
     "PAD": pad,
     **VIEWS,
+    **BLOCKS,
     **TABLES,
 }
 """Operator of the file -> its rule; several operators of ours for one that has several outputs. What is not here is refused by name."""

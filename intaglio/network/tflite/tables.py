@@ -14,8 +14,8 @@ import numpy as np
 from intaglio.network.graph import Operator, Table
 from intaglio.network.tflite.by_channel import CODES_TAKEN, FOLD, by_channel, is_by_channel
 from intaglio.network.tflite.file import OPTIONS, FileOperator
-from intaglio.network.tflite.host import interpreter_of
-from intaglio.network.tflite.prepare import options_of
+from intaglio.network.tflite.kernel import CODES, computed, runner
+from intaglio.network.tflite.prepare import options_of, result
 from intaglio.network.tflite.single import alone, run_time_inputs
 from intaglio.network.tflite.tensors import OFFSETS, Scope, Unsupported, activation, expect_shape, inputs_and_outputs
 
@@ -54,25 +54,21 @@ def table(what: str) -> Callable[[Scope, FileOperator], Operator | list[Operator
         inputs_and_outputs(op, (1, 2))
         if op.code in OPTIONS:
             options_of(op)
-        computed = run_time_inputs(scope.model, [op])
-        if len(computed) != 1 or computed[0].index not in op.inputs or op.inputs.count(computed[0].index) != 1:
+        read = run_time_inputs(scope.model, [op])
+        if len(read) != 1 or read[0].index not in op.inputs or op.inputs.count(read[0].index) != 1:
             raise Unsupported("", "it has two tensors that are computed", "use an ADD, or a convolution")
-        x, y = activation(computed[0]), activation(scope.model.tensors[op.outputs[0]])
-        if x.type != y.type:
-            raise Unsupported(x.name, f"it is {x.type.lower()}, and the output {y.type.lower()}", "give both one type")
+        x = activation(read[0])
+        y = result(scope, op, x)
         expect_shape(y, x.shape)
         for i in op.inputs:
             constant = scope.model.tensors[i]
-            if constant is not computed[0] and constant.data is not None and constant.data.size != 1:
+            if constant is not read[0] and constant.data is not None and constant.data.size != 1:
                 if op.code in CODES_TAKEN and is_by_channel(x, constant):
                     return by_channel(scope, op, x, y, constant)
                 reason = f"a constant of shape {list(constant.shape)}; it must be one element"
                 raise Unsupported(constant.name, reason, FOLD)
-        try:
+        with computed(y.name):
             values, undefined = _values(alone(scope.model, [op]), len(x.shape), OFFSETS[x.type])
-        except (ValueError, RuntimeError) as error:
-            reason = f"LiteRT cannot compute it: {' '.join(str(error).split())[:300]}"
-            raise Unsupported(y.name, reason, "export the model again") from error
         if undefined:
             scope.notes.append(
                 f"{op.code} {y.name!r}: LiteRT ends with an error for {undefined} of the 256 values of {x.name!r}, such as "
@@ -87,38 +83,20 @@ def table(what: str) -> Callable[[Scope, FileOperator], Operator | list[Operator
 def _values(content: bytes, rank: int, offset: int) -> tuple[np.ndarray, int]:
     """int8 [256]: LiteRT's results of the graph's values -128 to 127; and how many of these it has none for. content: a file of
     the operator alone. offset: of the file's values."""
-    from intaglio.network.tflite.contents import finished, schema
-
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
-    (graph,) = model.subgraphs
-    shape = np.array([1] * (rank - 1) + [256], np.int32)
-    for index in (*graph.inputs, *graph.outputs):
-        graph.tensors[index].shape = shape
-    interpreter = interpreter_of(model_content=finished(model))
-    interpreter.allocate_tensors()
-    (given,), (found,) = interpreter.get_input_details(), interpreter.get_output_details()
-
-    def run(row: np.ndarray) -> np.ndarray:
-        interpreter.set_tensor(given["index"], (row + offset).astype(given["dtype"]).reshape(shape))
-        interpreter.invoke()
-        results = interpreter.get_tensor(found["index"]).reshape(-1).astype(np.int64) - offset
-        values: np.ndarray = results.astype(np.int8)
-        return values
-
-    every = np.arange(-128, 128)
+    run = runner(content, [1] * (rank - 1) + [256], offset)
     try:
-        return run(every), 0
+        return run(CODES), 0
     except RuntimeError as error:
         last = error
     known: dict[int, int] = {}
-    for value in every:
+    for value in CODES:
         try:
             known[int(value)] = int(run(np.full(256, value))[0])
         except RuntimeError as error:
             last = error
     if not known:
         raise last
-    nearest = [min(known, key=lambda other: abs(other - int(value))) for value in every]
+    nearest = [min(known, key=lambda other: abs(other - int(value))) for value in CODES]
     return np.array([known[value] for value in nearest], np.int8), 256 - len(known)
 
 

@@ -76,6 +76,11 @@ class Activation:
         """The zero point as the file has it."""
         return self.zero_point + OFFSETS[self.type]
 
+    def tensor(self, name: str | None = None, shape: tuple[int, ...] | None = None) -> Tensor:
+        """A tensor of the graph of its quantization; its own, unless a name and a shape are given."""
+        quantization = Quantization(np.array([self.scale], np.float32), np.array([self.zero_point], np.int64))
+        return Tensor(name or self.name, shape or self.shape, np.dtype(np.int8), quantization)
+
 
 @dataclass(frozen=True)
 class Weights:

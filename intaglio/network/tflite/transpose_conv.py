@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
-import numpy as np
-
-from intaglio.network.graph import Conv2D, Operator, Padding, Quantization, Tensor
+from intaglio.network.graph import Conv2D, Operator, Padding
 from intaglio.network.tflite.file import FileOperator
 from intaglio.network.tflite.prepare import SAME, VALID, clamp, image, operand, options_of, requantize, result
 from intaglio.network.tflite.tensors import (
-    Activation,
     Scope,
     Unsupported,
     bias,
@@ -20,10 +16,7 @@ from intaglio.network.tflite.tensors import (
     inputs_and_outputs,
     weights,
 )
-from intaglio.network.transposed import transposed
-
-MOST_PHASES = 64
-"""Phases of the strides, rows times columns: each is a convolution."""
+from intaglio.network.transposed import MOST_PHASES, phases, transposed
 
 
 def transpose_conv(scope: Scope, op: FileOperator) -> list[Operator]:
@@ -44,7 +37,7 @@ def transpose_conv(scope: Scope, op: FileOperator) -> list[Operator]:
     stride = (int(options["StrideH"]), int(options["StrideW"]))
     if min(stride) < 1 or options["Padding"] not in (SAME, VALID):
         raise Unsupported("", f"stride {list(stride)} and padding {options['Padding']}", "export the model again")
-    if math.prod(min(s, n) for s, n in zip(stride, shape[1:3], strict=True)) > MOST_PHASES:
+    if phases(stride, shape[1:3]) > MOST_PHASES:
         raise Unsupported("", f"a stride of {list(stride)}", f"at most {MOST_PHASES} phases, rows times columns")
     before = [_before(n, k, s, options["Padding"]) for n, k, s in zip(shape[1:3], size, stride, strict=True)]
     like = Conv2D(
@@ -62,7 +55,7 @@ def transpose_conv(scope: Scope, op: FileOperator) -> list[Operator]:
         clamp(options["FusedActivationFunction"], y),
         kernel.zero_point,
     )
-    found = transposed(like, _tensor(x), _tensor(y), stride, (before[0], before[1]))
+    found = transposed(like, x.tensor(), y.tensor(), stride, (before[0], before[1]))
     scope.between += found.between
     return found.operators
 
@@ -71,8 +64,3 @@ def _before(length: int, kernel: int, stride: int, padding: int) -> int:
     """padding.h, ComputePaddingHeightWidth: of the convolution from the output back to the input."""
     windows = -(-length // stride) if padding == SAME else (length + stride - kernel) // stride
     return max((windows - 1) * stride + kernel - length, 0) // 2
-
-
-def _tensor(x: Activation) -> Tensor:
-    scale, point = np.array([x.scale], np.float32), np.array([x.zero_point], np.int64)
-    return Tensor(x.name, x.shape, np.dtype(np.int8), Quantization(scale, point))
